@@ -1,0 +1,27 @@
+import type { Selectors } from '../identity/selector.js'
+import type { Caller } from './caller.js'
+
+/** One line of what an attestor looked at and why something was left out. Local only, bounded. */
+export interface TrailLine {
+  readonly attestor: string
+  readonly text: string
+}
+
+/** What one attestor says of one caller. */
+export interface Finding {
+  readonly facts: Selectors
+  /** Platforms (selector key prefixes: `docker`, `k8s`) whose facts are unknown now: engine away, API slow. */
+  readonly missing: readonly string[]
+  readonly trail: readonly TrailLine[]
+}
+
+/** The consumer's port: says what a caller is, from facts only. */
+export interface WorkloadAttestor {
+  readonly name: string
+  /** Prefixes of the selector keys it speaks for. */
+  readonly platforms: readonly string[]
+  /** Answers before the signal aborts; what it could not find out by then is `missing`. Never throws for a platform. */
+  attest(caller: Caller, signal: AbortSignal): Promise<Finding>
+  /** Notices that a subject changed (a pod's label): the workload is attested again. Absent where facts never change. */
+  onChange?(caller: Caller, changed: () => void): Disposable
+}

@@ -1,0 +1,17 @@
+import type { ExecutableId, Peer, ProcessHandle } from '../ports/kernel.js'
+
+/** Who is calling, as the kernel said at accept: the peer and the program it ran at that moment. */
+export interface Caller {
+  readonly pid: number
+  readonly uid: number
+  readonly gid: number
+  readonly groups: readonly number[]
+  readonly process: ProcessHandle
+  /** The executable at accept; null where it cannot be read. */
+  readonly executable: ExecutableId | null
+}
+
+/** Takes the executable's identity at once: an exec after accept is seen by comparison. */
+export function callerOf(peer: Peer): Caller {
+  return { ...peer, executable: peer.process.executable() }
+}

@@ -1,0 +1,87 @@
+import type { Secret } from '../crypto/secret.js'
+
+/** The whole configuration, valid by construction (load.ts). Durations in milliseconds. docs/configuration.md has all keys. */
+export interface Config {
+  readonly agent: {
+    readonly tenantId: string
+    readonly nodeId: string
+    readonly dataDir: string
+    readonly socketPath: string
+    readonly renewalThresholdMs: number
+    /** True when the threshold was set by the user: it may then go below the floor of 35 minutes. */
+    readonly renewalThresholdExplicit: boolean
+    readonly joinToken: Secret | null
+    readonly joinTokenPath: string | null
+  }
+  readonly icpService: {
+    /** Without a trailing slash. */
+    readonly address: string
+    readonly trustBundlePath: string | null
+    readonly csrCommonName: CsrCommonName
+    readonly timeoutMs: number
+    readonly maxRetries: number
+    readonly retryBackoffMs: number
+    readonly proxy: { readonly httpsProxy: string | null; readonly noProxy: string | null }
+  }
+  readonly attestation: {
+    readonly type: 'auto' | 'kubernetes' | 'docker' | 'unix' | 'join_token'
+    readonly kubernetes: {
+      readonly tokenPath: string
+      readonly clusterName: string
+      readonly apiTokenPath: string
+      readonly apiCaPath: string
+      readonly authsecNamespaces: readonly string[]
+      readonly source: 'api' | 'kubelet'
+      /** This node's name in Kubernetes (`spec.nodeName`); default: NODE_NAME or the node id. */
+      readonly nodeName: string
+    }
+    readonly docker: { readonly socketPath: string; readonly authsecLabels: boolean }
+    readonly unix: {
+      readonly method: 'procfs' | 'systemd'
+      readonly forgeable: boolean
+      /** Executables larger than this get no `unix:sha256`. */
+      readonly maxExecutableBytes: number
+    }
+  }
+  readonly security: {
+    readonly cacheEncryptionKey: Secret<Uint8Array> | null
+    readonly cacheEncryptionKeyPrevious: Secret<Uint8Array> | null
+    readonly cachePath: string
+    readonly revokeRemoved: boolean
+  }
+  readonly workloadApi: {
+    /** At most so many identities in one message. */
+    readonly maxIdentities: number
+    readonly allowUnauthenticatedVerifiers: boolean
+    /** How long a first call is held before it is refused. */
+    readonly holdMs: number
+    readonly limits: ApiLimits
+  }
+  readonly jwt: { readonly validation: 'auto' | 'local' | 'server' }
+  readonly sync: { readonly intervalMs: number; readonly maxIntervalMs: number; readonly bundleIntervalMs: number }
+  readonly logging: {
+    readonly level: 'debug' | 'info' | 'warning' | 'error'
+    readonly format: 'json' | 'console'
+    readonly filePath: string | null
+  }
+  readonly health: { readonly enabled: boolean; readonly port: number; readonly bindAddress: string }
+  readonly metrics: { readonly spiffeIdLabels: boolean }
+}
+
+export type CsrCommonName =
+  | { readonly mode: 'auto' }
+  | { readonly mode: 'empty' }
+  | { readonly mode: 'text'; readonly text: string }
+
+/** What one process, one container (else one user) and all together may hold open. */
+export interface ApiLimits {
+  readonly connections: number
+  readonly connectionsPerSubject: number
+  readonly connectionsPerPid: number
+  readonly streamsPerConnection: number
+  readonly maxMessageBytes: number
+  /** A connection on which no call was made for so long is closed. */
+  readonly idleConnectionMs: number
+  /** A stream whose client does not read for so long is dropped. */
+  readonly stalledStreamMs: number
+}

@@ -1,0 +1,82 @@
+/**
+ * The one error class of the agent. Codes are a closed list: an operator can look each one up in docs/errors.md, and
+ * code decides by the code, never by the text. A message says what is wrong and what to do, and never holds a secret.
+ */
+export const ERROR_CODES = {
+  'config.invalid': 'The configuration cannot be used; every problem is listed.',
+  'kernel.unsupported': 'This kernel or Node does not tell who is calling; the agent refuses to run.',
+  'caller.unidentified': 'The kernel did not say who is calling.',
+  'caller.foreign_pid_namespace': 'The caller lives in a PID namespace that the agent cannot see (pid 0).',
+  'caller.exited': 'The process that opened the connection has ended.',
+  'caller.executable_changed': 'The process runs another program than when it connected.',
+  'caller.ids_changed': 'The ids of the process differ from those that the kernel gave when it connected.',
+  'attestation.failed': 'No workload attestor could say what the caller is.',
+  'attestation.platform_missing': 'A platform that an entry needs (engine, API) does not answer.',
+  'attestation.timeout': 'Attestation took longer than its deadline.',
+  'agent.starting': 'The agent has no registration entries yet.',
+  'agent.stopping': 'The agent is stopping.',
+  'agent.locked_out': 'The server wants a fresh join token before this node may attest again.',
+  'agent.token_consumed': 'The join token was used up by an attempt whose answer was lost or failed.',
+  'agent.no_identity': 'The agent has no valid SVID of its own yet.',
+  'agent.already_running': 'Another agent holds this data directory or socket.',
+  'entry.none': 'No registration entry matches the caller.',
+  'entry.refused': 'The server refuses to issue what the entry asks for.',
+  'entry.shadowed': 'Another entry always wins over this one on the server.',
+  'entry.not_entitled': 'The caller is not entitled to the SPIFFE ID that it asks for.',
+  'svid.pending': 'The SVID has not been issued yet.',
+  'svid.expired': 'The SVID has expired and could not be renewed.',
+  'svid.invalid': 'A certificate is not what it must be.',
+  'svid.issuer_unknown': 'The issuer of a certificate is in no bundle.',
+  'jwt.invalid': 'A JWT-SVID does not validate.',
+  'spiffe_id.invalid': 'A SPIFFE ID is malformed.',
+  'entry.invalid': 'A registration entry is malformed.',
+  'request.invalid': 'A request can never succeed.',
+  'request.too_many': 'A limit on connections or streams is reached.',
+  'icp.unreachable': 'The ICP server cannot be reached.',
+  'icp.timeout': 'The ICP server did not answer in time.',
+  'icp.tls': 'The TLS handshake with the ICP server failed.',
+  'icp.bad_response': 'The ICP server, or something in between, answered what it should not.',
+  'icp.too_large': 'The answer of the ICP server is larger than allowed.',
+  'icp.bad_request': 'The ICP server refused the request as malformed (400).',
+  'icp.unauthorized': 'The ICP server does not accept the credentials (401).',
+  'icp.forbidden': 'The ICP server forbids the request (403).',
+  'icp.not_found': 'The ICP server does not know what was asked for (404).',
+  'icp.conflict': 'The ICP server sees a conflict (409).',
+  'icp.rate_limited': 'The ICP server limits the rate of requests (429).',
+  'icp.server_error': 'The ICP server failed (5xx).',
+  'icp.csr_dropped': 'The ICP server drops the CSR that it demands; it must be upgraded.',
+  'icp.no_match': 'The ICP server finds no entry for the selectors.',
+  'icp.cn_refused': 'The certificate authority refused the common name of the CSR.',
+  'platform.unavailable': 'A platform API (container engine, Kubernetes, systemd) does not answer.',
+  'file.unsafe': 'A file or directory could be tampered with by others.',
+  'file.io': 'A file could not be read or written.',
+  'file.too_large': 'A file is larger than allowed.',
+  'cache.rejected': 'The sealed cache cannot be trusted.',
+  internal: 'A defect of the agent itself.',
+} as const satisfies Record<string, string>
+
+export type ErrorCode = keyof typeof ERROR_CODES
+
+/** Any failure that is not a programming mistake (those are TypeErrors). `details` is logged as fields. */
+export class AgentError extends Error {
+  override readonly name = 'AgentError'
+  constructor(
+    readonly code: ErrorCode,
+    message: string,
+    options: { cause?: unknown; details?: Readonly<Record<string, unknown>> } = {},
+  ) {
+    super(message, 'cause' in options ? { cause: options.cause } : undefined)
+    this.details = options.details ?? {}
+  }
+  readonly details: Readonly<Record<string, unknown>>
+}
+
+/** The code of any thrown value; what is not ours is `internal`. */
+export function codeOf(error: unknown): ErrorCode {
+  return error instanceof AgentError ? error.code : 'internal'
+}
+
+/** A one-line text of any thrown value, fit for a log. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

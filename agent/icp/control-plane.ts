@@ -1,0 +1,78 @@
+import type { KeyObject } from 'node:crypto'
+import type { Secret } from '../crypto/secret.js'
+import type { Entry } from '../identity/entry.js'
+import type { Selectors } from '../identity/selector.js'
+import type { SpiffeId } from '../identity/spiffe-id.js'
+
+/** What a node says of itself when it attests. Secrets inside (a PSAT) are `Secret`s. */
+export interface NodeEvidence {
+  readonly type: 'unix' | 'docker' | 'kubernetes' | 'join_token'
+  readonly evidence: Readonly<Record<string, string | number | Secret>>
+  readonly joinToken?: Secret
+}
+
+/** Certificates as the server sent them, parsed from PEM to DER but not yet verified. */
+export interface IssuedCertificate {
+  readonly spiffeId: string
+  /** DER, leaf first. */
+  readonly chain: readonly Uint8Array[]
+  /** DER of the authorities that came with it; may be empty. */
+  readonly bundle: readonly Uint8Array[]
+  /** Only from the oldest servers, which make the key themselves. */
+  readonly serverKey?: Secret<KeyObject>
+}
+
+export interface AttestedNode extends IssuedCertificate {
+  readonly agentId: string
+  /** True when the server named a workspace: the newer generation. */
+  readonly workspace: boolean
+}
+
+export interface IssuedJwt {
+  readonly spiffeId: string
+  readonly token: Secret
+}
+
+export interface JwtValidation {
+  readonly valid: boolean
+  readonly spiffeId: string
+  readonly claims: Readonly<Record<string, unknown>>
+}
+
+/** A JWK as the server publishes it. */
+export type Jwk = Readonly<Record<string, unknown>>
+
+/** The entries of this agent; `unchanged` when the body is the one that was parsed last. */
+export interface EntriesAnswer {
+  readonly unchanged: boolean
+  readonly entries: readonly Entry[]
+  /** Entries that could not be used, with the reason; they stop nobody else. */
+  readonly rejected: readonly { readonly id: string; readonly reason: string }[]
+}
+
+/**
+ * The ICP server as the agent needs it, both generations. Each call is one exchange with its retries; pacing is the
+ * caller's affair. Errors are AgentErrors `icp.*`; `icp.rate_limited` carries `details.retryAfterMs`.
+ */
+export interface ControlPlane {
+  /** No retry when a join token is at stake (contract point 5). */
+  attestNode(request: { evidence: NodeEvidence; csrPem: string }, signal: AbortSignal): Promise<AttestedNode>
+  renewAgent(request: { agentId: string; csrPem: string }, signal: AbortSignal): Promise<IssuedCertificate>
+  entries(agent: SpiffeId, signal: AbortSignal): Promise<EntriesAnswer>
+  signWorkload(
+    request: { agent: SpiffeId; selectors: Selectors; csrPem: string },
+    signal: AbortSignal,
+  ): Promise<IssuedCertificate>
+  revokeWorkload(serial: string, signal: AbortSignal): Promise<void>
+  /** DER of the authorities published at `/bundle/{account}`. */
+  bundle(signal: AbortSignal): Promise<readonly Uint8Array[]>
+  issueJwt(
+    request: { spiffeId: SpiffeId; audience: readonly string[]; ttlSeconds?: number },
+    signal: AbortSignal,
+  ): Promise<IssuedJwt>
+  jwtBundle(signal: AbortSignal): Promise<readonly Jwk[]>
+  validateJwt(request: { token: Secret; audience: string }, signal: AbortSignal): Promise<JwtValidation>
+}
+
+/** Milliseconds that the server's clock is ahead of ours, from the last Date header; null before the first answer. */
+export type ServerSkew = () => number | null

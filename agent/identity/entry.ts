@@ -1,0 +1,33 @@
+import type { Selectors } from './selector.js'
+import type { SpiffeId } from './spiffe-id.js'
+
+/** A registration entry: which selectors earn which SPIFFE ID. */
+export interface Entry {
+  readonly id: string
+  readonly spiffeId: SpiffeId
+  /** True when the entry names this agent as its parent; false when it is served by every agent of the account. */
+  readonly assigned: boolean
+  readonly selectors: Selectors
+  /** Life of its SVIDs in seconds, as the entry asks; null: the server's default. */
+  readonly ttlSeconds: number | null
+  /** Milliseconds since 1970; 0 where the server does not say. */
+  readonly createdAt: number
+}
+
+/** Oldest first, then by id: the order in which a workload sees its identities (Workload API 8: first is default). */
+export function byAge(a: Entry, b: Entry): number {
+  return a.createdAt - b.createdAt || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0)
+}
+
+/** True when a sync changed nothing about the entry that matters to anybody. */
+export function sameEntry(a: Entry, b: Entry): boolean {
+  return (
+    a.id === b.id &&
+    a.spiffeId.uri === b.spiffeId.uri &&
+    a.assigned === b.assigned &&
+    a.ttlSeconds === b.ttlSeconds &&
+    a.createdAt === b.createdAt &&
+    a.selectors.size === b.selectors.size &&
+    [...a.selectors].every(([key, value]) => b.selectors.get(key) === value)
+  )
+}

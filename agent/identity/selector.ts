@@ -1,0 +1,18 @@
+/**
+ * Selectors: what is known of a workload, or what an entry asks for. One value per key, compared by exact string
+ * equality. Keys carry their platform as a prefix: `unix:uid`, `docker:label:app`, `k8s:ns`.
+ */
+export type Selectors = ReadonlyMap<string, string>
+
+/** True when every pair of `wanted` is among `facts`. An empty `wanted` matches nothing: it would name everybody. */
+export function covers(facts: Selectors, wanted: Selectors): boolean {
+  if (wanted.size === 0) return false
+  for (const [key, value] of wanted) if (facts.get(key) !== value) return false
+  return true
+}
+
+/** The part of a selector key before the first colon (`unix`, `docker`, `k8s`, `systemd`, `authsec`). */
+export function platformOf(key: string): string {
+  const colon = key.indexOf(':')
+  return colon === -1 ? key : key.slice(0, colon)
+}

@@ -1,0 +1,13 @@
+import type { Log } from './log.js'
+import type { Metrics } from './metrics.js'
+
+/**
+ * What every event function writes to: one log line and one metric, kept together so that they cannot drift apart.
+ * Each area has its own file beside this one (`node-events.ts`, `issuance-events.ts`, …) with one function per thing
+ * that happens: `export const nodeEvents = ({ log, metrics }: Sinks) => ({ attested(…) {…}, … })` and
+ * `export type NodeEvents = ReturnType<typeof nodeEvents>`.
+ */
+export interface Sinks {
+  readonly log: Log
+  readonly metrics: Metrics
+}

@@ -1,0 +1,130 @@
+/**
+ * Every metric of the agent. Labels have few values; units are in the names. docs/metrics.md is compared with this
+ * table by a test.
+ */
+export const METRICS = {
+  icp_agent_info: { kind: 'gauge', help: 'Always 1; the version of the agent.', labels: ['version'] },
+  icp_agent_start_time_seconds: { kind: 'gauge', help: 'Unix time at which the agent started.', labels: [] },
+  icp_agent_agent_svid_expiry_seconds: {
+    kind: 'gauge',
+    help: "Seconds until the agent's own SVID expires.",
+    labels: [],
+  },
+  icp_agent_node_attestations_total: { kind: 'counter', help: 'Node attestations by outcome.', labels: ['outcome'] },
+  icp_agent_server_requests_total: {
+    kind: 'counter',
+    help: 'Requests to the ICP server by endpoint and outcome.',
+    labels: ['endpoint', 'outcome'],
+  },
+  icp_agent_server_request_seconds: {
+    kind: 'histogram',
+    help: 'Duration of requests to the ICP server.',
+    labels: ['endpoint'],
+    buckets: [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
+  },
+  icp_agent_server_clock_skew_seconds: {
+    kind: 'gauge',
+    help: "How far the ICP server's clock is ahead.",
+    labels: [],
+  },
+  icp_agent_rate_limited_total: { kind: 'counter', help: 'Answers 429 of the ICP server, by tier.', labels: ['tier'] },
+  icp_agent_rate_limit_wait_seconds_total: {
+    kind: 'counter',
+    help: 'Time that jobs waited for a slot in the request budget.',
+    labels: [],
+  },
+  icp_agent_sync_age_seconds: {
+    kind: 'gauge',
+    help: 'Seconds since the registration entries were last synced; -1 before the first time.',
+    labels: [],
+  },
+  icp_agent_sync_interval_seconds: { kind: 'gauge', help: 'Interval of entry sync now in force.', labels: [] },
+  icp_agent_entries: { kind: 'gauge', help: 'Registration entries known, by state.', labels: ['state'] },
+  icp_agent_svids: { kind: 'gauge', help: 'X.509-SVIDs held for workloads.', labels: [] },
+  icp_agent_svid_soonest_expiry_seconds: {
+    kind: 'gauge',
+    help: 'Seconds until the X.509-SVID in use that ends first expires; -1 when none is held.',
+    labels: [],
+  },
+  icp_agent_svid_expiry_seconds: {
+    kind: 'gauge',
+    help: 'Seconds until each X.509-SVID in use expires; only with metrics.spiffe_id_labels.',
+    labels: ['spiffe_id'],
+  },
+  icp_agent_issuances_total: {
+    kind: 'counter',
+    help: 'SVIDs asked for, by kind and outcome.',
+    labels: ['kind', 'outcome'],
+  },
+  icp_agent_issuance_seconds: {
+    kind: 'histogram',
+    help: 'Time from job to verified SVID.',
+    labels: ['kind'],
+    buckets: [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
+  },
+  icp_agent_attestations_total: { kind: 'counter', help: 'Workload attestations by outcome.', labels: ['outcome'] },
+  icp_agent_attestation_seconds: {
+    kind: 'histogram',
+    help: 'Duration of workload attestations.',
+    labels: [],
+    buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 4],
+  },
+  icp_agent_connections: { kind: 'gauge', help: 'Open connections on the Workload API socket.', labels: [] },
+  icp_agent_connections_refused_total: {
+    kind: 'counter',
+    help: 'Connections refused or dropped, by reason.',
+    labels: ['reason'],
+  },
+  icp_agent_streams: { kind: 'gauge', help: 'Open Workload API streams by method.', labels: ['method'] },
+  icp_agent_calls_total: {
+    kind: 'counter',
+    help: 'Workload API calls ended, by method and gRPC status.',
+    labels: ['method', 'status'],
+  },
+  icp_agent_pushes_total: {
+    kind: 'counter',
+    help: 'Messages sent on Workload API streams by method.',
+    labels: ['method'],
+  },
+  icp_agent_first_message_seconds: {
+    kind: 'histogram',
+    help: 'Time from call to first message.',
+    labels: ['method'],
+    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 4],
+  },
+  icp_agent_denials_total: { kind: 'counter', help: 'Calls refused, by reason (an error code).', labels: ['reason'] },
+} as const satisfies Record<string, MetricSpec>
+
+export interface MetricSpec {
+  readonly kind: 'counter' | 'gauge' | 'histogram'
+  readonly help: string
+  readonly labels: readonly string[]
+  readonly buckets?: readonly number[]
+}
+
+export type MetricName = keyof typeof METRICS
+type LabelsOf<N extends MetricName> = (typeof METRICS)[N]['labels'][number]
+type Labels<N extends MetricName> = [LabelsOf<N>] extends [never] ? undefined : Readonly<Record<LabelsOf<N>, string>>
+export type OfKind<K extends MetricSpec['kind']> = {
+  [N in MetricName]: (typeof METRICS)[N]['kind'] extends K ? N : never
+}[MetricName]
+
+/** Where figures go. */
+export interface Metrics {
+  count<N extends OfKind<'counter'>>(
+    name: N,
+    ...rest: Labels<N> extends undefined ? [by?: number] : [labels: Labels<N>, by?: number]
+  ): void
+  observe<N extends OfKind<'histogram'>>(
+    name: N,
+    value: number,
+    ...rest: Labels<N> extends undefined ? [] : [labels: Labels<N>]
+  ): void
+  /** A gauge is read when somebody scrapes: `read` gives one value per set of labels, and what it omits disappears. */
+  gauge<N extends OfKind<'gauge'>>(name: N, read: () => readonly GaugeValue<N>[]): Disposable
+}
+
+export interface GaugeValue<N extends MetricName> {
+  readonly value: number
+  readonly labels?: Labels<N>
+}

@@ -1,0 +1,42 @@
+/** One HTTP exchange. The body is read whole, up to `maxBytes`. */
+export interface HttpRequest {
+  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE'
+  /** `https://…`, or `http://…` (loopback or, with `unixSocket`, an engine). */
+  readonly url: string
+  readonly unixSocket?: string
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body?: string
+  readonly timeoutMs: number
+  readonly maxBytes: number
+  readonly signal?: AbortSignal
+  /** Do not present the client certificate on this exchange. */
+  readonly withoutIdentity?: boolean
+}
+
+export interface HttpResponse {
+  readonly status: number
+  /** Lower-case names; repeated headers joined by `, `. */
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: Buffer
+}
+
+/** A response whose body arrives piece by piece for as long as the signal lives (watches, event streams). */
+export interface HttpStream {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: AsyncIterable<Buffer>
+}
+
+/** What the client presents and trusts; read again for each new connection. */
+export interface TlsSettings {
+  /** PEM certificates trusted besides the system's. */
+  readonly ca: readonly string[]
+  /** PEM chain and PKCS#8 PEM key of the client certificate. */
+  readonly identity?: { readonly certificate: string; readonly key: string }
+}
+
+/** Errors: `icp.unreachable`, `icp.timeout`, `icp.tls`, `icp.too_large`; the signal's reason when it aborts. */
+export interface HttpClient extends AsyncDisposable {
+  request(request: HttpRequest): Promise<HttpResponse>
+  stream(request: HttpRequest): Promise<HttpStream>
+}

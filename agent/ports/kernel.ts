@@ -1,0 +1,47 @@
+/** What the kernel says of who is calling: the only word that counts. */
+export interface Kernel {
+  /**
+   * The peer of a connected Unix socket, read once when the connection is accepted.
+   * Throws `caller.foreign_pid_namespace` (pid 0), `caller.exited`, `caller.unidentified`.
+   */
+  peerOf(fd: number): Peer
+  /** Calls back, within a second, once a process that is watched has ended. */
+  onExit(process: ProcessHandle, ended: () => void): Disposable
+}
+
+/** SO_PEERCRED, SO_PEERGROUPS and a handle on the process itself. */
+export interface Peer {
+  readonly pid: number
+  readonly uid: number
+  readonly gid: number
+  readonly groups: readonly number[]
+  readonly process: ProcessHandle
+}
+
+/** Device and inode of the file behind `/proc/PID/exe`. */
+export interface ExecutableId {
+  readonly device: bigint
+  readonly inode: bigint
+}
+
+/**
+ * One process, held so that it cannot be mistaken for another: a pidfd (or, on old kernels, pid and start time) and an
+ * open `/proc/PID` through which everything is read. Reads throw `caller.exited` once the process has ended.
+ */
+export interface ProcessHandle extends Disposable {
+  readonly pid: number
+  /** Unique to this process, also when the pid is used again. */
+  readonly key: string
+  /** False once the process has ended (zombies included). */
+  alive(): boolean
+  /** Null where it cannot be read (no SYS_PTRACE). Never touches the file system underneath. */
+  executable(): ExecutableId | null
+  /** The target of the `/proc/PID/exe` link, or null where it cannot be read. */
+  executablePath(): string | null
+  /** A small file of `/proc/PID` whose reading never waits for the process: never cmdline, environ or maps. */
+  read(file: 'stat' | 'status' | 'cgroup' | 'mountinfo' | 'uid_map'): string
+  /** `mnt:[4026531840]`, or null where it cannot be read. */
+  namespace(kind: 'mnt' | 'user' | 'pid' | 'cgroup' | 'net'): string | null
+  /** A path that opens the executable itself, for hashing off the main thread: `/proc/self/fd/N/exe`. */
+  readonly executableFile: string
+}

@@ -1,0 +1,3 @@
+export interface EntryIndex {
+  readonly size: number
+}

@@ -1,0 +1,53 @@
+import type { ErrorCode } from '../errors.js'
+import type { Entry } from '../identity/entry.js'
+import type { BundleSet } from '../identity/trust-bundle.js'
+import type { X509Svid } from '../identity/x509-svid.js'
+import type { EntryIndex } from './entry-index.js'
+
+/** An SVID of an entry with the moment from which it is worth renewing (drawn once per SVID). */
+export interface HeldSvid {
+  readonly svid: X509Svid
+  readonly renewAt: number
+}
+
+/** How it stands with an entry's X.509-SVID. Entries that nobody wants and nothing is known of have no state. */
+export type EntryState =
+  | {
+      readonly kind: 'issued'
+      readonly held: HeldSvid
+      /** A newer SVID of an issuer that other nodes may not know yet, served from `from` on (trust first). */
+      readonly next?: { readonly held: HeldSvid; readonly from: number }
+      /** Renewal failed so often in a row; the next try is not before `retryAt`. */
+      readonly failures?: Failures
+    }
+  | { readonly kind: 'wanted'; readonly since: number; readonly failures?: Failures; readonly expired?: true }
+  | {
+      readonly kind: 'refused'
+      readonly code: ErrorCode
+      readonly message: string
+      readonly until: number
+      readonly failures: Failures
+    }
+  | { readonly kind: 'shadowed'; readonly by: string }
+
+export interface Failures {
+  readonly count: number
+  readonly retryAt: number
+  readonly code: ErrorCode
+}
+
+/** All that the agent serves from, as one immutable value: sync publishes a new one, the API reads the current one. */
+export interface Snapshot {
+  /** False until the entries were synced once or restored from the sealed cache. */
+  readonly synced: boolean
+  readonly entries: ReadonlyMap<string, Entry>
+  readonly index: EntryIndex
+  readonly states: ReadonlyMap<string, EntryState>
+  readonly bundles: BundleSet
+}
+
+/** What a publication changed; `entries: 'all'` when the set of entries itself changed and matches must be redone. */
+export interface Change {
+  readonly entries: ReadonlySet<string> | 'all'
+  readonly bundles: boolean
+}
