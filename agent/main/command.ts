@@ -1,0 +1,26 @@
+/** Where a command writes text; `process.stdout` is one. */
+export interface TextSink {
+  write(text: string): unknown
+}
+
+/** What a command may touch of the process it runs in. Nothing else comes from the surroundings. */
+export interface CommandIo {
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** Results: what a script reads. */
+  readonly stdout: TextSink
+  /** What a person reads: warnings, mistakes in the arguments. */
+  readonly stderr: TextSink
+  /** Aborts on SIGINT and SIGTERM: a command that runs on ends cleanly and returns. */
+  readonly signal: AbortSignal
+}
+
+/** A subcommand of `icp-agent`, one file each under commands/. */
+export interface Command {
+  readonly name: string
+  /** One line for the list of commands. */
+  readonly summary: string
+  /** What `--help` prints: usage, every option, an example. */
+  readonly help: string
+  /** Resolves with the exit code: 0 done, 1 failed, 2 misused. `args` are those after the command's name. */
+  run(args: readonly string[], io: CommandIo): Promise<number>
+}
