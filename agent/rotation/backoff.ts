@@ -1,0 +1,20 @@
+/** Base and ceiling of an exponential backoff, in milliseconds. */
+export interface Backoff {
+  readonly baseMs: number
+  /** Default 60 s. */
+  readonly capMs?: number
+}
+
+const DEFAULT_CAP_MS = 60_000
+
+/**
+ * How long to wait after so many failures in a row: base, doubled per failure, at most the cap, of which the upper
+ * half is drawn (equal jitter): agents that failed together do not come back together, and none comes back at once.
+ * No failure, no wait. `fraction` in [0, 1].
+ */
+export function delay(failures: number, { baseMs, capMs = DEFAULT_CAP_MS }: Backoff, fraction: number): number {
+  if (failures <= 0) return 0
+  // 2 ** 30 of any base is beyond every cap, and larger exponents would overflow into Infinity.
+  const full = Math.min(capMs, baseMs * 2 ** Math.min(failures - 1, 30))
+  return Math.round(full * (0.5 + 0.5 * fraction))
+}
