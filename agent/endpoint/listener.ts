@@ -6,10 +6,14 @@ import type { SocketDirectory } from '../ports/socket-directory.js'
 import type { Connection } from './connection.js'
 import type { Connections } from './connections.js'
 
-export type ConnectionLimits = Pick<
-  ApiLimits,
-  'connections' | 'connectionsPerSubject' | 'connectionsPerPid' | 'idleConnectionMs'
->
+/** What the endpoint holds open; see the settings `limits`. */
+export interface ConnectionLimits {
+  readonly connections: number
+  readonly connectionsPerSubject: number
+  readonly connectionsPerPid: number
+  /** A connection on which no call was made for so long is closed. */
+  readonly idleConnectionMs: number
+}
 
 export type ListenOptions = {
   readonly kernel: Kernel
