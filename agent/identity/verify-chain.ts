@@ -1,0 +1,109 @@
+import type { Certificate } from '../crypto/certificate.js'
+import { violation } from '../crypto/name-constraints.js'
+import { AgentError } from '../errors.js'
+import { authorityProblem, certificateOf } from './authority.js'
+import type { Authority } from './trust-bundle.js'
+
+export interface ChainOptions {
+  readonly leaf: Certificate
+  /** In any order; those that are not needed are left out. The trust anchor may be among them. */
+  readonly intermediates: readonly Certificate[]
+  readonly authorities: readonly Authority[]
+  /** Milliseconds since 1970. */
+  readonly now: number
+  /** How far a certificate may begin in the future. */
+  readonly skewMs: number
+}
+
+export interface VerifiedChain {
+  /** Leaf first, each signed by the next; the trust anchor is left out. */
+  readonly path: readonly Certificate[]
+  readonly anchor: Authority
+}
+
+/** A path as it grows from the leaf up. */
+interface Climb {
+  readonly path: readonly Certificate[]
+  readonly rest: readonly Certificate[]
+}
+
+/** Signature checks that one verification may cost: certificates that all seem to sign each other must not stall us. */
+const MAX_CHECKS = 100
+
+/**
+ * A path from the leaf to an authority (RFC 5280 6.1): issuer and subject names equal byte for byte, signatures, times,
+ * CA flags, key usages, path lengths and name constraints, the anchor's included. Of several paths the one to a
+ * self-signed anchor is taken, so that peers who know only the root can verify what is served.
+ * Throws `svid.issuer_unknown` where no authority issued any certificate of the chain, else `svid.invalid`; both with
+ * `details.check`.
+ */
+export function verifyChain(options: ChainOptions): VerifiedChain {
+  const problems: string[] = []
+  let checks = 0
+  const issued = (issuer: Certificate, subject: Certificate): boolean => {
+    if (issuer.subject !== subject.issuer || issuer.subjectEmpty) return false
+    if (++checks > MAX_CHECKS) throw refused('svid.invalid', 'its chain has too many possible paths')
+    return subject.verifySignedBy(issuer)
+  }
+  const usable = (issuer: Certificate, below: readonly Certificate[]): boolean => {
+    const problem = issuerProblem(issuer, below, options)
+    if (problem) problems.push(problem)
+    return problem === null
+  }
+
+  const climb = ({ path, rest }: Climb): VerifiedChain | null => {
+    const top = path[path.length - 1] ?? options.leaf
+    const anchors = options.authorities.filter((authority) => {
+      const certificate = certificateOf(authority)
+      return issued(certificate, top) && usable(certificate, path)
+    })
+    const root = anchors.find((authority) => selfIssued(certificateOf(authority)))
+    if (root) return { path, anchor: root }
+    const [nearest] = anchors
+    let fallback: VerifiedChain | null = nearest ? { path, anchor: nearest } : null
+    for (const next of rest) {
+      if (selfIssued(next) || !issued(next, top) || !usable(next, path)) continue
+      const found = climb({ path: [...path, next], rest: rest.filter((other) => other !== next) })
+      if (found && selfIssued(certificateOf(found.anchor))) return found
+      fallback ??= found
+    }
+    return fallback
+  }
+
+  const found = climb({ path: [options.leaf], rest: options.intermediates })
+  if (found) return found
+  const [problem] = problems
+  if (problem) throw refused('svid.invalid', `its issuer cannot be used: ${problem}`)
+  throw refused('svid.issuer_unknown', 'its issuer is in no bundle that the agent knows')
+}
+
+/** Why an issuer must not vouch for the certificates below it (leaf first); null where it may. */
+function issuerProblem(issuer: Certificate, below: readonly Certificate[], options: ChainOptions): string | null {
+  const problem = authorityProblem(issuer) ?? timeProblem(issuer, options.now, options.skewMs)
+  if (problem) return problem
+  const intermediates = below.slice(1).filter((certificate) => !selfIssued(certificate)).length
+  if (issuer.pathLength !== null && intermediates > issuer.pathLength) return 'its path length is exceeded'
+  for (const [i, certificate] of below.entries()) {
+    if (!issuer.nameConstraints || (i > 0 && selfIssued(certificate))) continue
+    const reason = violation(issuer.nameConstraints, certificate)
+    if (reason) return reason
+  }
+  return null
+}
+
+/** Why a certificate is not valid now. The skew is allowed only at its beginning: peers on this machine share our clock. */
+export function timeProblem(certificate: Certificate, now: number, skewMs: number): string | null {
+  if (now + skewMs < certificate.notBefore) {
+    return `it is not valid before ${new Date(certificate.notBefore).toISOString()} (is this machine's clock right?)`
+  }
+  if (now >= certificate.notAfter) return `it expired at ${new Date(certificate.notAfter).toISOString()}`
+  return null
+}
+
+function selfIssued(certificate: Certificate): boolean {
+  return certificate.subject === certificate.issuer
+}
+
+function refused(code: 'svid.invalid' | 'svid.issuer_unknown', reason: string): AgentError {
+  return new AgentError(code, `the certificate is refused: ${reason}`, { details: { check: 'chain' } })
+}
