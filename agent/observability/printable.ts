@@ -1,0 +1,12 @@
+// C0, DEL, C1, line and paragraph separators, marks that reorder or hide text, lone halves of a surrogate pair.
+const UNPRINTABLE =
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+  /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g
+
+/**
+ * The text with everything escaped (`\u001b`) that could move a cursor, colour a terminal, begin a line of its own or
+ * turn the reading direction. For values that come from callers, labels and the server, wherever a person reads them.
+ */
+export function printable(text: string): string {
+  return text.replace(UNPRINTABLE, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
+}

@@ -1,0 +1,133 @@
+import { write, writeSync } from 'node:fs'
+
+/** Bytes that may wait for a slow or full target before lines are dropped. */
+const MAX_WAITING = 1024 * 1024
+const RETRY_MS = 50
+const FLUSH_TRIES = 20
+
+export interface LineSinkOptions {
+  /** Called when the target begins to refuse what is written, once until it takes lines again. */
+  readonly onFailure?: (error: Error) => void
+  /** Called when it takes lines again after a failure or after lines were dropped, with the number of the latter. */
+  readonly onRecovery?: (dropped: number) => void
+}
+
+/**
+ * Writes lines to a file descriptor without ever waiting for it: what the target does not take is kept up to 1 MiB,
+ * then whole lines are dropped and counted. A full disk, a reader that has gone or one that is stuck neither stops nor
+ * blocks the agent. `flush` writes what is left synchronously and gives up on the first refusal.
+ */
+export class LineSink {
+  readonly #fd: number
+  readonly #options: LineSinkOptions
+  /** What is being written now; the rest of it where a write was partial. */
+  #current: Buffer | null = null
+  #waiting: Buffer[] = []
+  #waitingBytes = 0
+  #inFlight = false
+  #dropped = 0
+  #failing = false
+  #ended = false
+  #retrying = false
+  #whenDone: (() => void) | null = null
+
+  constructor(fd: number, options: LineSinkOptions = {}) {
+    this.#fd = fd
+    this.#options = options
+  }
+
+  write(line: string): void {
+    if (this.#ended) return
+    const bytes = Buffer.from(line)
+    if (this.#waitingBytes + bytes.length > MAX_WAITING) this.#dropped++
+    else {
+      this.#waiting.push(bytes)
+      this.#waitingBytes += bytes.length
+    }
+    this.#pump()
+  }
+
+  /** Writes what waits, now. Called when the process ends: it must not hang, so a refusal ends it. */
+  flush(): void {
+    // What is in flight belongs to the thread that writes it, which outlives the event loop; never print it twice.
+    const rest = Buffer.concat([
+      ...(this.#current !== null && !this.#inFlight ? [this.#current] : []),
+      ...this.#waiting,
+    ])
+    let done = 0
+    for (let tries = 0; done < rest.length; ) {
+      try {
+        done += writeSync(this.#fd, rest, done)
+      } catch (error) {
+        if (codeOf(error) !== 'EAGAIN' || ++tries > FLUSH_TRIES) break
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, RETRY_MS)
+      }
+    }
+    if (!this.#inFlight) this.#current = null
+    this.#setWaiting(done < rest.length ? [rest.subarray(done)] : [])
+  }
+
+  /** Takes no more lines, and calls back once what it has is written or refused: the descriptor may be closed. */
+  end(done: () => void): void {
+    this.#ended = true
+    this.#whenDone = done
+    this.#pump()
+    if (!this.#inFlight && !this.#retrying) done()
+  }
+
+  #pump(): void {
+    if (this.#inFlight || this.#retrying) return
+    if (this.#current === null) {
+      if (this.#waiting.length === 0) return
+      this.#current = Buffer.concat(this.#waiting)
+      this.#setWaiting([])
+    }
+    this.#inFlight = true
+    write(this.#fd, this.#current, (error, written) => {
+      this.#inFlight = false
+      if (error) this.#refused(error)
+      else this.#taken(written)
+      if (!this.#inFlight && !this.#retrying) this.#whenDone?.()
+    })
+  }
+
+  #taken(written: number): void {
+    const rest = this.#current?.subarray(written)
+    this.#current = rest !== undefined && rest.length > 0 ? rest : null
+    if ((this.#failing || this.#dropped > 0) && this.#current === null) {
+      this.#failing = false
+      this.#options.onRecovery?.(this.#dropped)
+      this.#dropped = 0
+    }
+    this.#pump()
+  }
+
+  #refused(error: Error): void {
+    if (codeOf(error) === 'EAGAIN') {
+      this.#retrying = true
+      setTimeout(() => {
+        this.#retrying = false
+        this.#pump()
+      }, RETRY_MS)
+      return
+    }
+    if (codeOf(error) === 'EPIPE') {
+      // Nobody will ever read this again.
+      this.#ended = true
+      this.#current = null
+      this.#setWaiting([])
+    }
+    if (this.#failing) return
+    this.#failing = true
+    this.#options.onFailure?.(error)
+  }
+
+  #setWaiting(waiting: Buffer[]): void {
+    this.#waiting = waiting
+    this.#waitingBytes = waiting.reduce((sum, bytes) => sum + bytes.length, 0)
+  }
+}
+
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && 'code' in error ? error.code : undefined
+}

@@ -1,0 +1,146 @@
+import { close, closeSync, constants, fstatSync, openSync } from 'node:fs'
+import { type Logger, pino } from 'pino'
+import { AgentError } from '../errors.js'
+import type { Fields, Log } from '../observability/log.js'
+import { consoleLine } from './console-format.js'
+import { LineSink } from './line-sink.js'
+import { boundedText, loggable } from './log-value.js'
+
+export type LogLevel = 'debug' | 'info' | 'warning' | 'error'
+
+export interface LogOptions {
+  readonly level: LogLevel
+  readonly format: 'json' | 'console'
+  /** A second sink; its directory exists. */
+  readonly filePath?: string | null
+  /** A file descriptor (default 1), or whatever takes the lines. */
+  readonly stdout?: number | { write(line: string): unknown }
+}
+
+/** The agent's log: stdout always, and a file where one is configured. */
+export interface AgentLog extends Log, Disposable {
+  /** Opens the file anew, after something rotated it away (SIGHUP). Where that fails, the old file stays in use. */
+  reopen(): void
+  /** Writes what still waits, synchronously. Also done when the process exits. */
+  flush(): void
+  setLevel(level: LogLevel): void
+}
+
+const RANK = { debug: 0, info: 1, warning: 2, error: 3 } as const satisfies Record<LogLevel, number>
+const METHOD = { debug: 'debug', info: 'info', warning: 'warn', error: 'error' } as const satisfies Record<
+  LogLevel,
+  string
+>
+/** What JSON leaves as it is, but a terminal may obey: DEL, C1, separators, reading direction. */
+const OBEYED_BY_TERMINALS = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g
+const APPEND = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_NONBLOCK
+
+/**
+ * Makes the log. One JSON object a line: `level`, `severity`, `timestamp` (UTC), `app`, `logger`, the fields, `event`;
+ * or a line for people with `format: 'console'`. What the fields hold is bounded and free of secrets (log-value.ts).
+ * Never throws and never blocks: a file that cannot be opened or written to is reported on stdout.
+ */
+export function createLog(options: LogOptions): AgentLog {
+  let threshold: number = RANK[options.level]
+  /** Everything that may still hold lines, files that were rotated away included. */
+  const sinks = new Set<LineSink>()
+  const flush = (): void => {
+    for (const sink of sinks) sink.flush()
+  }
+  const end = (sink: LineSink, fd: number): void =>
+    sink.end(() => {
+      sinks.delete(sink)
+      if (fd > 2) close(fd)
+      if (sinks.size === 0) process.off('exit', flush)
+    })
+
+  const stdout = typeof options.stdout === 'object' ? options.stdout : new LineSink(options.stdout ?? 1)
+  if (stdout instanceof LineSink) sinks.add(stdout)
+  let file: OpenFile | null = null
+  const format = options.format === 'console' ? consoleLine : (line: string) => line
+
+  const root = pino(
+    {
+      level: 'debug',
+      base: { app: 'icp-agent' },
+      messageKey: 'event',
+      timestamp: () => `,"timestamp":"${new Date().toISOString()}"`,
+      formatters: {
+        level(label) {
+          const level = label === 'warn' ? 'warning' : label
+          return { level, severity: level.toUpperCase() }
+        },
+      },
+    },
+    {
+      write(json: string) {
+        const line = format(json.replace(OBEYED_BY_TERMINALS, escaped))
+        stdout.write(line)
+        file?.sink.write(line)
+      },
+    },
+  )
+
+  const named = (logger: string): Log => logOf(root.child({ logger }))
+  const logOf = (logger: Logger): Log => {
+    const at =
+      (level: LogLevel) =>
+      (event: string, fields: Fields = {}): void => {
+        if (RANK[level] < threshold) return
+        logger[METHOD[level]](loggable(fields, { stacks: threshold === RANK.debug }), boundedText(event))
+      }
+    return { debug: at('debug'), info: at('info'), warn: at('warning'), error: at('error'), named }
+  }
+  const own = named('agent.log')
+
+  function open(): void {
+    const path = options.filePath
+    if (path === undefined || path === null || path === '') return
+    try {
+      const fd = openLogFile(path)
+      const sink = new LineSink(fd, {
+        onFailure: (error) => own.error('Log file cannot be written; lines go to stdout only', { path, error }),
+        onRecovery: (dropped) => own.info('Log file can be written again', { path, dropped_lines: dropped }),
+      })
+      sinks.add(sink)
+      const old = file
+      file = { fd, sink }
+      if (old) end(old.sink, old.fd)
+    } catch (error) {
+      own.error('Log file cannot be opened; lines go to stdout only', { path, error })
+    }
+  }
+  open()
+  process.on('exit', flush)
+
+  return {
+    ...named('agent'),
+    reopen: open,
+    flush,
+    setLevel(level) {
+      threshold = RANK[level]
+    },
+    [Symbol.dispose]() {
+      if (sinks.size === 0) process.off('exit', flush)
+      if (stdout instanceof LineSink) end(stdout, 1)
+      if (file) end(file.sink, file.fd)
+    },
+  }
+}
+
+interface OpenFile {
+  readonly fd: number
+  readonly sink: LineSink
+}
+
+/** Only a regular file, never through a symlink; 0600 where it is new. Throws `file.unsafe` or the system's error. */
+function openLogFile(path: string): number {
+  const fd = openSync(path, APPEND, 0o600)
+  if (fstatSync(fd).isFile()) return fd
+  closeSync(fd)
+  throw new AgentError('file.unsafe', `${path} is not a regular file; set logging.file_path to one`)
+}
+
+function escaped(character: string): string {
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
+}

@@ -1,0 +1,99 @@
+import { execFileSync } from 'node:child_process'
+import { closeSync, constants, mkdtempSync, openSync, readFileSync, readSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { LineSink } from '../../../agent/platform/line-sink.js'
+
+let directory: string
+const open: number[] = []
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'icp-sink-'))
+})
+afterEach(() => {
+  for (const fd of open.splice(0)) closeSync(fd)
+  rmSync(directory, { recursive: true })
+})
+
+function opened(path: string, flags: string | number): number {
+  const fd = openSync(path, flags)
+  open.push(fd)
+  return fd
+}
+
+test('lines are written in order without being waited for', async () => {
+  const path = join(directory, 'log')
+  const sink = new LineSink(opened(path, 'a'))
+  const lines = Array.from({ length: 2000 }, (_, i) => `line ${i} ü\n`)
+  for (const line of lines) sink.write(line)
+  await new Promise<void>((resolve) => sink.end(resolve))
+  expect(readFileSync(path, 'utf8')).toBe(lines.join(''))
+})
+
+test('a full disk is reported once, and lines beyond 1 MiB are dropped', async () => {
+  const onFailure = vi.fn()
+  const sink = new LineSink(opened('/dev/full', 'w'), { onFailure })
+  for (let i = 0; i < 40; i++) {
+    sink.write('x'.repeat(100_000))
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  await vi.waitFor(() => expect(onFailure).toHaveBeenCalled())
+  expect(onFailure).toHaveBeenCalledTimes(1)
+  expect(onFailure.mock.calls[0]?.[0]).toMatchObject({ code: 'ENOSPC' })
+  sink.flush()
+})
+
+test('a target that takes lines again gets what waited and says how many were dropped', async () => {
+  const path = join(directory, 'log')
+  const onFailure = vi.fn()
+  const onRecovery = vi.fn()
+  const fd = openSync('/dev/null', 'r')
+  const sink = new LineSink(fd, { onFailure, onRecovery })
+  sink.write('first\n')
+  await vi.waitFor(() => expect(onFailure).toHaveBeenCalledTimes(1))
+  closeSync(fd)
+  expect(opened(path, 'a')).toBe(fd)
+  sink.write('second\n')
+  await vi.waitFor(() => expect(onRecovery).toHaveBeenCalledWith(0))
+  await vi.waitFor(() => expect(readFileSync(path, 'utf8')).toBe('first\nsecond\n'))
+})
+
+test('a reader that is slow gets every line', async () => {
+  const fifo = join(directory, 'fifo')
+  execFileSync('mkfifo', [fifo])
+  const reader = opened(fifo, constants.O_RDONLY | constants.O_NONBLOCK)
+  const sink = new LineSink(opened(fifo, constants.O_WRONLY | constants.O_NONBLOCK))
+  const text = `${'x'.repeat(999)}\n`.repeat(300)
+  sink.write(text)
+  let got = ''
+  await vi.waitFor(() => {
+    const chunk = Buffer.alloc(65_536)
+    try {
+      got += chunk.subarray(0, readSync(reader, chunk)).toString()
+    } catch (error) {
+      expect(error).toMatchObject({ code: 'EAGAIN' })
+    }
+    expect(got.length).toBe(text.length)
+  }, 5000)
+})
+
+test('a reader that has gone ends the writing quietly', async () => {
+  const fifo = join(directory, 'fifo')
+  execFileSync('mkfifo', [fifo])
+  const reader = openSync(fifo, constants.O_RDONLY | constants.O_NONBLOCK)
+  const onFailure = vi.fn()
+  const sink = new LineSink(opened(fifo, constants.O_WRONLY | constants.O_NONBLOCK), { onFailure })
+  closeSync(reader)
+  sink.write('x\n')
+  await vi.waitFor(() => expect(onFailure).toHaveBeenCalledTimes(1))
+  sink.write('y\n')
+  sink.flush()
+  expect(onFailure).toHaveBeenCalledTimes(1)
+})
+
+test('flushing into a full disk gives up at once', () => {
+  const sink = new LineSink(opened('/dev/full', 'w'))
+  sink.write('x\n')
+  sink.write('y\n')
+  expect(() => sink.flush()).not.toThrow()
+})
