@@ -10,7 +10,10 @@ export interface HeldSvid {
   readonly renewAt: number
 }
 
-/** How it stands with an entry's X.509-SVID. Entries that nobody wants and nothing is known of have no state. */
+/**
+ * How it stands with an entry's X.509-SVID. An entry without a state is like `wanted` without failures: either nobody
+ * has asked for it yet, or its first issuance is under way.
+ */
 export type EntryState =
   | {
       readonly kind: 'issued'
@@ -20,7 +23,7 @@ export type EntryState =
       /** Renewal failed so often in a row; the next try is not before `retryAt`. */
       readonly failures?: Failures
     }
-  | { readonly kind: 'wanted'; readonly since: number; readonly failures?: Failures; readonly expired?: true }
+  | { readonly kind: 'wanted'; readonly failures?: Failures; readonly expired?: true }
   | {
       readonly kind: 'refused'
       readonly code: ErrorCode

@@ -1,0 +1,131 @@
+import type { Clock } from '../ports/clock.js'
+import type { Random } from '../ports/random.js'
+
+/** The server's rate-limit tiers; `open` endpoints (bundles, JWT issue) fall only under the limit around everything. */
+export type Tier = 'bootstrap' | 'standard' | 'sensitive' | 'open'
+
+/** What one address may ask of the server, all agents behind it together: per minute, and at once. */
+const LIMITS: Readonly<Record<Tier, { readonly perMinute: number; readonly burst: number }>> = {
+  bootstrap: { perMinute: 60, burst: 20 },
+  standard: { perMinute: 30, burst: 10 },
+  sensitive: { perMinute: 10, burst: 5 },
+  open: { perMinute: 100, burst: 20 },
+}
+
+/** The pace stays this far below the limit, so that a lone agent never meets a 429. */
+const HEADROOM = 0.9
+/** Own burst, as a part of the server's. */
+const BURST = 0.8
+const SLOWEST_PER_MINUTE = 0.5
+/** Each request that passes raises the pace by this part of the limit: about a minute of use from half to full. */
+const GROWTH = 0.02
+const DEFAULT_RETRY_AFTER_MS = 60_000
+const LONGEST_PAUSE_MS = 300_000
+
+interface Bucket {
+  /** Requests per millisecond, now. */
+  pace: number
+  tokens: number
+  readonly burst: number
+  readonly fastest: number
+  filledAt: number
+  pausedUntil: number
+}
+
+/**
+ * The one budget through which every request to the ICP server is pulled. It paces itself below the limits; a 429
+ * halves the pace, requests that pass restore it slowly: agents behind one address come to share it without knowing of
+ * each other. Nothing is queued here: whoever finds a slot open decides then what is worth it.
+ */
+export class Budget {
+  readonly #buckets: Readonly<Record<Tier, Bucket>>
+  #urgent = 0
+
+  constructor(
+    private readonly clock: Pick<Clock, 'monotonic'>,
+    private readonly random: Random,
+  ) {
+    const bucket = (tier: Tier): Bucket => {
+      const fastest = (LIMITS[tier].perMinute * HEADROOM) / 60_000
+      const burst = Math.max(1, Math.floor(LIMITS[tier].burst * BURST))
+      return { pace: fastest, tokens: burst, burst, fastest, filledAt: clock.monotonic(), pausedUntil: 0 }
+    }
+    this.#buckets = {
+      bootstrap: bucket('bootstrap'),
+      standard: bucket('standard'),
+      sensitive: bucket('sensitive'),
+      open: bucket('open'),
+    }
+  }
+
+  /** Milliseconds until a request of the tier may go; 0 when it may go now. Takes nothing. */
+  opensIn(tier: Tier): number {
+    return Math.max(...this.#concerned(tier).map((bucket) => this.#opensIn(bucket)))
+  }
+
+  /** Takes a slot that is open. A slot taken while none is open is owed: the next ones come later. */
+  take(tier: Tier): void {
+    for (const bucket of this.#concerned(tier)) {
+      this.#fill(bucket)
+      bucket.tokens -= 1
+    }
+  }
+
+  /** A request was answered with 429. `retryAfterMs` as the server said, bounded; jittered, so that agents part. */
+  limited(tier: Tier, retryAfterMs: number = DEFAULT_RETRY_AFTER_MS): void {
+    const bucket = this.#buckets[tier]
+    const now = this.clock.monotonic()
+    // Requests sent side by side fail side by side: they are one 429.
+    if (now >= bucket.pausedUntil) bucket.pace = Math.max(SLOWEST_PER_MINUTE / 60_000, bucket.pace / 2)
+    const pause = Math.min(LONGEST_PAUSE_MS, Math.max(0, retryAfterMs)) * (1 + this.random.fraction() / 4)
+    bucket.tokens = Math.min(bucket.tokens, 1)
+    bucket.pausedUntil = Math.max(bucket.pausedUntil, now + pause)
+    bucket.filledAt = now
+  }
+
+  /** A request was not answered with 429. */
+  passed(tier: Tier): void {
+    for (const bucket of this.#concerned(tier)) {
+      bucket.pace = Math.min(bucket.fastest, bucket.pace + bucket.fastest * GROWTH)
+    }
+  }
+
+  /** Requests per minute now allowed, for `/status`. */
+  pacePerMinute(tier: Tier): number {
+    return this.#buckets[tier].pace * 60_000
+  }
+
+  /** True while somebody (the agent's own renewal) waits in `slot`: everything else stands back. */
+  get urgentWaiting(): boolean {
+    return this.#urgent > 0
+  }
+
+  /** Waits for a slot ahead of everything else and takes it. Rejects with the signal's reason. */
+  async slot(tier: Tier, signal: AbortSignal, clock: Pick<Clock, 'sleep'>): Promise<void> {
+    this.#urgent++
+    try {
+      for (let wait = this.opensIn(tier); wait > 0; wait = this.opensIn(tier)) await clock.sleep(wait, signal)
+      this.take(tier)
+    } finally {
+      this.#urgent--
+    }
+  }
+
+  #concerned(tier: Tier): readonly Bucket[] {
+    return tier === 'open' ? [this.#buckets.open] : [this.#buckets[tier], this.#buckets.open]
+  }
+
+  #opensIn(bucket: Bucket): number {
+    this.#fill(bucket)
+    const paused = bucket.pausedUntil - this.clock.monotonic()
+    const short = bucket.tokens >= 1 ? 0 : (1 - bucket.tokens) / bucket.pace
+    return Math.max(0, Math.ceil(Math.max(paused, short)))
+  }
+
+  #fill(bucket: Bucket): void {
+    const now = this.clock.monotonic()
+    const from = Math.max(bucket.filledAt, Math.min(now, bucket.pausedUntil))
+    bucket.tokens = Math.min(bucket.burst, bucket.tokens + Math.max(0, now - from) * bucket.pace)
+    bucket.filledAt = now
+  }
+}

@@ -1,0 +1,103 @@
+import type { ErrorCode } from '../errors.js'
+import type { Selectors } from '../identity/selector.js'
+import type { Sinks } from './events.js'
+
+/** Methods of the Workload API, of both dialects. */
+export const METHODS = [
+  'FetchX509SVID',
+  'FetchX509Bundles',
+  'FetchJWTSVID',
+  'FetchJWTBundles',
+  'ValidateJWTSVID',
+  'FetchWITSVID',
+  'FetchWITBundles',
+] as const
+export type Method = (typeof METHODS)[number]
+
+/** The ids of a caller, as the kernel gave them. */
+interface CallerIds {
+  readonly pid: number
+  readonly uid: number
+  readonly gid: number
+}
+
+export interface Denial {
+  readonly id: string
+  /** False when the same denial was logged before. */
+  readonly first: boolean
+  readonly caller: CallerIds
+  readonly facts: Selectors
+  readonly missing: readonly string[]
+  readonly trail: readonly { readonly attestor: string; readonly text: string }[]
+}
+
+/** What happens on the Workload API. */
+export const apiEvents = ({ log, metrics }: Sinks) => {
+  const open = new Map<Method, number>(METHODS.map((method) => [method, 0]))
+  metrics.gauge('icp_agent_streams', () => [...open].map(([method, value]) => ({ value, labels: { method } })))
+  return {
+    serverStarted(socketPath: string): void {
+      log.info('gRPC Workload API Server started', { socket_path: socketPath })
+    },
+    streamOpened(method: Method): void {
+      open.set(method, (open.get(method) ?? 0) + 1)
+    },
+    /** `status`: a gRPC status name. */
+    streamClosed(method: Method, status: string): void {
+      open.set(method, (open.get(method) ?? 1) - 1)
+      metrics.count('icp_agent_calls_total', { method, status })
+    },
+    unaryEnded(method: Method, status: string): void {
+      metrics.count('icp_agent_calls_total', { method, status })
+    },
+    /** `firstAfterMs`: time from the call to its first message; null for later ones. */
+    pushed(method: Method, firstAfterMs: number | null): void {
+      metrics.count('icp_agent_pushes_total', { method })
+      if (firstAfterMs !== null) metrics.observe('icp_agent_first_message_seconds', firstAfterMs / 1000, { method })
+    },
+    /** Not now: the caller may come back. */
+    refused(method: Method, refusal: { code: ErrorCode; message: string }, caller: CallerIds): void {
+      metrics.count('icp_agent_denials_total', { reason: refusal.code })
+      log.debug('Workload API call not answered yet', {
+        method,
+        code: refusal.code,
+        reason: refusal.message,
+        pid: caller.pid,
+        uid: caller.uid,
+      })
+    },
+    /** Somebody's decision: logged with what was found, once for each denial. */
+    denied(method: Method, refusal: { code: ErrorCode; message: string }, denial: Denial): void {
+      metrics.count('icp_agent_denials_total', { reason: refusal.code })
+      log[denial.first ? 'warn' : 'debug']('Workload API call denied', {
+        denial_id: denial.id,
+        method,
+        code: refusal.code,
+        reason: refusal.message,
+        pid: denial.caller.pid,
+        uid: denial.caller.uid,
+        gid: denial.caller.gid,
+        selectors: Object.fromEntries(denial.facts),
+        missing: denial.missing,
+        trail: denial.trail.map((line) => `${line.attestor}: ${line.text}`),
+      })
+    },
+    /** The kernel could not say who is calling. */
+    callerUnknown(code: ErrorCode, message: string): void {
+      metrics.count('icp_agent_denials_total', { reason: code })
+      log.warn('Caller cannot be identified', { code, reason: message })
+    },
+    /** More entries match than a workload may hold. */
+    truncated(caller: CallerIds, limit: number): void {
+      log.warn('Workload matches more entries than it may hold; the youngest are left out', { pid: caller.pid, limit })
+    },
+    stopping(streams: number): void {
+      log.info('Workload API is stopping', { streams })
+    },
+    handlerFailed(method: Method, error: unknown): void {
+      log.error('Workload API handler failed', { method, error })
+    },
+  }
+}
+
+export type ApiEvents = ReturnType<typeof apiEvents>

@@ -1,0 +1,51 @@
+import type { BundleSet } from '../identity/trust-bundle.js'
+import type { X509Svid } from '../identity/x509-svid.js'
+import type { Snapshot } from './snapshot.js'
+
+/** One identity in a view. */
+export interface ViewSvid {
+  readonly entryId: string
+  readonly svid: X509Svid
+}
+
+/**
+ * Exactly what a stream is sent: the SVIDs in order and all bundles. Interned: the same content is the same object, so
+ * "nothing changed" is `===`, and an encoded message can hang on the view.
+ */
+export interface View {
+  readonly svids: readonly ViewSvid[]
+  readonly bundles: BundleSet
+}
+
+/** Makes views and finds the one that exists already. Holds them weakly: a view lives as long as a stream shows it. */
+export class Views {
+  readonly #known = new Map<string, WeakRef<View>>()
+  readonly #numbers = new WeakMap<object, number>()
+  readonly #gone = new FinalizationRegistry<string>((key) => {
+    if (!this.#known.get(key)?.deref()) this.#known.delete(key)
+  })
+  #next = 0
+
+  /** The view of these entries, in this order; each must be issued in the snapshot. */
+  of(snapshot: Pick<Snapshot, 'states' | 'bundles'>, ids: readonly string[]): View {
+    const svids = ids.map((entryId) => {
+      const state = snapshot.states.get(entryId)
+      if (state?.kind !== 'issued') throw new TypeError(`entry ${entryId} is not issued`)
+      return { entryId, svid: state.held.svid }
+    })
+    const key = `${this.#number(snapshot.bundles)}|${svids.map((s) => `${s.entryId}:${this.#number(s.svid)}`).join()}`
+    const known = this.#known.get(key)?.deref()
+    if (known) return known
+    const view: View = { svids, bundles: snapshot.bundles }
+    this.#known.set(key, new WeakRef(view))
+    this.#gone.register(view, key)
+    return view
+  }
+
+  #number(value: object): number {
+    const known = this.#numbers.get(value)
+    if (known !== undefined) return known
+    this.#numbers.set(value, ++this.#next)
+    return this.#next
+  }
+}

@@ -1,0 +1,71 @@
+import type { ErrorCode } from '../errors.js'
+import type { EntryState, HeldSvid } from '../store/snapshot.js'
+
+/** A refusal of one entry, certain as soon as it is heard: asking again soon would say the same. */
+const DEFINITE: ReadonlySet<ErrorCode> = new Set([
+  'icp.no_match',
+  'icp.bad_request',
+  'icp.forbidden',
+  'icp.not_found',
+  'icp.conflict',
+  'entry.shadowed',
+])
+/** Of the server as a whole, never of one entry: it does not make an entry hopeless. */
+const SERVER_AWAY: ReadonlySet<ErrorCode> = new Set(['icp.unreachable', 'icp.timeout', 'icp.tls', 'agent.no_identity'])
+/** After so many failures in a row an entry that others outlive is called refused and holds nobody back. */
+const AGAIN_AND_AGAIN = 3
+
+/** A verified SVID arrived. `from`: its issuer is new to other nodes, so it is held back while the old one lives. */
+export function issued(state: EntryState | undefined, held: HeldSvid, now: number, from: number): EntryState {
+  if (state?.kind === 'issued' && from > now && now < state.held.svid.notAfter) {
+    return { kind: 'issued', held: state.held, next: { held, from } }
+  }
+  return { kind: 'issued', held }
+}
+
+/** An issuance failed. What is served goes on being served; `retryAt` is when to ask again. */
+export function failed(
+  state: EntryState | undefined,
+  failure: { readonly code: ErrorCode; readonly message: string; readonly retryAt: number },
+): EntryState {
+  const failures = { count: failureCount(state) + 1, retryAt: failure.retryAt, code: failure.code }
+  if (state?.kind === 'issued') return { ...state, failures }
+  const hopeless = DEFINITE.has(failure.code) || (failures.count >= AGAIN_AND_AGAIN && !SERVER_AWAY.has(failure.code))
+  if (hopeless) {
+    return { kind: 'refused', code: failure.code, message: failure.message, until: failure.retryAt, failures }
+  }
+  return { kind: 'wanted', failures, ...(state?.kind === 'wanted' && state.expired ? { expired: true as const } : {}) }
+}
+
+/** How often in a row it failed: the exponent of the back-off. */
+export function failureCount(state: EntryState | undefined): number {
+  return state === undefined || state.kind === 'shadowed' ? 0 : (state.failures?.count ?? 0)
+}
+
+/** What the passing of time alone does to the states. */
+export interface Tick {
+  readonly changed: ReadonlyMap<string, EntryState>
+  /** The wall-clock moment of the next such change; infinite when there is none. */
+  readonly nextAt: number
+}
+
+/** Held-back SVIDs come into service when their time has come, expired ones leave it. */
+export function tick(states: ReadonlyMap<string, EntryState>, now: number): Tick {
+  const changed = new Map<string, EntryState>()
+  let nextAt = Number.POSITIVE_INFINITY
+  for (const [id, state] of states) {
+    if (state.kind !== 'issued') continue
+    let { held, next } = state
+    if (next && (next.from <= now || held.svid.notAfter <= now)) {
+      held = next.held
+      next = undefined
+    }
+    if (held.svid.notAfter <= now) {
+      changed.set(id, { kind: 'wanted', expired: true, ...(state.failures ? { failures: state.failures } : {}) })
+      continue
+    }
+    if (held !== state.held) changed.set(id, { kind: 'issued', held })
+    nextAt = Math.min(nextAt, held.svid.notAfter, next?.from ?? Number.POSITIVE_INFINITY)
+  }
+  return { changed, nextAt }
+}

@@ -1,0 +1,111 @@
+import type { Message } from '@bufbuild/protobuf'
+import {
+  type handleServerStreamingCall,
+  type handleUnaryCall,
+  Server,
+  ServerCredentials,
+  type ServerUnaryCall,
+  type ServerWritableStream,
+  status,
+  type UntypedHandleCall,
+} from '@grpc/grpc-js'
+import type { Connection } from '../endpoint/connection.js'
+import type { ApiEvents, Method } from '../observability/api-events.js'
+import type { Clock } from '../ports/clock.js'
+import { authsecDialect } from './authsec/messages.js'
+import type { Dialect } from './dialect.js'
+import { definitionOf } from './grpc-definition.js'
+import { grpcHealthService, type Readiness } from './grpc-health.js'
+import { reflectionServices } from './reflection.js'
+import { grpcError } from './refusal.js'
+import type { Sessions } from './sessions.js'
+import { spiffeDialect } from './spiffe/messages.js'
+import { refusalOfCall, type Streams } from './streams.js'
+
+const DIALECTS: readonly Dialect[] = [spiffeDialect, authsecDialect]
+/** How long calls that are not ours to end (reflection, health) may go on after a stop. */
+const GRACE_MS = 1_000
+
+export interface GrpcServerOptions {
+  readonly sessions: Sessions
+  readonly streams: Streams
+  readonly events: ApiEvents
+  readonly clock: Clock
+  readonly readiness: Readiness
+  readonly limits: { readonly streamsPerConnection: number; readonly maxMessageBytes: number }
+}
+
+/** Both dialects, health and reflection, on connections whose callers are known. */
+export class GrpcServer {
+  readonly #server: Server
+  readonly #inject: (connection: Connection) => void
+
+  constructor(private readonly options: GrpcServerOptions) {
+    this.#server = new Server({
+      'grpc.enable_channelz': 0,
+      'grpc.max_concurrent_streams': options.limits.streamsPerConnection,
+      'grpc.max_receive_message_length': options.limits.maxMessageBytes,
+      // A frozen client is found out; its connection is dropped.
+      'grpc.keepalive_time_ms': 60_000,
+      'grpc.keepalive_timeout_ms': 20_000,
+      'grpc-node.max_session_memory': 10,
+    })
+    for (const dialect of DIALECTS) this.#server.addService(definitionOf(dialect.service), this.#handlers(dialect))
+    for (const { definition, handlers } of [grpcHealthService(options.readiness), ...reflectionServices(DIALECTS)]) {
+      this.#server.addService(definition, handlers)
+    }
+    const injector = this.#server.createConnectionInjector(ServerCredentials.createInsecure())
+    this.#inject = (connection) => {
+      connection.socket.resume()
+      injector.injectConnection(connection.socket)
+    }
+  }
+
+  /** Takes over an accepted connection: from here on its session answers calls. */
+  accept(connection: Connection): void {
+    const { sessions } = this.options
+    sessions.opened(connection.id, connection.caller, () => connection.close('stalled'))
+    connection.socket.once('close', () => sessions.closed(connection.id))
+    this.#inject(connection)
+  }
+
+  /** Unavailable on every stream, then GOAWAY; whoever does not go within the grace is cut off. */
+  async stop(): Promise<void> {
+    this.options.streams.stop()
+    await new Promise<void>((resolve) => {
+      const grace = this.options.clock.after(GRACE_MS, () => this.#server.forceShutdown())
+      this.#server.tryShutdown(() => {
+        grace[Symbol.dispose]()
+        resolve()
+      })
+    })
+  }
+
+  #handlers(dialect: Dialect): Record<string, UntypedHandleCall> {
+    const handlers: Record<string, UntypedHandleCall> = {}
+    const { streams, sessions, events } = this.options
+    const sources = { FetchX509SVID: streams.x509Svids(dialect), FetchX509Bundles: streams.x509Bundles(dialect) }
+    for (const { name, methodKind } of dialect.service.methods) {
+      const method = name as Method
+      const source = method in sources ? sources[method as keyof typeof sources] : null
+      const unimplemented = (call: ServerUnaryCall<Message, Buffer> | ServerWritableStream<Message, Buffer>) => {
+        const refusal = refusalOfCall(call.metadata, dialect, sessions.of(call.getPeer()))
+        const error = refusal
+          ? grpcError(refusal)
+          : {
+              ...grpcError({ code: 'request.invalid', message: `${name} is not implemented` }),
+              code: status.UNIMPLEMENTED,
+            }
+        events.unaryEnded(method, status[error.code])
+        return error
+      }
+      const streaming: handleServerStreamingCall<Message, Buffer> = (call) => {
+        if (source) streams.serve(call, dialect, source)
+        else call.emit('error', unimplemented(call))
+      }
+      const unary: handleUnaryCall<Message, Buffer> = (call, answer) => answer(unimplemented(call))
+      handlers[name] = methodKind === 'unary' ? unary : streaming
+    }
+    return handlers
+  }
+}

@@ -1,0 +1,34 @@
+import type { StatusObject } from '@grpc/grpc-js'
+import { Metadata } from '@grpc/grpc-js'
+import type { ApiEvents, Method } from '../observability/api-events.js'
+import type { Feed } from './feed.js'
+import { isDenial, statusOf } from './status.js'
+import type { Refusal } from './verdict.js'
+
+/** A status as grpc-js wants it: an error that is also a status. */
+export function grpcError(refusal: Refusal): Error & StatusObject {
+  return Object.assign(new Error(refusal.message), {
+    code: statusOf(refusal.code),
+    details: refusal.message,
+    metadata: new Metadata(),
+  })
+}
+
+/**
+ * The status of a refusal. A denial carries an id that the log resolves; its message never tells which selectors the
+ * agent found or which an entry wants.
+ */
+export function refusalStatus(refusal: Refusal, feed: Feed, method: Method, events: ApiEvents): Error & StatusObject {
+  if (!isDenial(refusal.code)) {
+    events.refused(method, refusal, feed.workload.caller)
+    return grpcError(refusal)
+  }
+  const denial = feed.denial(refusal.code)
+  const { state } = feed.workload
+  const attested = state.kind === 'attested' ? state : { facts: new Map(), missing: [], trail: [] }
+  events.denied(method, refusal, { ...denial, caller: feed.workload.caller, ...attested })
+  return grpcError({
+    code: refusal.code,
+    message: `${refusal.message} (denial ${denial.id}; the agent's log says more)`,
+  })
+}

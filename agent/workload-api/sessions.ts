@@ -1,0 +1,50 @@
+import type { Caller } from '../attestation/caller.js'
+import type { Workload } from '../attestation/workload.js'
+import type { AgentError } from '../errors.js'
+import { Feed, type FeedOptions } from './feed.js'
+
+/** One connection: its feed, or why its caller is nobody. */
+export type Session =
+  | { readonly kind: 'known'; readonly feed: Feed; close(): void }
+  | { readonly kind: 'unknown'; readonly error: AgentError; close(): void }
+
+/** Connections by the name under which grpc-js knows their peer. Feeds are shared by the connections of a workload. */
+export class Sessions {
+  readonly #open = new Map<string, Session>()
+  readonly #feeds = new WeakMap<Workload, Feed>()
+
+  constructor(
+    private readonly acquire: (caller: Caller) => Workload,
+    private readonly options: FeedOptions,
+  ) {}
+
+  /** `close` ends the connection; the session itself ends with `closed`. */
+  opened(id: string, caller: Caller | { readonly error: AgentError }, close: () => void): void {
+    if ('error' in caller) {
+      this.#open.set(id, { kind: 'unknown', error: caller.error, close })
+      return
+    }
+    const workload = this.acquire(caller)
+    let feed = this.#feeds.get(workload)
+    if (!feed) {
+      feed = new Feed(workload, this.options)
+      this.#feeds.set(workload, feed)
+    }
+    this.#open.set(id, { kind: 'known', feed, close })
+  }
+
+  closed(id: string): void {
+    const session = this.#open.get(id)
+    this.#open.delete(id)
+    if (session?.kind === 'known') session.feed.workload.release()
+  }
+
+  /** The session of a call, by `call.getPeer()`. */
+  of(peer: string): Session | undefined {
+    return this.#open.get(peer)
+  }
+
+  get size(): number {
+    return this.#open.size
+  }
+}

@@ -1,0 +1,145 @@
+import type { ErrorCode } from '../errors.js'
+import type { Match } from '../store/entry-index.js'
+import type { EntryState, Snapshot } from '../store/snapshot.js'
+
+/** All that a verdict is drawn from; nothing else decides what a caller is told. */
+export interface Circumstances {
+  /** Why the caller may have nothing at all (it ended, runs another program, attestation failed); null: attested. */
+  readonly refusal: Refusal | null
+  /** Attestation has not come to an end yet. */
+  readonly attesting: boolean
+  readonly match: Match
+  readonly snapshot: Pick<Snapshot, 'synced' | 'states'>
+  readonly now: number
+  /** How long the call, or this wait of a live stream, has lasted (milliseconds, on a clock that never jumps). */
+  readonly heldForMs: number
+  readonly holdMs: number
+  /** Entry ids of the last message on this stream, in order; null before the first. */
+  readonly served: readonly string[] | null
+  readonly stopping: boolean
+}
+
+export interface Refusal {
+  readonly code: ErrorCode
+  readonly message: string
+}
+
+/** What to do with a call now. It holds until something changes, or as long as it says. */
+export type Verdict =
+  /** These entries, in this order; none of their SVIDs expires before `until` (wall clock). */
+  | { readonly kind: 'send'; readonly ids: readonly string[]; readonly until: number }
+  /** Wait, at most so many milliseconds more; `reason` is what the refusal will say then. */
+  | { readonly kind: 'hold'; readonly forMs: number; readonly reason: Refusal }
+  | ({ readonly kind: 'refuse' } & Refusal)
+
+/**
+ * The one judgement on X.509-SVIDs, drawn anew at each change. Only facts grant and only facts withdraw; the first
+ * identity is the default one (Workload API 8) and never changes because another is late.
+ */
+export function verdict(c: Circumstances): Verdict {
+  return entitlement(c) ?? judgeIdentities(c)
+}
+
+/** The judgement on bundles: who is entitled to an identity, issued or not, may have them (Workload API 5.2.2). */
+export function bundlesVerdict(
+  c: Circumstances & { readonly available: boolean; readonly openToAll: boolean },
+): Verdict {
+  const denied = entitlement(c)
+  if (denied && !(c.openToAll && isNoIdentity(denied))) return denied
+  if (!c.available) return hold(c, 'agent.starting', 'no trust bundle has been received yet; try again')
+  return { kind: 'send', ids: [], until: Number.POSITIVE_INFINITY }
+}
+
+/** Null when the caller matches at least one entry; else what it is told. */
+function entitlement(c: Circumstances): Verdict | null {
+  if (c.stopping) return refuse('agent.stopping', 'the agent is stopping; connect again in a moment')
+  if (c.refusal) return { kind: 'refuse', ...c.refusal }
+  if (c.attesting) return hold(c, 'attestation.timeout', 'the caller is still being attested; try again')
+  if (!c.snapshot.synced) {
+    return hold(c, 'agent.starting', 'the agent has not received its registration entries yet; try again')
+  }
+  if (c.match.ids.length > 0) return null
+  if (c.match.uncertain) {
+    return hold(c, 'attestation.platform_missing', 'a platform that says what the caller is does not answer; try again')
+  }
+  return refuse('entry.none', 'no identity: no registration entry matches this process')
+}
+
+function isNoIdentity(denied: Verdict): boolean {
+  const code = denied.kind === 'refuse' ? denied.code : denied.kind === 'hold' ? denied.reason.code : null
+  return code === 'entry.none' || code === 'attestation.platform_missing'
+}
+
+function judgeIdentities(c: Circumstances): Verdict {
+  const issuable = c.match.ids.filter((id) => !isHopeless(c.snapshot.states.get(id)))
+  const [first] = issuable
+  if (first === undefined) return hopeless(c)
+  const ready = issuable.filter((id) => isValid(c.snapshot.states.get(id), c.now))
+  const withDefault = sendable(c, issuable, ready, first)
+  if (withDefault.length === 0) return hold(c, ...pending(c.snapshot.states.get(first)))
+  // On a new call a partial set waits for the rest; on a live stream it never delays what is served.
+  const complete = ready.length === issuable.length
+  if (!complete && c.served === null && c.heldForMs < c.holdMs) {
+    return hold(c, 'svid.pending', 'some SVIDs have not been issued yet; try again')
+  }
+  return { kind: 'send', ids: withDefault, until: earliestExpiry(c, withDefault) }
+}
+
+/** What may be sent without changing the default identity by accident; empty when nothing may. */
+function sendable(
+  c: Circumstances,
+  issuable: readonly string[],
+  ready: readonly string[],
+  first: string,
+): readonly string[] {
+  if (ready[0] === first) return ready
+  const servedDefault = c.served?.[0]
+  // A younger pending entry is not the default; an older one that came later waits without shrinking what is served.
+  if (servedDefault === undefined || !ready.includes(servedDefault)) return []
+  return ready.slice(ready.indexOf(servedDefault)).filter((id) => issuable.includes(id))
+}
+
+function hopeless(c: Circumstances): Verdict {
+  for (const id of c.match.ids) {
+    const state = c.snapshot.states.get(id)
+    if (state?.kind === 'refused') return refuse(state.code, state.message)
+  }
+  return refuse('entry.shadowed', 'no identity: other registration entries with the same selectors always win')
+}
+
+function pending(state: EntryState | undefined): [ErrorCode, string] {
+  if (state?.kind === 'issued' || (state?.kind === 'wanted' && state.expired)) {
+    return ['svid.expired', 'the SVID has expired and could not be renewed; the ICP server may be away']
+  }
+  if (state?.kind === 'wanted' && state.failures) {
+    return ['svid.pending', `the SVID could not be issued yet (${state.failures.code}); try again`]
+  }
+  return ['svid.pending', 'the SVID has not been issued yet; try again']
+}
+
+function hold(c: Circumstances, code: ErrorCode, message: string): Verdict {
+  const forMs = c.holdMs - c.heldForMs
+  return forMs > 0 ? { kind: 'hold', forMs, reason: { code, message } } : refuse(code, message)
+}
+
+function refuse(code: ErrorCode, message: string): Verdict {
+  return { kind: 'refuse', code, message }
+}
+
+/** Never issued as things stand: it holds nobody back. A refused entry with a living SVID still serves it. */
+function isHopeless(state: EntryState | undefined): boolean {
+  return state?.kind === 'refused' || state?.kind === 'shadowed'
+}
+
+function isValid(state: EntryState | undefined, now: number): boolean {
+  return state?.kind === 'issued' && now < state.held.svid.notAfter
+}
+
+function earliestExpiry(c: Circumstances, ids: readonly string[]): number {
+  let earliest = Number.POSITIVE_INFINITY
+  for (const id of ids) {
+    const state = c.snapshot.states.get(id)
+    if (state?.kind === 'issued') earliest = Math.min(earliest, state.held.svid.notAfter)
+  }
+  return earliest
+}
