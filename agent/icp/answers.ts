@@ -1,0 +1,140 @@
+import { AgentError, type ErrorCode } from '../errors.js'
+import type { HttpResponse } from '../ports/http.js'
+import { type Endpoint, specOf, type Tier } from './endpoints.js'
+import { excerpt } from './excerpt.js'
+import { type ErrorReply, parseError } from './wire.js'
+
+/** An answer other than 200 (or 201), with what is needed to judge it. */
+export interface Refusal {
+  readonly endpoint: Endpoint
+  readonly response: HttpResponse
+  /** What was sent and must not come back in a message. */
+  readonly secrets: readonly string[]
+  /** Wall-clock milliseconds, for a Retry-After that is a date. */
+  readonly now: number
+}
+
+interface Meaning {
+  readonly code: ErrorCode
+  readonly advice: string
+}
+type Special = Meaning & {
+  readonly status: number
+  readonly endpoints: readonly Endpoint[]
+  readonly when: (reply: ErrorReply) => boolean
+}
+
+const SIGNING: readonly Endpoint[] = ['attest_node', 'renew_agent', 'sign_workload']
+const DEFAULT_RETRY_AFTER_MS = 60_000
+/** A proxy's mistake must not silence an agent for longer than its own certificate lives. */
+const MAX_RETRY_AFTER_MS = 3_600_000
+
+/** Answers whose meaning is in the text as well; the first row that fits counts. */
+const SPECIAL: readonly Special[] = [
+  {
+    status: 400,
+    endpoints: SIGNING,
+    when: ({ message }) => /CSR is required/i.test(message),
+    code: 'icp.csr_dropped',
+    advice: 'it drops the CSR that it demands: upgrade the ICP server',
+  },
+  {
+    status: 400,
+    endpoints: ['sign_workload'],
+    when: ({ message }) => /no workload entry matches/i.test(message),
+    code: 'icp.no_match',
+    advice: 'the entry was changed or deleted; the next sync brings the new state',
+  },
+  {
+    status: 404,
+    endpoints: ['sign_workload'],
+    // A 404 of a proxy, or of an account that does not exist, says nothing about entries.
+    when: ({ form, message }) => form === 'handler' && !/workspace|tenant/i.test(message),
+    code: 'icp.no_match',
+    advice: 'the entry was changed or deleted; the next sync brings the new state',
+  },
+  {
+    status: 500,
+    endpoints: SIGNING,
+    when: ({ message }) => /common[ _-]?name|\bCN\b/i.test(message),
+    code: 'icp.cn_refused',
+    advice: 'set icp_service.csr_common_name to a name that the role of the PKI allows',
+  },
+]
+
+const BY_STATUS: Readonly<Record<number, Meaning>> = {
+  400: { code: 'icp.bad_request', advice: 'check agent.tenant_id, and that server and agent fit each other' },
+  401: { code: 'icp.unauthorized', advice: 'the certificate of the agent is missing, expired or not accepted' },
+  403: { code: 'icp.forbidden', advice: 'ask an administrator of the account' },
+  404: { code: 'icp.not_found', advice: 'check agent.tenant_id and icp_service.address, its path included' },
+  409: { code: 'icp.conflict', advice: 'ask an administrator of the account' },
+  429: { code: 'icp.rate_limited', advice: 'all agents behind one address share the limit; the agent slows down' },
+  502: { code: 'icp.server_error', advice: 'what stands before the server cannot reach it' },
+  503: { code: 'icp.server_error', advice: 'its PKI is not provisioned for the account, or its CA is away' },
+  504: { code: 'icp.server_error', advice: 'what stands before the server cannot reach it' },
+}
+
+/** What an answer other than success means, as an error with `details.endpoint`, `.status` and, for 429, `.retryAfterMs`. */
+export function errorOf(refusal: Refusal): AgentError {
+  const { endpoint, response, secrets } = refusal
+  const { status } = response
+  if (status >= 300 && status < 400) return redirected(endpoint, response)
+  const reply = parseError(response.body)
+  const special = SPECIAL.find((row) => row.status === status && row.endpoints.includes(endpoint) && row.when(reply))
+  const general = special ?? BY_STATUS[status] ?? fallback(status)
+  const spec = specOf(endpoint)
+  const advice = special?.advice ?? spec.advice?.[status] ?? general.advice
+  const said = reply.form === 'none' ? describe(response) : `"${excerpt(reply.message, secrets)}"`
+  const label = [String(status), excerpt(reply.code, secrets)].filter(Boolean).join(' ')
+  const limited = status === 429 ? { tier: tierOf(spec.tier, reply), retryAfterMs: retryAfterMs(refusal) } : {}
+  return new AgentError(general.code, `${spec.name} was refused (${label}), ${said}: ${advice}`, {
+    details: { endpoint, status, ...(reply.code === '' ? {} : { serverCode: excerpt(reply.code) }), ...limited },
+  })
+}
+
+/** A success that is not what it should be. */
+export function badResponse(endpoint: Endpoint, response: HttpResponse, reason: string, cause?: unknown): AgentError {
+  return new AgentError(
+    'icp.bad_response',
+    `${specOf(endpoint).name}: the answer (${describe(response)}) is not what the ICP server sends: ${reason}`,
+    { ...(cause === undefined ? {} : { cause }), details: { endpoint, status: response.status } },
+  )
+}
+
+/** Milliseconds of Retry-After, in seconds or as a date (RFC 9110 10.2.3), at most an hour; null where it is absent. */
+export function retryAfterOf(response: HttpResponse, now: number): number | null {
+  const value = response.headers['retry-after']?.trim() ?? ''
+  const ms = /^\d{1,9}$/.test(value) ? Number(value) * 1000 : Date.parse(value) - now
+  return Number.isNaN(ms) ? null : Math.min(MAX_RETRY_AFTER_MS, Math.max(0, ms))
+}
+
+function retryAfterMs({ response, now }: Refusal): number {
+  return retryAfterOf(response, now) ?? DEFAULT_RETRY_AFTER_MS
+}
+
+/** The window around the whole service answers in the string form; the handlers' own tiers in the object form. */
+function tierOf(tier: Tier, reply: ErrorReply): Tier {
+  return reply.form === 'handler' && tier !== 'none' ? tier : 'service'
+}
+
+function fallback(status: number): Meaning {
+  if (status >= 500) return { code: 'icp.server_error', advice: "look at the ICP server's log" }
+  if (status >= 400) return { code: 'icp.bad_request', advice: 'check icp_service.address, its path included' }
+  return { code: 'icp.bad_response', advice: 'check icp_service.address, its path included' }
+}
+
+function redirected(endpoint: Endpoint, response: HttpResponse): AgentError {
+  // Query and user information may hold what nobody else should see.
+  const target = (response.headers['location'] ?? '').replace(/[?#].*$/s, '').replace(/\/\/[^/]*@/, '//')
+  return new AgentError(
+    'icp.bad_response',
+    `${specOf(endpoint).name} was redirected (${response.status}) to "${excerpt(target)}": ` +
+      'set icp_service.address to the final address',
+    { details: { endpoint, status: response.status } },
+  )
+}
+
+/** Content type and length instead of the content, which may hold anything. */
+function describe({ headers, body }: HttpResponse): string {
+  return `${excerpt(headers['content-type'] ?? 'no content type')}, ${body.length} bytes`
+}

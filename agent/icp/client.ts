@@ -1,0 +1,144 @@
+import { createHash } from 'node:crypto'
+import { ZodError } from 'zod'
+import { Secret } from '../crypto/secret.js'
+import { AgentError } from '../errors.js'
+import type { HttpResponse } from '../ports/http.js'
+import { badResponse } from './answers.js'
+import type { ControlPlane, EntriesAnswer, NodeEvidence, ServerSkew } from './control-plane.js'
+import { type Exchange, type RequestOptions, Requests } from './requests.js'
+import { parseAttested, parseBundle, parseIssued, parseJwks, parseJwt, parseValidation } from './wire.js'
+import { parseEntries, problemOf } from './wire-entries.js'
+
+const MAX_ENTRIES_BYTES = 64 * 1_048_576
+
+export interface IcpClientOptions extends RequestOptions {
+  /** Last segment of the agent's SPIFFE ID; node attestation asks for it. */
+  readonly nodeId: string
+}
+
+export interface IcpClient extends ControlPlane {
+  readonly skew: ServerSkew
+  /** Tells what an earlier run learned from attestation: true for a server of the workspace API. */
+  learnGeneration(workspace: boolean): void
+}
+
+/**
+ * The ICP server over HTTPS, both generations without asking which: every request names the account as tenant and as
+ * workspace, which the one decodes and the other compares. Errors as in ControlPlane.
+ */
+export function createIcpClient(options: IcpClientOptions): IcpClient {
+  const { tenantId, nodeId, events } = options
+  const requests = new Requests(options)
+  const account = { tenant_id: tenantId, workspace_id: tenantId }
+  let lastEntries: { readonly key: string; readonly answer: EntriesAnswer } | null = null
+
+  const call = async <T>(exchange: Exchange, parse: (json: unknown) => T): Promise<T> =>
+    read(exchange, await requests.send(exchange), parse)
+
+  return {
+    skew: requests.clock.skew,
+    learnGeneration: (workspace) => requests.identity.learnGeneration(workspace),
+
+    async attestNode({ evidence, csrPem }, signal) {
+      const { values, secrets } = revealed(evidence)
+      const token = evidence.joinToken?.reveal()
+      const node = await call(
+        {
+          endpoint: 'attest_node',
+          body: {
+            ...account,
+            ...(token === undefined ? {} : { join_token: token }),
+            node_id: nodeId,
+            attestation_type: evidence.type,
+            evidence: values,
+            csr: csrPem,
+          },
+          secrets: token === undefined ? secrets : [token, ...secrets],
+          // The server uses the token up before it issues: after a failure nobody can tell whether it is still good.
+          once: token !== undefined,
+          signal,
+        },
+        parseAttested,
+      )
+      requests.identity.learnGeneration(node.workspace)
+      return node
+    },
+
+    renewAgent({ agentId, csrPem }, signal) {
+      return call(
+        { endpoint: 'renew_agent', body: { ...account, agent_id: agentId, csr: csrPem }, signal },
+        parseIssued,
+      )
+    },
+
+    async entries(agent, signal) {
+      const query = { ...account, parent_id: agent.uri }
+      const exchange = { endpoint: 'entries', query, maxBytes: MAX_ENTRIES_BYTES, signal } as const
+      const response = await requests.send(exchange)
+      const key = `${agent.uri} ${createHash('sha256').update(response.body).digest('hex')}`
+      if (lastEntries?.key === key) return { ...lastEntries.answer, unchanged: true }
+      const parsed = read(exchange, response, (json) => parseEntries(json, agent))
+      const answer = { unchanged: false, ...parsed }
+      lastEntries = { key, answer }
+      events.entriesRejected(parsed.rejected)
+      return answer
+    },
+
+    signWorkload({ agent, selectors, csrPem }, signal) {
+      const body = { ...account, agent_id: agent.uri, selectors: Object.fromEntries(selectors), csr: csrPem }
+      return call({ endpoint: 'sign_workload', body, signal }, parseIssued)
+    },
+
+    async revokeWorkload(serial, signal) {
+      await requests.send({ endpoint: 'revoke_workload', body: { ...account, serial_number: serial }, signal })
+    },
+
+    bundle(signal) {
+      return call({ endpoint: 'bundle', signal }, parseBundle)
+    },
+
+    issueJwt({ spiffeId, audience, ttlSeconds }, signal) {
+      const ttl = ttlSeconds === undefined ? {} : { ttl: ttlSeconds }
+      const body = { ...account, spiffe_id: spiffeId.uri, audience, ...ttl }
+      return call({ endpoint: 'issue_jwt', body, signal }, parseJwt)
+    },
+
+    jwtBundle(signal) {
+      return call({ endpoint: 'jwt_bundle', query: account, signal }, parseJwks)
+    },
+
+    validateJwt({ token, audience }, signal) {
+      const body = { ...account, token: token.reveal(), audience }
+      return call({ endpoint: 'validate_jwt', body, secrets: [token.reveal()], signal }, parseValidation)
+    },
+  }
+}
+
+/** The parsed body; whatever it is instead becomes `icp.bad_response`, without a piece of the content. */
+function read<T>({ endpoint }: Exchange, response: HttpResponse, parse: (json: unknown) => T): T {
+  let json: unknown
+  try {
+    json = JSON.parse(response.body.toString('utf8'))
+  } catch {
+    // The parser's message quotes the text, which may hold a key.
+    throw badResponse(endpoint, response, 'it is not JSON (a proxy in between, or cut off)')
+  }
+  try {
+    return parse(json)
+  } catch (error) {
+    if (error instanceof ZodError) throw badResponse(endpoint, response, problemOf(error))
+    if (error instanceof AgentError) throw badResponse(endpoint, response, error.message, error)
+    throw error
+  }
+}
+
+/** The evidence as it is sent, and the secrets in it. */
+function revealed({ evidence }: NodeEvidence): { values: Record<string, string | number>; secrets: string[] } {
+  const secrets: string[] = []
+  const values = Object.entries(evidence).map(([key, value]) => {
+    if (!(value instanceof Secret)) return [key, value] as const
+    secrets.push(value.reveal())
+    return [key, value.reveal()] as const
+  })
+  return { values: Object.fromEntries(values), secrets }
+}

@@ -1,0 +1,91 @@
+/** Rate-limit tiers of the ICP server; `service` is the window around all of it, whose 429 has another form. */
+export type Tier = 'bootstrap' | 'standard' | 'sensitive' | 'none' | 'service'
+
+export interface EndpointSpec {
+  readonly method: 'GET' | 'POST'
+  /** Below `icp_service.address`; `{account}` stands for the tenant or workspace id. */
+  readonly path: string
+  readonly tier: Tier
+  /** True where the client certificate is presented: workspace servers demand it there and take the account from it. */
+  readonly identity: boolean
+  /** What is done there, as the subject of an error message. */
+  readonly name: string
+  /** Advice by status, where it differs from that for all endpoints. */
+  readonly advice?: Readonly<Record<number, string>>
+}
+
+const ATTEST_AGAIN = 'the agent attests the node anew'
+
+/** Every endpoint that the agent calls: one row each. */
+export const ENDPOINTS = {
+  attest_node: {
+    method: 'POST',
+    path: '/v1/node/attest',
+    tier: 'bootstrap',
+    identity: false,
+    name: 'node attestation',
+    advice: {
+      400: 'check agent.tenant_id, agent.node_id and attestation.type',
+      401: 'check the evidence; a server that wants join tokens needs a fresh one (agent.join_token_path), for each is good for one attempt',
+      403: 'an administrator has banned this node, or the evidence is not accepted',
+    },
+  },
+  renew_agent: {
+    method: 'POST',
+    path: '/v1/agent/renew',
+    tier: 'standard',
+    identity: true,
+    name: 'renewal of the agent SVID',
+    advice: { 401: ATTEST_AGAIN, 403: ATTEST_AGAIN, 404: ATTEST_AGAIN },
+  },
+  entries: {
+    method: 'GET',
+    path: '/v1/entries/by-parent',
+    tier: 'standard',
+    identity: true,
+    name: 'sync of registration entries',
+  },
+  sign_workload: {
+    method: 'POST',
+    path: '/v1/workload/attest',
+    tier: 'standard',
+    identity: true,
+    name: 'issuance of a workload SVID',
+  },
+  revoke_workload: {
+    method: 'POST',
+    path: '/v1/workload/revoke',
+    tier: 'standard',
+    identity: true,
+    name: 'revocation of a workload SVID',
+  },
+  issue_jwt: {
+    method: 'POST',
+    path: '/v1/jwt/issue',
+    tier: 'none',
+    identity: true,
+    name: 'issuance of a JWT-SVID',
+    advice: { 401: 'TLS must end at the server or its ingress must forward the client certificate' },
+  },
+  validate_jwt: {
+    method: 'POST',
+    path: '/v1/jwt/validate',
+    tier: 'sensitive',
+    identity: false,
+    name: 'validation of a JWT-SVID',
+  },
+  jwt_bundle: { method: 'GET', path: '/v1/jwt/bundle', tier: 'none', identity: false, name: 'fetch of the JWT bundle' },
+  bundle: {
+    method: 'GET',
+    path: '/bundle/{account}',
+    tier: 'none',
+    identity: false,
+    name: 'fetch of the X.509 bundle',
+  },
+} as const satisfies Record<string, EndpointSpec>
+
+export type Endpoint = keyof typeof ENDPOINTS
+
+export function specOf(endpoint: Endpoint): EndpointSpec {
+  return ENDPOINTS[endpoint]
+}

@@ -1,0 +1,146 @@
+import { AgentError, codeOf, messageOf } from '../errors.js'
+import type { ServerEvents } from '../observability/server-events.js'
+import type { Clock } from '../ports/clock.js'
+import type { HttpClient, HttpRequest, HttpResponse } from '../ports/http.js'
+import type { Random } from '../ports/random.js'
+import { errorOf, retryAfterOf } from './answers.js'
+import { type Endpoint, specOf } from './endpoints.js'
+import { IdentityUse } from './identity-use.js'
+import { ServerClock } from './server-clock.js'
+
+/** The part of the configuration that requests need (`icp_service`). */
+export interface IcpSettings {
+  /** Without a trailing slash. */
+  readonly address: string
+  /** For one request, its body included. */
+  readonly timeoutMs: number
+  readonly maxRetries: number
+  readonly retryBackoffMs: number
+}
+
+export interface RequestOptions {
+  readonly settings: IcpSettings
+  readonly tenantId: string
+  readonly http: HttpClient
+  readonly clock: Clock
+  readonly random: Random
+  readonly events: ServerEvents
+}
+
+export interface Exchange {
+  readonly endpoint: Endpoint
+  readonly query?: Readonly<Record<string, string>>
+  readonly body?: Readonly<Record<string, unknown>>
+  /** Values in the body that must not come back in a message. */
+  readonly secrets?: readonly string[]
+  /** Sent once only: the attempt uses something up. */
+  readonly once?: boolean
+  readonly maxBytes?: number
+  readonly signal: AbortSignal
+}
+
+const MAX_BYTES = 1_048_576
+const MAX_BACKOFF_MS = 60_000
+const RETRIED_STATUS = new Set([502, 503, 504])
+const RETRIED_CODES = new Set(['icp.unreachable', 'icp.timeout'])
+
+/**
+ * One exchange at a time with the ICP server: address, headers, deadline, size cap, repetition of what may pass
+ * (network errors, 502, 503, 504), and every answer but success as an error. 429 is not repeated here: pacing is the
+ * caller's affair.
+ */
+export class Requests {
+  readonly clock: ServerClock
+  readonly identity: IdentityUse
+
+  constructor(private readonly options: RequestOptions) {
+    this.clock = new ServerClock(options.clock, options.events)
+    this.identity = new IdentityUse(options.clock, options.events)
+  }
+
+  /** The answer, of status 200 or 201. Throws `icp.*`, or the signal's reason. */
+  async send(exchange: Exchange): Promise<HttpResponse> {
+    const { settings, events, random } = this.options
+    for (let attempt = 0; ; attempt++) {
+      const error = await this.#attempt(exchange)
+      if (!(error instanceof Failure)) return error
+      if (exchange.once || attempt >= settings.maxRetries || !error.passing) throw error.cause
+      const backoff = Math.min(MAX_BACKOFF_MS, settings.retryBackoffMs * 2 ** attempt) * (0.5 + random.fraction() / 2)
+      const wait = Math.min(MAX_BACKOFF_MS, Math.max(backoff, error.retryAfterMs))
+      events.retrying(exchange.endpoint, codeOf(error.cause), attempt + 1, wait)
+      await this.#wait(wait, exchange.signal)
+    }
+  }
+
+  /** One attempt, counted and measured; errors of the caller's signal and defects are thrown. */
+  async #attempt(exchange: Exchange): Promise<HttpResponse | Failure> {
+    const { clock, events } = this.options
+    const { endpoint } = exchange
+    const began = clock.monotonic()
+    const ended = () => ({ endpoint, at: clock.monotonic(), seconds: (clock.monotonic() - began) / 1000 })
+    try {
+      const response = await this.identity.choose(endpoint, (withoutIdentity) =>
+        this.#exchange(exchange, withoutIdentity),
+      )
+      if (response.status === 200 || response.status === 201) {
+        events.answered(ended())
+        return response
+      }
+      const error = errorOf({ endpoint, response, secrets: exchange.secrets ?? [], now: clock.now() })
+      events.failed(ended(), error.code, error.message)
+      if (error.code === 'icp.rate_limited') {
+        events.rateLimited(endpoint, String(error.details['tier']), Number(error.details['retryAfterMs']))
+      }
+      return new Failure(error, RETRIED_STATUS.has(response.status), retryAfterOf(response, clock.now()) ?? 0)
+    } catch (error) {
+      exchange.signal.throwIfAborted()
+      events.failed(ended(), codeOf(error), messageOf(error))
+      if (!(error instanceof AgentError)) throw error
+      return new Failure(error, RETRIED_CODES.has(error.code), 0)
+    }
+  }
+
+  async #exchange(exchange: Exchange, withoutIdentity: boolean): Promise<HttpResponse> {
+    const sent = this.options.clock.now()
+    const response = await this.options.http.request(this.#request(exchange, withoutIdentity))
+    this.clock.read(response, sent)
+    return response
+  }
+
+  #request({ endpoint, query, body, maxBytes, signal }: Exchange, withoutIdentity: boolean): HttpRequest {
+    const { settings, tenantId } = this.options
+    const { method, path } = specOf(endpoint)
+    const search = query ? `?${new URLSearchParams(query).toString()}` : ''
+    return {
+      method,
+      url: settings.address + path.replace('{account}', encodeURIComponent(tenantId)) + search,
+      headers: {
+        accept: 'application/json',
+        'user-agent': 'icp-agent',
+        'x-tenant-id': tenantId,
+        ...(body ? { 'content-type': 'application/json' } : {}),
+      },
+      ...(body ? { body: JSON.stringify(body) } : {}),
+      timeoutMs: settings.timeoutMs,
+      maxBytes: maxBytes ?? MAX_BYTES,
+      signal,
+      withoutIdentity,
+    }
+  }
+
+  /** Waits to the end even where the clock wakes sleepers early. */
+  async #wait(ms: number, signal: AbortSignal): Promise<void> {
+    const { clock } = this.options
+    const due = clock.monotonic() + ms
+    for (let left = ms; left > 0; left = due - clock.monotonic()) await clock.sleep(left, signal)
+  }
+}
+
+/** An attempt that failed, and whether the cause may pass. */
+class Failure {
+  constructor(
+    readonly cause: AgentError,
+    readonly passing: boolean,
+    readonly retryAfterMs: number,
+  ) {}
+}
