@@ -7,6 +7,21 @@ export interface Kernel {
   peerOf(fd: number): Peer
   /** Calls back, within a second, once a process that is watched has ended. */
   onExit(process: ProcessHandle, ended: () => void): Disposable
+  /** What counts as the host, read once at start. */
+  readonly host: HostNamespaces
+}
+
+/**
+ * The namespaces of pid 1 where the agent sees the machine's PID namespace (`hostPID`, `pid: host`, no container), else
+ * the agent's own: then its own container is all the host there is to it. Null where they cannot be read.
+ */
+export interface HostNamespaces {
+  readonly mnt: string | null
+  readonly user: string | null
+  /** Where the host's files are seen from here: empty, or `/proc/1/root` when the agent has a mount namespace of its own. */
+  readonly root: string
+  /** False inside a user namespace: ids that are not mapped all show as 65534 then. */
+  readonly allIdsMapped: boolean
 }
 
 /** SO_PEERCRED, SO_PEERGROUPS and a handle on the process itself. */

@@ -1,0 +1,160 @@
+import { createRequire } from 'node:module'
+import { constants } from 'node:os'
+import { AgentError } from '../errors.js'
+import {
+  ABIS,
+  AF_UNIX,
+  EPOLL_CLOEXEC,
+  EPOLL_CTL_ADD,
+  EPOLL_CTL_DEL,
+  EPOLLIN,
+  ERRNO,
+  LOCK_EX,
+  LOCK_NB,
+  SOCK_CLOEXEC,
+  SOCK_STREAM,
+  SOL_SOCKET,
+  STATX_SIZE,
+  SYS_PIDFD_OPEN,
+} from './linux-abi.js'
+
+/** A system call that failed: `errno` is the number, `code` its name. */
+export class LibcError extends Error {
+  override readonly name = 'LibcError'
+  readonly code: string
+  constructor(
+    call: string,
+    readonly errno: number,
+  ) {
+    const code = Object.entries(constants.errno).find(([, number]) => number === errno)?.[0] ?? String(errno)
+    super(`${call}: ${code}`)
+    this.code = code
+  }
+}
+
+/** The few calls of the C library that Node lacks. Every descriptor is close-on-exec; errors are LibcErrors. */
+export interface Libc {
+  /** Fills the buffer and returns how many bytes the kernel gave. On ERANGE the length says how many it has. */
+  getsockopt(fd: number, option: number, buffer: Buffer): { readonly length: number; readonly errno: number }
+  pidfdOpen(pid: number): number
+  /** What of `events` (and POLLHUP, POLLERR) is true of the descriptor now; never waits. */
+  poll(fd: number, events: number): number
+  /** Into a buffer that the next call overwrites. */
+  statx(dirfd: number, name: string, flags: number, mask: number): Buffer
+  epollCreate(): number
+  /** The descriptor shows up in `epollReady` once it is readable. */
+  epollAdd(epoll: number, fd: number): void
+  epollRemove(epoll: number, fd: number): void
+  /** Descriptors that are readable now, at most 256; never waits. */
+  epollReady(epoll: number): readonly number[]
+  /** An exclusive lock for as long as the descriptor lives; false when somebody else holds it. */
+  lock(fd: number): boolean
+  /** Two connected Unix sockets. */
+  socketPair(): readonly [number, number]
+}
+
+type Koffi = Pick<typeof import('koffi'), 'load' | 'errno'>
+
+const MAX_EVENTS = 256
+let loaded: Libc | undefined
+
+/**
+ * The C library of this process, loaded once. `koffi` says where the binding comes from when it is not in
+ * node_modules (a single executable). Throws `kernel.unsupported` on another system or architecture, or without koffi.
+ */
+export function loadLibc(koffi: () => Koffi = () => createRequire(import.meta.url)('koffi')): Libc {
+  loaded ??= bind(koffi)
+  return loaded
+}
+
+function bind(load: () => Koffi): Libc {
+  const abi = ABIS[process.arch]
+  if (process.platform !== 'linux' || !abi) {
+    throw new AgentError(
+      'kernel.unsupported',
+      `the agent needs Linux on x64 or arm64 to know who is calling; this is ${process.platform} on ${process.arch}`,
+    )
+  }
+  try {
+    return functions(load(), abi)
+  } catch (cause) {
+    throw new AgentError(
+      'kernel.unsupported',
+      'the native binding (koffi) cannot be loaded; install the dependencies with optional ones included',
+      { cause },
+    )
+  }
+}
+
+function functions(koffi: Koffi, abi: (typeof ABIS)[string]): Libc {
+  const c = koffi.load(null)
+  const getsockopt = c.func('getsockopt', 'int', ['int', 'int', 'int', 'void *', 'void *'])
+  const poll = c.func('poll', 'int', ['void *', 'ulong', 'int'])
+  const epollCreate = c.func('epoll_create1', 'int', ['int'])
+  const epollControl = c.func('epoll_ctl', 'int', ['int', 'int', 'int', 'void *'])
+  const epollWait = c.func('epoll_wait', 'int', ['int', 'void *', 'int', 'int'])
+  const flock = c.func('flock', 'int', ['int', 'int'])
+  const socketpair = c.func('socketpair', 'int', ['int', 'int', 'int', 'void *'])
+  // syscall() takes what is variable in registers, as any function of six integers does, on both architectures.
+  const pidfdOpen = c.func('syscall', 'long', ['long', 'int', 'uint'])
+  const statx = c.func('syscall', 'long', ['long', 'int', 'str', 'int', 'uint', 'void *'])
+
+  // All calls are synchronous, so each may have a buffer of its own that lives for ever.
+  const length = Buffer.alloc(4)
+  const pollfd = Buffer.alloc(8)
+  const statxBuffer = Buffer.alloc(STATX_SIZE)
+  const event = Buffer.alloc(abi.epollEventSize)
+  const events = Buffer.alloc(abi.epollEventSize * MAX_EVENTS)
+  const pair = Buffer.alloc(8)
+
+  const checked = (call: string, result: number): number => {
+    if (result < 0) throw new LibcError(call, koffi.errno())
+    return result
+  }
+
+  return {
+    getsockopt(fd, option, buffer) {
+      length.writeUInt32LE(buffer.length)
+      const failed = getsockopt(fd, SOL_SOCKET, option, buffer, length) < 0
+      return { length: length.readUInt32LE(), errno: failed ? koffi.errno() : 0 }
+    },
+    pidfdOpen: (pid) => checked('pidfd_open', pidfdOpen(SYS_PIDFD_OPEN, pid, 0)),
+    poll(fd, wanted) {
+      pollfd.writeInt32LE(fd, 0)
+      pollfd.writeInt16LE(wanted, 4)
+      pollfd.writeInt16LE(0, 6)
+      const result = poll(pollfd, 1, 0)
+      if (result < 0 && koffi.errno() === ERRNO.EINTR) return 0
+      checked('poll', result)
+      return pollfd.readInt16LE(6)
+    },
+    statx(dirfd, name, flags, mask) {
+      checked('statx', statx(abi.sysStatx, dirfd, name, flags, mask, statxBuffer))
+      return statxBuffer
+    },
+    epollCreate: () => checked('epoll_create1', epollCreate(EPOLL_CLOEXEC)),
+    epollAdd(epoll, fd) {
+      event.fill(0)
+      event.writeUInt32LE(EPOLLIN, 0)
+      event.writeInt32LE(fd, abi.epollDataOffset)
+      checked('epoll_ctl', epollControl(epoll, EPOLL_CTL_ADD, fd, event))
+    },
+    epollRemove: (epoll, fd) => void epollControl(epoll, EPOLL_CTL_DEL, fd, event),
+    epollReady(epoll) {
+      const count = epollWait(epoll, events, MAX_EVENTS, 0)
+      if (count < 0 && koffi.errno() === ERRNO.EINTR) return []
+      checked('epoll_wait', count)
+      return Array.from({ length: count }, (_, i) => events.readInt32LE(i * abi.epollEventSize + abi.epollDataOffset))
+    },
+    lock(fd) {
+      const result = flock(fd, LOCK_EX | LOCK_NB)
+      if (result < 0 && koffi.errno() === ERRNO.EAGAIN) return false
+      checked('flock', result)
+      return true
+    },
+    socketPair() {
+      checked('socketpair', socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
+      return [pair.readInt32LE(0), pair.readInt32LE(4)]
+    },
+  }
+}

@@ -1,0 +1,197 @@
+import { closeSync, fstatSync, readFileSync, readlinkSync } from 'node:fs'
+import { AgentError, messageOf } from '../errors.js'
+import type { HostNamespaces, Kernel, Peer, ProcessHandle } from '../ports/kernel.js'
+import { type Libc, loadLibc } from './koffi-libc.js'
+import { ERRNO, INITIAL_PID_NAMESPACE, POLLHUP, SO_PEERCRED, SO_PEERGROUPS, SO_PEERPIDFD } from './linux-abi.js'
+import { ProcessExits } from './process-exits.js'
+import { LinuxProcess, type PidfdAbility } from './process-handle.js'
+
+export interface LinuxKernelOptions {
+  readonly libc?: Libc
+  /** Do without SO_PEERPIDFD, as before Linux 6.5: pidfd_open right after accept. */
+  readonly withoutPeerPidfd?: boolean
+  /** Do without inodes of pidfds, as before Linux 6.9: processes are keyed by pid and start time. */
+  readonly withoutPidfdInodes?: boolean
+  /** How often exits are looked for, in milliseconds; default 300. */
+  readonly exitPollMs?: number
+}
+
+/**
+ * The real kernel. Proves at once that everything works, on a socket pair of its own; throws `kernel.unsupported`
+ * where it does not.
+ */
+export function createLinuxKernel(options: LinuxKernelOptions = {}): LinuxKernel {
+  return new LinuxKernel(options.libc ?? loadLibc(), options)
+}
+
+export class LinuxKernel implements Kernel, Disposable {
+  readonly host: HostNamespaces
+  readonly #exits: ProcessExits
+  readonly #peerPidfd: boolean
+  readonly #ability: PidfdAbility
+  readonly #credentials = Buffer.alloc(12)
+  readonly #descriptor = Buffer.alloc(4)
+  #groups = Buffer.alloc(64 * 4)
+
+  constructor(
+    private readonly libc: Libc,
+    options: LinuxKernelOptions,
+  ) {
+    this.#exits = new ProcessExits(libc, options.exitPollMs ?? 300)
+    try {
+      this.#peerPidfd = !options.withoutPeerPidfd && this.#hasPeerPidfd()
+      this.#ability = { uniqueInodes: !options.withoutPidfdInodes && this.#hasPidfdInodes() }
+      this.host = hostNamespaces()
+      this.#prove()
+    } catch (cause) {
+      throw new AgentError(
+        'kernel.unsupported',
+        `this kernel does not tell who is calling (${messageOf(cause)}); Linux 5.3 or later is needed, with /proc mounted and pidfd_open, statx and epoll not filtered`,
+        { cause },
+      )
+    }
+  }
+
+  peerOf(fd: number): Peer {
+    const { pid, uid, gid } = this.#peerCredentials(fd)
+    // Without the machine's PID namespace a stranger shows as pid 0 with its real uid, 0 included: look no further.
+    if (pid <= 0) {
+      throw new AgentError(
+        'caller.foreign_pid_namespace',
+        "the caller is in a PID namespace that the agent cannot see; run the agent in the host's: hostPID: true in Kubernetes, pid: host in Docker and Compose",
+      )
+    }
+    const groups = this.#peerGroups(fd)
+    const pidfd = this.#peerPidfd ? this.#pidfdOfPeer(fd, pid) : this.#pidfdByNumber(fd, pid)
+    const process = new LinuxProcess(this.libc, pid, pidfd, this.#ability, (closed) => this.#exits.forget(closed))
+    return { pid, uid, gid, groups, process }
+  }
+
+  onExit(process: ProcessHandle, ended: () => void): Disposable {
+    if (!(process instanceof LinuxProcess)) throw new TypeError('a process of another kernel cannot be watched')
+    if (process.pidfd === -1) throw new TypeError('a disposed process cannot be watched')
+    return this.#exits.watch(process.pidfd, ended)
+  }
+
+  [Symbol.dispose](): void {
+    this.#exits[Symbol.dispose]()
+  }
+
+  /** `struct ucred`, as of the moment of connect(). */
+  #peerCredentials(fd: number): { pid: number; uid: number; gid: number } {
+    const { length, errno } = this.libc.getsockopt(fd, SO_PEERCRED, this.#credentials)
+    if (errno !== 0 || length !== 12) throw unidentified('SO_PEERCRED', errno)
+    return {
+      pid: this.#credentials.readInt32LE(0),
+      uid: this.#credentials.readUInt32LE(4),
+      gid: this.#credentials.readUInt32LE(8),
+    }
+  }
+
+  #peerGroups(fd: number): number[] {
+    let { length, errno } = this.libc.getsockopt(fd, SO_PEERGROUPS, this.#groups)
+    if (errno === ERRNO.ERANGE) {
+      this.#groups = Buffer.alloc(length)
+      ;({ length, errno } = this.libc.getsockopt(fd, SO_PEERGROUPS, this.#groups))
+    }
+    if (errno !== 0) throw unidentified('SO_PEERGROUPS', errno)
+    return Array.from({ length: length / 4 }, (_, i) => this.#groups.readUInt32LE(i * 4))
+  }
+
+  #pidfdOfPeer(fd: number, pid: number): number {
+    const { errno } = this.libc.getsockopt(fd, SO_PEERPIDFD, this.#descriptor)
+    if (errno === 0) return this.#descriptor.readInt32LE()
+    // Kernels differ: a process that was reaped yields a pidfd of nobody, EINVAL, ESRCH or ENODATA.
+    if (errno === ERRNO.EINVAL || errno === ERRNO.ESRCH || errno === ERRNO.ENODATA) throw exited(pid)
+    throw unidentified('SO_PEERPIDFD', errno)
+  }
+
+  /**
+   * Before Linux 6.5. Between connect and here the pid may have been reused; a peer that hung up shows it. What is left
+   * is a socket kept open by a third process, and stands in the threat model.
+   */
+  #pidfdByNumber(fd: number, pid: number): number {
+    let pidfd: number
+    try {
+      pidfd = this.libc.pidfdOpen(pid)
+    } catch (cause) {
+      throw new AgentError('caller.exited', `process ${pid} has ended`, { cause })
+    }
+    if ((this.libc.poll(fd, 0) & POLLHUP) === 0) return pidfd
+    closeSync(pidfd)
+    throw exited(pid)
+  }
+
+  #hasPeerPidfd(): boolean {
+    return this.#withPair((fd) => {
+      const { errno } = this.libc.getsockopt(fd, SO_PEERPIDFD, this.#descriptor)
+      if (errno === 0) closeSync(this.#descriptor.readInt32LE())
+      return errno === 0
+    })
+  }
+
+  /** Old pidfds all share the one inode of anonymous files; since Linux 6.9 they have a file system of their own. */
+  #hasPidfdInodes(): boolean {
+    const pidfd = this.libc.pidfdOpen(process.pid)
+    const anonymous = this.libc.epollCreate()
+    try {
+      return fstatSync(pidfd, { bigint: true }).dev !== fstatSync(anonymous, { bigint: true }).dev
+    } finally {
+      closeSync(anonymous)
+      closeSync(pidfd)
+    }
+  }
+
+  #prove(): void {
+    this.#withPair((fd) => {
+      const peer = this.peerOf(fd)
+      using self = peer.process
+      using _watch = this.onExit(self, () => {})
+      const ids = peer.pid === process.pid && peer.uid === process.geteuid?.() && peer.gid === process.getegid?.()
+      if (!ids || !self.alive()) throw new Error('a socket of the agent itself is attributed to somebody else')
+      if (self.executable() === null || self.executablePath() === null) throw new Error('/proc/self/exe is hidden')
+      self.read('status')
+    })
+  }
+
+  #withPair<T>(use: (fd: number) => T): T {
+    const [one, other] = this.libc.socketPair()
+    try {
+      return use(one)
+    } finally {
+      closeSync(one)
+      closeSync(other)
+    }
+  }
+}
+
+function hostNamespaces(): HostNamespaces {
+  const own = { mnt: link('/proc/self/ns/mnt'), user: link('/proc/self/ns/user') }
+  const initial = link('/proc/self/ns/pid') === INITIAL_PID_NAMESPACE
+  // Unreadable without SYS_PTRACE: then only processes beside the agent itself count as the host's.
+  const mnt = initial ? (link('/proc/1/ns/mnt') ?? own.mnt) : own.mnt
+  const user = initial ? (link('/proc/1/ns/user') ?? own.user) : own.user
+  const identityMap = readFileSync('/proc/self/uid_map', 'utf8').trim().split(/\s+/).join(' ')
+  return {
+    mnt,
+    user,
+    root: mnt === own.mnt ? '' : '/proc/1/root',
+    allIdsMapped: identityMap === '0 0 4294967295',
+  }
+}
+
+function link(path: string): string | null {
+  try {
+    return readlinkSync(path)
+  } catch {
+    return null
+  }
+}
+
+function unidentified(option: string, errno: number): AgentError {
+  return new AgentError('caller.unidentified', `the kernel does not say who is calling (${option}: errno ${errno})`)
+}
+
+function exited(pid: number): AgentError {
+  return new AgentError('caller.exited', `process ${pid} ended before its connection was accepted`)
+}

@@ -1,0 +1,187 @@
+import { closeSync, constants, fstatSync, openSync, readlinkSync, readSync } from 'node:fs'
+import { AgentError } from '../errors.js'
+import type { ExecutableId, ProcessHandle } from '../ports/kernel.js'
+import { type Libc, LibcError } from './koffi-libc.js'
+import {
+  AT_STATX_DONT_SYNC,
+  POLLIN,
+  STATX_DEV_MAJOR_AT,
+  STATX_DEV_MINOR_AT,
+  STATX_INO,
+  STATX_INO_AT,
+  STATX_NLINK,
+  STATX_NLINK_AT,
+} from './linux-abi.js'
+
+const MAX_BYTES = { stat: 65_536, status: 65_536, cgroup: 65_536, uid_map: 65_536, mountinfo: 1_048_576 } as const
+const DELETED = ' (deleted)'
+/** Reads are synchronous, so one buffer serves all of them. */
+const buffer = Buffer.alloc(65_536)
+
+/** What the kernel can tell about pidfds: their inodes are unique per process since Linux 6.9. */
+export interface PidfdAbility {
+  readonly uniqueInodes: boolean
+}
+
+/**
+ * A process held by a pidfd and an open `/proc/PID`. Both name the process itself: once it is gone, neither ever shows
+ * another one of the same pid. All reading goes through the held directory.
+ */
+export class LinuxProcess implements ProcessHandle {
+  readonly key: string
+  readonly executableFile: string
+  #directory: number
+  #pidfd: number
+  #disposed = false
+
+  /**
+   * Takes over the pidfd, also when it throws `caller.exited` because the process has ended.
+   */
+  constructor(
+    private readonly libc: Libc,
+    readonly pid: number,
+    pidfd: number,
+    ability: PidfdAbility,
+    private readonly forget: (pidfd: number) => void,
+  ) {
+    this.#pidfd = pidfd
+    this.#directory = -1
+    try {
+      // Any process may have the pid at this moment; that ours is still alive afterwards says it was ours.
+      this.#directory = openSync(`/proc/${pid}`, constants.O_RDONLY | constants.O_DIRECTORY)
+      this.executableFile = `/proc/self/fd/${this.#directory}/exe`
+      this.key = ability.uniqueInodes
+        ? String(fstatSync(pidfd, { bigint: true }).ino)
+        : `${pid}:${startTime(this.read('stat'))}`
+      if (!this.alive()) throw this.#gone()
+    } catch (error) {
+      this[Symbol.dispose]()
+      throw this.#explain(error, `/proc/${pid}`)
+    }
+  }
+
+  /** The descriptor that becomes readable when the process ends; -1 once disposed. */
+  get pidfd(): number {
+    return this.#pidfd
+  }
+
+  alive(): boolean {
+    return !this.#disposed && (this.libc.poll(this.#pidfd, POLLIN) & POLLIN) === 0
+  }
+
+  executable(): ExecutableId | null {
+    const statx = this.#statExecutable(STATX_INO)
+    if (!statx) return null
+    const major = BigInt(statx.readUInt32LE(STATX_DEV_MAJOR_AT))
+    const minor = BigInt(statx.readUInt32LE(STATX_DEV_MINOR_AT))
+    return { device: makeDevice(major, minor), inode: statx.readBigUInt64LE(STATX_INO_AT) }
+  }
+
+  executablePath(): string | null {
+    const link = this.#link('exe')
+    if (!link?.endsWith(DELETED)) return link
+    // The kernel's mark of a file that was unlinked (a package upgrade), unless the name really ends so.
+    const unlinked = this.#statExecutable(STATX_NLINK)?.readUInt32LE(STATX_NLINK_AT) === 0
+    return unlinked ? link.slice(0, -DELETED.length) : link
+  }
+
+  read(file: keyof typeof MAX_BYTES): string {
+    const path = this.#path(file)
+    try {
+      const fd = openSync(path, 'r')
+      try {
+        return readBounded(fd, MAX_BYTES[file], `/proc/${this.pid}/${file}`)
+      } finally {
+        closeSync(fd)
+      }
+    } catch (error) {
+      throw this.#explain(error, `/proc/${this.pid}/${file}`)
+    }
+  }
+
+  namespace(kind: 'mnt' | 'user' | 'pid' | 'cgroup' | 'net'): string | null {
+    return this.#link(`ns/${kind}`)
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#disposed) return
+    this.#disposed = true
+    this.forget(this.#pidfd)
+    closeSync(this.#pidfd)
+    if (this.#directory !== -1) closeSync(this.#directory)
+    this.#pidfd = -1
+    this.#directory = -1
+  }
+
+  /** Null where the link cannot be read; `caller.exited` when that is because the process has ended. */
+  #link(name: string): string | null {
+    const path = this.#path(name)
+    try {
+      return readlinkSync(path)
+    } catch {
+      return this.#unreadable()
+    }
+  }
+
+  #statExecutable(mask: number): Buffer | null {
+    this.#path('exe')
+    try {
+      // Without DONT_SYNC a network or FUSE file system would be asked, and might never answer.
+      return this.libc.statx(this.#directory, 'exe', AT_STATX_DONT_SYNC, mask)
+    } catch {
+      return this.#unreadable()
+    }
+  }
+
+  #unreadable(): null {
+    if (!this.alive()) throw this.#gone()
+    return null
+  }
+
+  #path(name: string): string {
+    // The number of a closed descriptor may belong to another process's directory by now.
+    if (this.#disposed) throw this.#gone()
+    return `/proc/self/fd/${this.#directory}/${name}`
+  }
+
+  #gone(): AgentError {
+    return new AgentError('caller.exited', `process ${this.pid} has ended`)
+  }
+
+  #explain(cause: unknown, path: string): AgentError {
+    if (cause instanceof AgentError) return cause
+    const code = codeOfSystem(cause)
+    if (code === 'ESRCH' || code === 'ENOENT' || (!this.#disposed && !this.alive())) return this.#gone()
+    return new AgentError('caller.unidentified', `${path} cannot be read (${code ?? 'unknown error'})`, { cause })
+  }
+}
+
+/** Field 22 of `/proc/PID/stat`, in clock ticks since boot. The process name before it may hold anything, `)` too. */
+export function startTime(stat: string): string {
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  const ticks = fields[19]
+  if (ticks === undefined) throw new AgentError('caller.unidentified', '/proc/PID/stat has no start time')
+  return ticks
+}
+
+function readBounded(fd: number, max: number, name: string): string {
+  const parts: Buffer[] = []
+  let total = 0
+  for (;;) {
+    const length = readSync(fd, buffer, 0, buffer.length, null)
+    if (length === 0) return Buffer.concat(parts).toString('utf8')
+    total += length
+    if (total > max) throw new AgentError('file.too_large', `${name} is larger than ${max} bytes`)
+    parts.push(Buffer.from(buffer.subarray(0, length)))
+  }
+}
+
+/** As the C library's makedev: the value that `stat` gives for the same device. */
+function makeDevice(major: bigint, minor: bigint): bigint {
+  return ((major & 0xfffff000n) << 32n) | ((major & 0xfffn) << 8n) | ((minor & 0xffffff00n) << 12n) | (minor & 0xffn)
+}
+
+function codeOfSystem(error: unknown): string | undefined {
+  if (error instanceof LibcError) return error.code
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
+}
