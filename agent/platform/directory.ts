@@ -1,0 +1,195 @@
+import { closeSync, constants, fchmodSync, fsyncSync, lstatSync, mkdirSync, openSync, readlinkSync } from 'node:fs'
+import { dirname, isAbsolute, join, resolve, sep } from 'node:path'
+import { AgentError } from '../errors.js'
+import { errnoOf, ioError } from './io-error.js'
+
+/** Whom the agent runs as. Root and this user are trusted; everybody else is somebody else. */
+export interface Self {
+  readonly uid: number
+  readonly gid: number
+}
+
+/** What `lstat` says of one part of a path. */
+export interface Part {
+  readonly path: string
+  readonly kind: 'directory' | 'symlink' | 'other'
+  readonly uid: number
+  readonly gid: number
+  /** Permission bits with setuid, setgid and sticky. */
+  readonly mode: number
+}
+
+/**
+ * Whether somebody else could tamper with what lies in a directory:
+ * * `safe`: only root and we can.
+ * * `missing`: `existing` (free of symlinks) is safe to create the `rest` in.
+ * * `writable`: all above it is safe, but others can write to the directory itself.
+ * * `unsafe`: it must not be used, because of the part `at`.
+ */
+export type DirectoryVerdict =
+  | { readonly state: 'safe'; readonly directory: Part }
+  | { readonly state: 'missing'; readonly existing: string; readonly rest: readonly string[] }
+  | { readonly state: 'writable'; readonly directory: Part; readonly ours: boolean; readonly sticky: boolean }
+  | { readonly state: 'unsafe'; readonly at: string; readonly reason: string }
+
+const MAX_SYMLINKS = 40
+const STICKY = 0o1000
+/** What file systems answer that cannot sync a directory (FUSE, 9p), or where it may be written to but not read. */
+export const UNSYNCABLE: ReadonlySet<string> = new Set(['EINVAL', 'ENOTSUP', 'ENOSYS', 'EACCES', 'EBADF'])
+
+/** The user that this process runs as. */
+export function self(): Self {
+  return { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 }
+}
+
+/**
+ * True when somebody other than root and us may create, rename and remove entries. A group counts as others unless it
+ * is root's or our private one (the same number as our user, as distributions give to each user).
+ */
+export function writableByOthers(part: Part, me: Self): boolean {
+  if ((part.mode & 0o002) !== 0) return true
+  const trusted = part.gid === 0 || (part.gid === me.gid && me.gid === me.uid)
+  return (part.mode & 0o020) !== 0 && !trusted
+}
+
+/** Why nothing inside this directory can be trusted, or null. Pure: the rule, without the disk. */
+export function faultOfParent(parent: Part, me: Self): string | null {
+  // In a sticky directory (/tmp) only an entry's owner can replace it: then the entry's owner counts.
+  if (!writableByOthers(parent, me) || (parent.mode & STICKY) !== 0) return null
+  return `others can write to it (mode ${octal(parent)}); remove their write permission`
+}
+
+/** Why a directory or symlink must not be trusted because of whom it belongs to, or null. Pure. */
+export function faultOfOwner(part: Part, me: Self): string | null {
+  if (part.uid === 0 || part.uid === me.uid) return null
+  return `it belongs to uid ${part.uid}, neither to root nor to the agent (uid ${me.uid})`
+}
+
+/**
+ * Looks at a directory and at each of its ancestors. Symlinks on the way that belong to root or to us (`/var/run`) are
+ * followed and their targets looked at as well; the directory itself must not be one. Errors: `file.io`.
+ */
+export function checkDirectory(path: string, me: Self = self()): DirectoryVerdict {
+  const waiting = partsOf(resolve(path))
+  let here = directoryAt(sep)
+  const fault = faultOfOwner(here, me)
+  if (fault !== null) return { state: 'unsafe', at: here.path, reason: fault }
+  for (let symlinks = 0; ; ) {
+    const name = waiting.shift()
+    if (name === undefined) return judge(here, me)
+    if (name === '..') {
+      here = directoryAt(dirname(here.path))
+      continue
+    }
+    const open = faultOfParent(here, me)
+    if (open !== null) return { state: 'unsafe', at: here.path, reason: open }
+    const next = look(join(here.path, name))
+    if (next === null) return { state: 'missing', existing: here.path, rest: [name, ...waiting] }
+    const foreign = faultOfOwner(next, me)
+    if (foreign !== null) return { state: 'unsafe', at: next.path, reason: foreign }
+    if (next.kind === 'other') return { state: 'unsafe', at: next.path, reason: 'it is not a directory' }
+    if (next.kind === 'directory') here = next
+    else if (waiting.length === 0) {
+      return { state: 'unsafe', at: next.path, reason: 'it is a symlink; name the directory that it points to' }
+    } else {
+      if (++symlinks > MAX_SYMLINKS) return { state: 'unsafe', at: next.path, reason: 'it is part of a symlink loop' }
+      const target = readlinkSync(next.path)
+      if (isAbsolute(target)) here = directoryAt(sep)
+      waiting.unshift(...partsOf(target))
+    }
+  }
+}
+
+/**
+ * Creates a directory and its missing ancestors with exactly `mode`, whatever the umask. A directory that is there
+ * already keeps its mode. Errors: `file.unsafe` where somebody else could tamper with it, `file.io`.
+ */
+export function ensureDirectory(path: string, mode: number, me: Self = self()): void {
+  const before = checkDirectory(path, me)
+  if (before.state === 'missing') {
+    let made = before.existing
+    for (const name of before.rest) {
+      made = join(made, name)
+      makeOne(made, mode)
+    }
+  }
+  const verdict = before.state === 'missing' ? checkDirectory(path, me) : before
+  if (verdict.state !== 'safe') throw unsafeDirectory(path, verdict)
+}
+
+/** The `file.unsafe` error for a verdict that is not `safe`. */
+export function unsafeDirectory(path: string, verdict: Exclude<DirectoryVerdict, { state: 'safe' }>): AgentError {
+  const [at, reason] =
+    verdict.state === 'unsafe'
+      ? [verdict.at, verdict.reason]
+      : verdict.state === 'writable'
+        ? [verdict.directory.path, `others can write to it (mode ${octal(verdict.directory)}); chmod go-w it`]
+        : [path, 'it disappeared while it was looked at']
+  const message = at === path ? `refusing ${path}: ${reason}` : `refusing ${path} because of ${at}: ${reason}`
+  return new AgentError('file.unsafe', message, { details: { path, at, state: verdict.state } })
+}
+
+function judge(directory: Part, me: Self): DirectoryVerdict {
+  if (!writableByOthers(directory, me)) return { state: 'safe', directory }
+  return {
+    state: 'writable',
+    directory,
+    ours: directory.uid === me.uid,
+    sticky: (directory.mode & STICKY) !== 0,
+  }
+}
+
+function look(path: string): Part | null {
+  try {
+    const facts = lstatSync(path)
+    const kind = facts.isDirectory() ? 'directory' : facts.isSymbolicLink() ? 'symlink' : 'other'
+    return { path, kind, uid: facts.uid, gid: facts.gid, mode: facts.mode & 0o7777 }
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return null
+    throw ioError('look at', path, error)
+  }
+}
+
+function directoryAt(path: string): Part {
+  const part = look(path)
+  if (part === null) throw ioError('look at', path, null)
+  return part
+}
+
+function makeOne(path: string, mode: number): void {
+  try {
+    mkdirSync(path, { mode })
+    const opened = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW)
+    try {
+      // The umask takes bits from mkdir's mode; this puts them back.
+      fchmodSync(opened, mode)
+    } finally {
+      closeSync(opened)
+    }
+    syncDirectory(dirname(path))
+  } catch (error) {
+    // Another process may have made it in the meantime; the check that follows judges it.
+    if (errnoOf(error) !== 'EEXIST') throw ioError('create the directory', path, error)
+  }
+}
+
+/** Makes new names in a directory survive a loss of power. Best effort: some file systems cannot do it. */
+export function syncDirectory(path: string): void {
+  let opened: number | null = null
+  try {
+    opened = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY)
+    fsyncSync(opened)
+  } catch (error) {
+    if (!UNSYNCABLE.has(errnoOf(error) ?? '')) throw ioError('sync the directory', path, error)
+  } finally {
+    if (opened !== null) closeSync(opened)
+  }
+}
+
+function partsOf(path: string): string[] {
+  return path.split(sep).filter((part) => part !== '' && part !== '.')
+}
+
+function octal(part: Part): string {
+  return part.mode.toString(8).padStart(4, '0')
+}

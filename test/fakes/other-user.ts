@@ -1,0 +1,38 @@
+import { execFileSync } from 'node:child_process'
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { buildSync } from 'esbuild'
+
+/** The user `nobody`, whom root can become in a child process. */
+export const NOBODY = 65534
+
+/** True where `asNobody` works: only root may change its user. */
+export const canBecomeNobody = process.geteuid?.() === 0
+
+/**
+ * Runs TypeScript source in a child process of the user nobody and returns the JSON that it prints. Imports in the
+ * source are relative to `here` (`import.meta.dirname`).
+ */
+export function asNobody(here: string, source: string, args: readonly string[] = []): unknown {
+  const directory = mkdtempSync(join(tmpdir(), 'icp-agent-child-'))
+  try {
+    chmodSync(directory, 0o755)
+    const outfile = join(directory, 'child.mjs')
+    buildSync({
+      stdin: { contents: source, resolveDir: here, loader: 'ts' },
+      bundle: true,
+      platform: 'node',
+      format: 'esm',
+      target: 'node20',
+      outfile,
+      logLevel: 'silent',
+    })
+    const become = ['--reuid', `${NOBODY}`, '--regid', `${NOBODY}`, '--clear-groups', '--']
+    return JSON.parse(
+      execFileSync('setpriv', [...become, process.execPath, outfile, ...args], { encoding: 'utf8', cwd: '/' }),
+    )
+  } finally {
+    rmSync(directory, { recursive: true, force: true })
+  }
+}
