@@ -2,6 +2,8 @@ import type { Clock } from '../ports/clock.js'
 import type { Random } from '../ports/random.js'
 
 const JITTER = 0.1
+/** How soon a doubted read is repeated. */
+const AGAIN_MS = 5_000
 /** How much closer the interval comes to its base with each sync that met no 429. */
 const SHRINK = 0.85
 
@@ -47,6 +49,11 @@ export class SyncPace {
     }
     this.#limitedSinceSync = false
     this.#schedule()
+  }
+
+  /** A read is doubted: once more, soon. */
+  again(): void {
+    this.#dueAt = this.clock.monotonic() + Math.min(this.#intervalMs, AGAIN_MS)
   }
 
   /** Something suggests that entries changed: sync at the next slot. */

@@ -1,0 +1,103 @@
+import type { AgentError, ErrorCode } from '../errors.js'
+import type { Clock } from '../ports/clock.js'
+import type { Sinks } from './events.js'
+import { sayOnce } from './once.js'
+
+interface NamedEntry {
+  readonly id: string
+  readonly spiffeId: { readonly uri: string }
+}
+
+/** What happens between the agent and the server once the node is attested. */
+export const syncEvents = ({ log, metrics }: Sinks, clock: Clock) => {
+  const syncing = sayOnce(log, clock, { failing: 'Entry sync failed', recovered: 'Entry sync works again' })
+  const bundles = sayOnce(log, clock, { failing: 'Bundle poll failed', recovered: 'Bundle poll works again' })
+  const issuing = new Map<string, ReturnType<typeof sayOnce>>()
+  const about = (entry: NamedEntry) => ({ entry_id: entry.id, spiffe_id: entry.spiffeId.uri })
+  return {
+    entriesSynced(counts: { total: number; added: number; changed: number; removed: number }): void {
+      syncing.succeeded()
+      if (counts.added + counts.changed + counts.removed > 0) log.info('Registration entries changed', counts)
+    },
+    syncFailed(error: unknown): void {
+      syncing.failed(error)
+    },
+    /** All entries would go: the read is repeated before it counts. */
+    withdrawalDoubted(count: number): void {
+      log.warn('The server names none of the known entries any more; asking once more before that counts', { count })
+    },
+    entryRejected(entry: { id: string; reason: string }): void {
+      log.warn('Registration entry cannot be used', { entry_id: entry.id, reason: entry.reason })
+    },
+    svidIssued(
+      entry: NamedEntry,
+      svid: { serial: string; notAfter: number },
+      details: { renewal: boolean; ms: number },
+    ): void {
+      issuing.get(entry.id)?.succeeded(about(entry))
+      issuing.delete(entry.id)
+      metrics.count('icp_agent_issuances_total', { kind: 'x509', outcome: 'issued' })
+      metrics.observe('icp_agent_issuance_seconds', details.ms / 1000, { kind: 'x509' })
+      log.info(details.renewal ? 'Workload SVID renewal successful' : 'Workload SVID issued', {
+        ...about(entry),
+        serial: svid.serial,
+        expires_at: new Date(svid.notAfter).toISOString(),
+      })
+    },
+    /** The SVID waits until other nodes know its issuer. */
+    svidHeldBack(entry: NamedEntry, from: number): void {
+      log.info('Workload SVID of a new authority is held back until other nodes know it', {
+        ...about(entry),
+        served_from: new Date(from).toISOString(),
+      })
+    },
+    issuanceFailed(entry: NamedEntry, error: AgentError, retryAfterMs: number): void {
+      metrics.count('icp_agent_issuances_total', { kind: 'x509', outcome: error.code })
+      let spell = issuing.get(entry.id)
+      if (!spell) {
+        spell = sayOnce(log, clock, { failing: 'Workload SVID not issued', recovered: 'Workload SVID issued again' })
+        issuing.set(entry.id, spell)
+      }
+      spell.failed(error, { ...about(entry), retry_after_seconds: Math.round(retryAfterMs / 1000) })
+    },
+    svidExpired(entry: NamedEntry): void {
+      log.error('Workload SVID expired before it could be renewed', about(entry))
+    },
+    rateLimited(tier: string, retryAfterMs: number): void {
+      metrics.count('icp_agent_rate_limited_total', { tier })
+      log.debug('The server limits the rate of requests', {
+        tier,
+        retry_after_seconds: Math.round(retryAfterMs / 1000),
+      })
+    },
+    waitedForSlot(ms: number): void {
+      metrics.count('icp_agent_rate_limit_wait_seconds_total', ms / 1000)
+    },
+    bundlePolled(): void {
+      bundles.succeeded()
+    },
+    bundlePollFailed(error: unknown): void {
+      bundles.failed(error)
+    },
+    bundlesChanged(
+      authorities: readonly { readonly fingerprint: string; readonly notAfter: number }[],
+      domains: number,
+    ): void {
+      log.info('Trust bundle changed', {
+        trust_domains: domains,
+        authorities: authorities.map(({ fingerprint, notAfter }) => ({
+          fingerprint: fingerprint.slice(0, 16),
+          expires_at: new Date(notAfter).toISOString(),
+        })),
+      })
+    },
+    revoked(serial: string): void {
+      log.info('Workload SVID of a removed entry is revoked', { serial })
+    },
+    revocationFailed(serial: string, code: ErrorCode): void {
+      log.warn('Workload SVID of a removed entry could not be revoked', { serial, code })
+    },
+  }
+}
+
+export type SyncEvents = ReturnType<typeof syncEvents>

@@ -1,0 +1,36 @@
+import type { Clock } from '../ports/clock.js'
+
+/** A sleep that can be cut short: whoever knows better than the clock calls `ring`. */
+export class Alarm {
+  #ring: (() => void) | null = null
+  #rang = false
+
+  constructor(private readonly clock: Pick<Clock, 'sleep'>) {}
+
+  /** Ends the sleep in progress, or the next one before it begins. */
+  ring(): void {
+    this.#rang = true
+    this.#ring?.()
+  }
+
+  /** Sleeps at most `ms`; returns early when it rings or the wall clock jumps. Rejects with the signal's reason. */
+  async sleep(ms: number, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted()
+    if (!this.#rang) {
+      const ended = new AbortController()
+      const end = () => ended.abort()
+      signal.addEventListener('abort', end, { once: true })
+      this.#ring = end
+      try {
+        await this.clock.sleep(ms, ended.signal)
+      } catch (error) {
+        if (!ended.signal.aborted) throw error
+      } finally {
+        signal.removeEventListener('abort', end)
+        this.#ring = null
+      }
+    }
+    this.#rang = false
+    signal.throwIfAborted()
+  }
+}

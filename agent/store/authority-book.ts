@@ -1,0 +1,111 @@
+import type { Authority, BundleSet, TrustBundle } from '../identity/trust-bundle.js'
+import { sameAuthorities } from '../identity/trust-bundle.js'
+import type { X509Svid } from '../identity/x509-svid.js'
+
+/** Agents' own certificates live one hour; workloads' at least are assumed to. */
+const SHORTEST_KEEP_MS = 3_600_000
+
+/** What is remembered of one authority of the account's CA. Times by the wall clock. */
+export interface BookLine {
+  readonly authority: Authority
+  readonly firstSeen: number
+  /** When the server last named it, or issued something to us from it. */
+  readonly lastActive: number
+}
+
+/** The book as plain values, for the sealed cache. */
+export interface BookPage {
+  readonly lines: readonly BookLine[]
+  /** Trust domains of verified SVIDs, with the end of the last one. */
+  readonly domains: ReadonlyMap<string, number>
+  readonly longestLifeMs: number
+}
+
+/**
+ * Which authorities are trusted, and for which trust domains. Immutable. The server names only its current issuer, so
+ * one that it names no longer is kept until it expires or the longest SVID life seen has passed since it was last
+ * active: other nodes may still show its SVIDs. It speaks for the account and for trust domains of SVIDs that were
+ * issued and verified, never for one that merely stands in an entry.
+ */
+export class AuthorityBook {
+  static empty(account: string): AuthorityBook {
+    return new AuthorityBook(account, { lines: [], domains: new Map(), longestLifeMs: SHORTEST_KEEP_MS })
+  }
+
+  constructor(
+    private readonly account: string,
+    readonly page: BookPage,
+  ) {}
+
+  get authorities(): readonly Authority[] {
+    return this.page.lines.map((line) => line.authority)
+  }
+
+  /** The server named these as its issuers. */
+  named(authorities: readonly Authority[], now: number): AuthorityBook {
+    const lines = this.page.lines.map((line) =>
+      authorities.some((authority) => authority.fingerprint === line.authority.fingerprint)
+        ? { ...line, lastActive: now }
+        : line,
+    )
+    for (const authority of authorities) {
+      if (lines.some((line) => line.authority.fingerprint === authority.fingerprint)) continue
+      lines.push({ authority, firstSeen: now, lastActive: now })
+    }
+    return this.#with({ lines })
+  }
+
+  /** An SVID was issued and verified: its authority is active, and speaks for its trust domain. */
+  issued(svid: X509Svid, now: number): AuthorityBook {
+    const domains = new Map(this.page.domains)
+    domains.set(svid.spiffeId.trustDomain, Math.max(svid.notAfter, domains.get(svid.spiffeId.trustDomain) ?? 0))
+    return this.#with({
+      lines: this.page.lines.map((line) =>
+        line.authority.fingerprint === svid.authority ? { ...line, lastActive: now } : line,
+      ),
+      domains,
+      longestLifeMs: Math.max(this.page.longestLifeMs, svid.notAfter - svid.notBefore),
+    })
+  }
+
+  /** Without what has had its time; the same object where nothing has. */
+  pruned(now: number): AuthorityBook {
+    const { longestLifeMs } = this.page
+    const lines = this.page.lines.filter(
+      (line) => now < line.authority.notAfter && now < line.lastActive + longestLifeMs + SHORTEST_KEEP_MS / 60,
+    )
+    const domains = new Map([...this.page.domains].filter(([, lastEnd]) => now < lastEnd + longestLifeMs))
+    if (lines.length === this.page.lines.length && domains.size === this.page.domains.size) return this
+    return this.#with({ lines, domains })
+  }
+
+  /**
+   * The moment from which an SVID of the authority may be shown: `delayMs` after it was first seen, so that other nodes
+   * know it by then. The first authority of all is known to whoever knows the account.
+   */
+  servableFrom(fingerprint: string, delayMs: number): number {
+    const line = this.page.lines.find(({ authority }) => authority.fingerprint === fingerprint)
+    const oldest = Math.min(...this.page.lines.map(({ firstSeen }) => firstSeen))
+    return !line || line.firstSeen === oldest ? 0 : line.firstSeen + delayMs
+  }
+
+  /** The bundles to serve; `previous` itself where nothing changed. */
+  bundles(previous: BundleSet): BundleSet {
+    const { authorities } = this
+    if (authorities.length === 0) return previous.size === 0 ? previous : new Map()
+    const next = new Map<string, TrustBundle>()
+    for (const trustDomain of new Set([this.account, ...this.page.domains.keys()])) {
+      const known = previous.get(trustDomain)
+      next.set(
+        trustDomain,
+        known && sameAuthorities(known.authorities, authorities) ? known : { trustDomain, authorities },
+      )
+    }
+    const same = next.size === previous.size && [...next].every(([domain, bundle]) => previous.get(domain) === bundle)
+    return same ? previous : next
+  }
+
+  #with(parts: Partial<BookPage>): AuthorityBook {
+    return new AuthorityBook(this.account, { ...this.page, ...parts })
+  }
+}

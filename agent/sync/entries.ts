@@ -1,0 +1,95 @@
+import { type Entry, sameEntry } from '../identity/entry.js'
+import { covers } from '../identity/selector.js'
+import { EntryIndex } from '../store/entry-index.js'
+import type { EntryState, Snapshot } from '../store/snapshot.js'
+
+/** A set of entries put in place of another. */
+export interface Replacement {
+  readonly parts: Pick<Snapshot, 'synced' | 'entries' | 'index' | 'states'>
+  readonly added: number
+  readonly removed: readonly Entry[]
+  readonly changed: number
+  /** Serials of SVIDs that nobody is entitled to any more. */
+  readonly orphaned: readonly string[]
+}
+
+/** True when a read would take away every entry there is: it is read once more before it counts. */
+export function withdrawsEverything(before: ReadonlyMap<string, Entry>, after: readonly Entry[]): boolean {
+  return before.size > 0 && !after.some((entry) => before.has(entry.id))
+}
+
+/** Null when nothing changed (and entries were known before). */
+export function replaceEntries(
+  snapshot: Pick<Snapshot, 'synced' | 'entries' | 'states'>,
+  entries: readonly Entry[],
+): Replacement | null {
+  const next = new Map(entries.map((entry) => [entry.id, entry]))
+  const removed = [...snapshot.entries.values()].filter((entry) => !next.has(entry.id))
+  let added = 0
+  let changed = 0
+  const states = new Map(snapshot.states)
+  const orphaned: string[] = []
+  const drop = (id: string) => {
+    const state = states.get(id)
+    if (state?.kind === 'issued')
+      orphaned.push(state.held.svid.serial, ...(state.next ? [state.next.held.svid.serial] : []))
+    states.delete(id)
+  }
+  for (const entry of removed) drop(entry.id)
+  for (const [id, entry] of next) {
+    const before = snapshot.entries.get(id)
+    if (!before) added++
+    else if (sameEntry(before, entry)) next.set(id, before)
+    else {
+      changed++
+      adjustState(states, before, entry, drop)
+    }
+  }
+  if (snapshot.synced && added + changed + removed.length === 0) return null
+  for (const [id, state] of states) if (state.kind === 'shadowed') states.delete(id)
+  for (const [id, by] of shadowed(next.values()))
+    if (states.get(id)?.kind !== 'issued') states.set(id, { kind: 'shadowed', by })
+  return {
+    parts: { synced: true, entries: next, index: new EntryIndex(next.values()), states },
+    added,
+    removed,
+    changed,
+    orphaned,
+  }
+}
+
+function adjustState(states: Map<string, EntryState>, before: Entry, after: Entry, drop: (id: string) => void): void {
+  // Another name is another identity. Other selectors are a matter of who may have it, and end a refusal.
+  if (before.spiffeId.uri !== after.spiffeId.uri) {
+    drop(after.id)
+    return
+  }
+  const state = states.get(after.id)
+  if (state?.kind === 'refused') states.delete(after.id)
+  if (state?.kind === 'issued' && before.ttlSeconds !== after.ttlSeconds) {
+    states.set(after.id, { ...state, held: { ...state.held, renewAt: 0 } })
+  }
+}
+
+/**
+ * Entries that the server can never issue: it is sent exactly an entry's selectors, and prefers an entry of this agent
+ * to one of every agent whatever their selectors. By id, with the entry that wins.
+ */
+export function shadowed(entries: Iterable<Entry>): ReadonlyMap<string, string> {
+  const unassigned: Entry[] = []
+  const assigned: Entry[] = []
+  for (const entry of entries) (entry.assigned ? assigned : unassigned).push(entry)
+  const found = new Map<string, string>()
+  if (unassigned.length === 0 || assigned.length === 0) return found
+  const index = new EntryIndex(assigned)
+  for (const entry of unassigned) {
+    for (const id of index.match(entry.selectors, [], Number.POSITIVE_INFINITY).ids) {
+      const winner = assigned.find((candidate) => candidate.id === id)
+      if (winner && covers(entry.selectors, winner.selectors) && winner.spiffeId.uri !== entry.spiffeId.uri) {
+        found.set(entry.id, id)
+        break
+      }
+    }
+  }
+  return found
+}

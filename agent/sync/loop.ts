@@ -1,0 +1,130 @@
+import type { Budget } from '../icp/budget.js'
+import type { SpiffeId } from '../identity/spiffe-id.js'
+import type { SyncEvents } from '../observability/sync-events.js'
+import type { Clock } from '../ports/clock.js'
+import type { Random } from '../ports/random.js'
+import { Alarm } from '../rotation/alarm.js'
+import type { Demand } from '../store/demand.js'
+import type { IdentityStore } from '../store/identity-store.js'
+import { type Job, nextJob } from './plan.js'
+import type { Sync } from './sync.js'
+import type { SyncPace } from './sync-pace.js'
+
+/** A request that hangs must not stop the others; more at once gains nothing at this pace. */
+const CONCURRENCY = 3
+/** While the agent's own renewal waits for a slot, everything else looks again after so long. */
+const STAND_BACK_MS = 500
+
+export interface LoopOptions {
+  readonly sync: Sync
+  readonly store: IdentityStore
+  readonly demand: Demand
+  readonly budget: Budget
+  readonly pace: SyncPace
+  readonly clock: Clock
+  readonly random: Random
+  readonly events: SyncEvents
+  /** The agent's SPIFFE ID while its own SVID is valid; without it nothing can be asked. */
+  readonly agent: () => SpiffeId | null
+  readonly onAgent: (changed: () => void) => Disposable
+  readonly bundleIntervalMs: number
+}
+
+/**
+ * The one loop that asks the server for things: when a slot of the budget is open, the plan says what is worth it now.
+ * Ends when the signal aborts; rejects only on a defect of our own.
+ */
+export async function runSync(options: LoopOptions, signal: AbortSignal): Promise<void> {
+  const failure = new AbortController()
+  const both = AbortSignal.any([signal, failure.signal])
+  const tasks = [jobs(options, both), bundles(options, both)].map((task) =>
+    task.catch((error: unknown) => {
+      if (both.aborted) return
+      failure.abort(error)
+      throw error
+    }),
+  )
+  await Promise.all(tasks)
+}
+
+async function jobs(options: LoopOptions, signal: AbortSignal): Promise<void> {
+  const { sync, store, demand, budget, pace, clock, events } = options
+  const alarm = new Alarm(clock)
+  const inFlight = new Set<string>()
+  const running = new Set<Promise<void>>()
+  let defect: unknown = null
+  using _wanted = demand.onWanted(() => alarm.ring())
+  using _agent = options.onAgent(() => alarm.ring())
+
+  const start = (job: Job, agent: SpiffeId) => {
+    budget.take('standard')
+    const name = job.kind === 'issue' ? job.entryId : job.kind
+    inFlight.add(name)
+    if (job.kind === 'issue' && job.uid !== undefined) demand.tookTurn(job.uid)
+    const task = perform(sync, job, agent, signal)
+      .catch((error: unknown) => {
+        if (!signal.aborted) defect ??= error
+      })
+      .finally(() => {
+        inFlight.delete(name)
+        running.delete(task)
+        alarm.ring()
+      })
+    running.add(task)
+  }
+
+  try {
+    for (;;) {
+      if (defect) throw defect
+      const nextTick = sync.tick() - clock.now()
+      const agent = options.agent()
+      const waitMs = ((): number => {
+        if (!agent || running.size >= CONCURRENCY) return Number.POSITIVE_INFINITY
+        if (budget.urgentWaiting) return STAND_BACK_MS
+        const next = nextJob({
+          now: clock.now(),
+          snapshot: store.current,
+          demand,
+          inFlight,
+          syncDueIn: inFlight.has('sync-entries') ? Number.POSITIVE_INFINITY : pace.dueIn(),
+          revocations: inFlight.has('revoke') ? [] : sync.revocations,
+        })
+        if ('waitMs' in next) return next.waitMs
+        const opensIn = budget.opensIn('standard')
+        if (opensIn > 0) {
+          events.waitedForSlot(opensIn)
+          return opensIn
+        }
+        start(next.job, agent)
+        return 0
+      })()
+      if (waitMs > 0) await alarm.sleep(Math.max(1, Math.min(waitMs, nextTick, 2 ** 31 - 1)), signal)
+      else signal.throwIfAborted()
+    }
+  } finally {
+    await Promise.allSettled(running)
+  }
+}
+
+function perform(sync: Sync, job: Job, agent: SpiffeId, signal: AbortSignal): Promise<void> {
+  switch (job.kind) {
+    case 'sync-entries':
+      return sync.syncEntries(agent, signal)
+    case 'issue':
+      return sync.issue(job.entryId, agent, signal)
+    case 'revoke':
+      return sync.revoke(job.serial, signal)
+  }
+}
+
+/** The published bundle, polled at its own interval under the outer limit only. */
+async function bundles(options: LoopOptions, signal: AbortSignal): Promise<void> {
+  const { sync, budget, clock, random, bundleIntervalMs } = options
+  for (;;) {
+    for (let wait = budget.opensIn('open'); wait > 0; wait = budget.opensIn('open')) await clock.sleep(wait, signal)
+    budget.take('open')
+    await sync.pollBundle(signal)
+    const due = clock.monotonic() + bundleIntervalMs * (0.9 + 0.2 * random.fraction())
+    for (let wait = due - clock.monotonic(); wait > 0; wait = due - clock.monotonic()) await clock.sleep(wait, signal)
+  }
+}

@@ -1,0 +1,253 @@
+import type { KeySource } from '../crypto/keys.js'
+import { AgentError, codeOf } from '../errors.js'
+import type { Budget, Tier } from '../icp/budget.js'
+import type { ControlPlane } from '../icp/control-plane.js'
+import { parseAuthority } from '../identity/authority.js'
+import type { Entry } from '../identity/entry.js'
+import type { SpiffeId } from '../identity/spiffe-id.js'
+import type { Authority } from '../identity/trust-bundle.js'
+import type { SyncEvents } from '../observability/sync-events.js'
+import type { Clock } from '../ports/clock.js'
+import type { Random } from '../ports/random.js'
+import { delay } from '../rotation/backoff.js'
+import { type RenewalThreshold, renewalTime } from '../rotation/renewal-time.js'
+import type { AuthorityBook } from '../store/authority-book.js'
+import type { Demand } from '../store/demand.js'
+import type { IdentityStore } from '../store/identity-store.js'
+import type { EntryState } from '../store/snapshot.js'
+import { replaceEntries, withdrawsEverything } from './entries.js'
+import { issueSvid, type WithCommonName } from './issue-svid.js'
+import { failed, failureCount, issued, tick } from './outcomes.js'
+import { KEEP_MS } from './plan.js'
+import type { SyncPace } from './sync-pace.js'
+
+export interface SyncOptions {
+  readonly store: IdentityStore
+  readonly demand: Demand
+  readonly budget: Budget
+  readonly pace: SyncPace
+  readonly controlPlane: ControlPlane
+  readonly keys: KeySource
+  readonly withCommonName: WithCommonName
+  readonly clock: Clock
+  readonly random: Random
+  readonly events: SyncEvents
+  readonly threshold: RenewalThreshold
+  readonly book: AuthorityBook
+  /** How long a new issuer is shown in bundles before an SVID of its is. */
+  readonly trustDelayMs: number
+  readonly retryBackoffMs: number
+  readonly revokeRemoved: boolean
+}
+
+/** A refusal of one entry is asked about again at most this seldom. */
+const REFUSED_BACKOFF = { baseMs: 30_000, capMs: 1_800_000 }
+
+/** The jobs of the server flow: each does its request, and publishes what came of it. */
+export class Sync {
+  #book: AuthorityBook
+  #doubted = false
+  #lastSync: number | null = null
+  readonly #revocations: string[] = []
+  readonly #rejected = new Map<string, string>()
+
+  constructor(private readonly options: SyncOptions) {
+    this.#book = options.book
+  }
+
+  get revocations(): readonly string[] {
+    return this.#revocations
+  }
+
+  get book(): AuthorityBook {
+    return this.#book
+  }
+
+  /** Wall-clock time of the last sync that succeeded. */
+  get lastSync(): number | null {
+    return this.#lastSync
+  }
+
+  /** Entries that the server sent and nobody can use, with the reason. */
+  get rejected(): ReadonlyMap<string, string> {
+    return this.#rejected
+  }
+
+  /** What time alone changes: expiry, held-back SVIDs, authorities that had their time. Returns when to call again. */
+  tick(): number {
+    const { store, clock, events } = this.options
+    const now = clock.now()
+    const { changed, nextAt } = tick(store.current.states, now)
+    if (changed.size > 0) {
+      for (const [id, state] of changed) {
+        const entry = store.current.entries.get(id)
+        if (state.kind === 'wanted' && entry && this.options.demand.unusedFor(id, now) < KEEP_MS)
+          events.svidExpired(entry)
+      }
+      store.publish(
+        { states: new Map([...store.current.states, ...changed]) },
+        { entries: new Set(changed.keys()), bundles: false },
+      )
+    }
+    this.#publishBook(this.#book.pruned(now))
+    return nextAt
+  }
+
+  async syncEntries(agent: SpiffeId, signal: AbortSignal): Promise<void> {
+    const { controlPlane, store, events, pace, clock } = this.options
+    try {
+      const answer = await this.#request('standard', () => controlPlane.entries(agent, signal))
+      this.#lastSync = clock.now()
+      if (withdrawsEverything(store.current.entries, answer.entries) && !this.#doubted) {
+        this.#doubted = true
+        events.withdrawalDoubted(store.current.entries.size)
+        pace.again()
+        return
+      }
+      this.#doubted = false
+      this.#noteRejected(answer.rejected)
+      this.#apply(answer.entries)
+      pace.synced()
+    } catch (error) {
+      if (codeOf(error) !== 'icp.rate_limited') pace.synced()
+      if (!(error instanceof AgentError)) throw error
+      if (error.code !== 'icp.rate_limited') events.syncFailed(error)
+    }
+  }
+
+  async issue(entryId: string, agent: SpiffeId, signal: AbortSignal): Promise<void> {
+    const { store, clock, events, random, threshold } = this.options
+    const entry = store.current.entries.get(entryId)
+    if (!entry) return
+    const began = clock.monotonic()
+    try {
+      const { svid, named } = await this.#request('standard', () =>
+        issueSvid(entry, agent, { ...this.options, known: this.#book.authorities, now: () => clock.now() }, signal),
+      )
+      // The entry may have gone or changed its name while the server worked.
+      if (store.current.entries.get(entryId)?.spiffeId.uri !== entry.spiffeId.uri) return
+      const now = clock.now()
+      this.#publishBook(this.#book.named(named, now).issued(svid, now))
+      const before = store.current.states.get(entryId)
+      const renewAt = renewalTime({ ...svid, receivedAt: now, threshold, fraction: random.fraction() })
+      const from = this.#book.servableFrom(svid.authority, this.options.trustDelayMs)
+      const state = issued(before, { svid, renewAt }, now, from)
+      this.#publishState(entryId, state)
+      events.svidIssued(entry, svid, { renewal: before?.kind === 'issued', ms: clock.monotonic() - began })
+      if (state.kind === 'issued' && state.next) events.svidHeldBack(entry, state.next.from)
+    } catch (error) {
+      if (!(error instanceof AgentError)) throw error
+      if (error.code === 'icp.rate_limited' || signal.aborted) return
+      this.#failed(entry, error)
+    }
+  }
+
+  /** The second source of authorities; some servers answer 404 or 500, which changes nothing. */
+  async pollBundle(signal: AbortSignal): Promise<void> {
+    const { controlPlane, events, clock } = this.options
+    try {
+      const ders = await this.#request('open', () => controlPlane.bundle(signal))
+      this.#publishBook(this.#book.named(ders.map(parseAuthority), clock.now()))
+      events.bundlePolled()
+    } catch (error) {
+      if (!(error instanceof AgentError)) throw error
+      if (error.code !== 'icp.rate_limited') events.bundlePollFailed(error)
+    }
+  }
+
+  /** Authorities that came with the agent's own certificate. */
+  trust(authorities: readonly Authority[]): void {
+    this.#publishBook(this.#book.named(authorities, this.options.clock.now()))
+  }
+
+  async revoke(serial: string, signal: AbortSignal): Promise<void> {
+    const { controlPlane, events } = this.options
+    try {
+      await this.#request('standard', () => controlPlane.revokeWorkload(serial, signal))
+      events.revoked(serial)
+    } catch (error) {
+      if (!(error instanceof AgentError)) throw error
+      if (error.code === 'icp.rate_limited') return
+      events.revocationFailed(serial, error.code)
+    }
+    this.#revocations.splice(this.#revocations.indexOf(serial), 1)
+  }
+
+  /** One request with its slot already taken: what it says of the rate goes to budget and pace. */
+  async #request<T>(tier: Tier, ask: () => Promise<T>): Promise<T> {
+    const { budget, pace, events } = this.options
+    try {
+      const answer = await ask()
+      budget.passed(tier)
+      return answer
+    } catch (error) {
+      if (error instanceof AgentError && error.code === 'icp.rate_limited') {
+        const after = error.details['retryAfterMs']
+        const retryAfterMs = typeof after === 'number' ? after : 60_000
+        budget.limited(tier, retryAfterMs)
+        if (tier === 'standard') pace.limited()
+        events.rateLimited(tier, retryAfterMs)
+      }
+      throw error
+    }
+  }
+
+  #apply(entries: readonly Entry[]): void {
+    const { store, events, demand, revokeRemoved } = this.options
+    const replacement = replaceEntries(store.current, entries)
+    events.entriesSynced({
+      total: entries.length,
+      added: replacement?.added ?? 0,
+      changed: replacement?.changed ?? 0,
+      removed: replacement?.removed.length ?? 0,
+    })
+    if (!replacement) return
+    store.publish(replacement.parts, { entries: 'all', bundles: false })
+    demand.prune((id, unusedFor) => store.current.entries.has(id) && unusedFor < this.#book.page.longestLifeMs * 2)
+    if (revokeRemoved) this.#revocations.push(...replacement.orphaned)
+  }
+
+  #failed(entry: Entry, error: AgentError): void {
+    const { store, clock, random, retryBackoffMs, events } = this.options
+    const before = store.current.states.get(entry.id)
+    const count = failureCount(before) + 1
+    const fraction = random.fraction()
+    const attempt = (backoff: { baseMs: number; capMs?: number }) =>
+      failed(before, {
+        code: error.code,
+        message: error.message,
+        retryAt: clock.now() + delay(count, backoff, fraction),
+      })
+    const usual = attempt({ baseMs: retryBackoffMs })
+    const state = usual.kind === 'refused' ? attempt(REFUSED_BACKOFF) : usual
+    this.#publishState(entry.id, state)
+    const retryAt = state.kind === 'refused' ? state.until : 'failures' in state ? (state.failures?.retryAt ?? 0) : 0
+    events.issuanceFailed(entry, error, retryAt - clock.now())
+  }
+
+  #publishState(entryId: string, state: EntryState): void {
+    const { store } = this.options
+    store.publish(
+      { states: new Map(store.current.states).set(entryId, state) },
+      { entries: new Set([entryId]), bundles: false },
+    )
+  }
+
+  #publishBook(book: AuthorityBook): void {
+    if (book === this.#book) return
+    const { store, events } = this.options
+    const before = store.current.bundles
+    this.#book = book
+    const bundles = book.bundles(before)
+    if (bundles === before) return
+    events.bundlesChanged(book.authorities, bundles.size)
+    store.publish({ bundles }, { entries: new Set(), bundles: true })
+  }
+
+  #noteRejected(rejected: readonly { readonly id: string; readonly reason: string }[]): void {
+    for (const entry of rejected)
+      if (this.#rejected.get(entry.id) !== entry.reason) this.options.events.entryRejected(entry)
+    this.#rejected.clear()
+    for (const { id, reason } of rejected) this.#rejected.set(id, reason)
+  }
+}
