@@ -51,6 +51,7 @@ export const ERROR_CODES = {
   'file.unsafe': 'A file or directory could be tampered with by others.',
   'file.io': 'A file could not be read or written.',
   'file.too_large': 'A file is larger than allowed.',
+  'health.unavailable': 'The port for health, status and metrics cannot be opened.',
   'cache.rejected': 'The sealed cache cannot be trusted.',
   internal: 'A defect of the agent itself.',
 } as const satisfies Record<string, string>

@@ -1,0 +1,112 @@
+import {
+  bounded,
+  COMPONENTS,
+  type Component,
+  componentsOf,
+  type HealthFacts,
+  iso,
+  overall,
+  restartReason,
+  unreadyReasons,
+} from './health.js'
+
+/** Entries that can never be issued, listed by name up to so many; their number is always told. */
+const MAX_NEVER_ISSUED = 50
+
+/** Who this agent is, for the answers. */
+export interface AgentNames {
+  readonly tenantId: string
+  readonly nodeId: string
+}
+
+/** What one request is answered with. */
+export interface Answer {
+  readonly code: number
+  readonly body: Readonly<Record<string, unknown>>
+}
+
+/** GET /healthz: 503 only where a restart would help. `verbose` adds the components and the reasons. */
+export function liveness(facts: HealthFacts, loopDelayMs: number, verbose: boolean): Answer {
+  const status = overall(facts, loopDelayMs)
+  const code = status === 'unhealthy' ? 503 : 200
+  if (!verbose) return { code, body: { status } }
+  const components = componentsOf(facts)
+  const restart = restartReason(facts, loopDelayMs)
+  const reasons = Object.values(components).flatMap(({ status, message }) => (status === 'healthy' ? [] : [message]))
+  const all = restart === null || reasons.includes(restart) ? reasons : [restart, ...reasons]
+  return { code, body: { status, reasons: all, components: componentFields(facts) } }
+}
+
+/** GET /ready: 200 once workloads can be served. `verbose` adds the reasons where they cannot. */
+export function readiness(facts: HealthFacts, verbose: boolean): Answer {
+  const reasons = unreadyReasons(facts)
+  const ready = reasons.length === 0
+  return { code: ready ? 200 : 503, body: { ready, ...(verbose ? { reasons } : {}) } }
+}
+
+/** GET /status: everything that a person asks first. */
+export function statusDocument(facts: HealthFacts, loopDelayMs: number, agent: AgentNames, version: string): Answer {
+  const { sync, entries, icpService, agentSvid, workloadApi } = facts
+  const since = Object.values(componentsOf(facts)).flatMap((component) => component.since ?? [])
+  const body = {
+    status: overall(facts, loopDelayMs),
+    ready: unreadyReasons(facts).length === 0,
+    version,
+    uptime_seconds: Math.floor(facts.uptimeMs / 1000),
+    start_time: iso(facts.startedAt),
+    degraded_since: since.length > 0 ? iso(Math.min(...since)) : null,
+    components: componentFields(facts),
+    agent: {
+      tenant_id: agent.tenantId,
+      node_id: agent.nodeId,
+      spiffe_id: agentSvid.spiffeId,
+      svid_expires_at: agentSvid.expiresAt === null ? null : iso(agentSvid.expiresAt),
+    },
+    icp_service: { address: icpService.address, clock_skew_seconds: seconds(icpService.skewMs) },
+    workload_api: {
+      socket_path: workloadApi.socketPath,
+      connections: workloadApi.connections,
+      streams: workloadApi.streams,
+    },
+    sync: {
+      interval_seconds: seconds(sync.intervalMs),
+      last_success: sync.lastSuccessAt === null ? null : iso(sync.lastSuccessAt),
+      age_seconds: sync.lastSuccessAt === null ? null : seconds(Math.max(0, facts.now - sync.lastSuccessAt)),
+    },
+    entries: {
+      by_state: entries.byState,
+      never_issued_total: entries.neverIssued.length,
+      never_issued: entries.neverIssued.slice(0, MAX_NEVER_ISSUED).map(({ id, spiffeId, code, reason }) => ({
+        id: bounded(id),
+        spiffe_id: bounded(spiffeId),
+        code,
+        reason: bounded(reason),
+      })),
+    },
+    svids: facts.validSvids,
+    node: facts.node,
+  }
+  return { code: 200, body }
+}
+
+/** GET /: what answers here. */
+export function greeting(agent: AgentNames, version: string): Answer {
+  return { code: 200, body: { service: 'ICP Agent', version, tenant_id: agent.tenantId, node_id: agent.nodeId } }
+}
+
+function componentFields(facts: HealthFacts): Record<string, unknown> {
+  const components = componentsOf(facts)
+  const fields = ({ status, message, since }: Component) => ({
+    status,
+    message,
+    since: since === null ? null : iso(since),
+    last_check: iso(facts.now),
+  })
+  return Object.fromEntries(COMPONENTS.map((name) => [name, fields(components[name])]))
+}
+
+function seconds(ms: number): number
+function seconds(ms: number | null): number | null
+function seconds(ms: number | null): number | null {
+  return ms === null ? null : Math.round(ms / 100) / 10
+}

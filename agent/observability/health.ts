@@ -1,0 +1,165 @@
+import type { NodeFacts } from '../ports/node-facts.js'
+import type { Trouble } from './once.js'
+import { printable } from './printable.js'
+
+/** What the answers are made from: plain values, collected anew for each request. Times in milliseconds since 1970. */
+export interface HealthFacts {
+  readonly now: number
+  readonly startedAt: number
+  /** By the clock that never jumps. */
+  readonly uptimeMs: number
+  /** SIGTERM was heard: not ready any more, still alive. */
+  readonly stopping: boolean
+  readonly agentSvid: {
+    readonly spiffeId: string | null
+    readonly expiresAt: number | null
+    /** Why attestation or renewal fails now: `agent.locked_out`, `icp.unreachable`, … */
+    readonly trouble: Trouble | null
+  }
+  readonly icpService: {
+    readonly address: string
+    readonly reachedAt: number | null
+    readonly trouble: Trouble | null
+    /** How far the server's clock is ahead. */
+    readonly skewMs: number | null
+  }
+  readonly workloadApi: {
+    readonly socketPath: string
+    readonly listening: boolean
+    /** Since when the path no longer names our socket (removed, replaced); null while it does. */
+    readonly lostSince: number | null
+    readonly connections: number
+    readonly streams: number
+  }
+  readonly cache: {
+    /** False until the sealed cache was read (or found missing) at start. */
+    readonly restored: boolean
+    readonly trouble: Trouble | null
+  }
+  readonly sync: {
+    /** The interval in force: a changed entry reaches open streams within it. */
+    readonly intervalMs: number
+    /** Null until the entries came from the server once since the start. */
+    readonly lastSuccessAt: number | null
+  }
+  readonly entries: {
+    /** Number of entries by state. */
+    readonly byState: Readonly<Record<string, number>>
+    /** Entries that can never be issued as things are. */
+    readonly neverIssued: readonly NeverIssued[]
+  }
+  /** X.509-SVIDs of workloads that are valid now. */
+  readonly validSvids: number
+  readonly node: NodeFacts | null
+}
+
+export interface NeverIssued {
+  readonly id: string
+  readonly spiffeId: string
+  readonly code: string
+  readonly reason: string
+}
+
+export const COMPONENTS = ['agent_svid', 'icp_service', 'workload_api', 'certificate_cache'] as const
+export type ComponentName = (typeof COMPONENTS)[number]
+export type Status = 'healthy' | 'degraded' | 'unhealthy' | 'starting'
+
+/** How one part of the agent is, in words for a person. `since`: when the trouble began. */
+export interface Component {
+  readonly status: Status
+  readonly message: string
+  readonly since: number | null
+}
+
+/** An event loop that does not come round for so long is stuck. */
+export const LOOP_STUCK_MS = 5000
+/** A server that is away for longer is unhealthy rather than degraded (as a component: the agent itself goes on). */
+const LONG_AWAY_MS = 10 * 60_000
+const MAX_MESSAGE = 300
+
+/** The four components. `unhealthy` here is that component's word alone: it does not restart the agent. */
+export function componentsOf(facts: HealthFacts): Readonly<Record<ComponentName, Component>> {
+  return {
+    agent_svid: agentSvid(facts),
+    icp_service: icpService(facts),
+    workload_api: workloadApi(facts),
+    certificate_cache: cache(facts),
+  }
+}
+
+/** Why a restart would help, or null. Nothing else may make a liveness probe fail: a restart costs every workload. */
+export function restartReason(facts: HealthFacts, loopDelayMs: number): string | null {
+  if (loopDelayMs >= LOOP_STUCK_MS) return `the event loop did not come round for ${Math.round(loopDelayMs / 1000)} s`
+  if (facts.workloadApi.lostSince !== null && !facts.stopping) return workloadApi(facts).message
+  return null
+}
+
+/** The agent as a whole: `unhealthy` only where a restart would help. */
+export function overall(facts: HealthFacts, loopDelayMs: number): Status {
+  if (restartReason(facts, loopDelayMs) !== null) return 'unhealthy'
+  const statuses = Object.values(componentsOf(facts)).map((component) => component.status)
+  if (statuses.includes('degraded') || statuses.includes('unhealthy')) return 'degraded'
+  return statuses.includes('starting') ? 'starting' : 'healthy'
+}
+
+/** Why the agent cannot serve workloads now; empty when it can. */
+export function unreadyReasons(facts: HealthFacts): string[] {
+  const reasons: string[] = []
+  if (facts.stopping) reasons.push('the agent is stopping')
+  if (!facts.workloadApi.listening) reasons.push('the Workload API socket is not listening')
+  else if (facts.workloadApi.lostSince !== null) reasons.push(workloadApi(facts).message)
+  if (facts.sync.lastSuccessAt === null && facts.validSvids === 0) {
+    reasons.push('the entries were not synced yet and no valid SVID is in the cache')
+  }
+  return reasons
+}
+
+function agentSvid({ agentSvid: { expiresAt, trouble }, now }: HealthFacts): Component {
+  if (expiresAt !== null && now < expiresAt) {
+    if (trouble === null) return fine(`the agent's SVID is valid until ${iso(expiresAt)}`)
+    return troubled('degraded', trouble, `valid until ${iso(expiresAt)}, but renewal fails`)
+  }
+  if (trouble !== null) return troubled('unhealthy', trouble, 'the agent has no valid SVID')
+  if (expiresAt === null) return { status: 'starting', message: 'the node has not attested yet', since: null }
+  return { status: 'unhealthy', message: `the agent's SVID expired at ${iso(expiresAt)}`, since: expiresAt }
+}
+
+function icpService({ icpService: { reachedAt, trouble }, now }: HealthFacts): Component {
+  if (trouble !== null) {
+    const last = reachedAt === null ? 'never answered since the start' : `last answered at ${iso(reachedAt)}`
+    return troubled(now - trouble.since < LONG_AWAY_MS ? 'degraded' : 'unhealthy', trouble, `the ICP server ${last}`)
+  }
+  if (reachedAt === null) return { status: 'starting', message: 'the ICP server was not asked yet', since: null }
+  return fine(`the ICP server answered at ${iso(reachedAt)}`)
+}
+
+function workloadApi({ workloadApi: { listening, lostSince, socketPath } }: HealthFacts): Component {
+  if (!listening) return { status: 'starting', message: 'the Workload API socket is not listening', since: null }
+  if (lostSince === null) return fine('the Workload API is served')
+  const message = bounded(`somebody removed or replaced the socket ${socketPath}; only a restart makes it again`)
+  return { status: 'unhealthy', message, since: lostSince }
+}
+
+function cache({ cache: { restored, trouble } }: HealthFacts): Component {
+  if (trouble !== null)
+    return troubled('degraded', trouble, 'a restart without the ICP server would have no identities')
+  if (!restored) return { status: 'starting', message: 'the cache was not read yet', since: null }
+  return fine('the cache is in use')
+}
+
+function fine(message: string): Component {
+  return { status: 'healthy', message, since: null }
+}
+
+function troubled(status: Status, trouble: Trouble, what: string): Component {
+  return { status, message: bounded(`${what}: ${trouble.message} (${trouble.code})`), since: trouble.since }
+}
+
+/** A text that may have come from elsewhere, fit to be read by a person. */
+export function bounded(text: string): string {
+  return printable(text.length > MAX_MESSAGE ? `${text.slice(0, MAX_MESSAGE)}…` : text)
+}
+
+export function iso(at: number): string {
+  return new Date(at).toISOString()
+}
