@@ -32,8 +32,8 @@ export function createIcpClient(options: IcpClientOptions): IcpClient {
   const account = { tenant_id: tenantId, workspace_id: tenantId }
   let lastEntries: { readonly key: string; readonly answer: EntriesAnswer } | null = null
 
-  const call = async <T>(exchange: Exchange, parse: (json: unknown) => T): Promise<T> =>
-    read(exchange, await requests.send(exchange), parse)
+  const call = <T>(exchange: Exchange, parse: (json: unknown) => T): Promise<T> =>
+    requests.send(exchange, (response) => read(exchange, response, parse))
 
   return {
     skew: requests.clock.skew,
@@ -71,17 +71,17 @@ export function createIcpClient(options: IcpClientOptions): IcpClient {
       )
     },
 
-    async entries(agent, signal) {
+    entries(agent, signal) {
       const query = { ...account, parent_id: agent.uri }
       const exchange = { endpoint: 'entries', query, maxBytes: MAX_ENTRIES_BYTES, signal } as const
-      const response = await requests.send(exchange)
-      const key = `${agent.uri} ${createHash('sha256').update(response.body).digest('hex')}`
-      if (lastEntries?.key === key) return { ...lastEntries.answer, unchanged: true }
-      const parsed = read(exchange, response, (json) => parseEntries(json, agent))
-      const answer = { unchanged: false, ...parsed }
-      lastEntries = { key, answer }
-      events.entriesRejected(parsed.rejected)
-      return answer
+      return requests.send(exchange, (response): EntriesAnswer => {
+        const key = `${agent.uri} ${createHash('sha256').update(response.body).digest('hex')}`
+        if (lastEntries?.key === key) return { ...lastEntries.answer, unchanged: true }
+        const answer = { unchanged: false, ...read(exchange, response, (json) => parseEntries(json, agent)) }
+        lastEntries = { key, answer }
+        events.entriesRejected(answer.rejected)
+        return answer
+      })
     },
 
     signWorkload({ agent, selectors, csrPem }, signal) {
@@ -90,7 +90,8 @@ export function createIcpClient(options: IcpClientOptions): IcpClient {
     },
 
     async revokeWorkload(serial, signal) {
-      await requests.send({ endpoint: 'revoke_workload', body: { ...account, serial_number: serial }, signal })
+      const body = { ...account, serial_number: serial }
+      await requests.send({ endpoint: 'revoke_workload', body, signal }, () => undefined)
     },
 
     bundle(signal) {

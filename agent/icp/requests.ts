@@ -58,22 +58,25 @@ export class Requests {
     this.identity = new IdentityUse(options.clock, options.events)
   }
 
-  /** The answer, of status 200 or 201. Throws `icp.*`, or the signal's reason. */
-  async send(exchange: Exchange): Promise<HttpResponse> {
+  /** What `accept` makes of the answer, of status 200 or 201. Throws `icp.*`, or the signal's reason. */
+  async send<T>(exchange: Exchange, accept: (response: HttpResponse) => T): Promise<T> {
     const { settings, events, random } = this.options
     for (let attempt = 0; ; attempt++) {
-      const error = await this.#attempt(exchange)
-      if (!(error instanceof Failure)) return error
-      if (exchange.once || attempt >= settings.maxRetries || !error.passing) throw error.cause
+      const outcome = await this.#attempt(exchange, accept)
+      if (!(outcome instanceof Failure)) return outcome.result
+      if (exchange.once || attempt >= settings.maxRetries || !outcome.passing) throw outcome.cause
       const backoff = Math.min(MAX_BACKOFF_MS, settings.retryBackoffMs * 2 ** attempt) * (0.5 + random.fraction() / 2)
-      const wait = Math.min(MAX_BACKOFF_MS, Math.max(backoff, error.retryAfterMs))
-      events.retrying(exchange.endpoint, codeOf(error.cause), attempt + 1, wait)
+      const wait = Math.min(MAX_BACKOFF_MS, Math.max(backoff, outcome.retryAfterMs))
+      events.retrying(exchange.endpoint, codeOf(outcome.cause), attempt + 1, wait)
       await this.#wait(wait, exchange.signal)
     }
   }
 
   /** One attempt, counted and measured; errors of the caller's signal and defects are thrown. */
-  async #attempt(exchange: Exchange): Promise<HttpResponse | Failure> {
+  async #attempt<T>(
+    exchange: Exchange,
+    accept: (response: HttpResponse) => T,
+  ): Promise<{ readonly result: T } | Failure> {
     const { clock, events } = this.options
     const { endpoint } = exchange
     const began = clock.monotonic()
@@ -83,8 +86,9 @@ export class Requests {
         this.#exchange(exchange, withoutIdentity),
       )
       if (response.status === 200 || response.status === 201) {
+        const result = accept(response)
         events.answered(ended())
-        return response
+        return { result }
       }
       const error = errorOf({ endpoint, response, secrets: exchange.secrets ?? [], now: clock.now() })
       events.failed(ended(), error.code, error.message)
