@@ -1,34 +1,31 @@
-import type { Caller } from '../attestation/caller.js'
+import { createServer, type Server, type Socket } from 'node:net'
+import { type Caller, callerOf } from '../attestation/caller.js'
+import { AgentError, messageOf } from '../errors.js'
 import type { CallerEvents } from '../observability/caller-events.js'
 import type { Clock } from '../ports/clock.js'
 import type { Kernel } from '../ports/kernel.js'
-import type { SocketDirectory } from '../ports/socket-directory.js'
-import type { Connection } from './connection.js'
-import type { Connections } from './connections.js'
+import type { SocketDirectory, SocketPlace } from '../ports/socket-directory.js'
+import type { CloseReason, Connection } from './connection.js'
+import { type ConnectionLimits, Connections, unidentifiedQuota } from './connections.js'
+import { listenAtPath, listenOnDescriptor } from './socket-file.js'
 
-/** What the endpoint holds open; see the settings `limits`. */
-export interface ConnectionLimits {
-  readonly connections: number
-  readonly connectionsPerSubject: number
-  readonly connectionsPerPid: number
-  /** A connection on which no call was made for so long is closed. */
-  readonly idleConnectionMs: number
-}
+export type ListenOptions = ListenSettings & ListenPlace
 
-export type ListenOptions = {
+interface ListenSettings {
   readonly kernel: Kernel
   readonly limits: ConnectionLimits
   /** Whom a connection counts against: a container id, else the user. */
   readonly subjectOf: (caller: Caller) => string
   readonly clock: Clock
   readonly events: CallerEvents
-  /** Synchronous; if it throws, the connection is closed and the caller's handle disposed. */
+  /** Synchronous; takes over `caller.process`. If it throws, the connection is closed and the process let go. */
   readonly onConnection: (connection: Connection) => void
-} & (
+}
+
+type ListenPlace =
   | { readonly socketPath: string; readonly directory: SocketDirectory }
   /** A listening Unix socket that was inherited (LISTEN_FDS). */
   | { readonly fd: number }
-)
 
 export interface Listener extends AsyncDisposable {
   readonly connections: Connections
@@ -36,4 +33,152 @@ export interface Listener extends AsyncDisposable {
   intact(): boolean
   /** Accepts nobody any more and removes the socket file if it is still ours; open connections stay. */
   stop(): void
+}
+
+/**
+ * A Unix socket whose callers are known: asks the kernel about each connection at once, when it is accepted. Throws
+ * `agent.already_running`, `file.unsafe`, `file.io`, `config.invalid`, `kernel.unsupported`.
+ */
+export async function listen(options: ListenOptions): Promise<Listener> {
+  const endpoint = new Endpoint(options)
+  await endpoint.open(options)
+  return endpoint
+}
+
+class Endpoint implements Listener {
+  readonly connections: Connections
+  readonly #server: Server
+  readonly #gauge: Disposable
+  #place: SocketPlace | null = null
+  #closed: Promise<void> | undefined
+  #accepted = 0
+
+  constructor(private readonly options: ListenSettings) {
+    this.connections = new Connections(options.limits, options.clock)
+    // Paused: nothing is read before the kernel has said who calls and somebody has taken the connection.
+    this.#server = createServer({ pauseOnConnect: true }, (socket) => this.#accept(socket))
+    this.#gauge = options.events.connectionsOpen(() => this.connections.size)
+  }
+
+  async open(where: ListenPlace): Promise<void> {
+    try {
+      if ('fd' in where) await listenOnDescriptor(this.#server, where.fd)
+      else this.#place = await listenAtPath(this.#server, where.socketPath, where.directory, this.options.events)
+      if (descriptorOf(this.#server) === null) throw withoutDescriptor()
+    } catch (error) {
+      await this[Symbol.asyncDispose]()
+      throw error
+    }
+    // Without a listener for it, a full descriptor table at accept would end the agent.
+    this.#server.on('error', (error) => this.options.events.acceptFailed(error))
+  }
+
+  intact(): boolean {
+    return this.#server.listening && (this.#place?.intact() ?? true)
+  }
+
+  stop(): void {
+    if (!this.#server.listening) return
+    this.#place?.remove()
+    this.#server.close()
+    this.#closed = new Promise((resolve) => this.#server.once('close', () => resolve()))
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.stop()
+    this.connections.closeAll('stopping')
+    await this.#closed
+    this.connections[Symbol.dispose]()
+    this.#gauge[Symbol.dispose]()
+    this.#place?.[Symbol.dispose]()
+    this.#place = null
+  }
+
+  #accept(socket: Socket): void {
+    const { events, kernel } = this.options
+    events.accepted()
+    const id = `c${++this.#accepted}`
+    // Resets and broken pipes are the client's affair.
+    socket.on('error', () => socket.destroy())
+    // When all is taken, nobody is looked at: a flood costs as little as it can.
+    const caller = this.connections.full ? nobody : identify(kernel, socket)
+    const connection: Connection = { id, caller, socket, close: (reason) => this.#close(connection, reason) }
+    try {
+      this.#admit(connection)
+    } catch (error) {
+      events.consumerFailed(error, id)
+      this.#turnAway(connection, 'consumer_failed')
+    }
+  }
+
+  #admit(connection: Connection): void {
+    const { caller, id, socket } = connection
+    const { events, onConnection, subjectOf } = this.options
+    const quota = 'error' in caller ? unidentifiedQuota : { subject: subjectOf(caller), pid: caller.pid }
+    const excess = this.connections.excess(quota)
+    if (excess) {
+      this.#turnAway(connection, excess)
+      return
+    }
+    if ('error' in caller) events.unidentified(caller.error, id)
+    nameSocket(socket, id)
+    this.connections.add(connection, quota)
+    socket.once('close', () => this.connections.remove(id))
+    onConnection(connection)
+  }
+
+  /** Nobody takes the connection: its process is let go here. */
+  #turnAway(connection: Connection, reason: CloseReason): void {
+    connection.close(reason)
+    if (!('error' in connection.caller)) connection.caller.process[Symbol.dispose]()
+  }
+
+  #close({ id, caller, socket }: Connection, reason: CloseReason): void {
+    if (socket.destroyed) return
+    if (reason !== 'stopping') this.options.events.connectionClosed(reason, id, 'error' in caller ? null : caller)
+    socket.destroy()
+  }
+}
+
+const nobody = { error: new AgentError('request.too_many', 'too many connections are open') }
+
+function identify(kernel: Kernel, socket: Socket): Caller | { readonly error: AgentError } {
+  try {
+    const fd = descriptorOf(socket)
+    if (fd === null) throw withoutDescriptor()
+    const peer = kernel.peerOf(fd)
+    try {
+      return callerOf(peer)
+    } catch (error) {
+      peer.process[Symbol.dispose]()
+      throw error
+    }
+  } catch (error) {
+    return {
+      error:
+        error instanceof AgentError
+          ? error
+          : new AgentError('caller.unidentified', `the caller is not known: ${messageOf(error)}`, { cause: error }),
+    }
+  }
+}
+
+/** Node does not publish the descriptor of a socket; whoever wants to know the peer needs it. */
+function descriptorOf(owner: Socket | Server): number | null {
+  const handle: unknown = Reflect.get(owner, '_handle')
+  if (typeof handle !== 'object' || handle === null || !('fd' in handle)) return null
+  return typeof handle.fd === 'number' && handle.fd >= 0 ? handle.fd : null
+}
+
+function withoutDescriptor(): AgentError {
+  return new AgentError(
+    'kernel.unsupported',
+    `this Node (${process.version}) hides the descriptor of a socket, so nobody can be identified; use a supported one`,
+  )
+}
+
+/** grpc-js gives handlers the remote address of the socket: with it they find the connection, hence the caller. */
+function nameSocket(socket: Socket, id: string): void {
+  Object.defineProperty(socket, 'remoteAddress', { value: id })
+  Object.defineProperty(socket, 'remotePort', { value: undefined })
 }

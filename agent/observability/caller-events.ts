@@ -64,6 +64,11 @@ export const callerEvents = ({ log, metrics }: Sinks) => {
       once(error.code, 'Caller not identified', { code: error.code, error: error.message, connection })
     },
 
+    /** A defect of ours while a connection was taken over; it is closed. */
+    consumerFailed(error: unknown, connection: string): void {
+      log.error('A connection could not be taken over', { connection, code: codeOf(error), error: messageOf(error) })
+    },
+
     attested(
       caller: CallerFields,
       result: { readonly facts: number; readonly missing: readonly string[]; readonly ms: number },

@@ -1,0 +1,119 @@
+import { randomBytes } from 'node:crypto'
+import { type BigIntStats, chmodSync, closeSync, lstatSync, readdirSync, renameSync, unlinkSync } from 'node:fs'
+import { basename, dirname, isAbsolute } from 'node:path'
+import { AgentError, messageOf } from '../errors.js'
+import type { SocketDirectory, SocketPlace } from '../ports/socket-directory.js'
+import { openSafeDirectory } from './safe-directory.js'
+
+/** `sun_path` without the byte that ends it. */
+const MAX_PATH_BYTES = 107
+/** A socket under a temporary name that is older was left by an agent that was killed at the wrong moment. */
+const LEFT_BEHIND_MS = 60_000
+
+/** The real directories. */
+export const socketDirectory: SocketDirectory = {
+  prepare(path) {
+    const bytes = Buffer.byteLength(path)
+    if (!isAbsolute(path) || path.endsWith('/')) {
+      throw new AgentError('config.invalid', `the socket path ${path} must be absolute and name a file`)
+    }
+    if (bytes > MAX_PATH_BYTES) {
+      throw new AgentError(
+        'config.invalid',
+        `the socket path has ${bytes} bytes; the kernel allows ${MAX_PATH_BYTES}: choose a shorter one`,
+      )
+    }
+    const { fd, tightenedFrom } = openSafeDirectory(dirname(path))
+    const place = new LinuxSocketPlace(path, fd, tightenedFrom)
+    place.sweep()
+    return place
+  },
+}
+
+class LinuxSocketPlace implements SocketPlace {
+  readonly temporaryPath: string
+  readonly #prefix: string
+  readonly #temporary: string
+  readonly #name: string
+  #installed: { readonly dev: bigint; readonly ino: bigint } | null = null
+  #open = true
+
+  constructor(
+    readonly path: string,
+    private readonly fd: number,
+    readonly tightenedFrom: number | null,
+  ) {
+    const name = basename(path)
+    this.#name = this.#inside(name)
+    this.#prefix = `.${name}.`
+    const temporary = `${this.#prefix}${randomBytes(4).toString('hex')}`
+    this.#temporary = this.#inside(temporary)
+    // The path as people know it, so that `ss` shows it; through the held directory where that is too long.
+    const readable = `${dirname(path)}/${temporary}`
+    this.temporaryPath = Buffer.byteLength(readable) > MAX_PATH_BYTES ? this.#temporary : readable
+  }
+
+  occupied(): boolean {
+    const stat = look(this.#name)
+    if (!stat) return false
+    if (stat.isSocket()) return true
+    const what = stat.isSymbolicLink() ? 'a symlink' : stat.isDirectory() ? 'a directory' : 'a file'
+    throw new AgentError('file.unsafe', `${this.path} is ${what}, not a socket; remove it or choose another path`)
+  }
+
+  install(): void {
+    this.#failing('installed', () => {
+      chmodSync(this.#temporary, 0o666)
+      const { dev, ino } = lstatSync(this.#temporary, { bigint: true })
+      renameSync(this.#temporary, this.#name)
+      this.#installed = { dev, ino }
+    })
+  }
+
+  intact(): boolean {
+    // By its full path: the directory itself may have been replaced.
+    return this.#isOurs(look(this.path))
+  }
+
+  remove(): void {
+    if (!this.#open) return
+    this.#failing('removed', () => {
+      if (this.#isOurs(look(this.#name))) unlinkSync(this.#name)
+      if (look(this.#temporary)) unlinkSync(this.#temporary)
+    })
+  }
+
+  /** Removes sockets that were bound and never installed. */
+  sweep(): void {
+    for (const name of readdirSync(this.#inside(''))) {
+      if (!name.startsWith(this.#prefix) || name.length !== this.#prefix.length + 8) continue
+      const stat = look(this.#inside(name))
+      if (stat?.isSocket() && Date.now() - Number(stat.mtimeMs) > LEFT_BEHIND_MS) unlinkSync(this.#inside(name))
+    }
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#open) closeSync(this.fd)
+    this.#open = false
+  }
+
+  #inside(name: string): string {
+    return `/proc/self/fd/${this.fd}/${name}`
+  }
+
+  #isOurs(stat: BigIntStats | null): boolean {
+    return stat !== null && this.#installed?.dev === stat.dev && this.#installed.ino === stat.ino
+  }
+
+  #failing(what: string, run: () => void): void {
+    try {
+      run()
+    } catch (cause) {
+      throw new AgentError('file.io', `the socket ${this.path} cannot be ${what} (${messageOf(cause)})`, { cause })
+    }
+  }
+}
+
+function look(path: string): BigIntStats | null {
+  return lstatSync(path, { bigint: true, throwIfNoEntry: false }) ?? null
+}
