@@ -1,0 +1,53 @@
+import type { AgentError, ErrorCode } from '../errors.js'
+import { type AgentIdentity, SKEW_MS, validAt } from './agent-identity.js'
+
+/** How it stands with the agent's own identity, for `/status` and health. */
+export interface IdentityState {
+  readonly kind: 'starting' | 'valid' | 'renewal_failing' | 'locked_out' | 'expired'
+  /** What is wrong and what to do, where something is. */
+  readonly reason?: string
+  readonly code?: ErrorCode
+  /** Milliseconds since 1970. */
+  readonly since: number
+}
+
+/** What stands in the way, and since when. */
+export interface Trouble {
+  readonly error: AgentError
+  readonly since: number
+}
+
+export interface Standing {
+  readonly identity: AgentIdentity | null
+  readonly trouble: Trouble | null
+  /** The server wants what only an administrator can give. */
+  readonly locked: Trouble | null
+  readonly startedAt: number
+}
+
+/** A lock-out comes first, for it does not pass by itself, even while what is held is still valid. */
+export function stateOf({ identity, trouble, locked, startedAt }: Standing, now: number): IdentityState {
+  if (locked) return { kind: 'locked_out', ...said(locked) }
+  const known = trouble ? said(trouble) : { since: startedAt }
+  if (!identity) return { kind: 'starting', ...known }
+  if (validAt(identity, now)) {
+    return trouble ? { kind: 'renewal_failing', ...known } : { kind: 'valid', since: identity.receivedAt }
+  }
+  if (!early(identity, now)) return { kind: 'expired', ...known, since: identity.notAfter }
+  const begins = new Date(identity.notBefore).toISOString()
+  return {
+    kind: 'expired',
+    code: 'agent.no_identity',
+    reason: `the clock of this machine is behind: the agent's certificate is valid from ${begins} on`,
+    since: startedAt,
+  }
+}
+
+/** True when the certificate has yet to begin: our clock went back, for it was valid when it arrived. */
+export function early(identity: AgentIdentity, now: number): boolean {
+  return now < identity.notBefore - SKEW_MS
+}
+
+function said({ error, since }: Trouble): { reason: string; code: ErrorCode; since: number } {
+  return { reason: error.message, code: error.code, since }
+}

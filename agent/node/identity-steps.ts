@@ -1,0 +1,180 @@
+import type { KeyObject } from 'node:crypto'
+import { parseCertificate } from '../crypto/certificate.js'
+import type { KeySource } from '../crypto/keys.js'
+import { Secret } from '../crypto/secret.js'
+import { AgentError } from '../errors.js'
+import type { Random } from '../ports/random.js'
+import { type AgentIdentity, type Claimed, verifyIdentity } from './agent-identity.js'
+import { type Answered, attestNode, type Exchange, renewNode } from './attest-node.js'
+import { collectEvidence, type EvidenceOptions } from './evidence.js'
+import type { IdentityFile } from './identity-file.js'
+import { lockout, tokenUntouched } from './lockout.js'
+import type { Answer, Pending, TokenAtStake } from './pending.js'
+
+export interface StepsOptions extends Exchange {
+  readonly file: IdentityFile
+  readonly keys: KeySource
+  readonly evidence: EvidenceOptions
+  readonly random: Random
+}
+
+/** How an identity was earned. */
+export type Way = 'attest' | 'renew'
+
+export interface Earned {
+  readonly identity: AgentIdentity
+  readonly way: Way
+}
+
+interface Held extends Pending {
+  readonly answer: Answer
+  readonly way: Way
+}
+
+/**
+ * The ways to an identity, each ending with it on disk, and each written so that the process can die at any await:
+ * the key and the join token at stake are on disk before the request, the answer before anything else is asked, and
+ * the old identity is replaced in the same write that ends the attempt.
+ */
+export class IdentitySteps {
+  /** An answer that could not be put to use yet; also on disk, unless that is what failed. */
+  #held: Held | null = null
+  #tokenSent: string | null = null
+
+  constructor(private readonly options: StepsOptions) {}
+
+  /** True when an answer waits to be completed: nothing else may be asked for, or its join token was spent for nothing. */
+  get unfinished(): boolean {
+    return this.#held !== null || this.options.file.pending?.answer != null
+  }
+
+  /** Digest of the join token that the last attestation came with, whatever became of it. */
+  get tokenSent(): string | null {
+    return this.#tokenSent
+  }
+
+  /** Throws `agent.locked_out`, `agent.token_consumed`, `icp.*`, `svid.*`, `platform.unavailable`, `file.*`. */
+  async attest(signal: AbortSignal): Promise<Earned> {
+    const { file, clock } = this.options
+    this.#tokenSent = null
+    const { evidence, tokenDigest } = await collectEvidence(this.options.evidence, signal)
+    this.#tokenSent = tokenDigest
+    const before = file.pending?.token ?? null
+    const earlier = before && before.digest === tokenDigest ? before : null
+    const token = earlier ?? (tokenDigest === null ? before : { digest: tokenDigest, at: clock.now() })
+    const pending = await this.#prepare(token, signal)
+    let answered: Answered
+    try {
+      answered = await attestNode(this.options, { evidence, key: pending.key }, signal)
+    } catch (error) {
+      if (!(error instanceof AgentError)) throw error
+      if (token !== before && tokenUntouched(error)) await this.#forgetToken({ ...pending, token: before })
+      if (error.code !== 'icp.unauthorized') throw error
+      const usedDigest = file.identity?.tokenDigest ?? null
+      throw lockout({ error, tokenDigest, earlier, usedDigest, remedy: this.options.evidence.joinTokens.remedy })
+    }
+    this.#held = { ...pending, ...answered, way: 'attest' }
+    return await this.complete(signal)
+  }
+
+  /** Throws `icp.*`, `svid.*`, `file.*`; the identity in force stays in force then. */
+  async renew(identity: AgentIdentity, signal: AbortSignal): Promise<Earned> {
+    const pending = await this.#prepare(this.options.file.pending?.token ?? null, signal)
+    const answered = await renewNode(this.options, { identity, key: pending.key }, signal)
+    this.#held = { ...pending, ...answered, way: 'renew' }
+    return await this.complete(signal)
+  }
+
+  /**
+   * Verifies the answer that waits and puts it in force. One that is wrong is dropped; one that cannot be judged yet
+   * (its issuer is asked for in vain, the disk fails) waits on. Throws as above.
+   */
+  async complete(signal: AbortSignal): Promise<Earned> {
+    const { file, clock } = this.options
+    const held = this.#held ?? heldOnDisk(file.pending)
+    if (!held) throw new TypeError('no answer waits to be completed')
+    this.#held = held
+    const authorities = await this.#authorities(held, signal)
+    let identity: AgentIdentity
+    try {
+      identity = verifyIdentity(this.#claimed(held, authorities), clock.now())
+    } catch (error) {
+      if (this.#mayPass(held, error)) await this.#keepOnDisk(held)
+      else await this.#drop(held, signal)
+      throw error
+    }
+    await file.save(identity)
+    this.#held = null
+    return { identity, way: held.way }
+  }
+
+  /** The key of an attempt that came to nothing serves the next one: it was never in use. */
+  async #prepare(token: TokenAtStake | null, signal: AbortSignal): Promise<Pending> {
+    const { file, keys, clock } = this.options
+    const { key, since } = file.pending ?? { key: new Secret(await keys.take(signal)), since: clock.now() }
+    const pending: Pending = { key, since, token, answer: null }
+    await file.savePending(pending)
+    return pending
+  }
+
+  async #authorities(held: Held, signal: AbortSignal): Promise<readonly Uint8Array[]> {
+    if (held.answer.authorities.length > 0) return held.answer.authorities
+    await this.#keepOnDisk(held)
+    try {
+      return await this.options.control.bundle(signal)
+    } catch (cause) {
+      if (!(cause instanceof AgentError)) throw cause
+      const known = this.options.file.identity?.authorities ?? []
+      if (known.length > 0) return known.map((authority) => authority.der)
+      throw new AgentError(
+        'svid.issuer_unknown',
+        "the server sent no authority with the agent's certificate, and /bundle does not answer with one; it is asked again",
+        { cause, details: cause.details },
+      )
+    }
+  }
+
+  #claimed({ answer, key, token }: Held, authorities: readonly Uint8Array[]): Claimed {
+    const { spiffeId, random, file } = this.options
+    const tokenDigest = token?.digest ?? file.identity?.tokenDigest ?? null
+    return { ...answer, spiffeId, key, tokenDigest, authorities, spread: random.fraction() }
+  }
+
+  /** An answer that a join token was spent on is worth waiting for; any other can be had again. */
+  #mayPass(held: Held, error: unknown): boolean {
+    if (!(error instanceof AgentError) || held.way === 'renew') return false
+    if (error.code === 'svid.issuer_unknown') return held.answer.authorities.length === 0
+    return error.details['check'] === 'time' && held.token !== null && begins(held.answer) > this.options.clock.now()
+  }
+
+  async #keepOnDisk(held: Held): Promise<void> {
+    const { way, ...pending } = held
+    if (way === 'attest' && this.options.file.pending?.answer !== held.answer)
+      await this.options.file.savePending(pending)
+  }
+
+  /** The token that was spent on it stays marked; the key was seen with a wrong certificate, so the next is another. */
+  async #drop(held: Held, signal: AbortSignal): Promise<void> {
+    const { file, keys, clock } = this.options
+    this.#held = null
+    const key: KeyObject = await keys.take(signal)
+    await file.savePending({ key: new Secret(key), since: clock.now(), token: held.token, answer: null })
+  }
+
+  /** Where this cannot be written the mark stays, which only makes a later message more careful. */
+  async #forgetToken(pending: Pending): Promise<void> {
+    try {
+      await this.options.file.savePending(pending)
+    } catch (error) {
+      if (!(error instanceof AgentError)) throw error
+    }
+  }
+}
+
+function heldOnDisk(pending: Pending | null): Held | null {
+  return pending?.answer ? { ...pending, answer: pending.answer, way: 'attest' } : null
+}
+
+function begins({ chain: [leaf] }: Answer): number {
+  return leaf ? parseCertificate(leaf).notBefore : 0
+}

@@ -1,0 +1,59 @@
+import { AgentError, type ErrorCode } from '../errors.js'
+import type { TokenAtStake } from './pending.js'
+
+/** What was at stake in an attestation that the server answered with 401. */
+export interface Refused {
+  readonly error: AgentError
+  /** Digest of the join token that was sent; null where none was. */
+  readonly tokenDigest: string | null
+  /** An earlier attempt with the same token, whose answer was lost or failed. */
+  readonly earlier: TokenAtStake | null
+  /** Digest of the token that earned the identity in force. */
+  readonly usedDigest: string | null
+  /** What to do about it, as the end of a sentence. */
+  readonly remedy: string
+}
+
+/**
+ * Answers after which a join token is certainly unused: the request never left, or was refused before the server
+ * looks at the token. After all others (5xx, a timeout, a lost or broken answer) it may be gone, for the server
+ * consumes it before it issues.
+ */
+const TOKEN_UNTOUCHED: ReadonlySet<ErrorCode> = new Set([
+  'icp.tls',
+  'icp.bad_request',
+  'icp.unauthorized',
+  'icp.forbidden',
+  'icp.not_found',
+  'icp.rate_limited',
+])
+
+export function tokenUntouched(error: AgentError): boolean {
+  return TOKEN_UNTOUCHED.has(error.code)
+}
+
+/**
+ * What a refused attestation means and what to do: `agent.token_consumed`, `icp.unauthorized` (a token that was never
+ * good here) or `agent.locked_out` (none, or the one that this node has already used).
+ */
+export function lockout({ error, tokenDigest, earlier, usedDigest, remedy }: Refused): AgentError {
+  if (error.code === 'agent.locked_out') return error
+  const [code, reason]: [ErrorCode, string] =
+    tokenDigest === null
+      ? ['agent.locked_out', 'the ICP server does not let this node attest without a join token (401)']
+      : earlier
+        ? [
+            'agent.token_consumed',
+            `the join token was consumed by an attempt of this node that began at ${new Date(earlier.at).toISOString()} and whose answer was lost or failed`,
+          ]
+        : tokenDigest === usedDigest
+          ? ['agent.locked_out', 'the ICP server wants a fresh join token: this node has already used the one it has']
+          : [
+              'icp.unauthorized',
+              'the ICP server does not accept the join token (401): it is wrong, expired, revoked or was used elsewhere',
+            ]
+  return new AgentError(code, `${reason}; have one made on the server and ${remedy}`, {
+    cause: error,
+    details: error.details,
+  })
+}
