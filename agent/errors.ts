@@ -53,6 +53,14 @@ export const ERROR_CODES = {
   'file.too_large': 'A file is larger than allowed.',
   'health.unavailable': 'The port for health, status and metrics cannot be opened.',
   'cache.rejected': 'The sealed cache cannot be trusted.',
+  'client.address_invalid': 'The address of a Workload API is malformed.',
+  'client.unreachable': 'No agent answers on the Workload API socket.',
+  'client.denied': 'The agent has no identity for this process.',
+  'client.unavailable': 'The agent cannot answer the call now.',
+  'client.unimplemented': 'The agent does not offer what was asked for.',
+  'client.bad_response': 'The agent answered what it should not.',
+  'client.timeout': 'The agent did not answer in time.',
+  'command.misused': 'The command line is not understood.',
   internal: 'A defect of the agent itself.',
 } as const satisfies Record<string, string>
 
