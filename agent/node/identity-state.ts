@@ -5,10 +5,14 @@ import { type AgentIdentity, SKEW_MS, validAt } from './agent-identity.js'
 export interface IdentityState {
   readonly kind: 'starting' | 'valid' | 'renewal_failing' | 'locked_out' | 'expired'
   /** What is wrong and what to do, where something is. */
-  readonly reason?: string
-  readonly code?: ErrorCode
+  readonly reason?: Reason
   /** Milliseconds since 1970. */
   readonly since: number
+}
+
+export interface Reason {
+  readonly code: ErrorCode
+  readonly message: string
 }
 
 /** What stands in the way, and since when. */
@@ -37,8 +41,10 @@ export function stateOf({ identity, trouble, locked, startedAt }: Standing, now:
   const begins = new Date(identity.notBefore).toISOString()
   return {
     kind: 'expired',
-    code: 'agent.no_identity',
-    reason: `the clock of this machine is behind: the agent's certificate is valid from ${begins} on`,
+    reason: {
+      code: 'agent.no_identity',
+      message: `the clock of this machine is behind: the agent's certificate is valid from ${begins} on`,
+    },
     since: startedAt,
   }
 }
@@ -48,6 +54,6 @@ export function early(identity: AgentIdentity, now: number): boolean {
   return now < identity.notBefore - SKEW_MS
 }
 
-function said({ error, since }: Trouble): { reason: string; code: ErrorCode; since: number } {
-  return { reason: error.message, code: error.code, since }
+function said({ error, since }: Trouble): { reason: Reason; since: number } {
+  return { reason: { code: error.code, message: error.message }, since }
 }

@@ -1,0 +1,52 @@
+import type { KeySource } from '../crypto/keys.js'
+import type { WithCommonName } from '../icp/common-name.js'
+import type { ControlPlane } from '../icp/control-plane.js'
+import { SpiffeId } from '../identity/spiffe-id.js'
+import type { NodeEvents } from '../observability/node-events.js'
+import type { Clock } from '../ports/clock.js'
+import type { Files } from '../ports/files.js'
+import type { Random } from '../ports/random.js'
+import type { Backoff } from '../rotation/backoff.js'
+import type { RenewalThreshold } from '../rotation/renewal-time.js'
+import type { EvidenceOptions } from './evidence.js'
+import { IdentityFile } from './identity-file.js'
+import { IdentitySteps } from './identity-steps.js'
+import { type JoinTokenOptions, JoinTokenSource } from './join-token.js'
+import { IdentityKeeper } from './keep-identity.js'
+
+export interface CreateKeeperOptions {
+  readonly clock: Clock
+  readonly random: Random
+  readonly files: Files
+  readonly control: Pick<ControlPlane, 'attestNode' | 'renewAgent' | 'bundle'>
+  readonly keys: KeySource
+  readonly withCommonName: WithCommonName
+  readonly events: NodeEvents
+  readonly agent: {
+    readonly tenantId: string
+    readonly nodeId: string
+    readonly dataDir: string
+  }
+  /** `attestation.type`, and who gathers the evidence. */
+  readonly attestation: Omit<EvidenceOptions, 'joinTokens'>
+  readonly joinToken: JoinTokenOptions
+  readonly threshold: RenewalThreshold
+  /** Between attempts that fail; the cap of 60 s holds unless another is given. */
+  readonly backoff: Backoff
+}
+
+/** The keeper of the agent's own identity with its parts; nothing is read or sent before `restore` and `run`. */
+export function createIdentityKeeper(options: CreateKeeperOptions): IdentityKeeper {
+  const { clock, random, files, control, keys, withCommonName, events, agent, threshold, backoff } = options
+  const spiffeId = agentSpiffeId(agent)
+  const joinTokens = new JoinTokenSource(files, options.joinToken)
+  const file = new IdentityFile({ files, dataDir: agent.dataDir, owner: agent, spiffeId })
+  const evidence = { ...options.attestation, joinTokens }
+  const steps = new IdentitySteps({ control, clock, random, keys, withCommonName, spiffeId, file, evidence })
+  return new IdentityKeeper({ clock, random, file, steps, joinTokens, threshold, backoff, events })
+}
+
+/** The SPIFFE ID of an agent: its trust domain is the account. Throws `spiffe_id.invalid`. */
+export function agentSpiffeId({ tenantId, nodeId }: { readonly tenantId: string; readonly nodeId: string }): SpiffeId {
+  return SpiffeId.parse(`spiffe://${tenantId}/agent/${nodeId}`)
+}
