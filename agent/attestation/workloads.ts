@@ -4,7 +4,12 @@ import type { Kernel } from '../ports/kernel.js'
 import type { Random } from '../ports/random.js'
 import type { WorkloadAttestor } from './attestor.js'
 import type { Caller } from './caller.js'
+import { type TrackedContext, TrackedWorkload } from './tracked-workload.js'
 import type { Workload } from './workload.js'
+
+const LINGER_MS = 30_000
+/** Each holds two file descriptors; beyond this the oldest goes early. */
+const MAX_LINGERING = 1024
 
 export interface WorkloadsOptions {
   readonly attestors: readonly WorkloadAttestor[]
@@ -14,20 +19,101 @@ export interface WorkloadsOptions {
   readonly events: CallerEvents
   /** What the attestors together have, in milliseconds. */
   readonly deadlineMs: number
-  /** How long a workload outlives its last holder, in milliseconds; default 30 s. */
+  /** How long a workload outlives its last holder, in milliseconds; default 30 s. SDKs that are denied come back soon. */
   readonly lingerMs?: number
 }
 
-/** All workloads that hold a connection, or did a moment ago. */
-export declare class Workloads implements Disposable {
-  constructor(options: WorkloadsOptions)
+/** All workloads that are held, or were a moment ago. */
+export class Workloads implements Disposable {
+  readonly #workloads = new Map<string, TrackedWorkload>()
+  /** Those that nobody holds, with the time at which they go, in that order. One timer is enough. */
+  readonly #lingering = new Map<TrackedWorkload, number>()
+  readonly #context: TrackedContext
+  readonly #lingerMs: number
+  #timer: Disposable | undefined
+
+  constructor(private readonly options: WorkloadsOptions) {
+    this.#lingerMs = options.lingerMs ?? LINGER_MS
+    this.#context = { ...options, idle: (workload) => this.#linger(workload), over: (workload) => this.#drop(workload) }
+  }
+
+  get size(): number {
+    return this.#workloads.size
+  }
+
   /**
    * The workload of a caller, counted: each acquire wants one `release()`. Takes over `caller.process`: it is disposed
-   * here, at once when the workload is known already.
+   * here, at once where the workload holds the same process already.
    */
-  acquire(caller: Caller): Workload
-  /** How many there are, for `/status`. */
-  readonly size: number;
-  [Symbol.iterator](): Iterator<Workload>
-  [Symbol.dispose](): void
+  acquire(caller: Caller): Workload {
+    const key = keyOf(caller)
+    const known = this.#workloads.get(key)
+    if (known) {
+      if (known.caller.process !== caller.process) caller.process[Symbol.dispose]()
+      this.#lingering.delete(known)
+      known.hold()
+      return known
+    }
+    const workload = new TrackedWorkload(caller, key, this.#context)
+    this.#workloads.set(key, workload)
+    workload.hold()
+    try {
+      workload.start()
+    } catch (error) {
+      this.#drop(workload)
+      throw error
+    }
+    return workload
+  }
+
+  [Symbol.iterator](): Iterator<Workload> {
+    return this.#workloads.values()
+  }
+
+  [Symbol.dispose](): void {
+    this.#timer?.[Symbol.dispose]()
+    this.#timer = undefined
+    for (const workload of [...this.#workloads.values()]) this.#drop(workload)
+  }
+
+  #linger(workload: TrackedWorkload): void {
+    if (this.#workloads.get(workload.key) !== workload) return
+    this.#lingering.set(workload, this.options.clock.monotonic() + this.#lingerMs)
+    const [oldest] = this.#lingering.keys()
+    if (oldest && this.#lingering.size > MAX_LINGERING) this.#drop(oldest)
+    this.#schedule()
+  }
+
+  #schedule(): void {
+    if (this.#timer) return
+    const [due] = this.#lingering.values()
+    if (due === undefined) return
+    const { clock } = this.options
+    this.#timer = clock.after(Math.max(0, due - clock.monotonic()), () => this.#dropDue())
+  }
+
+  #dropDue(): void {
+    this.#timer = undefined
+    const now = this.options.clock.monotonic()
+    for (const [workload, due] of [...this.#lingering]) {
+      if (due > now) break
+      this.#drop(workload)
+    }
+    this.#schedule()
+  }
+
+  #drop(workload: TrackedWorkload): void {
+    this.#lingering.delete(workload)
+    if (this.#workloads.get(workload.key) === workload) this.#workloads.delete(workload.key)
+    workload[Symbol.dispose]()
+  }
+}
+
+/**
+ * One process, one program, one set of credentials. The credentials are those of the connection: a daemon that dropped
+ * its privileges between two connections is two workloads.
+ */
+function keyOf({ process, executable, uid, gid, groups }: Caller): string {
+  const program = executable ? `${executable.device}:${executable.inode}` : '-'
+  return `${process.key}|${program}|${uid}:${gid}:${groups.join(',')}`
 }

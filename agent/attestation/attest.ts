@@ -1,0 +1,135 @@
+import { AgentError, messageOf } from '../errors.js'
+import { platformOf, type Selectors } from '../identity/selector.js'
+import type { CallerEvents } from '../observability/caller-events.js'
+import type { Clock } from '../ports/clock.js'
+import type { Finding, TrailLine, WorkloadAttestor } from './attestor.js'
+import type { Caller } from './caller.js'
+
+/** How long an attestor has, once told to stop, to hand in what it knows. */
+const GRACE_MS = 100
+const MAX_TRAIL_LINES = 64
+const MAX_LINE_LENGTH = 300
+
+/** Facts by attestor: what one of them said stays its own, so that only it can withdraw it. */
+export type Known = ReadonlyMap<string, Selectors>
+
+export interface Attestation {
+  readonly facts: Selectors
+  readonly missing: readonly string[]
+  readonly trail: readonly TrailLine[]
+  readonly known: Known
+}
+
+export interface AttestContext {
+  readonly attestors: readonly WorkloadAttestor[]
+  readonly clock: Clock
+  readonly events: CallerEvents
+  /** For all attestors together, in milliseconds. */
+  readonly deadlineMs: number
+}
+
+/**
+ * Asks all attestors side by side and merges what they say. Facts of a platform that is missing now are those that were
+ * `known` before. Aborting the controller cuts it short. Throws `attestation.failed` or `attestation.timeout` when no
+ * attestor said anything and nothing was known.
+ */
+export async function attest(
+  context: AttestContext,
+  caller: Caller,
+  known: Known,
+  controller: AbortController,
+): Promise<Attestation> {
+  const { attestors, clock, deadlineMs } = context
+  const timers: Disposable[] = []
+  try {
+    const cut = new Promise<void>((resolve) => {
+      const afterGrace = () => timers.push(clock.after(GRACE_MS, resolve))
+      controller.signal.addEventListener('abort', afterGrace, { once: true })
+      timers.push(clock.after(deadlineMs, () => controller.abort(overdue(deadlineMs))))
+    })
+    const outcomes = await Promise.all(attestors.map((attestor) => ask(context, attestor, caller, controller, cut)))
+    return merge(attestors, outcomes, known)
+  } finally {
+    for (const timer of timers) timer[Symbol.dispose]()
+  }
+}
+
+type Outcome = Finding | { readonly error: unknown }
+
+async function ask(
+  { events, deadlineMs }: AttestContext,
+  attestor: WorkloadAttestor,
+  caller: Caller,
+  controller: AbortController,
+  cut: Promise<void>,
+): Promise<Outcome> {
+  const answer = async (): Promise<Outcome> => {
+    try {
+      return await attestor.attest(caller, controller.signal)
+    } catch (error) {
+      return { error }
+    }
+  }
+  const outcome = await Promise.race([answer(), cut.then(() => ({ error: overdue(deadlineMs) }))])
+  // That the process ended meanwhile says nothing about the attestor.
+  if (!caller.process.alive()) return outcome
+  if ('error' in outcome) events.attestorFailed(attestor.name, outcome.error)
+  else events.attestorAnswered(attestor.name)
+  return outcome
+}
+
+function merge(attestors: readonly WorkloadAttestor[], outcomes: readonly Outcome[], before: Known): Attestation {
+  const facts = new Map<string, string>()
+  const known = new Map<string, Selectors>()
+  const missing = new Set<string>()
+  const trail: TrailLine[] = []
+  const note = (attestor: string, text: string): void => {
+    if (trail.length < MAX_TRAIL_LINES) trail.push({ attestor, text: text.slice(0, MAX_LINE_LENGTH) })
+  }
+  attestors.forEach((attestor, i) => {
+    const finding = findingOf(attestor, outcomes[i])
+    for (const line of finding.trail) note(line.attestor, line.text)
+    const own = new Map<string, string>()
+    for (const [key, value] of before.get(attestor.name) ?? []) {
+      if (finding.missing.includes(platformOf(key))) own.set(key, value)
+    }
+    for (const [key, value] of finding.facts) {
+      // Whoever may speak for containers must not be able to claim a user.
+      if (attestor.platforms.includes(platformOf(key))) own.set(key, value)
+      else note(attestor.name, `${key} left out: the attestor does not speak for it`)
+    }
+    known.set(attestor.name, own)
+    for (const platform of finding.missing) missing.add(platform)
+    for (const [key, value] of own) {
+      const other = facts.get(key)
+      if (other === undefined) facts.set(key, value)
+      else if (other !== value) note(attestor.name, `${key} left out: another attestor says otherwise`)
+    }
+  })
+  const errors = outcomes.flatMap((outcome) => ('error' in outcome ? [outcome.error] : []))
+  if (errors.length > 0 && errors.length === outcomes.length && facts.size === 0) throw allFailed(errors)
+  return { facts, missing: [...missing].sort(), trail, known }
+}
+
+function findingOf(attestor: WorkloadAttestor, outcome: Outcome | undefined): Finding {
+  if (outcome && !('error' in outcome)) return outcome
+  const why = outcome ? messageOf(outcome.error) : 'no answer'
+  return {
+    facts: new Map(),
+    missing: attestor.platforms,
+    trail: [{ attestor: attestor.name, text: `failed: ${why}` }],
+  }
+}
+
+function allFailed(errors: readonly unknown[]): AgentError {
+  const late = errors.every((error) => error instanceof AgentError && error.code === 'attestation.timeout')
+  return new AgentError(
+    late ? 'attestation.timeout' : 'attestation.failed',
+    `no attestor could say what the caller is (${messageOf(errors[0])}); see the agent's log`,
+    { cause: errors[0] },
+  )
+}
+
+function overdue(deadlineMs: number): AgentError {
+  return new AgentError('attestation.timeout', `no answer within ${deadlineMs} ms`)
+}

@@ -1,0 +1,51 @@
+import { AgentError } from '../errors.js'
+import type { ExecutableId } from '../ports/kernel.js'
+import type { Caller } from './caller.js'
+
+/**
+ * Whether the process is still the one that connected: alive, the same program, and all four of its user and group ids
+ * (real, effective, saved, file system) those that the kernel gave for the connection. Returns `caller.exited`,
+ * `caller.executable_changed`, `caller.ids_changed`, or null. Some 20 µs, never waits.
+ */
+export function stillItself(caller: Caller): AgentError | null {
+  const { process, pid } = caller
+  try {
+    if (!process.alive()) return new AgentError('caller.exited', `process ${pid} has ended`)
+    if (!sameFile(process.executable(), caller.executable)) {
+      return new AgentError(
+        'caller.executable_changed',
+        `process ${pid} runs another program than when it connected; it must connect again`,
+      )
+    }
+    return sameIds(caller, process.read('status'))
+  } catch (error) {
+    if (error instanceof AgentError) return error
+    throw error
+  }
+}
+
+function sameFile(a: ExecutableId | null, b: ExecutableId | null): boolean {
+  if (a === null || b === null) return a === b
+  return a.device === b.device && a.inode === b.inode
+}
+
+function sameIds({ pid, uid, gid }: Caller, status: string): AgentError | null {
+  const uids = idsOf(status, '\nUid:')
+  const gids = idsOf(status, '\nGid:')
+  if (uids.length !== 4 || gids.length !== 4) {
+    return new AgentError('caller.unidentified', `/proc/${pid}/status does not show the ids of the process`)
+  }
+  if (uids.every((id) => id === uid) && gids.every((id) => id === gid)) return null
+  return new AgentError(
+    'caller.ids_changed',
+    `process ${pid} connected as user ${uid}, group ${gid}, and now has ids ${uids.join('/')}, ${gids.join('/')} (real/effective/saved/file system); a process with mixed ids gets no identity`,
+  )
+}
+
+/** The kernel escapes line feeds in the process name, so a line cannot be forged. */
+function idsOf(status: string, label: string): readonly number[] {
+  const from = status.indexOf(label)
+  if (from === -1) return []
+  const start = from + label.length
+  return status.slice(start, status.indexOf('\n', start)).trim().split(/\s+/).map(Number)
+}
