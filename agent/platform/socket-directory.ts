@@ -1,9 +1,21 @@
 import { randomBytes } from 'node:crypto'
-import { type BigIntStats, chmodSync, closeSync, lstatSync, readdirSync, renameSync, unlinkSync } from 'node:fs'
+import {
+  type BigIntStats,
+  chmodSync,
+  closeSync,
+  constants,
+  fchmodSync,
+  lstatSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  unlinkSync,
+} from 'node:fs'
 import { basename, dirname, isAbsolute } from 'node:path'
-import { AgentError, messageOf } from '../errors.js'
+import { AgentError } from '../errors.js'
 import type { SocketDirectory, SocketPlace } from '../ports/socket-directory.js'
-import { openSafeDirectory } from './safe-directory.js'
+import { checkDirectory, ensureDirectory, unsafeDirectory } from './directory.js'
+import { ioError } from './io-error.js'
 
 /** `sun_path` without the byte that ends it. */
 const MAX_PATH_BYTES = 107
@@ -23,11 +35,29 @@ export const socketDirectory: SocketDirectory = {
         `the socket path has ${bytes} bytes; the kernel allows ${MAX_PATH_BYTES}: choose a shorter one`,
       )
     }
-    const { fd, tightenedFrom } = openSafeDirectory(dirname(path))
+    const { fd, tightenedFrom } = openDirectory(dirname(path))
     const place = new LinuxSocketPlace(path, fd, tightenedFrom)
     place.sweep()
     return place
   },
+}
+
+/**
+ * One in which nobody else can replace a name. One of ours that others can write to is tightened, unless it is sticky:
+ * then it is shared on purpose.
+ */
+function openDirectory(path: string): { readonly fd: number; readonly tightenedFrom: number | null } {
+  const verdict = checkDirectory(path)
+  if (verdict.state === 'missing') ensureDirectory(path, 0o755)
+  const loose = verdict.state === 'writable' && verdict.ours && !verdict.sticky ? verdict.directory.mode : null
+  if (loose === null && verdict.state !== 'missing' && verdict.state !== 'safe') throw unsafeDirectory(path, verdict)
+  try {
+    const fd = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW)
+    if (loose !== null) fchmodSync(fd, loose & ~0o022)
+    return { fd, tightenedFrom: loose }
+  } catch (error) {
+    throw ioError('open the directory', path, error)
+  }
 }
 
 class LinuxSocketPlace implements SocketPlace {
@@ -62,7 +92,7 @@ class LinuxSocketPlace implements SocketPlace {
   }
 
   install(): void {
-    this.#failing('installed', () => {
+    this.#failing('install the socket', () => {
       chmodSync(this.#temporary, 0o666)
       const { dev, ino } = lstatSync(this.#temporary, { bigint: true })
       renameSync(this.#temporary, this.#name)
@@ -77,7 +107,7 @@ class LinuxSocketPlace implements SocketPlace {
 
   remove(): void {
     if (!this.#open) return
-    this.#failing('removed', () => {
+    this.#failing('remove the socket', () => {
       if (this.#isOurs(look(this.#name))) unlinkSync(this.#name)
       if (look(this.#temporary)) unlinkSync(this.#temporary)
     })
@@ -105,11 +135,11 @@ class LinuxSocketPlace implements SocketPlace {
     return stat !== null && this.#installed?.dev === stat.dev && this.#installed.ino === stat.ino
   }
 
-  #failing(what: string, run: () => void): void {
+  #failing(action: string, run: () => void): void {
     try {
       run()
-    } catch (cause) {
-      throw new AgentError('file.io', `the socket ${this.path} cannot be ${what} (${messageOf(cause)})`, { cause })
+    } catch (error) {
+      throw ioError(action, this.path, error)
     }
   }
 }
