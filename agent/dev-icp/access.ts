@@ -1,0 +1,58 @@
+import { createHash, timingSafeEqual, type X509Certificate } from 'node:crypto'
+import { forbidden, unauthorized } from './api-error.js'
+import { type ClientIdentity, verifyClient } from './client-certificate.js'
+import type { Services } from './exchange.js'
+import type { Access } from './routes.js'
+
+/** What a request brings to show who it is. */
+export interface Credentials {
+  readonly certificate: X509Certificate | null
+  /** The token of `Authorization: Bearer`, or empty. */
+  readonly bearer: string
+}
+
+/** The verified client, or null where the route does not look at it. Refuses with 401 or 403. */
+export function authorize(
+  access: Access,
+  credentials: Credentials,
+  services: Services,
+  now: number,
+): ClientIdentity | null {
+  switch (access) {
+    case 'public':
+      return null
+    case 'admin':
+      if (!sameText(credentials.bearer, services.adminToken)) throw unauthorized('Authorization token is invalid')
+      return null
+    case 'svid':
+      return clientOf(credentials, services, now)
+    case 'agent-if-any':
+      return credentials.certificate ? agentOf(credentials, services, now) : null
+    case 'agent':
+      return agentOf(credentials, services, now)
+  }
+}
+
+function clientOf(credentials: Credentials, services: Services, now: number): ClientIdentity {
+  if (!credentials.certificate) throw unauthorized('Client certificate required')
+  const client = verifyClient(credentials.certificate, services.authority.generations, now)
+  if ('refused' in client) throw unauthorized(client.refused)
+  if (![services.accountId, services.workloadTrustDomain].includes(client.spiffeId.trustDomain)) {
+    throw unauthorized('Client certificate is not from a known workspace')
+  }
+  return client
+}
+
+function agentOf(credentials: Credentials, services: Services, now: number): ClientIdentity {
+  const client = clientOf(credentials, services, now)
+  if (!client.isAgent) throw forbidden('Certificate does not belong to an agent')
+  const agent = services.registry.agent(client.spiffeId.uri)
+  if (!agent) throw unauthorized('Agent not found')
+  if (agent.status !== 'active') throw forbidden('Agent is not active')
+  return client
+}
+
+function sameText(a: string, b: string): boolean {
+  const digest = (text: string) => createHash('sha256').update(text).digest()
+  return timingSafeEqual(digest(a), digest(b))
+}

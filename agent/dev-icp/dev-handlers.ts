@@ -1,0 +1,51 @@
+import { errors } from 'jose'
+import { z } from 'zod'
+import { badRequest } from './api-error.js'
+import { type Handler, ok, parseBody } from './exchange.js'
+
+/** POST /dev/faults: one fault or a list of them. */
+export const setFaults: Handler = async (exchange, services) => {
+  const asked = Array.isArray(exchange.body) ? exchange.body : [exchange.body]
+  try {
+    return { status: 201, body: { faults: asked.map((fault) => services.faults.add(fault)) } }
+  } catch (error) {
+    if (error instanceof z.ZodError) throw badRequest(`not a fault: ${z.prettifyError(error)}`)
+    throw error
+  }
+}
+
+/** GET /dev/faults: `times` is what is left. */
+export const listFaults: Handler = async (_exchange, services) => ok({ faults: services.faults.list() })
+
+/** DELETE /dev/faults clears all, DELETE /dev/faults?id= one. */
+export const clearFaults: Handler = async (exchange, services) => {
+  services.faults.clear(exchange.query.get('id') ?? undefined)
+  return ok({ faults: services.faults.list() })
+}
+
+/** POST /dev/rotate-ca: a fresh CA issues from now on; certificates of the older ones still count as clients. */
+export const rotateCa: Handler = async (_exchange, services) => {
+  await services.rotateCa()
+  return ok({ ca_bundle: services.authority.bundlePem, generations: services.authority.generations.length })
+}
+
+/** POST /dev/limits: `{"mode":"faithful"|"off"}`. */
+export const setLimits: Handler = async (exchange, services) => {
+  const { mode } = parseBody(z.object({ mode: z.enum(['faithful', 'off']) }), exchange)
+  services.limits.mode = mode
+  return ok({ mode })
+}
+
+/** POST /dev/revoke-jwt: `{"token"}`; from now on the token does not validate here. */
+export const revokeJwt: Handler = async (exchange, services) => {
+  try {
+    services.jwts.revoke(parseBody(z.object({ token: z.string() }), exchange).token)
+  } catch (error) {
+    throw error instanceof errors.JOSEError ? badRequest('not a JWT') : error
+  }
+  await services.save()
+  return ok({ message: 'JWT-SVID revoked' })
+}
+
+/** GET /dev/requests: how often each endpoint was asked. */
+export const listRequests: Handler = async (_exchange, services) => ok({ requests: services.requests.counts() })

@@ -1,0 +1,135 @@
+import type { Services } from './exchange.js'
+import type { FaultRequest, SetFault } from './faults.js'
+import { BASE_PATH, type HttpsFront } from './https-front.js'
+import type { Generation, LimitsMode } from './options.js'
+import type { NewEntry } from './registry.js'
+import type { RequestLog } from './requests.js'
+import type { AgentRecord, EntryRecord } from './state.js'
+
+export interface JoinToken {
+  readonly id: string
+  /** Shown this once. */
+  readonly token: string
+  /** Milliseconds since 1970. */
+  readonly expiresAt: number
+}
+
+/**
+ * A running embedded ICP server. Its methods do what the admin endpoints do, without HTTP and its limits; each resolves
+ * when the change is on disk. They throw what the endpoints answer (an Error with `status` and `code`).
+ */
+export class DevIcp implements AsyncDisposable {
+  readonly address: string
+  readonly generation: Generation
+  readonly tenantId: string
+  readonly adminToken: string
+  readonly workloadTrustDomain: string
+  /** What was asked of the server. */
+  readonly requests: RequestLog
+  readonly #services: Services
+  readonly #front: HttpsFront
+
+  constructor(
+    /** `https://HOST:PORT` */
+    origin: string,
+    /** The CA of the server's TLS certificate; not the one that issues. */
+    readonly caPem: string,
+    readonly caPath: string,
+    services: Services,
+    front: HttpsFront,
+  ) {
+    this.address = `${origin}${BASE_PATH}`
+    this.generation = services.generation
+    this.tenantId = services.accountId
+    this.adminToken = services.adminToken
+    this.workloadTrustDomain = services.workloadTrustDomain
+    this.requests = services.requests
+    this.#services = services
+    this.#front = front
+  }
+
+  /** The issuing CA's certificate. */
+  get issuerPem(): string {
+    return this.#services.authority.bundlePem
+  }
+
+  /** Certificates of all generations of the CA, oldest first. */
+  get issuers(): readonly string[] {
+    return this.#services.authority.generations
+  }
+
+  /** Oldest first. */
+  get entries(): readonly EntryRecord[] {
+    return [...this.#services.registry.entries()]
+  }
+
+  get agents(): readonly AgentRecord[] {
+    return this.#services.registry.agents()
+  }
+
+  async createEntry(entry: NewEntry): Promise<EntryRecord> {
+    return await this.#saved(this.#services.registry.createEntry(entry, this.#services.clock.now()))
+  }
+
+  async updateEntry(id: string, entry: NewEntry): Promise<EntryRecord> {
+    return await this.#saved(this.#services.registry.updateEntry(id, entry, this.#services.clock.now()))
+  }
+
+  async deleteEntry(id: string): Promise<void> {
+    await this.#saved(this.#services.registry.deleteEntry(id))
+  }
+
+  /** Of an agent that is not active every request with its certificate is refused with 403. */
+  async setAgentStatus(id: string, status: AgentRecord['status']): Promise<void> {
+    await this.#saved(this.#services.registry.setAgentStatus(id, status))
+  }
+
+  async createJoinToken(options: { ttlSeconds?: number; description?: string } = {}): Promise<JoinToken> {
+    const { record, secret } = await this.#saved(this.#services.joinTokens.mint(options, this.#services.clock.now()))
+    return { id: record.id, token: secret, expiresAt: record.expiresAt }
+  }
+
+  async revokeJoinToken(id: string): Promise<void> {
+    await this.#saved(this.#services.joinTokens.revoke(id, this.#services.clock.now()))
+  }
+
+  /** From now on the JWT-SVID does not validate at the server. */
+  async revokeJwt(token: string): Promise<void> {
+    await this.#saved(this.#services.jwts.revoke(token))
+  }
+
+  /** Sets a fault; disposing clears it. Throws a ZodError for what is no fault. */
+  setFault(fault: FaultRequest): SetFault & Disposable {
+    const set = this.#services.faults.add(fault)
+    return { ...set, [Symbol.dispose]: () => this.#services.faults.clear(set.id) }
+  }
+
+  get faults(): readonly SetFault[] {
+    return this.#services.faults.list()
+  }
+
+  clearFaults(): void {
+    this.#services.faults.clear()
+  }
+
+  setLimits(mode: LimitsMode): void {
+    this.#services.limits.mode = mode
+  }
+
+  /** A fresh CA issues from now on; resolves with its certificate. Certificates of older ones still count as clients. */
+  async rotateCa(): Promise<string> {
+    await this.#services.rotateCa()
+    return this.issuerPem
+  }
+
+  /** Closes every connection; what was told is on disk. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#front[Symbol.asyncDispose]()
+    await this.#services.save()
+  }
+
+  async #saved<T>(result: T): Promise<T> {
+    await this.#services.save()
+    return result
+  }
+}

@@ -1,0 +1,34 @@
+import { unavailable } from './api-error.js'
+import type { Issued } from './authority.js'
+import type { Exchange, Services } from './exchange.js'
+import { findFault } from './faults.js'
+import type { ReadCsr } from './read-csr.js'
+import type { RoleName } from './roles.js'
+
+export interface Wanted {
+  readonly role: RoleName
+  readonly csr: ReadCsr
+  readonly spiffeId: string
+  readonly fallbackName: string
+  readonly ttlSeconds: number
+}
+
+/** Has the CA sign, with whatever faults were asked for. 503 while the CA is away. */
+export async function issue(wanted: Wanted, exchange: Exchange, services: Services): Promise<Issued> {
+  requireCa(exchange)
+  return await services.authority.issue({
+    ...wanted,
+    now: exchange.now,
+    flaw: findFault(exchange.faults, 'certificate')?.flaw ?? null,
+    serverKey: findFault(exchange.faults, 'server-key')?.format ?? null,
+  })
+}
+
+export function requireCa(exchange: Exchange): void {
+  if (findFault(exchange.faults, 'ca-away')) throw unavailable('Vault PKI is not configured')
+}
+
+/** Only the oldest servers send a key; the field is absent otherwise. */
+export function keyField(issued: Issued): { private_key?: string } {
+  return issued.privateKeyPem === null ? {} : { private_key: issued.privateKeyPem }
+}

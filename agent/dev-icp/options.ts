@@ -1,0 +1,96 @@
+import { isIP } from 'node:net'
+import { AgentError } from '../errors.js'
+import { SpiffeId } from '../identity/spiffe-id.js'
+import type { Clock } from '../ports/clock.js'
+import type { Files } from '../ports/files.js'
+import type { RequestRecord } from './requests.js'
+
+/** Which of the two server generations in the field is played: the older names a tenant, the newer a workspace. */
+export type Generation = 'tenant' | 'workspace'
+
+/** `faithful`: the rate limits of the real server. `off`: none. */
+export type LimitsMode = 'faithful' | 'off'
+
+/** How the embedded ICP server is set up. It is for demos and tests: it listens on loopback only. */
+export interface DevIcpOptions {
+  readonly clock: Clock
+  readonly files: Files
+  /** Directory of the state (keys, entries, agents, tokens) and of ca.pem; created with mode 0700. */
+  readonly dataDir: string
+  /** `HOST:PORT`, HOST a loopback address or `localhost`; port 0 takes a free one. Default `127.0.0.1:0`. */
+  readonly listen?: string
+  /** Default `tenant`, where nodes attest without a join token. */
+  readonly generation?: Generation
+  /** Account id, a UUID. Default: the one in the data directory, else a fresh one. */
+  readonly tenantId?: string
+  /** Bearer token of the administrator. Default: the one in the data directory, else a fresh one in DIR/admin-token. */
+  readonly adminToken?: string
+  /** Default `faithful`. */
+  readonly limits?: LimitsMode
+  /** Life of an agent's certificate in seconds; default 3600. */
+  readonly agentTtlSeconds?: number
+  /** Life of a workload's certificate in seconds where its entry says nothing; default 3600. */
+  readonly svidTtlSeconds?: number
+  /** Trust domain in which workload certificates are issued. Default: the account id. */
+  readonly workloadTrustDomain?: string
+  /** Called for each request once it is answered. */
+  readonly onRequest?: (record: RequestRecord) => void
+  /** Put a `kid` into the header of JWT-SVIDs; the real server does not. Default false. */
+  readonly jwtKid?: boolean
+}
+
+export interface ListenAddress {
+  readonly host: string
+  readonly port: number
+}
+
+/**
+ * Reads `HOST:PORT` (IPv6 in brackets). `localhost` means 127.0.0.1: a resolver is not asked, since it could say
+ * anything. Throws `config.invalid` for everything that is not loopback.
+ */
+export function parseListen(text: string): ListenAddress {
+  const match = /^(?:\[([0-9a-fA-F:]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text)
+  const port = Number(match?.[3])
+  const name = match?.[1] ?? match?.[2]
+  if (name === undefined || port > 65_535) {
+    throw new AgentError('config.invalid', 'the address to listen on must be HOST:PORT, for example 127.0.0.1:0')
+  }
+  const host = name === 'localhost' ? '127.0.0.1' : name
+  if (!isLoopback(host)) {
+    throw new AgentError(
+      'config.invalid',
+      'the embedded ICP server is for demos and tests and listens on loopback only: use 127.0.0.1 or [::1]',
+    )
+  }
+  return { host, port }
+}
+
+function isLoopback(host: string): boolean {
+  return (isIP(host) === 4 && host.startsWith('127.')) || host === '::1'
+}
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
+
+/** The account id in lower case. Throws `config.invalid` when it is not a UUID. */
+export function parseAccountId(text: string): string {
+  const id = text.toLowerCase()
+  if (!UUID.test(id)) throw new AgentError('config.invalid', 'the tenant id must be a UUID')
+  return id
+}
+
+/** Throws `config.invalid` unless the life is a whole number of seconds, at least 1. */
+export function parseLifetime(what: string, seconds: number): number {
+  if (!Number.isInteger(seconds) || seconds < 1) {
+    throw new AgentError('config.invalid', `${what} must be a whole number of seconds, at least 1`)
+  }
+  return seconds
+}
+
+/** Throws `config.invalid` for what is no trust domain. */
+export function parseTrustDomain(text: string): string {
+  const id = SpiffeId.tryParse(`spiffe://${text}`)
+  if (typeof id === 'string' || id.path !== '') {
+    throw new AgentError('config.invalid', 'the workload trust domain may hold only a-z, 0-9, dot, dash and underscore')
+  }
+  return id.trustDomain
+}

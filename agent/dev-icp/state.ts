@@ -1,0 +1,116 @@
+import { z } from 'zod'
+import { AgentError } from '../errors.js'
+import type { Files } from '../ports/files.js'
+
+const selectors = z.record(z.string(), z.string())
+const issuer = z.object({ key: z.string(), certificate: z.string() })
+
+const entry = z.object({
+  id: z.string(),
+  spiffeId: z.string(),
+  /** SPIFFE ID of the agent that serves it; empty: every agent. */
+  parentId: z.string(),
+  selectors,
+  ttl: z.number().nullable(),
+  admin: z.boolean(),
+  downstream: z.boolean(),
+  createdAt: z.number(),
+  updatedAt: z.number(),
+})
+
+const agent = z.object({
+  id: z.string(),
+  nodeId: z.string(),
+  spiffeId: z.string(),
+  attestationType: z.string(),
+  selectors,
+  status: z.enum(['active', 'revoked']),
+  lastSeen: z.number(),
+  createdAt: z.number(),
+})
+
+const joinToken = z.object({
+  id: z.string(),
+  /** Hex SHA-256 of the secret, which is not kept. */
+  hash: z.string(),
+  description: z.string(),
+  createdAt: z.number(),
+  expiresAt: z.number(),
+  usedAt: z.number().nullable(),
+  usedByNodeId: z.string(),
+  revokedAt: z.number().nullable(),
+})
+
+const svid = z.object({
+  serial: z.string(),
+  agentSpiffeId: z.string(),
+  spiffeId: z.string(),
+  expiresAt: z.number(),
+  revokedAt: z.number().nullable(),
+})
+
+const state = z.object({
+  version: z.literal(1),
+  accountId: z.string(),
+  serverCa: issuer,
+  authorities: z.array(issuer).min(1),
+  jwtKey: z.string().nullable(),
+  revokedJwts: z.array(z.string()),
+  delegations: z.record(z.string(), z.string()),
+  entries: z.array(entry),
+  agents: z.array(agent),
+  joinTokens: z.array(joinToken),
+  svids: z.array(svid),
+})
+
+/** Everything that survives a restart, in DIR/state.json. Times are milliseconds since 1970. */
+export type State = z.infer<typeof state>
+export type EntryRecord = z.infer<typeof entry>
+export type AgentRecord = z.infer<typeof agent>
+export type JoinTokenRecord = z.infer<typeof joinToken>
+export type SvidRecord = z.infer<typeof svid>
+
+const MAX_BYTES = 256 * 1024 * 1024
+
+/** The state of an earlier run, or null. Throws `file.io` when it is not what this server wrote. */
+export async function readState(files: Files, path: string): Promise<State | null> {
+  const content = await files.read(path, { maxBytes: MAX_BYTES, own: true })
+  if (content === null) return null
+  try {
+    return state.parse(JSON.parse(content.toString('utf8')))
+  } catch (cause) {
+    throw new AgentError('file.io', `the state in ${path} cannot be read: remove it to begin anew`, { cause })
+  }
+}
+
+/**
+ * Writes the state to its file (0600, atomically). Calls that come while a write runs share the next one, so a burst
+ * of changes costs two writes; a call resolves when a write that began after it is on disk.
+ */
+export class StateFile {
+  #running: Promise<void> = Promise.resolve()
+  #next: Promise<void> | null = null
+  constructor(
+    private readonly files: Files,
+    private readonly path: string,
+    private readonly snapshot: () => State,
+  ) {}
+
+  save(): Promise<void> {
+    this.#next ??= this.#running.then(
+      () => this.#begin(),
+      () => this.#begin(),
+    )
+    return this.#next
+  }
+
+  #begin(): Promise<void> {
+    this.#next = null
+    this.#running = this.#write()
+    return this.#running
+  }
+
+  async #write(): Promise<void> {
+    await this.files.writeAtomically(this.path, Buffer.from(JSON.stringify(this.snapshot())), 0o600)
+  }
+}
