@@ -1,4 +1,4 @@
-import { AgentError, codeOf, messageOf } from '../errors.js'
+import { AgentError, codeOf } from '../errors.js'
 import type { ServerEvents } from '../observability/server-events.js'
 import type { Clock } from '../ports/clock.js'
 import type { HttpClient, HttpRequest, HttpResponse } from '../ports/http.js'
@@ -80,25 +80,23 @@ export class Requests {
     const { clock, events } = this.options
     const { endpoint } = exchange
     const began = clock.monotonic()
-    const ended = () => ({ endpoint, at: clock.monotonic(), seconds: (clock.monotonic() - began) / 1000 })
+    const seconds = () => (clock.monotonic() - began) / 1000
     try {
       const response = await this.identity.choose(endpoint, (withoutIdentity) =>
         this.#exchange(exchange, withoutIdentity),
       )
       if (response.status === 200 || response.status === 201) {
         const result = accept(response)
-        events.answered(ended())
+        events.answered(endpoint, seconds())
         return { result }
       }
       const error = errorOf({ endpoint, response, secrets: exchange.secrets ?? [], now: clock.now() })
-      events.failed(ended(), error.code, error.message)
-      if (error.code === 'icp.rate_limited') {
-        events.rateLimited(endpoint, String(error.details['tier']), Number(error.details['retryAfterMs']))
-      }
+      events.failed(endpoint, seconds(), error)
+      if (error.code === 'icp.rate_limited') events.rateLimited(endpoint, error)
       return new Failure(error, RETRIED_STATUS.has(response.status), retryAfterOf(response, clock.now()) ?? 0)
     } catch (error) {
       exchange.signal.throwIfAborted()
-      events.failed(ended(), codeOf(error), messageOf(error))
+      events.failed(endpoint, seconds(), error)
       if (!(error instanceof AgentError)) throw error
       return new Failure(error, RETRIED_CODES.has(error.code), 0)
     }

@@ -1,52 +1,54 @@
-import type { ErrorCode } from '../errors.js'
+import { type AgentError, codeOf, type ErrorCode, messageOf } from '../errors.js'
+import type { Clock } from '../ports/clock.js'
 import type { Sinks } from './events.js'
+import { sayOnce, type Trouble } from './once.js'
 
 const SKEW_WORTH_SAYING_MS = 30_000
 const MAX_LISTED = 20
-
-/** One exchange with the ICP server, retries included or not as the function says. */
-export interface ExchangeEvent {
-  readonly endpoint: string
-  /** Monotonic milliseconds at its end. */
-  readonly at: number
-  readonly seconds: number
-}
+/** Failures of the way to the server rather than of one request. */
+const OUTAGE: ReadonlySet<ErrorCode> = new Set(['icp.unreachable', 'icp.timeout', 'icp.tls'])
 
 /**
- * What happens between the agent and the ICP server. A failure that repeats is said once as a warning, then at debug
- * while it lasts, and once more when it has ended.
+ * What happens between the agent and the ICP server. That the server cannot be reached is said here, once for all
+ * endpoints; what it refuses is counted here and said by whoever asked.
  */
-export const serverEvents = ({ log, metrics }: Sinks) => {
-  const failing = new Map<string, { readonly since: number; readonly codes: Set<ErrorCode> }>()
+export const serverEvents = ({ log, metrics }: Sinks, clock: Clock) => {
+  const reaching = sayOnce(log, clock, {
+    failing: 'ICP server cannot be reached',
+    recovered: 'ICP server answers again',
+  })
   let skewed = false
 
   return {
+    /** Why the server cannot be reached, and since when; null while it answers. */
+    get outage(): Trouble | null {
+      return reaching.trouble
+    },
+
     /** A request was answered with success. */
-    answered({ endpoint, at, seconds }: ExchangeEvent): void {
+    answered(endpoint: string, seconds: number): void {
       metrics.count('icp_agent_server_requests_total', { endpoint, outcome: 'ok' })
       metrics.observe('icp_agent_server_request_seconds', seconds, { endpoint })
-      const failure = failing.get(endpoint)
-      if (!failure) return
-      failing.delete(endpoint)
-      log.info('ICP server answers again', { endpoint, failed_for_seconds: (at - failure.since) / 1000 })
+      reaching.succeeded()
     },
 
     /** A request failed: no answer, or one that is an error. */
-    failed({ endpoint, at, seconds }: ExchangeEvent, code: ErrorCode, message: string): void {
+    failed(endpoint: string, seconds: number, error: unknown): void {
+      const code = codeOf(error)
       metrics.count('icp_agent_server_requests_total', { endpoint, outcome: code })
       metrics.observe('icp_agent_server_request_seconds', seconds, { endpoint })
-      const failure = failing.get(endpoint) ?? { since: at, codes: new Set() }
-      failing.set(endpoint, failure)
-      const fields = { endpoint, code, reason: message }
-      if (failure.codes.has(code)) log.debug('ICP server request failed', fields)
-      else log.warn('ICP server request failed', fields)
-      failure.codes.add(code)
+      if (OUTAGE.has(code)) {
+        reaching.failed(error, { endpoint })
+        return
+      }
+      reaching.succeeded()
+      log.debug('ICP server request failed', { endpoint, code, reason: messageOf(error) })
     },
 
     /** The server asked to slow down. */
-    rateLimited(endpoint: string, tier: string, retryAfterMs: number): void {
-      metrics.count('icp_agent_rate_limited_total', { tier })
-      log.debug('ICP server limits the rate', { endpoint, tier, retry_after_seconds: retryAfterMs / 1000 })
+    rateLimited(endpoint: string, { details }: AgentError): void {
+      metrics.count('icp_agent_rate_limited_total', { tier: String(details['tier']) })
+      log.debug('ICP server limits the rate', { endpoint, retry_after_seconds: Number(details['retryAfterMs']) / 1000 })
     },
 
     /** The same request is sent again after a wait. */

@@ -1,0 +1,113 @@
+import { createSecureContext, type SecureContext } from 'node:tls'
+import { Agent, type Dispatcher, EnvHttpProxyAgent } from 'undici'
+import type { TlsSettings } from '../ports/http.js'
+
+/** How requests leave the machine. */
+export interface Route {
+  /** Read for each request; a change opens new connections and lets the old ones finish. */
+  readonly tls: () => TlsSettings
+  /** PEM of the authorities that are trusted besides `tls().ca`; read once, at the first need. */
+  readonly roots: () => readonly string[]
+  readonly proxy: { readonly httpsProxy: string | null; readonly noProxy: string | null } | null
+}
+
+/** Below the idle timeouts of common load balancers (60 s), so that a kept connection is rarely closed under a request. */
+const KEEP_ALIVE_MS = 45_000
+const CONNECT_TIMEOUT_MS = 10_000
+const MAX_CONNECTIONS = 16
+
+/** Timeouts are the client's affair: one deadline for all of an exchange. */
+const COMMON = { keepAliveTimeout: KEEP_ALIVE_MS, connections: MAX_CONNECTIONS, headersTimeout: 0, bodyTimeout: 0 }
+
+interface Slot {
+  readonly settings: TlsSettings
+  readonly dispatcher: Dispatcher
+}
+
+/**
+ * Connections by what they present: with the client certificate, without it, and one kind for each Unix socket. When
+ * certificate or authorities change, requests in flight finish on the old connections, which then close; new ones go
+ * to new connections.
+ */
+export class Dispatchers {
+  readonly #slots = new Map<boolean, Slot>()
+  readonly #sockets = new Map<string, Dispatcher>()
+  readonly #retired = new Set<Dispatcher>()
+  #roots: readonly string[] | null = null
+
+  constructor(private readonly route: Route) {}
+
+  unixSocket(path: string): Dispatcher {
+    let dispatcher = this.#sockets.get(path)
+    if (!dispatcher) {
+      dispatcher = new Agent({ ...COMMON, connect: { socketPath: path, timeout: CONNECT_TIMEOUT_MS } })
+      this.#sockets.set(path, dispatcher)
+    }
+    return dispatcher
+  }
+
+  /** `identity`: present the client certificate if there is one. */
+  network(host: string, identity: boolean): Dispatcher {
+    const { ca, identity: own } = this.route.tls()
+    const settings: TlsSettings = identity && own ? { ca, identity: own } : { ca }
+    const slot = this.#slots.get(identity)
+    if (slot && sameSettings(slot.settings, settings)) return slot.dispatcher
+    if (slot) this.#retire(slot.dispatcher)
+    const dispatcher = this.#open(host, settings)
+    this.#slots.set(identity, { settings, dispatcher })
+    return dispatcher
+  }
+
+  /** Cuts every connection; requests in flight fail. */
+  async destroy(): Promise<void> {
+    const all = [...[...this.#slots.values()].map(({ dispatcher }) => dispatcher), ...this.#sockets.values()]
+    this.#slots.clear()
+    this.#sockets.clear()
+    await Promise.all([...all, ...this.#retired].map((dispatcher) => dispatcher.destroy()))
+  }
+
+  #retire(dispatcher: Dispatcher): void {
+    this.#retired.add(dispatcher)
+    const forget = () => void this.#retired.delete(dispatcher)
+    dispatcher.close().then(forget, forget)
+  }
+
+  #open(host: string, settings: TlsSettings): Dispatcher {
+    const connect = { secureContext: this.#context(settings), timeout: CONNECT_TIMEOUT_MS }
+    const { proxy } = this.route
+    if (!proxy?.httpsProxy || proxy.noProxy?.trim() === '*') return new Agent({ ...COMMON, connect })
+    return new EnvHttpProxyAgent({
+      ...COMMON,
+      connect,
+      requestTls: connect,
+      // The proxy itself never sees the client certificate.
+      proxyTls: { secureContext: this.#context({ ca: settings.ca }), timeout: CONNECT_TIMEOUT_MS },
+      httpProxy: '',
+      httpsProxy: proxy.httpsProxy,
+      // A server on this machine is never behind a proxy.
+      noProxy: [proxy.noProxy ?? '', 'localhost', '127.0.0.1', '[::1]', ...loopback(host)].join(','),
+    })
+  }
+
+  /** Made once for many connections: reading a system's roots takes about 20 ms. */
+  #context({ ca, identity }: TlsSettings): SecureContext {
+    this.#roots ??= this.route.roots()
+    return createSecureContext({
+      ca: [...this.#roots, ...ca],
+      minVersion: 'TLSv1.2',
+      ...(identity && { cert: identity.certificate, key: identity.key }),
+    })
+  }
+}
+
+function sameSettings(a: TlsSettings, b: TlsSettings): boolean {
+  return (
+    a.identity?.certificate === b.identity?.certificate &&
+    a.identity?.key === b.identity?.key &&
+    (a.ca === b.ca || (a.ca.length === b.ca.length && a.ca.every((pem, i) => pem === b.ca[i])))
+  )
+}
+
+function loopback(host: string): string[] {
+  return /^127\.\d+\.\d+\.\d+$/.test(host) ? [host] : []
+}

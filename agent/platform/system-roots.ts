@@ -1,0 +1,57 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { rootCertificates } from 'node:tls'
+
+/** Where distributions keep the certificates that they trust; the first file that is there counts. */
+const FILES = [
+  '/etc/ssl/certs/ca-certificates.crt', // Debian, Ubuntu, Alpine, Arch
+  '/etc/pki/tls/certs/ca-bundle.crt', // Fedora, RHEL
+  '/etc/ssl/ca-bundle.pem', // SUSE
+  '/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem', // RHEL 7
+  '/etc/ssl/cert.pem', // BSD, minimal images
+]
+
+export interface RootsSource {
+  /** `SSL_CERT_FILE`: used instead of the distribution's file, unless it holds no certificate. */
+  readonly file?: string
+  /** `SSL_CERT_DIR`: a directory of PEM files, used besides it. */
+  readonly directory?: string
+}
+
+/**
+ * PEM texts of the authorities that this machine trusts, each with one or more certificates. What the administrator
+ * has removed from the system's store is not trusted: Node's built-in list counts only where there is no store at all.
+ */
+export function systemRoots(source: RootsSource = {}): readonly string[] {
+  const named = [source.file, ...directoryFiles(source.directory)].filter((path) => path !== undefined)
+  const texts = named.map(readPem).filter((text) => text !== null)
+  if (source.file === undefined || texts.length === 0) texts.push(...firstOf(FILES))
+  return texts.length > 0 ? texts : [...rootCertificates]
+}
+
+function firstOf(paths: readonly string[]): string[] {
+  for (const path of paths) {
+    const text = readPem(path)
+    if (text !== null) return [text]
+  }
+  return []
+}
+
+/** Null for a file that is missing, unreadable or without a certificate: the store is the platform's, not ours. */
+function readPem(path: string): string | null {
+  try {
+    const text = readFileSync(path, 'utf8')
+    return text.includes('-----BEGIN CERTIFICATE-----') ? text : null
+  } catch {
+    return null
+  }
+}
+
+function directoryFiles(directory: string | undefined): string[] {
+  if (directory === undefined) return []
+  try {
+    return readdirSync(directory).map((name) => join(directory, name))
+  } catch {
+    return [] // A directory that is not there adds nothing.
+  }
+}

@@ -1,0 +1,174 @@
+import type { Dispatcher } from 'undici'
+import { AgentError } from '../errors.js'
+import type { HttpClient, HttpRequest, HttpResponse, HttpStream, TlsSettings } from '../ports/http.js'
+import { Dispatchers } from './http-dispatchers.js'
+import { httpError } from './http-errors.js'
+import { systemRoots } from './system-roots.js'
+
+export interface HttpClientOptions {
+  /** What is presented and trusted; read for each request, so that a renewed certificate is used at once. */
+  readonly tls?: () => TlsSettings
+  /** PEM of the authorities trusted besides `tls().ca`; default: the system's. An API with a CA of its own takes none. */
+  readonly roots?: () => readonly string[]
+  /** For the ICP server only; Unix sockets and loopback addresses never go through it. Default: none. */
+  readonly proxy?: { readonly httpsProxy: string | null; readonly noProxy: string | null }
+}
+
+const NO_TLS: TlsSettings = { ca: [] }
+
+/**
+ * HttpClient over undici: TLS 1.2 or newer, kept connections, one deadline for the whole exchange with its body, a cap
+ * on the body while it arrives, no redirects (a redirect is an answer). A changed client certificate or CA drops no
+ * request in flight. Errors as in the port, and `icp.bad_response` for what is no HTTP.
+ */
+export function createHttpClient(options: HttpClientOptions = {}): HttpClient {
+  const dispatchers = new Dispatchers({
+    tls: options.tls ?? (() => NO_TLS),
+    roots: options.roots ?? systemRoots,
+    proxy: options.proxy ?? null,
+  })
+
+  return {
+    async request(request) {
+      using exchange = new Deadline(request)
+      return await exchange.watch(async () => {
+        const response = await send(dispatchers, request, exchange.signal)
+        return { ...head(response), body: await wholeBody(response, request) }
+      })
+    },
+
+    async stream(request) {
+      const exchange = new Deadline(request)
+      try {
+        const response = await exchange.watch(() => send(dispatchers, request, exchange.signal))
+        // From here on only the caller's signal ends it.
+        exchange.stopClock()
+        return { ...head(response), body: pieces(response, exchange) } satisfies HttpStream
+      } catch (error) {
+        exchange[Symbol.dispose]()
+        throw error
+      }
+    },
+
+    [Symbol.asyncDispose]: () => dispatchers.destroy(),
+  }
+}
+
+/** The deadline of one exchange together with the caller's signal; leaves neither timer nor listener behind. */
+class Deadline implements Disposable {
+  readonly #controller = new AbortController()
+  readonly #timer: NodeJS.Timeout
+  readonly #abort = () => this.#controller.abort()
+  #late = false
+
+  constructor(private readonly request: HttpRequest) {
+    this.#timer = setTimeout(() => {
+      this.#late = true
+      this.#controller.abort()
+    }, request.timeoutMs)
+    request.signal?.addEventListener('abort', this.#abort, { once: true })
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal
+  }
+
+  stopClock(): void {
+    clearTimeout(this.#timer)
+  }
+
+  /** Runs the work and says in our own terms why it failed. */
+  async watch<T>(work: () => Promise<T>): Promise<T> {
+    this.request.signal?.throwIfAborted()
+    try {
+      return await work()
+    } catch (error) {
+      throw this.explain(error)
+    }
+  }
+
+  explain(error: unknown): unknown {
+    const { signal, timeoutMs } = this.request
+    if (signal?.aborted) return signal.reason
+    const address = addressOf(this.request)
+    if (!this.#late) return error instanceof AgentError ? error : httpError(error, address)
+    return new AgentError('icp.timeout', `${address}: no complete answer within ${timeoutMs / 1000} s`, {
+      details: { address },
+    })
+  }
+
+  [Symbol.dispose](): void {
+    this.stopClock()
+    this.request.signal?.removeEventListener('abort', this.#abort)
+  }
+}
+
+function send(dispatchers: Dispatchers, request: HttpRequest, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
+  const url = new URL(request.url)
+  if (url.protocol === 'http:' && request.unixSocket === undefined && !isLoopback(url.hostname)) {
+    throw new TypeError('http:// is only for loopback addresses and Unix sockets')
+  }
+  const dispatcher =
+    request.unixSocket === undefined
+      ? dispatchers.network(url.hostname, !request.withoutIdentity)
+      : dispatchers.unixSocket(request.unixSocket)
+  return dispatcher.request({
+    origin: url.origin,
+    path: url.pathname + url.search,
+    method: request.method,
+    headers: { ...request.headers },
+    body: request.body ?? null,
+    signal,
+  })
+}
+
+function head({ statusCode, headers }: Dispatcher.ResponseData): Pick<HttpResponse, 'status' | 'headers'> {
+  const pairs = Object.entries(headers).flatMap(([name, value]) =>
+    value === undefined ? [] : [[name.toLowerCase(), Array.isArray(value) ? value.join(', ') : value] as const],
+  )
+  return { status: statusCode, headers: Object.fromEntries(pairs) }
+}
+
+/** The body, unless it is larger than allowed: then neither it nor the rest of it is read. */
+async function wholeBody(response: Dispatcher.ResponseData, request: HttpRequest): Promise<Buffer> {
+  const { body, headers } = response
+  const announced = Number(headers['content-length'] ?? 0)
+  const chunks: Buffer[] = []
+  let size = 0
+  if (announced > request.maxBytes) {
+    body.on('error', () => undefined).destroy() // Destroying a body that nobody reads reports an abort.
+    throw tooLarge(request)
+  }
+  for await (const chunk of body as AsyncIterable<Buffer>) {
+    size += chunk.length
+    if (size > request.maxBytes) throw tooLarge(request)
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks, size)
+}
+
+async function* pieces(response: Dispatcher.ResponseData, exchange: Deadline): AsyncGenerator<Buffer> {
+  try {
+    for await (const chunk of response.body as AsyncIterable<Buffer>) yield chunk
+  } catch (error) {
+    throw exchange.explain(error)
+  } finally {
+    exchange[Symbol.dispose]()
+  }
+}
+
+function tooLarge(request: HttpRequest): AgentError {
+  const address = addressOf(request)
+  return new AgentError('icp.too_large', `${address}: the answer is larger than ${request.maxBytes} bytes`, {
+    details: { address },
+  })
+}
+
+/** Where a request goes, without user information, path and query. */
+function addressOf({ url, unixSocket }: HttpRequest): string {
+  return unixSocket === undefined ? new URL(url).origin : `unix://${unixSocket}`
+}
+
+function isLoopback(hostname: string): boolean {
+  return hostname === 'localhost' || hostname === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(hostname)
+}
