@@ -3,7 +3,8 @@ import { promisify } from 'node:util'
 import { AgentError } from '../errors.js'
 import { derFromPem, pemFromDer } from './pem.js'
 
-const generate = promisify(generateKeyPair)
+const generateRsa = async (): Promise<KeyObject> =>
+  (await promisify(generateKeyPair)('rsa', { modulusLength: 2048 })).privateKey
 
 /** Where fresh private keys come from. */
 export interface KeySource {
@@ -15,6 +16,8 @@ export interface KeyPoolOptions {
   readonly concurrency?: number
   /** Keys kept ready once the first was taken; default 2. */
   readonly ahead?: number
+  /** How one key is made; default: RSA-2048 on the thread pool. */
+  readonly generate?: () => Promise<KeyObject>
 }
 
 interface Waiter {
@@ -30,6 +33,7 @@ interface Waiter {
 export class KeyPool implements KeySource, AsyncDisposable {
   readonly #concurrency: number
   readonly #ahead: number
+  readonly #generate: () => Promise<KeyObject>
   readonly #ready: KeyObject[] = []
   readonly #waiters = new Set<Waiter>()
   readonly #making = new Set<Promise<void>>()
@@ -38,6 +42,7 @@ export class KeyPool implements KeySource, AsyncDisposable {
   constructor(options: KeyPoolOptions = {}) {
     this.#concurrency = options.concurrency ?? 2
     this.#ahead = options.ahead ?? 2
+    this.#generate = options.generate ?? generateRsa
   }
 
   /** The next key. Rejects with the signal's reason, `agent.stopping` after disposal, `internal` if making one fails. */
@@ -96,11 +101,11 @@ export class KeyPool implements KeySource, AsyncDisposable {
 
   async #make(): Promise<boolean> {
     try {
-      const { privateKey } = await generate('rsa', { modulusLength: 2048 })
+      const key = await this.#generate()
       if (this.#closed) return true
       const [waiter] = this.#waiters
-      if (waiter) waiter.resolve(privateKey)
-      else this.#ready.push(privateKey)
+      if (waiter) waiter.resolve(key)
+      else this.#ready.push(key)
       return true
     } catch (cause) {
       const [waiter] = this.#waiters
