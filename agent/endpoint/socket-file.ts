@@ -36,8 +36,9 @@ export async function listenAtPath(
 /** Lets the server listen on a socket that is bound and listening already. Throws `config.invalid` unless it is Unix. */
 export async function listenOnDescriptor(server: Server, fd: number): Promise<void> {
   await listening(server, { fd })
-  // Over TCP the kernel does not say who is calling.
-  if (typeof server.address() === 'string') return
+  const address = server.address()
+  // An inherited Unix socket has no address for Node, a TCP one has: over that the kernel does not say who is calling.
+  if (address === null || typeof address === 'string') return
   server.close()
   throw new AgentError('config.invalid', `descriptor ${fd} is no Unix socket (ListenStream= must name a path)`)
 }

@@ -1,7 +1,7 @@
 import { closeSync, fstatSync, readFileSync, readlinkSync } from 'node:fs'
 import { AgentError, messageOf } from '../errors.js'
 import type { HostNamespaces, Kernel, Peer, ProcessHandle } from '../ports/kernel.js'
-import { type Libc, loadLibc } from './koffi-libc.js'
+import { type Libc, LibcError, loadLibc } from './koffi-libc.js'
 import { ERRNO, INITIAL_PID_NAMESPACE, POLLHUP, SO_PEERCRED, SO_PEERGROUPS, SO_PEERPIDFD } from './linux-abi.js'
 import { ProcessExits } from './process-exits.js'
 import { LinuxProcess, type PidfdAbility } from './process-handle.js'
@@ -44,6 +44,7 @@ export class LinuxKernel implements Kernel, Disposable {
       this.host = hostNamespaces()
       this.#prove()
     } catch (cause) {
+      this.#exits[Symbol.dispose]()
       throw new AgentError(
         'kernel.unsupported',
         `this kernel does not tell who is calling (${messageOf(cause)}); Linux 5.3 or later is needed, with /proc mounted and pidfd_open, statx and epoll not filtered`,
@@ -115,7 +116,8 @@ export class LinuxKernel implements Kernel, Disposable {
     try {
       pidfd = this.libc.pidfdOpen(pid)
     } catch (cause) {
-      throw new AgentError('caller.exited', `process ${pid} has ended`, { cause })
+      const errno = cause instanceof LibcError ? cause.errno : 0
+      throw errno === ERRNO.ESRCH ? exited(pid) : unidentified('pidfd_open', errno)
     }
     if ((this.libc.poll(fd, 0) & POLLHUP) === 0) return pidfd
     closeSync(pidfd)
@@ -125,8 +127,10 @@ export class LinuxKernel implements Kernel, Disposable {
   #hasPeerPidfd(): boolean {
     return this.#withPair((fd) => {
       const { errno } = this.libc.getsockopt(fd, SO_PEERPIDFD, this.#descriptor)
-      if (errno === 0) closeSync(this.#descriptor.readInt32LE())
-      return errno === 0
+      if (errno === ERRNO.ENOPROTOOPT) return false
+      if (errno !== 0) throw new LibcError('SO_PEERPIDFD', errno)
+      closeSync(this.#descriptor.readInt32LE())
+      return true
     })
   }
 
@@ -189,7 +193,10 @@ function link(path: string): string | null {
 }
 
 function unidentified(option: string, errno: number): AgentError {
-  return new AgentError('caller.unidentified', `the kernel does not say who is calling (${option}: errno ${errno})`)
+  return new AgentError(
+    'caller.unidentified',
+    `the kernel does not say who is calling (${new LibcError(option, errno).message})`,
+  )
 }
 
 function exited(pid: number): AgentError {

@@ -21,6 +21,7 @@ import { ioError } from './io-error.js'
 const MAX_PATH_BYTES = 107
 /** A socket under a temporary name that is older was left by an agent that was killed at the wrong moment. */
 const LEFT_BEHIND_MS = 60_000
+const TEMPORARY = /^\.icp-agent\.[0-9a-f]{8}$/
 
 /** The real directories. */
 export const socketDirectory: SocketDirectory = {
@@ -37,7 +38,12 @@ export const socketDirectory: SocketDirectory = {
     }
     const { fd, tightenedFrom } = openDirectory(dirname(path))
     const place = new LinuxSocketPlace(path, fd, tightenedFrom)
-    place.sweep()
+    try {
+      place.sweep()
+    } catch (error) {
+      place[Symbol.dispose]()
+      throw error
+    }
     return place
   },
 }
@@ -62,7 +68,6 @@ function openDirectory(path: string): { readonly fd: number; readonly tightenedF
 
 class LinuxSocketPlace implements SocketPlace {
   readonly temporaryPath: string
-  readonly #prefix: string
   readonly #temporary: string
   readonly #name: string
   #installed: { readonly dev: bigint; readonly ino: bigint } | null = null
@@ -73,10 +78,8 @@ class LinuxSocketPlace implements SocketPlace {
     private readonly fd: number,
     readonly tightenedFrom: number | null,
   ) {
-    const name = basename(path)
-    this.#name = this.#inside(name)
-    this.#prefix = `.${name}.`
-    const temporary = `${this.#prefix}${randomBytes(4).toString('hex')}`
+    this.#name = this.#inside(basename(path))
+    const temporary = `.icp-agent.${randomBytes(4).toString('hex')}`
     this.#temporary = this.#inside(temporary)
     // The path as people know it, so that `ss` shows it; through the held directory where that is too long.
     const readable = `${dirname(path)}/${temporary}`
@@ -115,11 +118,13 @@ class LinuxSocketPlace implements SocketPlace {
 
   /** Removes sockets that were bound and never installed. */
   sweep(): void {
-    for (const name of readdirSync(this.#inside(''))) {
-      if (!name.startsWith(this.#prefix) || name.length !== this.#prefix.length + 8) continue
-      const stat = look(this.#inside(name))
-      if (stat?.isSocket() && Date.now() - Number(stat.mtimeMs) > LEFT_BEHIND_MS) unlinkSync(this.#inside(name))
-    }
+    this.#failing('sweep the directory of', () => {
+      for (const name of readdirSync(this.#inside(''))) {
+        if (!TEMPORARY.test(name)) continue
+        const stat = look(this.#inside(name))
+        if (stat?.isSocket() && Date.now() - Number(stat.mtimeMs) > LEFT_BEHIND_MS) unlinkSync(this.#inside(name))
+      }
+    })
   }
 
   [Symbol.dispose](): void {

@@ -1,0 +1,243 @@
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
+import { createServer, type Server } from 'node:net'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { type Listener, listen } from '../../agent/endpoint/listener.js'
+import { codeOf } from '../../agent/errors.js'
+import { callerEvents } from '../../agent/observability/caller-events.js'
+import { createLinuxKernel } from '../../agent/platform/linux-kernel.js'
+import { socketDirectory } from '../../agent/platform/socket-directory.js'
+import { FakeClock } from '../fakes/clock.js'
+import { RecordedSinks } from '../fakes/sinks.js'
+import { Client, until } from './support/client.js'
+import { connectHere, TemporaryDirectory } from './support/sockets.js'
+
+const root = process.getuid?.() === 0
+const kernel = createLinuxKernel()
+
+function listenAt(socketPath: string, sinks = new RecordedSinks()): Promise<Listener> {
+  return listen({
+    socketPath,
+    directory: socketDirectory,
+    kernel,
+    limits: { connections: 100, connectionsPerSubject: 100, connectionsPerPid: 100, idleConnectionMs: 60_000 },
+    subjectOf: () => 'all',
+    clock: new FakeClock(),
+    events: callerEvents(sinks),
+    onConnection: ({ caller, socket }) => {
+      if (!('error' in caller)) caller.process[Symbol.dispose]()
+      socket.resume()
+    },
+  })
+}
+
+const codeWhenListening = (path: string) =>
+  listenAt(path).then(async (listener) => {
+    await listener[Symbol.asyncDispose]()
+    return 'listening'
+  }, codeOf)
+
+/** What an agent leaves behind when it is killed. */
+async function leaveStaleSocket(path: string): Promise<void> {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(`${path}.tmp`, resolve))
+  renameSync(`${path}.tmp`, path)
+  await new Promise((resolve) => server.close(resolve))
+}
+
+describe('the socket file', () => {
+  it('is 0666 in a 0755 directory that is made where it is missing, whatever the umask', async () => {
+    using directory = new TemporaryDirectory()
+    const path = directory.file('run/spire/sockets/agent.sock')
+    const umask = process.umask(0o077)
+    const listener = await listenAt(path).finally(() => process.umask(umask))
+    expect(statSync(path).mode & 0o7777).toBe(0o666)
+    for (const part of ['run', 'run/spire', 'run/spire/sockets']) {
+      expect(statSync(directory.file(part)).mode & 0o7777).toBe(0o755)
+    }
+    expect(readdirSync(directory.file('run/spire/sockets'))).toEqual(['agent.sock'])
+    expect(listener.intact()).toBe(true)
+    await listener[Symbol.asyncDispose]()
+    expect(readdirSync(directory.file('run/spire/sockets'))).toEqual([])
+  })
+
+  it('that a killed agent left is taken over, and there is a socket at every moment', async () => {
+    using directory = new TemporaryDirectory()
+    const path = directory.file('agent.sock')
+    await leaveStaleSocket(path)
+    const before = lstatSync(path).ino
+    const sinks = new RecordedSinks()
+    await using listener = await listenAt(path, sinks)
+    expect(lstatSync(path).ino).not.toBe(before)
+    expect(sinks.events('info')).toEqual(['Stale socket taken over'])
+    const client = await connectHere(path)
+    client.destroy()
+    expect(listener.intact()).toBe(true)
+  })
+
+  it('of an agent that runs is left alone', async () => {
+    using directory = new TemporaryDirectory()
+    const path = directory.file('agent.sock')
+    await using first = await listenAt(path)
+    expect(await codeWhenListening(path)).toBe('agent.already_running')
+    expect(first.intact()).toBe(true)
+    const client = await connectHere(path)
+    client.destroy()
+    expect(readdirSync(directory.path)).toEqual(['agent.sock'])
+  })
+
+  it.each<[string, (path: string) => void]>([
+    ['a regular file', (path) => writeFileSync(path, 'precious')],
+    ['a directory', (path) => mkdirSync(path)],
+    ['a symlink to a file', (path) => symlinkSync('/etc/passwd', path)],
+    ['a dangling symlink', (path) => symlinkSync('/nowhere', path)],
+  ])('%s in its place is refused and stays', async (_name, put) => {
+    using directory = new TemporaryDirectory()
+    const path = directory.file('agent.sock')
+    put(path)
+    const before = lstatSync(path)
+    expect(await codeWhenListening(path)).toBe('file.unsafe')
+    expect(lstatSync(path)).toEqual(before)
+    expect(readdirSync(directory.path)).toEqual(['agent.sock'])
+  })
+
+  it('whose path has 107 bytes is served, 108 are refused', async () => {
+    using directory = new TemporaryDirectory()
+    const name = (bytes: number) => directory.file('x'.repeat(bytes - directory.path.length - 1))
+    expect(Buffer.byteLength(name(107))).toBe(107)
+    const listener = await listenAt(name(107))
+    const client = await connectHere(name(107))
+    client.destroy()
+    await listener[Symbol.asyncDispose]()
+    expect(await codeWhenListening(name(108))).toBe('config.invalid')
+    expect(readdirSync(directory.path)).toEqual([])
+  })
+
+  it.each(['agent.sock', './agent.sock', '/tmp/'])('at %s is refused: not an absolute path of a file', async (path) => {
+    expect(await codeWhenListening(path)).toBe('config.invalid')
+  })
+
+  it('of another agent that came later is not removed on stop', async () => {
+    using directory = new TemporaryDirectory()
+    const path = directory.file('agent.sock')
+    const first = await listenAt(path)
+    rmSync(path)
+    expect(first.intact()).toBe(false)
+    await using second = await listenAt(path)
+    expect(first.intact()).toBe(false)
+    await first[Symbol.asyncDispose]()
+    expect(second.intact()).toBe(true)
+    expect(existsSync(path)).toBe(true)
+  })
+
+  it('whose directory was made anew is known to be lost', async () => {
+    using directory = new TemporaryDirectory()
+    await using listener = await listenAt(directory.file('run/agent.sock'))
+    renameSync(directory.file('run'), directory.file('old'))
+    expect(listener.intact()).toBe(false)
+  })
+
+  it('a temporary one of an agent that was killed while it bound is swept, a fresh one is not', async () => {
+    using directory = new TemporaryDirectory()
+    await leaveStaleSocket(directory.file('.icp-agent.0123abcd'))
+    await leaveStaleSocket(directory.file('.icp-agent.89abcdef'))
+    utimesSync(directory.file('.icp-agent.0123abcd'), 1, 1)
+    await using _listener = await listenAt(directory.file('agent.sock'))
+    expect(readdirSync(directory.path).sort()).toEqual(['.icp-agent.89abcdef', 'agent.sock'])
+  })
+
+  it('stop removes it at once and keeps open connections', async () => {
+    using directory = new TemporaryDirectory()
+    const path = directory.file('agent.sock')
+    await using listener = await listenAt(path)
+    const client = await connectHere(path)
+    await until(() => listener.connections.size === 1)
+    listener.stop()
+    listener.stop()
+    expect(existsSync(path)).toBe(false)
+    expect(client.destroyed).toBe(false)
+    expect(listener.connections.size).toBe(1)
+    client.destroy()
+  })
+})
+
+describe('the directory of the socket', () => {
+  it('that others can write to is tightened with a warning when it is ours', async () => {
+    using directory = new TemporaryDirectory()
+    mkdirSync(directory.file('open'))
+    chmodSync(directory.file('open'), 0o777)
+    const sinks = new RecordedSinks()
+    await using _listener = await listenAt(directory.file('open/agent.sock'), sinks)
+    expect(statSync(directory.file('open')).mode & 0o7777).toBe(0o755)
+    expect(sinks.lines).toContainEqual(
+      expect.objectContaining({ level: 'warn', fields: expect.objectContaining({ mode: '0777' }) }),
+    )
+  })
+
+  it('that is sticky is refused as it is: it is shared on purpose', async () => {
+    using directory = new TemporaryDirectory()
+    mkdirSync(directory.file('shared'))
+    chmodSync(directory.file('shared'), 0o1777)
+    expect(await codeWhenListening(directory.file('shared/agent.sock'))).toBe('file.unsafe')
+    expect(statSync(directory.file('shared')).mode & 0o7777).toBe(0o1777)
+  })
+
+  it('below an ancestor that somebody else can write to is refused', async () => {
+    using directory = new TemporaryDirectory()
+    mkdirSync(directory.file('open/run'), { recursive: true })
+    chmodSync(directory.file('open'), 0o777)
+    expect(await codeWhenListening(directory.file('open/run/agent.sock'))).toBe('file.unsafe')
+    expect(readdirSync(directory.file('open/run'))).toEqual([])
+  })
+
+  it.runIf(root)('that belongs to somebody else is refused', async () => {
+    using directory = new TemporaryDirectory()
+    mkdirSync(directory.file('theirs'))
+    chownSync(directory.file('theirs'), 65534, 65534)
+    expect(await codeWhenListening(directory.file('theirs/agent.sock'))).toBe('file.unsafe')
+  })
+
+  it('that is a file is refused', async () => {
+    using directory = new TemporaryDirectory()
+    writeFileSync(directory.file('run'), 'x')
+    expect(await codeWhenListening(join(directory.file('run'), 'agent.sock'))).toBe('file.unsafe')
+    expect(readFileSync(directory.file('run'), 'utf8')).toBe('x')
+  })
+})
+
+describe('a socket of somebody else', () => {
+  it.runIf(root)('is connected to by everybody: attestation decides', async () => {
+    using directory = new TemporaryDirectory()
+    chmodSync(directory.path, 0o755)
+    const path = directory.file('agent.sock')
+    await using listener = await listenAt(path)
+    await using client = await Client.start({ uid: 65534, gid: 65534 })
+    await client.connect(path)
+    await until(() => listener.connections.size === 1)
+    expect(listener.connections.size).toBe(1)
+  })
+
+  it('that is busy counts as alive', async () => {
+    using directory = new TemporaryDirectory()
+    const path = directory.file('agent.sock')
+    const busy: Server = createServer()
+    await new Promise<void>((resolve) => busy.listen({ path, backlog: 1 }, resolve))
+    expect(await codeWhenListening(path)).toBe('agent.already_running')
+    expect(existsSync(path)).toBe(true)
+    await new Promise((resolve) => busy.close(resolve))
+  })
+})

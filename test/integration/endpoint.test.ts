@@ -1,0 +1,265 @@
+import { closeSync, openSync, readdirSync } from 'node:fs'
+import { createServer, type Socket } from 'node:net'
+import koffi from 'koffi'
+import { describe, expect, it } from 'vitest'
+import type { Connection } from '../../agent/endpoint/connection.js'
+import type { ConnectionLimits } from '../../agent/endpoint/connections.js'
+import { type Listener, listen } from '../../agent/endpoint/listener.js'
+import { codeOf } from '../../agent/errors.js'
+import { callerEvents } from '../../agent/observability/caller-events.js'
+import { createLinuxKernel } from '../../agent/platform/linux-kernel.js'
+import { socketDirectory } from '../../agent/platform/socket-directory.js'
+import { FakeClock } from '../fakes/clock.js'
+import { FakeKernel } from '../fakes/kernel.js'
+import { RecordedSinks } from '../fakes/sinks.js'
+import { Client, until } from './support/client.js'
+import { connectHere, TemporaryDirectory } from './support/sockets.js'
+
+const LIMITS: ConnectionLimits = {
+  connections: 100,
+  connectionsPerSubject: 100,
+  connectionsPerPid: 100,
+  idleConnectionMs: 10_000,
+}
+
+async function setting(
+  options: { limits?: Partial<ConnectionLimits>; kernel?: FakeKernel; onConnection?: (c: Connection) => void } = {},
+) {
+  const directory = new TemporaryDirectory()
+  const path = directory.file('agent.sock')
+  const sinks = new RecordedSinks()
+  const clock = new FakeClock()
+  const taken: Connection[] = []
+  const onConnection = (connection: Connection) => {
+    taken.push(connection)
+    connection.socket.resume()
+  }
+  const listener: Listener = await listen({
+    socketPath: path,
+    directory: socketDirectory,
+    kernel: options.kernel ?? createLinuxKernel(),
+    limits: { ...LIMITS, ...options.limits },
+    subjectOf: (caller) => `uid:${caller.uid}`,
+    clock,
+    events: callerEvents(sinks),
+    onConnection: options.onConnection ?? onConnection,
+  })
+  return {
+    path,
+    sinks,
+    clock,
+    listener,
+    taken,
+    async next(): Promise<Connection> {
+      await until(() => taken.length > 0)
+      const connection = taken.shift()
+      if (!connection) throw new Error('nobody connected')
+      return connection
+    },
+    async [Symbol.asyncDispose]() {
+      await listener[Symbol.asyncDispose]()
+      for (const { caller } of taken) if (!('error' in caller)) caller.process[Symbol.dispose]()
+      directory[Symbol.dispose]()
+    },
+  }
+}
+
+async function closed(socket: Socket): Promise<void> {
+  socket.resume()
+  if (socket.closed) return
+  await new Promise<void>((resolve) => socket.once('close', () => resolve()))
+}
+
+describe('the listener', () => {
+  it('hands over each connection with its caller, under a name that a handler can find', async () => {
+    await using s = await setting()
+    await using client = await Client.start()
+    await client.connect(s.path)
+    const { caller, id, socket } = await s.next()
+    if ('error' in caller) throw caller.error
+    using process_ = caller.process
+    expect(caller).toMatchObject({ pid: client.pid, executable: process_.executable() })
+    expect(id).toBe('c1')
+    expect(socket.remoteAddress).toBe('c1')
+    expect(s.listener.connections.get('c1')?.socket).toBe(socket)
+    expect(s.sinks.gauges.get('icp_agent_connections')?.()).toEqual([{ value: 1 }])
+    await client.end()
+    await until(() => s.listener.connections.size === 0)
+  })
+
+  it('hands over a caller that nobody knows with the reason, so that it gets a status', async () => {
+    const kernel = new FakeKernel()
+    await using s = await setting({ kernel })
+    const client = await connectHere(s.path)
+    const { caller } = await s.next()
+    expect('error' in caller && caller.error.code).toBe('caller.unidentified')
+    expect(s.sinks.events('warn')).toEqual(['Caller not identified'])
+    client.destroy()
+  })
+
+  it('drops what is over a limit at once and serves the others', async () => {
+    await using s = await setting({ limits: { connectionsPerPid: 2 } })
+    await using other = await Client.start()
+    const sockets = [await connectHere(s.path), await connectHere(s.path), await connectHere(s.path)]
+    await closed(sockets[2] as Socket)
+    expect(s.sinks.total('icp_agent_connections_refused_total', { reason: 'limit_pid' })).toBe(1)
+    await other.connect(s.path)
+    await until(() => s.taken.length === 3)
+    expect(s.listener.connections.size).toBe(3)
+    for (const socket of sockets) socket.destroy()
+    await until(() => s.listener.connections.size === 1)
+  })
+
+  it('leaves no descriptor of a process whose connection it turned away', async () => {
+    await using s = await setting({ limits: { connectionsPerPid: 1 } })
+    const first = await connectHere(s.path)
+    await until(() => s.taken.length === 1)
+    const before = readdirSync('/proc/self/fd').length
+    for (let i = 0; i < 20; i++) await closed(await connectHere(s.path))
+    expect(readdirSync('/proc/self/fd').length).toBe(before)
+    first.destroy()
+  })
+
+  it('2,000 connections that say nothing are limited, closed when idle, and keep nobody else out', async () => {
+    await using s = await setting({
+      limits: { connections: 4000, connectionsPerSubject: 4000, connectionsPerPid: 500 },
+    })
+    await using other = await Client.start()
+    const sockets: Socket[] = []
+    for (let i = 0; i < 2000; i++) sockets.push(await connectHere(s.path))
+    for (const socket of sockets) socket.on('error', () => socket.destroy()).resume()
+    await until(() => sockets.filter((socket) => socket.closed).length === 1500)
+    await other.connect(s.path)
+    await until(() => s.listener.connections.size === 501)
+    await s.clock.advance('10s')
+    await until(() => s.listener.connections.size === 0 && sockets.every((socket) => socket.closed))
+    expect(s.sinks.total('icp_agent_connections_refused_total', { reason: 'limit_pid' })).toBe(1500)
+    expect(s.sinks.total('icp_agent_connections_refused_total', { reason: 'idle' })).toBe(501)
+  })
+
+  it('a consumer that fails costs its connection, nothing else', async () => {
+    let fail = true
+    const taken: Connection[] = []
+    await using s = await setting({
+      onConnection: (connection) => {
+        if (fail) throw new Error('a defect')
+        taken.push(connection)
+      },
+    })
+    const before = readdirSync('/proc/self/fd').length
+    await closed(await connectHere(s.path))
+    expect(readdirSync('/proc/self/fd').length).toBe(before)
+    expect(s.sinks.events('error')).toHaveLength(1)
+    fail = false
+    const client = await connectHere(s.path)
+    await until(() => taken.length === 1)
+    expect(s.listener.connections.size).toBe(1)
+    client.destroy()
+  })
+
+  it('a full table of descriptors refuses connections and ends nothing', async () => {
+    await using s = await setting()
+    await using client = await Client.start()
+    using table = new DescriptorTable(readdirSync('/proc/self/fd').length + 20)
+    table.fill()
+    client.tell(`connect ${s.path}`)
+    await client.hears('closed')
+    table.free(2)
+    // Enough to accept, not to look at the process: the connection is told so.
+    client.tell(`connect ${s.path}`)
+    const { caller } = await s.next()
+    expect('error' in caller && caller.error.code).toBe('caller.unidentified')
+    table[Symbol.dispose]()
+    await client.connect(s.path)
+    expect('error' in (await s.next()).caller).toBe(false)
+  })
+
+  it('serves a listening socket that it inherited, and leaves its file alone', async () => {
+    using directory = new TemporaryDirectory()
+    const path = directory.file('inherited.sock')
+    const taken: Connection[] = []
+    await using listener = await listen({
+      fd: inherited(path),
+      kernel: createLinuxKernel(),
+      limits: LIMITS,
+      subjectOf: () => 'all',
+      clock: new FakeClock(),
+      events: callerEvents(new RecordedSinks()),
+      onConnection: (connection) => taken.push(connection),
+    })
+    const client = await connectHere(path)
+    await until(() => taken.length > 0)
+    expect(taken[0]?.caller).toMatchObject({ pid: process.pid })
+    expect(listener.intact()).toBe(true)
+    listener.stop()
+    expect(readdirSync(directory.path)).toEqual(['inherited.sock'])
+    client.destroy()
+  })
+
+  it('refuses to serve a TCP socket: nobody says who calls there', async () => {
+    const parent = createServer()
+    await new Promise<void>((resolve) => parent.listen(0, '127.0.0.1', resolve))
+    const handle: unknown = Reflect.get(parent, '_handle')
+    if (typeof handle !== 'object' || handle === null || !('fd' in handle)) throw new Error('no descriptor')
+    const fd = koffi.load(null).func('dup', 'int', ['int'])(handle.fd)
+    const attempt = listen({
+      fd,
+      kernel: createLinuxKernel(),
+      limits: LIMITS,
+      subjectOf: () => 'all',
+      clock: new FakeClock(),
+      events: callerEvents(new RecordedSinks()),
+      onConnection: () => {},
+    })
+    expect(await attempt.then(() => 'listening', codeOf)).toBe('config.invalid')
+    parent.close()
+  })
+})
+
+/** A listening socket as a service manager makes it. */
+function inherited(path: string): number {
+  const libc = koffi.load(null)
+  const fd: number = libc.func('socket', 'int', ['int', 'int', 'int'])(1, 1 | 0o2000000, 0)
+  const address = Buffer.alloc(110)
+  address.writeUInt16LE(1)
+  address.write(path, 2)
+  if (libc.func('bind', 'int', ['int', 'void *', 'uint'])(fd, address, 110) !== 0) throw new Error('bind failed')
+  if (libc.func('listen', 'int', ['int', 'int'])(fd, 128) !== 0) throw new Error('listen failed')
+  return fd
+}
+
+/** The table of open files of this process, made small and filled up. */
+class DescriptorTable implements Disposable {
+  readonly #prlimit = koffi.load(null).func('prlimit', 'int', ['int', 'int', 'void *', 'void *'])
+  readonly #before = Buffer.alloc(16)
+  readonly #fillers: number[] = []
+
+  constructor(soft: number) {
+    this.#set(null, this.#before)
+    const lowered = Buffer.from(this.#before)
+    lowered.writeBigUInt64LE(BigInt(soft), 0)
+    this.#set(lowered, null)
+  }
+
+  fill(): void {
+    try {
+      for (;;) this.#fillers.push(openSync('/dev/null', 'r'))
+    } catch (error) {
+      expect(error).toMatchObject({ code: 'EMFILE' })
+    }
+  }
+
+  free(count: number): void {
+    for (const fd of this.#fillers.splice(0, count)) closeSync(fd)
+  }
+
+  [Symbol.dispose](): void {
+    this.free(this.#fillers.length)
+    this.#set(this.#before, null)
+  }
+
+  #set(to: Buffer | null, old: Buffer | null): void {
+    const RLIMIT_NOFILE = 7
+    if (this.#prlimit(0, RLIMIT_NOFILE, to, old) !== 0) throw new Error('prlimit failed')
+  }
+}
