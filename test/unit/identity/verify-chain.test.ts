@@ -1,0 +1,131 @@
+import { createPublicKey } from 'node:crypto'
+import { Extension } from '@peculiar/x509'
+import { describe, expect, it } from 'vitest'
+import { parseCertificate } from '../../../agent/crypto/certificate.js'
+import { AgentError } from '../../../agent/errors.js'
+import { parseAuthority } from '../../../agent/identity/authority.js'
+import { verifyChain } from '../../../agent/identity/verify-chain.js'
+import { TestCa, type Wish } from '../../fakes/ca.js'
+import { generalName, nameConstraints } from '../../fakes/der.js'
+import { rsaKey } from '../../fakes/keys.js'
+
+const NOW = Date.parse('2026-01-01T12:00:00Z')
+const HOUR = 3_600_000
+const TIMES = { notBefore: NOW - HOUR, notAfter: NOW + HOUR }
+
+const ca = (name: string, parent: TestCa | null = null, wish: Partial<Wish> = {}) =>
+  TestCa.create(name, { ...TIMES, ...wish }, parent)
+const leafOf = async (issuer: TestCa) =>
+  await issuer.issue(createPublicKey(await rsaKey()), {
+    ...TIMES,
+    names: [{ type: 'url', value: 'spiffe://example.org/web' }],
+  })
+const constrained = (...bases: Buffer[]) => ({ extra: [new Extension('2.5.29.30', true, nameConstraints(bases))] })
+
+async function judge(issuer: TestCa, intermediates: TestCa[], anchors: TestCa[], now = NOW) {
+  const leaf = parseCertificate(await leafOf(issuer))
+  try {
+    const { path, anchor } = verifyChain({
+      leaf,
+      intermediates: intermediates.map(({ der }) => parseCertificate(der)),
+      authorities: anchors.map(({ der }) => parseAuthority(der)),
+      now,
+      skewMs: 60_000,
+    })
+    const names = [issuer, ...intermediates, ...anchors].map((one) => [parseCertificate(one.der).fingerprint, one.name])
+    const nameOf = (fingerprint: string) => new Map(names as [string, string][]).get(fingerprint)
+    return [...path.slice(1).map(({ fingerprint }) => nameOf(fingerprint)), `^${nameOf(anchor.fingerprint)}`].join(' ')
+  } catch (error) {
+    return error instanceof AgentError ? error.code : error
+  }
+}
+
+describe('the path of a certificate', () => {
+  it('ends at the authority that signed it', async () => {
+    const root = await ca('root')
+    expect(await judge(root, [], [root])).toBe('^root')
+  })
+
+  it('leaves the trust anchor out, and what it does not need', async () => {
+    const root = await ca('root')
+    const other = await ca('other')
+    expect(await judge(root, [root, other], [other, root])).toBe('^root')
+  })
+
+  it('goes through intermediates in any order', async () => {
+    const root = await ca('root')
+    const upper = await ca('upper', root)
+    const lower = await ca('lower', upper)
+    expect(await judge(lower, [upper, lower], [root])).toBe('lower upper ^root')
+    expect(await judge(lower, [lower, root, upper], [root])).toBe('lower upper ^root')
+  })
+
+  it('reaches for the root where the intermediate is an authority as well: peers may know only the root', async () => {
+    const root = await ca('root')
+    const middle = await ca('middle', root)
+    expect(await judge(middle, [middle], [middle, root])).toBe('middle ^root')
+    expect(await judge(middle, [], [middle, root])).toBe('^middle')
+    expect(await judge(middle, [middle], [middle])).toBe('^middle')
+  })
+
+  it('is unknown where nobody signed it, even under the name of an authority', async () => {
+    const root = await ca('root')
+    const impostor = await ca('root')
+    expect(await judge(root, [], [])).toBe('svid.issuer_unknown')
+    expect(await judge(impostor, [], [root])).toBe('svid.issuer_unknown')
+    expect(await judge(impostor, [impostor], [root])).toBe('svid.issuer_unknown')
+  })
+
+  it('does not go through an intermediate that is no CA', async () => {
+    const root = await ca('root')
+    const leafLike = await ca('leaf-like', root, { ca: undefined as never })
+    expect(await judge(leafLike, [leafLike], [root])).toBe('svid.invalid')
+  })
+
+  it("obeys path lengths, the anchor's too", async () => {
+    const root = await ca('root', null, { ca: { pathLength: 0 } })
+    const middle = await ca('middle', root)
+    expect(await judge(root, [], [root])).toBe('^root')
+    expect(await judge(middle, [middle], [root])).toBe('svid.invalid')
+    const deeper = await ca('root', null, { ca: { pathLength: 1 } })
+    const below = await ca('middle', deeper)
+    expect(await judge(below, [below], [deeper])).toBe('middle ^root')
+  })
+
+  it("obeys name constraints, the anchor's too", async () => {
+    const right = await ca('root', null, constrained(generalName.uri('example.org')))
+    expect(await judge(right, [], [right])).toBe('^root')
+    const wrong = await ca('root', null, constrained(generalName.uri('other.org')))
+    expect(await judge(wrong, [], [wrong])).toBe('svid.invalid')
+    const root = await ca('root')
+    const middle = await ca('middle', root, constrained(generalName.uri('other.org')))
+    expect(await judge(middle, [middle], [root])).toBe('svid.invalid')
+  })
+
+  it('ends where an issuer has expired or begins too far in the future', async () => {
+    const root = await ca('root', null, { notBefore: NOW, notAfter: NOW + HOUR })
+    expect(await judge(root, [], [root], NOW + HOUR - 1)).toBe('^root')
+    expect(await judge(root, [], [root], NOW + HOUR)).toBe('svid.invalid')
+    expect(await judge(root, [], [root], NOW - 60_000)).toBe('^root')
+    expect(await judge(root, [], [root], NOW - 60_001)).toBe('svid.invalid')
+  })
+
+  it('takes the valid one of two authorities with one key', async () => {
+    const root = await ca('root')
+    const expired = await TestCa.create('root', { notBefore: NOW - 2 * HOUR, notAfter: NOW - HOUR }, null, root.key)
+    expect(await judge(root, [], [expired, root])).toBe('^root')
+  })
+
+  it('is not searched for ever among certificates that all sign each other', async () => {
+    const root = await ca('same')
+    const crowd = await Promise.all(
+      Array.from({ length: 9 }, (_, n) =>
+        TestCa.create('same', { ...TIMES, notAfter: NOW + HOUR + n * 1000 }, root, root.key),
+      ),
+    )
+    const stranger = await ca('stranger')
+    const began = performance.now()
+    expect(await judge(root, crowd, [stranger])).toMatch(/^svid\./)
+    expect(performance.now() - began).toBeLessThan(2000)
+  })
+})
