@@ -1,0 +1,74 @@
+import { status } from '@grpc/grpc-js'
+import { AgentError, type ErrorCode, messageOf } from '../errors.js'
+import { addressOf, type Endpoint } from './address.js'
+
+/** What each gRPC status means to a client; the rest is an answer that should not be (Workload Endpoint 6). */
+const MEANING: Partial<Record<status, ErrorCode>> = {
+  [status.INVALID_ARGUMENT]: 'request.invalid',
+  [status.PERMISSION_DENIED]: 'client.denied',
+  [status.UNIMPLEMENTED]: 'client.unimplemented',
+  [status.RESOURCE_EXHAUSTED]: 'request.too_many',
+  [status.DEADLINE_EXCEEDED]: 'client.timeout',
+  [status.UNAVAILABLE]: 'client.unavailable',
+  // An agent that goes away in a hurry; a later call can succeed.
+  [status.CANCELLED]: 'client.unavailable',
+}
+
+/** Why the socket could not be connected to, by errno. */
+const UNREACHABLE: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such socket',
+  ECONNREFUSED: 'nobody listens there',
+  EACCES: 'this user may not open it, or may not enter its directory',
+  ENOTSOCK: 'it is not a socket',
+  EAGAIN: 'too many connections wait there already',
+}
+
+/** Failures after which a later call can succeed. InvalidArgument and Unimplemented are answers for good. */
+const PASSING: ReadonlySet<ErrorCode> = new Set([
+  'client.unreachable',
+  'client.unavailable',
+  'client.denied',
+  'client.bad_response',
+  'client.timeout',
+  'request.too_many',
+])
+
+const MAX_TEXT = 1000
+
+/**
+ * The error of a call that failed. `details` has `status` (the name of the gRPC status), `denialId` where the agent gave
+ * one and `errno` where nobody could be reached.
+ */
+export function callError(error: unknown, endpoint: Endpoint): AgentError {
+  if (error instanceof AgentError) return error
+  const { code, text } = statusOf(error)
+  if (code === null) {
+    return new AgentError('client.bad_response', `the call failed: ${messageOf(error)}`, { cause: error })
+  }
+  const errno =
+    code === status.UNAVAILABLE ? /No connection established.*?\b(E[A-Z]{3,})\b/s.exec(text)?.[1] : undefined
+  if (errno !== undefined) {
+    const reason = UNREACHABLE[errno] ?? `connecting to it failed (${errno})`
+    return new AgentError('client.unreachable', `no agent answers at ${addressOf(endpoint)}: ${reason}`, {
+      cause: error,
+      details: { errno },
+    })
+  }
+  const denialId = /\(denial ([0-9a-f]{1,64})\b/.exec(text)?.[1]
+  return new AgentError(MEANING[code] ?? 'client.bad_response', `the agent says: ${text || status[code]}`, {
+    cause: error,
+    details: { status: status[code], ...(denialId === undefined ? {} : { denialId }) },
+  })
+}
+
+/** True for a failure after which the same call can succeed later. */
+export function mayPass(error: unknown): error is AgentError {
+  return error instanceof AgentError && PASSING.has(error.code)
+}
+
+function statusOf(error: unknown): { code: status | null; text: string } {
+  if (!(error instanceof Error) || !('code' in error) || !('details' in error)) return { code: null, text: '' }
+  const { code, details } = error
+  if (typeof code !== 'number' || !(code in status)) return { code: null, text: '' }
+  return { code, text: typeof details === 'string' ? details.slice(0, MAX_TEXT) : '' }
+}

@@ -1,0 +1,112 @@
+import { Client, credentials } from '@grpc/grpc-js'
+import { AgentError } from '../errors.js'
+import type { BundleSet } from '../identity/trust-bundle.js'
+import type { Clock } from '../ports/clock.js'
+import { type Endpoint, grpcTarget, parseEndpoint } from './address.js'
+import { authsecMessages } from './authsec-messages.js'
+import { callError } from './call-error.js'
+import type { ClientDialect, DialectName } from './dialect.js'
+import { serverStream } from './server-stream.js'
+import { spiffeMessages } from './spiffe-messages.js'
+import { type Retry, watch } from './watch.js'
+import { verifyX509Bundles, verifyX509Context, type X509Context } from './x509-context.js'
+
+export interface ClientOptions {
+  /** `unix:///path`, `tcp://IP:port`, or what `findEndpoint` found. */
+  readonly address: string | Endpoint
+  /** Default `spiffe`. */
+  readonly dialect?: DialectName
+  readonly clock: Clock
+  /** Called when a watch has lost its stream and waits before it opens another. */
+  readonly onRetry?: (retry: Retry) => void
+}
+
+const DIALECTS: Readonly<Record<DialectName, ClientDialect>> = { spiffe: spiffeMessages, authsec: authsecMessages }
+/** 64 identities with their chains and bundles stay far below this. */
+const MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+
+/**
+ * A client of the Workload API, for any agent that speaks one of the two dialects. Everything that it returns is
+ * verified. Fetches reject with the signal's reason when it aborts, watches end quietly. Errors: `client.*`,
+ * `request.invalid`, `request.too_many`.
+ */
+export class WorkloadApiClient implements Disposable {
+  readonly endpoint: Endpoint
+  readonly #client: Client
+  readonly #dialect: ClientDialect
+
+  private constructor(private readonly options: ClientOptions) {
+    const { address, dialect = 'spiffe' } = options
+    this.endpoint = typeof address === 'string' ? parseEndpoint(address) : address
+    this.#dialect = DIALECTS[dialect]
+    this.#client = new Client(grpcTarget(this.endpoint), credentials.createInsecure(), {
+      'grpc.enable_channelz': 0,
+      // A proxy from the environment must never stand between a workload and its agent.
+      'grpc.enable_http_proxy': 0,
+      'grpc.service_config_disable_resolution': 1,
+      'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
+      'grpc.initial_reconnect_backoff_ms': 200,
+      'grpc.max_reconnect_backoff_ms': 5_000,
+    })
+  }
+
+  /** A client; the connection itself is made by the first call. Throws `client.address_invalid`. */
+  static connect(options: ClientOptions): WorkloadApiClient {
+    return new WorkloadApiClient(options)
+  }
+
+  /** The identities of this process as they are now. */
+  async fetchX509Svid(signal: AbortSignal): Promise<X509Context> {
+    return await first(this.#x509Svids(signal))
+  }
+
+  /** The identities of this process, now and after each change. */
+  watchX509Svids(signal: AbortSignal): AsyncGenerator<X509Context> {
+    return this.#watch(() => this.#x509Svids(signal), signal)
+  }
+
+  /** The bundles of all trust domains that this process may trust, its own among them. */
+  async fetchX509Bundles(signal: AbortSignal): Promise<BundleSet> {
+    return await first(this.#x509Bundles(signal))
+  }
+
+  /** The bundles, now and after each change. */
+  watchX509Bundles(signal: AbortSignal): AsyncGenerator<BundleSet> {
+    return this.#watch(() => this.#x509Bundles(signal), signal)
+  }
+
+  [Symbol.dispose](): void {
+    this.#client.close()
+  }
+
+  async *#x509Svids(signal: AbortSignal): AsyncGenerator<X509Context> {
+    for await (const message of this.#stream('FetchX509SVID', signal)) {
+      yield verifyX509Context(() => this.#dialect.x509Svids(message), this.options.clock.now())
+    }
+  }
+
+  async *#x509Bundles(signal: AbortSignal): AsyncGenerator<BundleSet> {
+    for await (const message of this.#stream('FetchX509Bundles', signal)) {
+      yield verifyX509Bundles(() => this.#dialect.x509Bundles(message))
+    }
+  }
+
+  async *#stream(name: 'FetchX509SVID' | 'FetchX509Bundles', signal: AbortSignal): AsyncGenerator<Uint8Array> {
+    try {
+      yield* serverStream(this.#client, this.#dialect, name, signal)
+    } catch (error) {
+      signal.throwIfAborted()
+      throw callError(error, this.endpoint)
+    }
+    throw new AgentError('client.unavailable', 'the agent ended the stream')
+  }
+
+  #watch<T>(open: () => AsyncGenerator<T>, signal: AbortSignal): AsyncGenerator<T> {
+    return watch(open, { clock: this.options.clock, signal, onRetry: this.options.onRetry })
+  }
+}
+
+async function first<T>(stream: AsyncGenerator<T>): Promise<T> {
+  for await (const value of stream) return value
+  throw new TypeError('a stream of the Workload API ended without an error')
+}
