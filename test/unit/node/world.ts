@@ -5,6 +5,7 @@ import { createIdentityKeeper } from '../../../agent/node/create-keeper.js'
 import type { NodeAttestationType, NodeAttestor } from '../../../agent/node/evidence.js'
 import type { IdentityKeeper } from '../../../agent/node/keep-identity.js'
 import { nodeEvents } from '../../../agent/observability/node-events.js'
+import type { Files } from '../../../agent/ports/files.js'
 import type { RenewalThreshold } from '../../../agent/rotation/renewal-time.js'
 import { joinTokenNodeAttestor } from '../../../attestors/join-token/node.js'
 import { kubernetesNodeAttestor } from '../../../attestors/kubernetes/node.js'
@@ -28,6 +29,12 @@ export interface WorldOptions {
   readonly joinToken?: string
   readonly joinTokenPath?: string | null
   readonly nodeId?: string
+  readonly dataDir?: string
+}
+
+interface Overrides extends Partial<WorldOptions> {
+  readonly control?: ControlPlane
+  readonly files?: Files
 }
 
 /** A server, a disk and a clock, and agents that come and go on them. */
@@ -61,9 +68,10 @@ export class World {
   }
 
   /** An agent as after a start: nothing in memory, logging anew. */
-  keeper(overrides: Partial<WorldOptions> & { readonly control?: ControlPlane } = {}): IdentityKeeper {
+  keeper(overrides: Overrides = {}): IdentityKeeper {
     const options = { ...this.options, ...overrides }
-    const { clock, files, keys } = this
+    const { clock, keys } = this
+    const files = overrides.files ?? this.files
     const random = fixedRandom(0.5)
     this.sinks = new RecordedSinks()
     const attestors: Record<NodeAttestationType, NodeAttestor> = {
@@ -80,7 +88,7 @@ export class World {
       control: overrides.control ?? this.server,
       withCommonName: createCommonName({ mode: 'auto' }),
       events: nodeEvents(this.sinks, clock),
-      agent: { tenantId: TENANT, nodeId: options.nodeId ?? this.server.nodeId, dataDir: '/data' },
+      agent: { tenantId: TENANT, nodeId: options.nodeId ?? this.server.nodeId, dataDir: options.dataDir ?? '/data' },
       attestation: { type: options.type ?? 'auto', attestors },
       joinToken: {
         token: options.joinToken === undefined ? null : new Secret(options.joinToken),

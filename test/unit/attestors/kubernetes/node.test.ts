@@ -1,0 +1,62 @@
+import { describe, expect, it } from 'vitest'
+import { AgentError } from '../../../../agent/errors.js'
+import { kubernetesNodeAttestor } from '../../../../attestors/kubernetes/node.js'
+import { MemoryFiles } from '../../../fakes/memory-files.js'
+
+const TOKEN = '/var/run/secrets/tokens/psat'
+const never = () => new AbortController().signal
+
+function node(inPod = true) {
+  const files = new MemoryFiles()
+  const attestor = kubernetesNodeAttestor({ files, inPod, tokenPath: TOKEN, clusterName: 'prod' })
+  return { files, attestor, put: (text: string) => files.content.set(TOKEN, Buffer.from(text)) }
+}
+
+describe('the kubernetes node attestor', () => {
+  it('sends the projected token, trimmed, and the cluster', async () => {
+    const { attestor, put } = node()
+    put('header.payload.signature\n')
+    const { type, evidence } = await attestor.evidence(never())
+    expect([type, evidence['cluster_name']]).toEqual(['kubernetes', 'prod'])
+    expect(evidence['psat_token']).toMatchObject({ reveal: expect.any(Function) })
+    expect(JSON.stringify(evidence)).not.toContain('payload')
+  })
+
+  it('reads the token anew each time: the kubelet replaces it', async () => {
+    const { attestor, put } = node()
+    const read = async () =>
+      (await attestor.evidence(never())).evidence['psat_token'] as unknown as { reveal(): string }
+    put('one')
+    expect((await read()).reveal()).toBe('one')
+    put('two')
+    expect((await read()).reveal()).toBe('two')
+  })
+
+  it('applies in a pod that has a token, nowhere else', async () => {
+    const inPod = node()
+    expect(await inPod.attestor.applies(never())).toBe(false)
+    inPod.put('token')
+    expect(await inPod.attestor.applies(never())).toBe(true)
+    const outside = node(false)
+    outside.put('token')
+    expect(await outside.attestor.applies(never())).toBe(false)
+  })
+
+  it('still applies where the token cannot be read, and then says why', async () => {
+    const { attestor, files } = node()
+    files.hook = () => {
+      throw new AgentError('file.too_large', 'too large')
+    }
+    expect(await attestor.applies(never())).toBe(true)
+    await expect(attestor.evidence(never())).rejects.toMatchObject({ code: 'file.too_large' })
+  })
+
+  it.each(['', '\n'])('without a token says where it looked (%j)', async (content) => {
+    const { attestor, put } = node()
+    if (content) put(content)
+    await expect(attestor.evidence(never())).rejects.toMatchObject({
+      code: 'platform.unavailable',
+      message: expect.stringContaining(TOKEN),
+    })
+  })
+})
