@@ -1,6 +1,7 @@
 import {
   chmodSync,
   chownSync,
+  closeSync,
   existsSync,
   lstatSync,
   mkdirSync,
@@ -13,7 +14,7 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs'
-import { createServer, type Server } from 'node:net'
+import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { type Listener, listen } from '../../agent/endpoint/listener.js'
@@ -24,7 +25,7 @@ import { socketDirectory } from '../../agent/platform/socket-directory.js'
 import { FakeClock } from '../fakes/clock.js'
 import { RecordedSinks } from '../fakes/sinks.js'
 import { Client, until } from './support/client.js'
-import { connectHere, TemporaryDirectory } from './support/sockets.js'
+import { connectHere, listeningDescriptor, TemporaryDirectory } from './support/sockets.js'
 
 const root = process.getuid?.() === 0
 const kernel = createLinuxKernel()
@@ -231,13 +232,15 @@ describe('a socket of somebody else', () => {
     expect(listener.connections.size).toBe(1)
   })
 
-  it('that is busy counts as alive', async () => {
+  it('that is too busy to accept counts as alive', async () => {
     using directory = new TemporaryDirectory()
     const path = directory.file('agent.sock')
-    const busy: Server = createServer()
-    await new Promise<void>((resolve) => busy.listen({ path, backlog: 1 }, resolve))
+    const fd = listeningDescriptor(path, 0)
+    const waiting = await connectHere(path)
+    await expect(connectHere(path)).rejects.toMatchObject({ code: 'EAGAIN' })
     expect(await codeWhenListening(path)).toBe('agent.already_running')
     expect(existsSync(path)).toBe(true)
-    await new Promise((resolve) => busy.close(resolve))
+    waiting.destroy()
+    closeSync(fd)
   })
 })

@@ -13,7 +13,7 @@ import { FakeClock } from '../fakes/clock.js'
 import { FakeKernel } from '../fakes/kernel.js'
 import { RecordedSinks } from '../fakes/sinks.js'
 import { Client, until } from './support/client.js'
-import { connectHere, TemporaryDirectory } from './support/sockets.js'
+import { connectHere, listeningDescriptor, TemporaryDirectory } from './support/sockets.js'
 
 const LIMITS: ConnectionLimits = {
   connections: 100,
@@ -179,7 +179,7 @@ describe('the listener', () => {
     const path = directory.file('inherited.sock')
     const taken: Connection[] = []
     await using listener = await listen({
-      fd: inherited(path),
+      fd: listeningDescriptor(path, 128),
       kernel: createLinuxKernel(),
       limits: LIMITS,
       subjectOf: () => 'all',
@@ -215,18 +215,6 @@ describe('the listener', () => {
     parent.close()
   })
 })
-
-/** A listening socket as a service manager makes it. */
-function inherited(path: string): number {
-  const libc = koffi.load(null)
-  const fd: number = libc.func('socket', 'int', ['int', 'int', 'int'])(1, 1 | 0o2000000, 0)
-  const address = Buffer.alloc(110)
-  address.writeUInt16LE(1)
-  address.write(path, 2)
-  if (libc.func('bind', 'int', ['int', 'void *', 'uint'])(fd, address, 110) !== 0) throw new Error('bind failed')
-  if (libc.func('listen', 'int', ['int', 'int'])(fd, 128) !== 0) throw new Error('listen failed')
-  return fd
-}
 
 /** The table of open files of this process, made small and filled up. */
 class DescriptorTable implements Disposable {

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import koffi from 'koffi'
 
 /** A directory of its own that is gone afterwards; everybody may look into it. */
 export class TemporaryDirectory implements Disposable {
@@ -68,4 +69,16 @@ export function connectHere(path: string): Promise<Socket> {
     socket.once('connect', () => resolve(socket))
     socket.once('error', reject)
   })
+}
+
+/** A listening socket as a service manager makes it: nobody accepts. The caller closes it. */
+export function listeningDescriptor(path: string, backlog: number): number {
+  const libc = koffi.load(null)
+  const fd: number = libc.func('socket', 'int', ['int', 'int', 'int'])(1, 1 | 0o2000000, 0)
+  const address = Buffer.alloc(110)
+  address.writeUInt16LE(1)
+  address.write(path, 2)
+  if (libc.func('bind', 'int', ['int', 'void *', 'uint'])(fd, address, 110) !== 0) throw new Error('bind failed')
+  if (libc.func('listen', 'int', ['int', 'int'])(fd, backlog) !== 0) throw new Error('listen failed')
+  return fd
 }
