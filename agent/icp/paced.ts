@@ -1,5 +1,6 @@
 import { AgentError } from '../errors.js'
 import type { Budget, Tier } from './budget.js'
+import type { Contact } from './contact.js'
 import type { ControlPlane } from './control-plane.js'
 
 const DEFAULT_RETRY_AFTER_MS = 60_000
@@ -9,14 +10,21 @@ export interface PaceListener {
   limited(tier: Tier, retryAfterMs: number): void
 }
 
-/** The same control plane, telling the budget of each answer whether it was a 429. */
-export function pacedControlPlane(inner: ControlPlane, budget: Budget, listener: PaceListener): ControlPlane {
+/** The same control plane, telling the budget of each answer whether it was a 429, and whether the server is there at all. */
+export function pacedControlPlane(
+  inner: ControlPlane,
+  budget: Budget,
+  listener: PaceListener,
+  contact: Contact,
+): ControlPlane {
   const told = async <T>(tier: Tier, answer: Promise<T>): Promise<T> => {
     try {
       const value = await answer
       budget.passed(tier)
+      contact.answered()
       return value
     } catch (error) {
+      contact.failed(error)
       if (error instanceof AgentError && error.code === 'icp.rate_limited') {
         const after = error.details['retryAfterMs']
         const retryAfterMs = typeof after === 'number' ? after : DEFAULT_RETRY_AFTER_MS

@@ -1,6 +1,10 @@
 /** Where a command writes text; `process.stdout` is one. */
 export interface TextSink {
   write(text: string): unknown
+  /** True for a terminal: then there may be colours, and text that is drawn over. */
+  readonly isTTY?: boolean | undefined
+  /** Width of the terminal. */
+  readonly columns?: number | undefined
 }
 
 /** What a command may touch of the process it runs in. Nothing else comes from the surroundings. */
@@ -12,6 +16,8 @@ export interface CommandIo {
   readonly stderr: TextSink
   /** Aborts on SIGINT and SIGTERM: a command that runs on ends cleanly and returns. */
   readonly signal: AbortSignal
+  /** Calls back at SIGHUP. Absent where there is none. */
+  onReload?(reload: () => void): Disposable
 }
 
 /** A subcommand of `icp-agent`, one file each under commands/. */

@@ -1,0 +1,88 @@
+import { parseArgs } from 'node:util'
+import { nearestKey } from '../config/nearest-key.js'
+import { parseDuration } from '../config/duration.js'
+import { AgentError } from '../errors.js'
+
+/** The options that a command takes, by their long names. */
+export type OptionTable = Readonly<Record<string, { readonly type: 'string' | 'boolean'; readonly short?: string }>>
+
+export type OptionValues<T extends OptionTable> = {
+  readonly [K in keyof T]?: T[K]['type'] extends 'string' ? string : boolean
+}
+
+export interface Arguments<T extends OptionTable> {
+  readonly options: OptionValues<T>
+  readonly positionals: readonly string[]
+}
+
+/**
+ * Reads `--name value`, `--name=value`, `-n value` and what stands alone. An option given twice: the last one counts.
+ * Throws `command.misused` for an option that there is not (naming the nearest), a missing value, a value too many.
+ */
+export function readArguments<T extends OptionTable>(
+  args: readonly string[],
+  table: T,
+  maxPositionals = 0,
+): Arguments<T> {
+  const { tokens } = parseArgs({ args: [...args], options: table, strict: false, tokens: true })
+  const values: Record<string, string | boolean> = {}
+  const positionals: string[] = []
+  for (const token of tokens) {
+    if (token.kind === 'positional') positionals.push(token.value)
+    if (token.kind !== 'option') continue
+    const option = Object.hasOwn(table, token.name) ? table[token.name] : undefined
+    if (!option) throw unknownOption(token.rawName, token.name, table)
+    values[token.name] = option.type === 'boolean' ? flag(token) : text(token)
+  }
+  if (positionals.length > maxPositionals) throw misused(`unexpected argument ${quoted(positionals[maxPositionals])}`)
+  return { options: values as OptionValues<T>, positionals }
+}
+
+interface OptionToken {
+  readonly rawName: string
+  readonly value?: string | undefined
+  readonly inlineValue?: boolean | undefined
+}
+
+function flag({ rawName, value }: OptionToken): boolean {
+  if (value !== undefined) throw misused(`${rawName} takes no value`)
+  return true
+}
+
+function text({ rawName, value, inlineValue }: OptionToken): string {
+  if (value === undefined || (value === '' && inlineValue !== true)) throw misused(`${rawName} needs a value`)
+  // `--config --verbose` is a forgotten value rather than a file of that name.
+  if (inlineValue !== true && value.length > 1 && value.startsWith('-')) {
+    throw misused(`${rawName} needs a value; write ${rawName}=${value} if the value begins with a dash`)
+  }
+  return value
+}
+
+/** One of the words that an option allows. Throws `command.misused`. */
+export function choice<T extends string>(value: string | undefined, words: readonly [T, ...T[]], option: string): T {
+  if (value === undefined) return words[0]
+  const found = words.find((word) => word === value)
+  if (found === undefined) throw misused(`${option} must be ${words.join(' or ')}, not ${quoted(value)}`)
+  return found
+}
+
+/** A duration in milliseconds (`5s`, `2m`; a plain number counts seconds). Throws `command.misused`. */
+export function duration(value: string | undefined, standard: number, option: string): number {
+  if (value === undefined) return standard
+  const ms = parseDuration(value, { plainSeconds: true })
+  if (ms === null || ms <= 0) throw misused(`${option} must be a duration such as 5s or 2m, not ${quoted(value)}`)
+  return ms
+}
+
+export function misused(message: string): AgentError {
+  return new AgentError('command.misused', message)
+}
+
+export function quoted(text: string | undefined): string {
+  return JSON.stringify(text ?? '')
+}
+
+function unknownOption(raw: string, name: string, table: OptionTable): AgentError {
+  const nearest = nearestKey(name, Object.keys(table))
+  return misused(`there is no option ${quoted(raw)}${nearest === null ? '' : `; did you mean --${nearest}?`}`)
+}

@@ -1,0 +1,60 @@
+import { nearestKey } from '../config/nearest-key.js'
+import { misused, quoted } from './arguments.js'
+import type { CommandIo } from './command.js'
+import { COMMAND_LIST, findCommand, groupOf } from './command-list.js'
+import { COMMANDS } from './command-table.js'
+import { overview } from './overview.js'
+import { reportError } from './report-error.js'
+
+/**
+ * Runs the command that the arguments name, or the daemon where they name none, and resolves with the exit code:
+ * 0 done, 1 failed, 2 the command line or the configuration cannot be used. Errors are told on stderr.
+ */
+export async function main(args: readonly string[], io: CommandIo): Promise<number> {
+  try {
+    return await dispatch(args, io)
+  } catch (error) {
+    if (io.signal.aborted && error === io.signal.reason) return 0
+    return reportError(error, io)
+  }
+}
+
+async function dispatch(args: readonly string[], io: CommandIo): Promise<number> {
+  const [first, ...rest] = args
+  if (first === '--version' || first === '-v') return await dispatch(['version', ...rest], io)
+  if (first === '--help' || first === '-h') return await dispatch(['help', ...rest], io)
+  // Units and charts in the field start the daemon with options alone.
+  if (first === undefined || first.startsWith('-')) return await dispatch(['run', ...args], io)
+  if (first === 'help' && rest[0] !== undefined && !rest[0].startsWith('-')) return await dispatch([...rest, '-h'], io)
+  const found = findCommand(args)
+  if (!found) return listGroup(args, io)
+  const command = await COMMANDS[found.name]()
+  if (asksForHelp(found.rest)) {
+    io.stdout.write(command.help)
+    return 0
+  }
+  return await command.run(found.rest, io)
+}
+
+function asksForHelp(args: readonly string[]): boolean {
+  const end = args.indexOf('--')
+  return (end === -1 ? args : args.slice(0, end)).some((arg) => arg === '--help' || arg === '-h')
+}
+
+/** Lists a group (`icp-agent api`). Anything else is misused, and the nearest command is named. */
+function listGroup(args: readonly string[], io: CommandIo): number {
+  const words = args.filter((arg) => !arg.startsWith('-')).slice(0, 3)
+  const group = groupOf(words)
+  if (group.length === 0) throw unknownCommand(words)
+  const asked = asksForHelp(args)
+  const sink = asked ? io.stdout : io.stderr
+  sink.write(overview(group, io.env, sink))
+  return asked ? 0 : 2
+}
+
+function unknownCommand(words: readonly string[]) {
+  const names = COMMAND_LIST.map(({ name }) => name)
+  const nearest = nearestKey(words.join(' '), names) ?? nearestKey(words[0] ?? '', names)
+  const advice = nearest === null ? '`icp-agent help` lists them' : `did you mean \`icp-agent ${nearest}\`?`
+  return misused(`there is no command ${quoted(words.join(' '))}; ${advice}`)
+}

@@ -1,0 +1,37 @@
+/** A subcommand as the list of commands shows it. */
+export interface ListedCommand {
+  /** `api fetch x509`: one word or several. */
+  readonly name: string
+  readonly summary: string
+}
+
+/** Every subcommand, in the order in which `icp-agent help` lists them. `run` is what happens where none is named. */
+export const COMMAND_LIST = [
+  { name: 'run', summary: 'Run the agent (this is what happens without a command).' },
+  { name: 'validate', summary: 'Check a configuration and tell everything that is wrong with it.' },
+  { name: 'healthcheck', summary: 'Tell whether the agent on this machine is ready.' },
+  { name: 'api fetch x509', summary: 'Fetch the X.509-SVIDs of this process, and show or write them.' },
+  { name: 'api watch x509', summary: 'Show the X.509-SVIDs of this process, and each change of them.' },
+  { name: 'dev-icp', summary: 'Run the embedded ICP server, for demos and tests.' },
+  { name: 'version', summary: 'Print the version.' },
+  { name: 'help', summary: 'List the commands, or explain one.' },
+] as const satisfies readonly ListedCommand[]
+
+export type CommandName = (typeof COMMAND_LIST)[number]['name']
+
+/** The command whose words the arguments begin with, and the arguments after them; null where there is none. */
+export function findCommand(
+  args: readonly string[],
+): { readonly name: CommandName; readonly rest: readonly string[] } | null {
+  for (const { name } of COMMAND_LIST) {
+    const words = name.split(' ')
+    if (words.every((word, i) => args[i] === word)) return { name, rest: args.slice(words.length) }
+  }
+  return null
+}
+
+/** The commands of a group such as `api` or `api fetch`; none where the words begin no command. */
+export function groupOf(words: readonly string[]): readonly ListedCommand[] {
+  const prefix = `${words.join(' ')} `
+  return COMMAND_LIST.filter(({ name }) => name.startsWith(prefix))
+}

@@ -1,0 +1,99 @@
+import type { Config } from '../config/config.js'
+import { AgentError } from '../errors.js'
+import { startHealthServer } from '../observability/http-server.js'
+import { holdLock } from '../platform/file-lock.js'
+import type { AgentMetrics } from '../platform/prom-metrics.js'
+import { runSync } from '../sync/loop.js'
+import { compose, type World } from './compose.js'
+import { gauges } from './gauges.js'
+import { type Facts, healthFacts } from './health-facts.js'
+import { agentVersion } from './version.js'
+
+export interface DaemonWorld extends World {
+  readonly metrics: AgentMetrics
+  /** A listening socket that systemd holds; null: make our own. */
+  readonly inheritedSocket: number | null
+}
+
+/**
+ * The life of the agent: probes first (a node that cannot attest must say so), then the socket, then the keepers of
+ * its identity and of the workloads'. Resolves when the signal has aborted and everything has come to an end; rejects
+ * when it cannot start, or on a defect of our own.
+ */
+export async function runDaemon(config: Config, world: DaemonWorld, signal: AbortSignal): Promise<void> {
+  const { clock, files, log } = world
+  const agent = compose(config, world)
+  const startedAt = clock.now()
+  const startedMonotonic = clock.monotonic()
+  const facts: Facts = { agent, startedAt, startedMonotonic, node: world.node, signal, socketLostSince: null }
+  using _figures = gauges(agent, world)
+  await using _http = agent.http
+  await using _keys = agent.keys
+  using _workloads = agent.workloads
+
+  await files.makeDirectory(config.agent.dataDir, 0o700)
+  using _lock = holdLock(agent.lockPath)
+  await using _health = await openHealthServer(facts, world)
+  await agent.keeper.restore()
+  await using listener = await agent.listenOnSocket(world.inheritedSocket)
+  log.info('Agent startup completed successfully', {
+    node_id: config.agent.nodeId,
+    tenant_id: config.agent.tenantId,
+    version: agentVersion(),
+  })
+
+  const failure = new AbortController()
+  const stop = AbortSignal.any([signal, failure.signal])
+  const keepers = [
+    agent.keeper.run(stop, (tier, running) => agent.budget.slot(tier, running, clock)),
+    runSync(
+      {
+        ...agent,
+        random: world.random,
+        agent: () => agent.keeper.current()?.spiffeId ?? null,
+        onAgent: (changed) => agent.keeper.subscribe(changed),
+        bundleIntervalMs: config.sync.bundleIntervalMs,
+      },
+      stop,
+    ),
+  ].map((keeper) =>
+    keeper.catch((error: unknown) => {
+      if (stop.aborted) return
+      failure.abort(error)
+    }),
+  )
+  await new Promise<void>((resolve) => {
+    if (stop.aborted) resolve()
+    else stop.addEventListener('abort', () => resolve(), { once: true })
+  })
+  log.info('Agent is stopping')
+  listener.stop()
+  await agent.grpc.stop()
+  await Promise.all(keepers)
+  if (failure.signal.aborted) {
+    throw new AgentError('internal', 'a part of the agent failed', { cause: failure.signal.reason })
+  }
+}
+
+/** Identities matter more than probes: where the port cannot be opened, that is said, and the agent serves. */
+async function openHealthServer(facts: Facts, { log, metrics, clock }: DaemonWorld): Promise<AsyncDisposable | null> {
+  const { config } = facts.agent
+  if (!config.health.enabled) return null
+  try {
+    const server = await startHealthServer({
+      bindAddress: config.health.bindAddress,
+      port: config.health.port,
+      facts: () => healthFacts(facts),
+      metrics,
+      version: agentVersion(),
+      agent: { tenantId: config.agent.tenantId, nodeId: config.agent.nodeId },
+      clock,
+      log: log.named('health'),
+    })
+    log.info('Health server started', { bind_address: config.health.bindAddress, port: server.port })
+    return server
+  } catch (error) {
+    log.error('Health server could not start; the agent goes on without it', { error })
+    return null
+  }
+}

@@ -1,0 +1,62 @@
+import type { Metrics } from '../observability/metrics.js'
+import type { Clock } from '../ports/clock.js'
+import type { Agent } from './compose.js'
+import { agentVersion } from './version.js'
+
+/** Gauges that are read from the state of the agent when somebody scrapes. */
+export function gauges(agent: Agent, { metrics, clock }: { metrics: Metrics; clock: Clock }): Disposable {
+  const soonest = (): number => {
+    let end = Number.POSITIVE_INFINITY
+    for (const state of agent.store.current.states.values()) {
+      if (state.kind === 'issued') end = Math.min(end, state.held.svid.notAfter)
+    }
+    return end === Number.POSITIVE_INFINITY ? -1 : (end - clock.now()) / 1000
+  }
+  const held = () => [...agent.store.current.states].filter(([, state]) => state.kind === 'issued')
+  const started = clock.now() / 1000
+  const all = [
+    metrics.gauge('icp_agent_info', () => [{ value: 1, labels: { version: agentVersion() } }]),
+    metrics.gauge('icp_agent_start_time_seconds', () => [{ value: started }]),
+    metrics.gauge('icp_agent_sync_age_seconds', () => [
+      { value: agent.sync.lastSync === null ? -1 : (clock.now() - agent.sync.lastSync) / 1000 },
+    ]),
+    metrics.gauge('icp_agent_sync_interval_seconds', () => [{ value: agent.pace.intervalMs / 1000 }]),
+    metrics.gauge('icp_agent_svids', () => [{ value: held().length }]),
+    metrics.gauge('icp_agent_svid_soonest_expiry_seconds', () => [{ value: soonest() }]),
+    metrics.gauge('icp_agent_entries', () => {
+      const counts = new Map<string, number>([
+        ['idle', 0],
+        ['wanted', 0],
+        ['issued', 0],
+        ['refused', 0],
+        ['shadowed', 0],
+      ])
+      for (const id of agent.store.current.entries.keys()) {
+        const kind = agent.store.current.states.get(id)?.kind ?? 'idle'
+        counts.set(kind, (counts.get(kind) ?? 0) + 1)
+      }
+      return [...counts].map(([state, value]) => ({ value, labels: { state } }))
+    }),
+    ...(agent.config.metrics.spiffeIdLabels
+      ? [
+          metrics.gauge('icp_agent_svid_expiry_seconds', () =>
+            held().flatMap(([, state]) =>
+              state.kind === 'issued'
+                ? [
+                    {
+                      value: (state.held.svid.notAfter - clock.now()) / 1000,
+                      labels: { spiffe_id: state.held.svid.spiffeId.uri },
+                    },
+                  ]
+                : [],
+            ),
+          ),
+        ]
+      : []),
+  ]
+  return {
+    [Symbol.dispose]: () => {
+      for (const gauge of all) gauge[Symbol.dispose]()
+    },
+  }
+}

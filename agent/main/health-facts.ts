@@ -1,0 +1,92 @@
+import type { HealthFacts, NeverIssued } from '../observability/health.js'
+import type { Trouble } from '../observability/once.js'
+import type { NodeFacts } from '../ports/node-facts.js'
+import type { Agent } from './compose.js'
+
+/** The agent and what is known of its run. */
+export interface Facts {
+  readonly agent: Agent
+  readonly startedAt: number
+  readonly startedMonotonic: number
+  readonly node: NodeFacts
+  readonly signal: AbortSignal
+  /** When the socket was first seen to be gone. */
+  socketLostSince: number | null
+}
+
+/** At most so many entries that can never be issued are named. */
+const MAX_NAMED = 20
+
+/** The plain values that `/status` and the probes are made from. */
+export function healthFacts(facts: Facts): HealthFacts {
+  const { config, clock, sync, pace, keeper, client, contact, streams, late } = facts.agent
+  const now = clock.now()
+  const agent = keeper.current()
+  const { listener } = late
+  const intact = listener?.intact() ?? false
+  if (!listener || intact) facts.socketLostSince = null
+  else facts.socketLostSince ??= now
+  return {
+    now,
+    startedAt: facts.startedAt,
+    uptimeMs: clock.monotonic() - facts.startedMonotonic,
+    stopping: facts.signal.aborted,
+    agentSvid: {
+      spiffeId: agent?.spiffeId.uri ?? null,
+      expiresAt: agent?.notAfter ?? null,
+      trouble: agentTrouble(keeper),
+    },
+    icpService: {
+      address: config.icpService.address,
+      reachedAt: contact.reachedAt,
+      trouble: contact.trouble,
+      skewMs: client.skew(),
+    },
+    workloadApi: {
+      socketPath: config.agent.socketPath,
+      listening: listener !== null,
+      lostSince: facts.socketLostSince,
+      connections: listener?.connections.size ?? 0,
+      streams: streams.size,
+    },
+    cache: { restored: true, trouble: null },
+    sync: { intervalMs: pace.intervalMs, lastSuccessAt: sync.lastSync },
+    ...entriesOf(facts.agent, now),
+    node: facts.node,
+  }
+}
+
+function agentTrouble(keeper: Agent['keeper']): Trouble | null {
+  const state = keeper.state()
+  return 'reason' in state && state.reason ? { ...state.reason, since: state.since } : null
+}
+
+function entriesOf({ store, sync }: Agent, now: number): Pick<HealthFacts, 'entries' | 'validSvids'> {
+  const { entries, states } = store.current
+  const byState: Record<string, number> = {
+    idle: 0,
+    wanted: 0,
+    issued: 0,
+    refused: 0,
+    shadowed: 0,
+    rejected: sync.rejected.size,
+  }
+  const neverIssued: NeverIssued[] = []
+  let validSvids = 0
+  for (const [id, entry] of entries) {
+    const state = states.get(id)
+    const kind = state?.kind ?? 'idle'
+    byState[kind] = (byState[kind] ?? 0) + 1
+    if (state?.kind === 'issued' && now < state.held.svid.notAfter) validSvids++
+    if (neverIssued.length >= MAX_NAMED) continue
+    const about = { id, spiffeId: entry.spiffeId.uri }
+    if (state?.kind === 'refused') neverIssued.push({ ...about, code: state.code, reason: state.message })
+    if (state?.kind === 'shadowed') {
+      neverIssued.push({ ...about, code: 'entry.shadowed', reason: `entry ${state.by} always wins over it` })
+    }
+    if (entry.selectors.size === 0) {
+      neverIssued.push({ ...about, code: 'entry.invalid', reason: 'it has no selectors, so it matches nobody' })
+    }
+  }
+  return { entries: { byState, neverIssued }, validSvids }
+}

@@ -1,0 +1,21 @@
+#!/usr/bin/env node
+import 'reflect-metadata'
+import { main } from './cli.js'
+import type { CommandIo } from './command.js'
+
+const stop = new AbortController()
+for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop.abort())
+
+const io: CommandIo = {
+  env: process.env,
+  stdout: process.stdout,
+  stderr: process.stderr,
+  signal: stop.signal,
+  onReload: (reload) => {
+    process.on('SIGHUP', reload)
+    return { [Symbol.dispose]: () => void process.off('SIGHUP', reload) }
+  },
+}
+
+// No process.exit: the process ends because nothing is left to do, and what was written is written.
+process.exitCode = await main(process.argv.slice(2), io)

@@ -1,0 +1,54 @@
+import type { Problem } from '../config/problem.js'
+import { AgentError, codeOf, messageOf } from '../errors.js'
+import { printable } from '../observability/printable.js'
+import type { CommandIo } from './command.js'
+import { problemList } from './problem-list.js'
+import { REMEDIES } from './remedies.js'
+import { styleFor } from './terminal/style.js'
+
+/**
+ * Tells a person what went wrong and what to do about it, on stderr, and returns the exit code: 2 for a command line or
+ * a configuration that cannot be used, else 1. A stack is shown only with ICP_DEBUG set.
+ */
+export function reportError(error: unknown, io: Pick<CommandIo, 'env' | 'stderr'>): number {
+  const { bold, dim, red } = styleFor(io.stderr, io.env)
+  const code = codeOf(error)
+  const problems = problemsOf(error)
+  const headline = problems ? `the configuration has ${count(problems.length, 'problem')}` : messageOf(error)
+  io.stderr.write(`${bold(red('error'))} ${printable(headline)} ${dim(`[${code}]`)}\n`)
+  if (problems) io.stderr.write(problemList(problems, styleFor(io.stderr, io.env)))
+  for (const line of advice(error)) io.stderr.write(`  ${line}\n`)
+  if (io.env['ICP_DEBUG']) io.stderr.write(`${trace(error)}\n`)
+  return code === 'command.misused' || code === 'config.invalid' ? 2 : 1
+}
+
+function advice(error: unknown): string[] {
+  const remedy = REMEDIES[codeOf(error)]
+  const denial = error instanceof AgentError ? error.details['denialId'] : undefined
+  return [
+    ...(typeof denial === 'string'
+      ? [`Denial id: ${printable(denial)}; search the log of the agent for "denial_id":"${printable(denial)}".`]
+      : []),
+    ...(remedy ? [remedy] : []),
+  ]
+}
+
+function problemsOf(error: unknown): readonly Problem[] | null {
+  if (!(error instanceof AgentError) || error.code !== 'config.invalid') return null
+  const { problems } = error.details
+  return Array.isArray(problems) ? problems : null
+}
+
+/** The stack and those of its causes, line by line, so that nothing in a message can pass for a line of its own. */
+function trace(error: unknown): string {
+  const lines: string[] = []
+  for (let at = error; at instanceof Error; at = at.cause) {
+    if (at !== error) lines.push('caused by')
+    lines.push(...(at.stack ?? at.message).split('\n').map(printable))
+  }
+  return lines.join('\n')
+}
+
+export function count(n: number, what: string): string {
+  return `${n} ${what}${n === 1 ? '' : 's'}`
+}

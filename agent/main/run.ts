@@ -1,0 +1,65 @@
+import { parseArgs } from 'node:util'
+import { AgentError, messageOf } from '../errors.js'
+import { Disk } from '../platform/disk.js'
+import { createLinuxKernel } from '../platform/linux-kernel.js'
+import { readNodeFacts } from '../platform/node-facts.js'
+import { createLog } from '../platform/pino-log.js'
+import { createMetrics } from '../platform/prom-metrics.js'
+import { SystemClock } from '../platform/system-clock.js'
+import { systemRandom } from '../platform/system-random.js'
+import type { CommandIo } from './command.js'
+import { runDaemon } from './daemon.js'
+import { readConfig } from './read-config.js'
+import { inheritedSocket } from './socket-activation.js'
+
+export const RUN_USAGE = 'icp-agent [-c FILE | --config FILE]'
+
+const MAX_TRUST_BUNDLE_BYTES = 1_048_576
+
+/** Runs the daemon until the signal aborts. Exit codes: 0 stopped, 1 failed, 2 the configuration cannot be used. */
+export async function runAgent(args: readonly string[], io: CommandIo): Promise<number> {
+  const { values } = parseArgs({ args: [...args], options: { config: { type: 'string', short: 'c' } } })
+  const { config, warnings } = await readConfig(values.config, io)
+  using log = createLog({
+    level: config.logging.level,
+    format: config.logging.format,
+    filePath: config.logging.filePath,
+  })
+  for (const warning of warnings) log.warn('Configuration warning', { ...warning })
+  using reload = io.onReload?.(() => log.reopen()) ?? { [Symbol.dispose]: () => {} }
+  void reload
+  try {
+    using kernel = createLinuxKernel()
+    const clock = new SystemClock()
+    const files = new Disk()
+    await runDaemon(
+      config,
+      {
+        clock,
+        random: systemRandom,
+        files,
+        kernel,
+        log,
+        metrics: createMetrics(),
+        node: await readNodeFacts(clock),
+        inPod: io.env['KUBERNETES_SERVICE_HOST'] !== undefined,
+        extraRoots: await extraRoots(files, config.icpService.trustBundlePath),
+        inheritedSocket: inheritedSocket(io.env, process.pid),
+      },
+      io.signal,
+    )
+    log.info('Agent stopped')
+    return 0
+  } catch (error) {
+    if (io.signal.aborted && error === io.signal.reason) return 0
+    log.error('Agent failed', { error })
+    if (!(error instanceof AgentError)) io.stderr.write(`${messageOf(error)}\n`)
+    return 1
+  }
+}
+
+/** The PEM text of `icp_service.trust_bundle_path`; a file that is not there was warned about. */
+async function extraRoots(files: Disk, path: string | null): Promise<readonly string[]> {
+  const content = path === null ? null : await files.read(path, { maxBytes: MAX_TRUST_BUNDLE_BYTES })
+  return content ? [content.toString('utf8')] : []
+}
