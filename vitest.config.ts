@@ -1,15 +1,19 @@
 import { defineConfig } from 'vitest/config'
 
-// `npm test` runs the fast projects; `npm run test:slow` what needs engines, toolchains or minutes (*.slow.test.ts).
+// `npm test` runs what is fast and deterministic; `npm run test:slow` what needs engines, toolchains or minutes, and
+// nothing else.
+const slow = ['test/**/*.slow.test.ts', 'test/interop/**/*.test.ts']
+const runsSlow = process.env['ICP_TEST_SLOW'] === '1'
+
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
-    exclude: process.env['ICP_TEST_SLOW'] ? [] : ['test/**/*.slow.test.ts'],
+    include: runsSlow ? slow : ['test/**/*.test.ts'],
+    exclude: runsSlow ? [] : slow,
     environment: 'node',
     pool: 'forks',
     maxWorkers: 2,
-    testTimeout: 20_000,
-    hookTimeout: 30_000,
+    testTimeout: runsSlow ? 600_000 : 20_000,
+    hookTimeout: runsSlow ? 600_000 : 30_000,
     setupFiles: ['test/setup.ts'],
     sequence: { seed: 1 },
   },

@@ -1,0 +1,22 @@
+// `npm run build`: compiles to dist/ and makes the command executable.
+import './ensure-installed.mjs'
+import { spawnSync } from 'node:child_process'
+import { chmodSync, readFileSync, rmSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
+const command = join(root, 'dist/agent/main/index.js')
+
+rmSync(join(root, 'dist'), { recursive: true, force: true })
+const { status } = spawnSync(join(root, 'node_modules/.bin/tsc'), ['-p', 'tsconfig.build.json'], {
+  cwd: root,
+  // Everything on stderr: what is built for often prints results of its own on stdout.
+  stdio: ['ignore', 2, 2],
+})
+if (status !== 0) process.exit(status ?? 1)
+if (!readFileSync(command, 'utf8').startsWith('#!/usr/bin/env node\n')) {
+  process.stderr.write(`${command} does not begin with #!/usr/bin/env node\n`)
+  process.exit(1)
+}
+chmodSync(command, 0o755)

@@ -1,0 +1,123 @@
+import { readFileSync } from 'node:fs'
+import { describe, expect, test } from 'vitest'
+import { defects, violations } from './check.js'
+import { sourcesIn } from './files.js'
+import { EXCEPTIONS, FOLDERS, NODE_MODULES, PACKAGES } from './rules.js'
+import { parseSource } from './source.js'
+
+const sources = sourcesIn('agent', 'attestors', 'proto')
+
+test('the agent keeps the rules of its architecture', () => {
+  expect(sources.length).toBeGreaterThan(50)
+  expect(violations(sources)).toEqual([])
+})
+
+test('tests have no defects either', () => {
+  // The rules themselves and their examples name what they forbid.
+  expect(
+    sourcesIn('test', 'bench')
+      .filter(({ path }) => !path.startsWith('test/architecture/'))
+      .flatMap(defects),
+  ).toEqual([])
+})
+
+test('every package that the agent may import is a dependency, and every dependency is imported', () => {
+  const { dependencies } = JSON.parse(readFileSync('package.json', 'utf8')) as { dependencies: Record<string, string> }
+  expect(Object.keys(PACKAGES).sort()).toEqual(Object.keys(dependencies).sort())
+  const imported = new Set(sources.flatMap(({ imports }) => imports.map(({ specifier }) => specifier)))
+  const unused = Object.keys(dependencies).filter(
+    (name) => ![...imported].some((one) => `${one}/`.startsWith(`${name}/`)),
+  )
+  expect(unused).toEqual([])
+})
+
+test('the table of folders has no circle', () => {
+  const reaches = (from: string, trail: readonly string[]): string[] =>
+    trail.includes(from)
+      ? [[...trail, from].join(' → ')]
+      : (FOLDERS[from] ?? []).filter((to) => to in FOLDERS).flatMap((to) => reaches(to, [...trail, from]))
+  expect(
+    Object.keys(FOLDERS)
+      .filter((one) => one !== 'agent/main')
+      .flatMap((one) => reaches(one, [])),
+  ).toEqual([])
+})
+
+test('every exception names a file that is there and says why', () => {
+  for (const { file, why } of EXCEPTIONS) {
+    expect(sources.map(({ path }) => path)).toContain(file)
+    expect(why.length).toBeGreaterThan(20)
+  }
+})
+
+describe('the checker finds', () => {
+  const check = (path: string, text: string) => violations([parseSource(path, text)])
+  test.each<[string, string, string]>([
+    ['an import against the arrows', 'agent/identity/a.ts', "import { x } from '../store/b.js'"],
+    ['a type imported against the arrows', 'agent/sync/a.ts', "import type { X } from '../workload-api/b.js'"],
+    ['an import over several lines', 'agent/sync/a.ts', "import {\n  x,\n  y,\n} from '../node/b.js'"],
+    ['a re-export against the arrows', 'agent/sync/a.ts', "export { x } from '../node/b.js'"],
+    ['a dynamic import against the arrows', 'agent/store/a.ts', "const x = await import('../sync/b.js')"],
+    ['an import for its effects', 'agent/ports/a.ts', "import '../store/b.js'"],
+    [
+      'another file of a folder of which one file is allowed',
+      'agent/endpoint/a.ts',
+      "import { x } from '../attestation/attest.js'",
+    ],
+    ['an import of the root of the graph', 'agent/sync/a.ts', "import { x } from '../main/compose.js'"],
+    ['an import of a test', 'agent/sync/a.ts', "import { x } from '../../test/fakes/clock.js'"],
+    ['an import without .js', 'agent/sync/a.ts', "import { x } from './b'"],
+    ['the embedded server loaded at once', 'agent/main/a.ts', "import { x } from '../dev-icp/server.js'"],
+    ['a package in the wrong folder', 'agent/sync/a.ts', "import koffi from 'koffi'"],
+    ['a part of a package in the wrong folder', 'agent/sync/a.ts', "import { x } from '@bufbuild/protobuf/wkt'"],
+    ['a package through require', 'agent/sync/a.ts', "const koffi = require('koffi')"],
+    ['a package of no list', 'agent/main/a.ts', "import x from 'left-pad'"],
+    ['the disk outside its door', 'agent/store/a.ts', "import { readFileSync } from 'node:fs'"],
+    ['the wall clock', 'agent/store/a.ts', 'const now = Date.now()'],
+    ['the wall clock by another name', 'agent/store/a.ts', 'const now = new Date()'],
+    ['a timer', 'agent/store/a.ts', 'setTimeout(() => undefined, 5)'],
+    ['a hidden timer', 'agent/store/a.ts', 'AbortSignal.timeout(5)'],
+    ['chance', 'agent/platform/a.ts', 'Math.random()'],
+    ['the environment', 'agent/config/a.ts', "process.env['HOME']"],
+    ['an exit', 'agent/main/a.ts', 'process.exit(1)'],
+    ['a clock inside a template', 'agent/store/a.ts', 'const text = `${Date.now()}`'],
+    ['a clock after a template and a regular expression', 'agent/store/a.ts', "`'${a}`; /['\"`]/.test(b); Date.now()"],
+    ['a cast through unknown', 'agent/store/a.ts', 'const a = b as unknown as C'],
+    ['any', 'agent/store/a.ts', 'const a: any = 1'],
+    ['an empty catch', 'agent/store/a.ts', 'try { a() } catch {}'],
+    ['a silenced compiler', 'agent/store/a.ts', '// @ts-ignore\na()'],
+    ['an unfinished place', 'agent/store/a.ts', '// TODO: later'],
+    ['a default export', 'agent/store/a.ts', 'export default 1'],
+    ['a barrel', 'agent/store/index.ts', "export * from './a.js'"],
+    ['a file that is too long', 'agent/store/a.ts', '\n'.repeat(301)],
+    ['a file that is not kebab-case', 'agent/store/myFile.ts', ''],
+    ['a folder that nobody knows', 'agent/utils/a.ts', ''],
+  ])('%s', (_, path, text) => {
+    expect(check(path, text)).toHaveLength(1)
+  })
+
+  test.each<[string, string, string]>([
+    ['a comment that names a clock', 'agent/store/a.ts', '// Date.now() would jump\n/* import x from "koffi" */'],
+    ['a text that names one', 'agent/store/a.ts', "const a = 'Date.now()' + `Math.random() ${b}`"],
+    ['an address in a text', 'agent/store/a.ts', "const a = 'https://x'; const b = 1"],
+    ['a date made of a number', 'agent/store/a.ts', 'new Date(5)'],
+    ['a catch that says why it is empty', 'agent/store/a.ts', 'try { a() } catch {\n  // gone already\n}'],
+    ['the embedded server loaded when asked for', 'agent/main/a.ts', "await import('../dev-icp/server.js')"],
+    ['errors from anywhere', 'agent/ports/a.ts', "import { AgentError } from '../errors.js'"],
+    ['a division', 'agent/store/a.ts', "const a = b / c / d; const e = 'Date.now()'"],
+  ])('nothing in %s', (_, path, text) => {
+    expect(check(path, text)).toEqual([])
+  })
+
+  test('a circle, but none of types', () => {
+    const a = "import { b } from './b.js'"
+    const b = (kind: string) => `import ${kind}{ a } from './a.js'`
+    const pair = (kind: string) => [parseSource('agent/store/a.ts', a), parseSource('agent/store/b.ts', b(kind))]
+    expect(violations(pair(''))).toEqual(['circle: agent/store/a.ts → agent/store/b.ts → agent/store/a.ts'])
+    expect(violations(pair('type '))).toEqual([])
+  })
+})
+
+test('every restricted module of Node is one', () => {
+  for (const name of Object.keys(NODE_MODULES)) expect(process.getBuiltinModule?.(name) ?? true, name).toBeTruthy()
+})

@@ -1,0 +1,152 @@
+/**
+ * Who may import whom. A folder may import itself, what its row lists, and agent/errors.ts; `folder/file.ts` in a row
+ * means that file alone. Arrows point one way.
+ */
+export const FOLDERS: Readonly<Record<string, readonly string[]>> = {
+  'agent/main': ['agent', 'attestors', 'proto'],
+  'agent/workload-api': [
+    'agent/endpoint',
+    'agent/attestation',
+    'agent/store',
+    'agent/observability',
+    'agent/identity',
+    'agent/crypto',
+    'agent/ports',
+    'proto',
+  ],
+  'agent/sync': [
+    'agent/icp',
+    'agent/store',
+    'agent/rotation',
+    'agent/observability',
+    'agent/identity',
+    'agent/crypto',
+    'agent/ports',
+  ],
+  'agent/node': [
+    'agent/icp',
+    'agent/store',
+    'agent/rotation',
+    'agent/observability',
+    'agent/identity',
+    'agent/crypto',
+    'agent/ports',
+  ],
+  'agent/icp': ['agent/rotation', 'agent/observability', 'agent/identity', 'agent/crypto', 'agent/ports'],
+  'agent/endpoint': ['agent/attestation/caller.ts', 'agent/observability', 'agent/ports'],
+  'agent/attestation': ['agent/observability', 'agent/identity', 'agent/ports'],
+  attestors: [
+    'agent/attestation/attestor.ts',
+    'agent/attestation/caller.ts',
+    'agent/node/evidence.ts',
+    'agent/icp/control-plane.ts',
+    'agent/observability',
+    'agent/identity',
+    // Evidence holds secrets (a projected token), which are a type of this folder.
+    'agent/crypto/secret.ts',
+    'agent/ports',
+  ],
+  'agent/client': ['agent/identity', 'agent/crypto', 'agent/ports', 'proto'],
+  'agent/dev-icp': ['agent/identity', 'agent/crypto', 'agent/ports'],
+  // The real ends of the ports. The ports of logs and metrics stand in observability, Secret in crypto.
+  'agent/platform': ['agent/observability', 'agent/crypto', 'agent/ports'],
+  'agent/config': ['agent/identity', 'agent/crypto', 'agent/ports'],
+  'agent/observability': ['agent/identity', 'agent/ports'],
+  'agent/store': ['agent/rotation', 'agent/observability', 'agent/identity', 'agent/crypto', 'agent/ports'],
+  'agent/rotation': ['agent/ports'],
+  'agent/identity': ['agent/crypto'],
+  'agent/crypto': ['agent/ports'],
+  'agent/ports': [],
+  'agent/errors.ts': [],
+  proto: [],
+}
+
+/** Lies below all. */
+export const COMMON = 'agent/errors.ts'
+
+/** Loaded only when asked for: other folders import it with `import()`, or its types. */
+export const LAZY_FOLDERS: readonly string[] = ['agent/dev-icp']
+
+/** npm packages and the folders or files that may import them. What is not listed may be imported by nobody. */
+export const PACKAGES: Readonly<Record<string, readonly string[]>> = {
+  '@bufbuild/protobuf': ['proto', 'agent/workload-api', 'agent/client'],
+  '@grpc/grpc-js': ['agent/workload-api', 'agent/client'],
+  '@peculiar/webcrypto': ['agent/crypto'],
+  '@peculiar/x509': ['agent/crypto', 'agent/dev-icp'],
+  'reflect-metadata': ['agent/crypto', 'agent/dev-icp', 'agent/main'],
+  fastify: ['agent/observability/http-server.ts'],
+  jose: ['agent/crypto', 'agent/identity', 'agent/dev-icp'],
+  koffi: ['agent/platform/koffi-libc.ts'],
+  pino: ['agent/platform/pino-log.ts'],
+  'prom-client': ['agent/platform/prom-metrics.ts'],
+  systeminformation: ['agent/platform/node-facts.ts'],
+  undici: ['agent/platform'],
+  yaml: ['agent/config'],
+  // Where texts from outside become values: configuration, the server's answers, the agent's own files.
+  zod: ['agent/config', 'agent/icp', 'agent/node', 'agent/store', 'agent/dev-icp', 'attestors'],
+}
+
+/** Modules of Node that reach the world; the others (crypto, util, path, …) are free. */
+export const NODE_MODULES: Readonly<Record<string, readonly string[]>> = {
+  'node:fs': ['agent/platform', 'agent/main', 'agent/dev-icp/state.ts'],
+  'node:fs/promises': ['agent/platform', 'agent/main', 'agent/dev-icp/state.ts'],
+  'node:child_process': ['agent/platform'],
+  'node:worker_threads': ['agent/platform'],
+  'node:http': ['agent/platform', 'agent/dev-icp'],
+  'node:https': ['agent/platform', 'agent/dev-icp'],
+  'node:http2': ['agent/platform'],
+  'node:dns': ['agent/platform'],
+  'node:dgram': [],
+  'node:cluster': [],
+  'node:vm': [],
+  'node:timers': ['agent/platform'],
+  'node:timers/promises': ['agent/platform'],
+  'node:perf_hooks': ['agent/platform'],
+  'node:process': ['agent/platform', 'agent/main'],
+  'node:os': ['agent/platform', 'agent/main'],
+  'node:module': ['agent/platform', 'agent/main'],
+}
+
+/** Clock, chance and environment come in through ports. */
+export const DOORS: readonly {
+  readonly pattern: RegExp
+  readonly what: string
+  readonly allowed: readonly string[]
+}[] = [
+  { pattern: /\bDate\.now\b/, what: 'Date.now', allowed: ['agent/platform', 'agent/main'] },
+  { pattern: /\bnew Date\(\s*\)/, what: 'new Date()', allowed: ['agent/platform', 'agent/main'] },
+  { pattern: /\bperformance\.now\b|\bprocess\.hrtime\b/, what: 'performance.now', allowed: ['agent/platform'] },
+  { pattern: /\bset(?:Timeout|Interval)\s*\(/, what: 'a timer', allowed: ['agent/platform'] },
+  { pattern: /\bAbortSignal\.timeout\b/, what: 'AbortSignal.timeout', allowed: ['agent/platform'] },
+  { pattern: /\bMath\.random\b/, what: 'Math.random', allowed: [] },
+  { pattern: /\bprocess\.env\b/, what: 'process.env', allowed: ['agent/platform', 'agent/main'] },
+  { pattern: /\bprocess\.(?:exit|abort)\b/, what: 'process.exit', allowed: [] },
+  { pattern: /\bfetch\s*\(/, what: 'fetch', allowed: [] },
+  { pattern: /\bglobalThis\b/, what: 'globalThis', allowed: [] },
+  { pattern: /\beval\s*\(|\bnew Function\s*\(/, what: 'eval', allowed: [] },
+]
+
+/** Single files that may do what their folder may not: import a file, a package or a module, or pass a door. */
+export const EXCEPTIONS: readonly { readonly file: string; readonly may: string; readonly why: string }[] = [
+  {
+    file: 'attestors/index.ts',
+    may: 'agent/config/config.ts',
+    why: 'The front door of the attestors takes their settings as the configuration has them; it needs only the type.',
+  },
+]
+
+/** What is a defect wherever it stands: in code, or in a comment. */
+export const DEFECTS: readonly { readonly pattern: RegExp; readonly in: 'code' | 'comments'; readonly what: string }[] =
+  [
+    { pattern: /\bas unknown as\b/, in: 'code', what: 'as unknown as' },
+    { pattern: /^\s*export default\b/m, in: 'code', what: 'export default' },
+    { pattern: /^\s*export \*(?! as\b)/m, in: 'code', what: 'a barrel (export *)' },
+    { pattern: /\bcatch\s*(?:\(\s*\w+\s*\)\s*)?\{\s*\}/, in: 'code', what: 'an empty catch' },
+    { pattern: /@ts-(?:ignore|nocheck|expect-error)\b/, in: 'comments', what: '@ts-ignore' },
+    { pattern: /\b(?:TODO|FIXME|XXX|HACK)\b/, in: 'comments', what: 'an unfinished place' },
+  ]
+
+/** The linter finds `any` everywhere; in the agent not even a comment may excuse it. */
+export const ANY = /\bas any\b|:\s*any\b|<any>/
+
+export const MAX_LINES = 300
