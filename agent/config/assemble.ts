@@ -1,0 +1,92 @@
+import { join } from 'node:path'
+import type { Config } from './config.js'
+import type { Environment } from './placeholders.js'
+import type { Understood } from './values.js'
+
+/** The configuration from values that were found to be right. */
+export function assemble(
+  { values, isSet }: Understood,
+  around: { readonly env: Environment; readonly hostname: string },
+  proxy: Config['icpService']['proxy'],
+): Config {
+  const nodeId = values['agent.node_id'] ?? around.hostname
+  return {
+    agent: {
+      tenantId: values['agent.tenant_id'] ?? '',
+      nodeId,
+      dataDir: values['agent.data_dir'],
+      socketPath: values['agent.socket_path'],
+      renewalThresholdMs: values['agent.renewal_threshold'],
+      renewalThresholdExplicit: isSet('agent.renewal_threshold'),
+      joinToken: values['agent.join_token'],
+      joinTokenPath: values['agent.join_token_path'],
+    },
+    icpService: {
+      address: values['icp_service.address'],
+      trustBundlePath: values['icp_service.trust_bundle_path'],
+      csrCommonName: values['icp_service.csr_common_name'],
+      timeoutMs: values['icp_service.timeout'],
+      maxRetries: values['icp_service.max_retries'],
+      retryBackoffMs: values['icp_service.retry_backoff'],
+      proxy,
+    },
+    attestation: {
+      type: values['attestation.type'],
+      kubernetes: {
+        tokenPath: values['attestation.kubernetes.token_path'],
+        clusterName: values['attestation.kubernetes.cluster_name'],
+        apiTokenPath: values['attestation.kubernetes.api_token_path'],
+        apiCaPath: values['attestation.kubernetes.api_ca_path'],
+        authsecNamespaces: values['attestation.kubernetes.authsec_namespaces'],
+        source: values['attestation.kubernetes.source'],
+        nodeName: values['attestation.kubernetes.node_name'] ?? (around.env['NODE_NAME']?.trim() || nodeId),
+      },
+      docker: {
+        socketPath: values['attestation.docker.socket_path'],
+        authsecLabels: values['attestation.docker.authsec_labels'],
+      },
+      unix: {
+        method: values['attestation.unix.method'],
+        forgeable: values['attestation.unix.forgeable'],
+        maxExecutableBytes: values['attestation.unix.max_executable_size'],
+      },
+    },
+    security: {
+      cacheEncryptionKey: values['security.cache_encryption_key'],
+      cacheEncryptionKeyPrevious: values['security.cache_encryption_key_previous'],
+      cachePath: values['security.cache_path'] ?? join(values['agent.data_dir'], 'cache', 'svid.cache'),
+      revokeRemoved: values['security.revoke_removed'],
+    },
+    workloadApi: {
+      maxIdentities: values['workload_api.max_identities'],
+      allowUnauthenticatedVerifiers: values['workload_api.allow_unauthenticated_verifiers'],
+      holdMs: values['workload_api.hold'],
+      limits: {
+        connections: values['workload_api.limits.connections'],
+        connectionsPerSubject: values['workload_api.limits.connections_per_subject'],
+        connectionsPerPid: values['workload_api.limits.connections_per_pid'],
+        streamsPerConnection: values['workload_api.limits.streams_per_connection'],
+        maxMessageBytes: values['workload_api.limits.max_message_size'],
+        idleConnectionMs: values['workload_api.limits.idle_connection'],
+        stalledStreamMs: values['workload_api.limits.stalled_stream'],
+      },
+    },
+    jwt: { validation: values['jwt.validation'] },
+    sync: {
+      intervalMs: values['sync.interval'],
+      maxIntervalMs: values['sync.max_interval'],
+      bundleIntervalMs: values['sync.bundle_interval'],
+    },
+    logging: {
+      level: values['logging.level'],
+      format: values['logging.format'],
+      filePath: values['logging.file_path'],
+    },
+    health: {
+      enabled: values['health.enabled'],
+      port: values['health.port'],
+      bindAddress: values['health.bind_address'],
+    },
+    metrics: { spiffeIdLabels: values['metrics.spiffe_id_labels'] },
+  }
+}

@@ -1,0 +1,112 @@
+import { dirname } from 'node:path'
+import type { Files } from '../ports/files.js'
+import type { Environment } from './placeholders.js'
+import { type Problem, quote } from './problem.js'
+import type { SettingKey } from './schema.js'
+import { NODE_ID_REMEDY, nodeId, TENANT_REMEDY } from './settings/agent.js'
+import { checkTrustBundle } from './trust-bundle-file.js'
+import type { Understood } from './values.js'
+
+/** What is around the agent and matters to its configuration. */
+export interface Circumstances {
+  readonly env: Environment
+  readonly hostname: string
+  readonly insideContainer: boolean
+  readonly files: Pick<Files, 'read'>
+}
+
+export interface Findings {
+  readonly problems: readonly Problem[]
+  readonly warnings: readonly Problem[]
+}
+
+/** What no setting can say of itself: what is required, and what does not fit together or with the machine. */
+export async function check(understood: Understood, around: Circumstances): Promise<Findings> {
+  const problems: Problem[] = []
+  const warnings: Problem[] = []
+  const { values, isSet, sourceOf } = understood
+  const at = (key: SettingKey, problem: string, remedy: string): Problem => ({
+    key,
+    source: sourceOf(key),
+    problem,
+    remedy,
+  })
+
+  if (!isSet('agent.tenant_id')) problems.push(at('agent.tenant_id', 'is empty', TENANT_REMEDY))
+  if (!isSet('agent.node_id')) {
+    const { problem, warning } = nodeIdFromHost(around)
+    if (problem !== undefined) problems.push(at('agent.node_id', ...problem))
+    if (warning !== undefined) warnings.push(at('agent.node_id', ...warning))
+  }
+
+  const hasToken = isSet('agent.join_token') || isSet('agent.join_token_path')
+  if (isSet('agent.join_token') && isSet('agent.join_token_path')) {
+    const where = `agent.join_token_path (${sourceOf('agent.join_token_path')})`
+    problems.push(
+      at('agent.join_token', `is given besides ${where}`, 'keep one; only the file can be renewed without a restart'),
+    )
+  }
+  if (values['attestation.type'] === 'join_token' && !hasToken) {
+    problems.push(
+      at('attestation.type', 'is join_token, but there is none', 'set agent.join_token_path or agent.join_token'),
+    )
+  }
+
+  const { 'sync.interval': interval, 'sync.max_interval': maxInterval } = values
+  if (maxInterval < interval) {
+    problems.push(
+      at(
+        isSet('sync.max_interval') ? 'sync.max_interval' : 'sync.interval',
+        'leaves sync.max_interval below sync.interval',
+        'make sync.max_interval the longer one',
+      ),
+    )
+  }
+  const limits = ['connections_per_pid', 'connections_per_subject', 'connections'] as const
+  for (const [i, name] of limits.slice(0, -1).entries()) {
+    const wider = limits[i + 1] ?? 'connections'
+    if (values[`workload_api.limits.${name}`] > values[`workload_api.limits.${wider}`]) {
+      warnings.push(
+        at(
+          `workload_api.limits.${name}`,
+          `is above workload_api.limits.${wider}, which is reached first`,
+          'lower it, or raise the other',
+        ),
+      )
+    }
+  }
+  if (`${dirname(values['agent.socket_path'])}/`.startsWith(`${values['agent.data_dir']}/`)) {
+    warnings.push(
+      at(
+        'agent.socket_path',
+        'lies in agent.data_dir, which other users cannot enter',
+        'put the socket into a directory of its own',
+      ),
+    )
+  }
+
+  const trustBundle = values['icp_service.trust_bundle_path']
+  if (trustBundle !== null) {
+    const found = await checkTrustBundle(trustBundle, sourceOf('icp_service.trust_bundle_path'), around.files)
+    if (found !== null) (found.level === 'problem' ? problems : warnings).push(found.finding)
+  }
+  return { problems, warnings }
+}
+
+/** Whether the host name will do as the node id. */
+function nodeIdFromHost({ hostname, insideContainer }: Circumstances): {
+  problem?: readonly [problem: string, remedy: string]
+  warning?: readonly [problem: string, remedy: string]
+} {
+  const remedy = 'set agent.node_id, or ICP_AGENT_AGENT__NODE_ID, to a name of this node that is unique and lasts'
+  if (insideContainer) {
+    return { problem: ['is empty, and the host name of a container changes when it is made again', remedy] }
+  }
+  if (!nodeId.safeParse(hostname).success) {
+    return { problem: [`is empty, and the host name ${quote(hostname)} will not do`, `${remedy}: ${NODE_ID_REMEDY}`] }
+  }
+  if (/^localhost(?:\.|$)/i.test(hostname)) {
+    return { warning: [`is the host name ${quote(hostname)}, which many machines share`, remedy] }
+  }
+  return {}
+}

@@ -1,0 +1,58 @@
+import { assemble } from './assemble.js'
+import { check } from './checks.js'
+import type { Config } from './config.js'
+import { invalidConfiguration, type Problem } from './problem.js'
+import { proxyFrom } from './proxy.js'
+import { type Reading, type ReadOptions, readConfiguration } from './read.js'
+import { SETTING_KEYS, SETTINGS } from './schema.js'
+import type { Setting } from './setting.js'
+import { nodeAt } from './tree.js'
+import { unknownKeys } from './unknown-keys.js'
+import { understand } from './values.js'
+
+export interface ConfigSources extends ReadOptions {
+  /** The machine's name: the default of `agent.node_id`. */
+  readonly hostname: string
+  /** True in a container, whose host name changes when it is made again: then `agent.node_id` is required. */
+  readonly insideContainer: boolean
+  /** What relative paths are resolved against; without it they are refused. */
+  readonly workingDirectory?: string
+}
+
+export interface LoadedConfig {
+  readonly config: Config
+  /** Say each of them once: what is ignored, missing or strange. */
+  readonly warnings: readonly Problem[]
+  /** Variables that secrets were read from: delete them from the environment, so that no child process inherits them. */
+  readonly secretVariables: readonly string[]
+}
+
+/**
+ * The configuration from file, environment and defaults, or `config.invalid` with every problem in `details.problems`
+ * (key, source, problem, remedy) and the warnings in `details.warnings`. Nothing but the file and the trust bundle is
+ * read, and nothing is written.
+ */
+export async function loadConfig(sources: ConfigSources): Promise<LoadedConfig> {
+  const reading = await readConfiguration(sources)
+  const understood = understand(reading.tree, sources.workingDirectory)
+  const { proxy, problems: proxyProblems } = proxyFrom(sources.env)
+  const checks = await check(understood, sources)
+  // What a broken file would have said is unknown: then nothing is called missing.
+  const missing = (problem: Problem) => problem.source === 'not set' && !reading.complete
+  const problems = [...reading.problems, ...understood.problems, ...checks.problems, ...proxyProblems].filter(
+    (problem) => !missing(problem),
+  )
+  const warnings = [...reading.warnings, ...unknownKeys(reading.tree, sources.env), ...checks.warnings]
+  if (problems.length > 0) throw invalidConfiguration(problems, warnings)
+  const config = assemble(understood, sources, proxy)
+  return { config, warnings, secretVariables: secretVariables(reading) }
+}
+
+/** Also those whose value another one has overridden. */
+function secretVariables({ tree, overridden }: Reading): readonly string[] {
+  const names = SETTING_KEYS.filter((key) => (SETTINGS[key] as Setting<unknown>).secret === true).flatMap((key) => {
+    const inForce = nodeAt(tree, key)
+    return [inForce, overridden.get(key)].flatMap((node) => (node?.kind === 'leaf' ? node.variables : []))
+  })
+  return [...new Set(names)]
+}

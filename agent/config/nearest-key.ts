@@ -1,0 +1,41 @@
+/**
+ * The known key that was probably meant, or null. Spelling (`tenantId`), a typing error (`tennant_id`) and the wrong
+ * section (`tenant_id` at the top) are told from a key that has nothing to do with us.
+ */
+export function nearestKey(unknown: string, known: Iterable<string>): string | null {
+  const wanted = parts(unknown)
+  let best: { key: string; cost: number } | null = null
+  for (const key of known) {
+    const candidate = parts(key)
+    const longest = Math.max(wanted.last.length, candidate.last.length)
+    const typing = distance(wanted.last, candidate.last)
+    if (longest === 0 || typing > Math.max(1, Math.floor(longest / 3))) continue
+    const cost =
+      typing + (wanted.section === candidate.section ? 0 : 0.5 + distance(wanted.section, candidate.section) / 100)
+    if (best === null || cost < best.cost) best = { key, cost }
+  }
+  return best?.key ?? null
+}
+
+function parts(key: string): { section: string; last: string } {
+  const plain = key
+    .slice(0, 200)
+    .toLowerCase()
+    .replace(/[-_\s]/g, '')
+  const dot = plain.lastIndexOf('.')
+  return { section: plain.slice(0, Math.max(dot, 0)), last: plain.slice(dot + 1, dot + 60) }
+}
+
+/** Levenshtein's distance. */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i)
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= b.length; j++) {
+      const replaced = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)
+      next.push(Math.min(replaced, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1))
+    }
+    row = next
+  }
+  return row[b.length] ?? 0
+}

@@ -1,0 +1,123 @@
+import { z } from 'zod'
+import { formatDuration, parseDuration } from './duration.js'
+import { quote } from './problem.js'
+import { formatSize, parseSize } from './size.js'
+
+/** One setting: its type, and what an operator must know of it. docs/configuration.md holds the same words. */
+export interface Setting<T> {
+  /** From the text that was written (a list for list settings) to the value. */
+  readonly parse: z.ZodType<T>
+  /** As documented: `duration`, `path`, `` `json`, `console` ``. */
+  readonly kind: string
+  /** The text that counts when nothing is written; null: nothing does, and the value is what load.ts derives, or null. */
+  readonly default: string | null
+  /** What to document where `default` is null. */
+  readonly defaultIs?: string
+  /** What it is, its unit where the type does not say it, and its effect. */
+  readonly what: string
+  /** Where the text is a path: relative ones are resolved. A socket may have `unix://` before it. */
+  readonly path?: 'file' | 'socket'
+  /** The value, and the variables that it was made of, must never be shown. */
+  readonly secret?: true
+}
+
+/** A setting that always has a value. */
+export function setting<T>(parse: z.ZodType<T>, rest: Omit<Setting<T>, 'parse'> & { default: string }): Setting<T> {
+  return { parse, ...rest }
+}
+
+/** A setting that may have none. */
+export function optional<T>(
+  parse: z.ZodType<T>,
+  rest: Omit<Setting<T>, 'parse' | 'default'> & { defaultIs: string },
+): Setting<T | null> {
+  return { parse, default: null, ...rest }
+}
+
+type Refusal = readonly [problem: string, remedy: string]
+
+/**
+ * A type of text: `read` gives the value or says what is wrong and what would be right. Both go into the issue, the
+ * second as its parameter `remedy`.
+ */
+export function textual<T>(read: (text: string) => { value: T } | Refusal): z.ZodType<T, string> {
+  const text = z.string({ error: () => 'must be a single value, not a list' })
+  return text.transform((written, context) => {
+    const result = read(written)
+    if ('value' in result) return result.value
+    const [message, remedy] = result
+    context.issues.push({ code: 'custom', message, params: { remedy }, input: undefined })
+    return z.NEVER
+  })
+}
+
+export const bool = () =>
+  textual((text) => {
+    if (/^(?:true|yes|on|1)$/i.test(text)) return { value: true }
+    if (/^(?:false|no|off|0)$/i.test(text)) return { value: false }
+    return [`is ${quote(text)}`, 'use true or false']
+  })
+
+export const integer = (min: number, max: number) =>
+  textual((text) => {
+    const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN
+    return value >= min && value <= max ? { value } : [`is ${quote(text)}`, `use a whole number from ${min} to ${max}`]
+  })
+
+/** Milliseconds. `min` and `max` are written as durations. */
+export const duration = (min: string, max: string, options: { plainSeconds?: boolean } = {}) =>
+  textual((text) => {
+    const value = parseDuration(text, options)
+    const [least, most] = [parseDuration(min) ?? 0, parseDuration(max) ?? 0]
+    if (value !== null && value >= least && value <= most) return { value }
+    const example =
+      options.plainSeconds === true ? 'seconds, or a duration such as 30s' : 'a duration such as 30s, 15m, 6h or 1d'
+    const range = `from ${formatDuration(least)} to ${formatDuration(most)}`
+    return [`is ${quote(text)}`, `use ${example}, ${range}`]
+  })
+
+/** Bytes. */
+export const size = (min: number, max: number) =>
+  textual((text) => {
+    const value = parseSize(text)
+    if (value !== null && value >= min && value <= max) return { value }
+    return [`is ${quote(text)}`, `use a size such as 64KiB or 512MiB, from ${formatSize(min)} to ${formatSize(max)}`]
+  })
+
+/** One of a few words, in any case. */
+export const choice = <const T extends string>(values: readonly T[], aliases: Readonly<Record<string, T>> = {}) =>
+  textual((text) => {
+    const word = text.toLowerCase()
+    const value = values.find((candidate) => candidate === word) ?? aliases[word]
+    return value === undefined ? [`is ${quote(text)}`, `use ${orList(values)}`] : { value }
+  })
+
+/** A text of a certain form. */
+export const matching = (form: RegExp, remedy: string) =>
+  textual((text) => (form.test(text) ? { value: text } : [`is ${quote(text)}`, remedy]))
+
+/** An absolute path, already resolved and normalised. */
+export const path = () =>
+  textual((text) => {
+    if (!text.startsWith('/')) return [`is ${quote(text)}, which is not an absolute path`, 'begin it with /']
+    return text.endsWith('/') ? [`is ${quote(text)}, which names no file`, 'end it with a name'] : { value: text }
+  })
+
+/** A YAML list, or a text with commas. */
+export const list = (form: RegExp, remedy: string): z.ZodType<readonly string[]> =>
+  z
+    .union([z.string().transform((text) => text.split(',')), z.array(z.string())], {
+      error: () => 'must be a list of texts',
+    })
+    .transform((items, context) => {
+      const values = items.map((item) => item.trim()).filter((item) => item !== '')
+      const wrong = values.find((value) => !form.test(value))
+      if (wrong === undefined) return [...new Set(values)]
+      context.issues.push({ code: 'custom', message: `has ${quote(wrong)}`, params: { remedy }, input: undefined })
+      return z.NEVER
+    })
+
+/** `` `a`, `b` or `c` `` without the backticks: `a, b or c`. */
+function orList(values: readonly string[]): string {
+  return values.length < 2 ? values.join('') : `${values.slice(0, -1).join(', ')} or ${values.at(-1)}`
+}

@@ -1,0 +1,95 @@
+import { Secret } from '../../crypto/secret.js'
+import { quote } from '../problem.js'
+import { duration, matching, optional, path, setting, textual } from '../setting.js'
+
+/** What `sun_path` holds, less the NUL at its end (unix(7)). */
+const MAX_SOCKET_PATH_BYTES = 107
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
+/** Values that stand in examples and manifests; the UUID is the sample tenant of older ones. */
+const PLACEHOLDERS: ReadonlySet<string> = new Set([
+  'your-tenant-id-here',
+  'your-tenant-uuid-here',
+  'your-tenant-uuid',
+  'your-tenant-id',
+  'your-second-tenant-id',
+  '477e9f97-d8a9-442a-8d92-f771393fab66',
+  '00000000-0000-0000-0000-000000000000',
+])
+
+export const TENANT_REMEDY =
+  'use the UUID of your own tenant (workspace), which the AuthSec console shows and your AuthSec administrator knows; set it in the file or as ICP_AGENT_AGENT__TENANT_ID'
+export const NODE_ID_REMEDY =
+  'use letters, digits, dots, dashes and underscores, beginning with a letter or digit, at most 255'
+
+const tenantId = textual((text) => {
+  const id = text.toLowerCase()
+  if (PLACEHOLDERS.has(id)) return [`is the placeholder ${quote(text)} of an example`, TENANT_REMEDY]
+  return UUID.test(id) ? { value: id } : [`is ${quote(text)}, which is not a UUID`, TENANT_REMEDY]
+})
+
+/** The last segment of the agent's SPIFFE ID. */
+export const nodeId = matching(/^[A-Za-z0-9][A-Za-z0-9._-]{0,254}$/, NODE_ID_REMEDY)
+
+/** A Unix socket, for us to listen on or to connect to. */
+export const socketPath = textual((text) => {
+  if (/^tcp:/i.test(text)) {
+    return [`is ${quote(text)}; over TCP the kernel does not say who calls`, 'use the path of a Unix socket']
+  }
+  if (!text.startsWith('/') || text.endsWith('/')) {
+    return [`is ${quote(text)}, which does not name a Unix socket`, 'use an absolute path, or unix:///path']
+  }
+  const bytes = Buffer.byteLength(text)
+  if (bytes > MAX_SOCKET_PATH_BYTES) {
+    return [`is ${bytes} bytes long`, `the kernel allows ${MAX_SOCKET_PATH_BYTES} for a socket; use a shorter path`]
+  }
+  return { value: text }
+})
+
+// The token goes into an HTTP header: printable ASCII without spaces.
+const joinToken = textual((text) =>
+  /^[\x21-\x7e]{1,4096}$/.test(text)
+    ? { value: new Secret(text) }
+    : ['has characters that no join token has, or is too long', 'give the token alone, as the server showed it'],
+)
+
+export const agentSettings = {
+  'agent.tenant_id': optional(tenantId, {
+    kind: 'UUID',
+    defaultIs: 'required',
+    what: "The tenant or workspace id: the trust domain of the agent's own SPIFFE ID.",
+  }),
+  'agent.node_id': optional(nodeId, {
+    kind: 'name',
+    defaultIs: 'the host name; required inside a container',
+    what: "The last segment of the agent's SPIFFE ID: unique and lasting, at most 255 of `A-Za-z0-9._-`.",
+  }),
+  'agent.data_dir': setting(path(), {
+    kind: 'path',
+    path: 'file',
+    default: '/var/lib/icp-agent',
+    what: 'Directory for the key, the certificate and the sealed cache; made with mode 0700. It must outlive the agent.',
+  }),
+  'agent.socket_path': setting(socketPath, {
+    kind: 'path or `unix:///path`',
+    path: 'socket',
+    default: '/run/spire/sockets/agent.sock',
+    what: 'The Workload API socket, at most 107 bytes. Its directory is made with mode 0755.',
+  }),
+  'agent.renewal_threshold': setting(duration('1s', '365d'), {
+    kind: 'duration',
+    default: '6h',
+    what: 'Certificates are renewed with this much life left, or at half of their life if that comes later.',
+  }),
+  'agent.join_token': optional(joinToken, {
+    kind: 'text',
+    secret: true,
+    defaultIs: 'none',
+    what: 'Single-use token for node attestation. Its variable is removed from the environment once read.',
+  }),
+  'agent.join_token_path': optional(path(), {
+    kind: 'path',
+    path: 'file',
+    defaultIs: 'none',
+    what: 'File with the join token, read again at each attempt. Give this or `agent.join_token`, not both.',
+  }),
+}

@@ -1,0 +1,88 @@
+import { bool, choice, list, matching, optional, path, setting, size, textual } from '../setting.js'
+import { socketPath } from './agent.js'
+
+const SERVICE_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount'
+/** RFC 1123 label and subdomain, as Kubernetes names namespaces and nodes. */
+const LABEL = /^[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?$/
+const SUBDOMAIN = /^(?=.{1,253}$)[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?$/
+
+export const attestationSettings = {
+  'attestation.type': setting(choice(['auto', 'kubernetes', 'docker', 'unix', 'join_token']), {
+    kind: '`auto`, `kubernetes`, `docker`, `unix`, `join_token`',
+    default: 'auto',
+    what: 'How the node attests. `auto`: kubernetes in a pod with a token, docker in another container, else unix.',
+  }),
+  'attestation.kubernetes.token_path': setting(path(), {
+    kind: 'path',
+    path: 'file',
+    default: `${SERVICE_ACCOUNT}/token`,
+    what: 'The projected service-account token that the node attests with (PSAT), without an audience.',
+  }),
+  'attestation.kubernetes.cluster_name': setting(
+    textual((text) => ({ value: text })),
+    {
+      kind: 'text',
+      default: '',
+      what: 'Name of the cluster: sent as evidence, and the selector `k8s:cluster`.',
+    },
+  ),
+  'attestation.kubernetes.api_token_path': setting(path(), {
+    kind: 'path',
+    path: 'file',
+    default: `${SERVICE_ACCOUNT}/token`,
+    what: 'Token for the Kubernetes API; read again when it rotates.',
+  }),
+  'attestation.kubernetes.api_ca_path': setting(path(), {
+    kind: 'path',
+    path: 'file',
+    default: `${SERVICE_ACCOUNT}/ca.crt`,
+    what: 'Certificate authority of the Kubernetes API.',
+  }),
+  'attestation.kubernetes.authsec_namespaces': setting(
+    list(LABEL, 'use names of namespaces, such as [agents, ai-prod]'),
+    {
+      kind: 'list',
+      default: '',
+      what: 'Namespaces whose pods may name an AI agent by label (`authsec.ai/client-id`). Whoever may create a pod there may claim any.',
+    },
+  ),
+  'attestation.kubernetes.source': setting(choice(['api', 'kubelet']), {
+    kind: '`api`, `kubelet`',
+    default: 'api',
+    what: 'Where the pods of this node are read: list and watch at the API server, or the kubelet.',
+  }),
+  'attestation.kubernetes.node_name': optional(
+    matching(SUBDOMAIN, "use the node's name as `kubectl get nodes` shows it"),
+    {
+      kind: 'name',
+      defaultIs: '`NODE_NAME` from the environment, else the node id',
+      what: "This node's name in Kubernetes (`spec.nodeName`).",
+    },
+  ),
+  'attestation.docker.socket_path': setting(socketPath, {
+    kind: 'path or `unix:///path`',
+    path: 'socket',
+    default: '/var/run/docker.sock',
+    what: "The container engine's API socket (Docker, or podman's).",
+  }),
+  'attestation.docker.authsec_labels': setting(bool(), {
+    kind: 'true, false',
+    default: 'false',
+    what: 'Container labels may name an AI agent. Whoever may start a container may claim any.',
+  }),
+  'attestation.unix.method': setting(choice(['procfs', 'systemd']), {
+    kind: '`procfs`, `systemd`',
+    default: 'procfs',
+    what: '`systemd` adds the selectors of systemd units.',
+  }),
+  'attestation.unix.forgeable': setting(bool(), {
+    kind: 'true, false',
+    default: 'false',
+    what: 'Adds the selector `unix:process`, a name that a process gives itself.',
+  }),
+  'attestation.unix.max_executable_size': setting(size(0, 64 * 1024 ** 3), {
+    kind: 'size',
+    default: '512MiB',
+    what: 'Executables larger than this get no selector `unix:sha256`; 0 means none does.',
+  }),
+}

@@ -1,0 +1,61 @@
+import type { CsrCommonName } from '../config.js'
+import { quote } from '../problem.js'
+import { duration, integer, optional, path, setting, textual } from '../setting.js'
+
+const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])$/
+/** X.520 ub-common-name. */
+const MAX_COMMON_NAME = 64
+
+const address = textual((text) => {
+  const remedy = 'use an address such as https://prod.api.authsec.ai/spiresvc'
+  if (!URL.canParse(text)) return [`is ${quote(text)}, which is not a URL`, remedy]
+  const url = new URL(text)
+  // Not quoted: it may hold a password.
+  if (url.username !== '' || url.password !== '') return ['holds a user name or password', remedy]
+  if (url.search !== '' || url.hash !== '') return [`is ${quote(text)}, with a query or fragment`, remedy]
+  if (url.protocol === 'http:' && !LOOPBACK.test(url.hostname)) {
+    return [`is ${quote(text)}; http:// is allowed for a loopback host only`, 'use https://']
+  }
+  if (url.protocol !== 'https:' && url.protocol !== 'http:') return [`is ${quote(text)}`, remedy]
+  return { value: url.origin + url.pathname.replace(/\/+$/, '') }
+})
+
+const csrCommonName = textual<CsrCommonName>((text) => {
+  if (text === 'auto' || text === 'empty') return { value: { mode: text } }
+  if (text.length <= MAX_COMMON_NAME && /^[\x20-\x7e]+$/.test(text)) return { value: { mode: 'text', text } }
+  return [`is ${quote(text)}`, `use auto, empty, or at most ${MAX_COMMON_NAME} printable ASCII characters`]
+})
+
+export const icpServiceSettings = {
+  'icp_service.address': setting(address, {
+    kind: 'URL',
+    default: 'https://prod.api.authsec.ai/spiresvc',
+    what: 'The ICP server. `http://` is accepted for a loopback host only.',
+  }),
+  'icp_service.trust_bundle_path': optional(path(), {
+    kind: 'path',
+    path: 'file',
+    defaultIs: 'none',
+    what: "PEM certificates trusted besides the system's. A missing file is a warning, a broken one an error.",
+  }),
+  'icp_service.csr_common_name': setting(csrCommonName, {
+    kind: '`auto`, `empty` or text',
+    default: 'auto',
+    what: 'The common name in CSRs. `auto` finds out what the certificate authority accepts.',
+  }),
+  'icp_service.timeout': setting(duration('100ms', '10m', { plainSeconds: true }), {
+    kind: 'seconds or duration',
+    default: '30',
+    what: 'Deadline of one request.',
+  }),
+  'icp_service.max_retries': setting(integer(0, 20), {
+    kind: 'whole number',
+    default: '3',
+    what: 'Repetitions of a request after network errors, 502, 503 and 504.',
+  }),
+  'icp_service.retry_backoff': setting(duration('10ms', '10m', { plainSeconds: true }), {
+    kind: 'seconds or duration',
+    default: '5',
+    what: 'Base of the exponential, jittered wait between repetitions.',
+  }),
+}

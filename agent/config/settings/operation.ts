@@ -1,0 +1,63 @@
+import { isIP } from 'node:net'
+import { quote } from '../problem.js'
+import { bool, choice, duration, integer, optional, path, setting, textual } from '../setting.js'
+
+const ipAddress = textual((text) => {
+  const address = text.replace(/^\[(.*)\]$/, '$1')
+  if (isIP(address) !== 0) return { value: address }
+  return [`is ${quote(text)}, which is not an IP address`, 'use 127.0.0.1, or 0.0.0.0 in a container']
+})
+
+export const operationSettings = {
+  'sync.interval': setting(duration('100ms', '1h'), {
+    kind: 'duration',
+    default: '30s',
+    what: 'How often registration entries are read, jittered.',
+  }),
+  'sync.max_interval': setting(duration('100ms', '1d'), {
+    kind: 'duration',
+    default: '10m',
+    what: 'How far that interval stretches while the server limits the rate.',
+  }),
+  'sync.bundle_interval': setting(duration('100ms', '1d'), {
+    kind: 'duration',
+    default: '5m',
+    what: 'How often the trust bundle is read.',
+  }),
+  'logging.level': setting(choice(['debug', 'info', 'warning', 'error'], { warn: 'warning' }), {
+    kind: '`debug`, `info`, `warning`, `error`',
+    default: 'info',
+    what: 'The least important lines that are written.',
+  }),
+  'logging.format': setting(choice(['json', 'console']), {
+    kind: '`json`, `console`',
+    default: 'json',
+    what: '`console` is for people.',
+  }),
+  'logging.file_path': optional(path(), {
+    kind: 'path',
+    path: 'file',
+    defaultIs: 'none',
+    what: 'A file that gets the lines besides standard output; opened again on SIGHUP.',
+  }),
+  'health.enabled': setting(bool(), {
+    kind: 'true, false',
+    default: 'true',
+    what: 'Serves health, readiness, status and metrics over HTTP.',
+  }),
+  'health.port': setting(integer(0, 65_535), {
+    kind: 'whole number',
+    default: '8080',
+    what: 'Port of that server; 0 takes any free one.',
+  }),
+  'health.bind_address': setting(ipAddress, {
+    kind: 'IP address',
+    default: '127.0.0.1',
+    what: 'Address of that server. It answers anybody who can reach it: containers set 0.0.0.0.',
+  }),
+  'metrics.spiffe_id_labels': setting(bool(), {
+    kind: 'true, false',
+    default: 'false',
+    what: 'Adds the expiry of each SVID with its SPIFFE ID as a label.',
+  }),
+}

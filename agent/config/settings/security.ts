@@ -1,0 +1,40 @@
+import { Secret } from '../../crypto/secret.js'
+import { bool, optional, path, setting, textual } from '../setting.js'
+
+const KEY_BYTES = 32
+const BASE64 = /^[A-Za-z0-9+/_-]+={0,2}$/
+const REMEDY = `make one with: head -c ${KEY_BYTES} /dev/urandom | base64`
+
+const encryptionKey = textual((text) => {
+  if (!BASE64.test(text)) return ['is not base64', REMEDY]
+  const key = new Uint8Array(Buffer.from(text, text.includes('-') || text.includes('_') ? 'base64url' : 'base64'))
+  if (key.length !== KEY_BYTES) return [`decodes to ${key.length} bytes instead of ${KEY_BYTES}`, REMEDY]
+  if (new Set(key).size === 1) return ['is the same byte over and over, which is no key', REMEDY]
+  return { value: new Secret(key) }
+})
+
+export const securitySettings = {
+  'security.cache_encryption_key': optional(encryptionKey, {
+    kind: 'base64 of 32 bytes',
+    secret: true,
+    defaultIs: 'made on first start in `<data_dir>/cache.key`',
+    what: 'AES-256-GCM key of the sealed cache. A key beside the cache protects copies of it, not against a reader of `data_dir`.',
+  }),
+  'security.cache_encryption_key_previous': optional(encryptionKey, {
+    kind: 'base64 of 32 bytes',
+    secret: true,
+    defaultIs: 'none',
+    what: 'The key before the present one: what it sealed is still read, then sealed anew.',
+  }),
+  'security.cache_path': optional(path(), {
+    kind: 'path',
+    path: 'file',
+    defaultIs: '`<data_dir>/cache/svid.cache`',
+    what: 'Where the sealed cache lies.',
+  }),
+  'security.revoke_removed': setting(bool(), {
+    kind: 'true, false',
+    default: 'false',
+    what: 'SVIDs of entries that were removed are revoked at the server, with lowest priority.',
+  }),
+}

@@ -1,0 +1,59 @@
+import { bool, choice, duration, integer, setting, size } from '../setting.js'
+
+export const workloadApiSettings = {
+  'workload_api.max_identities': setting(integer(1, 1024), {
+    kind: 'whole number',
+    default: '64',
+    what: 'At most so many identities, oldest entries first, go into one message to a workload.',
+  }),
+  'workload_api.hold': setting(duration('0s', '30s'), {
+    kind: 'duration',
+    default: '4s',
+    what: 'How long a call that comes before its first SVID is held before it is refused.',
+  }),
+  'workload_api.allow_unauthenticated_verifiers': setting(bool(), {
+    kind: 'true, false',
+    default: 'false',
+    what: 'Callers without an identity may fetch bundles and validate JWT-SVIDs.',
+  }),
+  'workload_api.limits.connections': setting(integer(1, 1_000_000), {
+    kind: 'whole number',
+    default: '4096',
+    what: 'Open connections in total. Each takes two file descriptors.',
+  }),
+  'workload_api.limits.connections_per_subject': setting(integer(1, 1_000_000), {
+    kind: 'whole number',
+    default: '512',
+    what: 'Open connections of one container, or of one user outside containers.',
+  }),
+  'workload_api.limits.connections_per_pid': setting(integer(1, 1_000_000), {
+    kind: 'whole number',
+    default: '64',
+    what: 'Open connections of one process.',
+  }),
+  'workload_api.limits.streams_per_connection': setting(integer(1, 10_000), {
+    kind: 'whole number',
+    default: '100',
+    what: 'Calls in progress on one connection.',
+  }),
+  'workload_api.limits.max_message_size': setting(size(1024, 4 * 1024 ** 2), {
+    kind: 'size',
+    default: '64KiB',
+    what: 'Largest message that is accepted from a workload.',
+  }),
+  'workload_api.limits.idle_connection': setting(duration('1s', '1d'), {
+    kind: 'duration',
+    default: '60s',
+    what: 'A connection on which no call is made for so long is closed.',
+  }),
+  'workload_api.limits.stalled_stream': setting(duration('1s', '1d'), {
+    kind: 'duration',
+    default: '30s',
+    what: 'A stream whose client does not read for so long is dropped.',
+  }),
+  'jwt.validation': setting(choice(['auto', 'local', 'server']), {
+    kind: '`auto`, `local`, `server`',
+    default: 'auto',
+    what: 'Who validates JWT-SVIDs. `auto`: the agent where it knows the issuer, else the server.',
+  }),
+}

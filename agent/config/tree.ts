@@ -1,0 +1,46 @@
+/**
+ * A configuration before it is understood: sections, lists and texts, each of which knows where it comes from. Every
+ * value is text as it was written (`007` stays `007`); what it means is decided by the setting that it is for.
+ */
+export type TreeNode = Section | List | Leaf
+
+/** A value with its placeholders expanded; empty where nothing (or null) was written. */
+export interface Leaf {
+  readonly kind: 'leaf'
+  readonly text: string
+  /** `/etc/icp-agent/config.yaml:12`, or the name of a variable. */
+  readonly source: string
+  /** Variables that the text was made of. */
+  readonly variables: readonly string[]
+  /** Placeholders that could not be expanded: an error if the value is in force. */
+  readonly unresolved: readonly string[]
+  readonly malformed: string | null
+}
+
+export interface List {
+  readonly kind: 'list'
+  readonly items: readonly TreeNode[]
+  readonly source: string
+}
+
+export interface Section {
+  readonly kind: 'section'
+  readonly entries: Map<string, TreeNode>
+  readonly source: string
+}
+
+export function emptySection(source: string): Section {
+  return { kind: 'section', entries: new Map(), source }
+}
+
+/** The node at a dotted key, or null. */
+export function nodeAt(root: Section, key: string): TreeNode | null {
+  let node: TreeNode = root
+  for (const name of key.split('.')) {
+    if (node.kind !== 'section') return null
+    const next: TreeNode | undefined = node.entries.get(name)
+    if (next === undefined) return null
+    node = next
+  }
+  return node
+}

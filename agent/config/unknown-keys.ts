@@ -1,0 +1,39 @@
+import { misspelledVariables, variableOf } from './environment-tree.js'
+import { nearestKey } from './nearest-key.js'
+import type { Environment } from './placeholders.js'
+import { type Problem, quote } from './problem.js'
+import { RETIRED, SECTION_KEYS, SETTING_KEYS } from './schema.js'
+import type { Section, TreeNode } from './tree.js'
+
+const KNOWN: ReadonlySet<string> = new Set([...SETTING_KEYS, ...SECTION_KEYS])
+const MAX_WARNINGS = 50
+
+/** A warning for each key that no setting has, with the nearest one that does exist. What is below it is passed over. */
+export function unknownKeys(tree: Section, env: Environment): readonly Problem[] {
+  const warnings: Problem[] = []
+  const visit = (section: Section, above: string) => {
+    for (const [name, node] of section.entries) {
+      const key = above === '' ? name : `${above}.${name}`
+      if (!KNOWN.has(key)) warnings.push(unknown(key, node))
+      else if (node.kind === 'section' && SECTION_KEYS.has(key)) visit(node, key)
+    }
+  }
+  visit(tree, '')
+  for (const { variable, key } of misspelledVariables(env, SETTING_KEYS)) {
+    const problem = 'is not set by this variable, which has no effect'
+    warnings.push({ key, source: variable, problem, remedy: `call it ${variableOf(key)}` })
+  }
+  return warnings.slice(0, MAX_WARNINGS)
+}
+
+function unknown(key: string, node: TreeNode): Problem {
+  const { source } = node
+  const shown = /^[\w.-]{1,100}$/.test(key) ? key : quote(key)
+  const retired = RETIRED[key]
+  if (retired !== undefined) return { key: shown, source, problem: 'is no longer a setting', remedy: retired }
+  const nearest = nearestKey(key, node.kind === 'section' ? SECTION_KEYS : SETTING_KEYS) ?? nearestKey(key, KNOWN)
+  const problem = 'is not a setting and has no effect'
+  if (nearest === null) return { key: shown, source, problem, remedy: 'remove it; docs/configuration.md lists all' }
+  const fromVariable = node.kind === 'leaf' && node.variables.includes(source)
+  return { key: shown, source, problem, remedy: `did you mean ${fromVariable ? variableOf(nearest) : nearest}?` }
+}

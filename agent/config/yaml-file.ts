@@ -1,0 +1,75 @@
+import { Composer, type Document, Lexer, Parser } from 'yaml'
+import type { Environment } from './placeholders.js'
+import type { Problem } from './problem.js'
+import { emptySection, type Section } from './tree.js'
+import { explainYamlError } from './yaml-errors.js'
+import { YamlWalk } from './yaml-walk.js'
+
+/**
+ * What the parser is given at most: a token counts one, and one more for each four characters of it, because a parse
+ * error may come with every other one. Real files come to a few thousand and nest three deep.
+ */
+const MAX_WORK = 50_000
+/** Refused before the composer sees it: it makes an error of each, and there may be a hundred thousand. */
+const BAD_ESCAPE = /\\(?:[^0abt\tnevfr "/\\N_LPxuU\r\n]|x(?![\da-fA-F]{2})|u(?![\da-fA-F]{4})|U(?![\da-fA-F]{8}))/
+const MAX_PARSER_DEPTH = 64
+const MAX_ERRORS = 10
+
+export interface YamlFile {
+  readonly tree: Section
+  readonly problems: readonly Problem[]
+  /** False where the tree is empty because the file is not YAML: then nothing can be called missing. */
+  readonly complete: boolean
+}
+
+/** The content of a configuration file as a tree. Never throws for what is in the file; takes bounded time for any. */
+export function parseYamlFile(content: Buffer, path: string, env: Environment): YamlFile {
+  const fail = (line: number | null, problem: string, remedy: string): YamlFile => ({
+    tree: emptySection(path),
+    problems: [{ key: '(file)', source: line === null ? path : `${path}:${line}`, problem, remedy }],
+    complete: false,
+  })
+  let text: string
+  try {
+    text = new TextDecoder('utf-8', { fatal: true }).decode(content)
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error
+    return fail(null, 'is not UTF-8 text', 'save it as UTF-8')
+  }
+  if (text.includes('\0')) return fail(null, 'holds NUL characters', 'save it as UTF-8')
+  const lineOf = (offset: number) => text.slice(0, offset).split('\n').length
+  const composed = compose(text)
+  if (composed === 'too deep') return fail(null, ...explainYamlError('RESOURCE_EXHAUSTION'))
+  if (composed === 'too long') return fail(null, 'is too long for a configuration', 'keep what the settings need')
+  if (typeof composed === 'number') return fail(lineOf(composed), ...explainYamlError('BAD_DQ_ESCAPE'))
+  const [document, second] = composed
+  if (document === undefined) return { tree: emptySection(path), problems: [], complete: true }
+  if (second !== undefined) return fail(lineOf(second.range[0]), ...explainYamlError('MULTIPLE_DOCS'))
+  const problems = document.errors.slice(0, MAX_ERRORS).map((error): Problem => {
+    const [problem, remedy] = explainYamlError(error.code)
+    return { key: '(file)', source: `${path}:${lineOf(error.pos[0])}`, problem, remedy }
+  })
+  if (problems.length > 0) return { tree: emptySection(path), problems, complete: false }
+  return { ...new YamlWalk(text, path, env).read(document), complete: true }
+}
+
+/**
+ * The documents, or why there are none; a number is the offset of a text with a bad escape. The composer is recursive,
+ * so depth and length are measured by the parser before it, which is not.
+ */
+function compose(text: string): readonly Document.Parsed[] | 'too deep' | 'too long' | number {
+  const parser = new Parser()
+  const tokens = []
+  let work = 0
+  for (const lexeme of new Lexer().lex(text)) {
+    if (lexeme.startsWith('"') && BAD_ESCAPE.test(lexeme.replaceAll('\\\\', ''))) return parser.offset
+    for (const token of parser.next(lexeme)) tokens.push(token)
+    if (parser.stack.length > MAX_PARSER_DEPTH) return 'too deep'
+    if (!lexeme.startsWith('#')) work += 1 + (lexeme.length >> 2)
+    if (work > MAX_WORK) return 'too long'
+  }
+  tokens.push(...parser.end())
+  // Failsafe: every scalar stays text. The composer's check of unique keys is quadratic; the walk has its own.
+  const composer = new Composer({ schema: 'failsafe', uniqueKeys: false, prettyErrors: false })
+  return [...composer.compose(tokens, false, text.length)]
+}
