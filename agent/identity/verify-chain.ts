@@ -62,7 +62,7 @@ export function verifyChain(options: ChainOptions): VerifiedChain {
     const [nearest] = anchors
     let fallback: VerifiedChain | null = nearest ? { path, anchor: nearest } : null
     for (const next of rest) {
-      if (selfIssued(next) || !issued(next, top) || !usable(next, path)) continue
+      if (!issued(next, top) || !usable(next, path)) continue
       const found = climb({ path: [...path, next], rest: rest.filter((other) => other !== next) })
       if (found && selfIssued(certificateOf(found.anchor))) return found
       fallback ??= found
