@@ -1,7 +1,9 @@
 import type { X509Certificate } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createServer, type Server } from 'node:https'
+import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
+import { AgentError } from '../errors.js'
 import { dispatch, type Incoming } from './dispatch.js'
 import type { Services } from './exchange.js'
 import type { ListenAddress } from './options.js'
@@ -19,6 +21,8 @@ export class HttpsFront implements AsyncDisposable {
   readonly #server: Server
   readonly #closing = new AbortController()
   readonly #open = new Set<Promise<void>>()
+  /** Below TLS: a connection that never says anything is none that HTTP knows of. */
+  readonly #sockets = new Set<Socket>()
 
   constructor(
     private readonly identity: ServerIdentity,
@@ -28,14 +32,21 @@ export class HttpsFront implements AsyncDisposable {
       const job = this.#serve(request, response).finally(() => this.#open.delete(job))
       this.#open.add(job)
     })
+    this.#server.on('connection', (socket: Socket) => {
+      this.#sockets.add(socket)
+      socket.once('close', () => this.#sockets.delete(socket))
+    })
     // The real server closes no idle connection; a client that reuses one must not race with a short timeout.
     this.#server.keepAliveTimeout = 75_000
   }
 
-  /** Resolves with the port. */
+  /** Resolves with the port. Throws `config.invalid` when the port is taken or not ours to take. */
   async listen(address: ListenAddress): Promise<number> {
     await new Promise<void>((resolve, reject) => {
-      this.#server.once('error', reject)
+      this.#server.once('error', (cause) => {
+        const message = `cannot listen on ${address.host}:${address.port}: choose another port, or 0 for a free one`
+        reject(new AgentError('config.invalid', message, { cause }))
+      })
       this.#server.listen(address.port, address.host, resolve)
     })
     const bound = this.#server.address()
@@ -51,7 +62,7 @@ export class HttpsFront implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort(new Error('the server closes'))
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
-    this.#server.closeAllConnections()
+    for (const socket of this.#sockets) socket.destroy()
     await Promise.all([closed, ...this.#open])
   }
 

@@ -86,7 +86,12 @@ export interface AnswerBody {
 }
 
 /** One request on a connection of its own. Rejects when the connection breaks. */
-export async function call(icp: DevIcp, method: string, path: string, options: CallOptions = {}): Promise<Answer> {
+export async function call(
+  icp: Pick<DevIcp, 'address' | 'caPem'>,
+  method: string,
+  path: string,
+  options: CallOptions = {},
+): Promise<Answer> {
   const { identity, body, bearer, from } = options
   const payload = options.rawBody ?? (body === undefined ? undefined : JSON.stringify(body))
   return await new Promise<Answer>((resolve, reject) => {

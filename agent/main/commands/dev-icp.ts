@@ -1,0 +1,130 @@
+import { resolve } from 'node:path'
+import type { DevIcp } from '../../dev-icp/dev-icp.js'
+import type { DevIcpOptions } from '../../dev-icp/options.js'
+import type { RequestRecord } from '../../dev-icp/requests.js'
+import { AgentError } from '../../errors.js'
+import { printable } from '../../observability/printable.js'
+import { Disk } from '../../platform/disk.js'
+import { SystemClock } from '../../platform/system-clock.js'
+import { choice, duration, misused, type OptionValues, readArguments } from '../arguments.js'
+import type { Command, CommandIo } from '../command.js'
+
+const OPTIONS = {
+  listen: { type: 'string' },
+  data: { type: 'string' },
+  generation: { type: 'string' },
+  'tenant-id': { type: 'string' },
+  'admin-token': { type: 'string' },
+  'admin-token-file': { type: 'string' },
+  limits: { type: 'string' },
+  'agent-ttl': { type: 'string' },
+  'svid-ttl': { type: 'string' },
+  'workload-trust-domain': { type: 'string' },
+  'jwt-kid': { type: 'string' },
+  verbose: { type: 'boolean' },
+} as const
+
+const HOUR_MS = 3_600_000
+const MAX_TOKEN_BYTES = 4096
+
+export const devIcp: Command = {
+  name: 'dev-icp',
+  summary: 'Run the embedded ICP server, for demos and tests.',
+  help: `Usage: icp-agent dev-icp --data DIR [OPTIONS]
+
+Runs an ICP server of its own on this machine, over a real certificate authority. It is for demos and tests, and for
+nothing else: it listens on loopback only. When it listens it prints one line of JSON:
+  {"event":"listening","address":"https://127.0.0.1:PORT/spiresvc","ca_path":"DIR/ca.pem","tenant_id":"UUID"}
+Use these as icp_service.address, icp_service.trust_bundle_path and agent.tenant_id. SIGINT and SIGTERM stop it.
+
+Options:
+  --data DIR                    keeps keys, entries and tokens; what is in it survives a restart
+  --listen HOST:PORT            default 127.0.0.1:0, which takes a free port
+  --generation GENERATION       tenant (default; nodes attest without a token) or workspace (with a join token)
+  --tenant-id UUID              the account; default: the one in DIR, else a fresh one
+  --admin-token-file FILE       bearer token for /v1/entries, /v1/join-tokens, /dev/faults and the like; also
+                                ICP_DEV_ADMIN_TOKEN or --admin-token TOKEN (which others see in the list of
+                                processes); default: one of its own in DIR/admin-token
+  --limits MODE                 faithful (default: the rate limits of the real server) or off
+  --agent-ttl DURATION          life of agent certificates, default 1h
+  --svid-ttl DURATION           life of workload certificates whose entry says nothing, default 1h
+  --workload-trust-domain NAME  default: the tenant id
+  --jwt-kid MODE                off (default, as the real server) or on: name the key in JWT-SVIDs
+  --verbose                     tell each request on stderr
+
+Example:
+  icp-agent dev-icp --data ./dev-icp --svid-ttl 1m &
+  curl --cacert dev-icp/ca.pem -H "Authorization: Bearer $(cat dev-icp/admin-token)" \\
+    -d '{"spiffe_id":"spiffe://TENANT/web","selectors":{"unix:uid":"1000"}}' ADDRESS/v1/entries
+`,
+  async run(args, io) {
+    const { options } = readArguments(args, OPTIONS)
+    const settings = await settingsOf(options, io)
+    io.stderr.write('This ICP server is for demos and tests only: it listens on loopback and vouches for anybody.\n')
+    await using icp = await start(settings)
+    io.stdout.write(`${JSON.stringify(listening(icp))}\n`)
+    await aborted(io.signal)
+    return 0
+  },
+}
+
+async function settingsOf(options: OptionValues<typeof OPTIONS>, io: CommandIo): Promise<DevIcpOptions> {
+  const files = new Disk()
+  const { data, listen, 'tenant-id': tenantId, 'workload-trust-domain': workloadTrustDomain } = options
+  if (data === undefined) throw misused('--data DIR is needed: the directory that keeps keys, entries and tokens')
+  const adminToken = await adminTokenOf(options, io, files)
+  return {
+    clock: new SystemClock(),
+    files,
+    dataDir: resolve(data),
+    generation: choice(options.generation, ['tenant', 'workspace'], '--generation'),
+    limits: choice(options.limits, ['faithful', 'off'], '--limits'),
+    agentTtlSeconds: duration(options['agent-ttl'], HOUR_MS, '--agent-ttl') / 1000,
+    svidTtlSeconds: duration(options['svid-ttl'], HOUR_MS, '--svid-ttl') / 1000,
+    jwtKid: choice(options['jwt-kid'], ['off', 'on'], '--jwt-kid') === 'on',
+    ...(listen === undefined ? {} : { listen }),
+    ...(tenantId === undefined ? {} : { tenantId }),
+    ...(workloadTrustDomain === undefined ? {} : { workloadTrustDomain }),
+    ...(adminToken === undefined ? {} : { adminToken }),
+    ...(options.verbose ? { onRequest: (record: RequestRecord) => void io.stderr.write(`${lineOf(record)}\n`) } : {}),
+  }
+}
+
+async function adminTokenOf(
+  options: OptionValues<typeof OPTIONS>,
+  io: CommandIo,
+  files: Disk,
+): Promise<string | undefined> {
+  const { 'admin-token': token, 'admin-token-file': path } = options
+  if (path === undefined) return token ?? (io.env['ICP_DEV_ADMIN_TOKEN'] || undefined)
+  if (token !== undefined) throw misused('give --admin-token or --admin-token-file, not both')
+  const content = (await files.read(path, { maxBytes: MAX_TOKEN_BYTES }))?.toString('utf8').trim()
+  if (!content) throw misused('--admin-token-file names a file that is missing or empty')
+  return content
+}
+
+/** Whatever is wrong with the settings is wrong with the command line. */
+async function start(settings: DevIcpOptions): Promise<DevIcp> {
+  const { startDevIcp } = await import('../../dev-icp/server.js')
+  try {
+    return await startDevIcp(settings)
+  } catch (error) {
+    throw error instanceof AgentError && error.code === 'config.invalid' ? misused(error.message) : error
+  }
+}
+
+function listening(icp: DevIcp) {
+  return { event: 'listening', address: icp.address, ca_path: icp.caPath, tenant_id: icp.tenantId }
+}
+
+function lineOf({ method, path, status, client, faults, reason }: RequestRecord): string {
+  const notes = [client, reason, faults.length > 0 ? `faults: ${faults.join(', ')}` : null].filter(
+    (note) => note !== null,
+  )
+  return printable(`${method} ${path} ${status ?? 'dropped'}${notes.map((note) => ` (${note})`).join('')}`)
+}
+
+async function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return
+  await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
+}
