@@ -1,4 +1,4 @@
-import { AgentError, codeOf, messageOf } from '../errors.js'
+import { AgentError, messageOf } from '../errors.js'
 import { parseAuthority } from '../identity/authority.js'
 import { SpiffeId } from '../identity/spiffe-id.js'
 import type { BundleSet, TrustBundle } from '../identity/trust-bundle.js'
@@ -71,7 +71,7 @@ function refusing<T>(judge: () => T): T {
   } catch (cause) {
     throw new AgentError('client.bad_response', `the agent's answer is refused: ${messageOf(cause)}`, {
       cause,
-      details: { reason: codeOf(cause) },
+      details: { reason: cause instanceof AgentError ? cause.code : 'malformed' },
     })
   }
 }

@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util'
-import { nearestKey } from '../config/nearest-key.js'
 import { parseDuration } from '../config/duration.js'
+import { nearestKey } from '../config/nearest-key.js'
 import { AgentError } from '../errors.js'
 
 /** The options that a command takes, by their long names. */

@@ -4,6 +4,7 @@ import { printable } from '../observability/printable.js'
 import type { CommandIo } from './command.js'
 import { problemList } from './problem-list.js'
 import { REMEDIES } from './remedies.js'
+import { count } from './terminal/count.js'
 import { styleFor } from './terminal/style.js'
 
 /**
@@ -47,8 +48,4 @@ function trace(error: unknown): string {
     lines.push(...(at.stack ?? at.message).split('\n').map(printable))
   }
   return lines.join('\n')
-}
-
-export function count(n: number, what: string): string {
-  return `${n} ${what}${n === 1 ? '' : 's'}`
 }

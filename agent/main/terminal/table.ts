@@ -16,9 +16,7 @@ export function table(columns: readonly Column[], rows: readonly (readonly strin
   const titles = columns.map(({ title = '' }) => title)
   const titled = titles.some((title) => title !== '')
   const cells = rows.map((row) => columns.map((_, i) => printable(row[i] ?? '')))
-  const widths = columns.map((_, i) =>
-    Math.max(widthOf(titles[i] ?? ''), ...cells.map((row) => widthOf(row[i] ?? ''))),
-  )
+  const widths = columns.map((_, i) => Math.max(widthOf(titles[i] ?? ''), ...cells.map((row) => widthOf(row[i] ?? ''))))
   const line = (row: readonly string[], paint: (text: string, column: number) => string) => {
     const last = row.findLastIndex((cell) => cell !== '')
     const texts = row.slice(0, last + 1).map((cell, i) => {

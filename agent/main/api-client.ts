@@ -1,0 +1,65 @@
+import { type Endpoint, findEndpoint } from '../client/address.js'
+import type { DialectName } from '../client/dialect.js'
+import type { Retry } from '../client/watch.js'
+import { WorkloadApiClient } from '../client/workload-api-client.js'
+import { AgentError } from '../errors.js'
+import { SystemClock } from '../platform/system-clock.js'
+import type { Clock } from '../ports/clock.js'
+import { choice } from './arguments.js'
+import type { CommandIo } from './command.js'
+import { configuredValues } from './configured-values.js'
+
+/** The options that every command has that calls the Workload API. */
+export const API_OPTIONS = {
+  socket: { type: 'string' },
+  dialect: { type: 'string' },
+  output: { type: 'string', short: 'o' },
+} as const
+
+/** Their lines in a `--help`. */
+export const API_OPTIONS_HELP = `  --socket ADDRESS      unix:///path of the Workload API, or the bare path; default:
+                        SPIFFE_ENDPOINT_SOCKET, else the socket of the agent's configuration
+  --dialect NAME        spiffe (default), or authsec: the encoding that the AuthSec SDKs speak
+  -o, --output FORMAT   pretty (default) or json`
+
+export interface ApiCall {
+  readonly client: WorkloadApiClient
+  readonly dialect: DialectName
+  readonly json: boolean
+  readonly clock: Clock
+}
+
+/** A client as the options want it. Throws `command.misused`, `client.address_invalid`. */
+export async function openClient(
+  options: { readonly socket?: string; readonly dialect?: string; readonly output?: string },
+  io: CommandIo,
+  onRetry?: (retry: Retry) => void,
+): Promise<ApiCall> {
+  const dialect = choice(options.dialect, ['spiffe', 'authsec'], '--dialect')
+  const json = choice(options.output, ['pretty', 'json'], '--output') === 'json'
+  const address = await endpointFor(options.socket, io)
+  const clock = new SystemClock()
+  const client = WorkloadApiClient.connect({ address, dialect, clock, ...(onRetry ? { onRetry } : {}) })
+  return { client, dialect, json, clock }
+}
+
+async function endpointFor(socket: string | undefined, io: CommandIo): Promise<Endpoint> {
+  if (socket?.startsWith('/')) return { kind: 'unix', path: socket }
+  const found = findEndpoint(socket, io.env)
+  if (found) return found
+  const values = await configuredValues(undefined, io)
+  return { kind: 'unix', path: values['agent.socket_path'] }
+}
+
+/** Runs a call that must come to an end in time; the signal also aborts when the command is stopped. */
+export async function inTime<T>(
+  ms: number,
+  clock: Clock,
+  io: Pick<CommandIo, 'signal'>,
+  call: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const late = new AbortController()
+  const error = new AgentError('client.timeout', `the agent did not answer within ${ms / 1000} s`)
+  using _ = clock.after(ms, () => late.abort(error))
+  return await call(AbortSignal.any([io.signal, late.signal]))
+}

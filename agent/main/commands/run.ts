@@ -1,0 +1,27 @@
+import { readArguments } from '../arguments.js'
+import type { Command } from '../command.js'
+
+export const run: Command = {
+  name: 'run',
+  summary: 'Run the agent (this is what happens without a command).',
+  help: `Usage: icp-agent [run] [-c FILE]
+
+Runs the agent until it gets SIGTERM or SIGINT. SIGHUP reopens the log file.
+
+Options:
+  -c, --config FILE   the configuration; default: ./config.yaml, then /etc/icp-agent/config.yaml.
+                      Every setting can also come from the environment, which wins:
+                      ICP_AGENT_AGENT__TENANT_ID is agent.tenant_id
+
+Exit codes: 0 stopped, 1 failed, 2 the command line or the configuration cannot be used.
+
+Example:
+  icp-agent --config /etc/icp-agent/config.yaml
+`,
+  async run(args, io) {
+    const { options } = readArguments(args, { config: { type: 'string', short: 'c' } })
+    // The daemon takes long to load; a mistake on the command line is told before.
+    const { runAgent } = await import('../run.js')
+    return await runAgent(options.config === undefined ? [] : [`--config=${options.config}`], io)
+  },
+}

@@ -1,0 +1,75 @@
+import { configPath } from '../../config/config-path.js'
+import { loadConfig } from '../../config/load.js'
+import type { Problem } from '../../config/problem.js'
+import { AgentError } from '../../errors.js'
+import { printable } from '../../observability/printable.js'
+import { Disk } from '../../platform/disk.js'
+import { surroundings } from '../../platform/environment.js'
+import { choice, readArguments } from '../arguments.js'
+import type { Command, CommandIo } from '../command.js'
+import { problemList } from '../problem-list.js'
+import { count } from '../terminal/count.js'
+import { styleFor } from '../terminal/style.js'
+
+const OPTIONS = { config: { type: 'string', short: 'c' }, output: { type: 'string', short: 'o' } } as const
+
+interface Findings {
+  readonly file: string
+  readonly valid: boolean
+  readonly problems: readonly Problem[]
+  readonly warnings: readonly Problem[]
+}
+
+export const validate: Command = {
+  name: 'validate',
+  summary: 'Check a configuration and tell everything that is wrong with it.',
+  help: `Usage: icp-agent validate [-c FILE] [-o pretty|json]
+
+Reads the configuration as the agent would, environment included, and tells every problem at once: the
+setting, where its value comes from, what is wrong, and what would be right. Nothing is written, and
+no server is asked.
+
+Options:
+  -c, --config FILE     default: ./config.yaml, then /etc/icp-agent/config.yaml
+  -o, --output FORMAT   pretty (default) or json
+
+Exit codes: 0 the agent would start with it (there may be warnings), 1 it would not, 2 misused.
+
+Example:
+  icp-agent validate --config /etc/icp-agent/config.yaml
+`,
+  async run(args, io) {
+    const { options } = readArguments(args, OPTIONS)
+    const json = choice(options.output, ['pretty', 'json'], '--output') === 'json'
+    const findings = await examine(options.config, io)
+    io.stdout.write(json ? `${JSON.stringify(findings, null, 2)}\n` : report(findings, io))
+    return findings.valid ? 0 : 1
+  },
+}
+
+async function examine(named: string | undefined, io: CommandIo): Promise<Findings> {
+  const files = new Disk()
+  const place = await configPath(named, files)
+  try {
+    const { warnings } = await loadConfig({ ...place, ...surroundings(io.env), files })
+    return { file: place.path, valid: true, problems: [], warnings }
+  } catch (error) {
+    if (!(error instanceof AgentError) || error.code !== 'config.invalid') throw error
+    const { problems, warnings } = error.details
+    return { file: place.path, valid: false, problems: listed(problems), warnings: listed(warnings) }
+  }
+}
+
+function listed(value: unknown): readonly Problem[] {
+  return Array.isArray(value) ? value : []
+}
+
+function report({ file, valid, problems, warnings }: Findings, io: CommandIo): string {
+  const style = styleFor(io.stdout, io.env)
+  const { bold, green, red, yellow } = style
+  const verdict = valid ? green('can be used') : red('cannot be used')
+  const parts = [`${bold(printable(file))} ${verdict}\n`]
+  if (problems.length > 0) parts.push(`\n${red(count(problems.length, 'problem'))}\n${problemList(problems, style)}`)
+  if (warnings.length > 0) parts.push(`\n${yellow(count(warnings.length, 'warning'))}\n${problemList(warnings, style)}`)
+  return parts.join('')
+}

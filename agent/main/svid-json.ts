@@ -1,0 +1,38 @@
+import { bundlesOf, type Change } from '../client/changes.js'
+import type { HeldSvid, X509Context } from '../client/x509-context.js'
+import { pemFromDer } from '../crypto/pem.js'
+import type { TrustBundle } from '../identity/trust-bundle.js'
+
+/** An SVID as JSON: everything but its private key, which is for files of mode 0600. */
+export function svidJson({ svid, hint }: HeldSvid) {
+  return {
+    spiffe_id: svid.spiffeId.uri,
+    ...(hint === '' ? {} : { hint }),
+    serial_number: svid.serial,
+    not_before: new Date(svid.notBefore).toISOString(),
+    not_after: new Date(svid.notAfter).toISOString(),
+    chain_pem: certificates(svid.chain),
+  }
+}
+
+/** A whole message: the SVIDs, and the authorities of every trust domain as PEM. */
+export function contextJson(context: X509Context) {
+  const bundles = [...bundlesOf(context)].map(([trustDomain, bundle]) => [trustDomain, bundlePem(bundle)])
+  return { svids: context.svids.map(svidJson), bundles: Object.fromEntries(bundles) as Record<string, string> }
+}
+
+export function changeJson(change: Change) {
+  if (change.kind === 'bundle') {
+    const { trustDomain, added, removed, authorities } = change
+    return { kind: change.kind, trust_domain: trustDomain, added, removed, authorities }
+  }
+  return { kind: change.kind, spiffe_id: change.svid.svid.spiffeId.uri, serial_number: change.svid.svid.serial }
+}
+
+export function bundlePem(bundle: TrustBundle): string {
+  return certificates(bundle.authorities.map(({ der }) => der))
+}
+
+export function certificates(ders: readonly Uint8Array[]): string {
+  return ders.map((der) => pemFromDer(der, 'CERTIFICATE')).join('')
+}
