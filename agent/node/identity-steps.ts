@@ -4,7 +4,7 @@ import type { KeySource } from '../crypto/keys.js'
 import { Secret } from '../crypto/secret.js'
 import { AgentError } from '../errors.js'
 import type { Random } from '../ports/random.js'
-import { type AgentIdentity, type Claimed, verifyIdentity } from './agent-identity.js'
+import { type AgentIdentity, type Claimed, validAt, verifyIdentity } from './agent-identity.js'
 import { type Answered, attestNode, type Exchange, renewNode } from './attest-node.js'
 import { collectEvidence, type EvidenceOptions } from './evidence.js'
 import type { IdentityFile } from './identity-file.js'
@@ -140,11 +140,17 @@ export class IdentitySteps {
     return { ...answer, spiffeId, key, tokenDigest, authorities, spread: random.fraction() }
   }
 
-  /** An answer that a join token was spent on is worth waiting for; any other can be had again. */
+  /**
+   * An answer that a join token was spent on is worth waiting for, until its issuer is known or, where nothing else is
+   * valid, until a clock that is behind has caught up. Any other can be had again.
+   */
   #mayPass(held: Held, error: unknown): boolean {
+    const { file, clock } = this.options
+    const now = clock.now()
     if (!(error instanceof AgentError) || held.way === 'renew') return false
     if (error.code === 'svid.issuer_unknown') return held.answer.authorities.length === 0
-    return error.details['check'] === 'time' && held.token !== null && begins(held.answer) > this.options.clock.now()
+    const idle = file.identity === null || !validAt(file.identity, now)
+    return idle && held.token !== null && error.details['check'] === 'time' && begins(held.answer) > now
   }
 
   async #keepOnDisk(held: Held): Promise<void> {

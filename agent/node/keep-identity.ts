@@ -37,7 +37,11 @@ type Step = 'complete' | 'renew' | 'attest' | 'wait'
 
 /** How often a new join token is looked for during a lock-out. */
 const TOKEN_LOOK_MS = 5000
-/** Pace during a lock-out: where it may pass by itself (evidence, a gateway), and where the token is surely gone. */
+/**
+ * Pace during a lock-out: it rises to ten minutes where nothing is at stake (evidence that is not accepted yet, a
+ * gateway), and is slow from the start where a join token was refused, slower still where it is surely gone.
+ */
+const LOCKED_FIRST_RETRY_MS = 60_000
 const LOCKED_RETRY_MS = 10 * 60_000
 const CONSUMED_RETRY_MS = 60 * 60_000
 /** A Retry-After that is longer (a proxy's mistake) must not make the certificate lapse. */
@@ -225,8 +229,9 @@ export class IdentityKeeper {
     this.#lookedAt = clock.now()
     // What is held may be renewed yet: a gateway may have refused what the server would not.
     this.#attestNext = false
-    const slow = error.code === 'icp.unauthorized' || tokenDigest === null ? LOCKED_RETRY_MS : CONSUMED_RETRY_MS
-    this.#retryIn(this.current() ? LOCKED_RETRY_MS : slow)
+    this.#failures++
+    if (tokenDigest === null) this.#retryIn(LOCKED_FIRST_RETRY_MS, LOCKED_RETRY_MS)
+    else this.#retryIn(error.code === 'icp.unauthorized' || this.current() ? LOCKED_RETRY_MS : CONSUMED_RETRY_MS)
     this.#noticeExpiry()
   }
 
@@ -248,10 +253,10 @@ export class IdentityKeeper {
     this.#noticeExpiry()
   }
 
-  /** At this pace, of which the upper half is drawn. */
-  #retryIn(ms: number): void {
+  /** Doubled per failure from the base to the cap; of each wait the upper half is drawn. */
+  #retryIn(baseMs: number, capMs = baseMs): void {
     const { clock, random } = this.options
-    this.#retryAt = clock.monotonic() + delay(1, { baseMs: ms, capMs: ms }, random.fraction())
+    this.#retryAt = clock.monotonic() + delay(this.#failures, { baseMs, capMs }, random.fraction())
   }
 
   #noticeExpiry(): void {

@@ -40,7 +40,10 @@ export function lockout({ error, tokenDigest, earlier, usedDigest, remedy }: Ref
   if (error.code === 'agent.locked_out') return error
   const [code, reason]: [ErrorCode, string] =
     tokenDigest === null
-      ? ['agent.locked_out', 'the ICP server does not let this node attest without a join token (401)']
+      ? [
+          'agent.locked_out',
+          'the ICP server does not let this node attest (401): it wants a join token, or does not accept the evidence',
+        ]
       : earlier
         ? [
             'agent.token_consumed',
@@ -50,7 +53,7 @@ export function lockout({ error, tokenDigest, earlier, usedDigest, remedy }: Ref
           ? ['agent.locked_out', 'the ICP server wants a fresh join token: this node has already used the one it has']
           : [
               'icp.unauthorized',
-              'the ICP server does not accept the join token (401): it is wrong, expired, revoked or was used elsewhere',
+              'the ICP server does not accept the join token, or not the evidence (401); a token may be wrong, expired, revoked or used elsewhere',
             ]
   return new AgentError(code, `${reason}; have one made on the server and ${remedy}`, {
     cause: error,

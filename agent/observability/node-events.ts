@@ -1,4 +1,4 @@
-import type { AgentError } from '../errors.js'
+import { type AgentError, messageOf } from '../errors.js'
 import type { SpiffeId } from '../identity/spiffe-id.js'
 import type { Clock } from '../ports/clock.js'
 import type { Sinks } from './events.js'
@@ -89,6 +89,7 @@ export const nodeEvents = ({ log, metrics }: Sinks, clock: Clock) => {
       log.error('Node is locked out', {
         code: error.code,
         advice: error.message,
+        ...(error.cause === undefined ? {} : { answer: messageOf(error.cause) }),
         ...(identity && { valid_until: until(identity) }),
       })
     },

@@ -258,6 +258,43 @@ describe('answers that are wrong', () => {
     const restarted = world.keeper()
     await restarted.restore()
     expect(serial(restarted)).toBe(before)
+    delete world.server.tamper.issued
+    Object.assign(world.server.options, { agentTtlMs: HOUR })
+    await keeper.attempt(never())
+    expect(serial(keeper)).not.toBe(before)
+    expect([keeper.state().kind, world.server.count('renewAgent')]).toEqual(['valid', 2])
+  })
+
+  it('a certificate that has yet to begin is waited for when a join token was spent on it: our clock may be behind', async () => {
+    const world = await World.create({ generation: 'workspace' })
+    world.giveToken()
+    await world.clock.jump('-5m')
+    Object.assign(world.server.options, { clock: { now: () => world.clock.now() + 5 * MINUTE } })
+    const keeper = world.keeper()
+    await keeper.restore()
+    await keeper.attempt(never())
+    expect([keeper.state().kind, keeper.state().reason?.code]).toEqual(['starting', 'svid.invalid'])
+    const restarted = world.keeper()
+    await restarted.restore()
+    await world.clock.jump('5m')
+    await restarted.attempt(never())
+    expect([restarted.state().kind, world.server.count('attestNode')]).toEqual(['valid', 1])
+  })
+
+  it('a certificate that has yet to begin is dropped where the node has a valid one', async () => {
+    const world = await World.create()
+    const keeper = await world.attested()
+    const before = serial(keeper)
+    await world.clock.advance('25m')
+    const { options } = world.server
+    Object.assign(options, { clock: { now: () => world.clock.now() + 5 * MINUTE } })
+    await keeper.attempt(never())
+    await keeper.attempt(never())
+    expect([serial(keeper), keeper.state().reason?.code]).toEqual([before, 'svid.invalid'])
+    Object.assign(options, { clock: world.clock })
+    await keeper.attempt(never())
+    await keeper.attempt(never())
+    expect([keeper.state().kind, serial(keeper) === before]).toEqual(['valid', false])
   })
 })
 

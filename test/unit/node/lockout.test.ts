@@ -47,6 +47,22 @@ describe('a node whose join token is gone', () => {
     expect(keeper.state().reason?.message).toContain('agent.join_token_path')
   })
 
+  it('without any token asks at a pace that slows down to ten minutes', async () => {
+    const world = await World.create({ generation: 'workspace' })
+    const keeper = world.keeper({ joinTokenPath: null })
+    await keeper.restore()
+    const stop = new AbortController()
+    const running = keeper.run(stop.signal, open)
+    await world.pass(60 * MINUTE, 5000)
+    // 45 s, 90 s, 3 min, 6 min, then 7.5 min each.
+    expect(world.server.calls.map(({ at }) => Math.round((at - (world.server.calls[0]?.at ?? 0)) / 1000))).toEqual([
+      0, 45, 135, 315, 675, 1125, 1575, 2025, 2475, 2925, 3375,
+    ])
+    expect(world.sinks.events('error')).toEqual([LOCKED])
+    stop.abort()
+    await running
+  })
+
   it('of type join_token without a token asks the server nothing', async () => {
     const world = await World.create({ generation: 'workspace', type: 'join_token' })
     const keeper = world.keeper()
@@ -102,7 +118,7 @@ describe('a new join token', () => {
     await keeper.restore()
     const stop = new AbortController()
     const running = keeper.run(stop.signal, open)
-    await world.pass(60_000)
+    await world.pass(20_000)
     expect([keeper.state().kind, world.server.count('attestNode')]).toEqual(['locked_out', 1])
     world.giveToken()
     await world.pass(6000)
