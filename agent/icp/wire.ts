@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { privateKeyFromPem } from '../crypto/keys.js'
 import { derFromPem } from '../crypto/pem.js'
 import { Secret } from '../crypto/secret.js'
+import { AgentError } from '../errors.js'
 import type { AttestedNode, IssuedCertificate, IssuedJwt, Jwk, JwtValidation } from './control-plane.js'
 
 /**
@@ -15,7 +16,7 @@ const name = z.string().min(1).max(2048)
 
 const certificateFields = {
   spiffe_id: name,
-  certificate: text.min(1),
+  certificate: text.regex(/\S/),
   private_key: optionalText,
   ca_bundle: optionalText,
   trust_bundle: optionalText,
@@ -23,7 +24,7 @@ const certificateFields = {
 }
 const issued = z.object(certificateFields)
 const attested = z.object({ ...certificateFields, agent_id: z.string().min(1).max(255), workspace_id: optionalText })
-const bundleReply = z.object({ ca_bundle: text.min(1) })
+const bundleReply = z.object({ ca_bundle: text.regex(/\S/) })
 const jwtReply = z.object({ spiffe_id: name, token: z.string().min(1).max(65_536) })
 const jwks = z.object({ keys: z.array(z.record(z.string(), z.unknown())).max(256) })
 const validation = z.object({
@@ -110,8 +111,11 @@ function certificateOf(reply: z.infer<typeof issued>): IssuedCertificate {
   }
 }
 
+/** None for an empty text; a text without a certificate is an error. */
 function certificates(pem: string): Uint8Array[] {
-  return derFromPem(pem, 'CERTIFICATE', { maxBlocks: 64 })
+  const ders = derFromPem(pem, 'CERTIFICATE', { maxBlocks: 64 })
+  if (ders.length === 0 && pem.trim() !== '') throw new AgentError('svid.invalid', 'a text holds no PEM certificate')
+  return ders
 }
 
 function distinct(ders: readonly Uint8Array[]): Uint8Array[] {

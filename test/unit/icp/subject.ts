@@ -1,0 +1,32 @@
+import { createIcpClient, type IcpClient } from '../../../agent/icp/client.js'
+import { serverEvents } from '../../../agent/observability/server-events.js'
+import type { HttpClient } from '../../../agent/ports/http.js'
+import { FakeClock } from '../../fakes/clock.js'
+import { TENANT } from '../../fakes/control-plane.js'
+import { fixedRandom } from '../../fakes/random.js'
+import { RecordedSinks } from '../../fakes/sinks.js'
+
+export const SIGNAL = new AbortController().signal
+export const ADDRESS = 'https://icp.example.org/spiresvc'
+
+export interface ClientSubject {
+  readonly client: IcpClient
+  readonly clock: FakeClock
+  readonly sinks: RecordedSinks
+}
+
+/** A client over the given HttpClient, with a clock that stands still and jitter in the middle of its range. */
+export function clientOver(http: HttpClient, settings: { maxRetries?: number } = {}): ClientSubject {
+  const clock = new FakeClock()
+  const sinks = new RecordedSinks()
+  const client = createIcpClient({
+    config: { address: ADDRESS, timeoutMs: 30_000, maxRetries: settings.maxRetries ?? 3, retryBackoffMs: 5000 },
+    tenantId: TENANT,
+    nodeId: 'node-1',
+    http,
+    clock,
+    random: fixedRandom(0.5),
+    events: serverEvents(sinks, clock),
+  })
+  return { client, clock, sinks }
+}
