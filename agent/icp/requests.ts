@@ -19,7 +19,7 @@ export interface IcpSettings {
 }
 
 export interface RequestOptions {
-  readonly config: IcpSettings
+  readonly settings: IcpSettings
   readonly tenantId: string
   readonly http: HttpClient
   readonly clock: Clock
@@ -60,12 +60,12 @@ export class Requests {
 
   /** What `accept` makes of the answer, of status 200 or 201. Throws `icp.*`, or the signal's reason. */
   async send<T>(exchange: Exchange, accept: (response: HttpResponse) => T): Promise<T> {
-    const { config, events, random } = this.options
+    const { settings, events, random } = this.options
     for (let attempt = 0; ; attempt++) {
       const outcome = await this.#attempt(exchange, accept)
       if (!(outcome instanceof Failure)) return outcome.result
-      if (exchange.once || attempt >= config.maxRetries || !outcome.passing) throw outcome.cause
-      const backoff = Math.min(MAX_BACKOFF_MS, config.retryBackoffMs * 2 ** attempt) * (0.5 + random.fraction() / 2)
+      if (exchange.once || attempt >= settings.maxRetries || !outcome.passing) throw outcome.cause
+      const backoff = Math.min(MAX_BACKOFF_MS, settings.retryBackoffMs * 2 ** attempt) * (0.5 + random.fraction() / 2)
       const wait = Math.min(MAX_BACKOFF_MS, Math.max(backoff, outcome.retryAfterMs))
       events.retrying(exchange.endpoint, codeOf(outcome.cause), attempt + 1, wait)
       await this.#wait(wait, exchange.signal)
@@ -110,12 +110,12 @@ export class Requests {
   }
 
   #request({ endpoint, query, body, maxBytes, signal }: Exchange, withoutIdentity: boolean): HttpRequest {
-    const { config, tenantId } = this.options
+    const { settings, tenantId } = this.options
     const { method, path } = specOf(endpoint)
     const search = query ? `?${new URLSearchParams(query).toString()}` : ''
     return {
       method,
-      url: config.address + path.replace('{account}', encodeURIComponent(tenantId)) + search,
+      url: settings.address + path.replace('{account}', encodeURIComponent(tenantId)) + search,
       headers: {
         accept: 'application/json',
         'user-agent': 'icp-agent',
@@ -123,7 +123,7 @@ export class Requests {
         ...(body ? { 'content-type': 'application/json' } : {}),
       },
       ...(body ? { body: JSON.stringify(body) } : {}),
-      timeoutMs: config.timeoutMs,
+      timeoutMs: settings.timeoutMs,
       maxBytes: maxBytes ?? MAX_BYTES,
       signal,
       withoutIdentity,

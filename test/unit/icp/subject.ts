@@ -20,7 +20,7 @@ export function clientOver(http: HttpClient, settings: { maxRetries?: number } =
   const clock = new FakeClock()
   const sinks = new RecordedSinks()
   const client = createIcpClient({
-    config: { address: ADDRESS, timeoutMs: 30_000, maxRetries: settings.maxRetries ?? 3, retryBackoffMs: 5000 },
+    settings: { address: ADDRESS, timeoutMs: 30_000, maxRetries: settings.maxRetries ?? 3, retryBackoffMs: 5000 },
     tenantId: TENANT,
     nodeId: 'node-1',
     http,
