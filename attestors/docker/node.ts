@@ -28,15 +28,15 @@ interface Container {
  * socket the evidence goes without, for the id is what tells nodes apart.
  */
 export function dockerNodeAttestor(node: DockerNode): NodeAttestor {
+  const named = async (signal: AbortSignal): Promise<Container | null> =>
+    /^[0-9a-f]{12}$/.test(node.hostname) ? await inspect(node, node.hostname, signal) : null
   const find = async (signal: AbortSignal): Promise<{ id: string; image: string | null } | null> => {
     const own = await ownContainerId(node.files)
-    if (own) return { id: own, image: (await inspect(node, own, signal))?.image ?? null }
-    if (!/^[0-9a-f]{12}$/.test(node.hostname)) return null
-    return await inspect(node, node.hostname, signal)
+    return own ? { id: own, image: (await inspect(node, own, signal))?.image ?? null } : await named(signal)
   }
   return {
     type: 'docker',
-    applies: async (signal) => (await find(signal)) !== null,
+    applies: async (signal) => (await ownContainerId(node.files)) !== null || (await named(signal)) !== null,
     evidence: async (signal) => {
       const container = await find(signal)
       if (!container) {

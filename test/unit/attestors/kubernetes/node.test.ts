@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { Secret } from '../../../../agent/crypto/secret.js'
 import { AgentError } from '../../../../agent/errors.js'
 import { kubernetesNodeAttestor } from '../../../../attestors/kubernetes/node.js'
 import { MemoryFiles } from '../../../fakes/memory-files.js'
@@ -18,7 +19,7 @@ describe('the kubernetes node attestor', () => {
     put('header.payload.signature\n')
     const { type, evidence } = await attestor.evidence(never())
     expect([type, evidence['cluster_name']]).toEqual(['kubernetes', 'prod'])
-    expect(evidence['psat_token']).toMatchObject({ reveal: expect.any(Function) })
+    expect(evidence['psat_token']).toBeInstanceOf(Secret)
     expect(JSON.stringify(evidence)).not.toContain('payload')
   })
 
