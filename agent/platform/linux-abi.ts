@@ -40,12 +40,16 @@ export const LOCK_NB = 4
 export const AT_STATX_DONT_SYNC = 0x4000
 export const STATX_NLINK = 0x4
 export const STATX_INO = 0x100
+/** Linux 5.8. */
+export const STATX_MNT_ID = 0x1000
 /** Offsets in `struct statx`, which is the same on every architecture. */
 export const STATX_SIZE = 256
+export const STATX_MASK_AT = 0
 export const STATX_NLINK_AT = 16
 export const STATX_INO_AT = 32
 export const STATX_DEV_MAJOR_AT = 136
 export const STATX_DEV_MINOR_AT = 140
+export const STATX_MNT_ID_AT = 144
 
 /** Inode of the machine's first PID namespace: the same on every Linux (`PROC_PID_INIT_INO`). */
 export const INITIAL_PID_NAMESPACE = 'pid:[4026531836]'

@@ -1,10 +1,11 @@
 import { closeSync, fstatSync, readFileSync, readlinkSync } from 'node:fs'
 import { AgentError, messageOf } from '../errors.js'
 import type { HostNamespaces, Kernel, Peer, ProcessHandle } from '../ports/kernel.js'
+import { HostMounts } from './host-mounts.js'
 import { type Libc, LibcError, loadLibc } from './koffi-libc.js'
 import { ERRNO, INITIAL_PID_NAMESPACE, POLLHUP, SO_PEERCRED, SO_PEERGROUPS, SO_PEERPIDFD } from './linux-abi.js'
 import { ProcessExits } from './process-exits.js'
-import { LinuxProcess, type PidfdAbility } from './process-handle.js'
+import { LinuxProcess, type ProcessContext } from './process-handle.js'
 
 export interface LinuxKernelOptions {
   readonly libc?: Libc
@@ -28,7 +29,7 @@ export class LinuxKernel implements Kernel, Disposable {
   readonly host: HostNamespaces
   readonly #exits: ProcessExits
   readonly #peerPidfd: boolean
-  readonly #ability: PidfdAbility
+  readonly #context: ProcessContext
   readonly #credentials = Buffer.alloc(12)
   readonly #descriptor = Buffer.alloc(4)
   #groups = Buffer.alloc(64 * 4)
@@ -40,8 +41,13 @@ export class LinuxKernel implements Kernel, Disposable {
     this.#exits = new ProcessExits(libc, options.exitPollMs ?? 300)
     try {
       this.#peerPidfd = !options.withoutPeerPidfd && this.#hasPeerPidfd()
-      this.#ability = { uniqueInodes: !options.withoutPidfdInodes && this.#hasPidfdInodes() }
       this.host = hostNamespaces()
+      this.#context = {
+        libc,
+        uniqueInodes: !options.withoutPidfdInodes && this.#hasPidfdInodes(),
+        hostMounts: new HostMounts(this.host.root === '' ? '/proc/self/mountinfo' : '/proc/1/mountinfo'),
+        forget: (pidfd) => this.#exits.forget(pidfd),
+      }
       this.#prove()
     } catch (cause) {
       this.#exits[Symbol.dispose]()
@@ -64,8 +70,7 @@ export class LinuxKernel implements Kernel, Disposable {
     }
     const groups = this.#peerGroups(fd)
     const pidfd = this.#peerPidfd ? this.#pidfdOfPeer(fd, pid) : this.#pidfdByNumber(fd, pid)
-    const process = new LinuxProcess(this.libc, pid, pidfd, this.#ability, (closed) => this.#exits.forget(closed))
-    return { pid, uid, gid, groups, process }
+    return { pid, uid, gid, groups, process: new LinuxProcess(this.#context, pid, pidfd) }
   }
 
   onExit(process: ProcessHandle, ended: () => void): Disposable {
@@ -153,7 +158,7 @@ export class LinuxKernel implements Kernel, Disposable {
       using _watch = this.onExit(self, () => {})
       const ids = peer.pid === process.pid && peer.uid === process.geteuid?.() && peer.gid === process.getegid?.()
       if (!ids || !self.alive()) throw new Error('a socket of the agent itself is attributed to somebody else')
-      if (self.executable() === null || self.executablePath() === null) throw new Error('/proc/self/exe is hidden')
+      if (self.executable() === null) throw new Error('/proc/self/exe is hidden')
       self.read('status')
     })
   }

@@ -1,6 +1,7 @@
 import { closeSync, constants, fstatSync, openSync, readlinkSync, readSync } from 'node:fs'
 import { AgentError } from '../errors.js'
 import type { ExecutableId, ProcessHandle } from '../ports/kernel.js'
+import type { HostMounts } from './host-mounts.js'
 import { type Libc, LibcError } from './koffi-libc.js'
 import {
   AT_STATX_DONT_SYNC,
@@ -9,6 +10,9 @@ import {
   STATX_DEV_MINOR_AT,
   STATX_INO,
   STATX_INO_AT,
+  STATX_MASK_AT,
+  STATX_MNT_ID,
+  STATX_MNT_ID_AT,
   STATX_NLINK,
   STATX_NLINK_AT,
 } from './linux-abi.js'
@@ -18,9 +22,14 @@ const DELETED = ' (deleted)'
 /** Reads are synchronous, so one buffer serves all of them. */
 const buffer = Buffer.alloc(65_536)
 
-/** What the kernel can tell about pidfds: their inodes are unique per process since Linux 6.9. */
-export interface PidfdAbility {
+/** What a process needs to know of the kernel that it lives in. */
+export interface ProcessContext {
+  readonly libc: Libc
+  /** Inodes of pidfds are unique per process (Linux 6.9). */
   readonly uniqueInodes: boolean
+  readonly hostMounts: HostMounts
+  /** The pidfd is about to be closed. */
+  readonly forget: (pidfd: number) => void
 }
 
 /**
@@ -38,11 +47,9 @@ export class LinuxProcess implements ProcessHandle {
    * Takes over the pidfd, also when it throws `caller.exited` because the process has ended.
    */
   constructor(
-    private readonly libc: Libc,
+    private readonly context: ProcessContext,
     readonly pid: number,
     pidfd: number,
-    ability: PidfdAbility,
-    private readonly forget: (pidfd: number) => void,
   ) {
     this.#pidfd = pidfd
     this.#directory = -1
@@ -50,7 +57,7 @@ export class LinuxProcess implements ProcessHandle {
       // Any process may have the pid at this moment; that ours is still alive afterwards says it was ours.
       this.#directory = openSync(`/proc/${pid}`, constants.O_RDONLY | constants.O_DIRECTORY)
       this.executableFile = `/proc/self/fd/${this.#directory}/exe`
-      this.key = ability.uniqueInodes
+      this.key = context.uniqueInodes
         ? String(fstatSync(pidfd, { bigint: true }).ino)
         : `${pid}:${startTime(this.read('stat'))}`
       if (!this.alive()) throw this.#gone()
@@ -66,7 +73,7 @@ export class LinuxProcess implements ProcessHandle {
   }
 
   alive(): boolean {
-    return !this.#disposed && (this.libc.poll(this.#pidfd, POLLIN) & POLLIN) === 0
+    return !this.#disposed && (this.context.libc.poll(this.#pidfd, POLLIN) & POLLIN) === 0
   }
 
   executable(): ExecutableId | null {
@@ -78,11 +85,14 @@ export class LinuxProcess implements ProcessHandle {
   }
 
   executablePath(): string | null {
+    const statx = this.#statExecutable(STATX_MNT_ID | STATX_NLINK)
+    // Without the mount's id (before Linux 5.8) nobody knows whose path it is.
+    if (!statx || (statx.readUInt32LE(STATX_MASK_AT) & STATX_MNT_ID) === 0) return null
+    const unlinked = statx.readUInt32LE(STATX_NLINK_AT) === 0
+    if (!this.context.hostMounts.has(statx.readBigUInt64LE(STATX_MNT_ID_AT))) return null
     const link = this.#link('exe')
-    if (!link?.endsWith(DELETED)) return link
     // The kernel's mark of a file that was unlinked (a package upgrade), unless the name really ends so.
-    const unlinked = this.#statExecutable(STATX_NLINK)?.readUInt32LE(STATX_NLINK_AT) === 0
-    return unlinked ? link.slice(0, -DELETED.length) : link
+    return unlinked && link?.endsWith(DELETED) ? link.slice(0, -DELETED.length) : link
   }
 
   read(file: keyof typeof MAX_BYTES): string {
@@ -106,7 +116,7 @@ export class LinuxProcess implements ProcessHandle {
   [Symbol.dispose](): void {
     if (this.#disposed) return
     this.#disposed = true
-    this.forget(this.#pidfd)
+    this.context.forget(this.#pidfd)
     closeSync(this.#pidfd)
     if (this.#directory !== -1) closeSync(this.#directory)
     this.#pidfd = -1
@@ -127,7 +137,7 @@ export class LinuxProcess implements ProcessHandle {
     this.#path('exe')
     try {
       // Without DONT_SYNC a network or FUSE file system would be asked, and might never answer.
-      return this.libc.statx(this.#directory, 'exe', AT_STATX_DONT_SYNC, mask)
+      return this.context.libc.statx(this.#directory, 'exe', AT_STATX_DONT_SYNC, mask)
     } catch {
       return this.#unreadable()
     }

@@ -51,7 +51,10 @@ export interface ProcessHandle extends Disposable {
   alive(): boolean
   /** Null where it cannot be read (no SYS_PTRACE). Never touches the file system underneath. */
   executable(): ExecutableId | null
-  /** The target of the `/proc/PID/exe` link, or null where it cannot be read. */
+  /**
+   * The target of the `/proc/PID/exe` link, without the mark of a deleted file. Null where it cannot be read, and where
+   * the program does not come from a mount of the host's: in a mount namespace of one's own any file can bear any path.
+   */
   executablePath(): string | null
   /** A small file of `/proc/PID` whose reading never waits for the process: never cmdline, environ or maps. */
   read(file: 'stat' | 'status' | 'cgroup' | 'mountinfo' | 'uid_map'): string
