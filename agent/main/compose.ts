@@ -13,6 +13,7 @@ import { tlsIdentity } from '../node/agent-identity.js'
 import { createIdentityKeeper } from '../node/create-keeper.js'
 import { apiEvents } from '../observability/api-events.js'
 import { callerEvents } from '../observability/caller-events.js'
+import { jwtEvents } from '../observability/jwt-events.js'
 import type { Log } from '../observability/log.js'
 import type { Metrics } from '../observability/metrics.js'
 import { nodeEvents } from '../observability/node-events.js'
@@ -29,9 +30,14 @@ import type { Random } from '../ports/random.js'
 import { AuthorityBook } from '../store/authority-book.js'
 import { Demand } from '../store/demand.js'
 import { IdentityStore } from '../store/identity-store.js'
+import { JwtCache } from '../store/jwt-cache.js'
+import { JwtKeys } from '../sync/jwt-keys.js'
+import { JwtSvids } from '../sync/jwt-svids.js'
 import { Sync } from '../sync/sync.js'
 import { SyncPace } from '../sync/sync-pace.js'
 import { GrpcServer } from '../workload-api/grpc-server.js'
+import { JwtCalls } from '../workload-api/jwt-calls.js'
+import { JwtValidation } from '../workload-api/jwt-validation.js'
 import { Sessions } from '../workload-api/sessions.js'
 import { Streams } from '../workload-api/streams.js'
 
@@ -56,6 +62,8 @@ export type Agent = ReturnType<typeof compose>
 const ATTESTATION_DEADLINE_MS = 3_000
 /** A new issuer is shown in bundles for so many polls before an SVID of its is. */
 const POLLS_BEFORE_TRUST = 2
+/** What a call that asks for a token may take. */
+const UNARY_DEADLINE_MS = 10_000
 
 /** The object graph, built once; nothing runs yet. The order is that of the two flows. */
 export function compose(config: Config, world: World) {
@@ -122,6 +130,20 @@ export function compose(config: Config, world: World) {
     revokeRemoved: config.security.revokeRemoved,
   })
 
+  const jwtLog = jwtEvents(sinks('jwt'))
+  const jwtKeys = new JwtKeys({ store, controlPlane, clock, events: jwtLog })
+  const jwtSvids = new JwtSvids({
+    store,
+    demand,
+    cache: new JwtCache(),
+    budget,
+    controlPlane,
+    keys: jwtKeys,
+    clock,
+    events: jwtLog,
+    onVerified: (trustDomain, until) => sync.spokeFor(trustDomain, until),
+  })
+
   /** The agent's own certificate changed: new connections present it, its authorities are trusted. */
   const onIdentity = () => {
     const identity = keeper.current()
@@ -149,6 +171,10 @@ export function compose(config: Config, world: World) {
     maxIdentities: config.workloadApi.maxIdentities,
   })
   const late: { listener: Listener | null } = { listener: null }
+  const calls = {
+    callStarted: (id: string) => late.listener?.connections.callStarted(id),
+    callEnded: (id: string) => late.listener?.connections.callEnded(id),
+  }
   const streams = new Streams({
     store,
     sessions,
@@ -157,14 +183,31 @@ export function compose(config: Config, world: World) {
     holdMs: config.workloadApi.holdMs,
     stalledMs: config.workloadApi.limits.stalledStreamMs,
     allowUnauthenticatedVerifiers: config.workloadApi.allowUnauthenticatedVerifiers,
-    calls: {
-      callStarted: (id) => late.listener?.connections.callStarted(id),
-      callEnded: (id) => late.listener?.connections.callEnded(id),
-    },
+    calls,
+  })
+  const jwt = new JwtCalls({
+    store,
+    sessions,
+    jwt: jwtSvids,
+    validation: new JwtValidation({
+      mode: config.jwt.validation,
+      store,
+      controlPlane,
+      budget,
+      clock,
+      deadlineMs: UNARY_DEADLINE_MS,
+    }),
+    clock,
+    events: api,
+    holdMs: config.workloadApi.holdMs,
+    deadlineMs: UNARY_DEADLINE_MS,
+    allowUnauthenticatedVerifiers: config.workloadApi.allowUnauthenticatedVerifiers,
+    calls,
   })
   const grpc = new GrpcServer({
     sessions,
     streams,
+    jwt,
     events: api,
     clock,
     limits: config.workloadApi.limits,
@@ -196,6 +239,8 @@ export function compose(config: Config, world: World) {
     client,
     contact,
     keys,
+    jwtKeys,
+    jwtSvids,
     keeper,
     store,
     demand,

@@ -46,6 +46,7 @@ export async function runDaemon(config: Config, world: DaemonWorld, signal: Abor
   const stop = AbortSignal.any([signal, failure.signal])
   const keepers = [
     agent.keeper.run(stop, (tier, running) => agent.budget.slot(tier, running, clock)),
+    agent.jwtSvids.run(() => agent.keeper.current()?.spiffeId ?? null, stop),
     runSync(
       {
         ...agent,

@@ -12,6 +12,7 @@ interface NamedEntry {
 export const syncEvents = ({ log, metrics }: Sinks, clock: Clock) => {
   const syncing = sayOnce(log, clock, { failing: 'Entry sync failed', recovered: 'Entry sync works again' })
   const bundles = sayOnce(log, clock, { failing: 'Bundle poll failed', recovered: 'Bundle poll works again' })
+  const jwtKeys = sayOnce(log, clock, { failing: 'JWT bundle poll failed', recovered: 'JWT bundle poll works again' })
   const issuing = new Map<string, ReturnType<typeof sayOnce>>()
   const about = (entry: NamedEntry) => ({ entry_id: entry.id, spiffe_id: entry.spiffeId.uri })
   return {
@@ -78,6 +79,12 @@ export const syncEvents = ({ log, metrics }: Sinks, clock: Clock) => {
     },
     bundlePollFailed(error: unknown): void {
       bundles.failed(error)
+    },
+    jwtKeysPolled(): void {
+      jwtKeys.succeeded()
+    },
+    jwtKeysPollFailed(error: unknown): void {
+      jwtKeys.failed(error)
     },
     bundlesChanged(
       authorities: readonly { readonly fingerprint: string; readonly notAfter: number }[],

@@ -55,6 +55,12 @@ export class AuthorityBook {
     return this.#with({ lines })
   }
 
+  /** An SVID of the trust domain, JWT or X.509, was issued and verified, and lives until then. */
+  spokeFor(trustDomain: string, until: number): AuthorityBook {
+    if ((this.page.domains.get(trustDomain) ?? 0) >= until) return this
+    return this.#with({ domains: new Map(this.page.domains).set(trustDomain, until) })
+  }
+
   /** An SVID was issued and verified: its authority is active, and speaks for its trust domain. */
   issued(svid: X509Svid, now: number): AuthorityBook {
     const domains = new Map(this.page.domains)

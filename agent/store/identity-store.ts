@@ -7,6 +7,7 @@ const EMPTY: Snapshot = {
   index: new EntryIndex([]),
   states: new Map(),
   bundles: new Map(),
+  jwtKeys: [],
 }
 
 /** Wakes one watcher when something that it watches changed. */

@@ -1,5 +1,6 @@
 import type { ErrorCode } from '../errors.js'
 import type { Entry } from '../identity/entry.js'
+import type { JwtKey } from '../identity/jwt-svid.js'
 import type { BundleSet } from '../identity/trust-bundle.js'
 import type { X509Svid } from '../identity/x509-svid.js'
 import type { EntryIndex } from './entry-index.js'
@@ -47,6 +48,8 @@ export interface Snapshot {
   readonly index: EntryIndex
   readonly states: ReadonlyMap<string, EntryState>
   readonly bundles: BundleSet
+  /** Keys of JWT-SVIDs, of every trust domain that is served; the same array as long as nothing changes. */
+  readonly jwtKeys: readonly JwtKey[]
 }
 
 /** What a publication changed; `entries: 'all'` when the set of entries itself changed and matches must be redone. */

@@ -1,3 +1,4 @@
+import { AgentError } from '../errors.js'
 import type { Budget } from '../icp/budget.js'
 import type { SpiffeId } from '../identity/spiffe-id.js'
 import type { SyncEvents } from '../observability/sync-events.js'
@@ -17,6 +18,7 @@ const STAND_BACK_MS = 500
 
 export interface LoopOptions {
   readonly sync: Sync
+  readonly jwtKeys: { refresh(signal: AbortSignal): Promise<void> }
   readonly store: IdentityStore
   readonly demand: Demand
   readonly budget: Budget
@@ -117,6 +119,18 @@ function perform(sync: Sync, job: Job, agent: SpiffeId, signal: AbortSignal): Pr
   }
 }
 
+/** Asked for beside the bundle; older servers have none, and then there are no JWT-SVIDs. */
+async function pollJwtKeys({ jwtKeys, budget, clock, events }: LoopOptions, signal: AbortSignal): Promise<void> {
+  await budget.slot('open', signal, clock)
+  try {
+    await jwtKeys.refresh(signal)
+    events.jwtKeysPolled()
+  } catch (error) {
+    if (signal.aborted || !(error instanceof AgentError)) throw error
+    if (error.code !== 'icp.rate_limited') events.jwtKeysPollFailed(error)
+  }
+}
+
 /** The published bundle, polled at its own interval under the outer limit only. */
 async function bundles(options: LoopOptions, signal: AbortSignal): Promise<void> {
   const { sync, budget, clock, random, bundleIntervalMs } = options
@@ -124,6 +138,7 @@ async function bundles(options: LoopOptions, signal: AbortSignal): Promise<void>
     for (let wait = budget.opensIn('open'); wait > 0; wait = budget.opensIn('open')) await clock.sleep(wait, signal)
     budget.take('open')
     await sync.pollBundle(signal)
+    await pollJwtKeys(options, signal)
     const due = clock.monotonic() + bundleIntervalMs * (0.9 + 0.2 * random.fraction())
     for (let wait = due - clock.monotonic(); wait > 0; wait = due - clock.monotonic()) await clock.sleep(wait, signal)
   }

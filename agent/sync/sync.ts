@@ -160,6 +160,11 @@ export class Sync {
     this.#publishBook(this.#book.named(authorities, this.options.clock.now()))
   }
 
+  /** A JWT-SVID of the trust domain was issued and verified. */
+  spokeFor(trustDomain: string, until: number): void {
+    this.#publishBook(this.#book.spokeFor(trustDomain, until))
+  }
+
   async revoke(serial: string, signal: AbortSignal): Promise<void> {
     const { controlPlane, events } = this.options
     try {

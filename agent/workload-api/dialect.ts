@@ -1,6 +1,8 @@
-import type { DescService } from '@bufbuild/protobuf'
+import type { DescService, Message } from '@bufbuild/protobuf'
 import type { ServiceDefinition, UntypedHandleCall } from '@grpc/grpc-js'
+import type { JwtKey } from '../identity/jwt-svid.js'
 import type { BundleSet } from '../identity/trust-bundle.js'
+import type { HeldJwt } from '../store/jwt-cache.js'
 import type { View } from '../store/view.js'
 
 /** How one of the two dialects looks on the wire; everything else is shared. */
@@ -11,6 +13,24 @@ export interface Dialect {
   readonly requiresHeader: boolean
   x509Svids(view: View): Buffer
   x509Bundles(bundles: BundleSet): Buffer
+  readJwtSvidRequest(request: Message): { readonly audience: readonly string[]; readonly spiffeId: string }
+  jwtSvids(tokens: readonly HeldJwt[]): Buffer
+  jwtBundles(bundles: JwtBundles): Buffer
+  readValidateRequest(request: Message): { readonly audience: string; readonly svid: string }
+  validated(token: { readonly spiffeId: string; readonly claims: Readonly<Record<string, unknown>> }): Buffer
+}
+
+/** The keys of JWT-SVIDs and the trust domains that they speak for. The same object as long as nothing changes. */
+export interface JwtBundles {
+  readonly trustDomains: readonly string[]
+  readonly keys: readonly JwtKey[]
+}
+
+/** A JWKS (RFC 7517) of JWT-SVID keys and of no others. Of two keys of one `kid` the newest is published. */
+export function jwksOf(keys: readonly JwtKey[]): Uint8Array {
+  const byKid = new Map<string | undefined, JwtKey>()
+  for (const key of keys) if (!byKid.has(key.jwk.kid)) byKid.set(key.jwk.kid, key)
+  return Buffer.from(JSON.stringify({ keys: [...byKid.values()].map(({ jwk }) => jwk) }))
 }
 
 /** A service as it is added to the server. */

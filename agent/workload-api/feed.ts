@@ -24,6 +24,7 @@ export class Feed {
   #watch: Watch | null = null
   #state: Disposable | null = null
   readonly #listeners = new Set<() => void>()
+  #demanding = 0
   #denial: { readonly code: string; readonly id: string } | null = null
 
   constructor(
@@ -31,13 +32,19 @@ export class Feed {
     private readonly options: FeedOptions,
   ) {}
 
-  /** Calls back when something changed that a verdict may depend on. The first listener makes the demand. */
-  listen(changed: () => void): Disposable {
+  /**
+   * Calls back when something changed that a verdict may depend on. `demand`: while it listens, X.509-SVIDs of the
+   * matched entries are wanted.
+   */
+  listen(changed: () => void, { demand }: { readonly demand: boolean } = { demand: true }): Disposable {
     this.#listeners.add(changed)
     if (this.#listeners.size === 1) this.#begin()
+    if (demand) this.#demand(1)
     return {
       [Symbol.dispose]: () => {
-        if (this.#listeners.delete(changed) && this.#listeners.size === 0) this.#end()
+        if (!this.#listeners.delete(changed)) return
+        if (demand) this.#demand(-1)
+        if (this.#listeners.size === 0) this.#end()
       },
     }
   }
@@ -69,7 +76,6 @@ export class Feed {
   }
 
   #begin(): void {
-    this.#use = this.options.demand.use(this.workload.caller.uid)
     this.#watch = this.options.store.watch((change: Change) => {
       if (change.entries === 'all') this.#stale = true
       this.#changed()
@@ -82,11 +88,21 @@ export class Feed {
     this.#rematch()
   }
 
+  #demand(by: 1 | -1): void {
+    this.#demanding += by
+    if (this.#demanding === 0) {
+      this.#use?.[Symbol.dispose]()
+      this.#use = null
+    } else if (!this.#use) {
+      this.#use = this.options.demand.use(this.workload.caller.uid)
+      this.#use.entries(this.#match.ids)
+    }
+  }
+
   #end(): void {
-    this.#use?.[Symbol.dispose]()
     this.#watch?.[Symbol.dispose]()
     this.#state?.[Symbol.dispose]()
-    this.#use = this.#watch = this.#state = null
+    this.#watch = this.#state = null
     this.#stale = true
   }
 

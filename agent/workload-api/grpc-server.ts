@@ -16,6 +16,7 @@ import { authsecDialect } from './authsec/messages.js'
 import type { Dialect } from './dialect.js'
 import { definitionOf } from './grpc-definition.js'
 import { grpcHealthService, type Readiness } from './grpc-health.js'
+import type { JwtCalls } from './jwt-calls.js'
 import { reflectionServices } from './reflection.js'
 import { grpcError } from './refusal.js'
 import type { Sessions } from './sessions.js'
@@ -29,6 +30,7 @@ const GRACE_MS = 1_000
 export interface GrpcServerOptions {
   readonly sessions: Sessions
   readonly streams: Streams
+  readonly jwt: JwtCalls
   readonly events: ApiEvents
   readonly clock: Clock
   readonly readiness: Readiness
@@ -71,6 +73,7 @@ export class GrpcServer {
 
   /** Unavailable on every stream, then GOAWAY; whoever does not go within the grace is cut off. */
   async stop(): Promise<void> {
+    this.options.jwt.stop()
     this.options.streams.stop()
     await new Promise<void>((resolve) => {
       const grace = this.options.clock.after(GRACE_MS, () => this.#server.forceShutdown())
@@ -83,8 +86,13 @@ export class GrpcServer {
 
   #handlers(dialect: Dialect): Record<string, UntypedHandleCall> {
     const handlers: Record<string, UntypedHandleCall> = {}
-    const { streams, sessions, events } = this.options
-    const sources = { FetchX509SVID: streams.x509Svids(dialect), FetchX509Bundles: streams.x509Bundles(dialect) }
+    const { streams, jwt, sessions, events } = this.options
+    const sources = {
+      FetchX509SVID: streams.x509Svids(dialect),
+      FetchX509Bundles: streams.x509Bundles(dialect),
+      FetchJWTBundles: streams.jwtBundles(dialect),
+    }
+    const calls = { FetchJWTSVID: jwt.fetch(dialect), ValidateJWTSVID: jwt.validate(dialect) }
     for (const { name, methodKind } of dialect.service.methods) {
       const method = name as Method
       const source = method in sources ? sources[method as keyof typeof sources] : null
@@ -103,7 +111,8 @@ export class GrpcServer {
         if (source) streams.serve(call, dialect, source)
         else call.emit('error', unimplemented(call))
       }
-      const unary: handleUnaryCall<Message, Buffer> = (call, answer) => answer(unimplemented(call))
+      const unary: handleUnaryCall<Message, Buffer> =
+        method in calls ? calls[method as keyof typeof calls] : (call, answer) => answer(unimplemented(call))
       handlers[name] = methodKind === 'unary' ? unary : streaming
     }
     return handlers

@@ -4,8 +4,9 @@ import type { BundleSet } from '../identity/trust-bundle.js'
 import type { ApiEvents } from '../observability/api-events.js'
 import type { Clock } from '../ports/clock.js'
 import type { IdentityStore } from '../store/identity-store.js'
+import type { Snapshot } from '../store/snapshot.js'
 import { type View, Views } from '../store/view.js'
-import type { Dialect } from './dialect.js'
+import type { Dialect, JwtBundles } from './dialect.js'
 import { Pump, type Source } from './pump.js'
 import { grpcError } from './refusal.js'
 import type { Session, Sessions } from './sessions.js'
@@ -29,6 +30,7 @@ export class Streams {
   readonly #views = new Views()
   readonly #pumps = new Set<Pump>()
   #stopping = false
+  #jwtBundles: JwtBundles | null = null
 
   constructor(private readonly options: StreamsOptions) {}
 
@@ -54,6 +56,27 @@ export class Streams {
       content: (snapshot) => snapshot.bundles,
       encode: (content) => dialect.x509Bundles(content as BundleSet),
     }
+  }
+
+  jwtBundles(dialect: Dialect): Source {
+    const openToAll = this.options.allowUnauthenticatedVerifiers
+    const { store } = this.options
+    const available = () => store.current.jwtKeys.length > 0 && store.current.bundles.size > 0
+    return {
+      method: 'FetchJWTBundles',
+      judge: (c) => bundlesVerdict({ ...c, openToAll, available: available() }),
+      content: (snapshot) => this.#jwtBundlesOf(snapshot),
+      encode: (content) => dialect.jwtBundles(content as JwtBundles),
+    }
+  }
+
+  #jwtBundlesOf({ bundles, jwtKeys }: Snapshot): JwtBundles {
+    const trustDomains = [...bundles.keys()]
+    const last = this.#jwtBundles
+    if (last?.keys !== jwtKeys || last.trustDomains.join() !== trustDomains.join()) {
+      this.#jwtBundles = { trustDomains, keys: jwtKeys }
+    }
+    return this.#jwtBundles ?? { trustDomains, keys: jwtKeys }
   }
 
   /** Serves a streaming call until one side ends it. */

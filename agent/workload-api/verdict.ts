@@ -51,7 +51,7 @@ export function bundlesVerdict(
 }
 
 /** Null when the caller matches at least one entry; else what it is told. */
-function entitlement(c: Circumstances): Verdict | null {
+export function entitlement(c: Circumstances): Verdict | null {
   if (c.stopping) return refuse('agent.stopping', 'the agent is stopping; connect again in a moment')
   if (c.refusal) return { kind: 'refuse', ...c.refusal }
   if (c.attesting) return hold(c, 'attestation.timeout', 'the caller is still being attested; try again')

@@ -1,6 +1,11 @@
 import { create, toBinary } from '@bufbuild/protobuf'
 import {
+  JWTBundlesResponseSchema,
+  type JWTSVIDRequest,
+  JWTSVIDResponseSchema,
   SpiffeWorkloadAPI,
+  type ValidateJWTSVIDRequest,
+  ValidateJWTSVIDResponseSchema,
   X509BundlesResponseSchema,
   X509SVIDResponseSchema,
   X509SVIDSchema,
@@ -8,7 +13,7 @@ import {
 import { pemFromDer } from '../../crypto/pem.js'
 import type { BundleSet, TrustBundle } from '../../identity/trust-bundle.js'
 import type { View } from '../../store/view.js'
-import { type Dialect, encodedOnce } from '../dialect.js'
+import { type Dialect, encodedOnce, type JwtBundles, jwksOf } from '../dialect.js'
 
 /** The dialect of the AuthSec SDKs: PEM text, bundles keyed by the account id or the name of the trust domain. */
 export const authsecDialect: Dialect = {
@@ -34,6 +39,30 @@ export const authsecDialect: Dialect = {
   x509Bundles: encodedOnce((bundles: BundleSet) =>
     toBinary(X509BundlesResponseSchema, create(X509BundlesResponseSchema, { bundles: keyed(bundles.values()) })),
   ),
+  readJwtSvidRequest: (request) => request as JWTSVIDRequest,
+  jwtSvids: (tokens) => {
+    const svids = tokens.map(({ spiffeId, token }) => ({ spiffeId: spiffeId.uri, svid: token.reveal() }))
+    return Buffer.from(toBinary(JWTSVIDResponseSchema, create(JWTSVIDResponseSchema, { svids })))
+  },
+  jwtBundles: encodedOnce(({ trustDomains, keys }: JwtBundles) => {
+    const jwks = jwksOf(keys)
+    const bundles = Object.fromEntries(trustDomains.map((name) => [name, jwks]))
+    return toBinary(JWTBundlesResponseSchema, create(JWTBundlesResponseSchema, { bundles }))
+  }),
+  readValidateRequest: (request) => request as ValidateJWTSVIDRequest,
+  validated: ({ spiffeId, claims }) => {
+    const answer = create(ValidateJWTSVIDResponseSchema, { spiffeId, claims: asText(claims) })
+    return Buffer.from(toBinary(ValidateJWTSVIDResponseSchema, answer))
+  },
+}
+
+/** Claims as this dialect has them: text, and JSON where they are something else. */
+function asText(claims: Readonly<Record<string, unknown>>): Record<string, string> {
+  const entries = Object.entries(claims).map(([name, value]) => [
+    name,
+    typeof value === 'string' ? value : JSON.stringify(value),
+  ])
+  return Object.fromEntries(entries)
 }
 
 function federated(view: View): Record<string, Uint8Array> {

@@ -1,6 +1,11 @@
-import { create, toBinary } from '@bufbuild/protobuf'
+import { create, type JsonObject, toBinary } from '@bufbuild/protobuf'
 import {
+  JWTBundlesResponseSchema,
+  type JWTSVIDRequest,
+  JWTSVIDResponseSchema,
   SpiffeWorkloadAPI,
+  type ValidateJWTSVIDRequest,
+  ValidateJWTSVIDResponseSchema,
   X509BundlesResponseSchema,
   X509SVIDResponseSchema,
   X509SVIDSchema,
@@ -8,7 +13,7 @@ import {
 import { SpiffeId } from '../../identity/spiffe-id.js'
 import type { BundleSet, TrustBundle } from '../../identity/trust-bundle.js'
 import type { View } from '../../store/view.js'
-import { type Dialect, encodedOnce } from '../dialect.js'
+import { type Dialect, encodedOnce, type JwtBundles, jwksOf } from '../dialect.js'
 
 /** The standard dialect: DER, bundles keyed by the SPIFFE ID of the trust domain. */
 export const spiffeDialect: Dialect = {
@@ -34,6 +39,21 @@ export const spiffeDialect: Dialect = {
   x509Bundles: encodedOnce((bundles: BundleSet) =>
     toBinary(X509BundlesResponseSchema, create(X509BundlesResponseSchema, { bundles: keyed(bundles.values()) })),
   ),
+  readJwtSvidRequest: (request) => request as JWTSVIDRequest,
+  jwtSvids: (tokens) => {
+    const svids = tokens.map(({ spiffeId, token }) => ({ spiffeId: spiffeId.uri, svid: token.reveal() }))
+    return Buffer.from(toBinary(JWTSVIDResponseSchema, create(JWTSVIDResponseSchema, { svids })))
+  },
+  jwtBundles: encodedOnce(({ trustDomains, keys }: JwtBundles) => {
+    const jwks = jwksOf(keys)
+    const bundles = Object.fromEntries(trustDomains.map((name) => [SpiffeId.ofTrustDomain(name).uri, jwks]))
+    return toBinary(JWTBundlesResponseSchema, create(JWTBundlesResponseSchema, { bundles }))
+  }),
+  readValidateRequest: (request) => request as ValidateJWTSVIDRequest,
+  validated: ({ spiffeId, claims }) => {
+    const answer = create(ValidateJWTSVIDResponseSchema, { spiffeId, claims: claims as JsonObject })
+    return Buffer.from(toBinary(ValidateJWTSVIDResponseSchema, answer))
+  },
 }
 
 /** Every served trust domain that none of the SVIDs belongs to; the SVIDs' own stand in `bundle`, never merged. */

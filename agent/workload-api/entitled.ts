@@ -1,0 +1,56 @@
+import type { ApiEvents, Method } from '../observability/api-events.js'
+import type { Clock } from '../ports/clock.js'
+import type { Feed } from './feed.js'
+import { refusalStatus } from './refusal.js'
+import { type Circumstances, entitlement } from './verdict.js'
+
+export interface EntitledOptions {
+  readonly feed: Feed
+  readonly method: Method
+  readonly clock: Clock
+  readonly events: ApiEvents
+  readonly holdMs: number
+  readonly stopping: () => boolean
+  /** Aborts when the client is gone. */
+  readonly signal: AbortSignal
+}
+
+/**
+ * The entries that a unary call is entitled to, as soon as that is known: held like a stream, refused like a stream.
+ * Rejects with a gRPC status.
+ */
+export function entitledEntries(options: EntitledOptions): Promise<readonly string[]> {
+  const { feed, method, clock, events, holdMs, stopping, signal } = options
+  const began = clock.monotonic()
+  return new Promise((resolve, reject) => {
+    let timer: Disposable | null = null
+    const end = (settle: () => void) => {
+      timer?.[Symbol.dispose]()
+      listening[Symbol.dispose]()
+      signal.removeEventListener('abort', aborted)
+      settle()
+    }
+    const aborted = () => end(() => reject(signal.reason))
+    const judge = () => {
+      timer?.[Symbol.dispose]()
+      timer = null
+      const found = feed.circumstances()
+      const circumstances: Circumstances = {
+        ...found,
+        now: clock.now(),
+        heldForMs: clock.monotonic() - began,
+        holdMs,
+        served: null,
+        stopping: stopping(),
+      }
+      const denied = entitlement(circumstances)
+      if (denied === null) end(() => resolve(found.match.ids))
+      else if (denied.kind === 'hold') timer = clock.after(denied.forMs, judge)
+      else if (denied.kind === 'refuse') end(() => reject(refusalStatus(denied, feed, method, events)))
+    }
+    // A token or a bundle needs no X.509-SVID: listening makes no demand.
+    const listening = feed.listen(judge, { demand: false })
+    signal.addEventListener('abort', aborted, { once: true })
+    judge()
+  })
+}

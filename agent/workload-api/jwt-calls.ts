@@ -1,0 +1,201 @@
+import type { Message } from '@bufbuild/protobuf'
+import { type handleUnaryCall, type ServerUnaryCall, type StatusObject, status } from '@grpc/grpc-js'
+import { Secret } from '../crypto/secret.js'
+import { AgentError } from '../errors.js'
+import type { Entry } from '../identity/entry.js'
+import { SpiffeId } from '../identity/spiffe-id.js'
+import type { ApiEvents, Method } from '../observability/api-events.js'
+import type { Clock } from '../ports/clock.js'
+import type { IdentityStore } from '../store/identity-store.js'
+import type { HeldJwt, JwtSubject } from '../store/jwt-cache.js'
+import type { Dialect } from './dialect.js'
+import { entitledEntries } from './entitled.js'
+import type { Feed } from './feed.js'
+import type { JwtValidation } from './jwt-validation.js'
+import { grpcError, refusalStatus } from './refusal.js'
+import type { Sessions } from './sessions.js'
+import { refusalOfCall } from './streams.js'
+
+/** The consumer's port on JWT-SVIDs: whoever wants one says so and waits. */
+export interface JwtSource {
+  want(subject: JwtSubject, uid: number, deadlineMs: number): Promise<HeldJwt>
+}
+
+export interface JwtCallsOptions {
+  readonly store: IdentityStore
+  readonly sessions: Sessions
+  readonly jwt: JwtSource
+  readonly validation: JwtValidation
+  readonly clock: Clock
+  readonly events: ApiEvents
+  readonly holdMs: number
+  /** What a call may take in all, whatever its own deadline. */
+  readonly deadlineMs: number
+  readonly allowUnauthenticatedVerifiers: boolean
+  readonly calls: { callStarted(id: string): void; callEnded(id: string): void }
+}
+
+const MAX_AUDIENCES = 64
+const MAX_AUDIENCE_BYTES = 1024
+
+/** A unary call with what its handler needs. */
+interface Call {
+  readonly request: Message
+  readonly dialect: Dialect
+  readonly feed: Feed
+  readonly method: Method
+  readonly signal: AbortSignal
+  /** Milliseconds left for it. */
+  readonly left: () => number
+}
+
+/** The unary methods of the JWT profile, in both dialects. */
+export class JwtCalls {
+  #stopping = false
+
+  constructor(private readonly options: JwtCallsOptions) {}
+
+  /** From now on calls are answered with Unavailable. */
+  stop(): void {
+    this.#stopping = true
+  }
+
+  fetch(dialect: Dialect): handleUnaryCall<Message, Buffer> {
+    return this.#handler('FetchJWTSVID', dialect, (call) => this.#fetch(call))
+  }
+
+  validate(dialect: Dialect): handleUnaryCall<Message, Buffer> {
+    return this.#handler('ValidateJWTSVID', dialect, (call) => this.#validate(call))
+  }
+
+  async #fetch(call: Call): Promise<Buffer> {
+    const { store, jwt } = this.options
+    const asked = call.dialect.readJwtSvidRequest(call.request)
+    const audience = readAudience(asked.audience)
+    // ST-03: malformed is for ever.
+    const only = asked.spiffeId === '' ? null : SpiffeId.parse(asked.spiffeId)
+    const ids = await this.#entitled(call)
+    const mine = ids.flatMap((id) => store.current.entries.get(id) ?? [])
+    const entries = oncePerIdentity(only ? mine.filter(({ spiffeId }) => spiffeId.equals(only)) : mine)
+    if (entries.length === 0) {
+      throw refusalStatus(
+        { code: 'entry.not_entitled', message: 'the process is not entitled to the SPIFFE ID that it asks for' },
+        call.feed,
+        call.method,
+        this.options.events,
+      )
+    }
+    const { uid } = call.feed.workload.caller
+    const results = await Promise.allSettled(
+      entries.map((entry) => jwt.want({ entryId: entry.id, audience }, uid, call.left())),
+    )
+    // The process may have ended, or lost an identity, while the server worked.
+    const still = new Set(await this.#entitled(call))
+    const tokens = results.flatMap((result, i) =>
+      result.status === 'fulfilled' && still.has(entries[i]?.id ?? '') ? [result.value] : [],
+    )
+    const failure = results.find((result) => result.status === 'rejected' && !definite(result.reason))
+    if (failure?.status === 'rejected') throw failure.reason
+    const [refused] = results.flatMap((result) => (result.status === 'rejected' ? [result.reason] : []))
+    if (tokens.length === 0) throw refused ?? new AgentError('entry.none', 'no identity: it was taken away')
+    return call.dialect.jwtSvids(tokens)
+  }
+
+  async #validate(call: Call): Promise<Buffer> {
+    const { audience, svid } = call.dialect.readValidateRequest(call.request)
+    if (audience === '') throw new AgentError('request.invalid', 'the audience is missing')
+    if (svid === '') throw new AgentError('request.invalid', 'the svid is missing')
+    if (!this.options.allowUnauthenticatedVerifiers) await this.#entitled(call)
+    return call.dialect.validated(await this.options.validation.validate(new Secret(svid), audience, call.signal))
+  }
+
+  #entitled({ feed, method, signal }: Call): Promise<readonly string[]> {
+    const { clock, events, holdMs } = this.options
+    return entitledEntries({ feed, method, clock, events, holdMs, signal, stopping: () => this.#stopping })
+  }
+
+  #handler(
+    method: Method,
+    dialect: Dialect,
+    answer: (call: Call) => Promise<Buffer>,
+  ): handleUnaryCall<Message, Buffer> {
+    const { sessions, clock, events, deadlineMs, calls } = this.options
+    return (grpcCall, respond) => {
+      const peer = grpcCall.getPeer()
+      const session = sessions.of(peer)
+      const refusal = refusalOfCall(grpcCall.metadata, dialect, session)
+      if (refusal || session?.kind !== 'known') {
+        const error = grpcError(refusal ?? { code: 'internal', message: 'the connection is unknown' })
+        events.unaryEnded(method, status[error.code])
+        respond(error)
+        return
+      }
+      const began = clock.monotonic()
+      const allowed = Math.min(deadlineMs, untilDeadline(grpcCall, clock.now()))
+      const gone = new AbortController()
+      grpcCall.on('cancelled', () => gone.abort(new AgentError('agent.stopping', 'the client is gone')))
+      calls.callStarted(peer)
+      const call: Call = {
+        request: grpcCall.request,
+        dialect,
+        feed: session.feed,
+        method,
+        signal: gone.signal,
+        left: () => Math.max(1, allowed - (clock.monotonic() - began)),
+      }
+      answer(call)
+        .then(
+          (message) => {
+            events.unaryEnded(method, 'OK')
+            respond(null, message)
+          },
+          (reason: unknown) => {
+            const error = asStatus(reason)
+            if (error.code === status.INTERNAL) events.handlerFailed(method, reason)
+            events.unaryEnded(method, status[error.code])
+            respond(error)
+          },
+        )
+        .finally(() => calls.callEnded(peer))
+    }
+  }
+}
+
+/** Sorted and without repetition: the same set is the same token. Throws `request.invalid`. */
+function readAudience(asked: readonly string[]): readonly string[] {
+  const audience = [...new Set(asked)].sort()
+  if (audience.length === 0 || audience.includes('')) {
+    throw new AgentError('request.invalid', 'the audience is missing')
+  }
+  if (audience.length > MAX_AUDIENCES || audience.some((one) => Buffer.byteLength(one) > MAX_AUDIENCE_BYTES)) {
+    throw new AgentError(
+      'request.invalid',
+      `at most ${MAX_AUDIENCES} audiences of ${MAX_AUDIENCE_BYTES} bytes are accepted`,
+    )
+  }
+  return audience
+}
+
+/** Entries of the same SPIFFE ID give the same token; the oldest stands for them. */
+function oncePerIdentity(entries: readonly Entry[]): readonly Entry[] {
+  const seen = new Set<string>()
+  return entries.filter(({ spiffeId }) => !seen.has(spiffeId.uri) && seen.add(spiffeId.uri))
+}
+
+/** The server refuses this identity for good: it keeps nobody from having the others. */
+function definite(reason: unknown): boolean {
+  return reason instanceof AgentError && ['icp.bad_request', 'icp.forbidden', 'icp.not_found'].includes(reason.code)
+}
+
+function untilDeadline(call: ServerUnaryCall<Message, Buffer>, now: number): number {
+  const deadline = call.getDeadline()
+  return deadline instanceof Date ? deadline.getTime() - now : deadline - now
+}
+
+function asStatus(reason: unknown): Error & StatusObject {
+  if (reason instanceof AgentError) return grpcError(reason)
+  if (reason instanceof Error && 'code' in reason && 'details' in reason && 'metadata' in reason) {
+    return reason as Error & StatusObject
+  }
+  return { ...grpcError({ code: 'internal', message: 'the call failed within the agent' }), code: status.INTERNAL }
+}
