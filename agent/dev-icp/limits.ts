@@ -12,8 +12,12 @@ const TIERS: Record<Tier, { readonly perMinute: number; readonly burst: number }
 export const WINDOW_LIMIT = 100
 const WINDOW_MS = 60_000
 
+/** What one request costs, in the unit of `level`: with whole milliseconds the arithmetic is exact. */
+const COST = 60_000
+
 interface Bucket {
-  tokens: number
+  /** Tokens times COST. */
+  level: number
   at: number
 }
 
@@ -39,10 +43,10 @@ export class Limits {
     if (this.mode === 'off') return true
     const { perMinute, burst } = TIERS[tier]
     const key = `${tier} ${ip}`
-    const bucket = this.#buckets.get(key) ?? { tokens: burst, at: now }
-    const tokens = Math.min(burst, bucket.tokens + ((now - bucket.at) * perMinute) / 60_000)
-    const taken = tokens >= 1
-    this.#buckets.set(key, { tokens: taken ? tokens - 1 : tokens, at: now })
+    const bucket = this.#buckets.get(key) ?? { level: burst * COST, at: now }
+    const level = Math.min(burst * COST, bucket.level + (now - bucket.at) * perMinute)
+    const taken = level >= COST
+    this.#buckets.set(key, { level: taken ? level - COST : level, at: now })
     return taken
   }
 }
