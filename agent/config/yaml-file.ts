@@ -45,11 +45,15 @@ export function parseYamlFile(content: Buffer, path: string, env: Environment): 
   const [document, second] = composed
   if (document === undefined) return { tree: emptySection(path), problems: [], complete: true }
   if (second !== undefined) return fail(lineOf(second.range[0]), ...explainYamlError('MULTIPLE_DOCS'))
-  const problems = document.errors.slice(0, MAX_ERRORS).map((error): Problem => {
+  const problems = new Map<string, Problem>()
+  for (const error of document.errors) {
     const [problem, remedy] = explainYamlError(error.code)
-    return { key: '(file)', source: `${path}:${lineOf(error.pos[0])}`, problem, remedy }
-  })
-  if (problems.length > 0) return { tree: emptySection(path), problems, complete: false }
+    const source = `${path}:${lineOf(error.pos[0])}`
+    // One mistake makes several errors: the first of a line is the one to mend.
+    if (!problems.has(source)) problems.set(source, { key: '(file)', source, problem, remedy })
+    if (problems.size >= MAX_ERRORS) break
+  }
+  if (problems.size > 0) return { tree: emptySection(path), problems: [...problems.values()], complete: false }
   return { ...new YamlWalk(text, path, env).read(document), complete: true }
 }
 
