@@ -115,7 +115,6 @@ export function compose(config: Config, world: World) {
   const sync = new Sync({
     store,
     demand,
-    budget,
     pace,
     controlPlane,
     keys,

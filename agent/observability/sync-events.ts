@@ -64,13 +64,6 @@ export const syncEvents = ({ log, metrics }: Sinks, clock: Clock) => {
     svidExpired(entry: NamedEntry): void {
       log.error('Workload SVID expired before it could be renewed', about(entry))
     },
-    rateLimited(tier: string, retryAfterMs: number): void {
-      metrics.count('icp_agent_rate_limited_total', { tier })
-      log.debug('The server limits the rate of requests', {
-        tier,
-        retry_after_seconds: Math.round(retryAfterMs / 1000),
-      })
-    },
     waitedForSlot(ms: number): void {
       metrics.count('icp_agent_rate_limit_wait_seconds_total', ms / 1000)
     },

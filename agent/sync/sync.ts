@@ -1,6 +1,5 @@
 import type { KeySource } from '../crypto/keys.js'
 import { AgentError, codeOf } from '../errors.js'
-import type { Budget, Tier } from '../icp/budget.js'
 import type { ControlPlane } from '../icp/control-plane.js'
 import { parseAuthority } from '../identity/authority.js'
 import type { Entry } from '../identity/entry.js'
@@ -24,7 +23,6 @@ import type { SyncPace } from './sync-pace.js'
 export interface SyncOptions {
   readonly store: IdentityStore
   readonly demand: Demand
-  readonly budget: Budget
   readonly pace: SyncPace
   readonly controlPlane: ControlPlane
   readonly keys: KeySource
@@ -96,7 +94,7 @@ export class Sync {
   async syncEntries(agent: SpiffeId, signal: AbortSignal): Promise<void> {
     const { controlPlane, store, events, pace, clock } = this.options
     try {
-      const answer = await this.#request('standard', () => controlPlane.entries(agent, signal))
+      const answer = await controlPlane.entries(agent, signal)
       this.#lastSync = clock.now()
       if (withdrawsEverything(store.current.entries, answer.entries) && !this.#doubted) {
         this.#doubted = true
@@ -121,8 +119,11 @@ export class Sync {
     if (!entry) return
     const began = clock.monotonic()
     try {
-      const { svid, named } = await this.#request('standard', () =>
-        issueSvid(entry, agent, { ...this.options, known: this.#book.authorities, now: () => clock.now() }, signal),
+      const { svid, named } = await issueSvid(
+        entry,
+        agent,
+        { ...this.options, known: this.#book.authorities, now: () => clock.now() },
+        signal,
       )
       // The entry may have gone or changed its name while the server worked.
       if (store.current.entries.get(entryId)?.spiffeId.uri !== entry.spiffeId.uri) return
@@ -146,7 +147,7 @@ export class Sync {
   async pollBundle(signal: AbortSignal): Promise<void> {
     const { controlPlane, events, clock } = this.options
     try {
-      const ders = await this.#request('open', () => controlPlane.bundle(signal))
+      const ders = await controlPlane.bundle(signal)
       this.#publishBook(this.#book.named(ders.map(parseAuthority), clock.now()))
       events.bundlePolled()
     } catch (error) {
@@ -168,7 +169,7 @@ export class Sync {
   async revoke(serial: string, signal: AbortSignal): Promise<void> {
     const { controlPlane, events } = this.options
     try {
-      await this.#request('standard', () => controlPlane.revokeWorkload(serial, signal))
+      await controlPlane.revokeWorkload(serial, signal)
       events.revoked(serial)
     } catch (error) {
       if (!(error instanceof AgentError)) throw error
@@ -176,25 +177,6 @@ export class Sync {
       events.revocationFailed(serial, error.code)
     }
     this.#revocations.splice(this.#revocations.indexOf(serial), 1)
-  }
-
-  /** One request with its slot already taken: what it says of the rate goes to budget and pace. */
-  async #request<T>(tier: Tier, ask: () => Promise<T>): Promise<T> {
-    const { budget, pace, events } = this.options
-    try {
-      const answer = await ask()
-      budget.passed(tier)
-      return answer
-    } catch (error) {
-      if (error instanceof AgentError && error.code === 'icp.rate_limited') {
-        const after = error.details['retryAfterMs']
-        const retryAfterMs = typeof after === 'number' ? after : 60_000
-        budget.limited(tier, retryAfterMs)
-        if (tier === 'standard') pace.limited()
-        events.rateLimited(tier, retryAfterMs)
-      }
-      throw error
-    }
   }
 
   #apply(entries: readonly Entry[]): void {
