@@ -1,8 +1,11 @@
 import { generateKeyPairSync, X509Certificate } from 'node:crypto'
 import { stat } from 'node:fs/promises'
+import { Agent, get } from 'node:https'
 import { connect } from 'node:net'
+import { TLSSocket } from 'node:tls'
 import { describe, expect, test } from 'vitest'
 import { createCsr } from '../../../agent/crypto/csr.js'
+import { pkcs8Pem } from '../../../agent/crypto/keys.js'
 import { startDevIcp } from '../../../agent/dev-icp/server.js'
 import { codeOf } from '../../../agent/errors.js'
 import { SystemClock } from '../../../agent/platform/system-clock.js'
@@ -111,6 +114,30 @@ describe('the embedded ICP server', () => {
     await attestedAgent(open.icp)
     const stranger = await attestedAgent(other.icp)
     expect((await call(open.icp, 'GET', '/v1/entries/by-parent', { identity: stranger })).status).toBe(401)
+  })
+
+  test('sees the client certificate on a resumed TLS session too', async () => {
+    await using open = await openDevIcp({ generation: 'workspace' })
+    const { icp } = open
+    const { certificate, key } = await attestedAgent(icp)
+    const agent = new Agent({ ca: icp.caPem, cert: certificate, key: pkcs8Pem(key), keepAlive: false })
+    const ask = () =>
+      new Promise<{ status: number | undefined; resumed: boolean }>((resolve, reject) => {
+        const request = get(`${icp.address}/v1/entries/by-parent`, { agent }, (response) => {
+          const { socket } = response
+          response.resume()
+          response.on('end', () =>
+            resolve({
+              status: response.statusCode,
+              resumed: socket instanceof TLSSocket && socket.isSessionReused(),
+            }),
+          )
+        })
+        request.on('error', reject)
+      })
+    expect(await ask()).toEqual({ status: 200, resumed: false })
+    await expect.poll(ask).toEqual({ status: 200, resumed: true })
+    agent.destroy()
   })
 
   test('limits each client address by the tiers, and all of its requests by the window', async () => {
