@@ -1,9 +1,9 @@
 import { messageOf } from '../../errors.js'
 import { printable } from '../../observability/printable.js'
+import { httpGet } from '../../platform/http-get.js'
 import { duration, misused, quoted, readArguments } from '../arguments.js'
 import type { Command, CommandIo } from '../command.js'
 import { configuredValues } from '../configured-values.js'
-import { httpGet } from '../http-get.js'
 
 const OPTIONS = {
   url: { type: 'string' },
