@@ -108,6 +108,11 @@ export const callerEvents = ({ log, metrics }: Sinks) => {
       once('digest', 'Reading an executable hangs; its device is left alone for a while', { device, abandoned })
     },
 
+    /** The thread that reads executables ended by itself (out of memory); the next request starts another one. */
+    digestThreadDied(error: unknown): void {
+      log.error('The thread that reads executables failed', { error: messageOf(error) })
+    },
+
     digestWorks(): void {
       over('digest', 'Executables are read again')
     },

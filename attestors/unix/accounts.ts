@@ -1,0 +1,86 @@
+import type { Clock } from '../../agent/ports/clock.js'
+
+/**
+ * Reads a file unless it is still the version that is `known`: `unchanged` then; null where it is missing, unreadable or
+ * too large.
+ */
+export type ReadVersioned = (
+  path: string,
+  known: string | null,
+) => Promise<{ readonly version: string; readonly text: string } | 'unchanged' | null>
+
+export interface AccountsOptions {
+  readonly read: ReadVersioned
+  readonly clock: Pick<Clock, 'monotonic'>
+  /** Where the host's files are seen from here: empty, or `/proc/1/root`. */
+  readonly root: string
+}
+
+/** How often a file is looked at for changes, at most. */
+const LOOK_EVERY_MS = 1_000
+
+/**
+ * The names of users and groups in the host's `/etc/passwd` and `/etc/group`. Nothing else is asked: name services
+ * (LDAP, systemd-userdb) answer over the network or by programs, and a caller must not wait for either.
+ */
+export class Accounts {
+  readonly #users: Database
+  readonly #groups: Database
+
+  constructor(options: AccountsOptions) {
+    this.#users = new Database(`${options.root}/etc/passwd`, options)
+    this.#groups = new Database(`${options.root}/etc/group`, options)
+  }
+
+  /** Null where the file does not know the id. Never rejects. */
+  user(uid: number): Promise<string | null> {
+    return this.#users.name(uid)
+  }
+
+  group(gid: number): Promise<string | null> {
+    return this.#groups.name(gid)
+  }
+}
+
+class Database {
+  #names: ReadonlyMap<number, string> = new Map()
+  #version: string | null = null
+  #lookedAt = Number.NEGATIVE_INFINITY
+  #looking: Promise<void> | undefined
+
+  constructor(
+    private readonly path: string,
+    private readonly options: AccountsOptions,
+  ) {}
+
+  async name(id: number): Promise<string | null> {
+    if (this.options.clock.monotonic() - this.#lookedAt >= LOOK_EVERY_MS) {
+      this.#looking ??= this.#look().finally(() => {
+        this.#looking = undefined
+      })
+    }
+    await this.#looking
+    return this.#names.get(id) ?? null
+  }
+
+  async #look(): Promise<void> {
+    const found = await this.options.read(this.path, this.#version)
+    this.#lookedAt = this.options.clock.monotonic()
+    if (found === 'unchanged') return
+    this.#names = found ? namesById(found.text) : new Map()
+    this.#version = found?.version ?? null
+  }
+}
+
+/** `name:password:id:…`; of several names for one id the first counts, as for getpwuid. */
+export function namesById(text: string): ReadonlyMap<number, string> {
+  const names = new Map<number, string>()
+  for (const line of text.split('\n')) {
+    const [name, , id] = line.split(':')
+    // `+` and `-` lines are directives for NIS, not accounts.
+    if (!name || !id || !/^\d{1,10}$/.test(id) || /^[+-]/.test(name)) continue
+    const number = Number(id)
+    if (!names.has(number)) names.set(number, name)
+  }
+  return names
+}

@@ -1,0 +1,42 @@
+import { Worker } from 'node:worker_threads'
+import { type DigestAnswer, type DigestRequest, type DigestWorkerData, digestWorkerSource } from './digest-worker.js'
+
+const CACHE_SIZE = 1024
+
+/** A thread that answers requests. */
+export interface DigestThread {
+  post(request: DigestRequest): void
+  /** The id of the request that it works on now (0: none) and how many steps it has done. */
+  progress(): { readonly request: number; readonly steps: number }
+  /** Ends the thread; one that hangs in a system call goes on hanging. */
+  terminate(): void
+}
+
+export type StartThread = (answered: (answer: DigestAnswer) => void, died: (error: unknown) => void) => DigestThread
+
+/** The real one: a worker of Node. `cacheSize` digests are remembered by what fstat says of the file. */
+export function workerThread(maxBytes: number, cacheSize = CACHE_SIZE): StartThread {
+  return (answered, died) => {
+    const progress = new SharedArrayBuffer(8)
+    const workerData: DigestWorkerData = { progress, maxBytes, cacheSize }
+    const worker = new Worker(digestWorkerSource(), {
+      eval: true,
+      name: 'digests',
+      workerData,
+      env: {},
+      // It holds a megabyte and a thousand digests; the defaults would let it grow with the machine.
+      resourceLimits: { maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 4, stackSizeMb: 1 },
+    })
+    worker.on('message', answered)
+    worker.on('error', died)
+    worker.on('exit', died)
+    // Waiting for requests, it does not keep the agent alive.
+    worker.unref()
+    const steps = new Int32Array(progress)
+    return {
+      post: (request) => worker.postMessage(request),
+      progress: () => ({ request: Atomics.load(steps, 1), steps: Atomics.load(steps, 0) }),
+      terminate: () => void worker.terminate(),
+    }
+  }
+}

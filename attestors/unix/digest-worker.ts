@@ -1,0 +1,140 @@
+/** What a digest worker is asked. */
+export interface DigestRequest {
+  readonly id: number
+  /** Opens the executable itself, not a path that may name something else. */
+  readonly path: string
+}
+
+/** What it answers. `device` and `inode` are those of the file that was read. */
+export type DigestAnswer =
+  | {
+      readonly id: number
+      readonly kind: 'digest'
+      readonly sha256: string
+      readonly device: bigint
+      readonly inode: bigint
+    }
+  | { readonly id: number; readonly kind: 'too_large'; readonly size: bigint }
+  | { readonly id: number; readonly kind: 'unreadable'; readonly reason: string }
+
+export interface DigestWorkerData {
+  /** [0] counts steps, [1] is the id of the request that is worked on now, or 0: who is stuck shows here. */
+  readonly progress: SharedArrayBuffer
+  readonly maxBytes: number
+  readonly cacheSize: number
+}
+
+/**
+ * The program of the digest worker: reads files synchronously, a megabyte of each in turn, so that a large or slow one
+ * does not keep the others waiting. Self-contained, because its source is evaluated in the worker: that works from
+ * TypeScript, from the build and from a single executable alike.
+ */
+export function digestWorker(): void {
+  interface Job {
+    readonly id: number
+    readonly fd: number
+    readonly key: string
+    readonly stat: import('node:fs').BigIntStats
+    readonly hash: import('node:crypto').Hash
+    readonly followers: number[]
+    left: bigint
+  }
+  const { parentPort, workerData } = process.getBuiltinModule('node:worker_threads')
+  const { openSync, fstatSync, readSync, closeSync, constants } = process.getBuiltinModule('node:fs')
+  const { createHash } = process.getBuiltinModule('node:crypto')
+  const { progress, maxBytes, cacheSize }: DigestWorkerData = workerData
+  const steps = new Int32Array(progress)
+  const chunk = Buffer.allocUnsafe(1_048_576)
+  /** In the order of their last use. */
+  const cache = new Map<string, string>()
+  const waiting: DigestRequest[] = []
+  const jobs: Job[] = []
+  let scheduled = false
+
+  const answer = (message: DigestAnswer): void => parentPort?.postMessage(message)
+  const keyOf = ({ dev, ino, size, mtimeNs, ctimeNs }: Job['stat']): string =>
+    `${dev}:${ino}:${size}:${mtimeNs}:${ctimeNs}`
+  const failed = (id: number, error: unknown): void => {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'
+    answer({ id, kind: 'unreadable', reason: code })
+  }
+  const found = (id: number, stat: Job['stat'], key: string, sha256: string): void => {
+    cache.delete(key)
+    cache.set(key, sha256)
+    const [oldest] = cache.keys()
+    if (oldest !== undefined && cache.size > cacheSize) cache.delete(oldest)
+    answer({ id, kind: 'digest', sha256, device: stat.dev, inode: stat.ino })
+  }
+
+  /** Opens one file, unless its digest is known. What others had open already is hashed once for all. */
+  const begin = ({ id, path }: DigestRequest): void => {
+    let fd: number | undefined
+    let keep = false
+    try {
+      fd = openSync(path, constants.O_RDONLY | constants.O_NOCTTY)
+      const stat = fstatSync(fd, { bigint: true })
+      const key = keyOf(stat)
+      const known = cache.get(key)
+      const leader = jobs.find((job) => job.key === key)
+      if (!stat.isFile()) answer({ id, kind: 'unreadable', reason: 'not a regular file' })
+      else if (stat.size > BigInt(maxBytes)) answer({ id, kind: 'too_large', size: stat.size })
+      else if (known !== undefined) found(id, stat, key, known)
+      else if (leader) leader.followers.push(id)
+      else {
+        jobs.push({ id, fd, key, stat, hash: createHash('sha256'), followers: [], left: stat.size })
+        keep = true
+      }
+    } catch (error) {
+      failed(id, error)
+    } finally {
+      if (fd !== undefined && !keep) closeSync(fd)
+    }
+  }
+
+  /** Reads the next chunk; true when the file has come to its end. */
+  const advance = (job: Job): boolean => {
+    const ids = [job.id, ...job.followers]
+    let done = true
+    try {
+      const length = readSync(job.fd, chunk, 0, chunk.length, null)
+      job.hash.update(chunk.subarray(0, length))
+      job.left -= BigInt(length)
+      // A file system may hand out more than it said there is, without end.
+      done = length === 0 || job.left < 0n
+      if (!done) return false
+      const sha256 = job.hash.digest('hex')
+      // Written to while it was read: the digest is of no file that ever was.
+      const steady = job.left === 0n && keyOf(fstatSync(job.fd, { bigint: true })) === job.key
+      if (steady) for (const id of ids) found(id, job.stat, job.key, sha256)
+      else for (const id of ids) answer({ id, kind: 'unreadable', reason: 'changed while it was read' })
+    } catch (error) {
+      for (const id of ids) failed(id, error)
+    } finally {
+      if (done) closeSync(job.fd)
+    }
+    return true
+  }
+
+  const step = (): void => {
+    const request = waiting.shift()
+    const job = request ? undefined : jobs.shift()
+    Atomics.store(steps, 1, request?.id ?? job?.id ?? 0)
+    Atomics.add(steps, 0, 1)
+    if (request) begin(request)
+    else if (job && !advance(job)) jobs.push(job)
+    Atomics.store(steps, 1, 0)
+    scheduled = waiting.length > 0 || jobs.length > 0
+    if (scheduled) setImmediate(step)
+  }
+
+  parentPort?.on('message', (request: DigestRequest) => {
+    waiting.push(request)
+    if (!scheduled) setImmediate(step)
+    scheduled = true
+  })
+}
+
+/** The source of the worker. Bundlers that keep names wrap functions in a helper that does not exist there. */
+export function digestWorkerSource(): string {
+  return `const __name = (target) => target; (${digestWorker.toString()})()`
+}

@@ -1,0 +1,199 @@
+import type { CallerEvents } from '../../agent/observability/caller-events.js'
+import type { Clock } from '../../agent/ports/clock.js'
+import type { ExecutableId } from '../../agent/ports/kernel.js'
+import { type DigestThread, type StartThread, workerThread } from './digest-thread.js'
+import type { DigestAnswer, DigestRequest } from './digest-worker.js'
+
+/** `absent`: it has no digest, and why. `unknown`: nobody can say now; ask again later. */
+export type Digest =
+  | { readonly kind: 'digest'; readonly sha256: string }
+  | { readonly kind: 'absent'; readonly reason: string }
+  | { readonly kind: 'unknown'; readonly reason: string }
+
+export interface DigestsOptions {
+  readonly clock: Clock
+  readonly events: CallerEvents
+  /** Executables larger than this have no digest. */
+  readonly maxBytes: number
+  /** A thread that has not moved on between two looks at it hangs. Milliseconds between looks; default 500. */
+  readonly stallMs?: number
+  readonly start?: StartThread
+}
+
+const STALL_MS = 500
+/** How long a device is left alone after a thread that hung on it came back. */
+const QUARANTINE_MS = 60_000
+const MAX_ABANDONED = 4
+
+interface Job {
+  readonly request: DigestRequest
+  readonly executable: ExecutableId
+  readonly settle: (digest: Digest) => void
+}
+
+interface Thread {
+  readonly thread: DigestThread
+  readonly jobs: Map<number, Job>
+  steps: number
+}
+
+/**
+ * SHA-256 of executables, read in a thread of its own: opening or reading a file may hang for ever (a dead network or
+ * FUSE file system), and neither the event loop nor its four file threads must. A thread that hangs is abandoned and
+ * replaced, and its device left alone until it is back; at most four are abandoned.
+ */
+export class ExecutableDigests implements Disposable {
+  readonly #abandoned = new Map<Thread, bigint>()
+  readonly #quarantine = new Map<bigint, number>()
+  readonly #stallMs: number
+  #current: Thread | undefined
+  #timer: Disposable | undefined
+  #lastId = 0
+
+  constructor(private readonly options: DigestsOptions) {
+    this.#stallMs = options.stallMs ?? STALL_MS
+  }
+
+  /** Threads that hang in a system call. While there are any, Node cannot end the process in the ordinary way. */
+  get stuck(): number {
+    return this.#abandoned.size
+  }
+
+  /**
+   * The digest of the file behind `path`, if that is the executable given. Never rejects; `unknown` when the signal
+   * aborts first (the work goes on, so that the next one finds it done).
+   */
+  async digest(path: string, executable: ExecutableId, signal: AbortSignal): Promise<Digest> {
+    if (signal.aborted) return unknown('no time left')
+    if (this.#isQuarantined(executable.device)) return unknown('its file system does not answer')
+    if (!this.#current && this.#abandoned.size >= MAX_ABANDONED) return unknown('too many file systems do not answer')
+    return new Promise((resolve) => {
+      const giveUp = (): void => resolve(unknown('reading it takes too long'))
+      signal.addEventListener('abort', giveUp, { once: true })
+      const settle = (digest: Digest): void => {
+        signal.removeEventListener('abort', giveUp)
+        resolve(digest)
+      }
+      this.#submit({ request: { id: ++this.#lastId, path }, executable, settle })
+    })
+  }
+
+  [Symbol.dispose](): void {
+    this.#timer?.[Symbol.dispose]()
+    this.#timer = undefined
+    for (const { thread, jobs } of [...(this.#current ? [this.#current] : []), ...this.#abandoned.keys()]) {
+      for (const job of jobs.values()) job.settle(unknown('the agent is stopping'))
+      jobs.clear()
+      thread.terminate()
+    }
+    this.#current = undefined
+  }
+
+  #submit(job: Job): void {
+    this.#current ??= this.#startThread()
+    this.#current.jobs.set(job.request.id, job)
+    this.#current.thread.post(job.request)
+    this.#timer ??= this.options.clock.after(this.#stallMs, () => this.#watch())
+  }
+
+  #startThread(): Thread {
+    const start = this.options.start ?? workerThread(this.options.maxBytes)
+    const thread: Thread = {
+      thread: start(
+        (answer) => this.#answered(thread, answer),
+        (error) => this.#died(thread, error),
+      ),
+      jobs: new Map(),
+      steps: -1,
+    }
+    return thread
+  }
+
+  #answered(thread: Thread, answer: DigestAnswer): void {
+    if (this.#abandoned.has(thread)) this.#cameBack(thread)
+    const job = thread.jobs.get(answer.id)
+    thread.jobs.delete(answer.id)
+    job?.settle(digestOf(answer, job.executable))
+    if (thread.jobs.size === 0 && thread === this.#current) this.#rest()
+  }
+
+  /** While something is asked for: has the thread done a step since the last look? */
+  #watch(): void {
+    this.#timer = undefined
+    const thread = this.#current
+    if (!thread || thread.jobs.size === 0) return
+    const { request, steps } = thread.thread.progress()
+    const stuck = thread.jobs.get(request)
+    if (stuck && steps === thread.steps) this.#abandon(thread, stuck)
+    thread.steps = steps
+    if (this.#current?.jobs.size) this.#timer = this.options.clock.after(this.#stallMs, () => this.#watch())
+  }
+
+  #abandon(thread: Thread, stuck: Job): void {
+    const { device } = stuck.executable
+    this.#current = undefined
+    this.#abandoned.set(thread, device)
+    this.options.events.digestStuck(device.toString(), this.#abandoned.size)
+    const others = [...thread.jobs.values()].filter((job) => job !== stuck)
+    thread.jobs.clear()
+    stuck.settle(unknown('its file system does not answer'))
+    for (const job of others) {
+      if (this.#isQuarantined(job.executable.device)) job.settle(unknown('its file system does not answer'))
+      else if (this.#abandoned.size >= MAX_ABANDONED) job.settle(unknown('too many file systems do not answer'))
+      else this.#submit(job)
+    }
+  }
+
+  /** It hung, and now it does not any more. */
+  #cameBack(thread: Thread): void {
+    const device = this.#abandoned.get(thread)
+    this.#abandoned.delete(thread)
+    if (device !== undefined) this.#quarantine.set(device, this.options.clock.monotonic() + QUARANTINE_MS)
+    thread.thread.terminate()
+    if (this.#abandoned.size === 0) this.options.events.digestWorks()
+  }
+
+  #died(thread: Thread, error: unknown): void {
+    this.#abandoned.delete(thread)
+    if (thread === this.#current) {
+      this.#current = undefined
+      this.options.events.digestThreadDied(error)
+    }
+    for (const job of thread.jobs.values()) job.settle(unknown('the thread that read it failed'))
+    thread.jobs.clear()
+  }
+
+  #isQuarantined(device: bigint): boolean {
+    for (const stuck of this.#abandoned.values()) if (stuck === device) return true
+    const until = this.#quarantine.get(device)
+    if (until === undefined) return false
+    if (this.options.clock.monotonic() < until) return true
+    this.#quarantine.delete(device)
+    return false
+  }
+
+  #rest(): void {
+    this.#timer?.[Symbol.dispose]()
+    this.#timer = undefined
+    if (this.#current) this.#current.steps = -1
+  }
+}
+
+function digestOf(answer: DigestAnswer, executable: ExecutableId): Digest {
+  switch (answer.kind) {
+    case 'digest':
+      // The process may have gone on to another program between accept and here.
+      if (answer.device === executable.device && answer.inode === executable.inode) {
+        return { kind: 'digest', sha256: answer.sha256 }
+      }
+      return { kind: 'absent', reason: 'the process runs another program by now' }
+    case 'too_large':
+      return { kind: 'absent', reason: `${answer.size} bytes are more than the limit` }
+    case 'unreadable':
+      return { kind: 'absent', reason: `unreadable (${answer.reason})` }
+  }
+}
+
+function unknown(reason: string): Digest {
+  return { kind: 'unknown', reason }
+}

@@ -1,0 +1,114 @@
+import type { Finding, TrailLine, WorkloadAttestor } from '../../agent/attestation/attestor.js'
+import type { Caller } from '../../agent/attestation/caller.js'
+import type { HostNamespaces } from '../../agent/ports/kernel.js'
+import type { Accounts } from './accounts.js'
+import type { ExecutableDigests } from './executable.js'
+
+export interface UnixWorkloadOptions {
+  readonly host: HostNamespaces
+  readonly accounts: Pick<Accounts, 'user' | 'group'>
+  readonly digests: Pick<ExecutableDigests, 'digest'>
+  /** Also `unix:process`, the name that a process gives itself. */
+  readonly forgeable: boolean
+}
+
+const NAME = 'unix'
+/** What an id shows as that the agent's user namespace does not map. */
+const OVERFLOW_ID = 65_534
+const MAX_GROUPS = 1_024
+
+/** What the kernel says of any process: its user, groups and program. docs/attestors/unix.md */
+export class UnixWorkloadAttestor implements WorkloadAttestor {
+  readonly name = NAME
+  readonly platforms = [NAME]
+
+  constructor(private readonly options: UnixWorkloadOptions) {}
+
+  /** Throws `caller.exited` when the process ends meanwhile. */
+  async attest(caller: Caller, signal: AbortSignal): Promise<Finding> {
+    const notes = new Notes()
+    this.#ids(caller, notes)
+    if (this.options.forgeable) notes.set('process', commOf(caller.process.read('stat')))
+    const hosts = this.#isOfHost(caller, 'mnt', notes)
+    if (hosts) this.#path(caller, notes)
+    // Ids of another user namespace are somebody else's numbers; in another mount namespace, somebody else's names.
+    const names = hosts && this.#isOfHost(caller, 'user', notes)
+    await Promise.all([names && this.#names(caller, notes), this.#digest(caller, signal, notes)])
+    return { facts: notes.facts, missing: notes.missing, trail: notes.trail }
+  }
+
+  #ids({ uid, gid, groups }: Caller, notes: Notes): void {
+    if (this.#isKnown(uid)) notes.set('uid', String(uid))
+    else notes.add('unix:uid left out: the user is not mapped in the user namespace of the agent')
+    if (this.#isKnown(gid)) notes.set('gid', String(gid))
+    else notes.add('unix:gid left out: the group is not mapped in the user namespace of the agent')
+    for (const group of groups.slice(0, MAX_GROUPS)) {
+      if (this.#isKnown(group)) notes.set(`supplementary_gid:${group}`, 'true')
+    }
+    if (groups.length > MAX_GROUPS) notes.add(`${groups.length - MAX_GROUPS} supplementary groups left out`)
+  }
+
+  #isKnown(id: number): boolean {
+    return this.options.host.allIdsMapped || id !== OVERFLOW_ID
+  }
+
+  #isOfHost({ process }: Caller, kind: 'mnt' | 'user', notes: Notes): boolean {
+    const own = process.namespace(kind)
+    if (own !== null && own === this.options.host[kind]) return true
+    const why = own === null ? 'cannot be read (SYS_PTRACE)' : "is not the host's"
+    notes.add(`${kind === 'mnt' ? 'path and names' : 'names'} left out: its ${kind} namespace ${why}`)
+    return false
+  }
+
+  #path({ process }: Caller, notes: Notes): void {
+    const path = process.executablePath()
+    if (path === null) {
+      notes.add("unix:path left out: unreadable, or the program comes from no mount of the host's")
+      return
+    }
+    notes.set('path', path)
+    notes.set('exe', path)
+  }
+
+  async #names({ uid, gid }: Caller, notes: Notes): Promise<void> {
+    const [user, group] = await Promise.all([this.options.accounts.user(uid), this.options.accounts.group(gid)])
+    if (user === null) notes.add(`no name: /etc/passwd of the host does not have user ${uid}`)
+    else for (const key of ['user', 'username']) notes.set(key, user)
+    if (group === null) notes.add(`no group name: /etc/group of the host does not have group ${gid}`)
+    else for (const key of ['group', 'groupname']) notes.set(key, group)
+  }
+
+  async #digest({ executable, process }: Caller, signal: AbortSignal, notes: Notes): Promise<void> {
+    if (!executable) {
+      notes.add('unix:sha256 left out: the executable cannot be seen (SYS_PTRACE)')
+      return
+    }
+    const digest = await this.options.digests.digest(process.executableFile, executable, signal)
+    if (digest.kind === 'digest') {
+      notes.set('sha256', digest.sha256)
+      return
+    }
+    notes.add(`unix:sha256 ${digest.kind}: ${digest.reason}`)
+    // Not read yet is not the same as not there: an entry that asks for the digest waits instead of being denied.
+    if (digest.kind === 'unknown') notes.missing.push(NAME)
+  }
+}
+
+class Notes {
+  readonly facts = new Map<string, string>()
+  readonly missing: string[] = []
+  readonly trail: TrailLine[] = []
+
+  set(key: string, value: string): void {
+    this.facts.set(`${NAME}:${key}`, value)
+  }
+
+  add(text: string): void {
+    this.trail.push({ attestor: NAME, text })
+  }
+}
+
+/** The second field of `/proc/PID/stat`: what is between the first and the last parenthesis, whatever it holds. */
+function commOf(stat: string): string {
+  return stat.slice(stat.indexOf('(') + 1, stat.lastIndexOf(')'))
+}

@@ -1,0 +1,151 @@
+import { execFileSync } from 'node:child_process'
+import { createHash, randomBytes } from 'node:crypto'
+import { chmodSync, closeSync, constants, openSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
+import { describe, expect, it } from 'vitest'
+import { callerEvents } from '../../agent/observability/caller-events.js'
+import { SystemClock } from '../../agent/platform/system-clock.js'
+import type { StartThread } from '../../attestors/unix/digest-thread.js'
+import { workerThread } from '../../attestors/unix/digest-thread.js'
+import type { DigestAnswer } from '../../attestors/unix/digest-worker.js'
+import { ExecutableDigests } from '../../attestors/unix/executable.js'
+import { RecordedSinks } from '../fakes/sinks.js'
+import { TemporaryDirectory } from './support/sockets.js'
+
+const sha256 = (content: Buffer) => createHash('sha256').update(content).digest('hex')
+const signal = () => new AbortController().signal
+const idOf = (path: string) => {
+  const { dev, ino } = statSync(path, { bigint: true })
+  return { device: dev, inode: ino }
+}
+
+function setting(options: { maxBytes?: number; stallMs?: number } = {}) {
+  const directory = new TemporaryDirectory()
+  const digests = new ExecutableDigests({
+    clock: new SystemClock(),
+    events: callerEvents(new RecordedSinks()),
+    maxBytes: options.maxBytes ?? 100_000_000,
+    stallMs: options.stallMs ?? 500,
+  })
+  const ask = (path: string) => digests.digest(path, idOf(path), signal())
+  return {
+    directory,
+    digests,
+    ask,
+    [Symbol.dispose]() {
+      digests[Symbol.dispose]()
+      directory[Symbol.dispose]()
+    },
+  }
+}
+
+/** A thread whose answers are looked at one by one. */
+function bareThread(
+  cacheSize: number,
+): { ask: (path: string) => Promise<DigestAnswer>; steps: () => number } & Disposable {
+  const waiting = new Map<number, (answer: DigestAnswer) => void>()
+  const start: StartThread = workerThread(1_000_000, cacheSize)
+  const thread = start(
+    (answer) => waiting.get(answer.id)?.(answer),
+    () => {},
+  )
+  let last = 0
+  return {
+    ask: (path) =>
+      new Promise((resolve) => {
+        waiting.set(++last, resolve)
+        thread.post({ id: last, path })
+      }),
+    steps: () => thread.progress().steps,
+    [Symbol.dispose]: () => thread.terminate(),
+  }
+}
+
+describe('the digest thread', () => {
+  it('reads files of any size, several at a time, and each once for all who ask', async () => {
+    using s = setting()
+    const contents = [0, 1, 1_048_576, 5_000_001].map((size) => randomBytes(size))
+    const paths = contents.map((content, i) => {
+      writeFileSync(s.directory.file(`f${i}`), content)
+      return s.directory.file(`f${i}`)
+    })
+    const found = await Promise.all([...paths, ...paths].map(s.ask))
+    expect(found).toEqual([...contents, ...contents].map((content) => ({ kind: 'digest', sha256: sha256(content) })))
+  })
+
+  it('says the digest of the file that was given, whatever bears its path by then', async () => {
+    using s = setting()
+    const path = s.directory.file('app')
+    writeFileSync(path, 'one')
+    const fd = openSync(path, 'r')
+    writeFileSync(s.directory.file('new'), 'two')
+    const before = idOf(path)
+    renameSync(s.directory.file('new'), path)
+    const held = await s.digests.digest(`/proc/self/fd/${fd}`, before, signal())
+    expect(held).toEqual({ kind: 'digest', sha256: sha256(Buffer.from('one')) })
+    expect(await s.digests.digest(path, before, signal())).toMatchObject({ kind: 'absent' })
+    closeSync(fd)
+  })
+
+  it('notices a change of the content, also one that keeps the size', async () => {
+    using s = setting()
+    const path = s.directory.file('app')
+    writeFileSync(path, 'one')
+    await s.ask(path)
+    writeFileSync(path, 'two')
+    expect(await s.ask(path)).toEqual({ kind: 'digest', sha256: sha256(Buffer.from('two')) })
+  })
+
+  it.each<[string, (path: string) => void]>([
+    ['larger than the limit', (path) => writeFileSync(path, randomBytes(1001))],
+    ['no regular file', (path) => execFileSync('mkdir', [path])],
+  ])('a file %s has none', async (_name, make) => {
+    using s = setting({ maxBytes: 1000 })
+    make(s.directory.file('app'))
+    expect(await s.ask(s.directory.file('app'))).toMatchObject({ kind: 'absent' })
+  })
+
+  it.runIf(process.getuid?.() !== 0)('a file that may not be read has none', async () => {
+    using s = setting()
+    const path = s.directory.file('app')
+    writeFileSync(path, 'x')
+    chmodSync(path, 0)
+    expect(await s.ask(path)).toMatchObject({ kind: 'absent' })
+  })
+
+  it('remembers a bounded number of digests, those that were asked for last', async () => {
+    using directory = new TemporaryDirectory()
+    using thread = bareThread(2)
+    const path = (name: string) => directory.file(name)
+    for (const name of ['a', 'b', 'c']) writeFileSync(path(name), name.repeat(10))
+    const stepsFor = async (name: string) => {
+      const before = thread.steps()
+      await thread.ask(path(name))
+      return thread.steps() - before
+    }
+    // Opening, reading to the end, seeing that it is the end; opening alone when it is remembered.
+    expect([await stepsFor('a'), await stepsFor('b'), await stepsFor('a')]).toEqual([3, 3, 1])
+    expect([await stepsFor('c'), await stepsFor('a'), await stepsFor('b')]).toEqual([3, 1, 3])
+  })
+
+  it('that hangs in a system call is given up, others are served meanwhile, and it is used again when it is back', async () => {
+    using s = setting({ stallMs: 50 })
+    const fifo = s.directory.file('fifo')
+    execFileSync('mkfifo', [fifo])
+    writeFileSync(s.directory.file('app'), 'x')
+    const hanging = s.digests.digest(fifo, { device: 1n, inode: 1n }, signal())
+    const other = s.ask(s.directory.file('app'))
+    expect(await other).toMatchObject({ kind: 'digest' })
+    expect(await hanging).toMatchObject({ kind: 'unknown' })
+    expect(s.digests.stuck).toBe(1)
+    // A writer lets the open of the reader return.
+    closeSync(openSync(fifo, constants.O_WRONLY))
+    await expect.poll(() => s.digests.stuck).toBe(0)
+    expect(await s.ask(s.directory.file('app'))).toMatchObject({ kind: 'digest' })
+  })
+
+  it('reads a large file while the event loop goes on', async () => {
+    using s = setting()
+    const content = readFileSync(process.execPath)
+    expect(await s.ask(process.execPath)).toEqual({ kind: 'digest', sha256: sha256(content) })
+  })
+})

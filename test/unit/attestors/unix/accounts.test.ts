@@ -1,0 +1,63 @@
+import { describe, expect, it } from 'vitest'
+import { Accounts, namesById, type ReadVersioned } from '../../../../attestors/unix/accounts.js'
+import { FakeClock } from '../../../fakes/clock.js'
+
+function setting(root = '') {
+  const clock = new FakeClock()
+  const files = new Map<string, string>()
+  let reads = 0
+  const read: ReadVersioned = async (path, known) => {
+    reads++
+    const text = files.get(path)
+    if (text === undefined) return null
+    return text === known ? 'unchanged' : { version: text, text }
+  }
+  return { clock, files, accounts: new Accounts({ read, clock, root }), reads: () => reads }
+}
+
+describe('names of ids', () => {
+  it.each<[string, string, [number, string][]]>([
+    ['the first of several names of one id counts', 'root:x:0:0::/:\ntoor:x:0:0::/:', [[0, 'root']]],
+    ['lines that are no accounts are passed over', '+::::::\n-bad:x:1::\n#x:x:2\n\nshort\na:x:b:1', [[2, '#x']]],
+    ['an id of another spelling is none', 'a:x:-1:\nb:x:1e3:\nc:x: 7:\nd:x:0x7:', []],
+    ['groups have the same form', 'adm:x:4:syslog,me', [[4, 'adm']]],
+  ])('%s', (_name, text, names) => {
+    expect([...namesById(text)]).toEqual(names)
+  })
+
+  it('are those of the host', async () => {
+    const { files, accounts } = setting('/proc/1/root')
+    files.set('/etc/passwd', 'wrong:x:5:5::/:')
+    files.set('/proc/1/root/etc/passwd', 'games:x:5:60::/:')
+    files.set('/proc/1/root/etc/group', 'tty:x:5:')
+    expect(await accounts.user(5)).toBe('games')
+    expect(await accounts.group(5)).toBe('tty')
+    expect(await accounts.user(6)).toBeNull()
+  })
+
+  it('are looked up again once a second at most, by all who ask together once', async () => {
+    const { clock, files, accounts, reads } = setting()
+    files.set('/etc/passwd', 'a:x:5:')
+    expect(await Promise.all([1, 2, 5, 5].map((id) => accounts.user(id)))).toEqual([null, null, 'a', 'a'])
+    files.set('/etc/passwd', 'b:x:5:')
+    expect(await accounts.user(5)).toBe('a')
+    expect(reads()).toBe(1)
+    await clock.advance('1s')
+    expect(await accounts.user(5)).toBe('b')
+    await clock.advance('1s')
+    expect(await accounts.user(5)).toBe('b')
+    expect(reads()).toBe(3)
+  })
+
+  it('of a file that is gone are unknown, not those of before', async () => {
+    const { clock, files, accounts } = setting()
+    files.set('/etc/passwd', 'a:x:5:')
+    expect(await accounts.user(5)).toBe('a')
+    files.delete('/etc/passwd')
+    await clock.advance('1s')
+    expect(await accounts.user(5)).toBeNull()
+    files.set('/etc/passwd', 'a:x:5:')
+    await clock.advance('1s')
+    expect(await accounts.user(5)).toBe('a')
+  })
+})

@@ -1,0 +1,163 @@
+import { describe, expect, it } from 'vitest'
+import { callerEvents } from '../../../../agent/observability/caller-events.js'
+import type { StartThread } from '../../../../attestors/unix/digest-thread.js'
+import type { DigestAnswer, DigestRequest } from '../../../../attestors/unix/digest-worker.js'
+import { ExecutableDigests } from '../../../../attestors/unix/executable.js'
+import { FakeClock, settle } from '../../../fakes/clock.js'
+import { RecordedSinks } from '../../../fakes/sinks.js'
+
+/** A thread that answers each request with its path as digest, and hangs at paths that begin with `/dead`. */
+class FakeThread {
+  readonly waiting: DigestRequest[] = []
+  terminated = false
+  steps = 0
+  at = 0
+  constructor(
+    private readonly answered: (answer: DigestAnswer) => void,
+    readonly died: (error: unknown) => void,
+  ) {}
+  post(request: DigestRequest): void {
+    this.waiting.push(request)
+    queueMicrotask(() => this.work())
+  }
+  progress() {
+    return { request: this.at, steps: this.steps }
+  }
+  terminate(): void {
+    this.terminated = true
+  }
+  work(): void {
+    if (this.at !== 0 || this.terminated) return
+    for (let next = this.waiting.shift(); next; next = this.waiting.shift()) {
+      this.steps++
+      this.at = next.id
+      if (next.path.startsWith('/dead')) return
+      this.finish(next)
+    }
+  }
+  /** What hung goes on. */
+  finish({ id, path }: { id: number; path: string } = { id: this.at, path: '/late' }): void {
+    this.at = 0
+    this.answered({ id, kind: 'digest', sha256: path, device: BigInt(path.length), inode: 1n })
+  }
+}
+
+function setting() {
+  const clock = new FakeClock()
+  const sinks = new RecordedSinks()
+  const threads: FakeThread[] = []
+  const start: StartThread = (answered, died) => {
+    const thread = new FakeThread(answered, died)
+    threads.push(thread)
+    return thread
+  }
+  const digests = new ExecutableDigests({ clock, events: callerEvents(sinks), maxBytes: 100, stallMs: 500, start })
+  const ask = (path: string, signal = new AbortController().signal, device = BigInt(path.length)) =>
+    digests.digest(path, { device, inode: 1n }, signal)
+  return { clock, sinks, threads, digests, ask }
+}
+
+describe('digests of executables', () => {
+  it('one thread, started with the first request, serves all', async () => {
+    const { ask, threads, clock } = setting()
+    expect(threads).toHaveLength(0)
+    const found = await Promise.all(['/a', '/bb', '/ccc'].map((path) => ask(path)))
+    expect(found).toEqual(['/a', '/bb', '/ccc'].map((sha256) => ({ kind: 'digest', sha256 })))
+    expect(threads).toHaveLength(1)
+    expect(clock.pending).toBe(0)
+  })
+
+  it('of another file than the process ran at accept is none', async () => {
+    const { ask } = setting()
+    expect(await ask('/a', undefined, 99n)).toMatchObject({ kind: 'absent' })
+  })
+
+  it('a file system that hangs holds up its own callers, the others are served by another thread', async () => {
+    const { ask, threads, clock, sinks, digests } = setting()
+    const dead = ask('/dead')
+    const other = ask('/other-device')
+    await clock.advance('1s')
+    expect(await dead).toMatchObject({ kind: 'unknown' })
+    expect(await other).toMatchObject({ kind: 'digest', sha256: '/other-device' })
+    expect(threads).toHaveLength(2)
+    expect(digests.stuck).toBe(1)
+    expect(sinks.events('warn')).toHaveLength(1)
+  })
+
+  it('its device is left alone for as long as the thread hangs, and for a minute after', async () => {
+    const { ask, threads, clock, digests, sinks } = setting()
+    const dead = ask('/dead')
+    await clock.advance('1s')
+    await dead
+    await clock.advance('1h')
+    expect(await ask('/usr2')).toMatchObject({ kind: 'unknown' })
+    threads[0]?.finish()
+    expect(threads[0]?.terminated).toBe(true)
+    expect(digests.stuck).toBe(0)
+    expect(sinks.events('info')).toHaveLength(1)
+    await clock.advance('59s')
+    expect(await ask('/usr2')).toMatchObject({ kind: 'unknown' })
+    await clock.advance('1s')
+    expect(await ask('/usr2')).toMatchObject({ kind: 'digest' })
+  })
+
+  it('no more than four threads are given up', async () => {
+    const { ask, threads, clock, digests } = setting()
+    for (const path of ['/dead', '/dead1', '/dead12', '/dead123', '/dead1234']) {
+      const asked = ask(path)
+      await clock.advance('2s')
+      expect(await asked).toMatchObject({ kind: 'unknown' })
+    }
+    expect(digests.stuck).toBe(4)
+    expect(threads).toHaveLength(4)
+    expect(await ask('/a')).toMatchObject({ kind: 'unknown' })
+    threads[1]?.finish()
+    expect(await ask('/a')).toMatchObject({ kind: 'digest' })
+  })
+
+  it('a thread that is slow but moves on is left to work', async () => {
+    const { ask, threads, clock, digests } = setting()
+    const slow = ask('/dead')
+    await settle()
+    for (let i = 0; i < 20; i++) {
+      await clock.advance('400ms')
+      const [thread] = threads
+      if (thread) thread.steps++
+    }
+    expect(digests.stuck).toBe(0)
+    threads[0]?.finish({ id: 1, path: '/dead' })
+    expect(await slow).toEqual({ kind: 'digest', sha256: '/dead' })
+    expect(clock.pending).toBe(0)
+  })
+
+  it('who runs out of time does not wait', async () => {
+    const { ask, digests } = setting()
+    const controller = new AbortController()
+    const dead = ask('/dead', controller.signal)
+    await settle()
+    controller.abort()
+    expect(await dead).toMatchObject({ kind: 'unknown' })
+    expect(await ask('/x', controller.signal)).toMatchObject({ kind: 'unknown' })
+    digests[Symbol.dispose]()
+  })
+
+  it('a thread that dies is replaced by the next request', async () => {
+    const { ask, threads, sinks } = setting()
+    const dead = ask('/dead')
+    await settle()
+    threads[0]?.died(new Error('out of memory'))
+    expect(await dead).toMatchObject({ kind: 'unknown' })
+    expect(sinks.events('error')).toHaveLength(1)
+    expect(await ask('/a')).toMatchObject({ kind: 'digest' })
+  })
+
+  it('the end of the agent settles what is open and leaves no timer', async () => {
+    const { ask, digests, clock, threads } = setting()
+    const dead = ask('/dead')
+    await settle()
+    digests[Symbol.dispose]()
+    expect(await dead).toMatchObject({ kind: 'unknown' })
+    expect(clock.pending).toBe(0)
+    expect(threads[0]?.terminated).toBe(true)
+  })
+})

@@ -1,0 +1,140 @@
+import { describe, expect, it } from 'vitest'
+import { callerOf } from '../../../../agent/attestation/caller.js'
+import { codeOf } from '../../../../agent/errors.js'
+import type { Digest } from '../../../../attestors/unix/executable.js'
+import { UnixWorkloadAttestor } from '../../../../attestors/unix/workload.js'
+import { FakeKernel, type ProcessTraits } from '../../../fakes/kernel.js'
+
+const SHA = 'a'.repeat(64)
+const USERS = new Map([[1000, 'alice']])
+const GROUPS = new Map([[2000, 'staff']])
+
+function setting(options: { forgeable?: boolean; digest?: Digest; allIdsMapped?: boolean } = {}) {
+  const kernel = new FakeKernel()
+  if (options.allIdsMapped === false) kernel.host = { ...kernel.host, allIdsMapped: false }
+  const asked: { path: string; inode: bigint }[] = []
+  const attestor = new UnixWorkloadAttestor({
+    host: kernel.host,
+    accounts: { user: async (id) => USERS.get(id) ?? null, group: async (id) => GROUPS.get(id) ?? null },
+    digests: {
+      digest: async (path, { inode }) => {
+        asked.push({ path, inode })
+        return options.digest ?? { kind: 'digest', sha256: SHA }
+      },
+    },
+    forgeable: options.forgeable ?? false,
+  })
+  const attest = (traits: ProcessTraits = {}) => {
+    const process = kernel.spawn({ uid: 1000, gid: 2000, executable: '/usr/bin/app', ...traits })
+    return attestor.attest(callerOf(kernel.peer(process)), new AbortController().signal)
+  }
+  const facts = async (traits: ProcessTraits = {}) => Object.fromEntries((await attest(traits)).facts)
+  return { kernel, attestor, attest, facts, asked }
+}
+
+const WITHOUT_NAMES = { 'unix:uid': '1000', 'unix:gid': '2000', 'unix:sha256': SHA }
+const ALL = {
+  ...WITHOUT_NAMES,
+  'unix:user': 'alice',
+  'unix:username': 'alice',
+  'unix:group': 'staff',
+  'unix:groupname': 'staff',
+  'unix:path': '/usr/bin/app',
+  'unix:exe': '/usr/bin/app',
+}
+
+describe('the unix attestor', () => {
+  it('gives every spelling of what the kernel says of a process of the host', async () => {
+    const { facts, asked } = setting()
+    expect(await facts()).toEqual(ALL)
+    expect(asked).toHaveLength(1)
+  })
+
+  it.each<[string, ProcessTraits, Record<string, string>]>([
+    [
+      'supplementary groups have a key each',
+      { groups: [4, 27] },
+      { ...ALL, 'unix:supplementary_gid:4': 'true', 'unix:supplementary_gid:27': 'true' },
+    ],
+    [
+      'a process in another mount namespace has neither path nor names',
+      { namespaces: { mnt: 'mnt:[2]' } },
+      WITHOUT_NAMES,
+    ],
+    [
+      'a process in another user namespace has a path and no names',
+      { namespaces: { user: 'user:[2]' } },
+      { ...WITHOUT_NAMES, 'unix:path': '/usr/bin/app', 'unix:exe': '/usr/bin/app' },
+    ],
+    ['a namespace that cannot be read is not the one of the host', { namespaces: { mnt: null } }, WITHOUT_NAMES],
+    [
+      'a user and a group without a name have none',
+      { uid: 7, gid: 8 },
+      { 'unix:uid': '7', 'unix:gid': '8', 'unix:sha256': SHA, 'unix:path': '/usr/bin/app', 'unix:exe': '/usr/bin/app' },
+    ],
+  ])('%s', async (_name, traits, expected) => {
+    const { facts } = setting()
+    expect(await facts(traits)).toEqual(expected)
+  })
+
+  it('a host whose namespaces are not known has no processes', async () => {
+    const { kernel } = setting()
+    const attestor = new UnixWorkloadAttestor({
+      host: { mnt: null, user: null, root: '', allIdsMapped: true },
+      accounts: { user: async () => 'root', group: async () => 'root' },
+      digests: { digest: async () => ({ kind: 'digest', sha256: SHA }) },
+      forgeable: false,
+    })
+    const process = kernel.spawn({ namespaces: { mnt: null, user: null } })
+    const { facts } = await attestor.attest(callerOf(kernel.peer(process)), new AbortController().signal)
+    expect([...facts.keys()]).toEqual(['unix:uid', 'unix:gid', 'unix:sha256'])
+  })
+
+  it('the name that a process gives itself counts only when forgeable facts are allowed', async () => {
+    expect(await setting().facts({ comm: 'nginx' })).not.toHaveProperty('unix:process')
+    expect(await setting({ forgeable: true }).facts({ comm: 'a) S (b' })).toHaveProperty('unix:process', 'a) S (b')
+  })
+
+  it('an executable that cannot be seen has neither path nor digest, and nothing is read', async () => {
+    const { facts, asked } = setting()
+    const found = await facts({ executable: null })
+    expect(found).not.toHaveProperty('unix:sha256')
+    expect(found).not.toHaveProperty('unix:path')
+    expect(asked).toEqual([])
+  })
+
+  it.each<[string, Digest, string[]]>([
+    ['absent when it is too large or unreadable', { kind: 'absent', reason: 'too large' }, []],
+    ['missing when nobody can say yet', { kind: 'unknown', reason: 'hangs' }, ['unix']],
+  ])('the digest is %s', async (_name, digest, missing) => {
+    const found = await setting({ digest }).attest()
+    expect(found.facts.has('unix:sha256')).toBe(false)
+    expect(found.facts.get('unix:path')).toBe('/usr/bin/app')
+    expect(found.missing).toEqual(missing)
+    expect(found.trail.some(({ text }) => text.includes(digest.kind))).toBe(true)
+  })
+
+  it('ids that the agent cannot tell apart are left out', async () => {
+    const nobody = { uid: 65534, gid: 65534, groups: [65534, 5] }
+    expect(await setting().facts(nobody)).toMatchObject({ 'unix:uid': '65534', 'unix:gid': '65534' })
+    const found = await setting({ allIdsMapped: false }).facts(nobody)
+    expect(found).toMatchObject({ 'unix:supplementary_gid:5': 'true' })
+    for (const key of ['unix:uid', 'unix:gid', 'unix:supplementary_gid:65534']) expect(found).not.toHaveProperty(key)
+  })
+
+  it('a user in ever so many groups has bounded facts', async () => {
+    const groups = Array.from({ length: 65_536 }, (_, i) => i + 1)
+    const { facts, trail } = await setting().attest({ groups })
+    expect(facts.size).toBeLessThanOrEqual(1024 + 10)
+    expect(trail.some(({ text }) => text.includes('groups left out'))).toBe(true)
+  })
+
+  it('a process that ends meanwhile is no finding', async () => {
+    const { kernel, attestor } = setting()
+    const process = kernel.spawn()
+    const caller = callerOf(kernel.peer(process))
+    process.exit()
+    const found = attestor.attest(caller, new AbortController().signal)
+    expect(await found.then(() => 'found', codeOf)).toBe('caller.exited')
+  })
+})
