@@ -23,7 +23,7 @@ function setting(options: { maxBytes?: number; stallMs?: number } = {}) {
   const digests = new ExecutableDigests({
     clock: new SystemClock(),
     events: callerEvents(new RecordedSinks()),
-    maxBytes: options.maxBytes ?? 100_000_000,
+    maxBytes: options.maxBytes ?? 1_000_000_000,
     stallMs: options.stallMs ?? 500,
   })
   const ask = (path: string) => digests.digest(path, idOf(path), signal())
@@ -145,7 +145,11 @@ describe('the digest thread', () => {
 
   it('reads a large file while the event loop goes on', async () => {
     using s = setting()
-    const content = readFileSync(process.execPath)
-    expect(await s.ask(process.execPath)).toEqual({ kind: 'digest', sha256: sha256(content) })
+    let turns = 0
+    const counter = setInterval(() => turns++, 1)
+    const found = await s.ask(process.execPath)
+    clearInterval(counter)
+    expect(found).toEqual({ kind: 'digest', sha256: sha256(readFileSync(process.execPath)) })
+    expect(turns).toBeGreaterThan(5)
   })
 })
