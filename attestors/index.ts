@@ -1,14 +1,19 @@
 import type { WorkloadAttestor } from '../agent/attestation/attestor.js'
 import type { Config } from '../agent/config/config.js'
 import type { NodeAttestationType, NodeAttestor } from '../agent/node/evidence.js'
+import type { CallerEvents } from '../agent/observability/caller-events.js'
 import type { Clock } from '../agent/ports/clock.js'
 import type { Files } from '../agent/ports/files.js'
 import type { HttpClient } from '../agent/ports/http.js'
+import type { Kernel } from '../agent/ports/kernel.js'
 import type { NodeFacts } from '../agent/ports/node-facts.js'
 import { dockerNodeAttestor } from './docker/node.js'
 import { joinTokenNodeAttestor } from './join-token/node.js'
 import { kubernetesNodeAttestor } from './kubernetes/node.js'
+import { Accounts, type ReadVersioned } from './unix/accounts.js'
+import { ExecutableDigests } from './unix/executable.js'
 import { unixNodeAttestor } from './unix/node.js'
+import { UnixWorkloadAttestor } from './unix/workload.js'
 
 /** What attestors need of the world. */
 export interface AttestorWorld {
@@ -17,12 +22,15 @@ export interface AttestorWorld {
   readonly node: NodeFacts
   /** KUBERNETES_SERVICE_HOST is set: the agent runs in a pod. */
   readonly inPod: boolean
+  readonly kernel: Kernel
+  readonly readVersioned: ReadVersioned
+  readonly events: CallerEvents
 }
 
 /** The ways in which this node can attest itself to the server. */
 export function nodeAttestors(
   { attestation }: Pick<Config, 'attestation'>,
-  { files, node, inPod }: AttestorWorld,
+  { files, node, inPod }: Pick<AttestorWorld, 'files' | 'node' | 'inPod'>,
   http: HttpClient,
 ): Readonly<Record<NodeAttestationType, NodeAttestor>> {
   return {
@@ -38,7 +46,21 @@ export function nodeAttestors(
   }
 }
 
-/** The attestors of workloads. */
-export function workloadAttestors(_config: Config, _world: AttestorWorld): readonly WorkloadAttestor[] {
-  return []
+/** The attestors of workloads, and what they do besides: watch their platforms. */
+export interface WorkloadAttestors extends Disposable {
+  readonly all: readonly WorkloadAttestor[]
+  /** Runs until the signal aborts; rejects only on a defect of our own. */
+  run(signal: AbortSignal): Promise<void>
+}
+
+export function workloadAttestors(config: Pick<Config, 'attestation'>, world: AttestorWorld): WorkloadAttestors {
+  const { unix } = config.attestation
+  const { kernel, clock, readVersioned, events } = world
+  const digests = new ExecutableDigests({ clock, events, maxBytes: unix.maxExecutableBytes })
+  const accounts = new Accounts({ read: readVersioned, clock, root: kernel.host.root })
+  return {
+    all: [new UnixWorkloadAttestor({ host: kernel.host, accounts, digests, forgeable: unix.forgeable })],
+    run: async () => {},
+    [Symbol.dispose]: () => digests[Symbol.dispose](),
+  }
 }

@@ -21,6 +21,7 @@ import { serverEvents } from '../observability/server-events.js'
 import { syncEvents } from '../observability/sync-events.js'
 import { socketDirectory } from '../platform/socket-directory.js'
 import { createHttpClient } from '../platform/undici-http.js'
+import { readVersioned } from '../platform/versioned-file.js'
 import type { Clock } from '../ports/clock.js'
 import type { Files } from '../ports/files.js'
 import type { TlsSettings } from '../ports/http.js'
@@ -155,8 +156,9 @@ export function compose(config: Config, world: World) {
 
   // Request flow: the socket, callers, verdicts.
   const attesting = callerEvents(sinks('attestation'))
+  const attestors = workloadAttestors(config, { ...world, readVersioned, events: attesting })
   const workloads = new Workloads({
-    attestors: workloadAttestors(config, world),
+    attestors: attestors.all,
     kernel,
     clock,
     random,
@@ -245,6 +247,7 @@ export function compose(config: Config, world: World) {
     demand,
     sync,
     events,
+    attestors,
     workloads,
     streams,
     grpc,

@@ -29,6 +29,7 @@ export async function runDaemon(config: Config, world: DaemonWorld, signal: Abor
   using _figures = gauges(agent, world)
   await using _http = agent.http
   await using _keys = agent.keys
+  using _attestors = agent.attestors
   using _workloads = agent.workloads
 
   await files.makeDirectory(config.agent.dataDir, 0o700)
@@ -46,6 +47,7 @@ export async function runDaemon(config: Config, world: DaemonWorld, signal: Abor
   const stop = AbortSignal.any([signal, failure.signal])
   const keepers = [
     agent.keeper.run(stop, (tier, running) => agent.budget.slot(tier, running, clock)),
+    agent.attestors.run(stop),
     agent.jwtSvids.run(() => agent.keeper.current()?.spiffeId ?? null, stop),
     runSync(
       {
