@@ -29,6 +29,12 @@ export function systemRoots(source: RootsSource = {}): readonly string[] {
   return texts.length > 0 ? texts : [...rootCertificates]
 }
 
+/** What OpenSSL's variables name. */
+export function environmentSource(env: Readonly<Record<string, string | undefined>> = process.env): RootsSource {
+  const { SSL_CERT_FILE: file, SSL_CERT_DIR: directory } = env
+  return { ...(file ? { file } : {}), ...(directory ? { directory } : {}) }
+}
+
 function firstOf(paths: readonly string[]): string[] {
   for (const path of paths) {
     const text = readPem(path)

@@ -3,7 +3,7 @@ import { AgentError } from '../errors.js'
 import type { HttpClient, HttpRequest, HttpResponse, HttpStream, TlsSettings } from '../ports/http.js'
 import { Dispatchers } from './http-dispatchers.js'
 import { httpError } from './http-errors.js'
-import { systemRoots } from './system-roots.js'
+import { environmentSource, systemRoots } from './system-roots.js'
 
 export interface HttpClientOptions {
   /** What is presented and trusted; read for each request, so that a renewed certificate is used at once. */
@@ -24,7 +24,7 @@ const NO_TLS: TlsSettings = { ca: [] }
 export function createHttpClient(options: HttpClientOptions = {}): HttpClient {
   const dispatchers = new Dispatchers({
     tls: options.tls ?? (() => NO_TLS),
-    roots: options.roots ?? systemRoots,
+    roots: options.roots ?? (() => systemRoots(environmentSource())),
     proxy: options.proxy ?? null,
   })
 

@@ -1,0 +1,207 @@
+import type { KeyObject } from 'node:crypto'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { createCsr } from '../../agent/crypto/csr.js'
+import { Secret } from '../../agent/crypto/secret.js'
+import type { Generation } from '../../agent/dev-icp/options.js'
+import type { AgentError } from '../../agent/errors.js'
+import { createCommonName } from '../../agent/icp/common-name.js'
+import type { IssuedCertificate } from '../../agent/icp/control-plane.js'
+import { parseAuthority } from '../../agent/identity/authority.js'
+import { SpiffeId } from '../../agent/identity/spiffe-id.js'
+import { verifyX509Svid } from '../../agent/identity/verify-svid.js'
+import { controlPlaneContract } from '../contract/control-plane.js'
+import { rsaKey } from '../fakes/keys.js'
+import { Servers, type Setup } from './support/icp-client.js'
+
+const SIGNAL = new AbortController().signal
+const SELECTORS = { 'unix:uid': '1000', 'unix:path': '/usr/bin/web' }
+
+const servers = new Servers()
+afterAll(() => servers[Symbol.asyncDispose]())
+
+for (const generation of ['tenant', 'workspace'] as const) {
+  controlPlaneContract(`the client before a ${generation} server`, async () => {
+    const setup = await servers.setUp(generation)
+    const { icp } = setup
+    return {
+      plane: setup.client,
+      generation,
+      tenantId: icp.tenantId,
+      nodeId: setup.nodeId,
+      now: () => Date.now(),
+      register: async ({ path, selectors, ttlSeconds }) =>
+        icp.createEntry({
+          spiffeId: `spiffe://${icp.workloadTrustDomain}${path}`,
+          parentId: setup.agent.uri,
+          selectors,
+          ...(ttlSeconds === undefined ? {} : { ttl: ttlSeconds }),
+        }),
+      remove: (id) => icp.deleteEntry(id),
+      mintToken: async () => new Secret((await icp.createJoinToken()).token),
+      present: setup.present,
+      [Symbol.asyncDispose]: () => setup[Symbol.asyncDispose](),
+    }
+  })
+}
+
+describe('the ICP client before a server that misbehaves', () => {
+  let key: KeyObject
+  let setup: Setup
+  beforeAll(async () => {
+    key = await rsaKey(0)
+  })
+  afterEach(() => setup[Symbol.asyncDispose]())
+
+  const start = async (generation: Generation) => {
+    setup = await servers.setUp(generation)
+    setup.icp.requests.clear()
+    const joinToken =
+      generation === 'workspace' ? { joinToken: new Secret((await setup.icp.createJoinToken()).token) } : {}
+    const evidence = { type: 'unix' as const, evidence: { pid: 1, username: 'u', hostname: 'h' }, ...joinToken }
+    const csrPem = await createCsr({ key, uri: setup.agent.uri, commonName: 'svid@localhost' })
+    setup.present(key, await setup.client.attestNode({ evidence, csrPem }, SIGNAL))
+    await setup.icp.createEntry({
+      spiffeId: 'spiffe://acme.example/web',
+      parentId: setup.agent.uri,
+      selectors: SELECTORS,
+    })
+  }
+  const sign = async (commonName = 'svid@localhost', client = setup.client) =>
+    await client.signWorkload(
+      {
+        agent: setup.agent,
+        selectors: new Map(Object.entries(SELECTORS)),
+        csrPem: await createCsr({ key, uri: 'spiffe://acme.example/web', commonName }),
+      },
+      SIGNAL,
+    )
+  const failure = async (call: Promise<unknown>) =>
+    (await call.then(
+      () => new TypeError('it succeeded'),
+      (error: unknown) => error,
+    )) as AgentError
+  const verify = (issued: IssuedCertificate) =>
+    verifyX509Svid({
+      chain: issued.chain,
+      key: issued.serverKey?.reveal() ?? key,
+      expected: SpiffeId.parse('spiffe://acme.example/web'),
+      named: issued.spiffeId,
+      authorities: issued.bundle.map(parseAuthority),
+      now: Date.now(),
+    })
+  const WORKLOAD = '/v1/workload/attest'
+
+  it('repeats once without the certificate where a tenant server fails on it, and remembers', async () => {
+    await start('tenant')
+    setup.icp.setFault({ kind: 'status', status: 500, with_certificate: true })
+    expect(verify(await sign()).spiffeId.path).toBe('/web')
+    expect(verify(await sign()).spiffeId.path).toBe('/web')
+    expect(setup.icp.requests.list({ endpoint: WORKLOAD }).map(({ status }) => status)).toEqual([500, 200, 200])
+    expect(setup.sinks.events('warn')).toContain(
+      'ICP server fails on client certificates and is asked without from now on',
+    )
+  })
+
+  it('never asks a workspace server without the certificate', async () => {
+    await start('workspace')
+    setup.icp.setFault({ kind: 'status', status: 500, endpoint: WORKLOAD, times: 1 })
+    expect((await failure(sign())).code).toBe('icp.server_error')
+    expect(setup.icp.requests.list({ endpoint: WORKLOAD }).map(({ status }) => status)).toEqual([500])
+    expect(verify(await sign()).spiffeId.path).toBe('/web')
+  })
+
+  it('finds the common name that the PKI accepts', async () => {
+    await start('workspace')
+    const withCommonName = createCommonName({ mode: 'auto' })
+    const tried: string[] = []
+    const issued = await withCommonName((name) => {
+      tried.push(name)
+      return sign(name === 'svid@localhost' ? 'not.allowed.example' : name)
+    })
+    expect(verify(issued).spiffeId.path).toBe('/web')
+    expect(tried.length).toBeGreaterThan(1)
+  })
+
+  it.each(['pkcs1', 'pkcs8'] as const)(
+    'takes the key that the oldest servers make (%s), which fits the certificate',
+    async (format) => {
+      await start('tenant')
+      setup.icp.setFault({ kind: 'server-key', format })
+      const issued = await sign()
+      expect(issued.serverKey?.reveal().equals(key)).toBe(false)
+      expect(verify(issued).spiffeId.path).toBe('/web')
+    },
+  )
+
+  it('names a server that drops the CSR', async () => {
+    await start('tenant')
+    setup.icp.setFault({ kind: 'csr-dropped' })
+    expect((await failure(sign())).code).toBe('icp.csr_dropped')
+  })
+
+  it('says when to come back after too many requests', async () => {
+    await start('workspace')
+    setup.icp.setFault({ kind: 'rate-limit', retry_after: 7, endpoint: WORKLOAD, times: 1 })
+    expect(await failure(sign())).toMatchObject({ code: 'icp.rate_limited', details: { retryAfterMs: 7000 } })
+    setup.icp.setFault({ kind: 'rate-limit', retry_after: null, endpoint: WORKLOAD, times: 1 })
+    expect(await failure(sign())).toMatchObject({ code: 'icp.rate_limited', details: { retryAfterMs: 60_000 } })
+  })
+
+  it.each([
+    ['html', { kind: 'html' }, 'icp.bad_response'],
+    ['a truncated body', { kind: 'truncate' }, /icp\.(bad_response|unreachable)/],
+    ['an endless body', { kind: 'huge-body' }, 'icp.too_large'],
+    ['a dropped connection', { kind: 'drop' }, 'icp.unreachable'],
+    ['a CA that is away', { kind: 'ca-away', endpoint: WORKLOAD }, 'icp.server_error'],
+  ] as const)('answers %s with an error of its own', async (_name, fault, code) => {
+    await start('workspace')
+    setup.icp.setFault({ ...fault, endpoint: WORKLOAD })
+    expect((await failure(sign())).code).toMatch(code)
+  })
+
+  it('gives up on a body that trickles in at its deadline', async () => {
+    await start('workspace')
+    setup.icp.setFault({ kind: 'slow-body', interval_ms: 100, endpoint: WORKLOAD })
+    const began = Date.now()
+    const hasty = setup.clientWith({ timeoutMs: 400 })
+    expect((await failure(sign('', hasty))).code).toBe('icp.timeout')
+    expect(Date.now() - began).toBeLessThan(5000)
+  })
+
+  it('repeats what a passing fault has struck', async () => {
+    await start('workspace')
+    setup.icp.setFault({ kind: 'status', status: 503, endpoint: WORKLOAD, times: 1 })
+    setup.icp.setFault({ kind: 'drop', endpoint: WORKLOAD, times: 1 })
+    const patient = setup.clientWith({ maxRetries: 2 })
+    expect(verify(await sign('svid@localhost', patient)).spiffeId.path).toBe('/web')
+  })
+
+  it("reads the server's clock from its answers", async () => {
+    await start('workspace')
+    expect(Math.abs(setup.client.skew() ?? Number.NaN)).toBeLessThan(2000)
+    setup.icp.setFault({ kind: 'clock-offset', seconds: 3600 })
+    await setup.client.bundle(SIGNAL)
+    expect(Math.abs((setup.client.skew() ?? 0) - 3_600_000)).toBeLessThan(2000)
+    expect(setup.sinks.events('warn')).toContain('The clocks of this machine and of the ICP server differ')
+  })
+
+  it.each([
+    ['wrong-san', 'svid.invalid'],
+    ['no-uri', 'svid.invalid'],
+    ['two-uris', 'svid.invalid'],
+    ['foreign-key', 'svid.invalid'],
+    ['other-ca', 'svid.issuer_unknown'],
+    ['no-issuer', 'svid.issuer_unknown'],
+    ['empty-bundle', 'svid.issuer_unknown'],
+    ['not-yet-valid', 'svid.invalid'],
+    ['expired', 'svid.invalid'],
+    ['ca', 'svid.invalid'],
+    ['no-digital-signature', 'svid.invalid'],
+    ['other-spiffe-id', 'svid.invalid'],
+  ] as const)('a certificate with the flaw %s is never an SVID', async (flaw, code) => {
+    await start('tenant')
+    setup.icp.setFault({ kind: 'certificate', flaw, endpoint: WORKLOAD })
+    const issued = await sign()
+    expect(() => verify(issued)).toThrow(expect.objectContaining({ code }))
+  })
+})
