@@ -1,6 +1,6 @@
 import type { Services } from './exchange.js'
 import type { FaultRequest, SetFault } from './faults.js'
-import { BASE_PATH, type HttpsFront } from './https-front.js'
+import { BASE_PATH } from './https-front.js'
 import type { Generation, LimitsMode } from './options.js'
 import type { NewEntry } from './registry.js'
 import type { RequestLog } from './requests.js'
@@ -27,7 +27,7 @@ export class DevIcp implements AsyncDisposable {
   /** What was asked of the server. */
   readonly requests: RequestLog
   readonly #services: Services
-  readonly #front: HttpsFront
+  readonly #parts: readonly AsyncDisposable[]
 
   constructor(
     /** `https://HOST:PORT` */
@@ -36,7 +36,8 @@ export class DevIcp implements AsyncDisposable {
     readonly caPem: string,
     readonly caPath: string,
     services: Services,
-    front: HttpsFront,
+    /** Disposed in this order. */
+    parts: readonly AsyncDisposable[],
   ) {
     this.address = `${origin}${BASE_PATH}`
     this.generation = services.generation
@@ -45,7 +46,7 @@ export class DevIcp implements AsyncDisposable {
     this.workloadTrustDomain = services.workloadTrustDomain
     this.requests = services.requests
     this.#services = services
-    this.#front = front
+    this.#parts = parts
   }
 
   /** The issuing CA's certificate. */
@@ -124,8 +125,7 @@ export class DevIcp implements AsyncDisposable {
 
   /** Closes every connection; what was told is on disk. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#front[Symbol.asyncDispose]()
-    await this.#services.save()
+    for (const part of this.#parts) await part[Symbol.asyncDispose]()
   }
 
   async #saved<T>(result: T): Promise<T> {

@@ -52,6 +52,8 @@ export interface Services {
   readonly requests: RequestLog
   /** Resolves when every change so far is on disk. */
   save(): Promise<void>
+  /** For what may be lost with the process: it is on disk a second later. */
+  saveSoon(): void
   /** From now on a fresh CA issues; it is on disk and named in handshakes. */
   rotateCa(): Promise<void>
 }

@@ -127,8 +127,8 @@ async function readBody(request: IncomingMessage): Promise<string | null> {
   for await (const part of request) {
     const bytes = Buffer.from(part)
     size += bytes.length
-    if (size > MAX_BODY_BYTES) return null
-    parts.push(bytes)
+    // Read to its end all the same: leaving the loop would cut the connection before the refusal is sent.
+    if (size <= MAX_BODY_BYTES) parts.push(bytes)
   }
-  return Buffer.concat(parts).toString('utf8')
+  return size > MAX_BODY_BYTES ? null : Buffer.concat(parts).toString('utf8')
 }

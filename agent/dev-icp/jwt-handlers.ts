@@ -14,7 +14,6 @@ import {
   text,
   timestamp,
 } from './exchange.js'
-import { requireCa } from './issue.js'
 
 const MAX_TTL_SECONDS = 86_400
 
@@ -64,7 +63,7 @@ async function sign(
   exchange: Exchange,
   services: Services,
 ): Promise<Reply> {
-  requireCa(exchange)
+  const keyIsNew = !services.jwts.hasKey
   const signed = await services.jwts.issue(
     {
       spiffeId: body.spiffe_id,
@@ -75,7 +74,7 @@ async function sign(
     },
     exchange.now,
   )
-  await services.save()
+  if (delegated || keyIsNew) await services.save()
   return ok({ spiffe_id: body.spiffe_id, token: signed.token, expires_at: timestamp(signed.expiresAt) })
 }
 
@@ -107,7 +106,8 @@ export const jwtBundle: Handler = async (exchange, services) => {
   })
   if (asserted === '') throw badRequest('the account is required as a query parameter')
   if (asserted !== services.accountId) throw notFound('Workspace not found')
+  const keyIsNew = !services.jwts.hasKey
   const jwks = await services.jwts.jwks()
-  await services.save()
+  if (keyIsNew) await services.save()
   return ok(jwks)
 }

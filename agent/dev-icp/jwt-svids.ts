@@ -52,6 +52,11 @@ export class JwtSvids {
     this.#delegations = new Map(Object.entries(saved.delegations))
   }
 
+  /** False until the first token or bundle is asked for; the key is to be saved then. */
+  get hasKey(): boolean {
+    return this.#savedKey !== null
+  }
+
   save(): SavedJwts {
     return {
       jwtKey: this.#savedKey,

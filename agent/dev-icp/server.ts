@@ -46,7 +46,7 @@ export async function startDevIcp(options: DevIcpOptions): Promise<DevIcp> {
   const registry = new Registry(generation === 'workspace' ? [accountId, workloadTrustDomain] : null, saved ?? {})
   const joinTokens = new JoinTokens(saved?.joinTokens)
   const jwts = new JwtSvids(accountId, options.jwtKid ?? false, saved ?? undefined)
-  const file = new StateFile(files, statePath, () => ({
+  const file = new StateFile(files, clock, statePath, () => ({
     version: 1,
     accountId,
     serverCa: savedServerCa,
@@ -71,6 +71,7 @@ export async function startDevIcp(options: DevIcpOptions): Promise<DevIcp> {
     faults: new Faults(),
     requests: new RequestLog(options.onRequest),
     save: () => file.save(),
+    saveSoon: () => file.saveSoon(),
     rotateCa: async () => {
       await authority.rotate(accountId, clock.now())
       await file.save()
@@ -83,7 +84,7 @@ export async function startDevIcp(options: DevIcpOptions): Promise<DevIcp> {
   await files.writeAtomically(caPath, Buffer.from(serverCa.pem), 0o644)
   const port = await front.listen(listen)
   const host = listen.host.includes(':') ? `[${listen.host}]` : listen.host
-  return new DevIcp(`https://${host}:${port}`, serverCa.pem, caPath, services, front)
+  return new DevIcp(`https://${host}:${port}`, serverCa.pem, caPath, services, [front, file])
 }
 
 /** The account of the data directory, which the one asked for must be. */

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { AgentError } from '../errors.js'
+import type { Clock } from '../ports/clock.js'
 import type { Files } from '../ports/files.js'
 
 const selectors = z.record(z.string(), z.string())
@@ -71,6 +72,7 @@ export type JoinTokenRecord = z.infer<typeof joinToken>
 export type SvidRecord = z.infer<typeof svid>
 
 const MAX_BYTES = 256 * 1024 * 1024
+const SOON_MS = 1000
 
 /** The state of an earlier run, or null. Throws `file.io` when it is not what this server wrote. */
 export async function readState(files: Files, path: string): Promise<State | null> {
@@ -87,11 +89,13 @@ export async function readState(files: Files, path: string): Promise<State | nul
  * Writes the state to its file (0600, atomically). Calls that come while a write runs share the next one, so a burst
  * of changes costs two writes; a call resolves when a write that began after it is on disk.
  */
-export class StateFile {
+export class StateFile implements AsyncDisposable {
   #running: Promise<void> = Promise.resolve()
   #next: Promise<void> | null = null
+  #soon: Disposable | null = null
   constructor(
     private readonly files: Files,
+    private readonly clock: Clock,
     private readonly path: string,
     private readonly snapshot: () => State,
   ) {}
@@ -104,8 +108,24 @@ export class StateFile {
     return this.#next
   }
 
+  /** For changes that are too frequent to write each: saves within a second. */
+  saveSoon(): void {
+    this.#soon ??= this.clock.after(SOON_MS, () => {
+      // A disk that fails is told to the next one who waits for a save.
+      this.save().catch(() => undefined)
+    })
+  }
+
+  /** Saves what is not on disk yet. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.save()
+    this.#soon?.[Symbol.dispose]()
+  }
+
   #begin(): Promise<void> {
     this.#next = null
+    this.#soon?.[Symbol.dispose]()
+    this.#soon = null
     this.#running = this.#write()
     return this.#running
   }

@@ -65,7 +65,7 @@ export const attestWorkload: Handler = async (exchange, services) => {
     expiresAt: claimedEnd,
     revokedAt: null,
   })
-  await services.save()
+  services.saveSoon()
   return ok({
     spiffe_id: issued.spiffeId,
     certificate: issued.certificatePem,

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { readState, type State, StateFile } from '../../../agent/dev-icp/state.js'
 import { codeOf } from '../../../agent/errors.js'
+import { FakeClock } from '../../fakes/clock.js'
 import { TemporaryFiles } from '../../fakes/files.js'
 
 const STATE: State = {
@@ -22,7 +23,7 @@ describe('the state', () => {
     await using files = await TemporaryFiles.create()
     const path = files.path('state.json')
     expect(await readState(files, path)).toBeNull()
-    await new StateFile(files, path, () => STATE).save()
+    await new StateFile(files, new FakeClock(), path, () => STATE).save()
     expect(await readState(files, path)).toEqual(STATE)
     for (const damaged of [
       '',
@@ -39,7 +40,7 @@ describe('the state', () => {
     await using files = await TemporaryFiles.create()
     const path = files.path('state.json')
     let account = 0
-    const file = new StateFile(files, path, () => ({ ...STATE, accountId: String(account) }))
+    const file = new StateFile(files, new FakeClock(), path, () => ({ ...STATE, accountId: String(account) }))
     const saves = Array.from({ length: 100 }, () => {
       account++
       return file.save()
@@ -52,10 +53,29 @@ describe('the state', () => {
     expect(files.calls.filter((call) => call.startsWith('rename')).length).toBeLessThanOrEqual(3)
   })
 
+  test('what may be lost is on disk a second later, in one write, or when all ends', async () => {
+    await using files = await TemporaryFiles.create()
+    const path = files.path('state.json')
+    const clock = new FakeClock()
+    let account = 0
+    const file = new StateFile(files, clock, path, () => ({ ...STATE, accountId: String(account) }))
+    for (account = 1; account < 50; account++) file.saveSoon()
+    await clock.advance('999ms')
+    expect(await readState(files, path)).toBeNull()
+    await clock.advance('1ms')
+    await expect.poll(async () => (await readState(files, path))?.accountId).toBe('50')
+    expect(clock.pending).toBe(0)
+    account = 51
+    file.saveSoon()
+    await file[Symbol.asyncDispose]()
+    expect((await readState(files, path))?.accountId).toBe('51')
+    expect(clock.pending).toBe(0)
+  })
+
   test('a write that fails is told to who waited for it, and the next one is tried', async () => {
     await using files = await TemporaryFiles.create()
     const path = files.path('state.json')
-    const file = new StateFile(files, path, () => STATE)
+    const file = new StateFile(files, new FakeClock(), path, () => STATE)
     {
       using _full = files.fail('write', 'ENOSPC')
       expect(codeOf(await file.save().catch((error: unknown) => error))).toBe('file.io')
