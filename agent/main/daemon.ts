@@ -1,10 +1,11 @@
 import type { Config } from '../config/config.js'
 import { AgentError } from '../errors.js'
 import { startHealthServer } from '../observability/http-server.js'
+import type { Log } from '../observability/log.js'
 import { holdLock } from '../platform/file-lock.js'
 import type { AgentMetrics } from '../platform/prom-metrics.js'
 import { runSync } from '../sync/loop.js'
-import { compose, type World } from './compose.js'
+import { type Agent, compose, type World } from './compose.js'
 import { gauges } from './gauges.js'
 import { type Facts, healthFacts } from './health-facts.js'
 import { agentVersion } from './version.js'
@@ -37,11 +38,7 @@ export async function runDaemon(config: Config, world: DaemonWorld, signal: Abor
   await using _health = await openHealthServer(facts, world)
   await agent.keeper.restore()
   await using listener = await agent.listenOnSocket(world.inheritedSocket)
-  log.info('Agent startup completed successfully', {
-    node_id: config.agent.nodeId,
-    tenant_id: config.agent.tenantId,
-    version: agentVersion(),
-  })
+  using _startup = whenServing(agent, log)
 
   const failure = new AbortController()
   const stop = AbortSignal.any([signal, failure.signal])
@@ -99,4 +96,18 @@ async function openHealthServer(facts: Facts, { log, metrics, clock }: DaemonWor
     log.error('Health server could not start; the agent goes on without it', { error })
     return null
   }
+}
+
+/** Says once that the agent serves: the socket is there and the entries are known. */
+function whenServing(agent: Agent, log: Log): Disposable {
+  let said = false
+  const look = () => {
+    if (said || !agent.store.current.synced) return
+    said = true
+    const { nodeId, tenantId } = agent.config.agent
+    log.info('Agent startup completed successfully', { node_id: nodeId, tenant_id: tenantId, version: agentVersion() })
+  }
+  const watch = agent.store.watch(look)
+  look()
+  return watch
 }

@@ -143,6 +143,6 @@ export async function startAgent({ dir, server, settings = {}, world = {} }: Age
     },
     [Symbol.asyncDispose]: () => running.stop(),
   }
-  await Promise.race([logged('Agent startup completed successfully'), ended])
+  await Promise.race([logged('gRPC Workload API Server started'), ended])
   return running
 }
