@@ -49,6 +49,8 @@ export interface Libc {
   epollReady(epoll: number): readonly number[]
   /** An exclusive lock for as long as the descriptor lives; false when somebody else holds it. */
   lock(fd: number): boolean
+  /** Ends the process at once, without waiting for its threads. */
+  exit(code: number): void
   /** Two connected Unix sockets. */
   socketPair(): readonly [number, number]
 }
@@ -94,6 +96,7 @@ function functions(koffi: Koffi, abi: (typeof ABIS)[string]): Libc {
   const epollControl = c.func('epoll_ctl', 'int', ['int', 'int', 'int', 'void *'])
   const epollWait = c.func('epoll_wait', 'int', ['int', 'void *', 'int', 'int'])
   const flock = c.func('flock', 'int', ['int', 'int'])
+  const exit = c.func('_exit', 'void', ['int'])
   const socketpair = c.func('socketpair', 'int', ['int', 'int', 'int', 'void *'])
   // syscall() takes what is variable in registers, as any function of six integers does, on both architectures.
   const pidfdOpen = c.func('syscall', 'long', ['long', 'int', 'uint'])
@@ -152,6 +155,7 @@ function functions(koffi: Koffi, abi: (typeof ABIS)[string]): Libc {
       checked('flock', result)
       return true
     },
+    exit: (code) => void exit(code),
     socketPair() {
       checked('socketpair', socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
       return [pair.readInt32LE(0), pair.readInt32LE(4)]
