@@ -143,7 +143,7 @@ export class TrackedWorkload implements Workload, Disposable {
   }
 
   #accept({ facts, missing, trail, known }: Attestation, ms: number): void {
-    this.context.events.attested(this.caller, { facts: facts.size, missing, ms })
+    this.context.events.attested(this.caller, { facts, missing, ms })
     this.#known = known
     const before = this.#state
     const unchanged = before.kind === 'attested' && sameFacts(before.facts, facts)

@@ -1,4 +1,5 @@
 import { type AgentError, codeOf, messageOf } from '../errors.js'
+import type { Selectors } from '../identity/selector.js'
 import type { Sinks } from './events.js'
 
 /** Who called, as far as a log line needs it. */
@@ -71,14 +72,14 @@ export const callerEvents = ({ log, metrics }: Sinks) => {
 
     attested(
       caller: CallerFields,
-      result: { readonly facts: number; readonly missing: readonly string[]; readonly ms: number },
+      result: { readonly facts: Selectors; readonly missing: readonly string[]; readonly ms: number },
     ): void {
       const outcome = result.missing.length === 0 ? 'complete' : 'partial'
       metrics.count('icp_agent_attestations_total', { outcome })
       metrics.observe('icp_agent_attestation_seconds', result.ms / 1000)
       log.debug('Workload attested', {
         ...named(caller),
-        selectors: result.facts,
+        selectors: Object.fromEntries(result.facts),
         missing: result.missing,
         duration_ms: Math.round(result.ms * 10) / 10,
       })
