@@ -54,7 +54,8 @@ export function createLog(options: LogOptions): AgentLog {
       if (sinks.size === 0) process.off('exit', flush)
     })
 
-  const stdout = typeof options.stdout === 'object' ? options.stdout : new LineSink(options.stdout ?? 1)
+  const stdout =
+    typeof options.stdout === 'object' ? options.stdout : new LineSink(options.stdout ?? 1, { onRecovery: missed })
   if (stdout instanceof LineSink) sinks.add(stdout)
   let file: OpenFile | null = null
   const format = options.format === 'console' ? consoleLine : (line: string) => line
@@ -92,6 +93,10 @@ export function createLog(options: LogOptions): AgentLog {
     return { debug: at('debug'), info: at('info'), warn: at('warning'), error: at('error'), named }
   }
   const own = named('agent.log')
+  function missed(dropped: number): void {
+    if (dropped > 0)
+      own.warn('Log lines were dropped: what reads stdout was too slow or full', { dropped_lines: dropped })
+  }
 
   function open(): void {
     const path = options.filePath

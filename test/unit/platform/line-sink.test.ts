@@ -77,6 +77,17 @@ test('a reader that is slow gets every line', async () => {
   }, 5000)
 })
 
+test('lines that were dropped while the target was slow are told', async () => {
+  const path = join(directory, 'log')
+  const onRecovery = vi.fn()
+  const sink = new LineSink(opened(path, 'a'), { onRecovery })
+  for (let i = 0; i < 25; i++) sink.write('x'.repeat(100_000))
+  await vi.waitFor(() => expect(onRecovery).toHaveBeenCalledTimes(1))
+  const dropped = onRecovery.mock.calls[0]?.[0] as number
+  expect(dropped).toBeGreaterThan(0)
+  expect(readFileSync(path).length).toBe((25 - dropped) * 100_000)
+})
+
 test('a reader that has gone ends the writing quietly', async () => {
   const fifo = join(directory, 'fifo')
   execFileSync('mkfifo', [fifo])
