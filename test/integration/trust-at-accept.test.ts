@@ -1,0 +1,288 @@
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { chmodSync, copyFileSync, existsSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs'
+import { createInterface } from 'node:readline'
+import { describe, expect, it } from 'vitest'
+import type { Workload } from '../../agent/attestation/workload.js'
+import type { LinuxKernelOptions } from '../../agent/platform/linux-kernel.js'
+import { RecordedSinks } from '../fakes/sinks.js'
+import { outcomeOf, type Seen, settled, startAgentPart } from './support/agent-part.js'
+import { bundle } from './support/bundle.js'
+import { Client, until } from './support/client.js'
+import { TemporaryDirectory } from './support/sockets.js'
+
+const uid = process.getuid?.() ?? -1
+const gid = process.getgid?.() ?? -1
+const root = uid === 0
+const LAST_PID = '/proc/sys/kernel/ns_last_pid'
+const canChoosePids = root && works(() => writeFileSync(LAST_PID, readFileSync(LAST_PID)))
+/** Anybody may make namespaces of his own, where the machine allows it. */
+const hasUserNamespaces = works(() => execFileSync('unshare', ['-Urpf', '--mount-proc', 'true'], { stdio: 'ignore' }))
+const setuidProgram = ['/usr/bin/su', '/bin/su'].find((path) => existsSync(path) && statSync(path).mode & 0o4000)
+
+function works(run: () => unknown): boolean {
+  try {
+    run()
+    return true
+  } catch {
+    return false
+  }
+}
+
+const sha256 = (path: string) => createHash('sha256').update(readFileSync(path)).digest('hex')
+
+async function setting(options: LinuxKernelOptions = {}) {
+  const directory = new TemporaryDirectory()
+  chmodSync(directory.path, 0o755)
+  const path = directory.file('agent.sock')
+  const sinks = new RecordedSinks()
+  const queue: Seen[] = []
+  const agent = await startAgentPart(path, sinks, (seen) => queue.push(seen), options)
+  const next = async (): Promise<Seen> => {
+    await until(() => queue.length > 0)
+    const [seen] = queue.splice(0, 1)
+    if (!seen) throw new Error('nobody was seen')
+    return seen
+  }
+  return {
+    path,
+    directory,
+    agent,
+    sinks,
+    next,
+    /** The workload of the next connection, attested or failed. */
+    async workload(): Promise<Workload> {
+      const seen = await next()
+      if ('error' in seen) throw seen.error
+      await settled(seen.workload)
+      return seen.workload
+    },
+    async [Symbol.asyncDispose]() {
+      await agent[Symbol.asyncDispose]()
+      directory[Symbol.dispose]()
+    },
+  }
+}
+
+const factsOf = (workload: Workload) => outcomeOf({ workload })
+
+describe('trust at accept', () => {
+  it('a process gets what is true of it: its user, its groups, its program', async () => {
+    await using s = await setting()
+    await using client = await Client.start()
+    await client.connect(s.path)
+    const facts = factsOf(await s.workload())
+    expect(facts).toMatchObject({
+      'unix:uid': String(uid),
+      'unix:gid': String(gid),
+      'unix:path': readlinkSync('/proc/self/exe'),
+      'unix:sha256': sha256('/proc/self/exe'),
+    })
+    if (root) expect(facts).toMatchObject({ 'unix:user': 'root', 'unix:group': 'root' })
+  })
+
+  it('two processes of one user with different programs are told apart', async () => {
+    await using s = await setting()
+    const copy = s.directory.file('other-node')
+    copyFileSync(process.execPath, copy)
+    // A different program: what follows the image of an executable does not keep it from running.
+    writeFileSync(copy, 'different', { flag: 'a' })
+    await using one = await Client.start()
+    await one.connect(s.path)
+    const first = factsOf(await s.workload())
+    await using two = await Client.start({ executable: copy })
+    await two.connect(s.path)
+    const second = factsOf(await s.workload())
+    expect(second).toMatchObject({ 'unix:path': copy, 'unix:sha256': sha256(copy) })
+    expect(first).not.toMatchObject({ 'unix:sha256': sha256(copy) })
+  })
+
+  it('a program that execs a trusted one after it connected gets nothing on that connection', async () => {
+    await using s = await setting()
+    await using client = await Client.start()
+    await client.connect(s.path)
+    const workload = await s.workload()
+    expect(workload.check()).toBeNull()
+    client.tell('exec /bin/sleep 60')
+    await until(() => workload.check() !== null)
+    expect(workload.check()?.code).toBe('caller.executable_changed')
+    workload.reattest()
+    await until(() => workload.state.kind === 'failed')
+    expect(factsOf(workload)).toBe('caller.executable_changed')
+  })
+
+  it.runIf(setuidProgram)('a setuid program that is run after connecting gets nothing', async () => {
+    await using s = await setting()
+    // As somebody else than root, whose ids it would not change.
+    await using client = await Client.start(root ? { uid: 65534, gid: 65534 } : {})
+    await client.connect(s.path)
+    const workload = await s.workload()
+    expect(workload.check()).toBeNull()
+    client.tell(`exec ${setuidProgram}`)
+    await until(() => workload.check() !== null)
+    expect(workload.check()?.code).toBe('caller.executable_changed')
+  })
+
+  it.runIf(root)('a process with mixed ids gets nothing, before and after connecting', async () => {
+    await using s = await setting()
+    await using client = await Client.start()
+    await client.connect(s.path)
+    const workload = await s.workload()
+    expect(workload.check()).toBeNull()
+    client.tell('seteuid 65534')
+    await client.hears(0)
+    expect(workload.check()?.code).toBe('caller.ids_changed')
+    workload.reattest()
+    await until(() => workload.state.kind === 'failed')
+    await client.connect(s.path)
+    const second = await s.workload()
+    expect(second.caller.uid).toBe(65534)
+    expect(factsOf(second)).toBe('caller.ids_changed')
+  })
+
+  it.runIf(root)('a setuid program that connects gets nothing, neither as root nor as its user', async () => {
+    await using s = await setting()
+    const copy = s.directory.file('setuid-node')
+    copyFileSync(process.execPath, copy)
+    chmodSync(copy, 0o4755)
+    await using client = await Client.start({ uid: 65534, gid: 65534, executable: copy })
+    await client.connect(s.path)
+    const workload = await s.workload()
+    expect(workload.caller.uid).toBe(0)
+    expect(factsOf(workload)).toBe('caller.ids_changed')
+  })
+
+  it('a process that ends ends its workload', async () => {
+    await using s = await setting()
+    await using client = await Client.start()
+    await client.connect(s.path)
+    const workload = await s.workload()
+    await client.end()
+    await until(() => workload.ended)
+    expect(workload.check()?.code).toBe('caller.exited')
+    expect(s.agent.workloads.size).toBe(0)
+  })
+
+  it.runIf(hasUserNamespaces)('a path that a private mount makes up is not believed', async () => {
+    await using s = await setting()
+    // In a namespace of its own the attacker mounts his program over a trusted one…
+    const script = `mount --bind ${process.execPath} /usr/bin/id && echo mounted && exec sleep 60`
+    const inside = spawn('unshare', ['-Urm', 'sh', '-c', script], { stdio: ['ignore', 'pipe', 'inherit'] })
+    try {
+      await new Promise((resolve) => inside.stdout.once('data', resolve))
+      await until(() => readFileSync(`/proc/${inside.pid}/comm`, 'utf8') === 'sleep\n')
+      // …and runs it from outside, in the namespaces of the host.
+      await using client = await Client.start({ executable: `/proc/${inside.pid}/root/usr/bin/id` })
+      expect(readlinkSync(`/proc/${client.pid}/exe`)).toBe('/usr/bin/id')
+      expect(readlinkSync(`/proc/${client.pid}/ns/mnt`)).toBe(readlinkSync('/proc/self/ns/mnt'))
+      await client.connect(s.path)
+      const facts = factsOf(await s.workload())
+      expect(facts).toMatchObject({ 'unix:uid': String(uid), 'unix:sha256': sha256(process.execPath) })
+      expect(facts).not.toHaveProperty('unix:path')
+      expect(facts).not.toHaveProperty('unix:exe')
+    } finally {
+      inside.kill('SIGKILL')
+    }
+  })
+
+  it.runIf(hasUserNamespaces)('a process in a mount namespace of its own has neither path nor names', async () => {
+    await using s = await setting()
+    await using client = await Client.within('unshare', ['-Urm'])
+    await client.connect(s.path)
+    const facts = factsOf(await s.workload())
+    expect(facts).toMatchObject({ 'unix:uid': String(uid), 'unix:gid': String(gid) })
+    for (const key of ['unix:path', 'unix:exe', 'unix:user', 'unix:group']) expect(facts).not.toHaveProperty(key)
+  })
+
+  it.runIf(hasUserNamespaces)('a caller outside the PID namespace of the agent is refused, root or not', async () => {
+    using directory = new TemporaryDirectory()
+    const path = directory.file('agent.sock')
+    const program = await bundle(
+      directory.file('agent.mjs'),
+      `
+      import { createServer } from 'node:net'
+      import { createLinuxKernel } from './agent/platform/linux-kernel.js'
+      import { descriptorOf } from './test/integration/support/sockets.js'
+      const kernel = createLinuxKernel()
+      const say = (what) => console.log(JSON.stringify(what))
+      createServer((socket) => {
+        try {
+          say(kernel.peerOf(descriptorOf(socket)).pid)
+        } catch (error) {
+          say([error.code, error.message])
+        }
+      }).listen(process.argv[2], () => say('listening'))
+      `,
+    )
+    const command = ['-Urpf', '--kill-child', '--mount-proc', process.execPath, program.path, path]
+    const agent = spawn('unshare', command, { env: program.env, stdio: ['pipe', 'pipe', 'inherit'] })
+    try {
+      const lines = createInterface({ input: agent.stdout })[Symbol.asyncIterator]()
+      const hear = async (): Promise<unknown> => JSON.parse((await lines.next()).value)
+      expect(await hear()).toBe('listening')
+      await using client = await Client.start()
+      await client.connect(path)
+      expect(await hear()).toEqual(['caller.foreign_pid_namespace', expect.stringMatching(/hostPID.*pid: host/)])
+    } finally {
+      agent.kill('SIGKILL')
+    }
+  })
+})
+
+describe.each<[string, LinuxKernelOptions]>([
+  ['with pidfds of peers', {}],
+  ['without them', { withoutPeerPidfd: true, withoutPidfdInodes: true }],
+])('a reused pid, %s', (_name, options) => {
+  it('a client that is dead before it is accepted is refused', async () => {
+    await using s = await setting(options)
+    // Nothing is accepted while this waits.
+    spawnSync(process.execPath, ['-e', connectAndEnd(s.path)])
+    const seen = await s.next()
+    expect(outcomeOf(seen)).toBe('caller.exited')
+  })
+
+  it.runIf(canChoosePids)('one that takes the pid before the accept gets nothing of its predecessor', async () => {
+    await using s = await setting(options)
+    for (let attempt = 0; attempt < 50; attempt++) {
+      const { pid } = spawnSync(process.execPath, ['-e', connectAndEnd(s.path)])
+      writeFileSync(LAST_PID, String(pid - 1))
+      const heir = spawn('/bin/sleep', ['60'], { stdio: 'ignore' })
+      try {
+        // Still inside one turn of the event loop: the accept comes when the pid is another's.
+        if (heir.pid !== pid) continue
+        expect(outcomeOf(await s.next())).toBe('caller.exited')
+        return
+      } finally {
+        heir.kill('SIGKILL')
+      }
+    }
+    throw new Error('the pid could not be had again')
+  })
+
+  it.runIf(canChoosePids)('one that takes the pid of an attested process inherits nothing', async () => {
+    await using s = await setting(options)
+    for (let attempt = 0; attempt < 50; attempt++) {
+      const first = await Client.start()
+      await first.connect(s.path)
+      const workload = await s.workload()
+      await first.end()
+      writeFileSync(LAST_PID, String(first.pid - 1))
+      await using second = await Client.start({ uid: 65534, gid: 65534 })
+      if (second.pid !== first.pid) continue
+      await second.connect(s.path)
+      const heir = await s.workload()
+      expect(heir).not.toBe(workload)
+      expect(heir.caller.pid).toBe(workload.caller.pid)
+      expect(heir.caller.process.key).not.toBe(workload.caller.process.key)
+      expect(factsOf(heir)).toMatchObject({ 'unix:uid': '65534' })
+      expect(workload.check()?.code).toBe('caller.exited')
+      return
+    }
+    throw new Error('the pid could not be had again')
+  })
+})
+
+/** A program that connects and is gone, as fast as it can. */
+function connectAndEnd(path: string): string {
+  return `require('node:net').connect(${JSON.stringify(path)}, () => process.kill(process.pid, 'SIGKILL'))`
+}
