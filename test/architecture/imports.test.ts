@@ -73,6 +73,8 @@ describe('the checker finds', () => {
     ['a package through require', 'agent/sync/a.ts', "const koffi = require('koffi')"],
     ['a package of no list', 'agent/main/a.ts', "import x from 'left-pad'"],
     ['the disk outside its door', 'agent/store/a.ts', "import { readFileSync } from 'node:fs'"],
+    ['the disk by a side door', 'agent/store/a.ts', "process.getBuiltinModule('node:fs')"],
+    ['the network', 'agent/store/a.ts', 'const answer = await fetch(url)'],
     ['the wall clock', 'agent/store/a.ts', 'const now = Date.now()'],
     ['the wall clock by another name', 'agent/store/a.ts', 'const now = new Date()'],
     ['a timer', 'agent/store/a.ts', 'setTimeout(() => undefined, 5)'],
@@ -104,6 +106,7 @@ describe('the checker finds', () => {
     ['a catch that says why it is empty', 'agent/store/a.ts', 'try { a() } catch {\n  // gone already\n}'],
     ['the embedded server loaded when asked for', 'agent/main/a.ts', "await import('../dev-icp/server.js')"],
     ['errors from anywhere', 'agent/ports/a.ts', "import { AgentError } from '../errors.js'"],
+    ['a method of the name of a global', 'agent/store/a.ts', 'const a = { fetch(b: string) {} }\nc.fetch(d)'],
     ['a division', 'agent/store/a.ts', "const a = b / c / d; const e = 'Date.now()'"],
   ])('nothing in %s', (_, path, text) => {
     expect(check(path, text)).toEqual([])

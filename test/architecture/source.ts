@@ -17,7 +17,7 @@ export interface Source {
 }
 
 const STATIC = /^[ \t]*(import|export)\s+(type\s)?(?:[\w$*{}\s,]*?\sfrom\s*)?(['"])([^'"\n]+)\3/gm
-const DYNAMIC = /\b(?:import|require)\(\s*(['"])([^'"\n]+)\1\s*[,)]/g
+const DYNAMIC = /\b(?:import|require|getBuiltinModule)\(\s*(['"])([^'"\n]+)\1\s*[,)]/g
 
 /** Takes a TypeScript file apart. It knows texts, templates, regular expressions and comments, nothing else. */
 export function parseSource(path: string, text: string): Source {
