@@ -202,12 +202,11 @@ describe('trust at accept', () => {
       `
       import { createServer } from 'node:net'
       import { createLinuxKernel } from './agent/platform/linux-kernel.js'
-      import { descriptorOf } from './test/integration/support/sockets.js'
       const kernel = createLinuxKernel()
       const say = (what) => console.log(JSON.stringify(what))
       createServer((socket) => {
         try {
-          say(kernel.peerOf(descriptorOf(socket)).pid)
+          say(kernel.peerOf(socket._handle.fd).pid)
         } catch (error) {
           say([error.code, error.message])
         }
