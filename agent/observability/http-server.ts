@@ -5,11 +5,11 @@ import type { HealthFacts } from './health.js'
 import { type AgentNames, type Answer, greeting, liveness, readiness, statusDocument } from './health-answers.js'
 import type { Log } from './log.js'
 
-/** Probes, a scraper and a person: more connections than this are somebody's mistake. */
-const MAX_CONNECTIONS = 64
+/** Far more than probes and scrapers need, so that silent connections of others do not keep a probe out. */
+const MAX_CONNECTIONS = 1024
 const MAX_HEADER_BYTES = 8192
 /** What a request may take to arrive, and what an idle connection is kept for. */
-const REQUEST_MS = 5000
+const REQUEST_MS = 3000
 
 export interface HealthServerOptions {
   readonly bindAddress: string

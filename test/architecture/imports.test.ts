@@ -12,10 +12,10 @@ test('the agent keeps the rules of its architecture', () => {
   expect(violations(sources)).toEqual([])
 })
 
-test('tests have no defects either', () => {
+test('tests and the demo have no defects either', () => {
   // The rules themselves and their examples name what they forbid.
   expect(
-    sourcesIn('test', 'bench')
+    sourcesIn('test', 'bench', 'deploy')
       .filter(({ path }) => !path.startsWith('test/architecture/'))
       .flatMap(defects),
   ).toEqual([])
