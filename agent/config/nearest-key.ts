@@ -10,8 +10,7 @@ export function nearestKey(unknown: string, known: Iterable<string>): string | n
     const longest = Math.max(wanted.last.length, candidate.last.length)
     const typing = distance(wanted.last, candidate.last)
     if (longest === 0 || typing > Math.max(1, Math.floor(longest / 3))) continue
-    const cost =
-      typing + (wanted.section === candidate.section ? 0 : 0.5 + distance(wanted.section, candidate.section) / 100)
+    const cost = typing + distance(wanted.section, candidate.section) / 100
     if (best === null || cost < best.cost) best = { key, cost }
   }
   return best?.key ?? null

@@ -77,10 +77,6 @@ export function checkDirectory(path: string, me: Self = self()): DirectoryVerdic
   for (let symlinks = 0; ; ) {
     const name = waiting.shift()
     if (name === undefined) return judge(here, me)
-    if (name === '..') {
-      here = directoryAt(dirname(here.path))
-      continue
-    }
     const open = faultOfParent(here, me)
     if (open !== null) return { state: 'unsafe', at: here.path, reason: open }
     const next = look(join(here.path, name))

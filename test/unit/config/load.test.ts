@@ -63,6 +63,11 @@ describe('sources', () => {
     expect(problem?.problem).toContain('NODE_NAME')
   })
 
+  test('a malformed placeholder is a problem, never a default', async () => {
+    const problems = await refused({ file: `agent: {tenant_id: ${TENANT}, node_id: "\${A-b}"}`, env: { A: 'a' } })
+    expect(problems).toMatchObject([{ key: 'agent.node_id', source: 'c.yaml:1' }])
+  })
+
   test('an unresolved placeholder that the environment overrides, or that no setting reads, is none', async () => {
     const { config } = await load({
       file: 'agent: {tenant_id: "${TENANT_ID}"}\nplugins: {x: "${NADA}"}\n',

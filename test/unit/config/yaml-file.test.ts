@@ -123,6 +123,11 @@ describe('a hostile file', () => {
   const lines = (count: number, line: (i: number) => string) =>
     Array.from({ length: count }, (_, i) => line(i)).join('\n')
 
+  test('depth is refused before the parser recurses into it', () => {
+    expect(parse('['.repeat(200)).problems).toMatchObject([{ source: 'c.yaml' }])
+    expect(parse('[[[[1]]]]').problems).toMatchObject([{ source: 'c.yaml:1' }])
+  })
+
   test('a few lines that stand for billions of values are refused', () => {
     const bomb = `a0: &a0 [${'x, '.repeat(9)}x]\n${lines(12, (i) => `a${i + 1}: &a${i + 1} [${`*a${i}, `.repeat(9)}*a${i}]`)}`
     expect(parse(bomb).problems.length).toBeGreaterThan(0)

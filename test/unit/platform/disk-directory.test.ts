@@ -1,4 +1,14 @@
-import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  lchownSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -157,6 +167,15 @@ describe('on the disk', () => {
       make(at('sticky', 'theirs'), 0o700)
       chownSync(at('sticky', 'theirs'), 65534, 65534)
       expect(checkDirectory(at('sticky', 'theirs'))).toMatchObject({ state: 'unsafe', at: at('sticky', 'theirs') })
+    })
+
+    test("somebody else's symlink on the way is refused, wherever it points to", () => {
+      make(at('ours'), 0o700)
+      make(at('sticky'), 0o1777)
+      symlinkSync(at('ours'), at('sticky', 'link'))
+      expect(checkDirectory(at('sticky', 'link', 'd')).state).toBe('missing')
+      lchownSync(at('sticky', 'link'), 65534, 65534)
+      expect(checkDirectory(at('sticky', 'link', 'd'))).toMatchObject({ state: 'unsafe', at: at('sticky', 'link') })
     })
 
     test('a group that is not ours may not have write permission', () => {

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { lstat, mkdir, readFile, stat, symlink, utimes, writeFile } from 'node:fs/promises'
+import { lstat, mkdir, readdir, readFile, stat, symlink, utimes, writeFile } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
 import { AgentError } from '../../../agent/errors.js'
 import { TemporaryFiles } from '../../fakes/files.js'
@@ -31,6 +31,13 @@ describe('reading', () => {
     expect((await files.read(files.path('a'), MAX))?.length).toBe(1024)
     await expect(files.read(files.path('b'), MAX)).rejects.toMatchObject({ code: 'file.too_large' })
     await expect(files.read('/proc/self/status', { maxBytes: 10 })).rejects.toMatchObject({ code: 'file.too_large' })
+  })
+
+  test('a file that says how large it is need not be read to be refused', async () => {
+    await using files = await TemporaryFiles.create()
+    await writeFile(files.path('f'), Buffer.alloc(1025))
+    using _fault = files.fail('read', 'EIO')
+    await expect(files.read(files.path('f'), MAX)).rejects.toMatchObject({ code: 'file.too_large' })
   })
 
   test('what the platform provides is read through symlinks', async () => {
@@ -127,7 +134,7 @@ describe('writing', () => {
       })
     }
     expect(await readFile(files.path('f'), 'utf8')).toBe('old')
-    expect(await files.list(files.directory)).toEqual(['f'])
+    expect(await readdir(files.directory)).toEqual(['f'])
     await files.writeAtomically(files.path('f'), bytes('new'))
     expect(await readFile(files.path('f'), 'utf8')).toBe('new')
   })
