@@ -32,6 +32,15 @@ export const FOLDERS: Readonly<Record<string, readonly string[]>> = {
     'agent/crypto',
     'agent/ports',
   ],
+  // Yesterday's identities, sealed on disk.
+  'agent/cache': [
+    'agent/store',
+    'agent/rotation',
+    'agent/observability',
+    'agent/identity',
+    'agent/crypto',
+    'agent/ports',
+  ],
   'agent/icp': ['agent/rotation', 'agent/observability', 'agent/identity', 'agent/crypto', 'agent/ports'],
   'agent/endpoint': ['agent/attestation/caller.ts', 'agent/observability', 'agent/ports'],
   'agent/attestation': ['agent/observability', 'agent/identity', 'agent/ports'],
@@ -83,7 +92,7 @@ export const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   undici: ['agent/platform'],
   yaml: ['agent/config'],
   // Where texts from outside become values: configuration, the server's answers, the agent's own files.
-  zod: ['agent/config', 'agent/icp', 'agent/node', 'agent/store', 'agent/dev-icp', 'attestors'],
+  zod: ['agent/config', 'agent/icp', 'agent/node', 'agent/cache', 'agent/dev-icp', 'attestors'],
 }
 
 /** Modules of Node that reach the world; the others (crypto, util, path, …) are free. */
