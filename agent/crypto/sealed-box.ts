@@ -14,11 +14,11 @@ const VERSION = 1
 const NONCE_BYTES = 12
 const TAG_BYTES = 16
 const HEADER_BYTES = MAGIC.length + 1 + NONCE_BYTES
-const MAX_BYTES = 16 * 1_048_576
+const MAX_BYTES = 64 * 1_048_576
 
 /**
  * Encrypts with AES-256-GCM under a fresh random nonce; header and context are authenticated. Layout: `ICPB`, version
- * 1, 12 bytes of nonce, ciphertext, 16 bytes of tag. At most 16 MiB. The key has 32 bytes; random nonces hold for
+ * 1, 12 bytes of nonce, ciphertext, 16 bytes of tag. At most 64 MiB. The key has 32 bytes; random nonces hold for
  * 2^32 boxes a key, at one box a second 136 years.
  */
 export function seal(key: Secret<Uint8Array>, plaintext: Uint8Array, context: BoxContext): Buffer {

@@ -28,7 +28,6 @@ import type { TlsSettings } from '../ports/http.js'
 import type { Kernel } from '../ports/kernel.js'
 import type { NodeFacts } from '../ports/node-facts.js'
 import type { Random } from '../ports/random.js'
-import { AuthorityBook } from '../store/authority-book.js'
 import { Demand } from '../store/demand.js'
 import { IdentityStore } from '../store/identity-store.js'
 import { JwtCache } from '../store/jwt-cache.js'
@@ -124,7 +123,7 @@ export function compose(config: Config, world: World) {
     random,
     events,
     threshold,
-    book: AuthorityBook.empty(tenantId),
+    account: tenantId,
     trustDelayMs: POLLS_BEFORE_TRUST * config.sync.bundleIntervalMs,
     retryBackoffMs: config.icpService.retryBackoffMs,
     revokeRemoved: config.security.revokeRemoved,

@@ -8,6 +8,7 @@ import { runSync } from '../sync/loop.js'
 import { type Agent, compose, type World } from './compose.js'
 import { gauges } from './gauges.js'
 import { type Facts, healthFacts } from './health-facts.js'
+import { restoreCache } from './sealed-cache.js'
 import { agentVersion } from './version.js'
 
 export interface DaemonWorld extends World {
@@ -26,7 +27,15 @@ export async function runDaemon(config: Config, world: DaemonWorld, signal: Abor
   const agent = compose(config, world)
   const startedAt = clock.now()
   const startedMonotonic = clock.monotonic()
-  const facts: Facts = { agent, startedAt, startedMonotonic, node: world.node, signal, socketLostSince: null }
+  const facts: Facts = {
+    agent,
+    startedAt,
+    startedMonotonic,
+    node: world.node,
+    signal,
+    socketLostSince: null,
+    cacheTrouble: null,
+  }
   using _figures = gauges(agent, world)
   await using _http = agent.http
   await using _keys = agent.keys
@@ -37,6 +46,8 @@ export async function runDaemon(config: Config, world: DaemonWorld, signal: Abor
   using _lock = holdLock(agent.lockPath)
   await using _health = await openHealthServer(facts, world)
   await agent.keeper.restore()
+  const cache = await restoreCache(agent, world)
+  facts.cacheTrouble = cache.events.trouble
   await using listener = await agent.listenOnSocket(world.inheritedSocket)
   using _startup = whenServing(agent, log)
 
@@ -44,6 +55,7 @@ export async function runDaemon(config: Config, world: DaemonWorld, signal: Abor
   const stop = AbortSignal.any([signal, failure.signal])
   const keepers = [
     agent.keeper.run(stop, (tier, running) => agent.budget.slot(tier, running, clock)),
+    cache.run(stop),
     agent.attestors.run(stop),
     agent.jwtSvids.run(() => agent.keeper.current()?.spiffeId ?? null, stop),
     runSync(

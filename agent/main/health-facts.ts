@@ -12,6 +12,8 @@ export interface Facts {
   readonly signal: AbortSignal
   /** When the socket was first seen to be gone. */
   socketLostSince: number | null
+  /** Null until the sealed cache was read. */
+  cacheTrouble: (() => Trouble | null) | null
 }
 
 /** At most so many entries that can never be issued are named. */
@@ -49,7 +51,7 @@ export function healthFacts(facts: Facts): HealthFacts {
       connections: listener?.connections.size ?? 0,
       streams: streams.size,
     },
-    cache: { restored: true, trouble: null },
+    cache: { restored: facts.cacheTrouble !== null, trouble: facts.cacheTrouble?.() ?? null },
     sync: { intervalMs: pace.intervalMs, lastSuccessAt: sync.lastSync },
     ...entriesOf(facts.agent, now),
     node: facts.node,

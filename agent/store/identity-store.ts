@@ -23,6 +23,7 @@ export interface Watch extends Disposable {
 export class IdentityStore {
   #current: Snapshot = EMPTY
   readonly #all = new Set<(change: Change) => void>()
+  readonly #observers = new Set<(change: Change) => void>()
   readonly #byEntry = new Map<string, Set<(change: Change) => void>>()
 
   get current(): Snapshot {
@@ -32,7 +33,14 @@ export class IdentityStore {
   /** Replaces parts of the snapshot and tells who watches them. An empty change tells nobody. */
   publish(parts: Partial<Snapshot>, change: Change): void {
     this.#current = { ...this.#current, ...parts }
+    for (const observer of [...this.#observers]) observer(change)
     for (const watcher of this.#watchersOf(change)) watcher(change)
+  }
+
+  /** Calls back at every publication, whatever it is about. */
+  observe(changed: (change: Change) => void): Disposable {
+    this.#observers.add(changed)
+    return { [Symbol.dispose]: () => void this.#observers.delete(changed) }
   }
 
   watch(changed: (change: Change) => void): Watch {

@@ -10,10 +10,11 @@ import type { Clock } from '../ports/clock.js'
 import type { Random } from '../ports/random.js'
 import { delay } from '../rotation/backoff.js'
 import { type RenewalThreshold, renewalTime } from '../rotation/renewal-time.js'
-import type { AuthorityBook } from '../store/authority-book.js'
+import { AuthorityBook, type BookPage } from '../store/authority-book.js'
 import type { Demand } from '../store/demand.js'
+import { EntryIndex } from '../store/entry-index.js'
 import type { IdentityStore } from '../store/identity-store.js'
-import type { EntryState } from '../store/snapshot.js'
+import type { EntryState, Snapshot } from '../store/snapshot.js'
 import { replaceEntries, withdrawsEverything } from './entries.js'
 import { issueSvid, type WithCommonName } from './issue-svid.js'
 import { failed, failureCount, issued, tick } from './outcomes.js'
@@ -31,7 +32,8 @@ export interface SyncOptions {
   readonly random: Random
   readonly events: SyncEvents
   readonly threshold: RenewalThreshold
-  readonly book: AuthorityBook
+  /** The account id: the trust domain of agents. */
+  readonly account: string
   /** How long a new issuer is shown in bundles before an SVID of its is. */
   readonly trustDelayMs: number
   readonly retryBackoffMs: number
@@ -50,7 +52,7 @@ export class Sync {
   readonly #rejected = new Map<string, string>()
 
   constructor(private readonly options: SyncOptions) {
-    this.#book = options.book
+    this.#book = AuthorityBook.empty(options.account)
   }
 
   get revocations(): readonly string[] {
@@ -69,6 +71,31 @@ export class Sync {
   /** Entries that the server sent and nobody can use, with the reason. */
   get rejected(): ReadonlyMap<string, string> {
     return this.#rejected
+  }
+
+  /**
+   * What an earlier run knew: served from now on, and renewed like everything else. Where entries have come from the
+   * server meanwhile, only SVIDs of theirs that are still missing are taken over.
+   */
+  restore(snapshot: Pick<Snapshot, 'entries' | 'states' | 'jwtKeys'>, book: BookPage): void {
+    const { store, account } = this.options
+    const { current } = store
+    const entries = current.synced ? current.entries : snapshot.entries
+    const fitting = [...snapshot.states].filter(
+      ([id]) => !current.states.has(id) && entries.get(id)?.spiffeId.uri === snapshot.entries.get(id)?.spiffeId.uri,
+    )
+    this.#publishBook(new AuthorityBook(account, book).named(this.#book.authorities, this.options.clock.now()))
+    store.publish(
+      {
+        synced: true,
+        entries,
+        index: current.synced ? current.index : new EntryIndex(entries.values()),
+        states: new Map([...current.states, ...fitting]),
+        jwtKeys: current.jwtKeys.length > 0 ? current.jwtKeys : snapshot.jwtKeys,
+      },
+      { entries: 'all', bundles: false },
+    )
+    this.tick()
   }
 
   /** What time alone changes: expiry, held-back SVIDs, authorities that had their time. Returns when to call again. */

@@ -1,0 +1,36 @@
+import type { Clock } from '../ports/clock.js'
+import type { Sinks } from './events.js'
+import { sayOnce, type Trouble } from './once.js'
+
+/** What happens to the sealed cache. */
+export const cacheEvents = ({ log }: Pick<Sinks, 'log'>, clock: Clock) => {
+  const writing = sayOnce(log, clock, {
+    failing: 'Sealed cache could not be written; the agent goes on from memory',
+    recovered: 'Sealed cache can be written again',
+  })
+  return {
+    restored({ entries, svids, clockBehind }: { entries: number; svids: number; clockBehind: boolean }): void {
+      log.info('Sealed cache restored', { entries, svids })
+      if (!clockBehind) return
+      log.warn(
+        'The clock is behind the time at which the cache was written; nothing of it is served until the server agrees',
+      )
+    },
+    /** The file is kept for whoever wants to know, and never read again. */
+    rejected(path: string, reason: string): void {
+      log.warn('Sealed cache file cannot be trusted and is set aside', { path, reason })
+    },
+    clockConfirmed(): void {
+      log.info('The server agrees with the clock: the sealed cache is served')
+    },
+    written(): void {
+      writing.succeeded()
+    },
+    writeFailed(error: unknown): void {
+      writing.failed(error)
+    },
+    trouble: (): Trouble | null => writing.trouble,
+  }
+}
+
+export type CacheEvents = ReturnType<typeof cacheEvents>
