@@ -1,4 +1,5 @@
-import { createSecureContext, type SecureContext } from 'node:tls'
+import { subscribe } from 'node:diagnostics_channel'
+import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls'
 import { Agent, type Dispatcher, EnvHttpProxyAgent } from 'undici'
 import type { TlsSettings } from '../ports/http.js'
 
@@ -19,6 +20,20 @@ const MAX_CONNECTIONS = 16
 /** Timeouts are the client's affair: one deadline for all of an exchange. */
 const COMMON = { keepAliveTimeout: KEEP_ALIVE_MS, connections: MAX_CONNECTIONS, headersTimeout: 0, bodyTimeout: 0 }
 
+/**
+ * With TLS 1.3 a server refuses a client certificate after the handshake, by an alert and the end of the connection.
+ * undici reports only the end, so that a refused certificate would look like an unreachable server: the socket is
+ * destroyed with the alert before the end is seen.
+ */
+const keepAlerts = (message: unknown): void => {
+  const socket = typeof message === 'object' && message !== null && 'socket' in message ? message.socket : null
+  if (!(socket instanceof TLSSocket)) return
+  socket.once('error', (error: NodeJS.ErrnoException) => {
+    if (error.code?.startsWith('ERR_SSL')) socket.destroy(error)
+  })
+}
+let listening = false
+
 interface Slot {
   readonly settings: TlsSettings
   readonly dispatcher: Dispatcher
@@ -35,7 +50,10 @@ export class Dispatchers {
   readonly #retired = new Set<Dispatcher>()
   #roots: readonly string[] | null = null
 
-  constructor(private readonly route: Route) {}
+  constructor(private readonly route: Route) {
+    if (!listening) subscribe('undici:client:connected', keepAlerts)
+    listening = true
+  }
 
   unixSocket(path: string): Dispatcher {
     let dispatcher = this.#sockets.get(path)

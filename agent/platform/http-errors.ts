@@ -45,18 +45,22 @@ const NETWORK: Readonly<Record<string, string>> = {
 
 /**
  * What an exception of the HTTP library means, as `icp.tls`, `icp.unreachable`, `icp.too_large` or `icp.bad_response`,
- * with the address and, where there is any, advice. Anything else is returned as it is: a defect.
+ * with the address and, where there is any, advice. `details.clientCertificate` marks a handshake that failed over our
+ * certificate. Anything else is returned as it is: a defect.
  */
 export function httpError(error: unknown, address: string): unknown {
   const code = codeOf(error)
-  const made = (kind: ErrorCode, reason: string) =>
-    new AgentError(kind, `${address}: ${reason}`, { cause: error, details: { address, reason: code } })
+  const made = (kind: ErrorCode, reason: string, details: Readonly<Record<string, unknown>> = {}) =>
+    new AgentError(kind, `${address}: ${reason}`, { cause: error, details: { address, reason: code, ...details } })
 
   const certificate = CERTIFICATE[code]
   if (certificate !== undefined) return made('icp.tls', certificate)
   if (code === 'ERR_SSL_WRONG_VERSION_NUMBER') return made('icp.tls', 'it does not speak TLS on this port')
   if (/CERTIFICATE_(REQUIRED|EXPIRED|REVOKED|UNKNOWN)|BAD_CERTIFICATE|UNKNOWN_CA/.test(code)) {
-    return made('icp.tls', 'it does not accept the client certificate')
+    return made('icp.tls', 'it does not accept the client certificate, or wants one', { clientCertificate: true })
+  }
+  if (code.endsWith('ALERT_HANDSHAKE_FAILURE')) {
+    return made('icp.tls', 'it refused the handshake: it may want a client certificate, or other ciphers')
   }
   if (/^(ERR_SSL|ERR_TLS|ERR_OSSL|CERT_|UNABLE_TO_|UND_ERR_PRX_TLS|EPROTO)/.test(code)) {
     return made('icp.tls', `the TLS handshake failed (${code}): TLS 1.2 or newer is needed`)
@@ -64,8 +68,17 @@ export function httpError(error: unknown, address: string): unknown {
   const network = NETWORK[code]
   if (network !== undefined) return made('icp.unreachable', network)
   if (code === 'UND_ERR_HEADERS_OVERFLOW') return made('icp.too_large', 'the headers of the answer are too large')
-  if (/^HPE_|CONTENT_LENGTH_MISMATCH$/.test(code)) return made('icp.bad_response', `the answer is no HTTP (${code})`)
+  if (/^HPE_|CONTENT_LENGTH_MISMATCH$/.test(code) || isParserError(error)) {
+    // The library's error carries the bytes that it could not read: it is left behind.
+    return new AgentError('icp.bad_response', `${address}: the answer is no HTTP`, {
+      details: { address, reason: code },
+    })
+  }
   return error
+}
+
+function isParserError(error: unknown): boolean {
+  return error instanceof Error && error.name === 'HTTPParserError'
 }
 
 /** The first code on the way down the causes; attempts at several addresses are bundled in an AggregateError. */

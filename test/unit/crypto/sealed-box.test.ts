@@ -52,6 +52,6 @@ describe('a sealed box', () => {
 
   it('wants a key of 32 bytes and a content within bounds', () => {
     expect(() => seal(new Secret(new Uint8Array(16)), plaintext, context)).toThrow(TypeError)
-    expect(() => seal(key, new Uint8Array(16 * 1_048_576 + 1), context)).toThrow(TypeError)
+    expect(() => seal(key, new Uint8Array(64 * 1_048_576 + 1), context)).toThrow(TypeError)
   })
 })

@@ -1,0 +1,370 @@
+import type { RequestListener } from 'node:http'
+import type { TLSSocket } from 'node:tls'
+import { afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { AgentError } from '../../../agent/errors.js'
+import { createHttpClient, type HttpClientOptions } from '../../../agent/platform/undici-http.js'
+import type { HttpClient, HttpRequest, TlsSettings } from '../../../agent/ports/http.js'
+import type { TestCa, Wish } from '../../fakes/ca.js'
+import { TemporaryFiles } from '../../fakes/files.js'
+import { credentials, httpServer, httpsServer, type Listening, newCa, proxy } from '../support/https-server.js'
+
+let ca: TestCa
+beforeAll(async () => {
+  ca = await newCa('Server CA')
+})
+
+const open: AsyncDisposable[] = []
+const keep = <T extends AsyncDisposable>(thing: T): T => {
+  open.push(thing)
+  return thing
+}
+afterEach(async () => {
+  for (const thing of open.splice(0).reverse()) await thing[Symbol.asyncDispose]()
+})
+
+const serve = async (answer: RequestListener, options = {}): Promise<Listening> =>
+  keep(await httpsServer(ca, answer, options))
+const clientWith = (options: HttpClientOptions = {}): HttpClient =>
+  keep(createHttpClient({ tls: () => ({ ca: [ca.pem] }), roots: () => [], ...options }))
+const get = (url: string, more: Partial<HttpRequest> = {}): HttpRequest => ({
+  method: 'GET',
+  url,
+  timeoutMs: 10_000,
+  maxBytes: 1_048_576,
+  ...more,
+})
+const failure = async (call: Promise<unknown>) => {
+  const error = await call.then(
+    () => new TypeError('it succeeded'),
+    (thrown: unknown) => thrown,
+  )
+  return error instanceof AgentError ? `${error.code}: ${error.message}` : error
+}
+/** A connection is free again a moment after its answer was read. */
+const oneByOne = async (call: Promise<unknown>) => {
+  await call
+  await new Promise((resolve) => setTimeout(resolve, 10))
+}
+const ok: RequestListener = (_request, response) => void response.end('ok')
+/** Who presents itself, or nobody. */
+const whoami: RequestListener = (request, response) => {
+  const { subject } = (request.socket as TLSSocket).getPeerCertificate()
+  response.end(subject?.CN ?? 'nobody')
+}
+
+describe('the HTTP client', () => {
+  it('sends method, headers and body, and gives status, headers and body back', async () => {
+    const server = await serve((request, response) => {
+      request.setEncoding('utf8')
+      let body = ''
+      request.on('data', (part: string) => {
+        body += part
+      })
+      request.on('end', () => {
+        response.writeHead(418, { 'X-Many': ['a', 'b'], 'Content-Type': 'text/plain' })
+        response.end(`${request.method} ${request.url} ${request.headers['x-test']} ${body}`)
+      })
+    })
+    const url = `${server.address}/path?query=1`
+    const response = await clientWith().request(
+      get(url, { method: 'POST', headers: { 'X-Test': 'yes' }, body: '{"a":1}' }),
+    )
+    expect(response.status).toBe(418)
+    expect(response.headers).toMatchObject({ 'x-many': 'a, b', 'content-type': 'text/plain' })
+    expect(response.body.toString()).toBe('POST /path?query=1 yes {"a":1}')
+  })
+
+  it('does not follow redirects: a redirect is an answer', async () => {
+    const server = await serve((_request, response) => void response.writeHead(302, { location: '/other' }).end())
+    const response = await clientWith().request(get(server.address))
+    expect(response).toMatchObject({ status: 302, headers: { location: '/other' } })
+  })
+
+  it('keeps connections and takes a new one where the server closed the old', async () => {
+    let connections = 0
+    const server = await serve(ok)
+    server.server.on('secureConnection', () => void connections++)
+    const client = clientWith()
+    for (let i = 0; i < 3; i++) await oneByOne(client.request(get(server.address)))
+    expect(connections).toBe(1)
+    server.server.closeIdleConnections()
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    expect((await client.request(get(server.address))).body.toString()).toBe('ok')
+    expect(connections).toBe(2)
+  })
+
+  it('speaks to a Unix socket', async () => {
+    const files = keep(await TemporaryFiles.create())
+    const unixSocket = files.path('engine.sock')
+    keep(
+      await httpServer((request, response) => void response.end(`${request.headers.host} ${request.url}`), unixSocket),
+    )
+    const response = await clientWith().request(get('http://engine/v1/info', { unixSocket }))
+    expect(response.body.toString()).toBe('engine /v1/info')
+    expect(await failure(clientWith().request(get('http://engine/', { unixSocket: files.path('none') })))).toMatch(
+      /^icp\.unreachable: unix:/,
+    )
+  })
+
+  it('sends nothing in clear text to another machine', async () => {
+    expect(await failure(clientWith().request(get('http://192.0.2.1/')))).toBeInstanceOf(TypeError)
+  })
+})
+
+describe('a body', () => {
+  it('is cut off where it grows beyond the cap, announced or not', async () => {
+    const server = await serve((request, response) => {
+      if (request.url === '/announced') response.setHeader('content-length', '2000')
+      response.write('x'.repeat(1000))
+      response.end('x'.repeat(1000))
+    })
+    const client = clientWith()
+    for (const path of ['/announced', '/chunked']) {
+      expect(await failure(client.request(get(server.address + path, { maxBytes: 1999 })))).toMatch(/^icp\.too_large/)
+      expect((await client.request(get(server.address + path, { maxBytes: 2000 }))).body).toHaveLength(2000)
+    }
+  })
+
+  it('that trickles in hits the deadline of the whole exchange', async () => {
+    const server = await serve((_request, response) => {
+      const drip = setInterval(() => response.write('x'), 20)
+      response.on('close', () => clearInterval(drip))
+    })
+    const began = Date.now()
+    expect(await failure(clientWith().request(get(server.address, { timeoutMs: 300 })))).toMatch(/^icp\.timeout/)
+    expect(Date.now() - began).toBeLessThan(2000)
+  })
+
+  it('that breaks off is an unreachable server, not an answer', async () => {
+    const server = await serve((_request, response) => {
+      response.writeHead(200, { 'content-length': '100' })
+      response.write('half')
+      setTimeout(() => response.socket?.destroy(), 20)
+    })
+    expect(await failure(clientWith().request(get(server.address)))).toMatch(/^icp\.unreachable/)
+  })
+})
+
+describe('an exchange', () => {
+  const silent: RequestListener = () => undefined
+
+  it('ends at its deadline where the server says nothing', async () => {
+    const server = await serve(silent)
+    expect(await failure(clientWith().request(get(server.address, { timeoutMs: 100 })))).toMatch(
+      /^icp\.timeout: https:/,
+    )
+  })
+
+  it("ends with the signal's reason, before, during and after the headers", async () => {
+    const reason = new Error('stop')
+    const server = await serve((_request, response) => void response.write('x'))
+    const quiet = await serve(silent)
+    const client = clientWith()
+    expect(await failure(client.request(get(server.address, { signal: AbortSignal.abort(reason) })))).toBe(reason)
+    for (const { address } of [server, quiet]) {
+      const stop = new AbortController()
+      const call = client.request(get(address, { signal: stop.signal }))
+      setTimeout(() => stop.abort(reason), 50)
+      expect(await failure(call)).toBe(reason)
+    }
+  })
+
+  it('that nobody answers says so with the address', async () => {
+    const server = await serve(ok)
+    await server[Symbol.asyncDispose]()
+    expect(await failure(clientWith().request(get(server.address)))).toMatch(
+      new RegExp(`^icp\\.unreachable: ${server.address}: the connection was refused`),
+    )
+  })
+
+  it('with something that is no HTTP is a bad response', async () => {
+    const server = await serve((_request, response) => void response.socket?.end('SSH-2.0-OpenSSH_9\r\n\r\n'))
+    expect(await failure(clientWith().request(get(server.address)))).toMatch(/^icp\.bad_response/)
+  })
+})
+
+describe('a stream', () => {
+  it('gives pieces as they come, beyond the deadline for its headers, until its signal aborts', async () => {
+    const server = await serve((_request, response) => {
+      response.writeHead(200, { 'content-type': 'application/json' })
+      let n = 0
+      const tick = setInterval(() => response.write(`${n++}\n`), 30)
+      response.on('close', () => clearInterval(tick))
+    })
+    const stop = new AbortController()
+    const reason = new Error('enough')
+    const stream = await clientWith().stream(get(server.address, { timeoutMs: 100, signal: stop.signal }))
+    expect(stream.status).toBe(200)
+    let seen = ''
+    const end = await failure(
+      (async () => {
+        for await (const piece of stream.body) {
+          seen += piece.toString()
+          if (seen.split('\n').length > 6) stop.abort(reason)
+        }
+      })(),
+    )
+    expect(end).toBe(reason)
+    expect(seen.startsWith('0\n1\n2\n3\n4\n')).toBe(true)
+  })
+
+  it('whose headers do not come in time is a timeout', async () => {
+    const server = await serve(() => undefined)
+    expect(await failure(clientWith().stream(get(server.address, { timeoutMs: 100 })))).toMatch(/^icp\.timeout/)
+  })
+})
+
+describe('TLS', () => {
+  it.each<[string, Partial<Wish>, RegExp]>([
+    ['another host name', { names: [{ type: 'dns', value: 'other.example' }] }, /host name/],
+    ['a certificate that has expired', { notAfter: Date.now() - 1000 }, /expired/],
+    ['a certificate that is not valid yet', { notBefore: Date.now() + 3_000_000 }, /not valid yet/],
+  ])('with %s is refused with advice', async (_name, wish, advice) => {
+    const server = await serve(ok, { wish })
+    const said = await failure(clientWith().request(get(server.address)))
+    expect(said).toMatch(/^icp\.tls/)
+    expect(said).toMatch(advice)
+  })
+
+  it('with an unknown authority names the setting that adds one', async () => {
+    const server = await serve(ok)
+    const strangers = clientWith({ tls: () => ({ ca: [] }), roots: () => [] })
+    expect(await failure(strangers.request(get(server.address)))).toMatch(/^icp\.tls: .*trust_bundle_path/)
+    // The system's roots alone do not know it either.
+    const system = keep(createHttpClient())
+    expect(await failure(system.request(get(server.address)))).toMatch(/^icp\.tls: .*trust_bundle_path/)
+    const both = keep(createHttpClient({ tls: () => ({ ca: [ca.pem] }) }))
+    expect((await both.request(get(server.address))).status).toBe(200)
+  })
+
+  it('on a port that speaks none says so', async () => {
+    const plain = keep(await httpServer(ok))
+    const url = plain.address.replace('http:', 'https:')
+    expect(await failure(clientWith().request(get(url)))).toMatch(/^icp\.tls: .*does not speak TLS/)
+  })
+
+  it('below version 1.2 is refused', async () => {
+    const server = await serve(ok, { maxVersion: 'TLSv1.1', minVersion: 'TLSv1', ciphers: 'DEFAULT@SECLEVEL=0' })
+    expect(await failure(clientWith().request(get(server.address)))).toMatch(/^icp\.tls/)
+  })
+
+  it.each(['TLSv1.2', 'TLSv1.3'] as const)('that demands a client certificate says so (%s)', async (version) => {
+    const demands = {
+      requestCert: true,
+      rejectUnauthorized: true,
+      ca: ca.pem,
+      minVersion: version,
+      maxVersion: version,
+    }
+    const server = await serve(ok, demands)
+    expect(await failure(clientWith().request(get(server.address)))).toMatch(/^icp\.tls: .*client certificate/)
+  })
+
+  it('that demands a client certificate says so through a proxy as well', async () => {
+    const names = [{ type: 'dns' as const, value: 'icp.test' }]
+    const server = await serve(ok, { wish: { names }, requestCert: true, rejectUnauthorized: true, ca: ca.pem })
+    const forward = keep(await proxy(server.port))
+    const client = clientWith({ proxy: { httpsProxy: forward.address, noProxy: null } })
+    expect(await failure(client.request(get('https://icp.test/')))).toMatch(/^icp\.tls: .*client certificate/)
+  })
+})
+
+describe('the client certificate', () => {
+  const mutual = async (answer: RequestListener) => {
+    const clients = await newCa('Client CA')
+    const server = await serve(answer, { requestCert: true, rejectUnauthorized: false, ca: clients.pem })
+    const identity = (subject: string) => credentials(clients, { subject })
+    return { server, identity }
+  }
+
+  it('is presented as it is at the moment, and not where it is not wanted', async () => {
+    const { server, identity } = await mutual(whoami)
+    let tls: TlsSettings = { ca: [ca.pem] }
+    const client = clientWith({ tls: () => tls })
+    const who = async (more = {}) => (await client.request(get(server.address, more))).body.toString()
+    expect(await who()).toBe('nobody')
+    tls = { ca: [ca.pem], identity: await identity('first') }
+    expect(await who()).toBe('first')
+    expect(await who({ withoutIdentity: true })).toBe('nobody')
+    tls = { ca: [ca.pem], identity: await identity('second') }
+    expect(await who()).toBe('second')
+  })
+
+  it('changes under requests in flight without losing one', async () => {
+    const waiting: (() => void)[] = []
+    const { server, identity } = await mutual((request, response) => {
+      waiting.push(() => whoami(request, response))
+    })
+    let tls: TlsSettings = { ca: [ca.pem], identity: await identity('first') }
+    const client = clientWith({ tls: () => tls })
+    const send = (n: number) =>
+      Array.from({ length: n }, () => client.request(get(server.address)).then(({ body }) => body.toString()))
+    const arrived = async (n: number) => {
+      while (waiting.length < n) await new Promise((resolve) => setTimeout(resolve, 5))
+    }
+    const before = send(12)
+    await arrived(12)
+    tls = { ca: [ca.pem], identity: await identity('second') }
+    const after = send(8)
+    await arrived(20)
+    for (const release of waiting) release()
+    expect(await Promise.all(before)).toEqual(Array(12).fill('first'))
+    expect(await Promise.all(after)).toEqual(Array(8).fill('second'))
+  })
+
+  it('keeps its connections while settings of equal content come and go', async () => {
+    const { server, identity } = await mutual(ok)
+    let connections = 0
+    server.server.on('secureConnection', () => void connections++)
+    const own = await identity('first')
+    const client = clientWith({ tls: () => ({ ca: [`${ca.pem}`], identity: { ...own } }) })
+    for (let i = 0; i < 3; i++) await oneByOne(client.request(get(server.address)))
+    expect(connections).toBe(1)
+  })
+})
+
+describe('a proxy', () => {
+  const named = { wish: { names: [{ type: 'dns' as const, value: 'icp.test' }] } }
+
+  it('is used for a server elsewhere, which still sees the client certificate', async () => {
+    const clients = await newCa('Client CA')
+    const server = await serve(whoami, { ...named, requestCert: true, rejectUnauthorized: false, ca: clients.pem })
+    const forward = keep(await proxy(server.port))
+    const identity = await credentials(clients, { subject: 'agent' })
+    const client = clientWith({
+      tls: () => ({ ca: [ca.pem], identity }),
+      proxy: { httpsProxy: forward.address, noProxy: null },
+    })
+    expect((await client.request(get('https://icp.test/'))).body.toString()).toBe('agent')
+    expect(forward.asked).toEqual(['icp.test:443'])
+  })
+
+  it('is not used for this machine', async () => {
+    const server = await serve(ok)
+    const forward = keep(await proxy(server.port))
+    const client = clientWith({ proxy: { httpsProxy: forward.address, noProxy: null } })
+    expect((await client.request(get(server.address))).status).toBe(200)
+    expect(forward.asked).toEqual([])
+  })
+
+  it.each(['icp.test', '.test', '*.test', 'other.example, icp.test', 'icp.test:443', '*'])(
+    'is not used where NO_PROXY is %s',
+    async (noProxy) => {
+      const forward = keep(await proxy(1))
+      const client = clientWith({ proxy: { httpsProxy: forward.address, noProxy } })
+      expect(await failure(client.request(get('https://icp.test/', { timeoutMs: 3000 })))).toMatch(
+        /^icp\.(unreachable|timeout)/,
+      )
+      expect(forward.asked).toEqual([])
+    },
+  )
+
+  it('that refuses is named, its password is not', async () => {
+    const forward = keep(await proxy(1, () => false))
+    const address = forward.address.replace('//', '//user:hunter22@')
+    const client = clientWith({ proxy: { httpsProxy: address, noProxy: null } })
+    const said = await failure(client.request(get('https://icp.test/')))
+    expect(said).toMatch(/^icp\.unreachable: .*proxy/)
+    expect(said).not.toContain('hunter22')
+  })
+})
