@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import type { Config } from '../config/config.js'
 import { AgentError } from '../errors.js'
 import { startHealthServer } from '../observability/http-server.js'
@@ -53,6 +54,7 @@ export async function runDaemon(config: Config, world: DaemonWorld, signal: Abor
 
   const failure = new AbortController()
   const stop = AbortSignal.any([signal, failure.signal])
+  setMaxListeners(0, stop)
   const keepers = [
     agent.keeper.run(stop, (tier, running) => agent.budget.slot(tier, running, clock)),
     cache.run(stop),

@@ -16,9 +16,6 @@ export interface Facts {
   cacheTrouble: (() => Trouble | null) | null
 }
 
-/** At most so many entries that can never be issued are named. */
-const MAX_NAMED = 20
-
 /** The plain values that `/status` and the probes are made from. */
 export function healthFacts(facts: Facts): HealthFacts {
   const { config, clock, sync, pace, keeper, client, contact, streams, late } = facts.agent
@@ -80,7 +77,6 @@ function entriesOf({ store, sync }: Agent, now: number): Pick<HealthFacts, 'entr
     const kind = state?.kind ?? 'idle'
     byState[kind] = (byState[kind] ?? 0) + 1
     if (state?.kind === 'issued' && now < state.held.svid.notAfter) validSvids++
-    if (neverIssued.length >= MAX_NAMED) continue
     const about = { id, spiffeId: entry.spiffeId.uri }
     if (state?.kind === 'refused') neverIssued.push({ ...about, code: state.code, reason: state.message })
     if (state?.kind === 'shadowed') {

@@ -1,9 +1,12 @@
 #!/usr/bin/env node
 import 'reflect-metadata'
+import { setMaxListeners } from 'node:events'
 import { main } from './cli.js'
 import type { CommandIo } from './command.js'
 
 const stop = new AbortController()
+// Every sleeper of the process listens to it.
+setMaxListeners(0, stop.signal)
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop.abort())
 
 const io: CommandIo = {

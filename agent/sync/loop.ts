@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { AgentError } from '../errors.js'
 import type { Budget } from '../icp/budget.js'
 import type { SpiffeId } from '../identity/spiffe-id.js'
@@ -39,6 +40,7 @@ export interface LoopOptions {
 export async function runSync(options: LoopOptions, signal: AbortSignal): Promise<void> {
   const failure = new AbortController()
   const both = AbortSignal.any([signal, failure.signal])
+  setMaxListeners(0, both)
   const tasks = [jobs(options, both), bundles(options, both)].map((task) =>
     task.catch((error: unknown) => {
       if (both.aborted) return
