@@ -104,9 +104,13 @@ export class Requests {
 
   async #exchange(exchange: Exchange, withoutIdentity: boolean): Promise<HttpResponse> {
     const sent = this.options.clock.now()
-    const response = await this.options.http.request(this.#request(exchange, withoutIdentity))
-    this.clock.read(response, sent)
-    return response
+    try {
+      const response = await this.options.http.request(this.#request(exchange, withoutIdentity))
+      this.clock.read(response, sent)
+      return response
+    } catch (error) {
+      throw withoutIdentity ? error : asRefusal(exchange.endpoint, error)
+    }
   }
 
   #request({ endpoint, query, body, maxBytes, signal }: Exchange, withoutIdentity: boolean): HttpRequest {
@@ -136,6 +140,13 @@ export class Requests {
     const due = clock.monotonic() + ms
     for (let left = ms; left > 0; left = due - clock.monotonic()) await clock.sleep(left, signal)
   }
+}
+
+/** A handshake that failed over our certificate means what 401 means: the agent needs another one. */
+function asRefusal(endpoint: Endpoint, error: unknown): unknown {
+  if (!(error instanceof AgentError) || error.details['clientCertificate'] !== true) return error
+  const message = `${specOf(endpoint).name} was refused: ${error.message}`
+  return new AgentError('icp.unauthorized', message, { cause: error, details: { ...error.details, endpoint } })
 }
 
 /** An attempt that failed, and whether the cause may pass. */

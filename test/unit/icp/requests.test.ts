@@ -172,6 +172,15 @@ describe('the client certificate', () => {
     expect(used(http)).toEqual(['with', 'with'])
   })
 
+  it('that fails the handshake means what 401 means, where one is presented', async () => {
+    const handshake = new AgentError('icp.tls', 'expired', { details: { clientCertificate: true } })
+    const { client } = clientOver(new ScriptedHttp().always(handshake))
+    expect(codeOf(await client.renewAgent({ agentId: 'a', csrPem: 'CSR' }, SIGNAL).catch(thrown))).toBe(
+      'icp.unauthorized',
+    )
+    expect(codeOf(await client.bundle(SIGNAL).catch(thrown))).toBe('icp.tls')
+  })
+
   it('comes back when the server asks for it again', async () => {
     let fixed = false
     const http = new ScriptedHttp().always(({ withoutIdentity }) => {
