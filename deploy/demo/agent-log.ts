@@ -1,0 +1,31 @@
+import type { DemoEvent } from './events.js'
+
+type Line = Readonly<Record<string, unknown>>
+
+/** What the lines of the agent's log mean to the demo; the others are passed over. */
+const MEANING: Readonly<Record<string, (line: Line, withToken: boolean) => DemoEvent | null>> = {
+  'Node attestation successful': (line, withToken) => node(line, false, withToken),
+  'Agent SVID renewal successful': (line) => node(line, true, false),
+  'Workload attested': ({ pid, selectors }) =>
+    typeof pid === 'number' && isTexts(selectors) ? { kind: 'attested', pid, selectors } : null,
+}
+
+/** A line of the agent's log as an event; null for what the demo does not show. */
+export function agentEvent(line: Line, withToken: boolean): DemoEvent | null {
+  const meaning = MEANING[String(line['event'])]
+  if (meaning) return meaning(line, withToken)
+  if (line['level'] !== 'warning' && line['level'] !== 'error') return null
+  const error = line['error']
+  const reason = typeof error === 'object' && error !== null && 'message' in error ? error.message : (error ?? '')
+  return { kind: 'warning', who: 'agent', text: [line['event'], reason].filter((part) => part !== '').join(': ') }
+}
+
+function node(line: Line, renewed: boolean, withToken: boolean): DemoEvent | null {
+  const { spiffe_id: spiffeId, not_after: end } = line
+  if (typeof spiffeId !== 'string' || typeof end !== 'string') return null
+  return { kind: 'node', spiffeId, notAfter: Date.parse(end), renewed, withToken }
+}
+
+function isTexts(value: unknown): value is Readonly<Record<string, string>> {
+  return typeof value === 'object' && value !== null && Object.values(value).every((text) => typeof text === 'string')
+}

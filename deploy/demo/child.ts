@@ -1,0 +1,77 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { createInterface } from 'node:readline'
+
+const KEPT_LINES = 30
+const GRACE_MS = 5_000
+
+export interface ChildOptions {
+  /** As people read it: `the agent`. */
+  readonly name: string
+  /** Script and arguments for this Node. */
+  readonly args: readonly string[]
+  /** The whole environment of the process: nothing is inherited. */
+  readonly env: Readonly<Record<string, string>>
+  readonly onLine: (line: string) => void
+}
+
+/** A process of the demo: its output line by line, its end, and how to bring that about. */
+export class Child {
+  /** The last lines that it wrote, for when it ends too early. */
+  readonly tail: string[] = []
+  /** Resolves when the process is gone, with how it ended in words. */
+  readonly ended: Promise<string>
+  readonly #process: ChildProcess
+
+  private constructor(readonly options: ChildOptions) {
+    this.#process = spawn(process.execPath, options.args, {
+      env: options.env,
+      stdio: ['pipe', 'pipe', 'pipe'],
+      // A process group of its own: Ctrl-C reaches the demo alone, which stops its processes in order.
+      detached: true,
+    })
+    this.ended = new Promise((resolve) => {
+      this.#process.once('error', (error) => resolve(error.message))
+      this.#process.once('exit', (code, signal) => resolve(signal === null ? `exit code ${code}` : signal))
+    })
+    // The process may be gone before it has read everything.
+    this.#process.stdin?.on('error', () => undefined)
+    this.#listen('stdout', options.onLine)
+    this.#listen('stderr', () => undefined)
+  }
+
+  static start(options: ChildOptions): Child {
+    return new Child(options)
+  }
+
+  get pid(): number {
+    return this.#process.pid ?? 0
+  }
+
+  get running(): boolean {
+    return this.#process.exitCode === null && this.#process.signalCode === null && this.#process.pid !== undefined
+  }
+
+  /** Asks it to end, and ends it after 5 seconds. */
+  async stop(): Promise<void> {
+    if (!this.running) return
+    this.#process.kill('SIGTERM')
+    const late = setTimeout(() => this.kill(), GRACE_MS)
+    await this.ended
+    clearTimeout(late)
+  }
+
+  /** Ends it at once. */
+  kill(): void {
+    if (this.running) this.#process.kill('SIGKILL')
+  }
+
+  #listen(from: 'stdout' | 'stderr', onLine: (line: string) => void): void {
+    const stream = this.#process[from]
+    if (!stream) return
+    createInterface({ input: stream }).on('line', (line) => {
+      this.tail.push(line)
+      if (this.tail.length > KEPT_LINES) this.tail.shift()
+      onLine(line)
+    })
+  }
+}

@@ -1,0 +1,30 @@
+/** A piece of a line, and how it is painted. */
+export type Part = readonly [text: string, paint?: (text: string) => string]
+
+/** Parts as one line of at most `width` columns; what is too much is cut, with an ellipsis. */
+export function clip(parts: readonly Part[], width: number): string {
+  let room = width
+  let line = ''
+  for (const [text, paint = (plain: string) => plain] of parts) {
+    const letters = [...text]
+    if (letters.length <= room) {
+      line += paint(text)
+      room -= letters.length
+      continue
+    }
+    return room > 0 ? `${line}${paint(`${letters.slice(0, room - 1).join('')}…`)}` : line
+  }
+  return line
+}
+
+/** Words in lines of at most `width` columns, two spaces apart; a word that is longer has a line of its own. */
+export function wrap(words: readonly string[], width: number): string[] {
+  const lines: string[] = []
+  for (const word of words) {
+    const last = lines.at(-1)
+    const longer = `${last}  ${word}`
+    if (last !== undefined && [...longer].length <= width) lines[lines.length - 1] = longer
+    else lines.push(word)
+  }
+  return lines
+}

@@ -1,0 +1,34 @@
+// `npm run demo`: installs and builds what is missing, then runs deploy/demo. Plain Node, so that it runs on a fresh
+// checkout; everything but the demo itself is said on stderr.
+import './ensure-installed.mjs'
+import { readdirSync, statSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
+const SOURCES = [
+  'agent',
+  'attestors',
+  'proto',
+  'deploy/demo',
+  'package-lock.json',
+  'tsconfig.json',
+  'tsconfig.build.json',
+]
+const entry = join(root, 'dist/deploy/demo/main.js')
+
+/** When the newest file below a path was changed, in milliseconds; 0 where there is none. */
+function newest(path) {
+  const facts = statSync(path, { throwIfNoEntry: false })
+  if (!facts) return 0
+  if (!facts.isDirectory()) return facts.mtimeMs
+  return Math.max(facts.mtimeMs, ...readdirSync(path).map((name) => newest(join(path, name))))
+}
+
+const built = statSync(entry, { throwIfNoEntry: false })?.mtimeMs ?? 0
+if (SOURCES.some((path) => newest(join(root, path)) > built)) {
+  process.stderr.write('Building …\n')
+  await import('./build.mjs')
+}
+const { demo } = await import(entry)
+process.exitCode = await demo(process.argv.slice(2))
