@@ -5,45 +5,85 @@ export interface ContainerName {
   /** 64 lower-case hex digits. */
   readonly id: string
   readonly runtime: Runtime
-  /** The pod, where one name holds both (`kubepods-podUID.slice:cri-containerd:ID`). */
-  readonly podUid: string | null
+  /** The slice, where one name holds both (`kubepods-podUID.slice:cri-containerd:ID`), else null. */
+  readonly slice: string | null
 }
 
-const RUNTIMES: Readonly<Record<string, Runtime>> = {
-  docker: 'docker',
-  'cri-containerd': 'containerd',
-  containerd: 'containerd',
-  nerdctl: 'containerd',
-  crio: 'cri-o',
-  libpod: 'podman',
-  'libpod-payload': 'podman',
-}
+const RUNTIMES: ReadonlyMap<string, Runtime> = new Map([
+  ['docker', 'docker'],
+  ['cri-containerd', 'containerd'],
+  ['containerd', 'containerd'],
+  ['nerdctl', 'containerd'],
+  ['crio', 'cri-o'],
+  ['libpod', 'podman'],
+  ['libpod-payload', 'podman'],
+])
 /** `ID`, `docker-ID.scope`, `crio-ID`, `libpod-payload-ID`. */
 const NAME = /^(?:([a-z][a-z-]*)-)?([0-9a-f]{64})(?:\.scope)?$/
 /** What a runtime without systemd makes of a name that was meant for it: `SLICE:PREFIX:ID`. */
 const COLONS = /^([^:]+\.slice):([a-z-]+):([0-9a-f]{64})$/
+
 const UID = '[0-9a-f]{8}(?:[-_]?[0-9a-f]{4}){3}[-_]?[0-9a-f]{12}'
-const POD = new RegExp(`^pod(${UID})$`)
-/** systemd repeats the path in the name of a slice: `[PREFIX-]kubepods[-QOS]-podUID.slice`. */
-const POD_SLICE = new RegExp(`^(?:[a-z0-9]+-)*?kubepods(?:-besteffort|-burstable)?-pod(${UID})\\.slice$`)
+/** A slice repeats the path in its name: `[PREFIX-]kubepods[-QOS]-podUID.slice`. */
+const POD = new RegExp(`^(?:pod|(?:[\\w.\\\\]+-)*?kubepods(?:-besteffort|-burstable)?-pod)(${UID})(?:\\.slice)?$`)
+const KUBEPODS = /^(?:kubepods|(?:[\w.\\]+-)*?kubepods\.slice)$/
+const QOS = /^(?:besteffort|burstable|guaranteed|(?:[\w.\\]+-)*?kubepods-(?:besteffort|burstable)\.slice)$/
+/** Where `--cgroup-root` of a kubelet puts its pods, as kind has it or as a slice. */
+const ROOT = /^(?:kubelet|[\w.\\-]+\.slice)$/
+
+/** Groups that belong to a user, or to a container of another kind, whose owner may make others below. */
+const USERS = /^(?:user\.slice|user-\d+\.slice|user@\d+\.service)$/
+const HANDED_OVER = /^(?:user|lxc|lxc\..*|.*\.service|.*\.scope)$/
+/** Services of root that keep containers below themselves. */
+const ENGINES = /^(?:containerd|docker|crio|k3s|k3s-agent|rke2-server|rke2-agent)\.service$/
 
 /** The container that a control group of this name is for, or null. Monitors of containers (conmon) are none. */
 export function containerName(segment: string): ContainerName | null {
   const plain = NAME.exec(segment)
   if (plain) return named(plain[2], plain[1], null)
   const colons = COLONS.exec(segment)
-  return colons ? named(colons[3], colons[2], podUidOf(colons[1] ?? '')) : null
+  return colons ? named(colons[3], colons[2], colons[1] ?? null) : null
 }
 
 /** The pod that a control group of this name is for, as Kubernetes writes its uid; a static pod's has no dashes. */
 export function podUidOf(segment: string): string | null {
-  const uid = (POD.exec(segment) ?? POD_SLICE.exec(segment))?.[1]
-  return uid?.replaceAll('_', '-') ?? null
+  return POD.exec(segment)?.[1]?.replaceAll('_', '-') ?? null
 }
 
-function named(id: string | undefined, prefix: string | undefined, podUid: string | null): ContainerName | null {
+/** Whether a group of this name belongs to a user, with everything below it. */
+export function belongsToUser(segment: string): boolean {
+  return USERS.test(segment)
+}
+
+/**
+ * Whether only root makes groups below these, outermost first: nobody was handed one of them. systemd hands services
+ * and scopes over (`Delegate=`), never slices other than a user's.
+ */
+export function madeByRoot(above: readonly string[]): boolean {
+  return above.every(
+    (segment, i) =>
+      (i === 1 && above[0] === 'system.slice' && ENGINES.test(segment)) ||
+      !(HANDED_OVER.test(segment) || USERS.test(segment) || containerName(segment)),
+  )
+}
+
+/**
+ * Whether a pod's group below these, outermost first, is one of the kubelet's own: `[ROOT…] kubepods [QOS]`.
+ *
+ * `shared`: how many of them the agent is below too, so that they belong to the machine whatever they are called.
+ * `cut`: the beginning of the path cannot be seen from the agent's cgroup namespace, so it may be missing.
+ */
+export function isUnderKubepods(above: readonly string[], shared: number, cut: boolean): boolean {
+  const rest = [...above]
+  if (QOS.test(rest.at(-1) ?? '')) rest.pop()
+  if (KUBEPODS.test(rest.at(-1) ?? '')) rest.pop()
+  else return cut && rest.length === 0
+  const apart = rest.slice(shared)
+  return apart.every((segment) => ROOT.test(segment)) && madeByRoot(apart)
+}
+
+function named(id: string | undefined, prefix: string | undefined, slice: string | null): ContainerName | null {
   if (id === undefined) return null
-  if (prefix === undefined) return { id, runtime: 'unknown', podUid }
-  const runtime = RUNTIMES[prefix]
-  return runtime ? { id, runtime, podUid } : null
+  const runtime = prefix === undefined ? 'unknown' : RUNTIMES.get(prefix)
+  return runtime ? { id, runtime, slice } : null
 }
