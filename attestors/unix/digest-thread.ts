@@ -24,7 +24,7 @@ export function workerThread(maxBytes: number, cacheSize = CACHE_SIZE): StartThr
       name: 'digests',
       workerData,
       env: {},
-      // It holds a megabyte and a thousand digests; the defaults would let it grow with the machine.
+      // It holds one piece of a file and a thousand digests; the defaults would let it grow with the machine.
       resourceLimits: { maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 4, stackSizeMb: 1 },
     })
     worker.on('message', answered)

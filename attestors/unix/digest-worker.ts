@@ -25,7 +25,7 @@ export interface DigestWorkerData {
 }
 
 /**
- * The program of the digest worker: reads files synchronously, a megabyte of each in turn, so that a large or slow one
+ * The program of the digest worker: reads files synchronously, a piece of each in turn, so that a large or slow one
  * does not keep the others waiting. Self-contained, because its source is evaluated in the worker: that works from
  * TypeScript, from the build and from a single executable alike.
  */
@@ -44,7 +44,7 @@ export function digestWorker(): void {
   const { createHash } = process.getBuiltinModule('node:crypto')
   const { progress, maxBytes, cacheSize }: DigestWorkerData = workerData
   const steps = new Int32Array(progress)
-  const chunk = Buffer.allocUnsafe(1_048_576)
+  const chunk = Buffer.allocUnsafe(262_144)
   /** In the order of their last use. */
   const cache = new Map<string, string>()
   const waiting: DigestRequest[] = []

@@ -21,8 +21,6 @@ export interface DigestsOptions {
 }
 
 const STALL_MS = 500
-/** How long a device is left alone after a thread that hung on it came back. */
-const QUARANTINE_MS = 60_000
 const MAX_ABANDONED = 4
 
 interface Job {
@@ -43,8 +41,8 @@ interface Thread {
  * replaced, and its device left alone until it is back; at most four are abandoned.
  */
 export class ExecutableDigests implements Disposable {
+  /** Threads that hang, each with the device on which it does. */
   readonly #abandoned = new Map<Thread, bigint>()
-  readonly #quarantine = new Map<bigint, number>()
   readonly #stallMs: number
   #current: Thread | undefined
   #timer: Disposable | undefined
@@ -65,7 +63,7 @@ export class ExecutableDigests implements Disposable {
    */
   async digest(path: string, executable: ExecutableId, signal: AbortSignal): Promise<Digest> {
     if (signal.aborted) return unknown('no time left')
-    if (this.#isQuarantined(executable.device)) return unknown('its file system does not answer')
+    if (this.#isStuck(executable.device)) return unknown('its file system does not answer')
     if (!this.#current && this.#abandoned.size >= MAX_ABANDONED) return unknown('too many file systems do not answer')
     return new Promise((resolve) => {
       const giveUp = (): void => resolve(unknown('reading it takes too long'))
@@ -93,6 +91,10 @@ export class ExecutableDigests implements Disposable {
     this.#current ??= this.#startThread()
     this.#current.jobs.set(job.request.id, job)
     this.#current.thread.post(job.request)
+    this.#lookLater()
+  }
+
+  #lookLater(): void {
     this.#timer ??= this.options.clock.after(this.#stallMs, () => this.#watch())
   }
 
@@ -126,7 +128,7 @@ export class ExecutableDigests implements Disposable {
     const stuck = thread.jobs.get(request)
     if (stuck && steps === thread.steps) this.#abandon(thread, stuck)
     thread.steps = steps
-    if (this.#current?.jobs.size) this.#timer = this.options.clock.after(this.#stallMs, () => this.#watch())
+    if (this.#current?.jobs.size) this.#lookLater()
   }
 
   #abandon(thread: Thread, stuck: Job): void {
@@ -138,17 +140,15 @@ export class ExecutableDigests implements Disposable {
     thread.jobs.clear()
     stuck.settle(unknown('its file system does not answer'))
     for (const job of others) {
-      if (this.#isQuarantined(job.executable.device)) job.settle(unknown('its file system does not answer'))
+      if (this.#isStuck(job.executable.device)) job.settle(unknown('its file system does not answer'))
       else if (this.#abandoned.size >= MAX_ABANDONED) job.settle(unknown('too many file systems do not answer'))
       else this.#submit(job)
     }
   }
 
-  /** It hung, and now it does not any more. */
+  /** It hung, and now it does not any more: its device may be asked again. Nothing else may go to a used-up thread. */
   #cameBack(thread: Thread): void {
-    const device = this.#abandoned.get(thread)
     this.#abandoned.delete(thread)
-    if (device !== undefined) this.#quarantine.set(device, this.options.clock.monotonic() + QUARANTINE_MS)
     thread.thread.terminate()
     if (this.#abandoned.size === 0) this.options.events.digestWorks()
   }
@@ -163,12 +163,8 @@ export class ExecutableDigests implements Disposable {
     thread.jobs.clear()
   }
 
-  #isQuarantined(device: bigint): boolean {
+  #isStuck(device: bigint): boolean {
     for (const stuck of this.#abandoned.values()) if (stuck === device) return true
-    const until = this.#quarantine.get(device)
-    if (until === undefined) return false
-    if (this.options.clock.monotonic() < until) return true
-    this.#quarantine.delete(device)
     return false
   }
 

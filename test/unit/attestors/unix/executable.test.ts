@@ -84,21 +84,37 @@ describe('digests of executables', () => {
     expect(sinks.events('warn')).toHaveLength(1)
   })
 
-  it('its device is left alone for as long as the thread hangs, and for a minute after', async () => {
+  it('its device is left alone for as long as the thread hangs, and asked again when it is back', async () => {
     const { ask, threads, clock, digests, sinks } = setting()
     const dead = ask('/dead')
     await clock.advance('1s')
     await dead
     await clock.advance('1h')
     expect(await ask('/usr2')).toMatchObject({ kind: 'unknown' })
+    expect(threads).toHaveLength(1)
     threads[0]?.finish()
     expect(threads[0]?.terminated).toBe(true)
     expect(digests.stuck).toBe(0)
     expect(sinks.events('info')).toHaveLength(1)
-    await clock.advance('59s')
-    expect(await ask('/usr2')).toMatchObject({ kind: 'unknown' })
-    await clock.advance('1s')
     expect(await ask('/usr2')).toMatchObject({ kind: 'digest' })
+  })
+
+  it('the thread that takes over is judged by itself', async () => {
+    const { ask, threads, clock, digests } = setting()
+    const dead = ask('/dead')
+    const slow = ask('/dead-slow')
+    await clock.advance('1s')
+    await dead
+    expect(threads).toHaveLength(2)
+    for (let i = 0; i < 5; i++) {
+      const [, thread] = threads
+      if (thread) thread.steps++
+      await clock.advance('400ms')
+    }
+    expect(digests.stuck).toBe(1)
+    threads[1]?.finish({ id: 2, path: '/dead-slow' })
+    expect(await slow).toEqual({ kind: 'digest', sha256: '/dead-slow' })
+    expect(clock.pending).toBe(0)
   })
 
   it('no more than four threads are given up', async () => {
