@@ -44,7 +44,7 @@ export function open(key: Secret<Uint8Array>, box: Uint8Array, context: BoxConte
   try {
     return Buffer.concat([decipher.update(box.subarray(HEADER_BYTES, -TAG_BYTES)), decipher.final()])
   } catch (cause) {
-    throw rejected('it was changed, or sealed with another key or for another agent', cause)
+    throw rejected('it was changed, or sealed with another key or for another agent', { cause })
   }
 }
 
@@ -65,6 +65,6 @@ function keyBytes(key: Secret<Uint8Array>): Uint8Array {
   return bytes
 }
 
-function rejected(reason: string, cause?: unknown): AgentError {
-  return new AgentError('cache.rejected', `the sealed box cannot be opened: ${reason}`, { cause })
+function rejected(reason: string, options: { cause?: unknown } = {}): AgentError {
+  return new AgentError('cache.rejected', `the sealed box cannot be opened: ${reason}`, options)
 }

@@ -1,32 +1,15 @@
 import { z } from 'zod'
 import type { Entry } from '../identity/entry.js'
+import type { Selectors } from '../identity/selector.js'
 import { SpiffeId } from '../identity/spiffe-id.js'
 import { excerpt } from './excerpt.js'
 
 const MAX_SELECTORS = 64
 const MAX_SELECTOR_CHARS = 4096
-const SELECTOR = `selectors have 1 to ${MAX_SELECTOR_CHARS} characters`
+const MAX_ID_CHARS = 255
+const CONTROL = /\p{C}/u
 
 const reply = z.object({ entries: z.array(z.unknown()).nullish() })
-const entryReply = z.object({
-  id: z
-    .string()
-    .min(1)
-    .max(255)
-    .regex(/^\P{C}+$/u, 'ids have no control characters'),
-  spiffe_id: z.string(),
-  parent_id: z
-    .string()
-    .nullish()
-    .transform((value) => value ?? ''),
-  selectors: z
-    .record(z.string().min(1, SELECTOR).max(MAX_SELECTOR_CHARS, SELECTOR), z.string().max(MAX_SELECTOR_CHARS, SELECTOR))
-    .nullish()
-    .transform((value) => Object.entries(value ?? {}))
-    .refine((pairs) => pairs.length <= MAX_SELECTORS, `more than ${MAX_SELECTORS} selectors`),
-  ttl: z.number().nullish(),
-  created_at: z.string().nullish(),
-})
 
 export interface ParsedEntries {
   readonly entries: readonly Entry[]
@@ -49,25 +32,52 @@ export function parseEntries(json: unknown, agent: SpiffeId): ParsedEntries {
   return { entries: [...entries.values()], rejected }
 }
 
-/** The entry, or why it cannot be used. */
+/**
+ * The entry, or why it cannot be used. Written out: a schema takes three times as long, and ten thousand entries are
+ * read while workloads wait.
+ */
 function entryOf(item: unknown, agent: SpiffeId): Entry | string {
-  const parsed = entryReply.safeParse(item)
-  if (!parsed.success) return problemOf(parsed.error)
-  const { id, spiffe_id, parent_id, selectors, ttl, created_at } = parsed.data
-  const spiffeId = SpiffeId.tryParse(spiffe_id)
+  if (!isObject(item)) return 'it is no object'
+  const { id, spiffe_id, parent_id, ttl, created_at } = item
+  if (typeof id !== 'string' || id === '' || id.length > MAX_ID_CHARS || CONTROL.test(id)) {
+    return `its id is not a text of 1 to ${MAX_ID_CHARS} printable characters`
+  }
+  const spiffeId = typeof spiffe_id === 'string' ? SpiffeId.tryParse(spiffe_id) : 'it is no text'
   if (typeof spiffeId === 'string') return `its SPIFFE ID is malformed: ${spiffeId}`
   if (spiffeId.path === '') return 'its SPIFFE ID names a trust domain, which no workload can be'
+  const parent = parent_id ?? ''
   // Every agent of the account serves an entry without a parent; anything else belongs to another agent.
-  if (parent_id !== '' && parent_id !== agent.uri) return 'its parent is another agent'
-  const createdAt = Date.parse(created_at ?? '')
+  if (parent !== '' && parent !== agent.uri) return 'its parent is another agent'
+  const selectors = selectorsOf(item['selectors'])
+  if (typeof selectors === 'string') return selectors
+  const createdAt = typeof created_at === 'string' ? Date.parse(created_at) : Number.NaN
   return {
     id,
     spiffeId,
-    assigned: parent_id !== '',
-    selectors: new Map(selectors),
-    ttlSeconds: ttl !== null && ttl !== undefined && ttl > 0 ? Math.floor(ttl) : null,
+    assigned: parent !== '',
+    selectors,
+    ttlSeconds: typeof ttl === 'number' && ttl >= 1 ? Math.floor(ttl) : null,
     createdAt: Number.isNaN(createdAt) ? 0 : createdAt,
   }
+}
+
+function selectorsOf(value: unknown): Selectors | string {
+  if (value === null || value === undefined) return new Map()
+  if (!isObject(value)) return 'its selectors are no object'
+  const pairs = Object.entries(value)
+  if (pairs.length > MAX_SELECTORS) return `it has more than ${MAX_SELECTORS} selectors`
+  const selectors = new Map<string, string>()
+  for (const [key, text] of pairs) {
+    if (key === '' || key.length > MAX_SELECTOR_CHARS) return 'a selector has an empty or an endless key'
+    if (typeof text !== 'string') return 'a selector is no text'
+    if (text.length > MAX_SELECTOR_CHARS) return `a selector is longer than ${MAX_SELECTOR_CHARS} characters`
+    selectors.set(key, text)
+  }
+  return selectors
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 /** What is wrong where, without the value. */
@@ -77,6 +87,5 @@ export function problemOf(error: z.ZodError): string {
 }
 
 function idOf(item: unknown): string {
-  const id: unknown = typeof item === 'object' && item !== null && 'id' in item ? item.id : null
-  return typeof id === 'string' ? excerpt(id) : '(none)'
+  return isObject(item) && typeof item['id'] === 'string' ? excerpt(item['id']) : '(none)'
 }

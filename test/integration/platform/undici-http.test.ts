@@ -208,6 +208,19 @@ describe('a stream', () => {
     expect(seen.startsWith('0\n1\n2\n3\n4\n')).toBe(true)
   })
 
+  it('that ends before anybody reads it harms nobody, and says why when it is read', async () => {
+    const server = await serve((_request, response) => void response.write('x'))
+    const stop = new AbortController()
+    const reason = new Error('stop')
+    const stream = await clientWith().stream(get(server.address, { signal: stop.signal }))
+    stop.abort(reason)
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    const read = async () => {
+      for await (const piece of stream.body) expect(piece.toString()).toBe('x')
+    }
+    expect(await failure(read())).toBe(reason)
+  })
+
   it('whose headers do not come in time is a timeout', async () => {
     const server = await serve(() => undefined)
     expect(await failure(clientWith().stream(get(server.address, { timeoutMs: 100 })))).toMatch(/^icp\.timeout/)
