@@ -8,6 +8,11 @@ const stop = new AbortController()
 // Every sleeper of the process listens to it.
 setMaxListeners(0, stop.signal)
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop.abort())
+// A reader that has seen enough (`icp-agent api watch x509 | head`) ends the command without a stack.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error
+  stop.abort()
+})
 
 const io: CommandIo = {
   env: process.env,

@@ -8,6 +8,8 @@ const MEANING: Readonly<Record<string, (line: Line, withToken: boolean) => DemoE
   'Agent SVID renewal successful': (line) => node(line, true, false),
   'Workload attested': ({ pid, selectors }) =>
     typeof pid === 'number' && isTexts(selectors) ? { kind: 'attested', pid, selectors } : null,
+  'Workload API call denied': ({ pid, uid, reason }) =>
+    typeof pid === 'number' && typeof uid === 'number' ? { kind: 'denied', pid, uid, reason: String(reason) } : null,
 }
 
 /** A line of the agent's log as an event; null for what the demo does not show. */

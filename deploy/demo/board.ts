@@ -37,7 +37,11 @@ function processes(story: Story, now: number, { cyan, dim, blue }: Style): [stri
     ]
     rows.push(['agent', [...life, [`  ${node.spiffeId}`, cyan]]])
   }
-  if (agent) rows.push(['socket', [[`unix://${agent.socket}`]]])
+  if (agent) {
+    // Two rows, so that it can be copied from a narrow terminal too.
+    rows.push(['try it', [['node dist/agent/main/index.js api watch x509 \\', dim]]])
+    rows.push(['', [[`  --socket unix://${agent.socket}`, dim]]])
+  }
   if (workload) rows.push(['workload', [[`pid ${workload.pid}`], [`  ${workload.executable}`, dim]]])
   return rows
 }

@@ -24,4 +24,5 @@ export type DemoEvent =
       readonly svids: readonly HeldLine[]
     }
   | { readonly kind: 'waiting'; readonly dialect: DialectName; readonly code: string; readonly text: string }
+  | { readonly kind: 'denied'; readonly pid: number; readonly uid: number; readonly reason: string }
   | { readonly kind: 'warning'; readonly who: string; readonly text: string }

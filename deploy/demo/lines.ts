@@ -12,7 +12,7 @@ const BAR_WIDTH = 24
  * event; `brief` leaves out what is on the board anyway.
  */
 export function eventLines(event: DemoEvent, story: Story, now: number, style: Style, brief = false): string[] {
-  const { bold, cyan, dim, yellow } = style
+  const { bold, cyan, dim, red, yellow } = style
   const says = (who: keyof typeof PAINT, text: string) => [`${style[PAINT[who]](who.padEnd(8))}  ${text}`]
   switch (event.kind) {
     case 'server':
@@ -36,6 +36,8 @@ export function eventLines(event: DemoEvent, story: Story, now: number, style: S
       return holdLines(event, story, now, style).flatMap((text) => says('workload', text))
     case 'waiting':
       return story.waiting?.text === event.text ? [] : says('workload', yellow(`waits: ${printable(event.text)}`))
+    case 'denied':
+      return says('agent', `${red('denies')} pid ${event.pid} (uid ${event.uid}): ${dim(printable(event.reason))}`)
     case 'warning':
       return says('agent', yellow(bold(printable(event.text))))
   }

@@ -58,6 +58,7 @@ export function tell(story: Story, event: DemoEvent, now: number): Story {
     }
     case 'waiting':
       return { ...story, waiting: event }
+    case 'denied':
     case 'warning':
       return story
   }
