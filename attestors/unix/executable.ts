@@ -13,7 +13,7 @@ export type Digest =
 export interface DigestsOptions {
   readonly clock: Clock
   readonly events: CallerEvents
-  /** Executables larger than this have no digest. */
+  /** Executables larger than this have no digest; 0: none has, and no thread is started. */
   readonly maxBytes: number
   /** A thread that has not moved on between two looks at it hangs. Milliseconds between looks; default 500. */
   readonly stallMs?: number
@@ -62,6 +62,7 @@ export class ExecutableDigests implements Disposable {
    * aborts first (the work goes on, so that the next one finds it done).
    */
   async digest(path: string, executable: ExecutableId, signal: AbortSignal): Promise<Digest> {
+    if (this.options.maxBytes === 0) return { kind: 'absent', reason: 'digests are switched off' }
     if (signal.aborted) return unknown('no time left')
     if (this.#isStuck(executable.device)) return unknown('its file system does not answer')
     if (!this.#current && this.#abandoned.size >= MAX_ABANDONED) return unknown('too many file systems do not answer')

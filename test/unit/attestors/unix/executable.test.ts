@@ -42,7 +42,7 @@ class FakeThread {
   }
 }
 
-function setting() {
+function setting(maxBytes = 100) {
   const clock = new FakeClock()
   const sinks = new RecordedSinks()
   const threads: FakeThread[] = []
@@ -51,7 +51,7 @@ function setting() {
     threads.push(thread)
     return thread
   }
-  const digests = new ExecutableDigests({ clock, events: callerEvents(sinks), maxBytes: 100, stallMs: 500, start })
+  const digests = new ExecutableDigests({ clock, events: callerEvents(sinks), maxBytes, stallMs: 500, start })
   const ask = (path: string, signal = new AbortController().signal, device = BigInt(path.length)) =>
     digests.digest(path, { device, inode: 1n }, signal)
   return { clock, sinks, threads, digests, ask }
@@ -65,6 +65,12 @@ describe('digests of executables', () => {
     expect(found).toEqual(['/a', '/bb', '/ccc'].map((sha256) => ({ kind: 'digest', sha256 })))
     expect(threads).toHaveLength(1)
     expect(clock.pending).toBe(0)
+  })
+
+  it('a limit of 0 switches them off: no thread is started', async () => {
+    const { ask, threads } = setting(0)
+    expect(await ask('/a')).toMatchObject({ kind: 'absent' })
+    expect(threads).toHaveLength(0)
   })
 
   it('of another file than the process ran at accept is none', async () => {
