@@ -126,7 +126,7 @@ export class TrackedWorkload implements Workload, Disposable {
       if (this.#ended || this.#disposed) return
       const error = result instanceof AgentError ? result : this.check()
       if (this.#ended || this.#disposed) return
-      if (error) this.#fail(error, clock.monotonic() - began)
+      if (error) this.#refuse(error, clock.monotonic() - began)
       else if (!(result instanceof AgentError)) this.#accept(result, clock.monotonic() - began)
     } catch (cause) {
       if (this.#ended || this.#disposed) return
@@ -153,6 +153,12 @@ export class TrackedWorkload implements Workload, Disposable {
     if (!quiet) this.#tell()
     if (missing.length > 0) this.#retryLater()
     else this.#attempts = 0
+  }
+
+  #refuse(error: AgentError, ms: number): void {
+    this.#fail(error, ms)
+    // What the process did stands until it connects again; that the kernel could not be asked passes (no descriptors).
+    if (error.code === 'caller.unidentified') this.#retryLater()
   }
 
   #fail(error: AgentError, ms: number): void {

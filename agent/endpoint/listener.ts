@@ -1,6 +1,6 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import { type Caller, callerOf } from '../attestation/caller.js'
-import { AgentError, messageOf } from '../errors.js'
+import { AgentError, codeOf, messageOf } from '../errors.js'
 import type { CallerEvents } from '../observability/caller-events.js'
 import type { Clock } from '../ports/clock.js'
 import type { Kernel } from '../ports/kernel.js'
@@ -106,8 +106,10 @@ class Endpoint implements Listener {
     try {
       this.#admit(connection)
     } catch (error) {
-      events.consumerFailed(error, id)
-      this.#turnAway(connection, 'consumer_failed')
+      // Whoever ends while he is being looked at is no defect of ours.
+      const exited = codeOf(error) === 'caller.exited'
+      if (!exited) events.consumerFailed(error, id)
+      this.#turnAway(connection, exited ? 'exited' : 'consumer_failed')
     }
   }
 

@@ -52,10 +52,13 @@ export class ProcessExits implements Disposable {
   }
 
   #look(): void {
-    for (const pidfd of this.libc.epollReady(this.#epoll)) {
-      const watchers = this.#watches.get(pidfd)
-      this.forget(pidfd)
-      for (const ended of watchers ?? []) ended()
+    // When a node is drained, more may have ended than one look shows; what was told is not shown again.
+    for (let ready = this.libc.epollReady(this.#epoll); ready.length > 0; ready = this.libc.epollReady(this.#epoll)) {
+      for (const pidfd of ready) {
+        const watchers = this.#watches.get(pidfd)
+        this.forget(pidfd)
+        for (const ended of watchers ?? []) ended()
+      }
     }
   }
 

@@ -12,7 +12,9 @@ export async function readVersioned(
 ): Promise<{ readonly version: string; readonly text: string } | 'unchanged' | null> {
   let file: FileHandle | undefined
   try {
-    file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY)
+    // An absolute symlink among another root's files would lead to our own file of that name.
+    const follow = path.startsWith('/proc/') ? constants.O_NOFOLLOW : 0
+    file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY | follow)
     const stat = await file.stat({ bigint: true })
     const version = `${stat.dev}:${stat.ino}:${stat.size}:${stat.mtimeNs}:${stat.ctimeNs}`
     if (version === known) return 'unchanged'

@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest'
 import type { Connection } from '../../agent/endpoint/connection.js'
 import type { ConnectionLimits } from '../../agent/endpoint/connections.js'
 import { type Listener, listen } from '../../agent/endpoint/listener.js'
-import { codeOf } from '../../agent/errors.js'
+import { AgentError, codeOf } from '../../agent/errors.js'
 import { callerEvents } from '../../agent/observability/caller-events.js'
 import { createLinuxKernel } from '../../agent/platform/linux-kernel.js'
 import { socketDirectory } from '../../agent/platform/socket-directory.js'
@@ -155,6 +155,17 @@ describe('the listener', () => {
     await until(() => taken.length === 1)
     expect(s.listener.connections.size).toBe(1)
     client.destroy()
+  })
+
+  it('a caller that ends while it is looked at is no defect', async () => {
+    await using s = await setting({
+      onConnection: () => {
+        throw new AgentError('caller.exited', 'it has ended')
+      },
+    })
+    await closed(await connectHere(s.path))
+    expect(s.sinks.events('error')).toEqual([])
+    expect(s.sinks.total('icp_agent_connections_refused_total', { reason: 'exited' })).toBe(1)
   })
 
   it('a full table of descriptors refuses connections and ends nothing', async () => {

@@ -261,6 +261,18 @@ describe('attestation over time', () => {
     expect(workload.state.kind).toBe('attested')
   })
 
+  it('that failed because the kernel could not be asked is tried again', async () => {
+    const s = setting()
+    const process = s.kernel.spawn()
+    process.statusIds = { uids: [] }
+    const workload = s.acquire(process)
+    await settle()
+    expect(workload.state).toMatchObject({ kind: 'failed', error: { code: 'caller.unidentified' } })
+    process.statusIds = {}
+    await s.clock.advance('1s')
+    expect(workload.state.kind).toBe('attested')
+  })
+
   it('a failed one keeps no facts to grant on', async () => {
     const s = setting()
     const { process, workload } = await s.attested()
