@@ -103,7 +103,7 @@ export class Dispatchers {
       httpProxy: '',
       httpsProxy: proxy.httpsProxy,
       // A server on this machine is never behind a proxy.
-      noProxy: [proxy.noProxy ?? '', 'localhost', '127.0.0.1', '[::1]', ...loopback(host)].join(','),
+      noProxy: [proxy.noProxy ?? '', 'localhost', '[::1]', ...loopback(host)].join(','),
     })
   }
 

@@ -41,9 +41,8 @@ export function createHttpClient(options: HttpClientOptions = {}): HttpClient {
       const exchange = new Deadline(request)
       try {
         const response = await exchange.watch(() => send(dispatchers, request, exchange.signal))
-        // From here on only the caller's signal ends it, perhaps before anybody reads the body.
+        // From here on only the caller's signal ends it.
         exchange.stopClock()
-        response.body.on('error', () => undefined)
         return { ...head(response), body: pieces(response, exchange) } satisfies HttpStream
       } catch (error) {
         exchange[Symbol.dispose]()

@@ -125,6 +125,14 @@ describe('a body', () => {
     }
   })
 
+  it('that announces itself as too large is not waited for', async () => {
+    const server = await serve((_request, response) => {
+      response.setHeader('content-length', '2000')
+      response.write('x')
+    })
+    expect(await failure(clientWith().request(get(server.address, { maxBytes: 1999 })))).toMatch(/^icp\.too_large/)
+  })
+
   it('that trickles in hits the deadline of the whole exchange', async () => {
     const server = await serve((_request, response) => {
       const drip = setInterval(() => response.write('x'), 20)
