@@ -1,7 +1,7 @@
 // `npm run demo`: installs and builds what is missing, then runs deploy/demo. Plain Node, so that it runs on a fresh
 // checkout; everything but the demo itself is said on stderr.
 import './ensure-installed.mjs'
-import { readdirSync, statSync } from 'node:fs'
+import { readdirSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -16,6 +16,8 @@ const SOURCES = [
   'tsconfig.build.json',
 ]
 const entry = join(root, 'dist/deploy/demo/main.js')
+/** Written after a build that succeeded: what a failed one left behind is not taken for fresh. */
+const stamp = join(root, 'dist/.built')
 
 /** When the newest file below a path was changed, in milliseconds; 0 where there is none. */
 function newest(path) {
@@ -25,10 +27,14 @@ function newest(path) {
   return Math.max(facts.mtimeMs, ...readdirSync(path).map((name) => newest(join(path, name))))
 }
 
-const built = statSync(entry, { throwIfNoEntry: false })?.mtimeMs ?? 0
+const built = statSync(stamp, { throwIfNoEntry: false })?.mtimeMs ?? 0
 if (SOURCES.some((path) => newest(join(root, path)) > built)) {
   process.stderr.write('Building …\n')
+  const began = new Date()
   await import('./build.mjs')
+  writeFileSync(stamp, '')
+  // A source that was changed while the compiler ran is newer than this.
+  utimesSync(stamp, began, began)
 }
 const { demo } = await import(entry)
 process.exitCode = await demo(process.argv.slice(2))
