@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, readFileSync, readlinkSync } from 'node:fs'
+import { closeSync, existsSync, fstatSync, readFileSync, readlinkSync } from 'node:fs'
 import { AgentError, messageOf } from '../errors.js'
 import type { HostNamespaces, Kernel, Peer, ProcessHandle } from '../ports/kernel.js'
 import { HostMounts } from './host-mounts.js'
@@ -27,6 +27,7 @@ export function createLinuxKernel(options: LinuxKernelOptions = {}): LinuxKernel
 
 export class LinuxKernel implements Kernel, Disposable {
   readonly host: HostNamespaces
+  readonly ownCgroup: string
   readonly #exits: ProcessExits
   readonly #peerPidfd: boolean
   readonly #context: ProcessContext
@@ -42,6 +43,7 @@ export class LinuxKernel implements Kernel, Disposable {
     try {
       this.#peerPidfd = !options.withoutPeerPidfd && this.#hasPeerPidfd()
       this.host = hostNamespaces()
+      this.ownCgroup = existsSync('/proc/self/cgroup') ? readFileSync('/proc/self/cgroup', 'utf8') : ''
       this.#context = {
         libc,
         uniqueInodes: !options.withoutPidfdInodes && this.#hasPidfdInodes(),

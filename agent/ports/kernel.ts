@@ -9,6 +9,8 @@ export interface Kernel {
   onExit(process: ProcessHandle, ended: () => void): Disposable
   /** What counts as the host, read once at start. */
   readonly host: HostNamespaces
+  /** The text of the agent's own `/proc/self/cgroup`, read once at start; empty where there is none. */
+  readonly ownCgroup: string
 }
 
 /**

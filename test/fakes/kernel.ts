@@ -22,6 +22,7 @@ export interface ProcessTraits {
  */
 export class FakeKernel implements Kernel {
   host: HostNamespaces = { mnt: 'mnt:[1]', user: 'user:[1]', root: '', allIdsMapped: true }
+  ownCgroup = '0::/system.slice/icp-agent.service\n'
   /** Handles that were opened and not disposed: a leak shows here. */
   readonly open = new Set<FakeHandle>()
   readonly #connections = new Map<number, { peer: FakeProcess; pid: number; uid: number; gid: number }>()
