@@ -76,6 +76,19 @@ describe('a workload', () => {
     expect(workload.check()?.code).toBe('caller.exited')
   })
 
+  it('of a pid that is reused before the exit was told is another one too', async () => {
+    const s = setting()
+    s.unix.facts = { 'unix:sha256': 'trusted' }
+    const { process, workload } = await s.attested({ pid: 500 })
+    process.ended = true
+    s.unix.facts = { 'unix:sha256': 'evil' }
+    const heir = s.acquire(s.kernel.spawn({ pid: 500 }))
+    await settle()
+    expect(heir).not.toBe(workload)
+    expect(factsOf(heir)).toEqual({ 'unix:sha256': 'evil' })
+    expect(workload.check()?.code).toBe('caller.exited')
+  })
+
   it.each<[string, (process: FakeProcess) => void]>([
     ['runs another program by then', (p) => p.exec('/usr/bin/other')],
     ['dropped its privileges by then', (p) => Object.assign(p, { uid: 65534, gid: 65534 })],
