@@ -1,16 +1,12 @@
 import { createHash } from 'node:crypto'
-import { type CryptoKey, decodeProtectedHeader, errors, importJWK, type JWK, type JWTPayload, jwtVerify } from 'jose'
+import { type CryptoKey, errors, importJWK, type JWK, type JWTPayload, jwtVerify } from 'jose'
 import type { Secret } from '../crypto/secret.js'
-import { AgentError } from '../errors.js'
+import { invalidJwt, JWT_ALGORITHMS, LEEWAY_SECONDS, readToken } from './jwt-token.js'
 import { SpiffeId } from './spiffe-id.js'
 
-/** JWT-SVID 2.1: no `none`, no HMAC, nothing else. */
-export const JWT_ALGORITHMS = ['RS256', 'RS384', 'RS512', 'ES256', 'ES384', 'ES512', 'PS256', 'PS384', 'PS512'] as const
-
 const KEY_TYPE: Readonly<Record<string, string>> = { R: 'RSA', P: 'RSA', E: 'EC' }
-/** A compact JWT-SVID longer than this is refused before it is looked at. */
-const MAX_TOKEN_BYTES = 32_768
-const LEEWAY_SECONDS = 5
+/** RFC 7518 3.3: at least 2048 bits. */
+const MIN_MODULUS_BYTES = 256
 
 /** A public key for JWT-SVIDs, as it is published. */
 export interface JwtKey {
@@ -31,14 +27,21 @@ export interface JwtSvid {
 }
 
 const PUBLIC_MEMBERS: Readonly<Record<string, readonly string[]>> = { RSA: ['n', 'e'], EC: ['crv', 'x', 'y'] }
+/** What a key without `alg` signs with. */
+const CURVE_ALGORITHM: Readonly<Record<string, string>> = { 'P-256': 'ES256', 'P-384': 'ES384', 'P-521': 'ES512' }
+/** JWT-SVID 6.2: keys of another use (X.509, WIT, encryption) are none of ours; the ICP server calls its own `sig`. */
+const USES: readonly unknown[] = [undefined, 'sig', 'jwt-svid']
 
 /** A key of the server's JWKS, or null where it is none that a JWT-SVID can be signed with. */
 export async function parseJwtKey(jwk: Readonly<Record<string, unknown>>): Promise<JwtKey | null> {
   const kty = String(jwk['kty'])
-  const members = PUBLIC_MEMBERS[kty]
-  if (!members || members.some((member) => typeof jwk[member] !== 'string')) return null
-  const alg = typeof jwk['alg'] === 'string' ? jwk['alg'] : kty === 'RSA' ? 'RS256' : 'ES256'
-  if (!(JWT_ALGORITHMS as readonly string[]).includes(alg)) return null
+  const members = Object.hasOwn(PUBLIC_MEMBERS, kty) ? (PUBLIC_MEMBERS[kty] ?? []) : []
+  if (members.length === 0 || members.some((member) => typeof jwk[member] !== 'string')) return null
+  if (!USES.includes(jwk['use'] ?? undefined) || !mayVerify(jwk['key_ops'])) return null
+  if (kty === 'RSA' && Buffer.from(String(jwk['n']), 'base64url').length < MIN_MODULUS_BYTES) return null
+  const alg =
+    typeof jwk['alg'] === 'string' ? jwk['alg'] : kty === 'RSA' ? 'RS256' : CURVE_ALGORITHM[String(jwk['crv'])]
+  if (alg === undefined || !JWT_ALGORITHMS.includes(alg)) return null
   const material = Object.fromEntries(members.map((member) => [member, jwk[member]]))
   const fingerprint = createHash('sha256')
     .update(JSON.stringify({ kty, ...material }))
@@ -54,74 +57,38 @@ export async function parseJwtKey(jwk: Readonly<Record<string, unknown>>): Promi
   }
 }
 
-/** What a token says of itself, before anything is believed. */
-export interface Claimed {
-  readonly algorithm: string
-  readonly kid: string | undefined
-  /** Null where the token has no `sub` that is a SPIFFE ID. */
-  readonly subject: SpiffeId | null
-  readonly claims: Readonly<Record<string, unknown>>
-}
-
-/** Reads header and claims without judging the signature. Throws `jwt.invalid`; never quotes the token. */
-export function readToken(token: Secret): Claimed {
-  const text = token.reveal()
-  if (text.length > MAX_TOKEN_BYTES) throw invalid(`it is longer than ${MAX_TOKEN_BYTES} bytes`)
-  const parts = text.split('.')
-  // JWT-SVID 5.1: compact serialization only.
-  if (parts.length !== 3 || parts.some((part) => !/^[A-Za-z0-9_-]+$/.test(part))) {
-    throw invalid('it is not in compact serialization')
-  }
-  const header = decoded(() => decodeProtectedHeader(text), 'header')
-  const claims = decoded(
-    () => JSON.parse(Buffer.from(parts[1] ?? '', 'base64url').toString('utf8')) as unknown,
-    'claims',
-  )
-  if (typeof claims !== 'object' || claims === null || Array.isArray(claims)) throw invalid('its claims are no object')
-  const { alg, typ, kid } = header
-  if (typeof alg !== 'string' || !(JWT_ALGORITHMS as readonly string[]).includes(alg)) {
-    throw invalid('its algorithm is none that a JWT-SVID may have')
-  }
-  // JWT-SVID 2.3; a WIT-SVID (`wit+jwt`) is thereby refused.
-  if (typ !== undefined && typ !== 'JWT' && typ !== 'JOSE') throw invalid('its type is neither JWT nor JOSE')
-  if (header['crit'] !== undefined) throw invalid('its header has critical parameters')
-  const sub = (claims as Record<string, unknown>)['sub']
-  const subject = typeof sub === 'string' ? SpiffeId.tryParse(sub) : null
-  return {
-    algorithm: alg,
-    kid: typeof kid === 'string' ? kid : undefined,
-    subject: subject instanceof SpiffeId ? subject : null,
-    claims: claims as Record<string, unknown>,
-  }
+function mayVerify(operations: unknown): boolean {
+  return operations === undefined || operations === null || (Array.isArray(operations) && operations.includes('verify'))
 }
 
 /**
  * A token that holds for the audience now: signed by one of the keys (by `kid` where it has one that is known, by any
- * that fits otherwise: the ICP server's tokens have none), every rule of JWT-SVID 3 to 5. Throws `jwt.invalid`.
+ * that fits otherwise: the ICP server's tokens have none), every rule of JWT-SVID 3 to 5. Throws `jwt.invalid`, with
+ * `details.check` `signature` where none of the keys signed it.
  */
 export async function verifyJwtSvid(
   token: Secret,
   { audience, keys, now }: { readonly audience: string; readonly keys: readonly JwtKey[]; readonly now: number },
 ): Promise<JwtSvid> {
-  const claimed = readToken(token)
-  if (!claimed.subject) throw invalid('its subject is no SPIFFE ID')
-  const named = keys.filter(({ jwk }) => claimed.kid !== undefined && jwk.kid === claimed.kid)
-  const fitting = (named.length > 0 ? named : keys).filter(
-    ({ jwk }) => jwk.kty === KEY_TYPE[claimed.algorithm[0] ?? ''],
-  )
-  if (fitting.length === 0) throw invalid('no key of its trust domain fits')
+  const { algorithm, kid } = readToken(token)
+  const named = keys.filter(({ jwk }) => kid !== undefined && jwk.kid === kid)
+  const fitting = (named.length > 0 ? named : keys).filter(({ jwk }) => jwk.kty === KEY_TYPE[algorithm[0] ?? ''])
   for (const { key } of fitting) {
-    const payload = await verifiedBy(key, token, claimed.algorithm, audience, now)
-    if (!payload) continue
-    if (payload.exp === undefined) throw invalid('it has no expiry')
-    return {
-      spiffeId: claimed.subject,
-      claims: payload,
-      issuedAt: payload.iat === undefined ? now : payload.iat * 1000,
-      expiresAt: payload.exp * 1000,
-    }
+    const payload = await verifiedBy(key, token, algorithm, audience, now)
+    if (payload) return svidOf(payload, now)
   }
-  throw invalid('its signature is by no key of its trust domain')
+  throw invalidJwt('its signature is by no key of its trust domain', 'signature')
+}
+
+/** What the signed claims make of a token. */
+function svidOf(payload: JWTPayload, now: number): JwtSvid {
+  const { sub, exp = Number.NaN, iat } = payload
+  const spiffeId = typeof sub === 'string' ? SpiffeId.tryParse(sub) : null
+  if (!(spiffeId instanceof SpiffeId)) throw invalidJwt('its subject is no SPIFFE ID')
+  // JSON has numbers that no calendar has.
+  if (Number.isNaN(new Date(exp * 1000).getTime())) throw invalidJwt('its expiry is no time')
+  const issuedAt = iat === undefined || !Number.isFinite(iat) ? now : iat * 1000
+  return { spiffeId, claims: payload, issuedAt, expiresAt: exp * 1000 }
 }
 
 /** Null where the signature is not by this key; throws where it is and the token is no good all the same. */
@@ -142,22 +109,9 @@ async function verifiedBy(
     })
     return payload
   } catch (error) {
-    if (error instanceof errors.JWTExpired) throw invalid('it has expired')
-    if (error instanceof errors.JWTClaimValidationFailed) throw invalid(`its claim ${error.claim} does not hold`)
+    if (error instanceof errors.JWTExpired) throw invalidJwt('it has expired')
+    if (error instanceof errors.JWTClaimValidationFailed) throw invalidJwt(`its claim ${error.claim} does not hold`)
     if (error instanceof errors.JOSEError || error instanceof TypeError) return null
     throw error
   }
-}
-
-function decoded<T>(decode: () => T, part: string): T {
-  try {
-    return decode()
-  } catch {
-    throw invalid(`its ${part} cannot be read`)
-  }
-}
-
-/** The cause is left out on purpose: it may quote the token. */
-function invalid(reason: string): AgentError {
-  return new AgentError('jwt.invalid', `not a valid JWT-SVID: ${reason}`)
 }

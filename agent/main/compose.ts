@@ -31,6 +31,7 @@ import type { Random } from '../ports/random.js'
 import { Demand } from '../store/demand.js'
 import { IdentityStore } from '../store/identity-store.js'
 import { JwtCache } from '../store/jwt-cache.js'
+import { JwtJudge } from '../sync/judge-jwt.js'
 import { JwtKeys } from '../sync/jwt-keys.js'
 import { JwtSvids } from '../sync/jwt-svids.js'
 import { Sync } from '../sync/sync.js'
@@ -130,7 +131,7 @@ export function compose(config: Config, world: World) {
   })
 
   const jwtLog = jwtEvents(sinks('jwt'))
-  const jwtKeys = new JwtKeys({ store, controlPlane, clock, events: jwtLog })
+  const jwtKeys = new JwtKeys({ store, controlPlane, budget, clock, events: jwtLog })
   const jwtSvids = new JwtSvids({
     store,
     demand,
@@ -150,6 +151,7 @@ export function compose(config: Config, world: World) {
     tls = { ca: world.extraRoots, identity: tlsIdentity(identity) }
     client.learnGeneration(identity.workspace)
     sync.trust(identity.authorities)
+    jwtSvids.wake()
   }
   keeper.subscribe(onIdentity)
 
@@ -192,10 +194,9 @@ export function compose(config: Config, world: World) {
     validation: new JwtValidation({
       mode: config.jwt.validation,
       store,
-      controlPlane,
-      budget,
+      judge: new JwtJudge({ controlPlane, budget, clock, deadlineMs: UNARY_DEADLINE_MS }),
+      keys: jwtKeys,
       clock,
-      deadlineMs: UNARY_DEADLINE_MS,
     }),
     clock,
     events: api,

@@ -9,62 +9,72 @@ export interface HeldJwt {
   readonly expiresAt: number
 }
 
-/** What a token is for: an entry's identity and a set of audiences. */
+/** What a token is for: an entry's identity, as it is now, and a set of audiences. */
 export interface JwtSubject {
   readonly entryId: string
+  readonly spiffeId: SpiffeId
   /** Sorted, without repetition. */
   readonly audience: readonly string[]
 }
 
 interface Slot {
   readonly subject: JwtSubject
-  held: HeldJwt | null
+  readonly held: HeldJwt
   lastUsed: number
+  /** The token was handed out: a successor will be wanted. */
+  used: boolean
 }
 
 /** At most so many sets of audiences an entry; the one unused for longest makes room. */
-const MAX_AUDIENCE_SETS = 32
+export const MAX_AUDIENCE_SETS = 32
 
 /** Tokens by entry and audiences. A token is good until it expires, and fresh until half its life has passed. */
 export class JwtCache {
   readonly #byEntry = new Map<string, Map<string, Slot>>()
 
-  /** The token, if it has not expired; noting that it was asked for. */
+  /** The token, if it has not expired and is for this identity; noting that it was asked for. */
   use(subject: JwtSubject, now: number): HeldJwt | null {
-    const slot = this.#slot(subject, now)
+    const slot = this.#byEntry.get(subject.entryId)?.get(keyOf(subject))
+    // An entry may come to name another identity: what was issued before is nobody's then.
+    if (!slot || now >= slot.held.expiresAt || !slot.held.spiffeId.equals(subject.spiffeId)) return null
     slot.lastUsed = now
-    return slot.held && now < slot.held.expiresAt ? slot.held : null
+    slot.used = true
+    return slot.held
   }
 
-  put(subject: JwtSubject, held: HeldJwt, now: number): void {
-    this.#slot(subject, now).held = held
+  /** Keeps a token. `handedOut`: somebody waited for it. */
+  put(subject: JwtSubject, held: HeldJwt, now: number, { handedOut }: { readonly handedOut: boolean }): void {
+    const slots = this.#byEntry.get(subject.entryId) ?? new Map<string, Slot>()
+    this.#byEntry.set(subject.entryId, slots)
+    const key = keyOf(subject)
+    const before = slots.get(key)
+    if (!before && slots.size >= MAX_AUDIENCE_SETS) slots.delete(leastUsed(slots))
+    slots.set(key, { subject, held, lastUsed: handedOut ? now : (before?.lastUsed ?? now), used: handedOut })
   }
 
-  /** Tokens that were used since they were issued and have passed half their life, soonest expiry first. */
+  /** Tokens that were handed out and have passed half their life, soonest expiry first. */
   ageing(now: number): readonly JwtSubject[] {
     return [...this.#slots()]
-      .filter(
-        ({ held, lastUsed }) => held !== null && now < held.expiresAt && !fresh(held, now) && lastUsed > held.issuedAt,
-      )
-      .sort((a, b) => (a.held?.expiresAt ?? 0) - (b.held?.expiresAt ?? 0))
+      .filter(({ held, used }) => used && now < held.expiresAt && !fresh(held, now))
+      .sort((a, b) => a.held.expiresAt - b.held.expiresAt)
       .map(({ subject }) => subject)
   }
 
-  /** The wall-clock moment at which the next token in use has passed half its life. */
+  /** The wall-clock moment at which the next token has passed half its life; infinite when there is none. */
   nextAgeing(now: number): number {
     let next = Number.POSITIVE_INFINITY
     for (const { held } of this.#slots()) {
-      if (held && now < halfLife(held)) next = Math.min(next, halfLife(held))
+      if (now < halfLife(held)) next = Math.min(next, halfLife(held))
     }
     return next
   }
 
-  /** Forgets entries that exist no longer, and what has expired. */
-  prune(keep: (entryId: string) => boolean, now: number): void {
+  /** Forgets what has expired, and tokens of identities that entries name no longer. */
+  prune(identityOf: (entryId: string) => SpiffeId | undefined, now: number): void {
     for (const [entryId, slots] of this.#byEntry) {
-      for (const [key, { held, lastUsed }] of slots) {
-        const dead = held ? held.expiresAt <= now : lastUsed + 60_000 < now
-        if (!keep(entryId) || dead) slots.delete(key)
+      const identity = identityOf(entryId)
+      for (const [key, { held }] of slots) {
+        if (!identity?.equals(held.spiffeId) || held.expiresAt <= now) slots.delete(key)
       }
       if (slots.size === 0) this.#byEntry.delete(entryId)
     }
@@ -74,22 +84,6 @@ export class JwtCache {
     let size = 0
     for (const slots of this.#byEntry.values()) size += slots.size
     return size
-  }
-
-  #slot(subject: JwtSubject, now: number): Slot {
-    let slots = this.#byEntry.get(subject.entryId)
-    if (!slots) {
-      slots = new Map()
-      this.#byEntry.set(subject.entryId, slots)
-    }
-    const key = JSON.stringify(subject.audience)
-    let slot = slots.get(key)
-    if (!slot) {
-      if (slots.size >= MAX_AUDIENCE_SETS) slots.delete(leastUsed(slots))
-      slot = { subject, held: null, lastUsed: now }
-      slots.set(key, slot)
-    }
-    return slot
   }
 
   *#slots(): Iterable<Slot> {
@@ -104,6 +98,10 @@ export function fresh(held: HeldJwt, now: number): boolean {
 
 function halfLife({ issuedAt, expiresAt }: HeldJwt): number {
   return issuedAt + (expiresAt - issuedAt) / 2
+}
+
+function keyOf({ audience }: JwtSubject): string {
+  return JSON.stringify(audience)
 }
 
 function leastUsed(slots: ReadonlyMap<string, Slot>): string {

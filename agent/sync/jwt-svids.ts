@@ -1,7 +1,5 @@
-import { AgentError, codeOf } from '../errors.js'
+import { AgentError } from '../errors.js'
 import type { Budget } from '../icp/budget.js'
-import type { ControlPlane } from '../icp/control-plane.js'
-import { type JwtKey, verifyJwtSvid } from '../identity/jwt-svid.js'
 import type { SpiffeId } from '../identity/spiffe-id.js'
 import type { JwtEvents } from '../observability/jwt-events.js'
 import type { Clock } from '../ports/clock.js'
@@ -9,15 +7,13 @@ import { Alarm } from '../rotation/alarm.js'
 import type { Demand } from '../store/demand.js'
 import type { IdentityStore } from '../store/identity-store.js'
 import { fresh, type HeldJwt, type JwtCache, type JwtSubject } from '../store/jwt-cache.js'
+import { type IssueJwtOptions, issueJwtSvid } from './issue-jwt.js'
 
-export interface JwtSvidsOptions {
+export interface JwtSvidsOptions extends IssueJwtOptions {
   readonly store: IdentityStore
   readonly demand: Pick<Demand, 'turnOf' | 'tookTurn'>
   readonly cache: JwtCache
   readonly budget: Budget
-  readonly controlPlane: Pick<ControlPlane, 'issueJwt'>
-  /** The keys in force; `refresh` asks the server for them anew. */
-  readonly keys: { current(): readonly JwtKey[]; refresh(signal: AbortSignal): Promise<void> }
   readonly clock: Clock
   readonly events: JwtEvents
   /** A token of this trust domain was issued and verified: its bundle is served. */
@@ -54,9 +50,9 @@ export class JwtSvids {
 
   /**
    * The token for a subject, within `deadlineMs`. Throws what the server said (`icp.*`), or `svid.pending` at the
-   * deadline; an ageing token that is still good is better than either.
+   * deadline and when the signal aborts; an ageing token that is still good is better than either.
    */
-  async want(subject: JwtSubject, uid: number, deadlineMs: number): Promise<HeldJwt> {
+  async want(subject: JwtSubject, uid: number, deadlineMs: number, signal: AbortSignal): Promise<HeldJwt> {
     const { cache, clock } = this.options
     const held = cache.use(subject, clock.now())
     if (held && fresh(held, clock.now())) return held
@@ -66,10 +62,16 @@ export class JwtSvids {
       if (held) return held
       throw failure.error
     }
-    const result = await this.#wait(key, subject, uid, held ? Math.min(PATIENCE_MS, deadlineMs) : deadlineMs)
+    const patienceMs = held ? Math.min(PATIENCE_MS, deadlineMs) : deadlineMs
+    const result = await this.#wait(key, { subject, uid }, patienceMs, signal)
     if (!(result instanceof AgentError)) return result
     if (held && clock.now() < held.expiresAt) return held
     throw result
+  }
+
+  /** Something changed that the loop cannot know of: the agent has an identity now. */
+  wake(): void {
+    this.#alarm.ring()
   }
 
   /** Asks the server while there is somebody to ask for. Ends when the signal aborts. */
@@ -79,7 +81,7 @@ export class JwtSvids {
     try {
       for (;;) {
         const now = clock.now()
-        cache.prune((entryId) => store.current.entries.has(entryId), now)
+        cache.prune((entryId) => store.current.entries.get(entryId)?.spiffeId, now)
         this.#forgetFailures()
         const next = agent() && running.size < CONCURRENCY ? this.#next(now) : null
         const opensIn = next ? budget.opensIn('open') : Number.POSITIVE_INFINITY
@@ -102,7 +104,12 @@ export class JwtSvids {
     }
   }
 
-  #wait(key: string, subject: JwtSubject, uid: number, deadlineMs: number): Promise<HeldJwt | AgentError> {
+  #wait(
+    key: string,
+    { subject, uid }: Pick<Want, 'subject' | 'uid'>,
+    deadlineMs: number,
+    signal: AbortSignal,
+  ): Promise<HeldJwt | AgentError> {
     return new Promise((resolve) => {
       const want = this.#wants.get(key) ?? { subject, uid, waiters: new Set() }
       this.#wants.set(key, want)
@@ -110,12 +117,14 @@ export class JwtSvids {
         want.waiters.delete(settled)
         if (want.waiters.size === 0 && this.#wants.get(key) === want) this.#wants.delete(key)
         late[Symbol.dispose]()
+        signal.removeEventListener('abort', giveUp)
         resolve(result)
       }
-      const late = this.options.clock.after(deadlineMs, () =>
-        settled(new AgentError('svid.pending', 'the JWT-SVID has not been issued yet; try again')),
-      )
+      const giveUp = () => settled(new AgentError('svid.pending', 'the JWT-SVID has not been issued yet; try again'))
+      const late = this.options.clock.after(deadlineMs, giveUp)
       want.waiters.add(settled)
+      if (signal.aborted) giveUp()
+      else signal.addEventListener('abort', giveUp, { once: true })
       this.#alarm.ring()
     })
   }
@@ -143,25 +152,24 @@ export class JwtSvids {
   }
 
   async #issue(subject: JwtSubject, signal: AbortSignal): Promise<void> {
-    const { store, clock, cache, events } = this.options
+    const { clock, cache, events, onVerified } = this.options
     const key = keyOf(subject)
     this.#inFlight.add(key)
     let result: HeldJwt | AgentError
     const began = clock.monotonic()
     try {
-      const entry = store.current.entries.get(subject.entryId)
-      if (!entry) throw new AgentError('entry.none', 'no identity: the registration entry is gone')
-      result = await this.#ask(entry.spiffeId, subject.audience, signal)
+      this.#mustBeNamed(subject)
+      result = await issueJwtSvid(subject, this.options, signal)
+      // The entry may have gone or changed its name while the server worked.
+      this.#mustBeNamed(subject)
       this.#failed.delete(key)
-      if (store.current.entries.get(subject.entryId)?.spiffeId.uri === entry.spiffeId.uri)
-        cache.put(subject, result, clock.now())
-      this.options.onVerified(entry.spiffeId.trustDomain, result.expiresAt)
-      events.issued(entry, clock.monotonic() - began)
+      cache.put(subject, result, clock.now(), { handedOut: this.#wants.has(key) })
+      onVerified(subject.spiffeId.trustDomain, result.expiresAt)
+      events.issued({ id: subject.entryId, spiffeId: subject.spiffeId }, clock.monotonic() - began)
     } catch (error) {
-      const failure = signal.aborted ? stopping() : asAgentError(error)
-      if (!signal.aborted) events.failed(subject.entryId, failure.code)
-      this.#failed.set(key, { error: failure, until: clock.monotonic() + NEGATIVE_MS })
-      result = failure
+      result = signal.aborted ? stopping() : asAgentError(error)
+      if (!signal.aborted) events.failed(subject.entryId, result.code)
+      this.#failed.set(key, { error: result, until: clock.monotonic() + NEGATIVE_MS })
     } finally {
       this.#inFlight.delete(key)
     }
@@ -170,32 +178,10 @@ export class JwtSvids {
     if (want) settle(want, result)
   }
 
-  /** The server's answer, verified like anybody's token: ours to hand out only if everybody can accept it. */
-  async #ask(spiffeId: SpiffeId, audience: readonly string[], signal: AbortSignal): Promise<HeldJwt> {
-    const { controlPlane, keys, clock } = this.options
-    const { token } = await controlPlane.issueJwt({ spiffeId, audience }, signal)
-    const judge = async () => {
-      const now = clock.now()
-      const [first = ''] = audience
-      const verified = await verifyJwtSvid(token, { audience: first, keys: keys.current(), now })
-      const granted = [verified.claims.aud ?? []].flat()
-      if (!verified.spiffeId.equals(spiffeId) || !audience.every((one) => granted.includes(one))) {
-        throw new AgentError('icp.bad_response', 'the server issued a JWT-SVID for another identity or audience')
-      }
-      return { spiffeId, token, issuedAt: Math.min(verified.issuedAt, now), expiresAt: verified.expiresAt }
-    }
-    try {
-      return await judge()
-    } catch (error) {
-      if (codeOf(error) !== 'jwt.invalid') throw error
-      // The key may be newer than the bundle that we know.
-      await keys.refresh(signal)
-      return await judge().catch((again: unknown) => {
-        throw codeOf(again) === 'jwt.invalid'
-          ? new AgentError('icp.bad_response', `the server issued what is ${(again as AgentError).message}`)
-          : again
-      })
-    }
+  /** Throws `entry.none` unless the entry is there and names the identity. */
+  #mustBeNamed({ entryId, spiffeId }: JwtSubject): void {
+    if (this.options.store.current.entries.get(entryId)?.spiffeId.equals(spiffeId)) return
+    throw new AgentError('entry.none', 'no identity: the registration entry is gone')
   }
 
   #forgetFailures(): void {
@@ -208,8 +194,8 @@ function settle(want: Want, result: HeldJwt | AgentError): void {
   for (const waiter of [...want.waiters]) waiter(result)
 }
 
-function keyOf({ entryId, audience }: JwtSubject): string {
-  return JSON.stringify([entryId, ...audience])
+function keyOf({ entryId, spiffeId, audience }: JwtSubject): string {
+  return JSON.stringify([entryId, spiffeId.uri, ...audience])
 }
 
 function asAgentError(error: unknown): AgentError {

@@ -2,7 +2,7 @@ import type { ApiEvents, Method } from '../observability/api-events.js'
 import type { Clock } from '../ports/clock.js'
 import type { Feed } from './feed.js'
 import { refusalStatus } from './refusal.js'
-import { type Circumstances, entitlement } from './verdict.js'
+import { type Circumstances, entitlement, isNoIdentity } from './verdict.js'
 
 export interface EntitledOptions {
   readonly feed: Feed
@@ -11,6 +11,8 @@ export interface EntitledOptions {
   readonly events: ApiEvents
   readonly holdMs: number
   readonly stopping: () => boolean
+  /** Callers without an identity are welcome; they have no entries then. */
+  readonly openToAll?: boolean
   /** Aborts when the client is gone. */
   readonly signal: AbortSignal
 }
@@ -20,7 +22,7 @@ export interface EntitledOptions {
  * Rejects with a gRPC status.
  */
 export function entitledEntries(options: EntitledOptions): Promise<readonly string[]> {
-  const { feed, method, clock, events, holdMs, stopping, signal } = options
+  const { feed, method, clock, events, holdMs, stopping, openToAll = false, signal } = options
   const began = clock.monotonic()
   return new Promise((resolve, reject) => {
     let timer: Disposable | null = null
@@ -44,7 +46,7 @@ export function entitledEntries(options: EntitledOptions): Promise<readonly stri
         stopping: stopping(),
       }
       const denied = entitlement(circumstances)
-      if (denied === null) end(() => resolve(found.match.ids))
+      if (denied === null || (openToAll && isNoIdentity(denied))) end(() => resolve(found.match.ids))
       else if (denied.kind === 'hold') timer = clock.after(denied.forMs, judge)
       else if (denied.kind === 'refuse') end(() => reject(refusalStatus(denied, feed, method, events)))
     }

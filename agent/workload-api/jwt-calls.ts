@@ -18,7 +18,7 @@ import { refusalOfCall } from './streams.js'
 
 /** The consumer's port on JWT-SVIDs: whoever wants one says so and waits. */
 export interface JwtSource {
-  want(subject: JwtSubject, uid: number, deadlineMs: number): Promise<HeldJwt>
+  want(subject: JwtSubject, uid: number, deadlineMs: number, signal: AbortSignal): Promise<HeldJwt>
 }
 
 export interface JwtCallsOptions {
@@ -77,27 +77,22 @@ export class JwtCalls {
     const ids = await this.#entitled(call)
     const mine = ids.flatMap((id) => store.current.entries.get(id) ?? [])
     const entries = oncePerIdentity(only ? mine.filter(({ spiffeId }) => spiffeId.equals(only)) : mine)
-    if (entries.length === 0) {
-      throw refusalStatus(
-        { code: 'entry.not_entitled', message: 'the process is not entitled to the SPIFFE ID that it asks for' },
-        call.feed,
-        call.method,
-        this.options.events,
-      )
-    }
+    if (entries.length === 0) throw notEntitled()
     const { uid } = call.feed.workload.caller
     const results = await Promise.allSettled(
-      entries.map((entry) => jwt.want({ entryId: entry.id, audience }, uid, call.left())),
+      entries.map(({ id, spiffeId }) => jwt.want({ entryId: id, spiffeId, audience }, uid, call.left(), call.signal)),
     )
     // The process may have ended, or lost an identity, while the server worked.
     const still = new Set(await this.#entitled(call))
-    const tokens = results.flatMap((result, i) =>
-      result.status === 'fulfilled' && still.has(entries[i]?.id ?? '') ? [result.value] : [],
-    )
-    const failure = results.find((result) => result.status === 'rejected' && !definite(result.reason))
-    if (failure?.status === 'rejected') throw failure.reason
-    const [refused] = results.flatMap((result) => (result.status === 'rejected' ? [result.reason] : []))
-    if (tokens.length === 0) throw refused ?? new AgentError('entry.none', 'no identity: it was taken away')
+    const kept = results.filter((_, i) => {
+      const { id, spiffeId } = entries[i] as Entry
+      return still.has(id) && store.current.entries.get(id)?.spiffeId.equals(spiffeId)
+    })
+    if (kept.length === 0) throw notEntitled()
+    const failures = kept.flatMap((result) => (result.status === 'rejected' ? [result.reason] : []))
+    const tokens = kept.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
+    const failure = failures.find((reason) => !definite(reason)) ?? (tokens.length === 0 ? failures[0] : null)
+    if (failure) throw failure
     return call.dialect.jwtSvids(tokens)
   }
 
@@ -105,13 +100,14 @@ export class JwtCalls {
     const { audience, svid } = call.dialect.readValidateRequest(call.request)
     if (audience === '') throw new AgentError('request.invalid', 'the audience is missing')
     if (svid === '') throw new AgentError('request.invalid', 'the svid is missing')
-    if (!this.options.allowUnauthenticatedVerifiers) await this.#entitled(call)
+    await this.#entitled(call, { openToAll: this.options.allowUnauthenticatedVerifiers })
     return call.dialect.validated(await this.options.validation.validate(new Secret(svid), audience, call.signal))
   }
 
-  #entitled({ feed, method, signal }: Call): Promise<readonly string[]> {
+  #entitled({ feed, method, signal }: Call, { openToAll } = { openToAll: false }): Promise<readonly string[]> {
     const { clock, events, holdMs } = this.options
-    return entitledEntries({ feed, method, clock, events, holdMs, signal, stopping: () => this.#stopping })
+    const stopping = () => this.#stopping
+    return entitledEntries({ feed, method, clock, events, holdMs, signal, stopping, openToAll })
   }
 
   #handler(
@@ -150,9 +146,8 @@ export class JwtCalls {
             respond(null, message)
           },
           (reason: unknown) => {
-            const error = asStatus(reason)
-            if (error.code === status.INTERNAL) events.handlerFailed(method, reason)
-            events.unaryEnded(method, status[error.code])
+            const error = asStatus(reason, call, events)
+            events.unaryEnded(method, gone.signal.aborted ? 'CANCELLED' : status[error.code])
             respond(error)
           },
         )
@@ -192,10 +187,15 @@ function untilDeadline(call: ServerUnaryCall<Message, Buffer>, now: number): num
   return deadline instanceof Date ? deadline.getTime() - now : deadline - now
 }
 
-function asStatus(reason: unknown): Error & StatusObject {
-  if (reason instanceof AgentError) return grpcError(reason)
+function asStatus(reason: unknown, { feed, method }: Call, events: ApiEvents): Error & StatusObject {
+  if (reason instanceof AgentError) return refusalStatus(reason, feed, method, events)
   if (reason instanceof Error && 'code' in reason && 'details' in reason && 'metadata' in reason) {
     return reason as Error & StatusObject
   }
+  events.handlerFailed(method, reason)
   return { ...grpcError({ code: 'internal', message: 'the call failed within the agent' }), code: status.INTERNAL }
+}
+
+function notEntitled(): AgentError {
+  return new AgentError('entry.not_entitled', 'the process is not entitled to the SPIFFE ID that it asks for')
 }

@@ -1,20 +1,27 @@
-import { createHash } from 'node:crypto'
 import type { Secret } from '../crypto/secret.js'
 import { AgentError } from '../errors.js'
-import type { Budget } from '../icp/budget.js'
-import type { ControlPlane } from '../icp/control-plane.js'
-import { readToken, verifyJwtSvid } from '../identity/jwt-svid.js'
+import { verifyJwtSvid } from '../identity/jwt-svid.js'
+import { hopeless, invalidJwt, readToken } from '../identity/jwt-token.js'
 import type { Clock } from '../ports/clock.js'
 import type { IdentityStore } from '../store/identity-store.js'
+
+/** The consumer's port on whoever can judge what we cannot: the ICP server, within its limits. */
+export interface JwtJudge {
+  /** Throws `icp.*` where it does not say. */
+  validate(
+    request: { readonly token: Secret; readonly audience: string },
+    signal: AbortSignal,
+  ): Promise<{ readonly valid: boolean; readonly spiffeId: string }>
+}
 
 export interface JwtValidationOptions {
   /** `auto`: by ourselves where we can judge, else by the server. */
   readonly mode: 'auto' | 'local' | 'server'
-  readonly store: IdentityStore
-  readonly controlPlane: Pick<ControlPlane, 'validateJwt'>
-  readonly budget: Budget
-  readonly clock: Clock
-  readonly deadlineMs: number
+  readonly store: Pick<IdentityStore, 'current'>
+  readonly judge: JwtJudge
+  /** Keys that came into force since; `reconsider` says whether there are any. */
+  readonly keys: { reconsider(signal: AbortSignal): Promise<boolean> }
+  readonly clock: Pick<Clock, 'now'>
 }
 
 /** A token that holds. */
@@ -25,52 +32,53 @@ export interface ValidJwt {
 
 /** Claims by which a token says that somebody acts for somebody else; only the server knows whether it was revoked. */
 const DELEGATED = /^(act|may_act|obo)$|delegat/i
+/** …and an AI agent's identity, below that of its account: such tokens are issued on a user's behalf, with no mark. */
+const AI_AGENT = /^\/agent\/[^/]+\/[^/]+$/
 
 /** Judges JWT-SVIDs. Throws `jwt.invalid` for one that does not hold, and for nothing else; `icp.*` where nobody can say. */
 export class JwtValidation {
-  readonly #asking = new Map<string, Promise<ValidJwt>>()
-
   constructor(private readonly options: JwtValidationOptions) {}
 
   async validate(token: Secret, audience: string, signal: AbortSignal): Promise<ValidJwt> {
     const { mode, store, clock } = this.options
     const { subject, claims } = readToken(token)
-    const served = subject !== null && store.current.bundles.has(subject.trustDomain)
-    const delegated = Object.keys(claims).some((claim) => DELEGATED.test(claim))
-    if (mode === 'server' || (mode === 'auto' && (!served || delegated)))
+    const reason = hopeless(claims, audience, clock.now())
+    if (reason) throw invalidJwt(reason)
+    const served = store.current.bundles.has(subject.trustDomain)
+    const delegated = AI_AGENT.test(subject.path) || Object.keys(claims).some((claim) => DELEGATED.test(claim))
+    if (mode === 'server' || (mode === 'auto' && (!served || delegated))) {
       return await this.#ask(token, audience, signal)
-    if (!served) throw new AgentError('jwt.invalid', 'not a valid JWT-SVID: its trust domain is not one that is served')
-    const { jwtKeys } = store.current
-    if (jwtKeys.length === 0) throw new AgentError('agent.starting', 'no JWT bundle has been received yet; try again')
-    const verified = await verifyJwtSvid(token, { audience, keys: jwtKeys, now: clock.now() })
-    return { spiffeId: verified.spiffeId.uri, claims: verified.claims }
-  }
-
-  /** One request for all who ask about the same token at the same time; no answer is kept, for it may be revoked. */
-  #ask(token: Secret, audience: string, signal: AbortSignal): Promise<ValidJwt> {
-    const key = createHash('sha256')
-      .update(JSON.stringify([token.reveal(), audience]))
-      .digest('hex')
-    const known = this.#asking.get(key)
-    if (known) return known
-    const asking = this.#askServer(token, audience, signal).finally(() => this.#asking.delete(key))
-    this.#asking.set(key, asking)
-    return asking
-  }
-
-  async #askServer(token: Secret, audience: string, signal: AbortSignal): Promise<ValidJwt> {
-    const { budget, controlPlane, clock, deadlineMs } = this.options
-    const opensIn = budget.opensIn('sensitive')
-    if (opensIn >= deadlineMs) {
-      throw new AgentError(
-        'icp.rate_limited',
-        'only the ICP server can judge this token, and it is asked too often now',
-      )
     }
-    if (opensIn > 0) await clock.sleep(opensIn, signal)
-    budget.take('sensitive')
-    const { valid, spiffeId, claims } = await controlPlane.validateJwt({ token, audience }, signal)
-    if (!valid) throw new AgentError('jwt.invalid', 'not a valid JWT-SVID: the ICP server refuses it')
-    return { spiffeId, claims }
+    if (!served) throw invalidJwt('its trust domain is not one that is served')
+    return await this.#verify(token, audience, signal)
+  }
+
+  async #verify(token: Secret, audience: string, signal: AbortSignal): Promise<ValidJwt> {
+    const { store, clock, keys } = this.options
+    const judged = async () => {
+      const { jwtKeys } = store.current
+      if (jwtKeys.length === 0) throw new AgentError('agent.starting', 'no JWT bundle has been received yet; try again')
+      const { spiffeId, claims } = await verifyJwtSvid(token, { audience, keys: jwtKeys, now: clock.now() })
+      return { spiffeId: spiffeId.uri, claims }
+    }
+    try {
+      return await judged()
+    } catch (error) {
+      const unsigned = error instanceof AgentError && error.details['check'] === 'signature'
+      // Another agent may have been issued a token of a key that is newer than our bundle.
+      if (!unsigned || !(await keys.reconsider(signal))) throw error
+      return await judged()
+    }
+  }
+
+  async #ask(token: Secret, audience: string, signal: AbortSignal): Promise<ValidJwt> {
+    const { subject, claims } = readToken(token)
+    const answer = await this.options.judge.validate({ token, audience }, signal)
+    if (!answer.valid) throw invalidJwt('the ICP server refuses it')
+    if (answer.spiffeId !== '' && answer.spiffeId !== subject.uri) {
+      throw new AgentError('icp.bad_response', 'the ICP server judged a token of another identity')
+    }
+    // What the server found to hold are these claims; it need not repeat all of them (Workload API 6.2.3).
+    return { spiffeId: subject.uri, claims }
   }
 }

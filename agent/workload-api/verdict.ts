@@ -65,7 +65,8 @@ export function entitlement(c: Circumstances): Verdict | null {
   return refuse('entry.none', 'no identity: no registration entry matches this process')
 }
 
-function isNoIdentity(denied: Verdict): boolean {
+/** True where all that is wrong is that the caller matches no entry, or none that is known of. */
+export function isNoIdentity(denied: Verdict): boolean {
   const code = denied.kind === 'refuse' ? denied.code : denied.kind === 'hold' ? denied.reason.code : null
   return code === 'entry.none' || code === 'attestation.platform_missing'
 }

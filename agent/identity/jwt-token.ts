@@ -1,0 +1,88 @@
+import { decodeProtectedHeader } from 'jose'
+import type { Secret } from '../crypto/secret.js'
+import { AgentError } from '../errors.js'
+import { SpiffeId } from './spiffe-id.js'
+
+/** JWT-SVID 2.1: no `none`, no HMAC, nothing else. */
+export const JWT_ALGORITHMS: readonly string[] = [
+  ...['RS256', 'RS384', 'RS512'],
+  ...['ES256', 'ES384', 'ES512'],
+  ...['PS256', 'PS384', 'PS512'],
+]
+
+/** A compact JWT-SVID longer than this is refused before it is looked at. */
+const MAX_TOKEN_BYTES = 32_768
+/** Clients parse claims as nested messages, three a level, and the strictest of them stop at a hundred. */
+const MAX_CLAIMS_DEPTH = 24
+/** How far the clocks of issuer and validator may be apart. */
+export const LEEWAY_SECONDS = 5
+
+/** What a token says of itself, before anything is believed. */
+export interface Claimed {
+  readonly algorithm: string
+  readonly kid: string | undefined
+  readonly subject: SpiffeId
+  readonly claims: Readonly<Record<string, unknown>>
+}
+
+/** Reads header and claims without judging the signature. Throws `jwt.invalid`; never quotes the token. */
+export function readToken(token: Secret): Claimed {
+  const text = token.reveal()
+  if (text.length > MAX_TOKEN_BYTES) throw invalidJwt(`it is longer than ${MAX_TOKEN_BYTES} bytes`)
+  const parts = text.split('.')
+  // JWT-SVID 5.1: compact serialization only.
+  if (parts.length !== 3 || parts.some((part) => !/^[A-Za-z0-9_-]+$/.test(part))) {
+    throw invalidJwt('it is not in compact serialization')
+  }
+  const { alg, typ, kid, crit } = decoded(() => decodeProtectedHeader(text), 'header')
+  if (typeof alg !== 'string' || !JWT_ALGORITHMS.includes(alg)) {
+    throw invalidJwt('its algorithm is none that a JWT-SVID may have')
+  }
+  // JWT-SVID 2.3; a WIT-SVID (`wit+jwt`) is thereby refused.
+  if (typ !== undefined && typ !== 'JWT' && typ !== 'JOSE') throw invalidJwt('its type is neither JWT nor JOSE')
+  if (crit !== undefined) throw invalidJwt('its header has critical parameters')
+  const claims = claimsOf(parts[1] ?? '')
+  // JWT-SVID 3.1
+  const sub = claims['sub']
+  const subject = typeof sub === 'string' ? SpiffeId.tryParse(sub) : null
+  if (!(subject instanceof SpiffeId)) throw invalidJwt('its subject is no SPIFFE ID')
+  return { algorithm: alg, kid: typeof kid === 'string' ? kid : undefined, subject, claims }
+}
+
+/**
+ * Why a token with these claims cannot hold for the audience now, whoever signed it; null where it may. Spares those
+ * who can judge the signature the question.
+ */
+export function hopeless(claims: Readonly<Record<string, unknown>>, audience: string, now: number): string | null {
+  const { exp, aud } = claims
+  if (typeof exp !== 'number') return 'it has no expiry'
+  if ((exp + LEEWAY_SECONDS) * 1000 <= now) return 'it has expired'
+  return [aud].flat().includes(audience) ? null : 'it is for another audience'
+}
+
+/** The cause is left out on purpose: it may quote the token. */
+export function invalidJwt(reason: string, check = 'token'): AgentError {
+  return new AgentError('jwt.invalid', `not a valid JWT-SVID: ${reason}`, { details: { check } })
+}
+
+function claimsOf(part: string): Record<string, unknown> {
+  const claims = decoded(() => JSON.parse(Buffer.from(part, 'base64url').toString('utf8')) as unknown, 'claims')
+  if (typeof claims !== 'object' || claims === null || Array.isArray(claims)) {
+    throw invalidJwt('its claims are no object')
+  }
+  if (deeperThan(MAX_CLAIMS_DEPTH, claims)) throw invalidJwt('its claims are nested too deeply')
+  return claims as Record<string, unknown>
+}
+
+function deeperThan(levels: number, value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  return levels === 0 || Object.values(value).some((member) => deeperThan(levels - 1, member))
+}
+
+function decoded<T>(decode: () => T, part: string): T {
+  try {
+    return decode()
+  } catch {
+    throw invalidJwt(`its ${part} cannot be read`)
+  }
+}

@@ -1,0 +1,73 @@
+import { createHash } from 'node:crypto'
+import type { Secret } from '../crypto/secret.js'
+import { AgentError } from '../errors.js'
+import type { Budget } from '../icp/budget.js'
+import type { ControlPlane, JwtValidation } from '../icp/control-plane.js'
+import type { Clock } from '../ports/clock.js'
+import { SharedWork } from './shared-work.js'
+
+export interface JudgeOptions {
+  readonly controlPlane: Pick<ControlPlane, 'validateJwt'>
+  readonly budget: Pick<Budget, 'opensIn' | 'take'>
+  readonly clock: Clock
+  /** What one question may take in all, the wait for a slot included. */
+  readonly deadlineMs: number
+}
+
+/** What was refused stays refused for so long without another question; what holds may be revoked at any moment. */
+const REFUSED_MS = 60_000
+const MAX_REFUSED = 1_000
+
+/**
+ * JWT-SVIDs that only the ICP server can judge, asked within its limits: one question for all who ask about the same
+ * token at the same time.
+ */
+export class JwtJudge {
+  readonly #asking = new SharedWork<JwtValidation>()
+  /** Digests of token and audience, with the moment (monotonic) until which they count. Oldest first. */
+  readonly #refused = new Map<string, number>()
+
+  constructor(private readonly options: JudgeOptions) {}
+
+  /** Throws `icp.*` where the server does not say: `icp.rate_limited`, `icp.timeout` at the deadline, and its own. */
+  async validate(
+    request: { readonly token: Secret; readonly audience: string },
+    signal: AbortSignal,
+  ): Promise<JwtValidation> {
+    const name = createHash('sha256')
+      .update(JSON.stringify([request.token.reveal(), request.audience]))
+      .digest('hex')
+    if ((this.#refused.get(name) ?? 0) > this.options.clock.monotonic()) return REFUSED
+    const answer = await this.#asking.join(name, signal, (stop) => this.#ask(request, stop))
+    if (!answer.valid) this.#remember(name)
+    return answer
+  }
+
+  async #ask(request: { token: Secret; audience: string }, signal: AbortSignal): Promise<JwtValidation> {
+    const { budget, controlPlane, clock, deadlineMs } = this.options
+    if (budget.opensIn('sensitive') >= deadlineMs) throw tooOften()
+    const late = new AbortController()
+    using _deadline = clock.after(deadlineMs, () =>
+      late.abort(new AgentError('icp.timeout', 'the ICP server has not judged the token in time; try again')),
+    )
+    const stop = AbortSignal.any([signal, late.signal])
+    for (let wait = budget.opensIn('sensitive'); wait > 0; wait = budget.opensIn('sensitive')) {
+      await clock.sleep(wait, stop)
+    }
+    budget.take('sensitive')
+    return await controlPlane.validateJwt(request, stop)
+  }
+
+  #remember(name: string): void {
+    const [oldest] = this.#refused.keys()
+    if (oldest !== undefined && this.#refused.size >= MAX_REFUSED) this.#refused.delete(oldest)
+    this.#refused.delete(name)
+    this.#refused.set(name, this.options.clock.monotonic() + REFUSED_MS)
+  }
+}
+
+const REFUSED: JwtValidation = { valid: false, spiffeId: '', claims: {} }
+
+function tooOften(): AgentError {
+  return new AgentError('icp.rate_limited', 'only the ICP server can judge this token, and it is asked too often now')
+}

@@ -1,0 +1,47 @@
+interface Running<T> {
+  readonly result: Promise<T>
+  readonly stop: AbortController
+  waiting: number
+}
+
+/** Work that several wait for at once: it is done once for all of them, and goes on while at least one waits. */
+export class SharedWork<T> {
+  readonly #running = new Map<string, Running<T>>()
+
+  /** Joins the work of that name, or starts it. Rejects with the signal's reason as soon as it aborts. */
+  async join(name: string, signal: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    signal.throwIfAborted()
+    const running = this.#running.get(name) ?? this.#start(name, work)
+    running.waiting++
+    try {
+      return await unlessAborted(running.result, signal)
+    } finally {
+      running.waiting--
+      if (running.waiting === 0) {
+        this.#forget(name, running)
+        running.stop.abort()
+      }
+    }
+  }
+
+  #start(name: string, work: (signal: AbortSignal) => Promise<T>): Running<T> {
+    const stop = new AbortController()
+    const running: Running<T> = { result: work(stop.signal), stop, waiting: 0 }
+    this.#running.set(name, running)
+    const forget = () => this.#forget(name, running)
+    running.result.then(forget, forget)
+    return running
+  }
+
+  #forget(name: string, running: Running<T>): void {
+    if (this.#running.get(name) === running) this.#running.delete(name)
+  }
+}
+
+function unlessAborted<T>(result: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const gone = () => reject(signal.reason)
+    signal.addEventListener('abort', gone, { once: true })
+    result.then(resolve, reject).finally(() => signal.removeEventListener('abort', gone))
+  })
+}
