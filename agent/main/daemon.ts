@@ -5,17 +5,20 @@ import { startHealthServer } from '../observability/http-server.js'
 import type { Log } from '../observability/log.js'
 import { holdLock } from '../platform/file-lock.js'
 import type { AgentMetrics } from '../platform/prom-metrics.js'
+import type { ServiceManager } from '../ports/service-manager.js'
 import { runSync } from '../sync/loop.js'
 import { type Agent, compose, type World } from './compose.js'
 import { gauges } from './gauges.js'
 import { type Facts, healthFacts } from './health-facts.js'
 import { restoreCache } from './sealed-cache.js'
+import { reportToServiceManager } from './service-status.js'
 import { agentVersion } from './version.js'
 
 export interface DaemonWorld extends World {
   readonly metrics: AgentMetrics
   /** A listening socket that systemd holds; null: make our own. */
   readonly inheritedSocket: number | null
+  readonly serviceManager: ServiceManager
 }
 
 /**
@@ -51,12 +54,14 @@ export async function runDaemon(config: Config, world: DaemonWorld, signal: Abor
   facts.cacheTrouble = cache.events.trouble
   await using listener = await agent.listenOnSocket(world.inheritedSocket)
   using _startup = whenServing(agent, log)
+  world.serviceManager.ready()
 
   const failure = new AbortController()
   const stop = AbortSignal.any([signal, failure.signal])
   setMaxListeners(0, stop)
   const keepers = [
     agent.keeper.run(stop, (tier, running) => agent.budget.slot(tier, running, clock)),
+    reportToServiceManager(facts, world, stop),
     cache.run(stop),
     agent.attestors.run(stop),
     agent.jwtSvids.run(() => agent.keeper.current()?.spiffeId ?? null, stop),
@@ -80,6 +85,7 @@ export async function runDaemon(config: Config, world: DaemonWorld, signal: Abor
     if (stop.aborted) resolve()
     else stop.addEventListener('abort', () => resolve(), { once: true })
   })
+  world.serviceManager.stopping()
   log.info('Agent is stopping')
   listener.stop()
   await agent.grpc.stop()

@@ -5,6 +5,7 @@ import { createLinuxKernel } from '../platform/linux-kernel.js'
 import { readNodeFacts } from '../platform/node-facts.js'
 import { createLog } from '../platform/pino-log.js'
 import { createMetrics } from '../platform/prom-metrics.js'
+import { serviceManager } from '../platform/service-manager.js'
 import { SystemClock } from '../platform/system-clock.js'
 import { systemRandom } from '../platform/system-random.js'
 import type { CommandIo } from './command.js'
@@ -26,8 +27,16 @@ export async function runAgent(args: readonly string[], io: CommandIo): Promise<
     filePath: config.logging.filePath,
   })
   for (const warning of warnings) log.warn('Configuration warning', { ...warning })
-  using reload = io.onReload?.(() => log.reopen()) ?? { [Symbol.dispose]: () => {} }
-  void reload
+  const manager = serviceManager(io.env, {
+    pid: process.pid,
+    log,
+    monotonicMicroseconds: () => process.hrtime.bigint() / 1000n,
+  })
+  using _reload = io.onReload?.(() => {
+    manager.reloading()
+    log.reopen()
+    manager.ready()
+  })
   try {
     using kernel = createLinuxKernel()
     const clock = new SystemClock()
@@ -45,6 +54,7 @@ export async function runAgent(args: readonly string[], io: CommandIo): Promise<
         inPod: io.env['KUBERNETES_SERVICE_HOST'] !== undefined,
         extraRoots: await extraRoots(files, config.icpService.trustBundlePath),
         inheritedSocket: inheritedSocket(io.env, process.pid),
+        serviceManager: manager,
       },
       io.signal,
     )

@@ -11,7 +11,10 @@ import {
   ERRNO,
   LOCK_EX,
   LOCK_NB,
+  MSG_DONTWAIT,
+  MSG_NOSIGNAL,
   SOCK_CLOEXEC,
+  SOCK_DGRAM,
   SOCK_STREAM,
   SOL_SOCKET,
   STATX_SIZE,
@@ -51,6 +54,8 @@ export interface Libc {
   lock(fd: number): boolean
   /** Ends the process at once, without waiting for its threads. */
   exit(code: number): void
+  /** One message to a Unix datagram socket; a path that begins with `@` is an abstract name. */
+  sendDatagram(path: string, message: string): void
   /** Two connected Unix sockets. */
   socketPair(): readonly [number, number]
 }
@@ -97,6 +102,9 @@ function functions(koffi: Koffi, abi: (typeof ABIS)[string]): Libc {
   const epollWait = c.func('epoll_wait', 'int', ['int', 'void *', 'int', 'int'])
   const flock = c.func('flock', 'int', ['int', 'int'])
   const exit = c.func('_exit', 'void', ['int'])
+  const socket = c.func('socket', 'int', ['int', 'int', 'int'])
+  const sendto = c.func('sendto', 'long', ['int', 'void *', 'size_t', 'int', 'void *', 'uint'])
+  const close = c.func('close', 'int', ['int'])
   const socketpair = c.func('socketpair', 'int', ['int', 'int', 'int', 'void *'])
   // syscall() takes what is variable in registers, as any function of six integers does, on both architectures.
   const pidfdOpen = c.func('syscall', 'long', ['long', 'int', 'uint'])
@@ -156,6 +164,22 @@ function functions(koffi: Koffi, abi: (typeof ABIS)[string]): Libc {
       return true
     },
     exit: (code) => void exit(code),
+    sendDatagram(path, message) {
+      const name = Buffer.from(path)
+      if (name.length === 0 || name.length > 107) throw new LibcError('sendto', ERRNO.EINVAL)
+      // struct sockaddr_un: the family, then the path; an abstract name begins with a zero byte.
+      const address = Buffer.alloc(2 + name.length)
+      address.writeUInt16LE(AF_UNIX, 0)
+      name.copy(address, 2)
+      if (address[2] === 0x40) address[2] = 0
+      const fd = checked('socket', socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0))
+      try {
+        const bytes = Buffer.from(message)
+        checked('sendto', Number(sendto(fd, bytes, bytes.length, MSG_NOSIGNAL | MSG_DONTWAIT, address, address.length)))
+      } finally {
+        close(fd)
+      }
+    },
     socketPair() {
       checked('socketpair', socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
       return [pair.readInt32LE(0), pair.readInt32LE(4)]

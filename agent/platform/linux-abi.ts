@@ -24,7 +24,11 @@ export const SO_PEERPIDFD = 77
 
 export const AF_UNIX = 1
 export const SOCK_STREAM = 1
+export const SOCK_DGRAM = 2
 export const SOCK_CLOEXEC = 0o2000000
+
+export const MSG_DONTWAIT = 0x40
+export const MSG_NOSIGNAL = 0x4000
 
 export const POLLIN = 0x1
 export const POLLHUP = 0x10

@@ -10,6 +10,7 @@ import { Disk } from '../../agent/platform/disk.js'
 import { createLinuxKernel } from '../../agent/platform/linux-kernel.js'
 import { createLog } from '../../agent/platform/pino-log.js'
 import { createMetrics } from '../../agent/platform/prom-metrics.js'
+import { serviceManager } from '../../agent/platform/service-manager.js'
 import { SystemClock } from '../../agent/platform/system-clock.js'
 import { systemRandom } from '../../agent/platform/system-random.js'
 
@@ -112,6 +113,7 @@ export async function startAgent({ dir, server, settings = {}, world = {} }: Age
       inPod: false,
       extraRoots: caPem ? [caPem.toString('utf8')] : [],
       inheritedSocket: null,
+      serviceManager: serviceManager({}, { pid: process.pid, log, monotonicMicroseconds: () => 0n }),
       ...world,
     },
     stop.signal,

@@ -1,0 +1,33 @@
+import type { Clock } from '../ports/clock.js'
+import type { ServiceManager } from '../ports/service-manager.js'
+import { type Facts, healthFacts } from './health-facts.js'
+
+const STATUS_EVERY_MS = 30_000
+
+/** Keeps the service manager informed: a line of status that changes, and signs of life where it wants them. */
+export async function reportToServiceManager(
+  facts: Facts,
+  { serviceManager, clock }: { readonly serviceManager: ServiceManager; readonly clock: Clock },
+  signal: AbortSignal,
+): Promise<void> {
+  const every = Math.min(STATUS_EVERY_MS, (serviceManager.watchdogMs ?? Number.POSITIVE_INFINITY) / 2)
+  let said = ''
+  for (;;) {
+    // That this loop comes round is the sign of life: a stuck event loop does not send it.
+    if (serviceManager.watchdogMs !== null) serviceManager.alive()
+    const status = statusLine(facts)
+    if (status !== said) serviceManager.status(status)
+    said = status
+    await clock.sleep(every, signal)
+  }
+}
+
+/** `serving 12 entries, 3 SVIDs`, or what is wrong. */
+export function statusLine(facts: Facts): string {
+  const { agentSvid, icpService, entries, validSvids, sync } = healthFacts(facts)
+  const known = Object.values(entries.byState).reduce((sum, count) => sum + count, 0)
+  const serving = `${known} entries known, ${validSvids} SVIDs held`
+  const trouble = agentSvid.trouble ?? icpService.trouble
+  if (trouble) return `degraded (${trouble.code}: ${trouble.message}); ${serving}`
+  return sync.lastSuccessAt === null ? 'starting' : serving
+}

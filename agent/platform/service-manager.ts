@@ -1,0 +1,52 @@
+import { messageOf } from '../errors.js'
+import type { Log } from '../observability/log.js'
+import type { ServiceManager } from '../ports/service-manager.js'
+import { type Libc, loadLibc } from './koffi-libc.js'
+
+const NOBODY: ServiceManager = {
+  ready() {},
+  reloading() {},
+  stopping() {},
+  status() {},
+  watchdogMs: null,
+  alive() {},
+}
+
+/**
+ * The service manager that the environment names (sd_notify(3): NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID), or one
+ * that listens to nothing. A message that cannot be sent is said once and is no reason to stop.
+ */
+export function serviceManager(
+  env: Readonly<Record<string, string | undefined>>,
+  { pid, log, libc = loadLibc, monotonicMicroseconds }: Options,
+): ServiceManager {
+  const path = env['NOTIFY_SOCKET']
+  if (!path) return NOBODY
+  let failed = false
+  const send = (message: string) => {
+    try {
+      libc().sendDatagram(path, message)
+    } catch (error) {
+      if (!failed) log.warn('The service manager cannot be told how the agent is', { reason: messageOf(error) })
+      failed = true
+    }
+  }
+  const mine = env['WATCHDOG_PID'] === undefined || env['WATCHDOG_PID'] === String(pid)
+  const watchdogUsec = mine ? Number(env['WATCHDOG_USEC'] ?? 0) : 0
+  return {
+    ready: () => send('READY=1'),
+    reloading: () => send(`RELOADING=1\nMONOTONIC_USEC=${monotonicMicroseconds()}`),
+    stopping: () => send('STOPPING=1'),
+    status: (text) => send(`STATUS=${text.replace(/[\r\n]/g, ' ')}`),
+    watchdogMs: watchdogUsec > 0 ? watchdogUsec / 1000 : null,
+    alive: () => send('WATCHDOG=1'),
+  }
+}
+
+interface Options {
+  readonly pid: number
+  readonly log: Pick<Log, 'warn'>
+  readonly libc?: () => Pick<Libc, 'sendDatagram'>
+  /** CLOCK_MONOTONIC, which the protocol wants. */
+  readonly monotonicMicroseconds: () => bigint
+}
