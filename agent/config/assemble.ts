@@ -10,6 +10,7 @@ export function assemble(
   proxy: Config['icpService']['proxy'],
 ): Config {
   const nodeId = values['agent.node_id'] ?? around.hostname
+  const nodeName = values['attestation.kubernetes.node_name'] ?? (around.env['NODE_NAME']?.trim() || nodeId)
   return {
     agent: {
       tenantId: values['agent.tenant_id'] ?? '',
@@ -39,7 +40,9 @@ export function assemble(
         apiCaPath: values['attestation.kubernetes.api_ca_path'],
         authsecNamespaces: values['attestation.kubernetes.authsec_namespaces'],
         source: values['attestation.kubernetes.source'],
-        nodeName: values['attestation.kubernetes.node_name'] ?? (around.env['NODE_NAME']?.trim() || nodeId),
+        nodeName,
+        kubeletAddress: values['attestation.kubernetes.kubelet_address'] ?? `https://${nodeName}:10250`,
+        kubeletCaPath: values['attestation.kubernetes.kubelet_ca_path'] ?? values['attestation.kubernetes.api_ca_path'],
       },
       docker: {
         socketPath: values['attestation.docker.socket_path'],

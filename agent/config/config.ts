@@ -34,6 +34,9 @@ export interface Config {
       readonly source: 'api' | 'kubelet'
       /** This node's name in Kubernetes (`spec.nodeName`); default: NODE_NAME or the node id. */
       readonly nodeName: string
+      /** Without a trailing slash. */
+      readonly kubeletAddress: string
+      readonly kubeletCaPath: string
     }
     readonly docker: { readonly socketPath: string; readonly authsecLabels: boolean }
     readonly unix: {

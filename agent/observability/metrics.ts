@@ -69,6 +69,17 @@ export const METRICS = {
     labels: [],
     buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 4],
   },
+  icp_agent_kubernetes_pods: { kind: 'gauge', help: 'Pods of this node that are known.', labels: [] },
+  icp_agent_kubernetes_sync_age_seconds: {
+    kind: 'gauge',
+    help: 'Seconds since changes of pods stopped to arrive; 0 while they do, -1 before the first list.',
+    labels: [],
+  },
+  icp_agent_kubernetes_requests_total: {
+    kind: 'counter',
+    help: 'Requests to the Kubernetes API or the kubelet, by endpoint and outcome.',
+    labels: ['endpoint', 'outcome'],
+  },
   icp_agent_connections: { kind: 'gauge', help: 'Open connections on the Workload API socket.', labels: [] },
   icp_agent_connections_refused_total: {
     kind: 'counter',

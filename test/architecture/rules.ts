@@ -53,6 +53,9 @@ export const FOLDERS: Readonly<Record<string, readonly string[]>> = {
     'agent/identity',
     // Evidence holds secrets (a projected token), which are a type of this folder.
     'agent/crypto/secret.ts',
+    // Platforms are asked again and again: waits that grow, sleeps that can be cut short.
+    'agent/rotation/alarm.ts',
+    'agent/rotation/backoff.ts',
     'agent/ports',
   ],
   'agent/client': ['agent/identity', 'agent/crypto', 'agent/ports', 'proto'],

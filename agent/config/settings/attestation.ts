@@ -1,3 +1,4 @@
+import { quote } from '../problem.js'
 import { bool, choice, list, matching, optional, path, setting, size, textual } from '../setting.js'
 import { socketPath } from './agent.js'
 
@@ -5,6 +6,16 @@ const SERVICE_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount'
 /** RFC 1123 label and subdomain, as Kubernetes names namespaces and nodes. */
 const LABEL = /^[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?$/
 const SUBDOMAIN = /^(?=.{1,253}$)[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?$/
+
+const kubeletAddress = textual((text) => {
+  const remedy = 'use an address such as https://10.0.0.7:10250'
+  const url = URL.canParse(text) ? new URL(text) : null
+  // Not quoted: it may hold a password.
+  if (url?.username || url?.password) return ['holds a user name or password', remedy]
+  return url?.protocol === 'https:' && url.href === `${url.origin}/`
+    ? { value: url.origin }
+    : [`is ${quote(text)}`, remedy]
+})
 
 export const attestationSettings = {
   'attestation.type': setting(choice(['auto', 'kubernetes', 'docker', 'unix', 'join_token']), {
@@ -59,6 +70,17 @@ export const attestationSettings = {
       what: "This node's name in Kubernetes (`spec.nodeName`).",
     },
   ),
+  'attestation.kubernetes.kubelet_address': optional(kubeletAddress, {
+    kind: 'URL',
+    defaultIs: '`https://NODE_NAME:10250`, with `node_name`',
+    what: 'The kubelet of this node, for `source: kubelet`. In a pod its host is mostly known by address only (`status.hostIP`).',
+  }),
+  'attestation.kubernetes.kubelet_ca_path': optional(path(), {
+    kind: 'path',
+    path: 'file',
+    defaultIs: '`api_ca_path`',
+    what: "Certificate authority of the kubelet's serving certificate, which is often one of its own.",
+  }),
   'attestation.docker.socket_path': setting(socketPath, {
     kind: 'path or `unix:///path`',
     path: 'socket',

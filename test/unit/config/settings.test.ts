@@ -38,6 +38,8 @@ test('the defaults are those that are documented', async () => {
         authsecNamespaces: [],
         source: 'api',
         nodeName: 'node-1',
+        kubeletAddress: 'https://node-1:10250',
+        kubeletCaPath: `${account}/ca.crt`,
       },
       docker: { socketPath: '/var/run/docker.sock', authsecLabels: false },
       unix: { method: 'procfs', forgeable: false, maxExecutableBytes: 512 * 1024 * 1024 },
@@ -190,6 +192,33 @@ describe('values', () => {
   ])('namespaces %j by variable', async (value, expected) => {
     const name = 'ICP_AGENT_ATTESTATION__KUBERNETES__AUTHSEC_NAMESPACES'
     expect((await config(name, value)).attestation.kubernetes.authsecNamespaces).toEqual(expected)
+  })
+
+  test.each([
+    ['https://10.0.0.7:10250', 'https://10.0.0.7:10250'],
+    ['https://Worker-1:10250/', 'https://worker-1:10250'],
+    ['https://[fd00::7]:10250', 'https://[fd00::7]:10250'],
+  ])('the kubelet at %s', async (value, expected) => {
+    const name = 'ICP_AGENT_ATTESTATION__KUBERNETES__KUBELET_ADDRESS'
+    expect((await config(name, value)).attestation.kubernetes.kubeletAddress).toBe(expected)
+  })
+
+  test.each([
+    'http://10.0.0.7:10255',
+    'https://10.0.0.7:10250/pods',
+    'https://10.0.0.7:10250?x=1',
+    'worker-1:10250',
+    'https://user:s3cret@worker-1:10250',
+  ])('no kubelet at %s', async (value) => {
+    const problems = await refused(withVariable('ICP_AGENT_ATTESTATION__KUBERNETES__KUBELET_ADDRESS', value))
+    expect(keysOf(problems)).toHaveLength(1)
+    expect(JSON.stringify(problems)).not.toContain('s3cret')
+  })
+
+  test('the authority of the API stands for that of the kubelet, unless it has its own', async () => {
+    const kubelet = async (name: string) => (await config(name, '/ca.pem')).attestation.kubernetes.kubeletCaPath
+    expect(await kubelet('ICP_AGENT_ATTESTATION__KUBERNETES__API_CA_PATH')).toBe('/ca.pem')
+    expect(await kubelet('ICP_AGENT_ATTESTATION__KUBERNETES__KUBELET_CA_PATH')).toBe('/ca.pem')
   })
 
   test('namespaces as a list, empty or null', async () => {

@@ -1,0 +1,90 @@
+import { type AgentError, codeOf } from '../errors.js'
+import type { Clock } from '../ports/clock.js'
+import type { Sinks } from './events.js'
+import { sayOnce } from './once.js'
+
+/** `list` and `watch` of the API server, or the kubelet. */
+export type KubernetesEndpoint = 'list' | 'watch' | 'kubelet'
+
+/** What happens between the agent and the platform that says which pods run on this node. */
+export const kubernetesEvents = ({ log, metrics }: Sinks, clock: Clock) => {
+  const reaching = sayOnce(log, clock, {
+    failing: 'Kubernetes does not say which pods run here',
+    recovered: 'Kubernetes says again which pods run here',
+  })
+  const right = sayOnce(log, clock, {
+    failing: 'Kubernetes forbids watching pods; the list is polled',
+    recovered: 'Kubernetes allows watching pods again',
+  })
+  const said = { listed: false, empty: false, unreadable: false }
+  const count = (endpoint: KubernetesEndpoint, outcome: string) =>
+    metrics.count('icp_agent_kubernetes_requests_total', { endpoint, outcome })
+
+  const unreadable = (objects: number): void => {
+    if (objects === 0) return
+    log[said.unreadable ? 'debug' : 'warn']('Pods of Kubernetes cannot be read and are left out', { objects })
+    said.unreadable = true
+  }
+
+  return {
+    /** All pods of this node were read. */
+    listed(endpoint: KubernetesEndpoint, pods: number, withoutUse: number): void {
+      count(endpoint, 'ok')
+      reaching.succeeded({ pods })
+      unreadable(withoutUse)
+      if (!said.listed) log.info('Pods of this node are known', { source: endpoint, pods })
+      else log.debug('Pods of this node were listed', { source: endpoint, pods })
+      said.listed = true
+    },
+
+    /** An agent in a pod is itself a pod of its node, so a list without any is of another node. */
+    noPods(nodeName: string, pods: number): void {
+      if (pods === 0 && !said.empty) {
+        log.warn('Kubernetes shows no pods on this node; is attestation.kubernetes.node_name right?', {
+          node_name: nodeName,
+        })
+      }
+      said.empty = pods === 0
+    },
+
+    /** A watch is open: changes arrive by themselves. */
+    watching(): void {
+      count('watch', 'ok')
+      reaching.succeeded()
+      right.succeeded()
+    },
+
+    /** A watch ended in one of the usual ways and is opened again. */
+    watchEnded(why: string): void {
+      log.debug('Watch of pods ended', { why })
+    },
+
+    watchForbidden(error: AgentError): void {
+      count('watch', error.code)
+      right.failed(error)
+    },
+
+    /** An object of the API is no pod as the API defines it. */
+    unreadable,
+
+    /** No answer, or one that is an error. What is known of pods stays in use. */
+    failed(endpoint: KubernetesEndpoint, error: unknown): void {
+      count(endpoint, codeOf(error))
+      reaching.failed(error, { endpoint })
+    },
+
+    /** Shows how many pods are known and how old that is, for as long as the result is not disposed. */
+    watchPods(read: () => { readonly pods: number; readonly ageSeconds: number }): Disposable {
+      const pods = metrics.gauge('icp_agent_kubernetes_pods', () => [{ value: read().pods }])
+      const age = metrics.gauge('icp_agent_kubernetes_sync_age_seconds', () => [{ value: read().ageSeconds }])
+      return {
+        [Symbol.dispose]: () => {
+          pods[Symbol.dispose]()
+          age[Symbol.dispose]()
+        },
+      }
+    },
+  }
+}
+
+export type KubernetesEvents = ReturnType<typeof kubernetesEvents>
