@@ -1,6 +1,11 @@
-import { fromBinary } from '@bufbuild/protobuf'
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
 import {
+  JWTBundlesResponseSchema,
+  JWTSVIDRequestSchema,
+  JWTSVIDResponseSchema,
   SpiffeWorkloadAPI,
+  ValidateJWTSVIDRequestSchema,
+  ValidateJWTSVIDResponseSchema,
   X509BundlesResponseSchema,
   X509SVIDResponseSchema,
 } from '../../proto/gen/authsec/workload_pb.js'
@@ -28,6 +33,20 @@ export const authsecMessages: ClientDialect = {
     }
   },
   x509Bundles: (message) => byTrustDomain(fromBinary(X509BundlesResponseSchema, message).bundles),
+  jwtSvidRequest: (audience, spiffeId) =>
+    toBinary(JWTSVIDRequestSchema, create(JWTSVIDRequestSchema, { audience: [...audience], spiffeId })),
+  jwtSvids: (message) =>
+    fromBinary(JWTSVIDResponseSchema, message).svids.map(({ spiffeId, svid }) => ({ spiffeId, svid, hint: '' })),
+  jwtBundles(message) {
+    const { bundles } = fromBinary(JWTBundlesResponseSchema, message)
+    return new Map(Object.entries(bundles).map(([id, jwks]) => [SpiffeId.ofTrustDomain(id).trustDomain, jwks]))
+  },
+  validateRequest: (audience, svid) =>
+    toBinary(ValidateJWTSVIDRequestSchema, create(ValidateJWTSVIDRequestSchema, { audience, svid })),
+  validated(message) {
+    const { spiffeId, claims } = fromBinary(ValidateJWTSVIDResponseSchema, message)
+    return { spiffeId, claims }
+  },
 }
 
 function certificates(pem: Uint8Array): Uint8Array[] {

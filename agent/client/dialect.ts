@@ -19,6 +19,13 @@ export interface RawSvid {
 /** DER of the authorities by trust domain (its name, without the scheme). */
 export type RawBundles = ReadonlyMap<string, readonly Uint8Array[]>
 
+/** One JWT-SVID as it was received. */
+export interface RawJwtSvid {
+  readonly spiffeId: string
+  readonly hint: string
+  readonly svid: string
+}
+
 /** A message of FetchX509SVID. */
 export interface RawX509Svids {
   readonly svids: readonly RawSvid[]
@@ -33,4 +40,11 @@ export interface ClientDialect {
   readonly metadata: Readonly<Record<string, string>>
   x509Svids(message: Uint8Array): RawX509Svids
   x509Bundles(message: Uint8Array): RawBundles
+  /** An empty `spiffeId`: every identity of the process. */
+  jwtSvidRequest(audience: readonly string[], spiffeId: string): Uint8Array
+  jwtSvids(message: Uint8Array): readonly RawJwtSvid[]
+  /** JWKS by trust domain. */
+  jwtBundles(message: Uint8Array): ReadonlyMap<string, Uint8Array>
+  validateRequest(audience: string, svid: string): Uint8Array
+  validated(message: Uint8Array): { readonly spiffeId: string; readonly claims: Readonly<Record<string, unknown>> }
 }

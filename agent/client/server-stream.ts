@@ -2,6 +2,9 @@ import { create, type DescMethod, toBinary } from '@bufbuild/protobuf'
 import { type Client, Metadata } from '@grpc/grpc-js'
 import type { ClientDialect } from './dialect.js'
 
+/** The methods that push. */
+export type StreamingMethod = 'FetchX509SVID' | 'FetchX509Bundles' | 'FetchJWTBundles'
+
 /**
  * The messages of one server-streaming call with an empty request, encoded as they came. Ends when the server ends the
  * call, throws its status error, or the signal's reason. Leaving the loop cancels the call; a slow reader slows the
@@ -10,7 +13,7 @@ import type { ClientDialect } from './dialect.js'
 export async function* serverStream(
   client: Client,
   dialect: ClientDialect,
-  name: 'FetchX509SVID' | 'FetchX509Bundles',
+  name: StreamingMethod,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
   signal.throwIfAborted()

@@ -1,7 +1,12 @@
 import { createPrivateKey, type KeyObject } from 'node:crypto'
-import { fromBinary } from '@bufbuild/protobuf'
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
 import {
+  JWTBundlesResponseSchema,
+  JWTSVIDRequestSchema,
+  JWTSVIDResponseSchema,
   SpiffeWorkloadAPI,
+  ValidateJWTSVIDRequestSchema,
+  ValidateJWTSVIDResponseSchema,
   X509BundlesResponseSchema,
   X509SVIDResponseSchema,
 } from '../../proto/gen/spiffe/workload_pb.js'
@@ -29,6 +34,20 @@ export const spiffeMessages: ClientDialect = {
     }
   },
   x509Bundles: (message) => byTrustDomain(fromBinary(X509BundlesResponseSchema, message).bundles),
+  jwtSvidRequest: (audience, spiffeId) =>
+    toBinary(JWTSVIDRequestSchema, create(JWTSVIDRequestSchema, { audience: [...audience], spiffeId })),
+  jwtSvids: (message) =>
+    fromBinary(JWTSVIDResponseSchema, message).svids.map(({ spiffeId, svid, hint }) => ({ spiffeId, svid, hint })),
+  jwtBundles(message) {
+    const { bundles } = fromBinary(JWTBundlesResponseSchema, message)
+    return new Map(Object.entries(bundles).map(([id, jwks]) => [trustDomainOf(id), jwks]))
+  },
+  validateRequest: (audience, svid) =>
+    toBinary(ValidateJWTSVIDRequestSchema, create(ValidateJWTSVIDRequestSchema, { audience, svid })),
+  validated(message) {
+    const { spiffeId, claims } = fromBinary(ValidateJWTSVIDResponseSchema, message)
+    return { spiffeId, claims: claims ?? {} }
+  },
 }
 
 function certificates(concatenated: Uint8Array): Uint8Array[] {

@@ -1,4 +1,5 @@
 import { Client, credentials } from '@grpc/grpc-js'
+import type { Secret } from '../crypto/secret.js'
 import { AgentError } from '../errors.js'
 import type { BundleSet } from '../identity/trust-bundle.js'
 import type { Clock } from '../ports/clock.js'
@@ -6,8 +7,17 @@ import { type Endpoint, grpcTarget, parseEndpoint } from './address.js'
 import { authsecMessages } from './authsec-messages.js'
 import { callError } from './call-error.js'
 import type { ClientDialect, DialectName } from './dialect.js'
-import { serverStream } from './server-stream.js'
+import {
+  checkJwtBundles,
+  checkJwtSvids,
+  checkValidated,
+  type HeldJwtSvid,
+  type JwtBundleSet,
+  type ValidatedJwt,
+} from './jwt.js'
+import { type StreamingMethod, serverStream } from './server-stream.js'
 import { spiffeMessages } from './spiffe-messages.js'
+import { unaryCall } from './unary-call.js'
 import { type Retry, watch } from './watch.js'
 import { verifyX509Bundles, verifyX509Context, type X509Context } from './x509-context.js'
 
@@ -75,6 +85,31 @@ export class WorkloadApiClient implements Disposable {
     return this.#watch(() => this.#x509Bundles(signal), signal)
   }
 
+  /** Tokens for the audiences, for one identity of this process or (without `spiffeId`) for each. */
+  async fetchJwtSvids(
+    { audience, spiffeId = '' }: { readonly audience: readonly string[]; readonly spiffeId?: string },
+    signal: AbortSignal,
+  ): Promise<readonly HeldJwtSvid[]> {
+    const message = await this.#unary('FetchJWTSVID', this.#dialect.jwtSvidRequest(audience, spiffeId), signal)
+    return checkJwtSvids(this.#dialect.jwtSvids(message), audience)
+  }
+
+  /** The keys of JWT-SVIDs, a JWKS for each trust domain. */
+  async fetchJwtBundles(signal: AbortSignal): Promise<JwtBundleSet> {
+    return await first(this.#jwtBundles(signal))
+  }
+
+  /** The keys, now and after each change. */
+  watchJwtBundles(signal: AbortSignal): AsyncGenerator<JwtBundleSet> {
+    return this.#watch(() => this.#jwtBundles(signal), signal)
+  }
+
+  /** Has the agent judge a token. Throws `request.invalid` for one that does not hold for the audience. */
+  async validateJwtSvid(token: Secret, audience: string, signal: AbortSignal): Promise<ValidatedJwt> {
+    const request = this.#dialect.validateRequest(audience, token.reveal())
+    return checkValidated(this.#dialect.validated(await this.#unary('ValidateJWTSVID', request, signal)))
+  }
+
   [Symbol.dispose](): void {
     this.#client.close()
   }
@@ -91,7 +126,26 @@ export class WorkloadApiClient implements Disposable {
     }
   }
 
-  async *#stream(name: 'FetchX509SVID' | 'FetchX509Bundles', signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  async *#jwtBundles(signal: AbortSignal): AsyncGenerator<JwtBundleSet> {
+    for await (const message of this.#stream('FetchJWTBundles', signal)) {
+      yield checkJwtBundles(this.#dialect.jwtBundles(message))
+    }
+  }
+
+  async #unary(
+    name: 'FetchJWTSVID' | 'ValidateJWTSVID',
+    request: Uint8Array,
+    signal: AbortSignal,
+  ): Promise<Uint8Array> {
+    try {
+      return await unaryCall(this.#client, this.#dialect, name, request, signal)
+    } catch (error) {
+      signal.throwIfAborted()
+      throw callError(error, this.endpoint)
+    }
+  }
+
+  async *#stream(name: StreamingMethod, signal: AbortSignal): AsyncGenerator<Uint8Array> {
     try {
       yield* serverStream(this.#client, this.#dialect, name, signal)
     } catch (error) {

@@ -48,7 +48,7 @@ test('a group alone lists its commands, as a mistake; asked for help, as an answ
   const alone = await icpAgent(['api'])
   expect([alone.code, alone.stdout]).toEqual([2, ''])
   expect(alone.stderr).toContain('api fetch x509')
-  expect(alone.stderr).not.toContain('validate')
+  expect(alone.stderr).not.toContain('healthcheck')
   const asked = await icpAgent(['api', 'watch', '--help'])
   expect([asked.code, asked.stderr]).toEqual([0, ''])
   expect(asked.stdout).toContain('api watch x509')

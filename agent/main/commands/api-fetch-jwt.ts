@@ -1,0 +1,95 @@
+import { join, resolve } from 'node:path'
+import { addressOf } from '../../client/address.js'
+import type { HeldJwtSvid } from '../../client/jwt.js'
+import { printable } from '../../observability/printable.js'
+import { Disk } from '../../platform/disk.js'
+import { API_OPTIONS, API_OPTIONS_HELP, inTime, openClient } from '../api-client.js'
+import { duration, misused, readArguments } from '../arguments.js'
+import type { Command } from '../command.js'
+import { count } from '../terminal/count.js'
+import { styleFor } from '../terminal/style.js'
+import { moment, span } from '../terminal/time.js'
+
+const OPTIONS = {
+  ...API_OPTIONS,
+  audience: { type: 'string', short: 'a' },
+  id: { type: 'string' },
+  timeout: { type: 'string' },
+  write: { type: 'string' },
+  token: { type: 'boolean' },
+} as const
+
+export const apiFetchJwt: Command = {
+  name: 'api fetch jwt',
+  summary: 'Fetch JWT-SVIDs of this process for an audience, and show or write them.',
+  help: `Usage: icp-agent api fetch jwt --audience NAME[,NAME…] [OPTIONS]
+
+Asks the agent for JWT-SVIDs and shows what they are. A token is a secret: it is printed only with
+--token, and written to files of mode 0600 with --write.
+
+Options:
+  -a, --audience NAMES  who is to accept the token; several are separated by commas
+  --id SPIFFE_ID        only for this identity; default: each identity of the process
+${API_OPTIONS_HELP}
+  --timeout DURATION    how long to wait for the answer; default 10s
+  --token               print the token alone, of the first identity, for use in a script
+  --write DIR           write jwt.N.token (mode 0600) into DIR, each file atomically
+
+Exit codes: 0 fetched, 1 refused or failed, 2 misused.
+
+Example:
+  curl -H "Authorization: Bearer $(icp-agent api fetch jwt -a billing --token)" http://localhost:9000/
+`,
+  async run(args, io) {
+    const { options } = readArguments(args, OPTIONS)
+    const audience = (options.audience ?? '').split(',').filter((name) => name !== '')
+    if (audience.length === 0) throw misused('--audience is missing: name who is to accept the token')
+    const timeoutMs = duration(options.timeout, 10_000, '--timeout')
+    const { client, dialect, json, clock } = await openClient(options, io)
+    using _ = client
+    const request = { audience, ...(options.id === undefined ? {} : { spiffeId: options.id }) }
+    const tokens = await inTime(timeoutMs, clock, io, (signal) => client.fetchJwtSvids(request, signal))
+    const written = options.write === undefined ? [] : await write(resolve(options.write), tokens)
+    if (options.token) {
+      io.stdout.write(`${tokens[0]?.token.reveal() ?? ''}\n`)
+      return 0
+    }
+    if (json) {
+      const document = { socket: addressOf(client.endpoint), dialect, svids: tokens.map(tokenJson) }
+      io.stdout.write(`${JSON.stringify(options.write === undefined ? document : { ...document, written }, null, 2)}\n`)
+      return 0
+    }
+    const style = styleFor(io.stdout, io.env)
+    const where = style.dim(`from ${printable(addressOf(client.endpoint))}`)
+    io.stdout.write(`${count(tokens.length, 'JWT-SVID', 'JWT-SVIDs')} ${where}\n`)
+    for (const { spiffeId, expiresAt, audience: names, hint } of tokens) {
+      io.stdout.write(`\n${style.bold(printable(spiffeId.uri))}${hint === '' ? '' : `  ${printable(hint)}`}\n`)
+      io.stdout.write(`    for     ${names.map(printable).join(', ')}\n`)
+      io.stdout.write(`    valid   to ${moment(expiresAt)}, ${span(expiresAt - clock.now())} left\n`)
+    }
+    for (const path of written) io.stdout.write(`    written ${printable(path)}\n`)
+    return 0
+  },
+}
+
+/** Everything but the token itself. */
+function tokenJson({ spiffeId, hint, expiresAt, audience }: HeldJwtSvid) {
+  return {
+    spiffe_id: spiffeId.uri,
+    ...(hint === '' ? {} : { hint }),
+    audience,
+    expires_at: new Date(expiresAt).toISOString(),
+  }
+}
+
+async function write(directory: string, tokens: readonly HeldJwtSvid[]): Promise<readonly string[]> {
+  const files = new Disk()
+  await files.makeDirectory(directory, 0o700)
+  const paths: string[] = []
+  for (const [i, { token }] of tokens.entries()) {
+    const path = join(directory, `jwt.${i}.token`)
+    await files.writeAtomically(path, Buffer.from(token.reveal()), 0o600)
+    paths.push(path)
+  }
+  return paths
+}

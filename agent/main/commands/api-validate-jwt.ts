@@ -1,0 +1,63 @@
+import { Secret } from '../../crypto/secret.js'
+import { printable } from '../../observability/printable.js'
+import { Disk } from '../../platform/disk.js'
+import { API_OPTIONS, API_OPTIONS_HELP, inTime, openClient } from '../api-client.js'
+import { duration, misused, readArguments } from '../arguments.js'
+import type { Command } from '../command.js'
+import { styleFor } from '../terminal/style.js'
+
+const OPTIONS = {
+  ...API_OPTIONS,
+  audience: { type: 'string', short: 'a' },
+  file: { type: 'string', short: 'f' },
+  timeout: { type: 'string' },
+} as const
+const MAX_TOKEN_BYTES = 65_536
+
+export const apiValidateJwt: Command = {
+  name: 'api validate jwt',
+  summary: 'Have the agent judge a JWT-SVID.',
+  help: `Usage: icp-agent api validate jwt --audience NAME --file FILE [OPTIONS]
+
+Asks the agent whether a token holds for an audience, and shows its claims. The token comes from a file
+(/dev/stdin for standard input), so that the list of processes does not show it.
+
+Options:
+  -a, --audience NAME   who the token must be for
+  -f, --file FILE       where the token is; white space around it does not matter
+${API_OPTIONS_HELP}
+  --timeout DURATION    how long to wait for the answer; default 10s
+
+Exit codes: 0 it holds, 1 it does not or the call failed, 2 misused.
+
+Example:
+  icp-agent api fetch jwt -a billing --token | icp-agent api validate jwt -a billing -f /dev/stdin
+`,
+  async run(args, io) {
+    const { options } = readArguments(args, OPTIONS)
+    if (!options.audience) throw misused('--audience is missing: name who the token must be for')
+    if (!options.file) throw misused('--file is missing: name the file that holds the token')
+    const timeoutMs = duration(options.timeout, 10_000, '--timeout')
+    const content = await new Disk().read(options.file, { maxBytes: MAX_TOKEN_BYTES })
+    const token = content?.toString('utf8').trim() ?? ''
+    if (token === '') throw misused(`${options.file} holds no token`)
+    const { audience } = options
+    const { client, json, clock } = await openClient(options, io)
+    using _ = client
+    const valid = await inTime(timeoutMs, clock, io, (signal) =>
+      client.validateJwtSvid(new Secret(token), audience, signal),
+    )
+    if (json) {
+      io.stdout.write(`${JSON.stringify({ spiffe_id: valid.spiffeId.uri, claims: valid.claims }, null, 2)}\n`)
+      return 0
+    }
+    const style = styleFor(io.stdout, io.env)
+    io.stdout.write(`${style.bold(printable(valid.spiffeId.uri))}  the token holds for ${printable(audience)}\n`)
+    for (const [name, value] of Object.entries(valid.claims)) {
+      io.stdout.write(
+        `    ${printable(name)}  ${printable(typeof value === 'string' ? value : JSON.stringify(value))}\n`,
+      )
+    }
+    return 0
+  },
+}

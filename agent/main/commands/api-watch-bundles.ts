@@ -1,0 +1,55 @@
+import { addressOf } from '../../client/address.js'
+import type { JwtBundleSet } from '../../client/jwt.js'
+import type { BundleSet } from '../../identity/trust-bundle.js'
+import { printable } from '../../observability/printable.js'
+import { API_OPTIONS, API_OPTIONS_HELP, openClient } from '../api-client.js'
+import { readArguments } from '../arguments.js'
+import { bundlesJson, bundlesText, readBundles } from '../bundle-listing.js'
+import type { Command } from '../command.js'
+import { styleFor } from '../terminal/style.js'
+import { timeOfDay } from '../terminal/time.js'
+
+export const apiWatchBundles: Command = {
+  name: 'api watch bundles',
+  summary: 'Show the bundles, and each change of them.',
+  help: `Usage: icp-agent api watch bundles [OPTIONS]
+
+Shows the authorities and the JWT keys of every trust domain, and shows them again whenever one of them
+changes. When the agent is away it says so and asks again, for as long as it runs; Ctrl-C ends it.
+
+Options:
+${API_OPTIONS_HELP}; json is one document a line
+
+Exit codes: 0 stopped, 1 failed for good, 2 misused.
+
+Example:
+  icp-agent api watch bundles
+`,
+  async run(args, io) {
+    const { options } = readArguments(args, API_OPTIONS)
+    const complaint = styleFor(io.stderr, io.env)
+    const { client, json, clock } = await openClient(options, io, ({ error, delayMs }) => {
+      const again = complaint.dim(`[${error.code}] again in ${delayMs / 1000} s`)
+      io.stderr.write(`${complaint.dim(timeOfDay(clock.now()))} ${printable(error.message)} ${again}\n`)
+    })
+    using _ = client
+    const style = styleFor(io.stdout, io.env)
+    if (!json) io.stdout.write(`${style.dim(`watching ${printable(addressOf(client.endpoint))}`)}\n`)
+    let x509: BundleSet = new Map()
+    let jwt: JwtBundleSet = new Map()
+    const show = () => {
+      const bundles = readBundles(x509, jwt)
+      const time = new Date(clock.now()).toISOString()
+      if (json) io.stdout.write(`${JSON.stringify({ time, ...bundlesJson(bundles) })}\n`)
+      else io.stdout.write(`\n${style.dim(timeOfDay(clock.now()))}\n${bundlesText(bundles, style)}`)
+    }
+    const certificates = async () => {
+      for await (x509 of client.watchX509Bundles(io.signal)) show()
+    }
+    const keys = async () => {
+      for await (jwt of client.watchJwtBundles(io.signal)) show()
+    }
+    await Promise.all([certificates(), keys()])
+    return 0
+  },
+}
