@@ -2,14 +2,14 @@ import { AgentError } from '../../agent/errors.js'
 import type { NodeAttestor } from '../../agent/node/evidence.js'
 import type { Files } from '../../agent/ports/files.js'
 import type { HttpClient } from '../../agent/ports/http.js'
+import { EngineApi } from './engine-api.js'
 import { ownContainerId } from './own-container.js'
 
 const TIMEOUT_MS = 5000
-const MAX_BYTES = 4 * 1024 * 1024
 
 export interface DockerNode {
   readonly files: Pick<Files, 'read'>
-  readonly http: Pick<HttpClient, 'request'>
+  readonly http: Pick<HttpClient, 'request' | 'stream'>
   /** `attestation.docker.socket_path`. */
   readonly socketPath: string
   /** The host name, which engines set to the first 12 digits of the container's id unless told otherwise. */
@@ -54,36 +54,11 @@ export function dockerNodeAttestor(node: DockerNode): NodeAttestor {
 /** The running container whose id begins so; null where the engine is away or knows none. */
 async function inspect(node: DockerNode, id: string, signal: AbortSignal): Promise<Container | null> {
   try {
-    const response = await node.http.request({
-      method: 'GET',
-      url: `http://localhost/containers/${id}/json`,
-      unixSocket: node.socketPath,
-      timeoutMs: TIMEOUT_MS,
-      maxBytes: MAX_BYTES,
-      signal,
-      withoutIdentity: true,
-    })
-    return response.status === 200 ? parse(response.body.toString('utf8'), id) : null
+    const found = await new EngineApi(node).inspect(id, TIMEOUT_MS, signal)
+    return found?.state === 'running' ? { id: found.id, image: found.imageName } : null
   } catch (error) {
     signal.throwIfAborted()
     if (error instanceof AgentError) return null
-    throw error
-  }
-}
-
-/** A container may bear the name of another's id, so the id itself must begin as asked. */
-function parse(body: string, asked: string): Container | null {
-  try {
-    const { Id, Config, State } = JSON.parse(body) as {
-      Id?: unknown
-      Config?: { Image?: unknown } | null
-      State?: { Running?: unknown } | null
-    }
-    if (typeof Id !== 'string' || !/^[0-9a-f]{64}$/.test(Id) || !Id.startsWith(asked)) return null
-    if (typeof Config?.Image !== 'string' || State?.Running !== true) return null
-    return { id: Id, image: Config.Image }
-  } catch (error) {
-    if (error instanceof SyntaxError || error instanceof TypeError) return null
     throw error
   }
 }

@@ -24,7 +24,13 @@ interface Around {
 }
 
 const inspected = (over: Record<string, unknown> = {}) =>
-  JSON.stringify({ Id: ID, Config: { Image: 'registry.example/icp-agent:1.2' }, State: { Running: true }, ...over })
+  JSON.stringify({
+    Id: ID,
+    Name: '/agent',
+    Config: { Image: 'registry.example/icp-agent:1.2' },
+    State: { Running: true, Pid: 4711 },
+    ...over,
+  })
 
 function node({ mountinfo = MOUNTS.machine, cgroup = '0::/', hostname = 'host', engine = () => null }: Around) {
   const files = new MemoryFiles()
@@ -38,6 +44,7 @@ function node({ mountinfo = MOUNTS.machine, cgroup = '0::/', hostname = 'host', 
       if (!answer) throw new AgentError('icp.unreachable', 'no engine')
       return { status: 200, headers: {}, body: Buffer.from(''), ...answer }
     },
+    stream: () => Promise.reject(new TypeError('the node attestor hears no events')),
   }
   return { requests, attestor: dockerNodeAttestor({ files, http, socketPath: '/run/docker.sock', hostname }) }
 }
@@ -89,7 +96,7 @@ describe('the docker node attestor', () => {
 
   it.each([
     ['another container that only bears that name', inspected({ Id: OTHER })],
-    ['a container that does not run', inspected({ State: { Running: false } })],
+    ['a container that does not run', inspected({ State: { Running: false, Pid: 0, Status: 'exited' } })],
     ['an answer without an image', inspected({ Config: null })],
     ['an answer that is no JSON', '<html>'],
     ['an answer that is null', 'null'],

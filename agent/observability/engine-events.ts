@@ -1,0 +1,38 @@
+import type { Clock } from '../ports/clock.js'
+import type { Sinks } from './events.js'
+import { sayOnce } from './once.js'
+
+/** How many claims are remembered as said. */
+const MAX_SAID = 256
+
+/** What happens between the agent and the container engine of its machine. */
+export const engineEvents = ({ log }: Pick<Sinks, 'log'>, clock: Clock) => {
+  const engine = sayOnce(log, clock, {
+    failing: 'Container engine does not answer',
+    recovered: 'Container engine answers again',
+  })
+  const said = new Set<string>()
+  let seen = false
+  return {
+    answers(socketPath: string): void {
+      if (!seen) log.info('Container engine found', { socket_path: socketPath })
+      seen = true
+      engine.succeeded({ socket_path: socketPath })
+    },
+
+    /** `absent`: there is no socket, which is how a machine without an engine looks. */
+    away(error: unknown, absent: boolean): void {
+      if (absent && !seen) log.debug('There is no container engine', { error })
+      else engine.failed(error)
+    },
+
+    /** Somebody named a control group, or mounted files, so as to be taken for a container: said once each. */
+    claimRefused(claim: { readonly pid: number; readonly uid: number; readonly container: string }): void {
+      const level = said.has(claim.container) || said.size >= MAX_SAID ? 'debug' : 'warn'
+      if (level === 'warn') said.add(claim.container)
+      log[level]('A process claims to be in a container that it is not in', claim)
+    },
+  }
+}
+
+export type EngineEvents = ReturnType<typeof engineEvents>

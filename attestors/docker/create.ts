@@ -1,0 +1,44 @@
+import type { WorkloadAttestor } from '../../agent/attestation/attestor.js'
+import type { EngineEvents } from '../../agent/observability/engine-events.js'
+import type { Clock } from '../../agent/ports/clock.js'
+import type { Files } from '../../agent/ports/files.js'
+import type { HttpClient } from '../../agent/ports/http.js'
+import type { Kernel } from '../../agent/ports/kernel.js'
+import type { Random } from '../../agent/ports/random.js'
+import { Containers } from './containers.js'
+import { EngineApi } from './engine-api.js'
+import { watchEngine } from './engine-watch.js'
+import { LookUp } from './look-up.js'
+import { DockerWorkloadAttestor } from './workload.js'
+
+export interface DockerWorkloadsOptions {
+  readonly http: Pick<HttpClient, 'request' | 'stream'>
+  readonly files: Pick<Files, 'read'>
+  readonly kernel: Pick<Kernel, 'host' | 'ownCgroup'>
+  readonly clock: Clock
+  readonly random: Random
+  readonly events: EngineEvents
+  /** `attestation.docker.socket_path`; there need not be a socket (yet). */
+  readonly socketPath: string
+  readonly authsecLabels: boolean
+  readonly tenantId: string
+}
+
+export interface DockerWorkloads extends Disposable {
+  readonly attestor: WorkloadAttestor
+  /** Hears of changes until the signal aborts; rejects only on a defect of our own. */
+  run(signal: AbortSignal): Promise<void>
+}
+
+/** The attestor of containers of one engine, and what keeps it up to date. */
+export function dockerWorkloads(options: DockerWorkloadsOptions): DockerWorkloads {
+  const { authsecLabels, tenantId, clock } = options
+  const api = new EngineApi(options)
+  const lookUp = new LookUp({ ...options, api })
+  const containers = new Containers({ lookUp, clock, facts: { authsecLabels, tenantId } })
+  return {
+    attestor: new DockerWorkloadAttestor({ ...options, containers }),
+    run: (signal) => watchEngine({ ...options, api, containers }, signal),
+    [Symbol.dispose]: () => containers[Symbol.dispose](),
+  }
+}

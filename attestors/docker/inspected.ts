@@ -1,0 +1,72 @@
+import { z } from 'zod'
+import { AgentError } from '../../agent/errors.js'
+
+/** What is needed of `GET /containers/ID/json` (Docker Engine API 1.24 and later, and podman's). */
+export interface Inspected {
+  /** 64 lower-case hex digits. */
+  readonly id: string
+  /** Without the slash that engines put before it. */
+  readonly name: string
+  /** As it was named when the container was made: with a tag, with a digest, with neither, or an id. */
+  readonly imageName: string
+  /** 64 hex digits; null where the engine shows none. */
+  readonly imageId: string | null
+  readonly labels: ReadonlyMap<string, string>
+  /** `ended`: a fact that does not change until the container is started again. */
+  readonly state: 'starting' | 'running' | 'ended'
+  /** The container's first process, as the engine sees it; 0 where there is none. */
+  readonly pid: number
+  readonly startedAt: string
+}
+
+const ID = /^[0-9a-f]{64}$/
+const ENDED = new Set(['exited', 'dead', 'removing', 'stopped', 'stopping'])
+
+const answer = z.object({
+  Id: z.string().regex(ID),
+  Name: z.string(),
+  Image: z.string().optional(),
+  Config: z.object({ Image: z.string(), Labels: z.record(z.string(), z.string()).nullish() }),
+  State: z.object({
+    Running: z.boolean(),
+    Paused: z.boolean().optional(),
+    Pid: z.number().int().nonnegative(),
+    Status: z.string().optional(),
+    StartedAt: z.string().optional(),
+  }),
+})
+
+/** Throws `platform.unavailable` where the text is no such answer. */
+export function parseInspected(body: string): Inspected {
+  const { Id, Name, Image, Config, State } = parse(body)
+  const digest = Image?.replace(/^sha256:/, '') ?? ''
+  return {
+    id: Id,
+    name: Name.replace(/^\//, ''),
+    imageName: Config.Image,
+    imageId: ID.test(digest) ? digest : null,
+    labels: new Map(Object.entries(Config.Labels ?? {})),
+    state: stateOf(State),
+    pid: State.Pid,
+    startedAt: State.StartedAt ?? '',
+  }
+}
+
+/** A paused container lives, and one that restarts has no process for a moment. */
+function stateOf({ Running, Paused, Pid, Status }: z.infer<typeof answer>['State']): Inspected['state'] {
+  if ((Running || Paused) && Pid > 0) return 'running'
+  return !Running && Status !== undefined && ENDED.has(Status) ? 'ended' : 'starting'
+}
+
+function parse(body: string): z.infer<typeof answer> {
+  try {
+    return answer.parse(JSON.parse(body))
+  } catch (cause) {
+    if (!(cause instanceof SyntaxError || cause instanceof z.ZodError)) throw cause
+    const where = cause instanceof z.ZodError ? ` (${cause.issues[0]?.path.join('.')})` : ''
+    throw new AgentError(
+      'platform.unavailable',
+      `the container engine does not describe a container as expected${where}`,
+    )
+  }
+}

@@ -1,0 +1,101 @@
+import { AgentError, messageOf } from '../../agent/errors.js'
+import type { EngineEvents } from '../../agent/observability/engine-events.js'
+import type { Clock } from '../../agent/ports/clock.js'
+import type { Files } from '../../agent/ports/files.js'
+import type { Random } from '../../agent/ports/random.js'
+import { type FirstProcess, firstProcess } from './claim.js'
+import { type EngineApi, isAbsent } from './engine-api.js'
+import type { Inspected } from './inspected.js'
+
+export interface LookUpOptions {
+  readonly api: Pick<EngineApi, 'inspect' | 'socketPath'>
+  readonly files: Pick<Files, 'read'>
+  readonly clock: Clock
+  readonly random: Random
+  readonly events: EngineEvents
+}
+
+export type Looked =
+  | { readonly kind: 'found'; readonly container: Inspected; readonly first: FirstProcess }
+  /** A fact: the engine knows no such container, or it has ended. */
+  | { readonly kind: 'absent'; readonly why: string }
+  /** Nobody can say now. */
+  | { readonly kind: 'unknown'; readonly why: string }
+
+const TRIES = 3
+const FIRST_PAUSE_MS = 100
+/** For all tries together: whoever waits has a deadline of his own, and a slow answer still serves the next one. */
+const DEADLINE_MS = 10_000
+/** An engine hears of the end of a process within milliseconds. */
+const SECOND_LOOK_MS = 100
+const MAX_PROC_BYTES = 1024 * 1024
+
+/** Asks the engine about one container and the kernel about its first process. */
+export class LookUp {
+  constructor(private readonly options: LookUpOptions) {}
+
+  /**
+   * `careful`: looks twice, so that a first process that ended between the engine's answer and the look at /proc, and
+   * whose pid somebody else got, is not taken for it. Throws only the signal's reason.
+   */
+  async container(id: string, careful: boolean, signal: AbortSignal): Promise<Looked> {
+    const { clock, random } = this.options
+    const end = clock.monotonic() + DEADLINE_MS
+    let why = ''
+    for (let tried = 1; ; tried++) {
+      const looked = await this.#once(id, careful, end - clock.monotonic(), signal)
+      if (looked.kind !== 'unknown') return looked
+      why = looked.why
+      const pause = FIRST_PAUSE_MS * 2 ** (tried - 1) * (0.75 + 0.5 * random.fraction())
+      if (tried === TRIES || clock.monotonic() + pause >= end) return { kind: 'unknown', why }
+      await clock.sleep(pause, signal)
+    }
+  }
+
+  async #once(id: string, careful: boolean, ms: number, signal: AbortSignal): Promise<Looked> {
+    try {
+      const looked = await this.#look(id, ms, signal)
+      if (!careful || looked.kind !== 'found') return looked
+      await this.options.clock.sleep(SECOND_LOOK_MS, signal)
+      const again = await this.#look(id, ms, signal)
+      if (again.kind !== 'found' || sameRun(looked.container, again.container)) return again
+      return { kind: 'unknown', why: 'the container is being started again' }
+    } catch (error) {
+      signal.throwIfAborted()
+      if (!(error instanceof AgentError)) throw error
+      return { kind: 'unknown', why: messageOf(error) }
+    }
+  }
+
+  async #look(id: string, ms: number, signal: AbortSignal): Promise<Looked> {
+    const container = await this.#inspect(id, Math.max(1, ms), signal)
+    if (!container) return { kind: 'absent', why: 'the container engine knows no such container' }
+    if (container.state === 'ended') return { kind: 'absent', why: 'the container has ended' }
+    const first = container.state === 'running' ? await this.#firstProcess(container.pid) : null
+    if (!first) return { kind: 'unknown', why: 'the container has no first process (yet, or any more)' }
+    return { kind: 'found', container, first }
+  }
+
+  async #inspect(id: string, ms: number, signal: AbortSignal): Promise<Inspected | null> {
+    const { api, events } = this.options
+    try {
+      const inspected = await api.inspect(id, ms, signal)
+      events.answers(api.socketPath)
+      return inspected
+    } catch (error) {
+      if (!signal.aborted) events.away(error, isAbsent(error))
+      throw error
+    }
+  }
+
+  async #firstProcess(pid: number): Promise<FirstProcess | null> {
+    const read = (file: string) => this.options.files.read(`/proc/${pid}/${file}`, { maxBytes: MAX_PROC_BYTES })
+    const [cgroup, mountinfo] = await Promise.all([read('cgroup'), read('mountinfo')])
+    if (!cgroup || !mountinfo) return null
+    return firstProcess(cgroup.toString('utf8'), mountinfo.toString('utf8'))
+  }
+}
+
+function sameRun(one: Inspected, other: Inspected): boolean {
+  return one.pid === other.pid && one.startedAt === other.startedAt
+}

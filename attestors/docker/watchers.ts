@@ -1,0 +1,37 @@
+/** Somebody who wants to hear when one of these containers changed. */
+export interface Watcher extends Disposable {
+  /** Its containers, as last looked at. */
+  ids: readonly string[]
+}
+
+/** Who hears of changes of which containers. */
+export class Watchers {
+  readonly #all = new Set<{ ids: readonly string[]; readonly changed: () => void }>()
+
+  get size(): number {
+    return this.#all.size
+  }
+
+  add(changed: () => void): Watcher {
+    const own = { ids: [] as readonly string[], changed }
+    this.#all.add(own)
+    return {
+      get ids() {
+        return own.ids
+      },
+      set ids(ids) {
+        own.ids = ids
+      },
+      [Symbol.dispose]: () => void this.#all.delete(own),
+    }
+  }
+
+  tell(id: string): void {
+    for (const watcher of [...this.#all]) if (watcher.ids.includes(id)) watcher.changed()
+  }
+
+  /** All that have a container. */
+  tellAll(): void {
+    for (const watcher of [...this.#all]) if (watcher.ids.length > 0) watcher.changed()
+  }
+}

@@ -1,0 +1,121 @@
+import type { Finding, TrailLine, WorkloadAttestor } from '../../agent/attestation/attestor.js'
+import type { Caller } from '../../agent/attestation/caller.js'
+import type { Selectors } from '../../agent/identity/selector.js'
+import type { EngineEvents } from '../../agent/observability/engine-events.js'
+import type { Kernel } from '../../agent/ports/kernel.js'
+import { type Container, containerOf } from '../shared/cgroup.js'
+import { mountedContainer, rootMount } from '../shared/mountinfo.js'
+import { type Claim, claimOf } from './claim.js'
+import type { Containers } from './containers.js'
+import type { Watcher } from './watchers.js'
+
+export interface DockerWorkloadOptions {
+  readonly kernel: Pick<Kernel, 'host' | 'ownCgroup'>
+  readonly containers: Pick<Containers, 'find' | 'answered' | 'watchers'>
+  readonly events: Pick<EngineEvents, 'claimRefused'>
+  /** `attestation.docker.authsec_labels`: it speaks for AI agents too. */
+  readonly authsecLabels: boolean
+}
+
+const NAME = 'docker'
+const NOTHING: Selectors = new Map()
+/** Containers in containers; beyond that somebody is writing names. */
+const MAX_CLAIMS = 4
+
+/**
+ * What the container engine says of a process's container. Which container that is says the control group, and counts
+ * only when the container's first process is there too. docs/attestors/docker.md
+ */
+export class DockerWorkloadAttestor implements WorkloadAttestor {
+  readonly name = NAME
+  readonly platforms: readonly string[]
+  readonly #watchers = new WeakMap<Caller, Watcher>()
+
+  constructor(private readonly options: DockerWorkloadOptions) {
+    this.platforms = options.authsecLabels ? [NAME, 'authsec'] : [NAME]
+  }
+
+  /** Throws `caller.exited` when the process ends meanwhile. */
+  async attest(caller: Caller, signal: AbortSignal): Promise<Finding> {
+    const trail: TrailLine[] = []
+    const note = (text: string) => void trail.push({ attestor: NAME, text })
+    const claims = this.#claims(caller, note).slice(0, MAX_CLAIMS)
+    const watcher = this.#watchers.get(caller)
+    if (watcher) watcher.ids = claims.map(({ containerId }) => containerId)
+
+    for (const claim of claims) {
+      const id = claim.containerId
+      const found = await this.options.containers.find(claim, signal)
+      switch (found.kind) {
+        case 'known':
+          for (const text of found.notes) note(text)
+          return { facts: found.facts, missing: [], trail }
+        case 'elsewhere':
+          note(`container ${id} left out: its first process is not in this control group`)
+          this.options.events.claimRefused({ pid: caller.pid, uid: caller.uid, container: id })
+          break
+        case 'absent':
+          note(`container ${id} left out: ${found.why}`)
+          break
+        case 'unknown':
+          note(`container ${id} is unknown: ${found.why}`)
+          // Nobody can name the outer one now, so what is inside cannot be told from a forgery.
+          return { facts: NOTHING, missing: this.#concerns(claim) ? this.platforms : [], trail }
+      }
+    }
+    return { facts: NOTHING, missing: [], trail }
+  }
+
+  onChange(caller: Caller, changed: () => void): Disposable {
+    const watcher = this.options.containers.watchers.add(changed)
+    this.#watchers.set(caller, watcher)
+    return watcher
+  }
+
+  /** Which containers the process may be in, in the order in which they count. */
+  #claims(caller: Caller, note: (text: string) => void): readonly (Claim & { readonly expected: boolean })[] {
+    const found = containerOf(caller.process.read('cgroup'), this.options.kernel.ownCgroup)
+    if (found.kind === 'ambiguous') {
+      note(`no container: ${found.why}`)
+      return []
+    }
+    if (found.kind === 'none') return this.#mounted(caller, note)
+    const claims: (Claim & { expected: boolean })[] = []
+    for (const container of [found.container, ...found.others]) {
+      // The runtime of a kubelet answers to nobody else, and what is inside is the pod's own affair.
+      if (container.runtime === 'containerd' || container.runtime === 'cri-o') {
+        note(`container ${container.containerId} belongs to ${container.runtime}, not to the container engine`)
+        break
+      }
+      claims.push({ ...claimOf(container), expected: isExpected(container) })
+    }
+    return claims
+  }
+
+  /** Some runtimes give containers no control group of their own: their mounts say whom to ask the engine about. */
+  #mounted({ process }: Caller, note: (text: string) => void): readonly (Claim & { readonly expected: boolean })[] {
+    const own = process.namespace('mnt')
+    if (own === null || own === this.options.kernel.host.mnt) {
+      note('in no container, by its control group')
+      return []
+    }
+    const mountinfo = process.read('mountinfo')
+    const containerId = mountedContainer(mountinfo)
+    const root = rootMount(mountinfo)
+    if (containerId === null || root === null) {
+      note('in no container, by its control group and its mounts')
+      return []
+    }
+    return [{ containerId, places: [], rootMount: root, doubtful: true, expected: false }]
+  }
+
+  /** Whether the facts of the engine are missed: where there never was one, only for what is surely its own. */
+  #concerns({ expected }: { readonly expected: boolean }): boolean {
+    return expected || this.options.containers.answered
+  }
+}
+
+/** A bare id below a pod is rather containerd's: most nodes of Kubernetes have no other engine. */
+function isExpected({ runtime, podUid }: Container): boolean {
+  return runtime !== 'unknown' || podUid === null
+}
