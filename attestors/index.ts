@@ -2,11 +2,14 @@ import type { WorkloadAttestor } from '../agent/attestation/attestor.js'
 import type { Config } from '../agent/config/config.js'
 import type { NodeAttestationType, NodeAttestor } from '../agent/node/evidence.js'
 import type { CallerEvents } from '../agent/observability/caller-events.js'
+import type { EngineEvents } from '../agent/observability/engine-events.js'
 import type { Clock } from '../agent/ports/clock.js'
 import type { Files } from '../agent/ports/files.js'
 import type { HttpClient } from '../agent/ports/http.js'
 import type { Kernel } from '../agent/ports/kernel.js'
 import type { NodeFacts } from '../agent/ports/node-facts.js'
+import type { Random } from '../agent/ports/random.js'
+import { dockerWorkloads } from './docker/create.js'
 import { dockerNodeAttestor } from './docker/node.js'
 import { joinTokenNodeAttestor } from './join-token/node.js'
 import { kubernetesNodeAttestor } from './kubernetes/node.js'
@@ -19,12 +22,16 @@ import { UnixWorkloadAttestor } from './unix/workload.js'
 export interface AttestorWorld {
   readonly files: Files
   readonly clock: Clock
+  readonly random: Random
   readonly node: NodeFacts
   /** KUBERNETES_SERVICE_HOST is set: the agent runs in a pod. */
   readonly inPod: boolean
   readonly kernel: Kernel
   readonly readVersioned: ReadVersioned
   readonly events: CallerEvents
+  readonly engineEvents: EngineEvents
+  /** For Unix sockets: without certificates and proxies. */
+  readonly http: HttpClient
 }
 
 /** The ways in which this node can attest itself to the server. */
@@ -53,14 +60,25 @@ export interface WorkloadAttestors extends Disposable {
   run(signal: AbortSignal): Promise<void>
 }
 
-export function workloadAttestors(config: Pick<Config, 'attestation'>, world: AttestorWorld): WorkloadAttestors {
-  const { unix } = config.attestation
+export function workloadAttestors(
+  config: Pick<Config, 'agent' | 'attestation'>,
+  world: AttestorWorld,
+): WorkloadAttestors {
+  const { unix, docker } = config.attestation
   const { kernel, clock, readVersioned, events } = world
   const digests = new ExecutableDigests({ clock, events, maxBytes: unix.maxExecutableBytes })
   const accounts = new Accounts({ read: readVersioned, clock, root: kernel.host.root })
+  const { tenantId } = config.agent
+  const containers = dockerWorkloads({ ...world, ...docker, tenantId, events: world.engineEvents })
   return {
-    all: [new UnixWorkloadAttestor({ host: kernel.host, accounts, digests, forgeable: unix.forgeable })],
-    run: async () => {},
-    [Symbol.dispose]: () => digests[Symbol.dispose](),
+    all: [
+      new UnixWorkloadAttestor({ host: kernel.host, accounts, digests, forgeable: unix.forgeable }),
+      containers.attestor,
+    ],
+    run: (signal) => containers.run(signal),
+    [Symbol.dispose]: () => {
+      containers[Symbol.dispose]()
+      digests[Symbol.dispose]()
+    },
   }
 }

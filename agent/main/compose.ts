@@ -13,6 +13,7 @@ import { tlsIdentity } from '../node/agent-identity.js'
 import { createIdentityKeeper } from '../node/create-keeper.js'
 import { apiEvents } from '../observability/api-events.js'
 import { callerEvents } from '../observability/caller-events.js'
+import { engineEvents } from '../observability/engine-events.js'
 import { jwtEvents } from '../observability/jwt-events.js'
 import type { Log } from '../observability/log.js'
 import type { Metrics } from '../observability/metrics.js'
@@ -157,7 +158,14 @@ export function compose(config: Config, world: World) {
 
   // Request flow: the socket, callers, verdicts.
   const attesting = callerEvents(sinks('attestation'))
-  const attestors = workloadAttestors(config, { ...world, readVersioned, events: attesting })
+  const engine = engineEvents(sinks('attestation'), clock)
+  const attestors = workloadAttestors(config, {
+    ...world,
+    http,
+    readVersioned,
+    events: attesting,
+    engineEvents: engine,
+  })
   const workloads = new Workloads({
     attestors: attestors.all,
     kernel,
