@@ -1,0 +1,71 @@
+import { z } from 'zod'
+import { AgentError } from '../../agent/errors.js'
+
+const MAX_MESSAGE = 300
+
+/** `meta/v1`, Status: what the API answers instead of what was asked for, and the object of an ERROR event. */
+const status = z.object({
+  kind: z.literal('Status'),
+  code: z.number().optional(),
+  reason: z.string().optional(),
+  message: z.string().optional(),
+})
+
+const ADVICE: Readonly<Record<number, (tokenPath: string) => string>> = {
+  401: (tokenPath) => `it does not accept the token at ${tokenPath}: it has expired, or is meant for another audience`,
+  403: () => 'the service account of the agent needs the verbs get, list and watch on pods (ClusterRole)',
+  404: () => 'there is no such API at this address',
+  429: () => 'it asks to slow down',
+}
+
+/** A refusal as `platform.unavailable`, with `details.status` and, where the server named one, `details.retryAfterMs`. */
+export function refusalOf(
+  { address, tokenPath }: { readonly address: string; readonly tokenPath: string },
+  code: number,
+  headers: Readonly<Record<string, string>>,
+  body: string,
+): AgentError {
+  const said = messageIn(body)
+  const why = ADVICE[code]?.(tokenPath) ?? (code >= 500 ? 'it fails' : 'it refuses the request')
+  const seconds = Number(headers['retry-after'] ?? Number.NaN)
+  return new AgentError('platform.unavailable', `Kubernetes at ${address} answered ${code}: ${why}${said}`, {
+    details: { status: code, ...(seconds > 0 && { retryAfterMs: seconds * 1000 }) },
+  })
+}
+
+/** The object of an ERROR event of a watch. */
+export function errorEvent(object: unknown): AgentError {
+  const { data } = status.safeParse(object)
+  const text = data?.message?.slice(0, MAX_MESSAGE) ?? 'no reason given'
+  return new AgentError('platform.unavailable', `the watch of Kubernetes reports an error: ${text}`, {
+    details: { status: data?.code ?? (data?.reason === 'Expired' || data?.reason === 'Gone' ? 410 : 500) },
+  })
+}
+
+/** The HTTP status of a failure, or null where there was no answer. */
+export function statusOf(error: unknown): number | null {
+  const code = error instanceof AgentError ? error.details['status'] : null
+  return typeof code === 'number' ? code : null
+}
+
+/** Whether an answer had begun and broke off: the connection is gone, the server may be well. */
+export function brokeOff(error: unknown): boolean {
+  return error instanceof AgentError && error.details['brokeOff'] === true
+}
+
+/** How long the server asked to stay away, in milliseconds; 0 where it did not. */
+export function retryAfterOf(error: unknown): number {
+  const ms = error instanceof AgentError ? error.details['retryAfterMs'] : null
+  return typeof ms === 'number' ? ms : 0
+}
+
+function messageIn(body: string): string {
+  try {
+    const { data } = status.safeParse(JSON.parse(body))
+    return data?.message ? ` (${data.message.slice(0, MAX_MESSAGE)})` : ''
+  } catch (error) {
+    // A proxy in between answers with whatever it likes.
+    if (error instanceof SyntaxError) return ''
+    throw error
+  }
+}

@@ -1,0 +1,93 @@
+import type { Caller } from '../../agent/attestation/caller.js'
+import { kubernetesEvents } from '../../agent/observability/kubernetes-events.js'
+import type { Log } from '../../agent/observability/log.js'
+import type { Metrics } from '../../agent/observability/metrics.js'
+import type { Clock } from '../../agent/ports/clock.js'
+import type { Files } from '../../agent/ports/files.js'
+import type { Random } from '../../agent/ports/random.js'
+import type { ContainerOf } from '../shared/cgroup.js'
+import { KubernetesApi, type OpenHttp } from './api.js'
+import { Kubelet } from './kubelet.js'
+import { ListWatch } from './list-watch.js'
+import { Pods } from './pods.js'
+import { KubernetesWorkloadAttestor } from './workload.js'
+
+/** The settings of `attestation.kubernetes` that concern workloads. */
+export interface KubernetesSettings {
+  readonly clusterName: string
+  readonly apiTokenPath: string
+  readonly apiCaPath: string
+  readonly authsecNamespaces: readonly string[]
+  readonly source: 'api' | 'kubelet'
+  readonly nodeName: string
+  /** Without a trailing slash. */
+  readonly kubeletAddress: string
+  readonly kubeletCaPath: string
+}
+
+export interface KubernetesWorld {
+  readonly files: Files
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+  readonly metrics: Metrics
+  /** Opens a client without roots of its own and without a proxy. */
+  readonly openHttp: OpenHttp
+  /** `https://10.96.0.1:443`; null where the environment names no API server: the agent runs in no pod. */
+  readonly kubernetesApi: string | null
+  readonly locate: (caller: Caller) => ContainerOf
+}
+
+/** The attestor of workloads in pods, and what it does besides. */
+export interface KubernetesWorkloads {
+  readonly attestor: KubernetesWorkloadAttestor
+  /** Keeps the pods of this node up to date until the signal aborts. */
+  run(signal: AbortSignal): Promise<void>
+}
+
+/** Null where there is nothing to ask: neither an API server in the environment nor the kubelet by configuration. */
+export function kubernetesWorkloads(
+  settings: KubernetesSettings,
+  tenantId: string,
+  world: KubernetesWorld,
+): KubernetesWorkloads | null {
+  const { clock, random, log, metrics } = world
+  const api = apiOf(settings, world)
+  if (!api) return null
+  const events = kubernetesEvents({ log: log.named('kubernetes'), metrics }, clock)
+  const pods = new Pods(clock, settings.nodeName)
+  const context = { api, pods, clock, random, events }
+  const source =
+    settings.source === 'kubelet' ? new Kubelet(context) : new ListWatch({ ...context, nodeName: settings.nodeName })
+  const { clusterName, authsecNamespaces } = settings
+  return {
+    attestor: new KubernetesWorkloadAttestor({
+      locate: world.locate,
+      pods,
+      source,
+      settings: { clusterName, authsecNamespaces, tenantId },
+    }),
+    async run(signal) {
+      await using _api = api
+      using _figures = events.watchPods(() => {
+        const { ageMs, size } = pods
+        return { pods: size, ageSeconds: Number.isFinite(ageMs) ? ageMs / 1000 : -1 }
+      })
+      await source.run(signal)
+    },
+  }
+}
+
+function apiOf(
+  settings: KubernetesSettings,
+  { files, openHttp, kubernetesApi }: KubernetesWorld,
+): KubernetesApi | null {
+  const common = { files, openHttp, tokenPath: settings.apiTokenPath }
+  if (settings.source === 'kubelet') {
+    const caSetting = 'attestation.kubernetes.kubelet_ca_path'
+    return new KubernetesApi({ ...common, address: settings.kubeletAddress, caPath: settings.kubeletCaPath, caSetting })
+  }
+  if (kubernetesApi === null) return null
+  const caSetting = 'attestation.kubernetes.api_ca_path'
+  return new KubernetesApi({ ...common, address: kubernetesApi, caPath: settings.apiCaPath, caSetting })
+}

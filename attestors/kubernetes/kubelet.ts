@@ -1,0 +1,63 @@
+import type { KubernetesEvents } from '../../agent/observability/kubernetes-events.js'
+import type { Clock } from '../../agent/ports/clock.js'
+import type { Random } from '../../agent/ports/random.js'
+import type { KubernetesApi } from './api.js'
+import { withDeadline } from './deadline.js'
+import { onePage } from './list.js'
+import type { Pods } from './pods.js'
+import { Polling } from './polling.js'
+import { repeat } from './repeat.js'
+import type { PodSource } from './source.js'
+
+export interface KubeletOptions {
+  readonly api: Pick<KubernetesApi, 'open'>
+  readonly pods: Pods
+  readonly clock: Clock
+  readonly random: Random
+  readonly events: KubernetesEvents
+}
+
+const INTERVAL_MS = 5_000
+const SPACING_MS = 500
+const LIST_TIMEOUT_MS = 15_000
+
+/**
+ * The pods of this node as its kubelet knows them (`GET /pods`). It tells of no changes, so it is asked every 5 s while
+ * somebody listens, and at once, though never more than twice a second, when a container calls that is unknown. One
+ * answer serves all who wait.
+ */
+export class Kubelet implements PodSource {
+  readonly #polling: Polling
+
+  constructor(private readonly options: KubeletOptions) {
+    const { clock, random, pods } = options
+    const pace = { intervalMs: INTERVAL_MS, spacingMs: SPACING_MS, watched: () => pods.watched }
+    this.#polling = new Polling({ clock, random, ...pace })
+  }
+
+  want(): void {
+    this.#polling.want()
+  }
+
+  current(signal: AbortSignal): Promise<void> {
+    return this.#polling.current(signal)
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const { api, pods, clock, random, events } = this.options
+    const failed = (error: Error) => {
+      this.#polling.ended('failed')
+      pods.fellBehind('the kubelet does not answer')
+      events.failed('kubelet', error)
+    }
+    await repeat({ clock, random, failed }, signal, async () => {
+      this.#polling.begins()
+      const askedAt = clock.monotonic()
+      const list = await withDeadline(clock, LIST_TIMEOUT_MS, signal, (limited) => onePage(api, '/pods', limited))
+      pods.replace(list.pods, askedAt)
+      events.listed('kubelet', list.pods.length, list.unreadable)
+      this.#polling.ended('listed')
+      await this.#polling.pause(signal)
+    })
+  }
+}

@@ -1,0 +1,152 @@
+import { AgentError } from '../../agent/errors.js'
+import type { KubernetesEvents } from '../../agent/observability/kubernetes-events.js'
+import type { Clock } from '../../agent/ports/clock.js'
+import type { Random } from '../../agent/ports/random.js'
+import type { KubernetesApi } from './api.js'
+import { statusOf } from './api-errors.js'
+import { withDeadline } from './deadline.js'
+import { listPods, listPodsForSure } from './list.js'
+import type { Pods } from './pods.js'
+import { Polling } from './polling.js'
+import { pause, repeat } from './repeat.js'
+import type { PodSource } from './source.js'
+import { watchPods } from './watch.js'
+
+export interface ListWatchOptions {
+  readonly api: Pick<KubernetesApi, 'open'>
+  readonly pods: Pods
+  readonly nodeName: string
+  readonly clock: Clock
+  readonly random: Random
+  readonly events: KubernetesEvents
+}
+
+const LIST_TIMEOUT_MS = 60_000
+const POLL_INTERVAL_MS = 5_000
+const POLL_SPACING_MS = 1_000
+/** After so long a right to watch that was missing is tried again. */
+const FORBIDDEN_FOR_MS = 10 * 60_000
+/** Watches that end sooner are not opened again at once. */
+const SHORT_WATCH_MS = 1_000
+/** A caller whose pod does not appear within a second makes the pods be listed anew, at most so often. */
+const RELIST_AFTER_MS = 1_000
+const RELIST_SPACING_MS = 10_000
+
+/**
+ * The pods of this node at the API server: listed once, then watched. A watch that ends goes on where it was; when the
+ * server no longer knows that place (410), the pods are listed anew. Where watching is forbidden the list is polled.
+ */
+export class ListWatch implements PodSource {
+  readonly #polling: Polling
+  /** The version that the watch goes on from; null before the first list. */
+  #version: string | null = null
+  #listedAt = Number.NEGATIVE_INFINITY
+  #listNeeded = true
+  #forbiddenUntil = Number.NEGATIVE_INFINITY
+  /** Ends the watch that is open. */
+  #interrupt: (() => void) | null = null
+  #relist: Disposable | undefined
+
+  constructor(private readonly options: ListWatchOptions) {
+    const { clock, random, pods } = options
+    const pace = { intervalMs: POLL_INTERVAL_MS, spacingMs: POLL_SPACING_MS, watched: () => pods.watched }
+    this.#polling = new Polling({ clock, random, ...pace })
+  }
+
+  /** A watch that is open tells by itself; but its connection may be dead without anybody having said so. */
+  want(): void {
+    if (!this.#interrupt) {
+      this.#polling.want()
+      return
+    }
+    if (this.#relist) return
+    const { clock, pods } = this.options
+    const ms = Math.max(RELIST_AFTER_MS, this.#listedAt + RELIST_SPACING_MS - clock.monotonic())
+    this.#relist = clock.after(ms, () => {
+      this.#relist = undefined
+      if (pods.waiting > 0) this.#interrupt?.()
+    })
+  }
+
+  async current(signal: AbortSignal): Promise<void> {
+    if (this.#polls) await this.#polling.current(signal)
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, random, events, pods } = this.options
+    const failed = (error: AgentError) => {
+      this.#polling.ended('failed')
+      pods.fellBehind('the Kubernetes API does not answer')
+      events.failed(this.#listNeeded ? 'list' : 'watch', error)
+    }
+    await repeat({ clock, random, failed }, signal, async () => {
+      if (this.#listNeeded) await this.#list(signal)
+      if (this.#polls) await this.#poll(signal)
+      else await this.#watch(signal)
+    })
+    this.#relist?.[Symbol.dispose]()
+  }
+
+  get #polls(): boolean {
+    return this.options.clock.monotonic() < this.#forbiddenUntil
+  }
+
+  async #list(signal: AbortSignal): Promise<void> {
+    const { api, pods, nodeName, clock, events } = this.options
+    this.#polling.begins()
+    this.#listedAt = clock.monotonic()
+    const list = await withDeadline(clock, LIST_TIMEOUT_MS, signal, async (limited) => {
+      const first = await listPods(api, nodeName, this.#version, limited)
+      // What would withdraw everything is asked for once more before it counts.
+      return first.pods.length === 0 && pods.size > 0 ? await listPodsForSure(api, nodeName, limited) : first
+    })
+    pods.replace(list.pods, this.#listedAt)
+    this.#version = list.version
+    this.#listNeeded = false
+    this.#polling.ended('listed')
+    events.listed('list', list.pods.length, list.unreadable)
+    events.noPods(nodeName, list.pods.length)
+  }
+
+  async #poll(signal: AbortSignal): Promise<void> {
+    await this.#polling.pause(signal)
+    this.#listNeeded = true
+  }
+
+  async #watch(signal: AbortSignal): Promise<void> {
+    const { api, pods, nodeName, clock, random, events } = this.options
+    const began = clock.monotonic()
+    try {
+      const end = await watchPods(
+        { api, nodeName, clock, random, version: this.#version ?? '', onInterrupt: (end) => (this.#interrupt = end) },
+        {
+          opened: () => {
+            pods.caughtUp()
+            events.watching()
+          },
+          changed: (pod) => pods.put(pod),
+          deleted: (uid) => pods.remove(uid),
+          reached: (version) => (this.#version = version),
+          unreadable: () => events.unreadable(1),
+        },
+        signal,
+      )
+      if (end === 'expired' || end === 'interrupted') this.#listNeeded = true
+      if (signal.aborted) return
+      pods.fellBehind('the watch of Kubernetes is being opened again')
+      events.watchEnded(end)
+    } catch (error) {
+      if (statusOf(error) !== 403 || !(error instanceof AgentError)) {
+        // What the server itself reports may be about this very version; a connection that failed says nothing of it.
+        this.#listNeeded = statusOf(error) !== null
+        throw error
+      }
+      this.#forbiddenUntil = clock.monotonic() + FORBIDDEN_FOR_MS
+      events.watchForbidden(error)
+      return
+    } finally {
+      this.#interrupt = null
+    }
+    if (clock.monotonic() - began < SHORT_WATCH_MS) await pause(clock, SHORT_WATCH_MS * random.fraction(), signal)
+  }
+}

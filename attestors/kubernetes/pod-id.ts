@@ -1,0 +1,29 @@
+import type { Container, ContainerOf } from '../shared/cgroup.js'
+import type { Place } from './pods.js'
+
+export type Where =
+  /** Mostly one; the first that is known counts. */
+  | { readonly kind: 'pod'; readonly places: readonly [Place, ...Place[]] }
+  | { readonly kind: 'none'; readonly why: string }
+
+/**
+ * The pod and container of a process, by its control groups. Only groups below the kubelet's own count: anybody else
+ * may give a group of his own any name.
+ */
+export function placeOf(found: ContainerOf): Where {
+  if (found.kind === 'none') return { kind: 'none', why: 'not in a container' }
+  if (found.kind === 'ambiguous') return { kind: 'none', why: `control groups contradict one another: ${found.why}` }
+  const [first, ...others] = [found.container, ...found.others].flatMap(inPod)
+  if (first) return { kind: 'pod', places: [first, ...others] }
+  const { containerId, podUid } = found.container
+  return {
+    kind: 'none',
+    why: podUid
+      ? `container ${containerId} is named below no group of the kubelet's`
+      : `container ${containerId} is in no pod`,
+  }
+}
+
+function inPod({ containerId, podUid, trusted }: Container): Place[] {
+  return trusted === 'kubepods' && podUid !== null ? [{ podUid, containerId }] : []
+}

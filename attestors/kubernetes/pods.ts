@@ -1,0 +1,186 @@
+import type { Clock } from '../../agent/ports/clock.js'
+import { type Pod, type PodContainer, samePod } from './pod.js'
+
+/** A container in a pod, as a control group names them. */
+export interface Place {
+  readonly podUid: string
+  readonly containerId: string
+}
+
+export type Found =
+  | { readonly kind: 'known'; readonly pod: Pod; readonly container: PodContainer }
+  /** As things stand nobody can say; it may be known in a moment. */
+  | { readonly kind: 'unknown'; readonly why: string }
+  /** A fact: there is no such pod on this node. */
+  | { readonly kind: 'absent'; readonly why: string }
+
+/** How long a pod that nobody knows is waited for, with the API in sync, before it counts as absent. */
+const GRACE_MS = 5_000
+/** A list that was asked for so long after the first question has had its chance to show the pod. */
+const LATER_MS = 1_000
+const MAX_REMEMBERED = 1_024
+
+/**
+ * The pods of this node as the platform last told. Sources write, attestors read. What was known stays known while the
+ * platform is away: only what it says withdraws anything.
+ */
+export class Pods {
+  readonly #pods = new Map<string, Pod>()
+  readonly #watchers = new Map<string, Set<() => void>>()
+  readonly #sleepers = new Set<() => void>()
+  /** Pods that were deleted, so that their absence needs no grace. */
+  readonly #deleted = new Set<string>()
+  /** When somebody first asked for a pod that is unknown. */
+  readonly #asked = new Map<string, number>()
+  /** Why the pods may be out of date; null while they are in sync. */
+  #behind: string | null = 'the pods of this node have not been listed yet'
+  #behindSince = Number.NEGATIVE_INFINITY
+  #listedAt = Number.NEGATIVE_INFINITY
+
+  constructor(
+    private readonly clock: Pick<Clock, 'monotonic' | 'after'>,
+    private readonly nodeName: string,
+  ) {}
+
+  get size(): number {
+    return this.#pods.size
+  }
+
+  /** How long changes may have been missed, in milliseconds; 0 while in sync, infinite before the first list. */
+  get ageMs(): number {
+    return this.#behind === null ? 0 : this.clock.monotonic() - this.#behindSince
+  }
+
+  /** How many attestations wait for something new. */
+  get waiting(): number {
+    return this.#sleepers.size
+  }
+
+  /** Whether anybody wants to hear of changes. */
+  get watched(): boolean {
+    return this.#watchers.size > 0
+  }
+
+  find({ podUid, containerId }: Place): Found {
+    const pod = this.#pods.get(podUid) ?? this.#static(podUid, containerId)
+    if (!pod) return this.#missing(podUid)
+    this.#asked.delete(podUid)
+    const container = pod.containers.find(({ id }) => id === containerId)
+    if (container) return { kind: 'known', pod, container }
+    return { kind: 'unknown', why: `the status of pod ${pod.namespace}/${pod.name} does not show the container yet` }
+  }
+
+  /** Calls back when the pod of this uid came, changed or went. */
+  watch(podUid: string, changed: () => void): Disposable {
+    const own = () => changed()
+    const watchers = this.#watchers.get(podUid) ?? new Set()
+    this.#watchers.set(podUid, watchers.add(own))
+    return {
+      [Symbol.dispose]: () => {
+        watchers.delete(own)
+        if (watchers.size === 0 && this.#watchers.get(podUid) === watchers) this.#watchers.delete(podUid)
+      },
+    }
+  }
+
+  /** Resolves when the pod of this uid changes, when the pods were listed anew, when the signal aborts, or after `ms`. */
+  async next(podUid: string, ms: number, signal: AbortSignal): Promise<void> {
+    if (signal.aborted) return
+    let wake: () => void = () => undefined
+    const woken = new Promise<void>((resolve) => {
+      wake = resolve
+    })
+    using _change = this.watch(podUid, wake)
+    using _timer = this.clock.after(ms, wake)
+    signal.addEventListener('abort', wake, { once: true })
+    this.#sleepers.add(wake)
+    try {
+      await woken
+    } finally {
+      this.#sleepers.delete(wake)
+      signal.removeEventListener('abort', wake)
+    }
+  }
+
+  put(pod: Pod): void {
+    const before = this.#pods.get(pod.uid)
+    // The same facts stay the same object.
+    if (before && samePod(before, pod)) return
+    this.#pods.set(pod.uid, pod)
+    this.#deleted.delete(pod.uid)
+    this.#tell(pod)
+  }
+
+  remove(uid: string): void {
+    const pod = this.#pods.get(uid)
+    if (!pod) return
+    this.#pods.delete(uid)
+    this.#deleted.add(uid)
+    trim(this.#deleted)
+    this.#tell(pod)
+  }
+
+  /** All pods there are, by a list that was asked for at that (monotonic) time. */
+  replace(pods: readonly Pod[], askedAt: number): void {
+    const uids = new Set(pods.map(({ uid }) => uid))
+    for (const uid of [...this.#pods.keys()]) if (!uids.has(uid)) this.remove(uid)
+    for (const pod of pods) this.put(pod)
+    this.#listedAt = askedAt
+    this.caughtUp()
+    for (const wake of [...this.#sleepers]) wake()
+  }
+
+  /** From now on every change arrives. */
+  caughtUp(): void {
+    this.#behind = null
+  }
+
+  /** Changes may be missed from now on. */
+  fellBehind(why: string): void {
+    if (this.#behind === null) this.#behindSince = this.clock.monotonic()
+    this.#behind = why
+  }
+
+  #missing(podUid: string): Found {
+    if (this.#behind !== null) return { kind: 'unknown', why: this.#behind }
+    if (this.#pods.size === 0) {
+      // A process of a pod asks, so there is one: the agent looks at the wrong node.
+      const why = `Kubernetes shows no pods on node ${this.nodeName}: is attestation.kubernetes.node_name right?`
+      return { kind: 'unknown', why }
+    }
+    if (this.#deleted.has(podUid)) return { kind: 'absent', why: `pod ${podUid} was deleted` }
+    const now = this.clock.monotonic()
+    const asked = this.#asked.get(podUid) ?? now
+    this.#asked.set(podUid, asked)
+    trim(this.#asked)
+    if (now - asked >= GRACE_MS && this.#listedAt - asked >= LATER_MS) {
+      return { kind: 'absent', why: `there is no pod ${podUid} on node ${this.nodeName}` }
+    }
+    return { kind: 'unknown', why: `pod ${podUid} has not been seen on node ${this.nodeName} yet` }
+  }
+
+  /**
+   * A static pod is named by its hash. Anybody who may create pods can write any hash, so the container decides, and a
+   * pod's own uid goes first.
+   */
+  #static(hash: string, containerId: string): Pod | undefined {
+    for (const pod of this.#pods.values()) {
+      if (pod.hash === hash && pod.containers.some(({ id }) => id === containerId)) return pod
+    }
+    return undefined
+  }
+
+  #tell(pod: Pod): void {
+    for (const uid of [pod.uid, pod.hash]) {
+      if (uid !== null) for (const changed of [...(this.#watchers.get(uid) ?? [])]) changed()
+    }
+  }
+}
+
+/** The oldest go. */
+function trim(remembered: Set<string> | Map<string, unknown>): void {
+  for (const key of remembered.keys()) {
+    if (remembered.size <= MAX_REMEMBERED) return
+    remembered.delete(key)
+  }
+}

@@ -1,0 +1,88 @@
+import type { Finding, WorkloadAttestor } from '../../agent/attestation/attestor.js'
+import type { Caller } from '../../agent/attestation/caller.js'
+import type { Selectors } from '../../agent/identity/selector.js'
+import type { ContainerOf } from '../shared/cgroup.js'
+import type { PodContainer } from './pod.js'
+import { placeOf, type Where } from './pod-id.js'
+import type { Found, Pods } from './pods.js'
+import { factsOf, type PodFacts, type SelectorSettings } from './selectors.js'
+import type { PodSource } from './source.js'
+
+export interface KubernetesWorkloadOptions {
+  /** The container that a process is in, by its control groups. */
+  readonly locate: (caller: Caller) => ContainerOf
+  readonly pods: Pods
+  readonly source: Pick<PodSource, 'want' | 'current'>
+  readonly settings: SelectorSettings
+}
+
+const NAME = 'kubernetes'
+const PLATFORMS = ['k8s', 'node']
+/** How often one that waits looks again without having been told of a change. */
+const LOOK_MS = 1_000
+const NO_FACTS: Selectors = new Map()
+
+/** What Kubernetes says of a process in a pod of this node. docs/attestors/kubernetes.md */
+export class KubernetesWorkloadAttestor implements WorkloadAttestor {
+  readonly name = NAME
+  readonly platforms: readonly string[]
+  /** A container object is replaced when anything of its pod changes, so its facts can be kept with it. */
+  readonly #facts = new WeakMap<PodContainer, PodFacts>()
+
+  constructor(private readonly options: KubernetesWorkloadOptions) {
+    const vouches = options.settings.authsecNamespaces.length > 0
+    this.platforms = vouches ? [...PLATFORMS, 'authsec'] : PLATFORMS
+  }
+
+  /**
+   * Waits, until the signal aborts, for a pod that is not known yet; then the platform is missing, which denies nobody.
+   * A known container costs no request. Throws `caller.exited` when the process has ended.
+   */
+  async attest(caller: Caller, signal: AbortSignal): Promise<Finding> {
+    const where = this.#where(caller)
+    if (where.kind === 'none') return finding(NO_FACTS, [], where.why)
+    const { pods, source } = this.options
+    await source.current(signal)
+    for (;;) {
+      const found = this.#find(where)
+      if (found.kind === 'known') return this.#known(found)
+      if (found.kind === 'absent') return finding(NO_FACTS, [], found.why)
+      if (signal.aborted) return finding(NO_FACTS, this.platforms, found.why)
+      source.want()
+      await pods.next(where.places[0].podUid, LOOK_MS, signal)
+    }
+  }
+
+  /** Notices that the caller's pod changed. Throws `caller.exited`. */
+  onChange(caller: Caller, changed: () => void): Disposable {
+    const where = this.#where(caller)
+    const watches =
+      where.kind === 'none' ? [] : where.places.map(({ podUid }) => this.options.pods.watch(podUid, changed))
+    return {
+      [Symbol.dispose]: () => {
+        for (const watch of watches) watch[Symbol.dispose]()
+      },
+    }
+  }
+
+  #where(caller: Caller): Where {
+    return placeOf(this.options.locate(caller))
+  }
+
+  #find({ places: [first, ...others] }: Where & { kind: 'pod' }): Found {
+    const { pods } = this.options
+    const found = pods.find(first)
+    if (found.kind === 'known') return found
+    return others.map((place) => pods.find(place)).find(({ kind }) => kind === 'known') ?? found
+  }
+
+  #known({ pod, container }: Found & { kind: 'known' }): Finding {
+    const { facts, notes } = this.#facts.get(container) ?? factsOf(pod, container, this.options.settings)
+    this.#facts.set(container, { facts, notes })
+    return finding(facts, [], `container ${container.name} of pod ${pod.namespace}/${pod.name}`, ...notes)
+  }
+}
+
+function finding(facts: Selectors, missing: readonly string[], ...texts: readonly string[]): Finding {
+  return { facts, missing, trail: texts.map((text) => ({ attestor: NAME, text })) }
+}
