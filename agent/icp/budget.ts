@@ -17,10 +17,15 @@ const HEADROOM = 0.9
 /** Own burst, as a part of the server's. */
 const BURST = 0.8
 const SLOWEST_PER_MINUTE = 0.5
-/** Each request that passes raises the pace by this part of the limit: about a minute of use from half to full. */
+/** What a 429 leaves of the pace (after the pause that it asks for), and what each request that passes adds of the limit. */
+const BACK_TO = 0.7
 const GROWTH = 0.02
 const DEFAULT_RETRY_AFTER_MS = 60_000
+/** A longer Retry-After is taken for a mistake: SVIDs would expire meanwhile. */
 const LONGEST_PAUSE_MS = 300_000
+/** What one 429 adds to the pressure, and how fast it fades (to a third). */
+const PRESSURE_STEP = 0.25
+const PRESSURE_FADES_MS = 900_000
 
 interface Bucket {
   /** Requests per millisecond, now. */
@@ -30,12 +35,15 @@ interface Bucket {
   readonly fastest: number
   filledAt: number
   pausedUntil: number
+  pressure: number
+  pressedAt: number
 }
 
 /**
  * The one budget through which every request to the ICP server is pulled. It paces itself below the limits; a 429
- * halves the pace, requests that pass restore it slowly: agents behind one address come to share it without knowing of
- * each other. Nothing is queued here: whoever finds a slot open decides then what is worth it.
+ * pauses it for as long as the server says and lowers the pace, requests that pass raise it slowly: agents behind one
+ * address come to share it without knowing of each other. Nothing is queued here: whoever finds a slot open decides
+ * then what is worth it.
  */
 export class Budget {
   readonly #buckets: Readonly<Record<Tier, Bucket>>
@@ -48,7 +56,17 @@ export class Budget {
     const bucket = (tier: Tier): Bucket => {
       const fastest = (LIMITS[tier].perMinute * HEADROOM) / 60_000
       const burst = Math.max(1, Math.floor(LIMITS[tier].burst * BURST))
-      return { pace: fastest, tokens: burst, burst, fastest, filledAt: clock.monotonic(), pausedUntil: 0 }
+      const now = clock.monotonic()
+      return {
+        pace: fastest,
+        tokens: burst,
+        burst,
+        fastest,
+        filledAt: now,
+        pausedUntil: now,
+        pressure: 0,
+        pressedAt: now,
+      }
     }
     this.#buckets = {
       bootstrap: bucket('bootstrap'),
@@ -76,7 +94,11 @@ export class Budget {
     const bucket = this.#buckets[tier]
     const now = this.clock.monotonic()
     // Requests sent side by side fail side by side: they are one 429.
-    if (now >= bucket.pausedUntil) bucket.pace = Math.max(SLOWEST_PER_MINUTE / 60_000, bucket.pace / 2)
+    if (now >= bucket.pausedUntil) {
+      bucket.pace = Math.max(SLOWEST_PER_MINUTE / 60_000, bucket.pace * BACK_TO)
+      bucket.pressure = Math.min(1, this.pressure(tier) + PRESSURE_STEP)
+      bucket.pressedAt = now
+    }
     const pause = Math.min(LONGEST_PAUSE_MS, Math.max(0, retryAfterMs)) * (1 + this.random.fraction() / 4)
     bucket.tokens = Math.min(bucket.tokens, 1)
     bucket.pausedUntil = Math.max(bucket.pausedUntil, now + pause)
@@ -88,6 +110,12 @@ export class Budget {
     for (const bucket of this.#concerned(tier)) {
       bucket.pace = Math.min(bucket.fastest, bucket.pace + bucket.fastest * GROWTH)
     }
+  }
+
+  /** How crowded the address is, from 0 (no 429 for a long time) to 1: what can wait does. */
+  pressure(tier: Tier): number {
+    const { pressure, pressedAt } = this.#buckets[tier]
+    return pressure === 0 ? 0 : pressure * Math.exp((pressedAt - this.clock.monotonic()) / PRESSURE_FADES_MS)
   }
 
   /** Requests per minute now allowed, for `/status`. */

@@ -57,6 +57,7 @@ async function jobs(options: LoopOptions, signal: AbortSignal): Promise<void> {
   const inFlight = new Set<string>()
   const running = new Set<Promise<void>>()
   let defect: unknown = null
+  let renewedAt = Number.NEGATIVE_INFINITY
   using _wanted = demand.onWanted(() => alarm.ring())
   using _agent = options.onAgent(() => alarm.ring())
 
@@ -65,6 +66,7 @@ async function jobs(options: LoopOptions, signal: AbortSignal): Promise<void> {
     const name = job.kind === 'issue' ? job.entryId : job.kind
     inFlight.add(name)
     if (job.kind === 'issue' && job.uid !== undefined) demand.tookTurn(job.uid)
+    if (job.kind === 'issue' && job.renewal) renewedAt = clock.monotonic()
     const task = perform(sync, job, agent, signal)
       .catch((error: unknown) => {
         if (!signal.aborted) defect ??= error
@@ -91,6 +93,8 @@ async function jobs(options: LoopOptions, signal: AbortSignal): Promise<void> {
           demand,
           inFlight,
           syncDueIn: inFlight.has('sync-entries') ? Number.POSITIVE_INFINITY : pace.dueIn(),
+          pressure: budget.pressure('standard'),
+          sinceRenewal: clock.monotonic() - renewedAt,
           revocations: inFlight.has('revoke') ? [] : sync.revocations,
         })
         if ('waitMs' in next) return next.waitMs

@@ -1,16 +1,22 @@
 import type { Demand } from '../store/demand.js'
-import type { EntryState, Snapshot } from '../store/snapshot.js'
+import type { EntryState, HeldSvid, Snapshot } from '../store/snapshot.js'
 
 /** Nobody has used it for so long (and for at least one lifetime): it is not renewed. */
 export const KEEP_MS = 3_600_000
 /** A caller that gave up waiting comes back soon: its entry is still worth a first issuance for so long. */
 const RECENT_MS = 120_000
+/** Entry sync that is so late goes ahead of everything: what withdraws an identity must not starve. */
+const SYNC_LATE_MS = 60_000
+/** What failed so often in a row waits behind what has not. */
+const AGAIN_AND_AGAIN = 3
+/** From this pressure on renewals are spread: over the first part of the lives, and by the second more at full pressure. */
+const SPREAD = { from: 0.05, part: 0.4, more: 0.45 } as const
 
 /** What is worth the next request of the standard tier. */
 export type Job =
   | { readonly kind: 'sync-entries' }
   /** `uid`: on whose behalf, where somebody waits; its turn is taken. */
-  | { readonly kind: 'issue'; readonly entryId: string; readonly uid?: number }
+  | { readonly kind: 'issue'; readonly entryId: string; readonly renewal: boolean; readonly uid?: number }
   | { readonly kind: 'revoke'; readonly serial: string }
 
 export interface PlanInput {
@@ -22,12 +28,26 @@ export interface PlanInput {
   readonly inFlight: ReadonlySet<string>
   /** Milliseconds until entry sync is due; 0 or less: now. */
   readonly syncDueIn: number
+  /** How crowded the address is, from 0 to 1. */
+  readonly pressure: number
+  /** Milliseconds since the last renewal was begun; infinite before the first. */
+  readonly sinceRenewal: number
   /** Serials of SVIDs of removed entries, where revocation is wanted. */
   readonly revocations: readonly string[]
 }
 
 /** Urgency, most urgent first; a job of a lower class waits while there is one of a higher class. */
-const CLASS = { firstSync: 0, nearExpiry: 1, sync: 2, waiting: 3, renewal: 4, recent: 5, revocation: 6 } as const
+const CLASS = {
+  overdueSync: 0,
+  nearExpiry: 1,
+  sync: 2,
+  waiting: 3,
+  renewal: 4,
+  failingRenewal: 5,
+  failing: 6,
+  recent: 7,
+  revocation: 8,
+} as const
 type Class = (typeof CLASS)[keyof typeof CLASS]
 
 interface Candidate {
@@ -37,35 +57,58 @@ interface Candidate {
   readonly job: Job
 }
 
+type Issued = Extract<EntryState, { kind: 'issued' }>
+
 /**
- * The one decision of what to ask the server next, taken when a slot is open: entries before anything is known,
- * SVIDs close to their end, the regular sync, callers who wait (uids take turns), renewals by soonest expiry, then what
- * was wanted a moment ago. `waitMs` is how long nothing is worth it, unless demand or the snapshot changes.
+ * The one decision of what to ask the server next, taken when a slot is open: entries before anything is known (or
+ * when their sync is late), SVIDs close to their end, the regular sync, callers who wait (uids take turns), renewals by
+ * soonest expiry, what has failed again and again, then what was wanted a moment ago. Where agents share an address,
+ * renewals that are not close to the end are spread evenly over the lives: everybody goes only as fast as needed.
+ * `waitMs` is how long nothing is worth it, unless demand or the snapshot changes.
  */
 export function nextJob(input: PlanInput): { readonly job: Job } | { readonly waitMs: number } {
-  let best: Candidate | null = null
+  let best = sync(input)
+  let renewal: Candidate | null = null
   let waitMs = Math.max(0, input.syncDueIn)
-  const consider = (candidate: Candidate | null) => {
-    if (
-      candidate &&
-      (!best || candidate.class < best.class || (candidate.class === best.class && candidate.rank < best.rank))
-    ) {
-      best = candidate
-    }
-  }
-  if (input.syncDueIn <= 0) {
-    consider({ class: input.snapshot.synced ? CLASS.sync : CLASS.firstSync, rank: 0, job: { kind: 'sync-entries' } })
-  }
+  let renewalsPerMs = 0
   for (const entryId of input.demand.ids()) {
     if (!input.snapshot.entries.has(entryId) || input.inFlight.has(entryId)) continue
     const due = whenDue(entryId, input)
     if (due === null) continue
-    if (due > input.now) waitMs = Math.min(waitMs, due - input.now)
-    else consider(issuance(entryId, input))
+    const state = input.snapshot.states.get(entryId)
+    if (state?.kind === 'issued') renewalsPerMs += 1 / lifeOf(state.held)
+    if (due > input.now) {
+      waitMs = Math.min(waitMs, due - input.now)
+      continue
+    }
+    const candidate = issuance(entryId, input)
+    if (candidate.class === CLASS.renewal) renewal = better(renewal, candidate)
+    else best = better(best, candidate)
+  }
+  if (renewal) {
+    const wait = spacing(input.pressure, renewalsPerMs) - input.sinceRenewal
+    if (wait <= 0) best = better(best, renewal)
+    else waitMs = Math.min(waitMs, wait)
   }
   const [serial] = input.revocations
-  if (serial !== undefined) consider({ class: CLASS.revocation, rank: 0, job: { kind: 'revoke', serial } })
-  return best ? { job: (best as Candidate).job } : { waitMs }
+  if (serial !== undefined) best ??= { class: CLASS.revocation, rank: 0, job: { kind: 'revoke', serial } }
+  return best ? { job: best.job } : { waitMs }
+}
+
+function sync({ syncDueIn, snapshot }: PlanInput): Candidate | null {
+  if (syncDueIn > 0) return null
+  const urgent = !snapshot.synced || syncDueIn < -SYNC_LATE_MS
+  return { class: urgent ? CLASS.overdueSync : CLASS.sync, rank: 0, job: { kind: 'sync-entries' } }
+}
+
+function better(best: Candidate | null, other: Candidate): Candidate {
+  if (!best || other.class < best.class) return other
+  return other.class === best.class && other.rank < best.rank ? other : best
+}
+
+/** Milliseconds between two renewals that renew everything in time, at a pace that leaves room for neighbours. */
+function spacing(pressure: number, renewalsPerMs: number): number {
+  return pressure < SPREAD.from ? 0 : (SPREAD.part + SPREAD.more * pressure) / renewalsPerMs
 }
 
 /** The wall-clock moment from which an issuance for the entry is worth it; null: never, as things stand. */
@@ -83,9 +126,9 @@ function whenDue(entryId: string, { demand, snapshot, now }: PlanInput): number 
     case 'shadowed':
       return null
     case 'issued': {
-      const { svid, renewAt } = (state.next ?? state).held
-      if (unusedFor > Math.max(KEEP_MS, svid.notAfter - svid.notBefore)) return null
-      return Math.max(renewAt, state.failures?.retryAt ?? 0)
+      const { held } = state.next ?? state
+      if (unusedFor > Math.max(KEEP_MS, lifeOf(held))) return null
+      return Math.max(held.renewAt, state.failures?.retryAt ?? 0)
     }
   }
 }
@@ -93,23 +136,36 @@ function whenDue(entryId: string, { demand, snapshot, now }: PlanInput): number 
 function issuance(entryId: string, { demand, snapshot, now }: PlanInput): Candidate {
   const state = snapshot.states.get(entryId)
   if (state?.kind === 'issued') {
-    const { notAfter } = state.held.svid
     return {
-      class: nearExpiry(state, now) ? CLASS.nearExpiry : CLASS.renewal,
-      rank: notAfter,
-      job: { kind: 'issue', entryId },
+      class: renewalClass(state, now),
+      rank: state.held.svid.notAfter,
+      job: { kind: 'issue', entryId, renewal: true },
     }
   }
   let uid: number | undefined
   for (const candidate of demand.want(entryId)?.uids.keys() ?? []) {
     if (uid === undefined || demand.turnOf(candidate) < demand.turnOf(uid)) uid = candidate
   }
-  if (uid === undefined) return { class: CLASS.recent, rank: 0, job: { kind: 'issue', entryId } }
-  return { class: CLASS.waiting, rank: demand.turnOf(uid), job: { kind: 'issue', entryId, uid } }
+  if (uid === undefined) return { class: CLASS.recent, rank: 0, job: { kind: 'issue', entryId, renewal: false } }
+  const failing = state !== undefined && state.kind !== 'shadowed' && isFailing(state)
+  return {
+    class: failing ? CLASS.failing : CLASS.waiting,
+    rank: demand.turnOf(uid),
+    job: { kind: 'issue', entryId, renewal: false, uid },
+  }
 }
 
-/** Less than a quarter of its life is left: what lives comes before what is new. */
-function nearExpiry(state: Extract<EntryState, { kind: 'issued' }>, now: number): boolean {
-  const { notBefore, notAfter } = (state.next ?? state).held.svid
-  return notAfter - now < (notAfter - notBefore) / 4
+function renewalClass(state: Issued, now: number): Class {
+  if (isFailing(state)) return CLASS.failingRenewal
+  // Less than a quarter of its life is left: what lives comes before what is new.
+  const { held } = state.next ?? state
+  return held.svid.notAfter - now < lifeOf(held) / 4 ? CLASS.nearExpiry : CLASS.renewal
+}
+
+function isFailing({ failures }: Exclude<EntryState, { kind: 'shadowed' }>): boolean {
+  return (failures?.count ?? 0) >= AGAIN_AND_AGAIN
+}
+
+function lifeOf({ svid }: HeldSvid): number {
+  return svid.notAfter - svid.notBefore
 }

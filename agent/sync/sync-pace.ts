@@ -2,31 +2,37 @@ import type { Clock } from '../ports/clock.js'
 import type { Random } from '../ports/random.js'
 
 const JITTER = 0.1
-/** How soon a doubted read is repeated. */
+/** How soon a doubted or failed read is repeated, the first time. */
 const AGAIN_MS = 5_000
-/** How much closer the interval comes to its base with each sync that met no 429. */
-const SHRINK = 0.85
+/** What a 429 adds to the stretch, of which 1 is the whole way to the longest interval, and how fast it fades. */
+const STEP = 0.25
+const FADES_MS = 1_800_000
+/** 429s so close together are one: requests sent side by side fail side by side. */
+const ONE_MS = 60_000
 
 /**
  * When entries are synced: every base interval, jittered; 429s show neighbours behind the same address and stretch the
- * interval, quiet syncs shrink it again. The interval in force bounds how late a change of entries reaches streams.
+ * interval towards the longest, quiet times shrink it again. The interval in force bounds how late a change of entries
+ * reaches streams.
  */
 export class SyncPace {
-  #intervalMs: number
+  #stretch = 0
+  #stretchedAt: number | null = null
+  #failures = 0
   #dueAt: number
-  #limitedSinceSync = false
 
   constructor(
     private readonly clock: Pick<Clock, 'monotonic'>,
     private readonly random: Random,
     private readonly settings: { readonly intervalMs: number; readonly maxIntervalMs: number },
   ) {
-    this.#intervalMs = settings.intervalMs
     this.#dueAt = clock.monotonic()
   }
 
+  /** The interval now in force. */
   get intervalMs(): number {
-    return this.#intervalMs
+    const { intervalMs, maxIntervalMs } = this.settings
+    return intervalMs * Math.max(1, maxIntervalMs / intervalMs) ** this.#stretchNow()
   }
 
   /** Milliseconds until the next sync is due; negative when it is late. */
@@ -34,26 +40,29 @@ export class SyncPace {
     return this.#dueAt - this.clock.monotonic()
   }
 
-  /** A 429 on the tier that sync shares: at most one doubling between two syncs. */
+  /** A 429 on the tier that sync shares. */
   limited(): void {
-    if (this.#limitedSinceSync) return
-    this.#limitedSinceSync = true
-    this.#intervalMs = Math.min(this.settings.maxIntervalMs, this.#intervalMs * 2)
-    this.#schedule()
+    const now = this.clock.monotonic()
+    if (this.#stretchedAt !== null && now - this.#stretchedAt < ONE_MS) return
+    this.#stretch = Math.min(1, this.#stretchNow() + STEP)
+    this.#stretchedAt = now
+    this.#schedule(this.intervalMs)
   }
 
-  /** A sync came to an end, well or not. */
+  /** A sync came to a good end. */
   synced(): void {
-    if (!this.#limitedSinceSync) {
-      this.#intervalMs = Math.max(this.settings.intervalMs, this.#intervalMs * SHRINK)
-    }
-    this.#limitedSinceSync = false
-    this.#schedule()
+    this.#failures = 0
+    this.#schedule(this.intervalMs)
+  }
+
+  /** A sync failed, but not by a 429: soon again at first, then at the usual interval. */
+  failed(): void {
+    this.#schedule(Math.min(this.intervalMs, AGAIN_MS * 2 ** Math.min(this.#failures++, 16)))
   }
 
   /** A read is doubted: once more, soon. */
   again(): void {
-    this.#dueAt = this.clock.monotonic() + Math.min(this.#intervalMs, AGAIN_MS)
+    this.#dueAt = this.clock.monotonic() + Math.min(this.intervalMs, AGAIN_MS)
   }
 
   /** Something suggests that entries changed: sync at the next slot. */
@@ -61,8 +70,13 @@ export class SyncPace {
     this.#dueAt = Math.min(this.#dueAt, this.clock.monotonic())
   }
 
-  #schedule(): void {
+  #stretchNow(): number {
+    if (this.#stretchedAt === null) return 0
+    return this.#stretch * Math.exp((this.#stretchedAt - this.clock.monotonic()) / FADES_MS)
+  }
+
+  #schedule(ms: number): void {
     const jitter = 1 + (this.random.fraction() * 2 - 1) * JITTER
-    this.#dueAt = this.clock.monotonic() + this.#intervalMs * jitter
+    this.#dueAt = this.clock.monotonic() + ms * jitter
   }
 }

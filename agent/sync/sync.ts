@@ -134,7 +134,7 @@ export class Sync {
       this.#apply(answer.entries)
       pace.synced()
     } catch (error) {
-      if (codeOf(error) !== 'icp.rate_limited') pace.synced()
+      if (codeOf(error) !== 'icp.rate_limited') pace.failed()
       if (!(error instanceof AgentError)) throw error
       if (error.code !== 'icp.rate_limited') events.syncFailed(error)
     }

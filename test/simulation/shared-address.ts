@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import { Secret } from '../../agent/crypto/secret.js'
 import { Budget } from '../../agent/icp/budget.js'
 import type { Entry } from '../../agent/identity/entry.js'
@@ -7,10 +6,12 @@ import type { X509Svid } from '../../agent/identity/x509-svid.js'
 import { renewalTime } from '../../agent/rotation/renewal-time.js'
 import { Demand } from '../../agent/store/demand.js'
 import type { EntryState } from '../../agent/store/snapshot.js'
-import { issued, tick } from '../../agent/sync/outcomes.js'
+import { issued, type Tick, tick } from '../../agent/sync/outcomes.js'
 import { nextJob } from '../../agent/sync/plan.js'
 import { SyncPace } from '../../agent/sync/sync-pace.js'
 import { seededRandom } from '../fakes/random.js'
+import { Agenda } from './agenda.js'
+import { ServerLimits } from './server-limits.js'
 
 /** Agents behind one address and a server with its real limits, in virtual time, driven by the production functions. */
 export interface Scenario {
@@ -20,16 +21,22 @@ export interface Scenario {
   readonly hours: number
   readonly svidLifeMs?: number
   readonly seed?: number
+  /** The part of the entries that the first agent has; default: its fair share. */
+  readonly firstHas?: number
 }
 
 export interface Outcome {
+  /** SVIDs that ended before they were renewed. */
   readonly expired: number
   readonly issued: number
   readonly syncs: number
+  /** Answers 429. */
   readonly limited: number
-  /** Least life that an SVID in service had left at a renewal, in minutes. */
+  /** Least life that an SVID in service had left when it was renewed, in minutes. */
   readonly leastLeftMinutes: number
-  /** When the last entry got its first SVID, in minutes. */
+  /** Of a hundred renewals all but one had at least so many minutes left. */
+  readonly usualLeftMinutes: number
+  /** When every entry had its first SVID, in minutes. */
   readonly allIssuedAtMinutes: number
   /** Longest sync interval in force at the end, in seconds. */
   readonly syncIntervalSeconds: number
@@ -37,178 +44,216 @@ export interface Outcome {
 
 const LATENCY_MS = 150
 const BUNDLE_INTERVAL_MS = 300_000
+const CONCURRENCY = 3
 const THRESHOLD = { ms: 6 * 3_600_000, explicit: false }
 const START = Date.parse('2026-01-01T00:00:00Z')
-
-/** Token bucket of the standard tier and the sliding window around everything, for one client address. */
-class ServerLimits {
-  #tokens = 10
-  #filledAt = 0
-  #window: number[] = []
-
-  /** Null when the request passes, else the milliseconds of Retry-After. */
-  refuses(tier: 'standard' | 'open', now: number): number | null {
-    while (this.#window[0] !== undefined && this.#window[0] <= now - 60_000) this.#window.shift()
-    if (this.#window.length >= 100) return 60_000
-    if (tier === 'standard') {
-      this.#tokens = Math.min(10, this.#tokens + (now - this.#filledAt) * (30 / 60_000))
-      this.#filledAt = now
-      if (this.#tokens < 1) return 60_000
-      this.#tokens -= 1
-    }
-    this.#window.push(now)
-    return null
-  }
-}
-
-interface Event {
-  readonly at: number
-  readonly run: () => void
-}
-
-/** Events in time order; ties keep their order. A binary heap would do; a bucketed list is enough for this size. */
-class Agenda {
-  #events: Event[] = []
-  push(at: number, run: () => void): void {
-    let low = 0
-    let high = this.#events.length
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      if ((this.#events[middle] as Event).at <= at) high = middle
-      else low = middle + 1
-    }
-    this.#events.splice(low, 0, { at, run })
-  }
-  pop(): Event | undefined {
-    return this.#events.pop()
-  }
-}
+const HOUR_MS = 3_600_000
 
 export function simulate(scenario: Scenario): Outcome {
-  const life = scenario.svidLifeMs ?? 3_600_000
-  const limits = new ServerLimits()
-  const agenda = new Agenda()
-  const end = scenario.hours * 3_600_000
-  const out = { expired: 0, issued: 0, syncs: 0, limited: 0, leastLeft: Number.POSITIVE_INFINITY, allIssuedAt: 0 }
-  let t = 0
-  const clock = { now: () => START + t, monotonic: () => t }
-  const paces: SyncPace[] = []
-
-  for (let a = 0; a < scenario.agents; a++) {
-    const random = seededRandom((scenario.seed ?? 1) * 1000 + a)
-    const budget = new Budget(clock, random)
-    const pace = new SyncPace(clock, random, { intervalMs: 30_000, maxIntervalMs: 600_000 })
-    paces.push(pace)
-    const demand = new Demand(clock)
-    const mine = Array.from({ length: scenario.entries }, (_, i) => i).filter((i) => i % scenario.agents === a)
-    const entries = new Map<string, Entry>()
-    let states: ReadonlyMap<string, EntryState> = new Map()
-    let synced = false
-    const inFlight = new Set<string>()
-    const renewals = { dueAt: 0, pending: false }
-
-    const request = (tier: 'standard' | 'open', after: (passed: boolean) => void) => {
-      budget.take(tier)
-      agenda.push(t + LATENCY_MS, () => {
-        const retryAfter = limits.refuses(tier, t)
-        if (retryAfter === null) budget.passed(tier)
-        else {
-          out.limited++
-          budget.limited(tier, retryAfter)
-          if (tier === 'standard') pace.limited()
-        }
-        after(retryAfter === null)
-        wake()
-      })
-    }
-    let scheduled: number | null = null
-    const wake = () => {
-      if (scheduled === t) return
-      scheduled = t
-      agenda.push(t, step)
-    }
-    const step = () => {
-      scheduled = null
-      const gone = tick(states, clock.now())
-      if (gone.changed.size > 0) {
-        for (const state of gone.changed.values()) if (state.kind === 'wanted') out.expired++
-        states = new Map([...states, ...gone.changed])
-      }
-      const opensIn = budget.opensIn('standard')
-      if (opensIn > 0) return void agenda.push(t + opensIn, wake)
-      // The agent's own renewal goes ahead of everything.
-      if (synced && !renewals.pending && t >= renewals.dueAt) {
-        renewals.pending = true
-        return request('standard', (passed) => {
-          renewals.pending = false
-          if (passed) renewals.dueAt = t + 25 * 60_000
-        })
-      }
-      const next = nextJob({
-        now: clock.now(),
-        snapshot: { synced, entries, states },
-        demand,
-        inFlight,
-        syncDueIn: pace.dueIn(),
-        revocations: [],
-      })
-      if ('waitMs' in next) return void agenda.push(t + Math.max(1, Math.min(next.waitMs, gone.nextAt - clock.now())), wake)
-      const { job } = next
-      if (job.kind === 'sync-entries') {
-        return request('standard', (passed) => {
-          if (!passed) return
-          pace.synced()
-          out.syncs++
-          if (!synced) {
-            for (const i of mine) entries.set(`e${i}`, entryOf(i))
-            demand.use(1000).entries([...entries.keys()])
-          }
-          synced = true
-        })
-      }
-      if (job.kind !== 'issue') throw new TypeError('nothing is revoked here')
-      inFlight.add(job.entryId)
-      if (job.uid !== undefined) demand.tookTurn(job.uid)
-      request('standard', (passed) => {
-        inFlight.delete(job.entryId)
-        if (!passed) return
-        const before = states.get(job.entryId)
-        if (before?.kind === 'issued') out.leastLeft = Math.min(out.leastLeft, before.held.svid.notAfter - clock.now())
-        else out.allIssuedAt = t
-        const now = clock.now()
-        const renewAt = renewalTime({
-          notBefore: now,
-          notAfter: now + life,
-          threshold: THRESHOLD,
-          fraction: random.fraction(),
-        })
-        const state = issued(before, { svid: svidOf(job.entryId, now, life), renewAt }, now, 0)
-        states = new Map(states).set(job.entryId, state)
-        out.issued++
-      })
-      // Several may be under way at once, as in production.
-      wake()
-    }
-    const pollBundle = () => {
-      if (budget.opensIn('open') === 0) request('open', () => {})
-      agenda.push(t + BUNDLE_INTERVAL_MS * (0.9 + 0.2 * random.fraction()), pollBundle)
-    }
-    agenda.push(random.fraction() * 1000, wake)
-    agenda.push(random.fraction() * 5000, pollBundle)
-  }
-
-  for (let event = agenda.pop(); event && event.at <= end; event = agenda.pop()) {
-    t = event.at
-    event.run()
-  }
+  const world = new World(scenario)
+  const agents = sharesOf(scenario).map((share, n) => new SimulatedAgent(world, share, n))
+  for (const agent of agents) agent.begin()
+  world.run(scenario.hours * HOUR_MS)
+  const left = world.left.sort((a, b) => a - b)
+  const minutes = (ms: number | undefined) => (ms === undefined ? -1 : Math.round(ms / 6000) / 10)
   return {
-    expired: out.expired,
-    issued: out.issued,
-    syncs: out.syncs,
-    limited: out.limited,
-    leastLeftMinutes: Math.round(out.leastLeft / 6000) / 10,
-    allIssuedAtMinutes: Math.round(out.allIssuedAt / 6000) / 10,
-    syncIntervalSeconds: Math.round(Math.max(...paces.map((pace) => pace.intervalMs)) / 1000),
+    expired: world.expired,
+    issued: world.issued,
+    syncs: world.syncs,
+    limited: world.limited,
+    leastLeftMinutes: minutes(left[0]),
+    usualLeftMinutes: minutes(left[Math.floor(left.length / 100)]),
+    allIssuedAtMinutes: minutes(world.firstIssuedAt),
+    syncIntervalSeconds: Math.round(Math.max(...agents.map((agent) => agent.pace.intervalMs)) / 1000),
+  }
+}
+
+/** Numbers of the entries of each agent. */
+function sharesOf({ agents, entries, firstHas }: Scenario): number[][] {
+  const shares = Array.from({ length: agents }, () => [] as number[])
+  const ofFirst = firstHas === undefined ? 0 : Math.round(entries * firstHas)
+  for (let i = 0; i < entries; i++) {
+    const others = firstHas === undefined || agents === 1 ? i % agents : 1 + (i % (agents - 1))
+    shares[i < ofFirst ? 0 : others]?.push(i)
+  }
+  return shares
+}
+
+/** Time, the server and what is counted. */
+class World {
+  t = 0
+  readonly clock = { now: () => START + this.t, monotonic: () => this.t }
+  readonly agenda = new Agenda()
+  readonly limits = new ServerLimits()
+  readonly left: number[] = []
+  expired = 0
+  issued = 0
+  syncs = 0
+  limited = 0
+  firstIssuedAt = 0
+
+  constructor(readonly scenario: Scenario) {}
+
+  run(until: number): void {
+    for (let event = this.agenda.pop(); event && event.at <= until; event = this.agenda.pop()) {
+      this.t = event.at
+      event.run()
+    }
+  }
+}
+
+/** One agent: its loop asks the production plan what is worth a request whenever its production budget is open. */
+class SimulatedAgent {
+  readonly pace: SyncPace
+  readonly #random
+  readonly #budget: Budget
+  readonly #demand: Demand
+  readonly #entries = new Map<string, Entry>()
+  readonly #states = new Map<string, EntryState>()
+  readonly #inFlight = new Set<string>()
+  #synced = false
+  #ticked: Tick = { changed: new Map(), nextAt: Number.POSITIVE_INFINITY }
+  #wakeAt = Number.POSITIVE_INFINITY
+  #ownDueAt = 0
+  #running = 0
+  #renewedAt = Number.NEGATIVE_INFINITY
+
+  constructor(
+    private readonly world: World,
+    private readonly share: readonly number[],
+    n: number,
+  ) {
+    const { clock, scenario } = world
+    this.#random = seededRandom((scenario.seed ?? 1) * 1000 + n)
+    this.#budget = new Budget(clock, this.#random)
+    this.pace = new SyncPace(clock, this.#random, { intervalMs: 30_000, maxIntervalMs: 600_000 })
+    this.#demand = new Demand(clock)
+  }
+
+  begin(): void {
+    this.#wakeIn(this.#random.fraction() * 1000)
+    this.world.agenda.push(this.#random.fraction() * 5000, () => this.#pollBundle())
+  }
+
+  /** One wake-up at a time, the soonest that anybody asked for. */
+  #wakeIn(ms: number): void {
+    const at = this.world.t + ms
+    if (at >= this.#wakeAt) return
+    this.#wakeAt = at
+    this.world.agenda.push(at, () => {
+      if (this.#wakeAt !== at) return
+      this.#wakeAt = Number.POSITIVE_INFINITY
+      while (this.#step());
+    })
+  }
+
+  /** False when there is nothing to do now; then a wake-up is set. */
+  #step(): boolean {
+    const now = this.world.clock.now()
+    if (now >= this.#ticked.nextAt) this.#tick(now)
+    if (this.#running >= CONCURRENCY) return false
+    const opensIn = this.#budget.opensIn('standard')
+    if (opensIn > 0) {
+      this.#wakeIn(opensIn)
+      return false
+    }
+    if (this.#synced && this.world.t >= this.#ownDueAt) {
+      this.#renewItself()
+      return true
+    }
+    const next = nextJob({
+      now,
+      snapshot: { synced: this.#synced, entries: this.#entries, states: this.#states },
+      demand: this.#demand,
+      inFlight: this.#inFlight,
+      syncDueIn: this.#inFlight.has('sync-entries') ? Number.POSITIVE_INFINITY : this.pace.dueIn(),
+      pressure: this.#budget.pressure('standard'),
+      sinceRenewal: this.world.t - this.#renewedAt,
+      revocations: [],
+    })
+    if ('waitMs' in next) {
+      this.#wakeIn(Math.max(1, Math.min(next.waitMs, this.#ticked.nextAt - now)))
+      return false
+    }
+    if (next.job.kind === 'sync-entries') this.#sync()
+    else if (next.job.kind === 'issue') {
+      if (next.job.renewal) this.#renewedAt = this.world.t
+      this.#issue(next.job.entryId, next.job.uid)
+    }
+    return true
+  }
+
+  #request(tier: 'standard' | 'open', done: (passed: boolean) => void): void {
+    const { world } = this
+    this.#budget.take(tier)
+    this.#running++
+    world.agenda.push(world.t + LATENCY_MS, () => {
+      this.#running--
+      const retryAfter = world.limits.refuses(tier, world.t)
+      if (retryAfter === null) this.#budget.passed(tier)
+      else {
+        world.limited++
+        this.#budget.limited(tier, retryAfter)
+        if (tier === 'standard') this.pace.limited()
+      }
+      done(retryAfter === null)
+      this.#wakeIn(0)
+    })
+  }
+
+  /** The agent's own SVID; it goes ahead of everything. */
+  #renewItself(): void {
+    this.#ownDueAt = Number.POSITIVE_INFINITY
+    this.#request('standard', (passed) => {
+      this.#ownDueAt = this.world.t + (passed ? 25 * 60_000 : 0)
+    })
+  }
+
+  #sync(): void {
+    this.#inFlight.add('sync-entries')
+    this.#request('standard', (passed) => {
+      this.#inFlight.delete('sync-entries')
+      if (!passed) return
+      this.pace.synced()
+      this.world.syncs++
+      if (this.#synced) return
+      this.#synced = true
+      for (const i of this.share) this.#entries.set(`e${i}`, entryOf(i))
+      this.#demand.use(1000).entries([...this.#entries.keys()])
+    })
+  }
+
+  #issue(id: string, uid: number | undefined): void {
+    const { world } = this
+    this.#inFlight.add(id)
+    if (uid !== undefined) this.#demand.tookTurn(uid)
+    this.#request('standard', (passed) => {
+      this.#inFlight.delete(id)
+      if (!passed) return
+      const now = world.clock.now()
+      const before = this.#states.get(id)
+      if (before?.kind === 'issued') world.left.push(before.held.svid.notAfter - now)
+      if (before === undefined) world.firstIssuedAt = world.t
+      const svid = svidOf(id, now, world.scenario.svidLifeMs ?? HOUR_MS)
+      const renewAt = renewalTime({ ...svid, threshold: THRESHOLD, fraction: this.#random.fraction() })
+      this.#states.set(id, issued(before, { svid, renewAt }, now, 0))
+      this.#ticked = { ...this.#ticked, nextAt: Math.min(this.#ticked.nextAt, svid.notAfter) }
+      world.issued++
+    })
+  }
+
+  #tick(now: number): void {
+    this.#ticked = tick(this.#states, now)
+    for (const [id, state] of this.#ticked.changed) {
+      this.#states.set(id, state)
+      if (state.kind === 'wanted') this.world.expired++
+    }
+  }
+
+  #pollBundle(): void {
+    const { world } = this
+    if (this.#budget.opensIn('open') === 0) this.#request('open', () => {})
+    world.agenda.push(world.t + BUNDLE_INTERVAL_MS * (0.9 + 0.2 * this.#random.fraction()), () => this.#pollBundle())
   }
 }
 
@@ -223,12 +268,15 @@ function entryOf(i: number): Entry {
   }
 }
 
+const SOME_ID = SpiffeId.parse('spiffe://example.org/workload')
+const NO_KEY = new Secret(new Uint8Array())
+
 function svidOf(id: string, now: number, life: number): X509Svid {
   return {
-    spiffeId: SpiffeId.parse(`spiffe://example.org/${id}`),
+    spiffeId: SOME_ID,
     chain: [],
-    privateKey: new Secret(new Uint8Array()),
-    serial: createHash('sha256').update(`${id}${now}`).digest('hex').slice(0, 8),
+    privateKey: NO_KEY,
+    serial: id,
     notBefore: now,
     notAfter: now + life,
     authority: 'ca',
