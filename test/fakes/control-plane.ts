@@ -64,7 +64,13 @@ export class FakeControlPlane implements ControlPlane {
   /** Answers of attest, renew and sign come without their bundle. */
   withoutBundle = false
   /** Every answer is passed through the function of its method, if there is one. */
-  readonly tamper: { issued?: (answer: IssuedCertificate) => IssuedCertificate } = {}
+  readonly tamper: {
+    issued?: (answer: IssuedCertificate) => IssuedCertificate
+    /** The claims of a JWT-SVID before it is signed, or the whole token as text. */
+    claims?: (claims: Readonly<Record<string, unknown>>) => Record<string, unknown> | string
+  } = {}
+  /** Which of the test's RSA keys signs JWT-SVIDs; it is published as `default`, whichever it is. */
+  jwtKey = 0
   /** How long each call takes, on the clock. */
   latencyMs = 0
 
@@ -193,24 +199,26 @@ export class FakeControlPlane implements ControlPlane {
     return this.#call('issueJwt', request, signal, async () => {
       const { spiffeId, audience, ttlSeconds = 300 } = request
       const issuedAt = Math.floor(this.options.clock.now() / 1000)
-      const token = issueToken(await rsaKey(0), {
+      const good = {
         iss: `spiffe://${this.tenantId}`,
         sub: spiffeId.uri,
         aud: audience,
         iat: issuedAt,
         exp: issuedAt + ttlSeconds,
-      })
+      }
+      const claims = this.tamper.claims?.(good) ?? good
+      const token = typeof claims === 'string' ? claims : issueToken(await rsaKey(this.jwtKey), claims)
       return { spiffeId: spiffeId.uri, token: new Secret(token) }
     })
   }
 
   jwtBundle(signal: AbortSignal): Promise<readonly Jwk[]> {
-    return this.#call('jwtBundle', undefined, signal, async () => [keySet(createPublicKey(await rsaKey(0)))])
+    return this.#call('jwtBundle', undefined, signal, async () => [keySet(createPublicKey(await rsaKey(this.jwtKey)))])
   }
 
   validateJwt(request: { token: Secret; audience: string }, signal: AbortSignal): Promise<JwtValidation> {
     return this.#call('validateJwt', request, signal, async () => {
-      const claims = readToken(createPublicKey(await rsaKey(0)), request.token.reveal())
+      const claims = readToken(createPublicKey(await rsaKey(this.jwtKey)), request.token.reveal())
       const { sub, aud, exp } = claims ?? {}
       const valid =
         typeof sub === 'string' &&
