@@ -1,0 +1,137 @@
+import type { Kind } from './plan.js'
+import type { WorkloadReport } from './reports.js'
+
+/** A stretch of time, in real milliseconds since 1970. */
+export interface Span {
+  readonly from: number
+  readonly to: number
+}
+
+export interface Violation {
+  readonly at: number
+  readonly what: string
+}
+
+interface Line {
+  /** Since when it has been without; null while it is served. */
+  since: number | null
+  why: string
+}
+
+interface Gap extends Span {
+  readonly name: string
+  readonly why: string
+}
+
+/** How long after a fault's end everybody must be served again. */
+export const BACK_WITHIN_MS = 10_000
+
+/** All that was seen in a run: messages, violations, who was without an identity and when, and the faults. */
+export class Ledger {
+  readonly #violations: Violation[] = []
+  readonly #lines = new Map<string, Line>()
+  readonly #gaps: Gap[] = []
+  readonly #faults: (Span & { readonly kind: Kind })[] = []
+  readonly #skipped = new Map<Kind, string>()
+  #active = new Map<object, { readonly kind: Kind; readonly from: number }>()
+  messages = 0
+  svids = 0
+  fresh = 0
+
+  get violations(): readonly Violation[] {
+    return this.#violations
+  }
+
+  get faults(): readonly (Span & { readonly kind: Kind })[] {
+    return this.#faults
+  }
+
+  /** Kinds that this machine or user does not allow, and why. */
+  get skipped(): ReadonlyMap<Kind, string> {
+    return this.#skipped
+  }
+
+  violation(what: string, at: number): void {
+    this.#violations.push({ at, what })
+  }
+
+  faultBegan(token: object, kind: Kind): void {
+    this.#active.set(token, { kind, from: Date.now() })
+  }
+
+  /** `knownAfterMs`: how long until those concerned can know of the end. */
+  faultEnded(token: object, knownAfterMs = 0): void {
+    const fault = this.#active.get(token)
+    if (!fault) return
+    this.#active.delete(token)
+    this.#faults.push({ ...fault, to: Date.now() + knownAfterMs })
+  }
+
+  faultSkipped(token: object, kind: Kind, why: string): void {
+    this.#active.delete(token)
+    this.#skipped.set(kind, why)
+  }
+
+  /** A workload started: it waits for its identity. */
+  began(name: string, at: number): void {
+    this.#lines.set(name, { since: at, why: 'it has only just started' })
+  }
+
+  /** It was ended by us. */
+  ended(name: string, at: number): void {
+    this.#close(name, at)
+    this.#lines.delete(name)
+  }
+
+  reported(name: string, report: WorkloadReport): void {
+    if (report.kind === 'violation') this.violation(`${name}: ${report.what}`, report.at)
+    else if (report.kind === 'received') {
+      this.messages++
+      this.svids += report.svids
+      this.fresh += report.fresh
+    } else if (report.served) this.#close(name, report.at)
+    else {
+      const line = this.#lines.get(name)
+      if (line) Object.assign(line, { since: line.since ?? report.at, why: report.why })
+    }
+  }
+
+  /** Ends the book: whoever is still without has been so until now. Adds the violations of the time that was allowed. */
+  close(at: number): void {
+    for (const name of [...this.#lines.keys()]) this.#close(name, at)
+    for (const gap of this.#gaps) {
+      for (const { from, to } of free(gap, this.#faults)) {
+        if (to - from <= BACK_WITHIN_MS) continue
+        this.violation(`${gap.name} was without an identity for ${to - from} ms with nothing amiss (${gap.why})`, from)
+      }
+    }
+  }
+
+  /** The longest that anybody was without, and the longest after the end of the faults of that time. */
+  longest(): { readonly gapMs: number; readonly recoveryMs: number } {
+    const lengths = (spans: readonly Span[]) => Math.max(0, ...spans.map(({ from, to }) => to - from))
+    return { gapMs: lengths(this.#gaps), recoveryMs: lengths(this.#gaps.flatMap((gap) => free(gap, this.#faults))) }
+  }
+
+  #close(name: string, at: number): void {
+    const line = this.#lines.get(name)
+    if (!line || line.since === null) return
+    this.#gaps.push({ name, from: line.since, to: at, why: line.why })
+    line.since = null
+  }
+}
+
+/** What is left of a span without the others. */
+export function free(span: Span, others: readonly Span[]): readonly Span[] {
+  let left: Span[] = [span]
+  for (const other of others) {
+    left = left.flatMap(({ from, to }) => {
+      if (other.to <= from || other.from >= to) return [{ from, to }]
+      return [
+        { from, to: other.from },
+        { from: other.to, to },
+      ].filter((part) => part.to > part.from)
+    })
+  }
+  return left
+}

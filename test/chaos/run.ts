@@ -1,0 +1,107 @@
+import { copyFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { commit } from './faults.js'
+import { BACK_WITHIN_MS, type Violation } from './ledger.js'
+import { type Kind, planFaults, type Tempo } from './plan.js'
+import { type Sample, slope } from './samples.js'
+import { World, type WorldOptions } from './world.js'
+
+export interface ChaosOptions {
+  readonly seed: number
+  readonly runMs: number
+  readonly world: WorldOptions
+  readonly tempo: Tempo
+  /** Called with a line now and then. */
+  readonly say?: (line: string) => void
+  /** Where the agents' logs are copied when something was violated. */
+  readonly keepLogs?: string
+}
+
+export interface ChaosReport {
+  readonly seed: number
+  readonly seconds: number
+  readonly workloads: number
+  readonly faults: Readonly<Partial<Record<Kind, number>>>
+  readonly faultCount: number
+  readonly skipped: Readonly<Record<string, string>>
+  readonly messages: number
+  readonly svidsReceived: number
+  /** Certificates that a workload had not seen before. */
+  readonly certificatesReceived: number
+  readonly violations: readonly Violation[]
+  /** The longest that any workload was without, faults included, and after the last of them had ended. */
+  readonly longestGapMs: number
+  readonly longestRecoveryMs: number
+  /** Of the agent that is never stopped. */
+  readonly steady: {
+    readonly rssMib: readonly [first: number, last: number]
+    readonly slopeKibPerMinute: number
+    readonly fds: readonly [first: number, last: number]
+  }
+}
+
+const SAMPLE_MS = 2_000
+
+/** One run: everything starts, the planned faults happen, everybody is given the time to come back. */
+export async function runChaos({
+  seed,
+  runMs,
+  world: options,
+  tempo,
+  say,
+  keepLogs,
+}: ChaosOptions): Promise<ChaosReport> {
+  const faults = planFaults(seed, runMs, BACK_WITHIN_MS + 1_000, tempo)
+  await using world = await World.create(options)
+  const { ledger } = world
+  const samples: Sample[] = []
+  const steady = world.nodes[1]
+  const sampling = setInterval(() => {
+    const sample = steady?.agent.sample()
+    if (sample) samples.push({ at: Date.now(), ...sample })
+  }, SAMPLE_MS)
+  const began = Date.now()
+  const failures: unknown[] = []
+  const committed: Promise<void>[] = []
+  for (const fault of faults) {
+    await sleep(Math.max(0, began + fault.at - Date.now()))
+    say?.(
+      `${seconds(Date.now() - began)} ${fault.kind} for ${seconds(fault.lastsMs)}; ${ledger.violations.length} violations`,
+    )
+    committed.push(commit(world, fault).catch((error: unknown) => void failures.push(error)))
+  }
+  await Promise.all(committed)
+  await sleep(Math.max(0, began + runMs - Date.now()))
+  clearInterval(sampling)
+  const now = Date.now()
+  ledger.close(now)
+  if (failures.length > 0) throw failures[0]
+  if (keepLogs !== undefined && ledger.violations.length > 0) {
+    for (const { name } of world.nodes) {
+      await copyFile(join(world.directory, `${name}.log`), join(keepLogs, `chaos-${seed}-${name}.log`))
+    }
+  }
+  const counts: Partial<Record<Kind, number>> = {}
+  for (const { kind } of ledger.faults) counts[kind] = (counts[kind] ?? 0) + 1
+  const { gapMs, recoveryMs } = ledger.longest()
+  return {
+    seed,
+    seconds: Math.round((now - began) / 1000),
+    workloads: options.workloads + options.steadyWorkloads,
+    faults: counts,
+    faultCount: ledger.faults.length,
+    skipped: Object.fromEntries(ledger.skipped),
+    messages: ledger.messages,
+    svidsReceived: ledger.svids,
+    certificatesReceived: ledger.fresh,
+    violations: ledger.violations,
+    longestGapMs: gapMs,
+    longestRecoveryMs: recoveryMs,
+    steady: slope(samples),
+  }
+}
+
+function seconds(ms: number): string {
+  return `${(ms / 1000).toFixed(1)} s`
+}

@@ -1,0 +1,21 @@
+import type { ChaosOptions } from './run.js'
+
+/** Twenty seconds and few processes: what `npm test` can afford. */
+export function shortRun(root: string, seed: number): ChaosOptions {
+  return {
+    seed,
+    runMs: 26_000,
+    world: { root, workloads: 6, steadyWorkloads: 2, users: 3, svidTtlSeconds: 40, syncMs: 3_000, bundleMs: 2_000 },
+    tempo: { longest: 3, quiet: [0.5, 2], overlap: 0.2 },
+  }
+}
+
+/** Fifty workload processes, for minutes or hours. */
+export function longRun(root: string, seed: number, minutes: number): ChaosOptions {
+  return {
+    seed,
+    runMs: minutes * 60_000,
+    world: { root, workloads: 40, steadyWorkloads: 10, users: 8, svidTtlSeconds: 150, syncMs: 5_000, bundleMs: 4_000 },
+    tempo: { longest: 20, quiet: [2, 18], overlap: 0.25 },
+  }
+}
