@@ -1,4 +1,5 @@
 import { setMaxListeners } from 'node:events'
+import { basename, dirname } from 'node:path'
 import type { Config } from '../config/config.js'
 import { AgentError } from '../errors.js'
 import { startHealthServer } from '../observability/http-server.js'
@@ -49,6 +50,7 @@ export async function runDaemon(config: Config, world: DaemonWorld, signal: Abor
   await files.makeDirectory(config.agent.dataDir, 0o700)
   using _lock = holdLock(agent.lockPath)
   await using _health = await openHealthServer(facts, world)
+  await warnOfOthersTokens(agent.config, world)
   await agent.keeper.restore()
   const cache = await restoreCache(agent, world)
   facts.cacheTrouble = cache.events.trouble
@@ -116,6 +118,18 @@ async function openHealthServer(facts: Facts, { log, metrics, clock }: DaemonWor
     log.error('Health server could not start; the agent goes on without it', { error })
     return null
   }
+}
+
+/** A Secret with the tokens of all nodes is for the roll-out only: whoever takes over one node could join as another. */
+async function warnOfOthersTokens({ agent }: Config, { files, log }: DaemonWorld): Promise<void> {
+  if (agent.joinTokenPath === null) return
+  const names = await files.list(dirname(agent.joinTokenPath))
+  const others = names.filter((name) => !name.startsWith('..') && name !== basename(agent.joinTokenPath ?? ''))
+  if (others.length === 0) return
+  log.warn('The agent can read the join tokens of other nodes; delete their Secret once every node has joined', {
+    directory: dirname(agent.joinTokenPath),
+    others: others.length,
+  })
 }
 
 /** Says once that the agent serves: the socket is there and the entries are known. */

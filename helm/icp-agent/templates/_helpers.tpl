@@ -1,0 +1,77 @@
+{{- define "icp-agent.name" -}}
+{{- if contains .Chart.Name .Release.Name }}{{ .Release.Name | trunc 63 | trimSuffix "-" }}{{ else }}{{ printf "%s-%s" .Release.Name .Chart.Name | trunc 63 | trimSuffix "-" }}{{ end }}
+{{- end }}
+
+{{- define "icp-agent.selectorLabels" -}}
+app: icp-agent
+app.kubernetes.io/name: icp-agent
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "icp-agent.labels" -}}
+{{ include "icp-agent.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end }}
+
+{{- define "icp-agent.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create }}{{ default (include "icp-agent.name" .) .Values.serviceAccount.name }}{{ else }}{{ default "default" .Values.serviceAccount.name }}{{ end }}
+{{- end }}
+
+{{/* Values of the older chart stand at other places; they are taken where the documented ones are not given. */}}
+{{- define "icp-agent.tenantId" -}}
+{{- $id := .Values.agent.tenantId | default .Values.tenantId | default "" | toString | lower | trim -}}
+{{- $placeholders := list "your-tenant-id-here" "your-tenant-uuid-here" "your-tenant-uuid" "477e9f97-d8a9-442a-8d92-f771393fab66" -}}
+{{- if not $id }}{{ fail "agent.tenantId is missing: give your tenant (or workspace) id, the UUID that the AuthSec console shows, with --set agent.tenantId=…" }}{{ end -}}
+{{- if has $id $placeholders }}{{ fail (printf "agent.tenantId is the placeholder %q: give your own tenant (or workspace) id, the UUID that the AuthSec console shows" $id) }}{{ end -}}
+{{- if not (regexMatch "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$" $id) }}{{ fail (printf "agent.tenantId %q is not a UUID: give your tenant (or workspace) id as the AuthSec console shows it" $id) }}{{ end -}}
+{{- $id -}}
+{{- end }}
+
+{{- define "icp-agent.clusterName" -}}{{ .Values.agent.clusterName | default .Values.clusterName | default "" }}{{- end }}
+
+{{- define "icp-agent.address" -}}{{ (.Values.icpService).address | default .Values.agent.icpServiceUrl }}{{- end }}
+
+{{- define "icp-agent.logLevel" -}}{{ (.Values.logging).level | default .Values.agent.logLevel | lower }}{{- end }}
+
+{{- define "icp-agent.healthEnabled" -}}
+{{- $older := default dict .Values.health -}}
+{{- if and .Values.healthProbe.enabled (ne (toString (get $older "enabled")) "false") }}true{{ end -}}
+{{- end }}
+
+{{- define "icp-agent.healthPort" -}}{{ (default dict .Values.health).port | default .Values.healthProbe.port }}{{- end }}
+
+{{- define "icp-agent.socketDirectory" -}}{{ dir (trimPrefix "unix://" .Values.agent.socketPath) }}{{- end }}
+
+{{/* The configuration as the agent reads it; ${NODE_NAME} is expanded there. */}}
+{{- define "icp-agent.config" -}}
+{{- $config := dict
+  "agent" (dict
+    "tenant_id" (include "icp-agent.tenantId" .)
+    "node_id" "${NODE_NAME}"
+    "data_dir" .Values.agent.dataDir
+    "socket_path" (trimPrefix "unix://" .Values.agent.socketPath)
+    "renewal_threshold" .Values.agent.renewalThreshold)
+  "icp_service" (dict
+    "address" (include "icp-agent.address" .)
+    "timeout" .Values.icpService.timeout
+    "max_retries" .Values.icpService.maxRetries
+    "retry_backoff" .Values.icpService.retryBackoff)
+  "attestation" (dict
+    "type" "kubernetes"
+    "kubernetes" (dict
+      "token_path" "/var/run/secrets/icp-agent/token"
+      "cluster_name" (include "icp-agent.clusterName" .)
+      "node_name" "${NODE_NAME}"
+      "source" .Values.agent.podSource
+      "authsec_namespaces" .Values.agent.authsecNamespaces))
+  "logging" (dict "level" (include "icp-agent.logLevel" .) "format" .Values.logging.format)
+  "health" (dict
+    "enabled" (eq (include "icp-agent.healthEnabled" .) "true")
+    "port" (include "icp-agent.healthPort" . | int)
+    "bind_address" "0.0.0.0") -}}
+{{- if .Values.icpService.trustBundle }}{{ $_ := set $config.icp_service "trust_bundle_path" "/etc/icp-agent/trust-bundle.pem" }}{{ end -}}
+{{- if .Values.joinTokens.existingSecret }}{{ $_ := set $config.agent "join_token_path" "/var/run/secrets/icp-agent-join-tokens/${NODE_NAME}" }}{{ end -}}
+{{- mergeOverwrite $config (deepCopy .Values.agent.extraConfig) | toYaml }}
+{{- end }}

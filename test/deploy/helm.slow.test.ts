@@ -1,0 +1,191 @@
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { basename, join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { parseAllDocuments } from 'yaml'
+import { loadConfig } from '../../agent/config/load.js'
+import { Disk } from '../../agent/platform/disk.js'
+import { valuesTable } from '../support/chart-docs.js'
+import { helmBinary, ran } from '../support/helm.js'
+
+const CHART = 'helm/icp-agent'
+const TENANT = '11111111-2222-4333-8444-555555555555'
+const UPDATE = process.env['ICP_UPDATE_DOCS'] !== undefined
+const KUBERNETES_VERSIONS = ['1.27', '1.37']
+
+interface Manifest {
+  readonly kind: string
+  readonly metadata: { readonly name: string }
+  readonly data?: Readonly<Record<string, string>>
+  // biome-ignore lint/suspicious/noExplicitAny: a rendered manifest, looked at by tests only
+  readonly spec?: any
+}
+
+let helm: string
+let dir: string
+let validator: string
+
+beforeAll(async () => {
+  helm = await helmBinary()
+  dir = await mkdtemp(join(tmpdir(), 'icp-helm-'))
+  const venv = join(tmpdir(), `icp-agent-kubernetes-validate-${process.getuid?.() ?? 0}`)
+  validator = join(venv, 'bin', 'kubernetes-validate')
+  if ((await ran(validator, ['--version'])).code !== 0) {
+    expect(await ran('python3', ['-m', 'venv', venv])).toMatchObject({ code: 0 })
+    const installed = await ran(join(venv, 'bin', 'pip'), ['install', '-q', 'kubernetes-validate==1.37.0'])
+    expect(installed).toMatchObject({ code: 0 })
+  }
+}, 180_000)
+
+afterAll(() => rm(dir, { recursive: true, force: true }))
+
+async function render(...args: string[]): Promise<string> {
+  const { code, stdout, stderr } = await ran(helm, ['template', 'test', CHART, '-n', 'authsec', ...args])
+  expect(stderr).toBe('')
+  expect(code).toBe(0)
+  return stdout
+}
+
+function manifests(text: string): readonly Manifest[] {
+  return parseAllDocuments(text).flatMap((document) => (document.toJS() as Manifest | null) ?? [])
+}
+
+function one(text: string, kind: string): Manifest {
+  const found = manifests(text).filter((manifest) => manifest.kind === kind)
+  expect(found).toHaveLength(1)
+  return found[0] as Manifest
+}
+
+const scenarios = (await readdir(join(CHART, 'ci'))).filter((name) => name.endsWith('-values.yaml'))
+
+describe.each(scenarios)('the chart with %s', (scenario) => {
+  const values = join(CHART, 'ci', scenario)
+
+  it('passes helm lint', async () => {
+    expect(await ran(helm, ['lint', '--strict', CHART, '-f', values])).toMatchObject({ code: 0 })
+  })
+
+  it('renders what is expected', async () => {
+    const rendered = await render('-f', values)
+    const expected = join(CHART, 'ci', 'expected', `${basename(scenario, '-values.yaml')}.yaml`)
+    if (UPDATE) await writeFile(expected, rendered)
+    expect(rendered).toBe(await readFile(expected, 'utf8'))
+  })
+
+  it.each(KUBERNETES_VERSIONS)('fits the schemas of Kubernetes %s', async (version) => {
+    const file = join(dir, `${scenario}-${version}.yaml`)
+    await writeFile(file, await render('-f', values))
+    const { code, stdout, stderr } = await ran(validator, ['--strict', '--no-warn', '-k', version, file])
+    expect(`${stdout}${stderr}`).not.toContain('ERROR')
+    expect(code).toBe(0)
+    expect(stdout + stderr).toContain('daemonset/test-icp-agent')
+  })
+
+  it('gives the agent a configuration that it accepts', async () => {
+    const { data } = one(await render('-f', values, '-s', 'templates/configmap.yaml'), 'ConfigMap')
+    const path = join(dir, `${scenario}-config.yaml`)
+    await writeFile(path, data?.['config.yaml'] ?? '')
+    const { config } = await loadConfig({
+      path,
+      explicitPath: true,
+      env: { NODE_NAME: 'worker-1' },
+      hostname: 'pod',
+      insideContainer: true,
+      files: new Disk(),
+    })
+    expect(config.agent).toMatchObject({ tenantId: TENANT, nodeId: 'worker-1' })
+    expect(config.attestation.type).toBe('kubernetes')
+  })
+})
+
+describe('the chart', () => {
+  const tenant = ['--set', `agent.tenantId=${TENANT}`]
+
+  it.each([
+    ['', 'agent.tenantId is missing'],
+    ['your-tenant-id-here', 'is the placeholder'],
+    ['477e9f97-d8a9-442a-8d92-f771393fab66', 'is the placeholder'],
+    ['not-a-uuid', 'is not a UUID'],
+  ])('refuses the tenant id %j with a sentence', async (id, sentence) => {
+    const { code, stderr } = await ran(helm, ['template', 'test', CHART, '--set', `agent.tenantId=${id}`])
+    expect(code).not.toBe(0)
+    expect(stderr).toContain(sentence)
+  })
+
+  it('refuses a value that it does not know', async () => {
+    const { code, stderr } = await ran(helm, ['template', 'test', CHART, ...tenant, '--set', 'agent.tenantID=x'])
+    expect(code).not.toBe(0)
+    expect(stderr).toContain('tenantID')
+  })
+
+  it('takes everything from the container but what the agent needs', async () => {
+    const { spec } = one(await render(...tenant), 'DaemonSet')
+    const [container] = spec.template.spec.containers
+    expect(container.securityContext).toMatchObject({
+      allowPrivilegeEscalation: false,
+      readOnlyRootFilesystem: true,
+      capabilities: { drop: ['ALL'], add: ['SYS_PTRACE'] },
+      seccompProfile: { type: 'RuntimeDefault' },
+    })
+    expect(spec.template.spec.hostPID).toBe(true)
+    expect(spec.template.spec.hostNetwork).toBeUndefined()
+  })
+
+  it('may read pods and nothing else', async () => {
+    const rules = parseAllDocuments(await render(...tenant, '-s', 'templates/rbac.yaml'))
+      .map((document) => document.toJS() as { kind: string; rules?: unknown })
+      .find(({ kind }) => kind === 'ClusterRole')?.rules
+    expect(rules).toEqual([{ apiGroups: [''], resources: ['pods'], verbs: ['get', 'list', 'watch'] }])
+  })
+
+  it('projects the evidence of the node as a token of its own, without an audience', async () => {
+    const { spec } = one(await render(...tenant), 'DaemonSet')
+    const volume = spec.template.spec.volumes.find((candidate: { name: string }) => candidate.name === 'node-evidence')
+    expect(volume.projected.sources).toEqual([{ serviceAccountToken: { path: 'token', expirationSeconds: 3600 } }])
+    expect(spec.template.spec.automountServiceAccountToken).toBe(true)
+  })
+
+  it('replaces the pods when the configuration changes', async () => {
+    const checksum = async (...args: string[]) =>
+      one(await render(...tenant, ...args), 'DaemonSet').spec.template.metadata.annotations['checksum/config']
+    expect(await checksum('--set', 'agent.logLevel=debug')).not.toBe(await checksum())
+    expect(await checksum()).toBe(await checksum())
+  })
+
+  it('shows metrics that exist', async () => {
+    const { METRICS } = await import('../../agent/observability/metrics.js')
+    const names = new Set(Object.keys(METRICS))
+    const rules = await readFile(join(CHART, 'templates', 'monitoring.yaml'), 'utf8')
+    const dashboard = await readFile(join(CHART, 'files', 'dashboard.json'), 'utf8')
+    const used = `${rules}${dashboard}`.match(/icp_agent_[a-z_]+/g) ?? []
+    const unknown = used.filter((name) => !names.has(name) && !names.has(name.replace(/_bucket$/, '')))
+    expect(used.length).toBeGreaterThan(10)
+    expect(unknown).toEqual([])
+  })
+
+  it('has its values in the README', async () => {
+    const readme = join(CHART, 'README.md')
+    const table = valuesTable(await readFile(join(CHART, 'values.yaml'), 'utf8'))
+    const marked = /(<!-- values -->\n)[\s\S]*(\n<!-- \/values -->)/
+    const text = await readFile(readme, 'utf8')
+    if (UPDATE)
+      await writeFile(
+        readme,
+        text.replace(marked, (_all, begin, end) => `${begin}${table}${end}`),
+      )
+    expect(await readFile(readme, 'utf8')).toContain(table)
+  })
+
+  it('is what the plain manifests are made of', async () => {
+    const rendered = await ran(helm, ['template', 'icp-agent', CHART, '-n', 'authsec', ...tenant])
+    const header = `# Made from the Helm chart. Put your tenant (or workspace) id in place of YOUR-TENANT-UUID, then:
+#   kubectl create namespace authsec
+#   kubectl apply -f icp-agent.yaml
+`
+    const plain =
+      header + rendered.stdout.replaceAll(TENANT, 'YOUR-TENANT-UUID').replaceAll(/^.*managed-by: Helm\n/gm, '')
+    const path = 'deploy/kubernetes/icp-agent.yaml'
+    if (UPDATE) await writeFile(path, plain)
+    expect(await readFile(path, 'utf8')).toBe(plain)
+  })
+})
