@@ -122,9 +122,10 @@ async function openHealthServer(facts: Facts, { log, metrics, clock }: DaemonWor
 
 /** A Secret with the tokens of all nodes is for the roll-out only: whoever takes over one node could join as another. */
 async function warnOfOthersTokens({ agent }: Config, { files, log }: DaemonWorld): Promise<void> {
-  if (agent.joinTokenPath === null) return
+  // One file a node, named like the node: then the others are other nodes'.
+  if (agent.joinTokenPath === null || basename(agent.joinTokenPath) !== agent.nodeId) return
   const names = await files.list(dirname(agent.joinTokenPath))
-  const others = names.filter((name) => !name.startsWith('..') && name !== basename(agent.joinTokenPath ?? ''))
+  const others = names.filter((name) => !name.startsWith('..') && name !== agent.nodeId)
   if (others.length === 0) return
   log.warn('The agent can read the join tokens of other nodes; delete their Secret once every node has joined', {
     directory: dirname(agent.joinTokenPath),
