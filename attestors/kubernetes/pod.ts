@@ -53,7 +53,7 @@ const statuses = z
       containerID: z.string().optional(),
       image: z.string().optional(),
       imageID: z.string().optional(),
-      state: z.object({ terminated: z.unknown(), waiting: z.unknown() }).nullish(),
+      state: z.object({ terminated: z.unknown().optional(), waiting: z.unknown().optional() }).nullish(),
     }),
   )
   .nullish()

@@ -42,7 +42,7 @@ const SHORTEST_S = 300
 /** Bookmarks come about once a minute; a connection without any is dead, whatever the kernel believes. */
 const SILENCE_MS = 150_000
 
-const event = z.object({ type: z.string(), object: z.unknown() })
+const event = z.object({ type: z.string(), object: z.unknown().optional() })
 const meta = z.object({
   metadata: z.object({ uid: z.string().optional(), resourceVersion: z.string().optional() }),
 })

@@ -1,0 +1,152 @@
+import { describe, expect, it } from 'vitest'
+import { callerOf } from '../../../../agent/attestation/caller.js'
+import { parsePod } from '../../../../attestors/kubernetes/pod.js'
+import { Pods } from '../../../../attestors/kubernetes/pods.js'
+import { KubernetesWorkloadAttestor } from '../../../../attestors/kubernetes/workload.js'
+import { containerOf } from '../../../../attestors/shared/cgroup.js'
+import { FakeClock } from '../../../fakes/clock.js'
+import { FakeKernel } from '../../../fakes/kernel.js'
+import { cgroupOf, containerId, NODE, type PodWish, podObject } from '../../../support/kubernetes-pods.js'
+
+function parsed(wish: PodWish = {}) {
+  const pod = parsePod(podObject(wish))
+  if (!pod) throw new TypeError('no pod')
+  return pod
+}
+
+function setUp(...known: PodWish[]) {
+  const clock = new FakeClock()
+  const pods = new Pods(clock, NODE)
+  if (known.length > 0) pods.replace(known.map(parsed), clock.monotonic())
+  const kernel = new FakeKernel()
+  const source = {
+    wanted: 0,
+    asked: 0,
+    want: () => void source.wanted++,
+    current: async () => void source.asked++,
+  }
+  const attestor = (authsecNamespaces: readonly string[] = []) =>
+    new KubernetesWorkloadAttestor({
+      locate: (caller) => containerOf(caller.process.read('cgroup'), ''),
+      pods,
+      source,
+      settings: { clusterName: 'prod', authsecNamespaces, tenantId: 't' },
+    })
+  const processIn = (wish: PodWish, container = 'app0') => {
+    const { uid } = parsed(wish)
+    return kernel.spawn({ files: { cgroup: cgroupOf(uid, containerId(`${uid}/${container}`)) } })
+  }
+  const callerIn = (wish: PodWish, container?: string) => callerOf(kernel.peer(processIn(wish, container)))
+  return { clock, pods, kernel, source, attestor, processIn, callerIn }
+}
+
+describe('a process in a pod', () => {
+  it('has the facts of its pod and container, without any request', async () => {
+    const wish = { containers: [{ name: 'app0' }, { name: 'side' }] }
+    const { attestor, callerIn, source } = setUp(wish, { name: 'other' })
+    const { facts, missing } = await attestor().attest(callerIn(wish, 'side'), new AbortController().signal)
+    expect(facts.get('k8s:pod-name')).toBe('web-1')
+    expect(facts.get('k8s:container-name')).toBe('side')
+    expect(facts.get('k8s:cluster')).toBe('prod')
+    expect(missing).toEqual([])
+    expect(source.wanted).toBe(0)
+  })
+
+  it('has the same facts, as the same object, until its pod changes', async () => {
+    const { attestor, callerIn, pods } = setUp({})
+    const [one, caller] = [attestor(), callerIn({})]
+    const attest = async () => (await one.attest(caller, new AbortController().signal)).facts
+    const first = await attest()
+    expect(await attest()).toBe(first)
+    pods.put(parsed({ labels: { app: 'new' } }))
+    expect((await attest()).get('k8s:pod-label:app')).toBe('new')
+  })
+
+  it('is waited for when its pod is not known yet', async () => {
+    const { attestor, callerIn, pods, clock, source } = setUp({ name: 'other' })
+    const finding = attestor().attest(callerIn({}), new AbortController().signal)
+    await clock.advance('1500ms')
+    expect(source.wanted).toBe(2)
+    pods.put(parsed({ containers: [{ id: null }] }))
+    await clock.advance('100ms')
+    pods.put(parsed())
+    expect((await finding).facts.get('k8s:pod-name')).toBe('web-1')
+    expect(clock.pending).toBe(0)
+  })
+
+  it('has facts that are missing, and is not denied, when its pod stays unknown until the deadline', async () => {
+    const { attestor, callerIn, clock } = setUp({ name: 'other' })
+    const deadline = new AbortController()
+    const finding = attestor().attest(callerIn({}), deadline.signal)
+    await clock.advance('3s')
+    deadline.abort()
+    expect(await finding).toMatchObject({ missing: ['k8s', 'node'] })
+    expect((await finding).facts.size).toBe(0)
+    expect((await finding).trail).toHaveLength(1)
+    expect(clock.pending).toBe(0)
+  })
+
+  it('has no facts, and none is missing, when there is no such pod', async () => {
+    const { attestor, callerIn, pods, clock } = setUp({ name: 'other' }, { name: 'third' })
+    const caller = callerIn({ name: 'third' })
+    pods.remove(parsed({ name: 'third' }).uid)
+    expect(await attestor().attest(caller, new AbortController().signal)).toMatchObject({ missing: [] })
+    const unseen = attestor().attest(callerIn({}), new AbortController().signal)
+    await clock.advance('5s')
+    pods.replace([parsed({ name: 'other' })], clock.monotonic())
+    expect(await unseen).toMatchObject({ missing: [], facts: new Map() })
+  })
+
+  it('keeps its facts while the platform is away', async () => {
+    const { attestor, callerIn, pods } = setUp({})
+    pods.fellBehind('away')
+    const { facts } = await attestor().attest(callerIn({}), new AbortController().signal)
+    expect(facts.get('k8s:ns')).toBe('shop')
+  })
+
+  it('cannot be told of a namespace where its facts are missing: its agent id is missing too', async () => {
+    const { attestor, callerIn } = setUp({ name: 'other' })
+    expect(attestor().platforms).toEqual(['k8s', 'node'])
+    expect(attestor(['agents']).platforms).toEqual(['k8s', 'node', 'authsec'])
+    const finding = await attestor(['agents']).attest(callerIn({}), AbortSignal.abort())
+    expect(finding.missing).toEqual(['k8s', 'node', 'authsec'])
+  })
+
+  it('that has ended throws', async () => {
+    const { attestor, processIn, kernel } = setUp({})
+    const process = processIn({})
+    const caller = callerOf(kernel.peer(process))
+    process.exit()
+    await expect(attestor().attest(caller, new AbortController().signal)).rejects.toMatchObject({
+      code: 'caller.exited',
+    })
+  })
+})
+
+describe('a process in no pod', () => {
+  it('has no facts, asks for none and is watched by nobody', async () => {
+    const { attestor, kernel, pods, source } = setUp({})
+    const caller = callerOf(kernel.peer(kernel.spawn()))
+    expect(await attestor().attest(caller, new AbortController().signal)).toMatchObject({
+      facts: new Map(),
+      missing: [],
+    })
+    using _watch = attestor().onChange(caller, () => {})
+    expect([pods.watched, source.asked]).toEqual([false, 0])
+  })
+})
+
+describe('a change of its pod', () => {
+  it('is told until nobody listens', () => {
+    const { attestor, callerIn, pods } = setUp({}, { name: 'other' })
+    let changes = 0
+    const watch = attestor().onChange(callerIn({}), () => changes++)
+    pods.put(parsed({ labels: { app: 'new' } }))
+    pods.put(parsed({ name: 'other', labels: { app: 'new' } }))
+    pods.remove(parsed().uid)
+    expect(changes).toBe(2)
+    watch[Symbol.dispose]()
+    pods.put(parsed())
+    expect([changes, pods.watched]).toEqual([2, false])
+  })
+})
