@@ -4,6 +4,8 @@ import type { X509Svid } from '../identity/x509-svid.js'
 
 /** Agents' own certificates live one hour; workloads' at least are assumed to. */
 const SHORTEST_KEEP_MS = 3_600_000
+/** Clocks of other nodes may differ from ours by so much. */
+const SKEW_MS = 60_000
 
 /** What is remembered of one authority of the account's CA. Times by the wall clock. */
 export interface BookLine {
@@ -74,13 +76,18 @@ export class AuthorityBook {
     })
   }
 
-  /** Without what has had its time; the same object where nothing has. */
+  /**
+   * Without what has had its time; the same object where nothing has. An authority goes when it has expired, or when
+   * the server has named others for as long as its SVIDs may live. The time that counts is that of the server's last
+   * word: while it is away nothing is withdrawn.
+   */
   pruned(now: number): AuthorityBook {
     const { longestLifeMs } = this.page
+    const heard = Math.min(now, Math.max(...this.page.lines.map(({ lastActive }) => lastActive)))
     const lines = this.page.lines.filter(
-      (line) => now < line.authority.notAfter && now < line.lastActive + longestLifeMs + SHORTEST_KEEP_MS / 60,
+      (line) => now < line.authority.notAfter && heard < line.lastActive + longestLifeMs + SKEW_MS,
     )
-    const domains = new Map([...this.page.domains].filter(([, lastEnd]) => now < lastEnd + longestLifeMs))
+    const domains = new Map([...this.page.domains].filter(([, lastEnd]) => heard < lastEnd + longestLifeMs))
     if (lines.length === this.page.lines.length && domains.size === this.page.domains.size) return this
     return this.#with({ lines, domains })
   }

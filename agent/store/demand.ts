@@ -34,8 +34,10 @@ export class Demand {
 
   use(uid: number): Use {
     let current: readonly string[] = []
+    let ended = false
     return {
       entries: (ids) => {
+        if (ended) return
         for (const id of current) if (!ids.includes(id)) this.#release(id, uid)
         for (const id of ids) if (!current.includes(id)) this.#acquire(id, uid)
         const changed = ids.some((id) => !current.includes(id))
@@ -45,6 +47,7 @@ export class Demand {
       [Symbol.dispose]: () => {
         for (const id of current) this.#release(id, uid)
         current = []
+        ended = true
       },
     }
   }

@@ -17,24 +17,14 @@ export const NO_MATCH: Match = { ids: [], truncated: false, uncertain: false }
  * common selector. Immutable; built once per sync.
  */
 export class EntryIndex {
-  readonly #buckets = new Map<string, Entry[]>()
   readonly #entries: readonly Entry[]
+  readonly #byPair: Buckets
+  /** The same for each set of missing platforms that was met, by what is left of the selectors without them. */
+  readonly #without = new Map<string, Buckets>()
 
   constructor(entries: Iterable<Entry>) {
     this.#entries = [...entries].filter((entry) => entry.selectors.size > 0)
-    const frequency = new Map<string, number>()
-    for (const entry of this.#entries) {
-      for (const [key, value] of entry.selectors) {
-        const pair = pairOf(key, value)
-        frequency.set(pair, (frequency.get(pair) ?? 0) + 1)
-      }
-    }
-    for (const entry of this.#entries) {
-      const rarest = rarestPair(entry.selectors, frequency)
-      const bucket = this.#buckets.get(rarest)
-      if (bucket) bucket.push(entry)
-      else this.#buckets.set(rarest, [entry])
-    }
+    this.#byPair = new Buckets(this.#entries, () => true)
   }
 
   /** Entries that can match somebody; one without selectors matches nobody. */
@@ -43,25 +33,68 @@ export class EntryIndex {
   }
 
   match(facts: Selectors, missing: readonly string[], limit: number): Match {
-    const found: Entry[] = []
-    for (const [key, value] of facts) {
-      for (const entry of this.#buckets.get(pairOf(key, value)) ?? []) {
-        if (covers(facts, entry.selectors)) found.push(entry)
-      }
-    }
+    const found = this.#byPair.candidates(facts).filter((entry) => covers(facts, entry.selectors))
     found.sort(byAge)
-    const ids = found.slice(0, limit).map((entry) => entry.id)
-    const uncertain = missing.length > 0 && this.#couldMatchMore(facts, new Set(missing), new Set(ids))
-    return { ids, truncated: found.length > limit, uncertain }
+    return {
+      ids: found.slice(0, limit).map((entry) => entry.id),
+      truncated: found.length > limit,
+      uncertain: missing.length > 0 && this.#couldMatchMore(facts, new Set(missing), new Set(found)),
+    }
   }
 
   /** Missing is not denied: does an entry agree with all that is known, and need only what is unknown besides? */
-  #couldMatchMore(facts: Selectors, missing: ReadonlySet<string>, matched: ReadonlySet<string>): boolean {
-    return this.#entries.some(
-      (entry) =>
-        !matched.has(entry.id) &&
-        [...entry.selectors].every(([key, value]) => facts.get(key) === value || missing.has(platformOf(key))),
+  #couldMatchMore(facts: Selectors, missing: ReadonlySet<string>, matched: ReadonlySet<Entry>): boolean {
+    return this.#buckets(missing)
+      .candidates(facts)
+      .some(
+        (entry) =>
+          !matched.has(entry) &&
+          [...entry.selectors].every(([key, value]) => facts.get(key) === value || missing.has(platformOf(key))),
+      )
+  }
+
+  #buckets(missing: ReadonlySet<string>): Buckets {
+    const name = [...missing].sort().join()
+    let buckets = this.#without.get(name)
+    if (!buckets) {
+      const concerned = this.#entries.filter((entry) =>
+        [...entry.selectors.keys()].some((key) => missing.has(platformOf(key))),
+      )
+      buckets = new Buckets(concerned, (key) => !missing.has(platformOf(key)))
+      this.#without.set(name, buckets)
+    }
+    return buckets
+  }
+}
+
+/** Entries by the rarest of those pairs that count. */
+class Buckets {
+  readonly #byPair = new Map<string, Entry[]>()
+  /** Entries of which no pair counts. */
+  readonly #others: Entry[] = []
+
+  constructor(entries: readonly Entry[], counts: (key: string) => boolean) {
+    const frequency = new Map<string, number>()
+    const pairs = entries.map((entry) =>
+      [...entry.selectors].filter(([key]) => counts(key)).map(([key, value]) => pairOf(key, value)),
     )
+    for (const pair of pairs.flat()) frequency.set(pair, (frequency.get(pair) ?? 0) + 1)
+    for (const [i, entry] of entries.entries()) {
+      const rarest = rarestOf(pairs[i] ?? [], frequency)
+      const bucket = rarest === null ? this.#others : this.#byPair.get(rarest)
+      if (bucket) bucket.push(entry)
+      else if (rarest !== null) this.#byPair.set(rarest, [entry])
+    }
+  }
+
+  /** Every entry that can be covered by the facts is among these; not all of these are. */
+  candidates(facts: Selectors): Entry[] {
+    const found = [...this.#others]
+    for (const [key, value] of facts) {
+      const bucket = this.#byPair.get(pairOf(key, value))
+      if (bucket) for (const entry of bucket) found.push(entry)
+    }
+    return found
   }
 }
 
@@ -69,11 +102,10 @@ function pairOf(key: string, value: string): string {
   return `${key}\u0000${value}`
 }
 
-function rarestPair(selectors: Selectors, frequency: ReadonlyMap<string, number>): string {
-  let rarest = ''
+function rarestOf(pairs: readonly string[], frequency: ReadonlyMap<string, number>): string | null {
+  let rarest: string | null = null
   let least = Number.POSITIVE_INFINITY
-  for (const [key, value] of selectors) {
-    const pair = pairOf(key, value)
+  for (const pair of pairs) {
     const count = frequency.get(pair) ?? 0
     if (count < least) {
       least = count

@@ -30,11 +30,24 @@ export class IdentityStore {
     return this.#current
   }
 
-  /** Replaces parts of the snapshot and tells who watches them. An empty change tells nobody. */
+  /**
+   * Replaces parts of the snapshot and tells who watches them. An empty change tells nobody. One who throws keeps
+   * nobody else from being told; the first error is thrown then.
+   */
   publish(parts: Partial<Snapshot>, change: Change): void {
     this.#current = { ...this.#current, ...parts }
-    for (const observer of [...this.#observers]) observer(change)
-    for (const watcher of this.#watchersOf(change)) watcher(change)
+    const failures: unknown[] = []
+    const tell = (listener: (change: Change) => void) => {
+      try {
+        listener(change)
+      } catch (error) {
+        failures.push(error)
+      }
+    }
+    for (const observer of [...this.#observers]) tell(observer)
+    // Whoever left meanwhile, because of another's reaction, is not told.
+    for (const watcher of this.#watchersOf(change)) if (this.#all.has(watcher)) tell(watcher)
+    if (failures.length > 0) throw failures[0]
   }
 
   /** Calls back at every publication, whatever it is about. */
@@ -45,27 +58,31 @@ export class IdentityStore {
 
   watch(changed: (change: Change) => void): Watch {
     let current: readonly string[] = []
-    this.#all.add(changed)
+    // One watcher each, also where two hand in the same function.
+    const watcher = (change: Change) => changed(change)
+    this.#all.add(watcher)
     const unregister = () => {
       for (const id of current) {
         const watchers = this.#byEntry.get(id)
-        watchers?.delete(changed)
+        watchers?.delete(watcher)
         if (watchers?.size === 0) this.#byEntry.delete(id)
       }
     }
     return {
       entries: (ids) => {
+        if (!this.#all.has(watcher)) return
         unregister()
         current = ids
         for (const id of ids) {
           const watchers = this.#byEntry.get(id)
-          if (watchers) watchers.add(changed)
-          else this.#byEntry.set(id, new Set([changed]))
+          if (watchers) watchers.add(watcher)
+          else this.#byEntry.set(id, new Set([watcher]))
         }
       },
       [Symbol.dispose]: () => {
         unregister()
-        this.#all.delete(changed)
+        current = []
+        this.#all.delete(watcher)
       },
     }
   }

@@ -26,6 +26,11 @@ export class Views {
   })
   #next = 0
 
+  /** Views that somebody still shows, and a few whose going has not been noticed yet. */
+  get size(): number {
+    return this.#known.size
+  }
+
   /** The view of these entries, in this order; each must be issued in the snapshot. */
   of(snapshot: Pick<Snapshot, 'states' | 'bundles'>, ids: readonly string[]): View {
     const svids = ids.map((entryId) => {
@@ -33,7 +38,7 @@ export class Views {
       if (state?.kind !== 'issued') throw new TypeError(`entry ${entryId} is not issued`)
       return { entryId, svid: state.held.svid }
     })
-    const key = `${this.#number(snapshot.bundles)}|${svids.map((s) => `${s.entryId}:${this.#number(s.svid)}`).join()}`
+    const key = JSON.stringify([this.#number(snapshot.bundles), ids, svids.map(({ svid }) => this.#number(svid))])
     const known = this.#known.get(key)?.deref()
     if (known) return known
     const view: View = { svids, bundles: snapshot.bundles }
