@@ -15,6 +15,7 @@ import { apiEvents } from '../observability/api-events.js'
 import { callerEvents } from '../observability/caller-events.js'
 import { engineEvents } from '../observability/engine-events.js'
 import { jwtEvents } from '../observability/jwt-events.js'
+import { kubernetesEvents } from '../observability/kubernetes-events.js'
 import type { Log } from '../observability/log.js'
 import type { Metrics } from '../observability/metrics.js'
 import { nodeEvents } from '../observability/node-events.js'
@@ -42,6 +43,7 @@ import { JwtCalls } from '../workload-api/jwt-calls.js'
 import { JwtValidation } from '../workload-api/jwt-validation.js'
 import { Sessions } from '../workload-api/sessions.js'
 import { Streams } from '../workload-api/streams.js'
+import { ExtraRoots } from './extra-roots.js'
 
 /** The world as the agent sees it; tests put others in its place. */
 export interface World {
@@ -54,8 +56,8 @@ export interface World {
   readonly node: NodeFacts
   /** KUBERNETES_SERVICE_HOST is set. */
   readonly inPod: boolean
-  /** PEM certificates of `icp_service.trust_bundle_path`. */
-  readonly extraRoots: readonly string[]
+  /** Where the environment says that the Kubernetes API is, `https://10.96.0.1:443`; null outside of pods. */
+  readonly kubernetesApi: string | null
 }
 
 export type Agent = ReturnType<typeof compose>
@@ -78,7 +80,8 @@ export function compose(config: Config, world: World) {
   const budget = new Budget(clock, random)
   const pace = new SyncPace(clock, random, config.sync)
   const events = syncEvents(sinks('sync'), clock)
-  let tls: TlsSettings = { ca: world.extraRoots }
+  const extraRoots = new ExtraRoots({ path: config.icpService.trustBundlePath, files, clock, log: log.named('icp') })
+  let tls: TlsSettings = { ca: [] }
   const http = createHttpClient({ tls: () => tls, proxy: config.icpService.proxy })
   const client = createIcpClient({
     settings: config.icpService,
@@ -146,15 +149,20 @@ export function compose(config: Config, world: World) {
   })
 
   /** The agent's own certificate changed: new connections present it, its authorities are trusted. */
+  const refreshTls = () => {
+    const identity = keeper.current()
+    tls = { ca: extraRoots.current, ...(identity ? { identity: tlsIdentity(identity) } : {}) }
+  }
   const onIdentity = () => {
     const identity = keeper.current()
     if (!identity) return
-    tls = { ca: world.extraRoots, identity: tlsIdentity(identity) }
+    refreshTls()
     client.learnGeneration(identity.workspace)
     sync.trust(identity.authorities)
     jwtSvids.wake()
   }
   keeper.subscribe(onIdentity)
+  contact.onReturn(() => keeper.serverReturned())
 
   // Request flow: the socket, callers, verdicts.
   const attesting = callerEvents(sinks('attestation'))
@@ -165,6 +173,9 @@ export function compose(config: Config, world: World) {
     readVersioned,
     events: attesting,
     engineEvents: engine,
+    kubernetesEvents: kubernetesEvents(sinks('attestation'), clock),
+    // Neither the system's roots nor the proxy: the cluster has an authority of its own and is near.
+    openHttp: (trust) => createHttpClient({ tls: trust, roots: () => [] }),
   })
   const workloads = new Workloads({
     attestors: attestors.all,
@@ -247,6 +258,8 @@ export function compose(config: Config, world: World) {
     http,
     client,
     contact,
+    extraRoots,
+    refreshTls,
     keys,
     jwtKeys,
     jwtSvids,

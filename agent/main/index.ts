@@ -1,29 +1,5 @@
 #!/usr/bin/env node
 import 'reflect-metadata'
-import { setMaxListeners } from 'node:events'
-import { main } from './cli.js'
-import type { CommandIo } from './command.js'
+import { runProcess } from './process.js'
 
-const stop = new AbortController()
-// Every sleeper of the process listens to it.
-setMaxListeners(0, stop.signal)
-for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop.abort())
-// A reader that has seen enough (`icp-agent api watch x509 | head`) ends the command without a stack.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error
-  stop.abort()
-})
-
-const io: CommandIo = {
-  env: process.env,
-  stdout: process.stdout,
-  stderr: process.stderr,
-  signal: stop.signal,
-  onReload: (reload) => {
-    process.on('SIGHUP', reload)
-    return { [Symbol.dispose]: () => void process.off('SIGHUP', reload) }
-  },
-}
-
-// No process.exit: the process ends because nothing is left to do, and what was written is written.
-process.exitCode = await main(process.argv.slice(2), io)
+await runProcess()

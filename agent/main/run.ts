@@ -10,12 +10,11 @@ import { SystemClock } from '../platform/system-clock.js'
 import { systemRandom } from '../platform/system-random.js'
 import type { CommandIo } from './command.js'
 import { runDaemon } from './daemon.js'
+import { kubernetesApi } from './kubernetes-api.js'
 import { readConfig } from './read-config.js'
 import { inheritedSocket } from './socket-activation.js'
 
 export const RUN_USAGE = 'icp-agent [-c FILE | --config FILE]'
-
-const MAX_TRUST_BUNDLE_BYTES = 1_048_576
 
 /** Runs the daemon until the signal aborts. Exit codes: 0 stopped, 1 failed, 2 the configuration cannot be used. */
 export async function runAgent(args: readonly string[], io: CommandIo): Promise<number> {
@@ -52,7 +51,7 @@ export async function runAgent(args: readonly string[], io: CommandIo): Promise<
         metrics: createMetrics(),
         node: await readNodeFacts(clock),
         inPod: io.env['KUBERNETES_SERVICE_HOST'] !== undefined,
-        extraRoots: await extraRoots(files, config.icpService.trustBundlePath),
+        kubernetesApi: kubernetesApi(io.env),
         inheritedSocket: inheritedSocket(io.env, process.pid),
         serviceManager: manager,
       },
@@ -66,10 +65,4 @@ export async function runAgent(args: readonly string[], io: CommandIo): Promise<
     if (!(error instanceof AgentError)) io.stderr.write(`${messageOf(error)}\n`)
     return 1
   }
-}
-
-/** The PEM text of `icp_service.trust_bundle_path`; a file that is not there was warned about. */
-async function extraRoots(files: Disk, path: string | null): Promise<readonly string[]> {
-  const content = path === null ? null : await files.read(path, { maxBytes: MAX_TRUST_BUNDLE_BYTES })
-  return content ? [content.toString('utf8')] : []
 }

@@ -99,7 +99,6 @@ export async function startAgent({ dir, server, settings = {}, world = {} }: Age
   })
   const kernel = createLinuxKernel()
   const stop = new AbortController()
-  const caPem = await files.read(server.caPath, { maxBytes: 1_048_576 })
   const daemon = runDaemon(
     config,
     {
@@ -111,7 +110,7 @@ export async function startAgent({ dir, server, settings = {}, world = {} }: Age
       metrics: createMetrics({ processMetrics: false }),
       node: { hostname: 'test', username: 'test', os: 'linux', kernel: '6', arch: 'x64', cpus: 1, memoryBytes: 1 },
       inPod: false,
-      extraRoots: caPem ? [caPem.toString('utf8')] : [],
+      kubernetesApi: null,
       inheritedSocket: null,
       serviceManager: serviceManager({}, { pid: process.pid, log, monotonicMicroseconds: () => 0n }),
       ...world,
