@@ -1,11 +1,9 @@
-import type { Caller } from '../../agent/attestation/caller.js'
-import { kubernetesEvents } from '../../agent/observability/kubernetes-events.js'
-import type { Log } from '../../agent/observability/log.js'
-import type { Metrics } from '../../agent/observability/metrics.js'
+import type { KubernetesEvents } from '../../agent/observability/kubernetes-events.js'
 import type { Clock } from '../../agent/ports/clock.js'
 import type { Files } from '../../agent/ports/files.js'
+import type { Kernel } from '../../agent/ports/kernel.js'
 import type { Random } from '../../agent/ports/random.js'
-import type { ContainerOf } from '../shared/cgroup.js'
+import { containerOf } from '../shared/cgroup.js'
 import { KubernetesApi, type OpenHttp } from './api.js'
 import { Kubelet } from './kubelet.js'
 import { ListWatch } from './list-watch.js'
@@ -25,17 +23,17 @@ export interface KubernetesSettings {
   readonly kubeletCaPath: string
 }
 
-export interface KubernetesWorld {
-  readonly files: Files
+export interface KubernetesWorkloadsOptions {
+  readonly files: Pick<Files, 'read'>
+  readonly kernel: Pick<Kernel, 'ownCgroup'>
   readonly clock: Clock
   readonly random: Random
-  readonly log: Log
-  readonly metrics: Metrics
-  /** Opens a client without roots of its own and without a proxy. */
+  readonly events: KubernetesEvents
   readonly openHttp: OpenHttp
   /** `https://10.96.0.1:443`; null where the environment names no API server: the agent runs in no pod. */
   readonly kubernetesApi: string | null
-  readonly locate: (caller: Caller) => ContainerOf
+  readonly settings: KubernetesSettings
+  readonly tenantId: string
 }
 
 /** The attestor of workloads in pods, and what it does besides. */
@@ -46,23 +44,18 @@ export interface KubernetesWorkloads {
 }
 
 /** Null where there is nothing to ask: neither an API server in the environment nor the kubelet by configuration. */
-export function kubernetesWorkloads(
-  settings: KubernetesSettings,
-  tenantId: string,
-  world: KubernetesWorld,
-): KubernetesWorkloads | null {
-  const { clock, random, log, metrics } = world
-  const api = apiOf(settings, world)
+export function kubernetesWorkloads(options: KubernetesWorkloadsOptions): KubernetesWorkloads | null {
+  const { settings, kernel, clock, events, tenantId } = options
+  const api = apiOf(options)
   if (!api) return null
-  const events = kubernetesEvents({ log: log.named('kubernetes'), metrics }, clock)
   const pods = new Pods(clock, settings.nodeName)
-  const context = { api, pods, clock, random, events }
+  const context = { ...options, api, pods }
   const source =
     settings.source === 'kubelet' ? new Kubelet(context) : new ListWatch({ ...context, nodeName: settings.nodeName })
   const { clusterName, authsecNamespaces } = settings
   return {
     attestor: new KubernetesWorkloadAttestor({
-      locate: world.locate,
+      locate: (caller) => containerOf(caller.process.read('cgroup'), kernel.ownCgroup),
       pods,
       source,
       settings: { clusterName, authsecNamespaces, tenantId },
@@ -78,10 +71,7 @@ export function kubernetesWorkloads(
   }
 }
 
-function apiOf(
-  settings: KubernetesSettings,
-  { files, openHttp, kubernetesApi }: KubernetesWorld,
-): KubernetesApi | null {
+function apiOf({ settings, files, openHttp, kubernetesApi }: KubernetesWorkloadsOptions): KubernetesApi | null {
   const common = { files, openHttp, tokenPath: settings.apiTokenPath }
   if (settings.source === 'kubelet') {
     const caSetting = 'attestation.kubernetes.kubelet_ca_path'
