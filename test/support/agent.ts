@@ -74,6 +74,8 @@ export async function startAgent({ dir, server, settings = {}, world = {} }: Age
     LOGGING__LEVEL: 'debug',
     HEALTH__ENABLED: 'false',
     SYNC__INTERVAL: '1s',
+    // A machine that is busy with other tests is slow to make keys; no test is about that.
+    WORKLOAD_API__HOLD: '30s',
     ...settings,
   }
   const env = Object.fromEntries(Object.entries(all).map(([key, value]) => [`ICP_AGENT_${key}`, value]))
