@@ -11,6 +11,9 @@ const AWAY: ReadonlySet<ErrorCode> = new Set([
   'icp.too_large',
 ])
 
+/** No answer at all, as against a bad one. */
+const SILENT: ReadonlySet<ErrorCode> = new Set(['icp.unreachable', 'icp.timeout', 'icp.tls'])
+
 /** What is wrong with the server, and since when (milliseconds since 1970). */
 export interface ContactTrouble {
   readonly code: ErrorCode
@@ -22,6 +25,7 @@ export interface ContactTrouble {
 export class Contact {
   #reachedAt: number | null = null
   #trouble: ContactTrouble | null = null
+  readonly #onReturn = new Set<() => void>()
 
   constructor(private readonly clock: Pick<Clock, 'now'>) {}
 
@@ -35,8 +39,16 @@ export class Contact {
   }
 
   answered(): void {
+    const silent = this.#trouble !== null && SILENT.has(this.#trouble.code)
     this.#reachedAt = this.clock.now()
     this.#trouble = null
+    if (silent) for (const listener of [...this.#onReturn]) listener()
+  }
+
+  /** Calls back at the first answer of a server that had not answered. */
+  onReturn(listener: () => void): Disposable {
+    this.#onReturn.add(listener)
+    return { [Symbol.dispose]: () => void this.#onReturn.delete(listener) }
   }
 
   failed(error: unknown): void {

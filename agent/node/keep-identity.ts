@@ -47,6 +47,8 @@ const CONSUMED_RETRY_MS = 60 * 60_000
 /** A Retry-After that is longer (a proxy's mistake) must not make the certificate lapse. */
 const LONGEST_RETRY_AFTER_MS = 5 * 60_000
 
+/** No answer at all. */
+const SILENCE: ReadonlySet<ErrorCode> = new Set(['icp.unreachable', 'icp.timeout', 'icp.tls'])
 /** A renewal that fails like this leads to node attestation. */
 const RENEWAL_REFUSED: ReadonlySet<ErrorCode> = new Set(['icp.unauthorized', 'icp.forbidden', 'icp.not_found'])
 /** A node attestation that fails like this goes on failing until an administrator does something. */
@@ -68,7 +70,8 @@ export class IdentityKeeper {
   #retryAt = Number.NEGATIVE_INFINITY
   #trouble: Trouble | null = null
   #locked: (Trouble & { readonly tokenDigest: string | null }) | null = null
-  #lookedAt = 0
+  /** By the clock that never jumps. */
+  #lookedAt = Number.NEGATIVE_INFINITY
   #expirySaid = false
   #running: Promise<void> | null = null
   readonly #startedAt: number
@@ -121,6 +124,14 @@ export class IdentityKeeper {
     return { at: Math.max(at, now + wait), urgent: this.current() === null, tier }
   }
 
+  /** The server answers again: an attempt that failed for want of an answer need not wait. */
+  serverReturned(): void {
+    if (this.#locked || !this.#trouble || !SILENCE.has(this.#trouble.error.code)) return
+    this.#failures = 0
+    this.#retryAt = Number.NEGATIVE_INFINITY
+    this.#notify()
+  }
+
   /**
    * One attempt at what is next, due or not; one at a time, a second call joins the first. A failure is recorded
    * (`state`, `due`) and not thrown: it rejects with the signal's reason, and with defects.
@@ -152,7 +163,10 @@ export class IdentityKeeper {
     })
     const looks = keep({
       ...loop,
-      nextAt: () => (this.#locked && joinTokens.watchable ? this.#lookedAt + TOKEN_LOOK_MS : null),
+      nextAt: () => {
+        if (!this.#locked || !joinTokens.watchable) return null
+        return clock.now() + Math.max(0, this.#lookedAt + TOKEN_LOOK_MS - clock.monotonic())
+      },
       run: () => this.lookForToken(),
     })
     await Promise.all([attempts, looks])
@@ -160,7 +174,7 @@ export class IdentityKeeper {
 
   /** Ends a lock-out once there is another join token than the one that was refused. Cheap: one small file is read. */
   async lookForToken(): Promise<void> {
-    this.#lookedAt = this.options.clock.now()
+    this.#lookedAt = this.options.clock.monotonic()
     this.#noticeExpiry()
     const found = await this.options.joinTokens.read()
     if (!this.#locked || !found || found.digest === this.#locked.tokenDigest) return
@@ -226,7 +240,7 @@ export class IdentityKeeper {
     if (this.#locked) events.stillLockedOut(error)
     else events.lockedOut(error, this.current())
     this.#locked = { error, since: this.#locked?.since ?? clock.now(), tokenDigest }
-    this.#lookedAt = clock.now()
+    this.#lookedAt = clock.monotonic()
     // What is held may be renewed yet: a gateway may have refused what the server would not.
     this.#attestNext = false
     this.#failures++

@@ -27,6 +27,12 @@ export const syncEvents = ({ log, metrics }: Sinks, clock: Clock) => {
     withdrawalDoubted(count: number): void {
       log.warn('The server names none of the known entries any more; asking once more before that counts', { count })
     },
+    /** It issues for an entry that it does not list, or does not say. */
+    withdrawalRefuted(count: number): void {
+      log.error('The server lists none of the known entries, but has not confirmed that they are gone; they stay', {
+        count,
+      })
+    },
     entryRejected(entry: { id: string; reason: string }): void {
       log.warn('Registration entry cannot be used', { entry_id: entry.id, reason: entry.reason })
     },

@@ -1,7 +1,7 @@
 import type { Clock } from '../ports/clock.js'
 
 /** How often the two clocks are compared while somebody sleeps: one timer for all sleepers together. */
-const COMPARE_EVERY_MS = 30_000
+const COMPARE_EVERY_MS = 5_000
 /** The wall clock has jumped when it moved so much more or less than the monotonic one. NTP's slewing moves both. */
 const JUMP_MS = 2000
 /** What setTimeout can hold; longer waits are chained. */
@@ -15,7 +15,7 @@ interface Sleeper {
 
 /**
  * The real clock. Sleeps keep the process alive; the comparison of the two clocks, which notices a suspend or a step
- * of NTP within 30 seconds, does not, and runs only while somebody sleeps. A sleep never ends early by a rounding of
+ * of NTP within 5 seconds, does not, and runs only while somebody sleeps. A sleep never ends early by a rounding of
  * the timer, so loops that wait for a moment do not spin.
  */
 export class SystemClock implements Clock {

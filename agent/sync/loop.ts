@@ -1,6 +1,7 @@
 import { setMaxListeners } from 'node:events'
 import { AgentError } from '../errors.js'
 import type { Budget } from '../icp/budget.js'
+import type { Contact } from '../icp/contact.js'
 import type { SpiffeId } from '../identity/spiffe-id.js'
 import type { SyncEvents } from '../observability/sync-events.js'
 import type { Clock } from '../ports/clock.js'
@@ -14,6 +15,8 @@ import type { SyncPace } from './sync-pace.js'
 
 /** A request that hangs must not stop the others; more at once gains nothing at this pace. */
 const CONCURRENCY = 3
+/** While nothing can be issued, nothing is wanted. */
+const NO_DEMAND: Pick<Demand, 'ids' | 'want' | 'turnOf'> = { ids: () => [], want: () => undefined, turnOf: () => 0 }
 /** While the agent's own renewal waits for a slot, everything else looks again after so long. */
 const STAND_BACK_MS = 500
 
@@ -23,6 +26,7 @@ export interface LoopOptions {
   readonly store: IdentityStore
   readonly demand: Demand
   readonly budget: Budget
+  readonly contact: Pick<Contact, 'onReturn'>
   readonly pace: SyncPace
   readonly clock: Clock
   readonly random: Random
@@ -60,6 +64,10 @@ async function jobs(options: LoopOptions, signal: AbortSignal): Promise<void> {
   let renewedAt = Number.NEGATIVE_INFINITY
   using _wanted = demand.onWanted(() => alarm.ring())
   using _agent = options.onAgent(() => alarm.ring())
+  using _return = options.contact.onReturn(() => {
+    sync.serverReturned()
+    alarm.ring()
+  })
 
   const start = (job: Job, agent: SpiffeId) => {
     budget.take('standard')
@@ -87,17 +95,18 @@ async function jobs(options: LoopOptions, signal: AbortSignal): Promise<void> {
       const waitMs = ((): number => {
         if (!agent || running.size >= CONCURRENCY) return Number.POSITIVE_INFINITY
         if (budget.urgentWaiting) return STAND_BACK_MS
+        const issuesIn = sync.issuesIn
         const next = nextJob({
           now: clock.now(),
           snapshot: store.current,
-          demand,
+          demand: issuesIn > 0 ? NO_DEMAND : demand,
           inFlight,
           syncDueIn: inFlight.has('sync-entries') ? Number.POSITIVE_INFINITY : pace.dueIn(),
           pressure: budget.pressure('standard'),
           sinceRenewal: clock.monotonic() - renewedAt,
-          revocations: inFlight.has('revoke') ? [] : sync.revocations,
+          revocations: inFlight.has('revoke') ? [] : sync.revocations.serials,
         })
-        if ('waitMs' in next) return next.waitMs
+        if ('waitMs' in next) return issuesIn > 0 ? Math.min(next.waitMs, issuesIn) : next.waitMs
         const opensIn = budget.opensIn('standard')
         if (opensIn > 0) {
           events.waitedForSlot(opensIn)
@@ -121,7 +130,7 @@ function perform(sync: Sync, job: Job, agent: SpiffeId, signal: AbortSignal): Pr
     case 'issue':
       return sync.issue(job.entryId, agent, signal)
     case 'revoke':
-      return sync.revoke(job.serial, signal)
+      return sync.revocations.revoke(job.serial, signal)
   }
 }
 

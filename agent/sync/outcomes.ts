@@ -15,6 +15,16 @@ const SERVER_AWAY: ReadonlySet<ErrorCode> = new Set(['icp.unreachable', 'icp.tim
 /** After so many failures in a row an entry that others outlive is called refused and holds nobody back. */
 const AGAIN_AND_AGAIN = 3
 
+/** The server means this entry, and will say the same of it again. */
+export function isDefinite(code: ErrorCode): boolean {
+  return DEFINITE.has(code)
+}
+
+/** The server did not answer at all. */
+export function isServerAway(code: ErrorCode): boolean {
+  return SERVER_AWAY.has(code)
+}
+
 /** A verified SVID arrived. `from`: its issuer is new to other nodes, so it is held back while the old one lives. */
 export function issued(state: EntryState | undefined, held: HeldSvid, now: number, from: number): EntryState {
   if (state?.kind === 'issued' && from > now && now < state.held.svid.notAfter) {

@@ -8,18 +8,23 @@ import type { Authority } from '../identity/trust-bundle.js'
 import type { SyncEvents } from '../observability/sync-events.js'
 import type { Clock } from '../ports/clock.js'
 import type { Random } from '../ports/random.js'
-import { delay } from '../rotation/backoff.js'
 import { type RenewalThreshold, renewalTime } from '../rotation/renewal-time.js'
 import { AuthorityBook, type BookPage } from '../store/authority-book.js'
 import type { Demand } from '../store/demand.js'
 import { EntryIndex } from '../store/entry-index.js'
 import type { IdentityStore } from '../store/identity-store.js'
-import type { EntryState, Snapshot } from '../store/snapshot.js'
+import type { Snapshot } from '../store/snapshot.js'
+import { type Changes, caughtUp, setBack } from './catch-up.js'
+import { newestAuthority, renewEarly } from './early-renewal.js'
 import { replaceEntries, withdrawsEverything } from './entries.js'
+import { Gate } from './gate.js'
 import { issueSvid, type WithCommonName } from './issue-svid.js'
-import { failed, failureCount, issued, tick } from './outcomes.js'
+import { issued, tick } from './outcomes.js'
 import { KEEP_MS } from './plan.js'
+import { afterFailure, retryAtOf } from './retry.js'
+import { Revocations } from './revocations.js'
 import type { SyncPace } from './sync-pace.js'
+import { isGone, telling, WithdrawalDoubt } from './withdrawal.js'
 
 export interface SyncOptions {
   readonly store: IdentityStore
@@ -40,23 +45,32 @@ export interface SyncOptions {
   readonly revokeRemoved: boolean
 }
 
-/** A refusal of one entry is asked about again at most this seldom. */
-const REFUSED_BACKOFF = { baseMs: 30_000, capMs: 1_800_000 }
+/** The wall clock was set back when it lost so much against the one that never jumps. */
+const SET_BACK_MS = 2_000
 
 /** The jobs of the server flow: each does its request, and publishes what came of it. */
 export class Sync {
   #book: AuthorityBook
-  #doubted = false
+  /** Wall minus monotonic time, as of the last tick. */
+  #clockOffset: number
   #lastSync: number | null = null
-  readonly #revocations: string[] = []
+  readonly revocations: Revocations
   readonly #rejected = new Map<string, string>()
+  readonly #doubt: WithdrawalDoubt
+  readonly #gate: Gate
 
   constructor(private readonly options: SyncOptions) {
+    const { clock, random, retryBackoffMs } = options
     this.#book = AuthorityBook.empty(options.account)
+    this.#clockOffset = clock.now() - clock.monotonic()
+    this.revocations = new Revocations(options)
+    this.#doubt = new WithdrawalDoubt(clock)
+    this.#gate = new Gate(clock, random, retryBackoffMs)
   }
 
-  get revocations(): readonly string[] {
-    return this.#revocations
+  /** Milliseconds until an issuance is worth trying, whichever entry it is for; 0: now. */
+  get issuesIn(): number {
+    return this.#gate.opensIn()
   }
 
   get book(): AuthorityBook {
@@ -102,6 +116,7 @@ export class Sync {
   tick(): number {
     const { store, clock, events } = this.options
     const now = clock.now()
+    this.#noticeClock()
     const { changed, nextAt } = tick(store.current.states, now)
     if (changed.size > 0) {
       for (const [id, state] of changed) {
@@ -109,10 +124,7 @@ export class Sync {
         if (state.kind === 'wanted' && entry && this.options.demand.unusedFor(id, now) < KEEP_MS)
           events.svidExpired(entry)
       }
-      store.publish(
-        { states: new Map([...store.current.states, ...changed]) },
-        { entries: new Set(changed.keys()), bundles: false },
-      )
+      this.#publishChanges(changed)
     }
     this.#publishBook(this.#book.pruned(now))
     return nextAt
@@ -123,13 +135,10 @@ export class Sync {
     try {
       const answer = await controlPlane.entries(agent, signal)
       this.#lastSync = clock.now()
-      if (withdrawsEverything(store.current.entries, answer.entries) && !this.#doubted) {
-        this.#doubted = true
-        events.withdrawalDoubted(store.current.entries.size)
-        pace.again()
-        return
+      if (withdrawsEverything(store.current.entries, answer.entries)) {
+        if (!(await this.#allGone(agent, signal))) return
       }
-      this.#doubted = false
+      this.#doubt.settled()
       this.#noteRejected(answer.rejected)
       this.#apply(answer.entries)
       pace.synced()
@@ -158,11 +167,14 @@ export class Sync {
       this.#publishBook(this.#book.named(named, now).issued(svid, now))
       const before = store.current.states.get(entryId)
       const renewAt = renewalTime({ ...svid, receivedAt: now, threshold, fraction: random.fraction() })
-      const from = this.#book.servableFrom(svid.authority, this.options.trustDelayMs)
+      const { trustDelayMs } = this.options
+      // A clock that was ahead when the issuer was first seen must not hold it back for longer.
+      const from = Math.min(this.#book.servableFrom(svid.authority, trustDelayMs), now + trustDelayMs)
       const state = issued(before, { svid, renewAt }, now, from)
-      this.#publishState(entryId, state)
+      this.#publishChanges(new Map([[entryId, state]]))
       events.svidIssued(entry, svid, { renewal: before?.kind === 'issued', ms: clock.monotonic() - began })
       if (state.kind === 'issued' && state.next) events.svidHeldBack(entry, state.next.from)
+      if (this.#gate.passed()) this.#publishChanges(caughtUp(store.current.states, { away: false }))
     } catch (error) {
       if (!(error instanceof AgentError)) throw error
       if (error.code === 'icp.rate_limited' || signal.aborted) return
@@ -183,6 +195,13 @@ export class Sync {
     }
   }
 
+  /** The server answers again: what failed for want of an answer is tried at the next slot. */
+  serverReturned(): void {
+    this.#gate.passed()
+    this.options.pace.soon()
+    this.#publishChanges(caughtUp(this.options.store.current.states, { away: true }))
+  }
+
   /** Authorities that came with the agent's own certificate. */
   trust(authorities: readonly Authority[]): void {
     this.#publishBook(this.#book.named(authorities, this.options.clock.now()))
@@ -191,19 +210,6 @@ export class Sync {
   /** A JWT-SVID of the trust domain was issued and verified. */
   spokeFor(trustDomain: string, until: number): void {
     this.#publishBook(this.#book.spokeFor(trustDomain, until))
-  }
-
-  async revoke(serial: string, signal: AbortSignal): Promise<void> {
-    const { controlPlane, events } = this.options
-    try {
-      await controlPlane.revokeWorkload(serial, signal)
-      events.revoked(serial)
-    } catch (error) {
-      if (!(error instanceof AgentError)) throw error
-      if (error.code === 'icp.rate_limited') return
-      events.revocationFailed(serial, error.code)
-    }
-    this.#revocations.splice(this.#revocations.indexOf(serial), 1)
   }
 
   #apply(entries: readonly Entry[]): void {
@@ -218,32 +224,55 @@ export class Sync {
     if (!replacement) return
     store.publish(replacement.parts, { entries: 'all', bundles: false })
     demand.prune((id, unusedFor) => store.current.entries.has(id) && unusedFor < this.#book.page.longestLifeMs * 2)
-    if (revokeRemoved) this.#revocations.push(...replacement.orphaned)
+    if (revokeRemoved) this.revocations.add(replacement.orphaned)
   }
 
   #failed(entry: Entry, error: AgentError): void {
-    const { store, clock, random, retryBackoffMs, events } = this.options
+    const { store, clock, random, retryBackoffMs, events, demand } = this.options
     const before = store.current.states.get(entry.id)
-    const count = failureCount(before) + 1
-    const fraction = random.fraction()
-    const attempt = (backoff: { baseMs: number; capMs?: number }) =>
-      failed(before, {
-        code: error.code,
-        message: error.message,
-        retryAt: clock.now() + delay(count, backoff, fraction),
-      })
-    const usual = attempt({ baseMs: retryBackoffMs })
-    const state = usual.kind === 'refused' ? attempt(REFUSED_BACKOFF) : usual
-    this.#publishState(entry.id, state)
-    const retryAt = state.kind === 'refused' ? state.until : 'failures' in state ? (state.failures?.retryAt ?? 0) : 0
-    events.issuanceFailed(entry, error, retryAt - clock.now())
+    const now = clock.now()
+    const waiting = before?.kind !== 'issued' && demand.unusedFor(entry.id, now) === 0
+    const state = afterFailure(before, error, { now, fraction: random.fraction(), baseMs: retryBackoffMs, waiting })
+    this.#gate.failed(entry.id, error.code)
+    this.#publishChanges(new Map([[entry.id, state]]))
+    events.issuanceFailed(entry, error, (retryAtOf(state) ?? now) - now)
   }
 
-  #publishState(entryId: string, state: EntryState): void {
+  /** True when the entries are gone indeed; false while that is in doubt, and everything stays as it is. */
+  async #allGone(agent: SpiffeId, signal: AbortSignal): Promise<boolean> {
+    const { store, events, pace } = this.options
+    const next = this.#doubt.next()
+    if (next === 'read-again') {
+      events.withdrawalDoubted(store.current.entries.size)
+      pace.again()
+      return false
+    }
+    const entry = next === 'ask' ? telling(store.current.entries, store.current.states) : null
+    if (next === 'ask' && !entry) return true
+    if (entry) await this.issue(entry.id, agent, signal)
+    const gone = entry !== null && isGone(store.current.states.get(entry.id))
+    if (!gone) {
+      if (entry) events.withdrawalRefuted(store.current.entries.size)
+      pace.synced()
+    }
+    return gone
+  }
+
+  /** A wall clock that was set back must not make anything wait for longer than it was to. */
+  #noticeClock(): void {
+    const { clock, store } = this.options
+    const offset = clock.now() - clock.monotonic()
+    const lost = this.#clockOffset - offset
+    this.#clockOffset = offset
+    if (lost > SET_BACK_MS) this.#publishChanges(setBack(store.current.states, lost))
+  }
+
+  #publishChanges(changes: Changes): void {
+    if (changes.size === 0) return
     const { store } = this.options
     store.publish(
-      { states: new Map(store.current.states).set(entryId, state) },
-      { entries: new Set([entryId]), bundles: false },
+      { states: new Map([...store.current.states, ...changes]) },
+      { entries: new Set(changes.keys()), bundles: false },
     )
   }
 
@@ -251,7 +280,11 @@ export class Sync {
     if (book === this.#book) return
     const { store, events } = this.options
     const before = store.current.bundles
+    const [last, newest] = [newestAuthority(this.#book), newestAuthority(book)]
     this.#book = book
+    if (last !== null && newest !== null && newest !== last) {
+      this.#publishChanges(renewEarly(store.current.states, newest, this.options.clock.now()))
+    }
     const bundles = book.bundles(before)
     if (bundles === before) return
     events.bundlesChanged(book.authorities, bundles.size)

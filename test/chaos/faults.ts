@@ -92,7 +92,15 @@ const DEEDS: Readonly<Record<Kind, Deed>> = {
     const extras = server?.entries.filter((entry) => !entry.spiffeId.endsWith('/base')) ?? []
     const doomed = extras.length > 3 || (draws[0] ?? 0) < 0.4 ? pick(extras, draws[1]) : undefined
     if (doomed) await server?.deleteEntry(doomed.id)
-    else await world.createEntry(pick(worn(world).uids, draws[2]) ?? null, `extra-${Math.floor((draws[3] ?? 0) * 1e6)}`)
+    else {
+      const uid = pick(worn(world).uids, draws[2]) ?? null
+      // An entry of the same selectors as another is never issued; these each ask for something more.
+      const more = pick(moreOf(uid), draws[4])
+      const taken = extras.some(({ selectors }) =>
+        sameSelectors(selectors, { 'unix:uid': String(uid ?? process.getuid?.()), ...more }),
+      )
+      if (!taken) await world.createEntry(uid, `extra-${Math.floor((draws[3] ?? 0) * 1e6)}`, more)
+    }
     return 0
   },
 
@@ -155,6 +163,14 @@ const LIES: readonly FaultRequest[] = [
   { kind: 'server-key' },
 ]
 
+/** Selectors that every workload of the user has besides its uid. */
+function moreOf(uid: number | null): Readonly<Record<string, string>>[] {
+  const gid = { 'unix:gid': String(uid ?? process.getgid?.()) }
+  const path = { 'unix:path': process.execPath }
+  const exe = { 'unix:exe': process.execPath }
+  return [gid, path, exe, { ...gid, ...path }, { ...gid, ...exe }, { ...path, ...exe }]
+}
+
 async function struck(world: World, lastsMs: number, fault: FaultRequest | undefined): Promise<number> {
   const { server } = world
   if (!server || !fault) return 0
@@ -193,6 +209,11 @@ function fill(path: string, size: number): void {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error
   }
+}
+
+function sameSelectors(a: Readonly<Record<string, string>>, b: Readonly<Record<string, string>>): boolean {
+  const text = (selectors: Readonly<Record<string, string>>) => JSON.stringify(Object.entries(selectors).sort())
+  return text(a) === text(b)
 }
 
 function worn({ nodes: [node] }: World): Node {

@@ -51,6 +51,11 @@ export class Ledger {
     return this.#skipped
   }
 
+  /** How many workloads are without now. */
+  get waiting(): number {
+    return [...this.#lines.values()].filter(({ since }) => since !== null).length
+  }
+
   violation(what: string, at: number): void {
     this.#violations.push({ at, what })
   }

@@ -4,6 +4,9 @@ import { longRun } from './settings.js'
 
 const USAGE = 'npm run chaos -- [--minutes N] [--seed N] [--logs DIR] [--quiet]'
 
+/** So many violations are shown. */
+const SHOWN = 20
+
 /** `npm run chaos`: tells each fault as it happens, prints the report as JSON, exits 1 on a violation. */
 async function main(): Promise<void> {
   const { values } = parseArgs({
@@ -25,7 +28,10 @@ async function main(): Promise<void> {
     ...(values.quiet ? {} : { say: (line: string) => void process.stderr.write(`${line}\n`) }),
     ...(values.logs === undefined ? {} : { keepLogs: values.logs }),
   })
-  process.stdout.write(`${JSON.stringify(report, null, 2)}\n`)
+  const first = report.violations.slice(0, SHOWN)
+  process.stdout.write(
+    `${JSON.stringify({ ...report, violations: first, violationCount: report.violations.length }, null, 2)}\n`,
+  )
   process.exitCode = report.violations.length === 0 ? 0 : 1
 }
 

@@ -66,6 +66,7 @@ const LASTS: Readonly<Record<Kind, readonly [number, number]>> = {
 }
 
 const DRAWS = 8
+const REST_MS = 30_000
 
 /** How faults follow each other: scale of their lengths and of the quiet between them. */
 export interface Tempo {
@@ -89,8 +90,10 @@ export function planFaults(seed: number, runMs: number, settleMs: number, tempo:
     return { kind, at, lastsMs, draws: Array.from({ length: DRAWS }, () => random.fraction()) }
   }
   for (let at = between(1, 3); ; ) {
-    const first = draw(at)
-    const second = random.fraction() < tempo.overlap ? draw(at + first.lastsMs * random.fraction()) : null
+    const drawn = draw(at)
+    // All identities at once are more than a drained budget gives in ten seconds: first it is given time to fill.
+    const first = drawn.kind === 'suspend' ? { ...drawn, at: at + REST_MS } : drawn
+    const second = random.fraction() < tempo.overlap ? draw(first.at + first.lastsMs * random.fraction()) : null
     const end = Math.max(...[first, second].map((fault) => (fault ? fault.at + fault.lastsMs : 0)))
     if (end > runMs - settleMs) return faults
     faults.push(first, ...(second ? [second] : []))

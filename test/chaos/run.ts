@@ -42,6 +42,8 @@ export interface ChaosReport {
 }
 
 const SAMPLE_MS = 2_000
+/** Fifty processes start and the first identities are issued within the pace that the server allows. */
+const START_LIMIT_MS = 60_000
 
 /** One run: everything starts, the planned faults happen, everybody is given the time to come back. */
 export async function runChaos({
@@ -61,6 +63,7 @@ export async function runChaos({
     const sample = steady?.agent.sample()
     if (sample) samples.push({ at: Date.now(), ...sample })
   }, SAMPLE_MS)
+  await world.everybodyServed(START_LIMIT_MS)
   const began = Date.now()
   const failures: unknown[] = []
   const committed: Promise<void>[] = []

@@ -15,7 +15,7 @@ export function longRun(root: string, seed: number, minutes: number): ChaosOptio
   return {
     seed,
     runMs: minutes * 60_000,
-    world: { root, workloads: 40, steadyWorkloads: 10, users: 8, svidTtlSeconds: 150, syncMs: 5_000, bundleMs: 4_000 },
+    world: { root, workloads: 40, steadyWorkloads: 10, users: 5, svidTtlSeconds: 150, syncMs: 5_000, bundleMs: 4_000 },
     tempo: { longest: 20, quiet: [2, 18], overlap: 0.25 },
   }
 }

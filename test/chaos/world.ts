@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { DevIcp } from '../../agent/dev-icp/dev-icp.js'
 import { startDevIcp } from '../../agent/dev-icp/server.js'
 import { Disk } from '../../agent/platform/disk.js'
@@ -106,11 +107,17 @@ export class World implements AsyncDisposable {
     for (const workload of node.workloads) workload.clockChanged()
   }
 
-  async createEntry(uid: number | null, name: string): Promise<void> {
+  async createEntry(uid: number | null, name: string, more: Readonly<Record<string, string>> = {}): Promise<void> {
     await this.#server?.createEntry({
       spiffeId: `${prefixOf(uid)}${name}`,
-      selectors: { 'unix:uid': String(uid ?? process.getuid?.()) },
+      selectors: { 'unix:uid': String(uid ?? process.getuid?.()), ...more },
     })
+  }
+
+  /** Resolves when every workload has its identity: a bad day begins as every other. */
+  async everybodyServed(limitMs: number): Promise<void> {
+    const until = Date.now() + limitMs
+    while (this.ledger.waiting > 0 && Date.now() < until) await sleep(50)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

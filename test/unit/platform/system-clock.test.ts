@@ -63,10 +63,10 @@ test('a signal that is already aborted rejects at once', async () => {
   expect(vi.getTimerCount()).toBe(0)
 })
 
-test.each([3_600_000, -3_600_000])('a wall clock that jumps by %d ms wakes sleepers within 30 seconds', async (by) => {
+test.each([3_600_000, -3_600_000])('a wall clock that jumps by %d ms wakes sleepers within 5 seconds', async (by) => {
   const sleep = clock.sleep(86_400_000)
   jumped = by
-  await vi.advanceTimersByTimeAsync(30_000)
+  await vi.advanceTimersByTimeAsync(5_000)
   expect(await settled(sleep)).toBe(true)
   expect(vi.getTimerCount()).toBe(0)
 })

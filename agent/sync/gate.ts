@@ -1,0 +1,56 @@
+import type { ErrorCode } from '../errors.js'
+import type { Clock } from '../ports/clock.js'
+import type { Random } from '../ports/random.js'
+import { delay } from '../rotation/backoff.js'
+import { isDefinite } from './outcomes.js'
+
+/** So many failures in a row, of at least two entries, are the server's and not an entry's. */
+const SUSPICIOUS = 3
+/** The first tries come soon after each other, for somebody may wait; then as seldom as every back-off. */
+const QUICK_CAP_MS = 5_000
+const QUICK_TRIES = 24
+
+/**
+ * Closes while every issuance fails, whichever entry it is for: then one try in a while says as much as one an entry,
+ * and the slots that are saved are there when the server works again.
+ */
+export class Gate {
+  #failures = 0
+  readonly #entries = new Set<string>()
+  #closedUntil = Number.NEGATIVE_INFINITY
+
+  constructor(
+    private readonly clock: Pick<Clock, 'monotonic'>,
+    private readonly random: Random,
+    private readonly baseMs: number,
+  ) {}
+
+  /** Milliseconds until an issuance may be tried; 0 when it may now. */
+  opensIn(): number {
+    return Math.max(0, this.#closedUntil - this.clock.monotonic())
+  }
+
+  /** An issuance failed. What the server says of one entry says nothing of others. */
+  failed(entryId: string, code: ErrorCode): void {
+    if (isDefinite(code)) return
+    this.#failures++
+    this.#entries.add(entryId)
+    if (!this.#suspicious) return
+    const tries = this.#failures - SUSPICIOUS + 1
+    const capMs = tries <= QUICK_TRIES ? QUICK_CAP_MS : 60_000
+    this.#closedUntil = this.clock.monotonic() + delay(tries, { baseMs: this.baseMs, capMs }, this.random.fraction())
+  }
+
+  /** An issuance worked, or the server came back. True when it was the first to do so after the gate had closed. */
+  passed(): boolean {
+    const was = this.#suspicious
+    this.#failures = 0
+    this.#entries.clear()
+    this.#closedUntil = Number.NEGATIVE_INFINITY
+    return was
+  }
+
+  get #suspicious(): boolean {
+    return this.#failures >= SUSPICIOUS && this.#entries.size > 1
+  }
+}

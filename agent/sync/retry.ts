@@ -1,0 +1,55 @@
+import type { ErrorCode } from '../errors.js'
+import { type Backoff, delay } from '../rotation/backoff.js'
+import type { EntryState } from '../store/snapshot.js'
+import { failed, failureCount, isDefinite } from './outcomes.js'
+
+/** A refusal of one entry is asked about again at most this seldom. */
+const REFUSED: Backoff = { baseMs: 30_000, capMs: 1_800_000 }
+/** Somebody who waits and has nothing valid is worth a try every few seconds, for the first minute or so. */
+const QUICK_CAP_MS = 5_000
+const QUICK_TRIES = 12
+
+export interface Failure {
+  readonly code: ErrorCode
+  readonly message: string
+}
+
+export interface RetryTerms {
+  /** Wall clock. */
+  readonly now: number
+  /** In [0, 1]. */
+  readonly fraction: number
+  /** `icp_service.retry_backoff`. */
+  readonly baseMs: number
+  /** Somebody waits for the identity, and there is none that is valid. */
+  readonly waiting: boolean
+}
+
+/** The state after one more failure, with the moment of the next try in it. */
+export function afterFailure(
+  before: EntryState | undefined,
+  { code, message }: Failure,
+  terms: RetryTerms,
+): EntryState {
+  const attempt = (delayMs: number) => failed(before, { code, message, retryAt: terms.now + delayMs })
+  const refused = attempt(0).kind === 'refused'
+  return attempt(delayOf(failureCount(before) + 1, refused, isDefinite(code), terms))
+}
+
+function delayOf(
+  count: number,
+  refused: boolean,
+  definite: boolean,
+  { baseMs, fraction, waiting }: RetryTerms,
+): number {
+  if (definite) return delay(count, REFUSED, fraction)
+  if (!waiting) return delay(count, refused ? REFUSED : { baseMs }, fraction)
+  if (count <= QUICK_TRIES) return delay(count, { baseMs, capMs: QUICK_CAP_MS }, fraction)
+  return delay(count - QUICK_TRIES, refused ? REFUSED : { baseMs: QUICK_CAP_MS }, fraction)
+}
+
+/** When the next try is, by the wall clock; null where nothing failed. */
+export function retryAtOf(state: EntryState): number | null {
+  if (state.kind === 'refused') return state.until
+  return state.kind === 'shadowed' ? null : (state.failures?.retryAt ?? null)
+}
