@@ -4,12 +4,12 @@ import { type Claim, type FirstProcess, holds } from './claim.js'
 import { type FactsOptions, factsOf } from './container-facts.js'
 import type { EngineEvent } from './engine-api.js'
 import type { Looked, LookUp } from './look-up.js'
-import { Slots } from './slots.js'
+import { SharedLooks } from './shared-looks.js'
 import { Watchers } from './watchers.js'
 
 export interface ContainersOptions {
   readonly lookUp: Pick<LookUp, 'container'>
-  readonly clock: Clock
+  readonly clock: Pick<Clock, 'monotonic'>
   readonly facts: FactsOptions
 }
 
@@ -30,16 +30,6 @@ interface Known {
   stale: boolean
 }
 
-/** One look at a container, which all share who want to know of it. */
-interface Flight {
-  readonly controller: AbortController
-  answer: Promise<Looked> | null
-  waiting: number
-  begun: boolean
-}
-
-/** At once; an engine answers one after the other anyway. */
-const AT_ONCE = 8
 const MAX_KNOWN = 4096
 /** Containers that this engine does not know are those of another one. */
 const ABSENT_MS = 30_000
@@ -53,16 +43,19 @@ export class Containers implements Disposable {
   readonly watchers = new Watchers()
   readonly #known = new Map<string, Known>()
   readonly #absent = new Map<string, { readonly why: string; readonly until: number }>()
-  readonly #flights = new Map<string, Flight>()
-  readonly #slots = new Slots(AT_ONCE)
+  readonly #looks: SharedLooks
   /** The engine tells of changes. */
   #live = false
   #answered = false
 
-  constructor(private readonly options: ContainersOptions) {}
-
-  get size(): number {
-    return this.#known.size
+  constructor(private readonly options: ContainersOptions) {
+    this.#looks = new SharedLooks({
+      lookUp: options.lookUp,
+      onLooked: (id, looked, careful, late) => {
+        this.#remember(id, looked, careful)
+        if (late && looked.kind !== 'unknown') this.watchers.tell(id)
+      },
+    })
   }
 
   /** Whether the engine has ever answered. */
@@ -72,19 +65,19 @@ export class Containers implements Disposable {
 
   /** What the engine says of a claim; `unknown` when the signal aborts first. At once where the container is known. */
   async find(claim: Claim, signal: AbortSignal): Promise<Found> {
-    const id = claim.containerId
+    const { containerId: id, doubtful } = claim
     const known = this.#known.get(id)
-    if (known && !known.stale && (known.careful || !claim.doubtful)) {
+    if (known && !known.stale && (known.careful || !doubtful)) {
       const found = judged(claim, known)
       if (found.kind === 'known' || this.#live) return found
     }
     const absent = this.#absent.get(id)
     if (absent && absent.until > this.options.clock.monotonic()) return { kind: 'absent', why: absent.why }
-    const looked = await this.#look(claim, signal)
+    const looked = await this.#looks.at(id, doubtful, signal)
     if (looked.kind === 'absent') return looked
-    const now = this.#known.get(id)
-    if (now && (looked.kind === 'found' || now.careful || !claim.doubtful)) return judged(claim, now)
-    return { kind: 'unknown', why: looked.kind === 'unknown' ? looked.why : 'the container has just ended' }
+    if (looked.kind === 'found') return judged(claim, { ...factsOf(looked.container, this.options.facts), ...looked })
+    const kept = this.#known.get(id)
+    return kept && (kept.careful || !doubtful) ? judged(claim, kept) : looked
   }
 
   /** From now on the engine tells of every change; before, some may have been missed. */
@@ -93,7 +86,7 @@ export class Containers implements Disposable {
     this.#answered = true
     for (const known of this.#known.values()) known.stale = true
     this.#absent.clear()
-    this.#flights.clear()
+    this.#looks.allOutdated()
     this.watchers.tellAll()
   }
 
@@ -103,69 +96,27 @@ export class Containers implements Disposable {
 
   happened({ containerId, what }: EngineEvent): void {
     const known = this.#known.get(containerId)
+    // An end goes before each start, so what is known then, or being asked, is of this run already.
+    if (what === 'started' && known) return
+    this.#absent.delete(containerId)
     if (what === 'ended') this.#known.delete(containerId)
     else if (known) known.stale = true
-    this.#absent.delete(containerId)
-    // Who looks already may have looked before: what he finds is not remembered.
-    for (const doubtful of [false, true]) this.#flights.delete(keyOf(containerId, doubtful))
+    if (what !== 'started') this.#looks.outdated(containerId)
     this.watchers.tell(containerId)
   }
 
   [Symbol.dispose](): void {
-    for (const { controller } of this.#flights.values()) controller.abort()
-  }
-
-  async #look({ containerId, doubtful }: Claim, signal: AbortSignal): Promise<Looked> {
-    const key = keyOf(containerId, doubtful)
-    const flight = this.#flights.get(key) ?? this.#start(containerId, doubtful)
-    let leave: () => void = () => undefined
-    const late = new Promise<Looked>((resolve) => {
-      leave = () => resolve({ kind: 'unknown', why: 'the container engine did not answer in time' })
-    })
-    signal.addEventListener('abort', leave, { once: true })
-    if (signal.aborted) leave()
-    flight.waiting++
-    try {
-      return await Promise.race([flight.answer ?? late, late])
-    } finally {
-      signal.removeEventListener('abort', leave)
-      // What has begun goes on: a slow answer serves the next one who asks.
-      if (--flight.waiting === 0 && !flight.begun) flight.controller.abort()
-    }
-  }
-
-  #start(id: string, careful: boolean): Flight {
-    const flight: Flight = { controller: new AbortController(), answer: null, waiting: 0, begun: false }
-    this.#flights.set(keyOf(id, careful), flight)
-    flight.answer = this.#fly(id, careful, flight)
-    return flight
-  }
-
-  async #fly(id: string, careful: boolean, flight: Flight): Promise<Looked> {
-    const key = keyOf(id, careful)
-    const { signal } = flight.controller
-    try {
-      using _slot = await this.#slots.take(signal)
-      flight.begun = true
-      const looked = await this.options.lookUp.container(id, careful, signal)
-      if (this.#flights.get(key) === flight) this.#remember(id, looked, careful)
-      if (flight.waiting === 0 && looked.kind !== 'unknown') this.watchers.tell(id)
-      return looked
-    } catch (error) {
-      if (signal.aborted) return { kind: 'unknown', why: 'nobody waits for the container engine any more' }
-      throw error
-    } finally {
-      if (this.#flights.get(key) === flight) this.#flights.delete(key)
-    }
+    this.#looks[Symbol.dispose]()
   }
 
   #remember(id: string, looked: Looked, careful: boolean): void {
-    if (looked.kind !== 'unknown') this.#answered = true
+    if (looked.kind === 'unknown') return
+    this.#answered = true
     if (looked.kind === 'found') {
       const { facts, notes } = factsOf(looked.container, this.options.facts)
       this.#known.set(id, { facts, notes, first: looked.first, careful, stale: false })
       trim(this.#known, MAX_KNOWN)
-    } else if (looked.kind === 'absent') {
+    } else {
       this.#known.delete(id)
       this.#absent.set(id, { why: looked.why, until: this.options.clock.monotonic() + ABSENT_MS })
       trim(this.#absent, MAX_ABSENT)
@@ -173,11 +124,7 @@ export class Containers implements Disposable {
   }
 }
 
-function keyOf(id: string, careful: boolean): string {
-  return careful ? `${id} careful` : id
-}
-
-function judged(claim: Claim, { facts, notes, first }: Known): Found {
+function judged(claim: Claim, { facts, notes, first }: Pick<Known, 'facts' | 'notes' | 'first'>): Found {
   return holds(claim, first) ? { kind: 'known', facts, notes } : { kind: 'elsewhere' }
 }
 

@@ -1,0 +1,243 @@
+import { describe, expect, it } from 'vitest'
+import { settle } from '../../../fakes/clock.js'
+import { ID, machine, OTHER, TENANT } from './setting.js'
+
+const MOUNTED = `1 0 8:1 / / rw - ext4 a rw\n90 72 8:1 /d/containers/${ID}/hostname /etc/hostname rw - ext4 a rw\n`
+
+describe('the facts of a container', () => {
+  it('come in every spelling', async () => {
+    const { engine, facts, inContainer } = machine()
+    engine.start(ID, {
+      name: 'shop-web-1',
+      image: 'registry.example/web:1.2',
+      imageId: 'c7'.repeat(32),
+      labels: { 'com.docker.compose.service': 'web', app: 'shop' },
+    })
+    expect(await facts(inContainer(ID))).toEqual({
+      'docker:container-id': ID,
+      'docker:container_id': ID,
+      'docker:container-name': 'shop-web-1',
+      'docker:container_name': 'shop-web-1',
+      'docker:image-name': 'registry.example/web:1.2',
+      'docker:image_name': 'registry.example/web:1.2',
+      'docker:image': 'registry.example/web:1.2',
+      'docker:image-id': 'c7c7c7c7c7c7',
+      'docker:image_id': 'c7c7c7c7c7c7',
+      'docker:image-digest': `sha256:${'c7'.repeat(32)}`,
+      'docker:label:com.docker.compose.service': 'web',
+      'docker:label:app': 'shop',
+    })
+  })
+
+  it('name an AI agent only where that is allowed, and then the account too', async () => {
+    const labels = { 'authsec.ai/client-id': 'client-7', 'authsec.ai/agent-type': 'researcher' }
+    const off = machine()
+    off.engine.start(ID, { labels })
+    expect(off.attestor.platforms).toEqual(['docker'])
+    expect(Object.keys(await off.facts(off.inContainer(ID))).filter((key) => key.startsWith('authsec:'))).toEqual([])
+
+    const on = machine({ authsecLabels: true })
+    on.engine.start(ID, { labels })
+    expect(on.attestor.platforms).toEqual(['docker', 'authsec'])
+    expect(await on.facts(on.inContainer(ID))).toMatchObject({
+      'authsec:client_id': 'client-7',
+      'authsec:agent_type': 'researcher',
+      'authsec:tenant_id': TENANT,
+      'authsec:workspace_id': TENANT,
+    })
+  })
+
+  it('name no account where no AI agent is named', async () => {
+    const { engine, facts, inContainer } = machine({ authsecLabels: true })
+    engine.start(ID, { labels: { 'authsec.ai/client-id': '', app: 'web' } })
+    expect(Object.keys(await facts(inContainer(ID))).filter((key) => key.startsWith('authsec:'))).toEqual([])
+  })
+})
+
+describe('a process in no container', () => {
+  it.each([
+    ['a service', '0::/system.slice/nginx.service\n'],
+    ['hierarchies that contradict one another', `4:memory:/docker/${ID}\n3:pids:/docker/${OTHER}\n`],
+    ['a container of containerd', `0::/system.slice/nerdctl-${ID}.scope\n`],
+    [
+      'a container of a pod',
+      `0::/kubepods.slice/kubepods-pod2c48913c_b29f_11e7_9350_020968147796.slice/cri-containerd-${ID}.scope\n`,
+    ],
+  ])('has no facts, and none are missing: %s', async (_what, cgroup) => {
+    const { engine, attest, inGroup } = machine()
+    engine.goAway()
+    const { facts, missing, trail } = await attest(inGroup(cgroup))
+    expect(facts.size).toBe(0)
+    expect(missing).toEqual([])
+    expect(trail).toHaveLength(1)
+    expect(engine.inspections).toBe(0)
+  })
+
+  it('is not looked at further when it is gone', async () => {
+    const { attest, kernel, caller } = machine()
+    const process = kernel.spawn()
+    const who = { ...caller(), process: kernel.peer(process).process }
+    process.exit()
+    await expect(attest(who)).rejects.toMatchObject({ code: 'caller.exited' })
+  })
+})
+
+describe('whom the engine speaks for', () => {
+  it.each([
+    ['its own group', `0::/docker/${ID}\n`],
+    ['a group below its own', `0::/docker/${ID}/a/b\n`],
+    ['a group that is named like another container, below its own', `0::/docker/${ID}/docker/${OTHER}\n`],
+    ['a pod of its own making, below its own group', `0::/docker/${ID}/kubepods/pod${TENANT}/${OTHER}\n`],
+  ])('a process of the container: %s', async (_what, cgroup) => {
+    const { engine, facts, inGroup } = machine()
+    engine.start(ID, { name: 'mine' })
+    engine.start(OTHER, { name: 'theirs' })
+    expect(await facts(inGroup(cgroup))).toMatchObject({ 'docker:container-name': 'mine' })
+  })
+
+  it.each([
+    ["a user's group of that name", `0::/user.slice/user-1000.slice/user@1000.service/docker-${ID}.scope\n`],
+    [
+      "a user's group that ends like the container's",
+      `0::/user.slice/user-1000.slice/user@1000.service/docker/${ID}\n`,
+    ],
+    ["a service's group of that name", `0::/system.slice/batch.service/${ID}\n`],
+    ['a group of that name beside it', `0::/batch/${ID}\n`],
+    ['the group in one hierarchy, and another in the other', `1:name=systemd:/x/${ID}\n0::/docker/${ID}\n`],
+  ])('not a process that claims it: %s', async (_what, cgroup) => {
+    const { engine, clock, attest, inGroup, sinks } = machine()
+    engine.start(ID)
+    const attesting = attest(inGroup(cgroup, { uid: 1000 }))
+    await clock.advance(200)
+    const { facts, missing, trail } = await attesting
+    expect(facts.size).toBe(0)
+    expect(missing).toEqual([])
+    expect(trail.map(({ text }) => text).join()).toContain('left out')
+    expect(sinks.lines.find(({ level }) => level === 'warn')?.fields).toMatchObject({ uid: 1000, container: ID })
+  })
+
+  it('not a forger either once the container is known by its own processes', async () => {
+    const { engine, clock, facts, inContainer, inGroup } = machine()
+    engine.start(ID)
+    await facts(inContainer(ID))
+    const forging = facts(inGroup(`0::/user.slice/user-1000.slice/docker-${ID}.scope\n`))
+    await clock.advance(200)
+    expect(await forging).toEqual({})
+  })
+
+  it('says a refused claim once a container', async () => {
+    const { engine, clock, attest, inGroup, sinks } = machine()
+    engine.start(ID)
+    for (let i = 0; i < 3; i++) {
+      const attesting = attest(inGroup(`0::/batch/${ID}\n`))
+      await clock.advance(200)
+      await attesting
+    }
+    expect(sinks.events('warn')).toHaveLength(1)
+    expect(sinks.events('debug')).toHaveLength(2)
+  })
+
+  it('a rootless container, whose group a user could have made, after a second look', async () => {
+    const { engine, clock, attest, inGroup } = machine()
+    const cgroup = `0::/user.slice/user-1000.slice/user@1000.service/user.slice/docker-${ID}.scope\n`
+    engine.start(ID, { cgroup })
+    const attesting = attest(inGroup(cgroup))
+    await clock.advance(100)
+    expect((await attesting).facts.get('docker:container-id')).toBe(ID)
+    expect(engine.inspections).toBe(2)
+    await attest(inGroup(cgroup))
+    expect(engine.inspections).toBe(2)
+  })
+
+  it('nobody who got the pid of a first process that had just ended', async () => {
+    const { engine, clock, attest, inGroup } = machine()
+    const pid = engine.start(ID)
+    const forged = `0::/user.slice/user-1000.slice/docker-${ID}.scope\n`
+    // The engine has not noticed yet that the container ended, and its pid is the forger's.
+    engine.proc(pid, forged)
+    const attesting = attest(inGroup(forged))
+    await settle()
+    engine.says(ID, { status: 'exited', pid: 0 })
+    await clock.advance(200)
+    expect((await attesting).facts.size).toBe(0)
+  })
+
+  it('nobody who got the pid while the container was being started again', async () => {
+    const { engine, clock, attest, inGroup } = machine()
+    const pid = engine.start(ID)
+    const forged = `0::/user.slice/user-1000.slice/docker-${ID}.scope\n`
+    engine.proc(pid, forged)
+    const attesting = attest(inGroup(forged))
+    await settle()
+    engine.start(ID)
+    await clock.advance('5s')
+    expect((await attesting).facts.size).toBe(0)
+  })
+
+  it('the inner container, where the agent and the engine are in the outer one', async () => {
+    const { engine, kernel, facts, inGroup } = machine()
+    kernel.ownCgroup = `0::/docker/${OTHER}/agent\n`
+    engine.start(ID, { name: 'inner', cgroup: `0::/docker/${OTHER}/docker/${ID}\n` })
+    expect(await facts(inGroup(`0::/docker/${OTHER}/docker/${ID}\n`))).toMatchObject({
+      'docker:container-name': 'inner',
+    })
+  })
+
+  it('the outer container, where the engine knows nothing of the inner one', async () => {
+    const { engine, facts, inGroup } = machine()
+    engine.start(OTHER, { name: 'outer' })
+    expect(await facts(inGroup(`0::/docker/${OTHER}/docker/${ID}\n`))).toMatchObject({
+      'docker:container-name': 'outer',
+    })
+  })
+
+  it('asks about four containers at most, however many names a path has', async () => {
+    const { engine, clock, attest, inGroup } = machine()
+    const names = Array.from({ length: 40 }, (_, i) => i.toString(16).padStart(64, '0')).join('/')
+    const attesting = attest(inGroup(`0::/${names}\n`))
+    await clock.advance('5s')
+    expect((await attesting).facts.size).toBe(0)
+    expect(engine.inspections).toBe(4)
+  })
+})
+
+describe('a container without a control group of its own', () => {
+  const own = {
+    files: { cgroup: '0::/system.slice/app.service\n', mountinfo: MOUNTED },
+    namespaces: { mnt: 'mnt:[7]' },
+  }
+
+  it('is found by its mounts, where its first process shares them', async () => {
+    const { engine, clock, caller, attest } = machine()
+    engine.start(ID, { cgroup: '0::/system.slice/app.service\n', mountinfo: MOUNTED })
+    const attesting = attest(caller(own))
+    await clock.advance(100)
+    expect((await attesting).facts.get('docker:container-id')).toBe(ID)
+  })
+
+  it('is not claimed by mounts alone', async () => {
+    const { engine, clock, caller, attest } = machine()
+    engine.start(ID)
+    const attesting = attest(caller(own))
+    await clock.advance(200)
+    expect((await attesting).facts.size).toBe(0)
+  })
+
+  it('is not looked for in the mounts of the host, nor where they cannot be told apart', async () => {
+    const { engine, caller, attest } = machine()
+    engine.start(ID, { mountinfo: MOUNTED })
+    expect((await attest(caller({ ...own, namespaces: {} }))).facts.size).toBe(0)
+    expect((await attest(caller({ ...own, namespaces: { mnt: null } }))).facts.size).toBe(0)
+    expect(engine.inspections).toBe(0)
+  })
+
+  it('is not looked for where the control group names one', async () => {
+    const { engine, clock, caller, attest } = machine()
+    engine.start(ID, { mountinfo: MOUNTED })
+    engine.start(OTHER)
+    const who = caller({ ...own, files: { cgroup: `0::/docker/${OTHER}\n`, mountinfo: MOUNTED } })
+    const attesting = attest(who)
+    await clock.advance(200)
+    expect((await attesting).facts.get('docker:container-id')).toBe(OTHER)
+  })
+})
