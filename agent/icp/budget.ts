@@ -4,12 +4,15 @@ import type { Random } from '../ports/random.js'
 /** The server's rate-limit tiers; `open` endpoints (bundles, JWT issue) fall only under the limit around everything. */
 export type Tier = 'bootstrap' | 'standard' | 'sensitive' | 'open'
 
-/** What one address may ask of the server, all agents behind it together: per minute, and at once. */
+/**
+ * What one address may ask of the server, all agents behind it together: per minute, and at once. Around everything the
+ * server counts 100 in a window of a minute, into which burst and refill must fit together.
+ */
 const LIMITS: Readonly<Record<Tier, { readonly perMinute: number; readonly burst: number }>> = {
   bootstrap: { perMinute: 60, burst: 20 },
   standard: { perMinute: 30, burst: 10 },
   sensitive: { perMinute: 10, burst: 5 },
-  open: { perMinute: 100, burst: 20 },
+  open: { perMinute: 80, burst: 20 },
 }
 
 /** The pace stays this far below the limit, so that a lone agent never meets a 429. */
