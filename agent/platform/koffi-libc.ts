@@ -60,17 +60,23 @@ export interface Libc {
   socketPair(): readonly [number, number]
 }
 
-type Koffi = Pick<typeof import('koffi'), 'load' | 'errno'>
+export type Koffi = Pick<typeof import('koffi'), 'load' | 'errno'>
 
 const MAX_EVENTS = 256
 let loaded: Libc | undefined
+let koffi = (): Koffi => createRequire(import.meta.url)('koffi')
+
+/** Says where the binding comes from when it is not in node_modules (a bundle, a single executable). */
+export function takeKoffiFrom(load: () => Koffi): void {
+  koffi = load
+}
 
 /**
- * The C library of this process, loaded once. `koffi` says where the binding comes from when it is not in
- * node_modules (a single executable). Throws `kernel.unsupported` on another system or architecture, or without koffi.
+ * The C library of this process, loaded once. Throws `kernel.unsupported` on another system or architecture, or without
+ * koffi.
  */
-export function loadLibc(koffi: () => Koffi = () => createRequire(import.meta.url)('koffi')): Libc {
-  loaded ??= bind(koffi)
+export function loadLibc(from: () => Koffi = koffi): Libc {
+  loaded ??= bind(from)
   return loaded
 }
 

@@ -1,0 +1,81 @@
+// `npm run package [-- --out DIR] [--arch x64,arm64]`: everything that is handed out, in DIR/VERSION (default
+// dist/packages): single executables, the npm package, units and scripts, an SBOM, and SHA256SUMS over all of it. The
+// same sources give the same bytes.
+import './ensure-installed.mjs'
+import { createHash } from 'node:crypto'
+import {
+  chmodSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { join, resolve } from 'node:path'
+import { parseArgs } from 'node:util'
+import { bundle, licenses } from './package/bundle.mjs'
+import { makeExecutable } from './package/executable.mjs'
+import { koffiPackage, NODE_VERSION, nodePackage } from './package/fetch.mjs'
+import { makeNpmPackage } from './package/npm-package.mjs'
+import { LOCK, MANIFEST, ROOT, say } from './package/paths.mjs'
+import { sbom } from './package/sbom.mjs'
+
+const { values } = parseArgs({ options: { out: { type: 'string' }, arch: { type: 'string' } } })
+const out = resolve(values.out ?? join(ROOT, 'dist', 'packages'))
+const architectures = (values.arch ?? 'x64,arm64').split(',')
+const { version } = MANIFEST
+
+mkdirSync(out, { recursive: true })
+const work = mkdtempSync(join(out, '.work-'))
+try {
+  const { code, packages } = await bundle()
+  const bill = sbom(packages, ['x64', 'arm64'])
+  writeFileSync(join(work, `icp-agent-${version}.cdx.json`), bill)
+  const licenseTexts = licenses([
+    { title: `Node ${NODE_VERSION} (in the single executables)`, folder: nodePackage(architectures[0]) },
+    ...packages.map((path) => ({
+      title: `${path.slice(path.lastIndexOf('node_modules/') + 13)} ${LOCK[path].version} (${LOCK[path].license})`,
+      folder: join(ROOT, path),
+    })),
+    { title: 'koffi, native part (MIT)', folder: join(ROOT, 'node_modules/koffi') },
+  ])
+  writeFileSync(join(work, 'THIRD-PARTY-LICENSES'), licenseTexts)
+  makeNpmPackage({ code, bill, licenseTexts, file: join(work, `icp-agent-${version}.tgz`) })
+  for (const arch of architectures) {
+    koffiPackage(arch)
+    await makeExecutable(arch, code, join(work, `icp-agent-${version}-linux-${arch}`))
+  }
+  for (const file of ['deploy/install.sh', 'deploy/uninstall.sh', 'docs/install/vm.md', ...unitFiles()]) {
+    cpSync(join(ROOT, file), join(work, file.slice(file.lastIndexOf('/') + 1)))
+  }
+  writeFileSync(join(work, 'SHA256SUMS'), sums(work))
+  chmodSync(work, 0o755)
+  const place = join(out, version)
+  rmSync(place, { recursive: true, force: true })
+  renameSync(work, place)
+  writeFileSync(join(out, 'latest'), `${version}\n`)
+  cpSync(join(ROOT, 'deploy/install.sh'), join(out, 'install.sh'))
+  process.stdout.write(readFileSync(join(place, 'SHA256SUMS'), 'utf8'))
+  say(`Written to ${place}`)
+} finally {
+  rmSync(work, { recursive: true, force: true })
+}
+
+function unitFiles() {
+  return readdirSync(join(ROOT, 'systemd')).map((name) => join('systemd', name))
+}
+
+function sums(folder) {
+  const lines = readdirSync(folder)
+    .sort()
+    .map(
+      (name) =>
+        `${createHash('sha256')
+          .update(readFileSync(join(folder, name)))
+          .digest('hex')}  ${name}`,
+    )
+  return `${lines.join('\n')}\n`
+}

@@ -1,0 +1,47 @@
+// The agent as one file of CommonJS, and what went into it.
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { build } from 'esbuild'
+import { MANIFEST, ROOT } from './paths.mjs'
+
+/** Resolves with `{ code, packages }`: the bundle and the folders (`node_modules/NAME`) of the packages that are in it. */
+export async function bundle() {
+  const result = await build({
+    entryPoints: [join(ROOT, 'agent/main/packaged.ts')],
+    absWorkingDir: ROOT,
+    bundle: true,
+    write: false,
+    metafile: true,
+    platform: 'node',
+    format: 'cjs',
+    target: 'node20',
+    minifySyntax: true,
+    minifyWhitespace: true,
+    // Names stay: stacks and error classes are read by people.
+    keepNames: true,
+    legalComments: 'none',
+    // A single executable cannot import(); what is loaded late is in the bundle anyway.
+    supported: { 'dynamic-import': false },
+    define: { ICP_AGENT_VERSION: JSON.stringify(MANIFEST.version), 'import.meta.url': '__bundleUrl' },
+    banner: { js: "#!/usr/bin/env node\nconst __bundleUrl=require('node:url').pathToFileURL(__filename).href;" },
+    // Only ever asked for where a dependency finds it installed.
+    external: ['pino-pretty'],
+    logLevel: 'warning',
+  })
+  if (result.warnings.length > 0) throw new Error('the bundle has warnings')
+  const folders = Object.keys(result.metafile.inputs).flatMap((path) => {
+    const match = /^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path)
+    return match ? [match[0]] : []
+  })
+  return { code: result.outputFiles[0].text, packages: [...new Set(folders)].sort() }
+}
+
+/** The licenses of packages, as their folders hold them, one after the other. */
+export function licenses(folders) {
+  const texts = folders.map(({ title, folder }) => {
+    const file = readdirSync(folder).find((name) => /^(?:licen[cs]e|copying)(?:\.|$)/i.test(name))
+    const text = file ? readFileSync(join(folder, file), 'utf8').trim() : 'See the license named above.'
+    return `${title}\n${'='.repeat(title.length)}\n\n${text}\n`
+  })
+  return texts.join('\n\n')
+}

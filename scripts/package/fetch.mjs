@@ -1,0 +1,53 @@
+// npm packages that are not installed because they are for another machine: fetched by npm, compared with an integrity
+// that is written here or in package-lock.json, and unpacked once.
+import { spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { CACHE, LOCK, say } from './paths.mjs'
+
+/** The newest long-term release of Node that both architectures have. */
+export const NODE_VERSION = '24.21.0'
+const NODE_INTEGRITY = {
+  x64: 'sha512-3nULszZ5X0fciYpG0t6TrdApJzAn8+FlINP6OiMX7V8HrvpATPN936U1LlReOJriLRa4e8yEqQBYCnLyPNAs7Q==',
+  arm64: 'sha512-FpJRPEz2OvvTLfjIOlNGFY9JLPMKgl5m+d4oGYBLg24kJ1mmvN1Zl/HPJgF4HDaJ51ISev1l1cRZ/DM+keXW5g==',
+}
+
+/** The folder of Node for an architecture; `bin/node` and LICENSE are in it. */
+export function nodePackage(arch) {
+  return unpacked(`node-linux-${arch}`, NODE_VERSION, NODE_INTEGRITY[arch])
+}
+
+/** The folder of koffi's prebuilt libraries for an architecture. */
+export function koffiPackage(arch) {
+  const name = `@koromix/koffi-linux-${arch}`
+  const { version, integrity } = LOCK[`node_modules/${name}`]
+  return unpacked(name, version, integrity)
+}
+
+function unpacked(name, version, integrity) {
+  const folder = join(CACHE, `${name.replace('/', '-')}-${version}`)
+  if (existsSync(folder)) return folder
+  mkdirSync(CACHE, { recursive: true })
+  const work = mkdtempSync(join(CACHE, '.work-'))
+  try {
+    say(`Fetching ${name} ${version}`)
+    run('npm', ['pack', '--silent', '--pack-destination', work, `${name}@${version}`], work)
+    const file = join(work, `${name.replace('@', '').replace('/', '-')}-${version}.tgz`)
+    const found = `sha512-${createHash('sha512').update(readFileSync(file)).digest('base64')}`
+    if (found !== integrity) throw new Error(`${name} ${version} is not what it was: ${found}, not ${integrity}`)
+    run('tar', ['-xzf', file, '-C', work], work)
+    renameSync(join(work, 'package'), folder)
+    return folder
+  } finally {
+    rmSync(work, { recursive: true, force: true })
+  }
+}
+
+/** Runs a program to its end; throws with its output where it fails. Returns its stdout. */
+export function run(command, args, cwd, env = process.env) {
+  const { status, stdout, stderr, error } = spawnSync(command, args, { cwd, env, encoding: 'utf8' })
+  if (error) throw error
+  if (status !== 0) throw new Error(`${command} ${args.join(' ')} ended with ${status}\n${stdout}${stderr}`)
+  return stdout
+}
