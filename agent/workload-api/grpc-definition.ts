@@ -6,8 +6,14 @@ export function pathOf(method: DescMethod): string {
   return `/${method.parent.typeName}/${method.name}`
 }
 
-/** A service as grpc-js wants it: requests are parsed, responses come encoded. */
-export function definitionOf(service: DescService): ServiceDefinition {
+/** Stands for a request that is no message of its type, where the handler is to say so. */
+export const MALFORMED: Message = { $typeName: 'malformed' }
+
+/**
+ * A service as grpc-js wants it: requests are parsed, responses come encoded. A malformed request never reaches a
+ * handler (grpc-js answers Internal), unless something else is made of it.
+ */
+export function definitionOf(service: DescService, malformed: Message | null = null): ServiceDefinition {
   const definition: Record<string, MethodDefinition<Message, Buffer>> = {}
   for (const method of service.methods) {
     definition[method.name] = {
@@ -17,7 +23,14 @@ export function definitionOf(service: DescService): ServiceDefinition {
       requestSerialize: () => {
         throw new TypeError('a server sends no requests')
       },
-      requestDeserialize: (bytes) => fromBinary(method.input, bytes),
+      requestDeserialize: (bytes) => {
+        try {
+          return fromBinary(method.input, bytes)
+        } catch (error) {
+          if (malformed) return malformed
+          throw error
+        }
+      },
       responseSerialize: (message) => message,
       responseDeserialize: (bytes) => bytes,
     }

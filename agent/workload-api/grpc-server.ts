@@ -14,7 +14,7 @@ import type { ApiEvents, Method } from '../observability/api-events.js'
 import type { Clock } from '../ports/clock.js'
 import { authsecDialect } from './authsec/messages.js'
 import type { Dialect } from './dialect.js'
-import { definitionOf } from './grpc-definition.js'
+import { definitionOf, MALFORMED } from './grpc-definition.js'
 import { grpcHealthService, type Readiness } from './grpc-health.js'
 import type { JwtCalls } from './jwt-calls.js'
 import { reflectionServices } from './reflection.js'
@@ -52,7 +52,10 @@ export class GrpcServer {
       'grpc.keepalive_timeout_ms': 20_000,
       'grpc-node.max_session_memory': 10,
     })
-    for (const dialect of DIALECTS) this.#server.addService(definitionOf(dialect.service), this.#handlers(dialect))
+    for (const dialect of DIALECTS) {
+      // Workload Endpoint 6: the header is looked at before anything else, a malformed message included.
+      this.#server.addService(definitionOf(dialect.service, MALFORMED), this.#handlers(dialect))
+    }
     for (const { definition, handlers } of [grpcHealthService(options.readiness), ...reflectionServices(DIALECTS)]) {
       this.#server.addService(definition, handlers)
     }
@@ -97,7 +100,7 @@ export class GrpcServer {
       const method = name as Method
       const source = method in sources ? sources[method as keyof typeof sources] : null
       const unimplemented = (call: ServerUnaryCall<Message, Buffer> | ServerWritableStream<Message, Buffer>) => {
-        const refusal = refusalOfCall(call.metadata, dialect, sessions.of(call.getPeer()))
+        const refusal = refusalOfCall(call, dialect, sessions.of(call.getPeer()))
         const error = refusal
           ? grpcError(refusal)
           : {

@@ -119,7 +119,7 @@ export class JwtCalls {
     return (grpcCall, respond) => {
       const peer = grpcCall.getPeer()
       const session = sessions.of(peer)
-      const refusal = refusalOfCall(grpcCall.metadata, dialect, session)
+      const refusal = refusalOfCall(grpcCall, dialect, session)
       if (refusal || session?.kind !== 'known') {
         const error = grpcError(refusal ?? { code: 'internal', message: 'the connection is unknown' })
         events.unaryEnded(method, status[error.code])

@@ -7,6 +7,7 @@ import type { IdentityStore } from '../store/identity-store.js'
 import type { Snapshot } from '../store/snapshot.js'
 import { type View, Views } from '../store/view.js'
 import type { Dialect, JwtBundles } from './dialect.js'
+import { MALFORMED } from './grpc-definition.js'
 import { Pump, type Source } from './pump.js'
 import { grpcError } from './refusal.js'
 import type { Session, Sessions } from './sessions.js'
@@ -84,7 +85,7 @@ export class Streams {
     const { sessions, store, clock, events, holdMs, stalledMs, calls } = this.options
     const peer = call.getPeer()
     const session = sessions.of(peer)
-    const refusal = refusalOfCall(call.metadata, dialect, session)
+    const refusal = refusalOfCall(call, dialect, session)
     if (refusal || session?.kind !== 'known') {
       const error = grpcError(refusal ?? { code: 'internal', message: 'the connection is unknown' })
       events.unaryEnded(source.method, status[error.code])
@@ -120,7 +121,11 @@ export class Streams {
 }
 
 /** Why a call is refused before anything else is looked at. */
-export function refusalOfCall(metadata: Metadata, dialect: Dialect, session: Session | undefined): Refusal | null {
+export function refusalOfCall(
+  { metadata, request }: { readonly metadata: Metadata; readonly request: Message },
+  dialect: Dialect,
+  session: Session | undefined,
+): Refusal | null {
   if (dialect.requiresHeader) {
     const values = metadata.get('workload.spiffe.io')
     // Workload Endpoint 6: exactly one value, `true`, case-sensitive; checked before any other work.
@@ -131,6 +136,7 @@ export function refusalOfCall(metadata: Metadata, dialect: Dialect, session: Ses
       }
     }
   }
+  if (request === MALFORMED) return { code: 'request.invalid', message: 'the request cannot be read' }
   if (session === undefined) return { code: 'agent.stopping', message: 'the connection is closing; connect again' }
   return session.kind === 'unknown' ? { code: session.error.code, message: session.error.message } : null
 }

@@ -1,4 +1,5 @@
 import {
+  type Client,
   type ClientReadableStream,
   credentials,
   Metadata,
@@ -16,22 +17,58 @@ export interface RawStream extends Disposable {
   next(): Promise<Buffer>
 }
 
-export function openStream(
-  address: string,
-  path: string,
-  options: { metadata?: Record<string, string>; request?: Uint8Array } = {},
-): RawStream {
-  const Client = makeGenericClientConstructor({}, 'raw')
-  const client = new Client(address, credentials.createInsecure(), { 'grpc.use_local_subchannel_pool': 1 })
+export interface RawOptions {
+  /** Several values of one key are sent one after the other. */
+  readonly metadata?: Readonly<Record<string, string | readonly string[]>>
+  readonly request?: Uint8Array
+}
+
+/** One request, one answer; rejects with the gRPC status. */
+export async function callUnary(address: string, path: string, options: RawOptions = {}): Promise<Buffer> {
+  const client = connect(address)
+  try {
+    return await new Promise<Buffer>((resolve, reject) => {
+      const answered = (error: ServiceError | null, message?: Buffer) =>
+        error ? reject(error) : resolve(message ?? Buffer.alloc(0))
+      const request = Buffer.from(options.request ?? [])
+      client.makeUnaryRequest(
+        path,
+        same,
+        same,
+        request,
+        headersOf(options),
+        { deadline: Date.now() + 10_000 },
+        answered,
+      )
+    })
+  } finally {
+    client.close()
+  }
+}
+
+function connect(address: string): Client {
+  const Raw = makeGenericClientConstructor({}, 'raw')
+  return new Raw(address, credentials.createInsecure(), { 'grpc.use_local_subchannel_pool': 1 })
+}
+
+function headersOf({ metadata = {} }: RawOptions): Metadata {
   const headers = new Metadata()
-  for (const [key, value] of Object.entries(options.metadata ?? {})) headers.set(key, value)
-  const same = (bytes: Buffer) => bytes
+  for (const [key, values] of Object.entries(metadata)) for (const value of [values].flat()) headers.add(key, value)
+  return headers
+}
+
+function same(bytes: Buffer): Buffer {
+  return bytes
+}
+
+export function openStream(address: string, path: string, options: RawOptions = {}): RawStream {
+  const client = connect(address)
   const call: ClientReadableStream<Buffer> = client.makeServerStreamRequest(
     path,
     same,
     same,
     Buffer.from(options.request ?? []),
-    headers,
+    headersOf(options),
   )
   const messages: Buffer[] = []
   let ended: ServiceError | null = null
