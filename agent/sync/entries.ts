@@ -1,7 +1,6 @@
 import { type Entry, sameEntry } from '../identity/entry.js'
-import { covers } from '../identity/selector.js'
 import { EntryIndex } from '../store/entry-index.js'
-import type { EntryState, Snapshot } from '../store/snapshot.js'
+import type { EntryState, HeldSvid, Snapshot } from '../store/snapshot.js'
 
 /** A set of entries put in place of another. */
 export interface Replacement {
@@ -59,37 +58,47 @@ export function replaceEntries(
 }
 
 function adjustState(states: Map<string, EntryState>, before: Entry, after: Entry, drop: (id: string) => void): void {
-  // Another name is another identity. Other selectors are a matter of who may have it, and end a refusal.
+  // Another name is another identity. Other selectors are a matter of who may have it, and may end what failed.
   if (before.spiffeId.uri !== after.spiffeId.uri) {
     drop(after.id)
     return
   }
   const state = states.get(after.id)
-  if (state?.kind === 'refused') states.delete(after.id)
-  if (state?.kind === 'issued' && before.ttlSeconds !== after.ttlSeconds) {
-    states.set(after.id, { ...state, held: { ...state.held, renewAt: 0 } })
+  if (state?.kind === 'refused' || state?.kind === 'wanted') states.delete(after.id)
+  if (state?.kind === 'issued' && before.ttlSeconds !== after.ttlSeconds) states.set(after.id, dueAtOnce(state))
+}
+
+function dueAtOnce(state: Extract<EntryState, { kind: 'issued' }>): EntryState {
+  const now = (held: HeldSvid): HeldSvid => ({ svid: held.svid, renewAt: 0 })
+  return {
+    ...state,
+    held: now(state.held),
+    ...(state.next ? { next: { ...state.next, held: now(state.next.held) } } : {}),
   }
 }
 
 /**
- * Entries that the server can never issue: it is sent exactly an entry's selectors, and prefers an entry of this agent
- * to one of every agent whatever their selectors. By id, with the entry that wins.
+ * Entries that the server can never issue: it is sent exactly an entry's selectors, and prefers entries of this agent
+ * to those of every agent, then the one with the most selectors. By id, with an entry that wins. Where several might
+ * win and one of them bears the same name, nothing is said: that is found out by asking.
  */
 export function shadowed(entries: Iterable<Entry>): ReadonlyMap<string, string> {
   const unassigned: Entry[] = []
-  const assigned: Entry[] = []
-  for (const entry of entries) (entry.assigned ? assigned : unassigned).push(entry)
+  const assigned = new Map<string, Entry>()
+  for (const entry of entries) {
+    if (entry.assigned) assigned.set(entry.id, entry)
+    else unassigned.push(entry)
+  }
   const found = new Map<string, string>()
-  if (unassigned.length === 0 || assigned.length === 0) return found
-  const index = new EntryIndex(assigned)
+  if (unassigned.length === 0 || assigned.size === 0) return found
+  const index = new EntryIndex(assigned.values())
   for (const entry of unassigned) {
-    for (const id of index.match(entry.selectors, [], Number.POSITIVE_INFINITY).ids) {
-      const winner = assigned.find((candidate) => candidate.id === id)
-      if (winner && covers(entry.selectors, winner.selectors) && winner.spiffeId.uri !== entry.spiffeId.uri) {
-        found.set(entry.id, id)
-        break
-      }
-    }
+    const { ids } = index.match(entry.selectors, [], Number.POSITIVE_INFINITY)
+    const matching = ids.flatMap((id) => assigned.get(id) ?? [])
+    const most = Math.max(...matching.map(({ selectors }) => selectors.size))
+    const winners = matching.filter(({ selectors }) => selectors.size === most)
+    const [winner] = winners
+    if (winner && !winners.some(({ spiffeId }) => spiffeId.equals(entry.spiffeId))) found.set(entry.id, winner.id)
   }
   return found
 }

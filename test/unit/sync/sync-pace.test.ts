@@ -1,0 +1,105 @@
+import { describe, expect, it } from 'vitest'
+import { SyncPace } from '../../../agent/sync/sync-pace.js'
+import { FakeClock } from '../../fakes/clock.js'
+import { fixedRandom } from '../../fakes/random.js'
+
+const SECOND = 1000
+const MINUTE = 60 * SECOND
+
+function setting(fraction = 0.5, maxIntervalMs = 10 * MINUTE) {
+  const clock = new FakeClock()
+  return { clock, pace: new SyncPace(clock, fixedRandom(fraction), { intervalMs: 30 * SECOND, maxIntervalMs }) }
+}
+
+describe('SyncPace', () => {
+  it('is due at once, then every interval, jittered by a tenth', () => {
+    for (const [fraction, interval] of [
+      [0, 27],
+      [0.5, 30],
+      [1, 33],
+    ] as const) {
+      const { pace } = setting(fraction)
+      expect(pace.dueIn()).toBe(0)
+      pace.synced()
+      expect(pace.dueIn()).toBeCloseTo(interval * SECOND)
+    }
+  })
+
+  it('says how late it is', async () => {
+    const { clock, pace } = setting()
+    pace.synced()
+    await clock.advance('40s')
+    expect(pace.dueIn()).toBe(-10 * SECOND)
+  })
+
+  it('stretches with each 429, up to the longest interval', async () => {
+    const { clock, pace } = setting()
+    pace.synced()
+    pace.limited()
+    expect(pace.intervalMs).toBeCloseTo(30 * SECOND * 20 ** 0.25)
+    expect(pace.dueIn()).toBeCloseTo(pace.intervalMs)
+    for (let i = 0; i < 10; i++) {
+      await clock.advance('1m')
+      pace.limited()
+    }
+    expect(pace.intervalMs).toBeCloseTo(10 * MINUTE)
+  })
+
+  it('takes 429s of one minute for one', async () => {
+    const { clock, pace } = setting()
+    pace.limited()
+    await clock.advance('59s')
+    pace.limited()
+    expect(pace.intervalMs).toBeLessThan(30 * SECOND * 20 ** 0.25)
+    await clock.advance('1s')
+    pace.limited()
+    expect(pace.intervalMs).toBeGreaterThan(30 * SECOND * 20 ** 0.45)
+  })
+
+  it('shrinks again in quiet times, whether or not anything is synced', async () => {
+    const { clock, pace } = setting()
+    for (let i = 0; i < 10; i++) {
+      await clock.advance('1m')
+      pace.limited()
+    }
+    await clock.advance('30m')
+    expect(pace.intervalMs).toBeCloseTo(30 * SECOND * 20 ** (1 / Math.E))
+    await clock.advance('6h')
+    expect(pace.intervalMs / SECOND).toBeCloseTo(30, 1)
+  })
+
+  it('never stretches where the longest interval is the usual one', () => {
+    const { pace } = setting(0.5, 30 * SECOND)
+    pace.limited()
+    expect(pace.intervalMs).toBe(30 * SECOND)
+  })
+
+  it('comes back soon after a failure, then ever later up to the interval, and forgets that with a success', () => {
+    const { pace } = setting()
+    const waits = () => {
+      pace.failed()
+      return pace.dueIn() / SECOND
+    }
+    expect([waits(), waits(), waits(), waits(), waits()]).toEqual([5, 10, 20, 30, 30])
+    pace.synced()
+    expect(waits()).toBe(5)
+  })
+
+  it('reads a doubted answer once more in five seconds', () => {
+    const { pace } = setting()
+    pace.synced()
+    pace.again()
+    expect(pace.dueIn()).toBe(5 * SECOND)
+  })
+
+  it('is due at the next slot when something suggests a change, and never later for it', async () => {
+    const { clock, pace } = setting()
+    pace.synced()
+    pace.soon()
+    expect(pace.dueIn()).toBe(0)
+    pace.synced()
+    await clock.advance('40s')
+    pace.soon()
+    expect(pace.dueIn()).toBe(-10 * SECOND)
+  })
+})
