@@ -32,8 +32,9 @@ export async function makeExecutable(arch, code, file) {
         assets: { 'koffi.node': join(koffiPackage(arch), `linux_${arch}`, 'koffi.node') },
       }),
     )
-    // The version that it will run on, so that its code cache counts.
-    run(join(nodePackage(process.arch), 'bin', 'node'), ['--experimental-sea-config', 'sea.json'], work)
+    // The version that it will run on, so that its code cache counts; a fixed seed, so that it is the same each time.
+    const node24 = join(nodePackage(process.arch), 'bin', 'node')
+    run(node24, ['--random-seed=1', '--experimental-sea-config', 'sea.json'], work)
     const whole = join(work, 'icp-agent')
     copyFileSync(node, whole)
     chmodSync(whole, 0o755)
