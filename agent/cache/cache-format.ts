@@ -1,6 +1,7 @@
 import { createPrivateKey } from 'node:crypto'
 import { z } from 'zod'
 import { Secret } from '../crypto/secret.js'
+import { AgentError } from '../errors.js'
 import { parseAuthority } from '../identity/authority.js'
 import type { Entry } from '../identity/entry.js'
 import { SpiffeId } from '../identity/spiffe-id.js'
@@ -132,7 +133,23 @@ export function parseSvid(
     svid: verified(chain, key, { expected, named: spiffeId, authorities, now }),
     renewAt,
   })
-  return { entryId, held: restored(held), ...(next ? { next: { held: restored(next.held), from: next.from } } : {}) }
+  const served = attempt(() => restored(held))
+  const successor = next ? attempt(() => restored(next.held)) : null
+  // One whose time is over, or whose issuer had its time, takes nothing from the other.
+  const later = next && successor && !(successor instanceof AgentError) ? { held: successor, from: next.from } : null
+  if (!(served instanceof AgentError)) return { entryId, held: served, ...(later ? { next: later } : {}) }
+  if (!later) throw served
+  return { entryId, held: later.held }
+}
+
+/** The result, or why the certificate is not valid. */
+function attempt<T>(work: () => T): T | AgentError {
+  try {
+    return work()
+  } catch (error) {
+    if (error instanceof AgentError && error.code.startsWith('svid.')) return error
+    throw error
+  }
 }
 
 function verified(

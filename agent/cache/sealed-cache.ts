@@ -1,10 +1,8 @@
 import { createHash } from 'node:crypto'
-import { dirname, join } from 'node:path'
-import { open, seal } from '../crypto/sealed-box.js'
-import { AgentError, messageOf } from '../errors.js'
+import { join } from 'node:path'
+import { AgentError } from '../errors.js'
 import type { Entry } from '../identity/entry.js'
 import { parseJwtKey } from '../identity/jwt-svid.js'
-import type { CacheEvents } from '../observability/cache-events.js'
 import type { Clock } from '../ports/clock.js'
 import type { Files } from '../ports/files.js'
 import { Alarm } from '../rotation/alarm.js'
@@ -21,20 +19,18 @@ import {
   parseManifest,
   parseSvid,
 } from './cache-format.js'
-import type { CacheKeys } from './cache-key.js'
+import { SealedFiles, type SealedFilesOptions } from './sealed-files.js'
 
-export interface SealedCacheOptions {
+export interface SealedCacheOptions extends SealedFilesOptions {
   readonly files: Files
   readonly clock: Clock
-  readonly keys: CacheKeys
-  readonly account: string
-  readonly nodeId: string
   /** `security.cache_path`: the manifest; entries and SVIDs lie beside it. */
   readonly path: string
   readonly store: IdentityStore
   readonly demand: Demand
   readonly book: () => BookPage
-  readonly events: CacheEvents
+  /** The server's Date agrees with our clock, as far as anybody knows now. */
+  readonly clockAgrees: () => boolean
 }
 
 /** What a start finds. */
@@ -46,12 +42,17 @@ export interface Restored {
   readonly clockBehind: boolean
 }
 
-const MAX_BYTES = 64 * 1_048_576 + 4096
+type Issued = Extract<EntryState, { kind: 'issued' }>
+
 const DEBOUNCE_MS = 1_000
 /** The manifest is written at least so often: it keeps the time last seen and the last uses. */
 const REFRESH_MS = 300_000
+/** A disk that failed is tried again so soon, whether or not anything changes. */
+const RETRY_MS = 15_000
 /** A clock may be so far behind the time last seen without being called wrong. */
 const CLOCK_TOLERANCE_MS = 60_000
+/** SVIDs read side by side. */
+const READERS = 8
 
 /**
  * What the agent serves from, sealed on disk: a restart while the server is away serves re-attested workloads at once.
@@ -60,21 +61,28 @@ const CLOCK_TOLERANCE_MS = 60_000
  */
 export class SealedCache {
   readonly #alarm: Alarm
+  readonly #sealed: SealedFiles
+  #lastSeen = Number.NEGATIVE_INFINITY
   #dirtyEntries = false
   #dirtyManifest = false
-  #sealedWithPrevious = false
+  /** Entries whose file may differ from what is served. */
   readonly #dirtySvids = new Set<string>()
+  /** What the files hold, as far as this process knows. */
+  readonly #onDisk = new Map<string, Issued>()
 
   constructor(private readonly options: SealedCacheOptions) {
     this.#alarm = new Alarm(options.clock)
+    this.#sealed = new SealedFiles(options)
   }
 
   /** Null where there is nothing to restore. Never throws for what is on the disk; `file.io` where the disk fails. */
   async restore(): Promise<Restored | null> {
     const { clock, events, path } = this.options
-    const manifest = await this.#read(path, 'manifest', parseManifest)
-    const entries = manifest && (await this.#read(this.#entriesPath, 'entries', parseEntries))
+    const along = [this.#entriesPath, this.#svidDirectory]
+    const manifest = await this.#sealed.read(path, 'manifest', parseManifest, along)
+    const entries = manifest && (await this.#sealed.read(this.#entriesPath, 'entries', parseEntries))
     if (!manifest || !entries) return null
+    this.#lastSeen = manifest.lastSeen
     const now = clock.now()
     const clockBehind = now < manifest.lastSeen - CLOCK_TOLERANCE_MS
     // What is verified as of the time last seen may have expired by now; the tick takes it out of service then.
@@ -95,20 +103,23 @@ export class SealedCache {
     using _changes = store.observe((change) => {
       if (change.entries === 'all') {
         this.#dirtyEntries = true
-        for (const id of store.current.states.keys()) this.#dirtySvids.add(id)
+        for (const id of [...store.current.states.keys(), ...this.#onDisk.keys()]) this.#dirtySvids.add(id)
       } else for (const id of change.entries) this.#dirtySvids.add(id)
       if (change.bundles) this.#dirtyManifest = true
       this.#alarm.ring()
     })
-    if (this.#sealedWithPrevious) this.#everythingIsDirty()
+    // What came between the restoration and now, and what the previous key sealed.
+    this.#everythingIsDirty()
     let refreshAt = clock.monotonic() + REFRESH_MS
+    let works = true
     try {
       for (;;) {
-        await this.#alarm.sleep(Math.max(1, refreshAt - clock.monotonic()), signal)
+        const due = works ? refreshAt - clock.monotonic() : RETRY_MS
+        await this.#alarm.sleep(Math.max(1, due), signal)
         await clock.sleep(DEBOUNCE_MS, signal)
         if (clock.monotonic() >= refreshAt) this.#dirtyManifest = true
         if (this.#dirtyManifest) refreshAt = clock.monotonic() + REFRESH_MS
-        await this.flush()
+        works = await this.flush()
       }
     } catch (error) {
       if (!signal.aborted) throw error
@@ -117,73 +128,99 @@ export class SealedCache {
     }
   }
 
-  /** Writes what is not on disk yet. A disk that fails is said once; everything goes on from memory. */
-  async flush(): Promise<void> {
+  /** Writes what is not on disk yet. A disk that fails is said once, and false; everything goes on from memory. */
+  async flush(): Promise<boolean> {
     const { events, store } = this.options
     try {
-      // SVIDs first: a manifest without them loses nothing, SVIDs of authorities it does not know would be refused.
-      if (this.#dirtyManifest || this.#dirtySvids.size > 0) await this.#writeManifest()
-      if (this.#dirtyEntries) {
-        this.#dirtyEntries = false
-        await this.#write(this.#entriesPath, 'entries', formatEntries(store.current.entries.values())).catch(
-          (error) => {
-            this.#dirtyEntries = true
-            throw error
-          },
-        )
-        await this.#removeOrphans()
-      }
+      const stale = [...this.#dirtySvids].filter((id) => !this.#isOnDisk(id, store.current.states.get(id)))
+      // The manifest first: an SVID of an authority that it does not know would be refused.
+      if (this.#dirtyManifest || stale.length > 0) await this.#writeManifest()
+      if (this.#dirtyEntries) await this.#writeEntries()
+      for (const id of stale) await this.#writeSvid(id, store.current.states.get(id))
       for (const id of [...this.#dirtySvids]) {
-        await this.#writeSvid(id, store.current.states.get(id))
-        this.#dirtySvids.delete(id)
+        if (this.#isOnDisk(id, store.current.states.get(id))) this.#dirtySvids.delete(id)
       }
       events.written()
+      return true
     } catch (error) {
       if (!(error instanceof AgentError)) throw error
       events.writeFailed(error)
+      return false
     }
   }
 
   async #writeManifest(): Promise<void> {
-    const { store, clock, demand, book, path } = this.options
+    const { store, clock, demand, book, path, clockAgrees } = this.options
+    const now = clock.now()
+    // A clock that is set back must not make expired SVIDs valid after a restart: only the server's word moves it back.
+    this.#lastSeen = clockAgrees() ? now : Math.max(now, this.#lastSeen)
     const manifest: Manifest = {
-      lastSeen: clock.now(),
+      lastSeen: this.#lastSeen,
       book: book(),
       jwtKeys: store.current.jwtKeys.map(({ jwk }) => jwk),
       lastUses: demand.lastUses(),
     }
-    await this.#write(path, 'manifest', formatManifest(manifest))
+    await this.#sealed.write(path, 'manifest', formatManifest(manifest))
     this.#dirtyManifest = false
+  }
+
+  async #writeEntries(): Promise<void> {
+    const { entries } = this.options.store.current
+    await this.#sealed.write(this.#entriesPath, 'entries', formatEntries(entries.values()))
+    if (entries === this.options.store.current.entries) this.#dirtyEntries = false
+    await this.#removeOrphans()
   }
 
   async #writeSvid(id: string, state: EntryState | undefined): Promise<void> {
     const path = this.#svidPath(id)
-    if (state?.kind !== 'issued') await this.options.files.remove(path)
-    else await this.#write(path, `svid ${id}`, formatSvid({ entryId: id, ...state }))
+    if (state?.kind !== 'issued') {
+      await this.options.files.remove(path)
+      this.#onDisk.delete(id)
+      return
+    }
+    await this.#sealed.write(path, `svid ${id}`, formatSvid({ entryId: id, ...state }))
+    this.#onDisk.set(id, state)
   }
 
-  async #svids(entries: readonly Entry[], { book }: Manifest, now: number): Promise<Map<string, EntryState>> {
+  /** The file holds what is served. Failures of a renewal are not kept. */
+  #isOnDisk(id: string, state: EntryState | undefined): boolean {
+    const known = this.#onDisk.get(id)
+    if (state?.kind !== 'issued') return known === undefined
+    return known !== undefined && known.held === state.held && known.next === state.next
+  }
+
+  async #svids(entries: readonly Entry[], manifest: Manifest, now: number): Promise<Map<string, EntryState>> {
     const states = new Map<string, EntryState>()
     const names = new Set(await this.options.files.list(this.#svidDirectory))
-    const authorities = book.lines.map(({ authority }) => authority)
-    for (const entry of entries) {
-      const path = this.#svidPath(entry.id)
-      if (!names.has(`${nameOf(entry.id)}.sealed`)) continue
-      const stored = await this.#read(path, `svid ${entry.id}`, (text) => {
-        try {
-          return parseSvid(text, entry.spiffeId, authorities, now)
-        } catch (error) {
-          // Expired, or of an authority that had its time: no damage, only over.
-          if (error instanceof AgentError && error.code.startsWith('svid.')) return 'over' as const
-          throw error
-        }
-      })
-      if (stored === 'over') await this.options.files.remove(path)
-      else if (stored?.entryId === entry.id) {
-        states.set(entry.id, { kind: 'issued', held: stored.held, ...(stored.next ? { next: stored.next } : {}) })
+    const stored = entries.filter((entry) => names.has(`${nameOf(entry.id)}.sealed`))[Symbol.iterator]()
+    const reader = async () => {
+      for (const entry of stored) {
+        const state = await this.#svid(entry, manifest, now)
+        if (state) states.set(entry.id, state)
       }
     }
+    await Promise.all(Array.from({ length: READERS }, reader))
     return states
+  }
+
+  async #svid(entry: Entry, { book }: Manifest, now: number): Promise<Issued | null> {
+    const path = this.#svidPath(entry.id)
+    const authorities = book.lines.map(({ authority }) => authority)
+    const stored = await this.#sealed.read(path, `svid ${entry.id}`, (text) => {
+      try {
+        return parseSvid(text, entry.spiffeId, authorities, now)
+      } catch (error) {
+        // Expired, or of an authority that had its time: no damage, only over.
+        if (error instanceof AgentError && error.code.startsWith('svid.')) return 'over' as const
+        throw error
+      }
+    })
+    if (stored === 'over') await this.options.files.remove(path)
+    if (stored === null || stored === 'over' || stored.entryId !== entry.id) return null
+    const { held, next } = stored
+    const state: Issued = { kind: 'issued', held, ...(next ? { next } : {}) }
+    this.#onDisk.set(entry.id, state)
+    return state
   }
 
   async #removeOrphans(): Promise<void> {
@@ -194,41 +231,12 @@ export class SealedCache {
     }
   }
 
-  async #write(path: string, purpose: string, text: string): Promise<void> {
-    const { keys, files } = this.options
-    await files.makeDirectory(dirname(path), 0o700)
-    await files.writeAtomically(path, seal(keys.current, Buffer.from(text), this.#context(purpose)))
-  }
-
-  async #read<T>(path: string, purpose: string, parse: (text: string) => T): Promise<T | null> {
-    const { files, keys, events, clock } = this.options
-    const box = await files.read(path, { maxBytes: MAX_BYTES, own: true })
-    if (box === null) return null
-    const problems: string[] = []
-    for (const key of [keys.current, ...(keys.previous ? [keys.previous] : [])]) {
-      try {
-        const content = parse(open(key, box, this.#context(purpose)).toString('utf8'))
-        if (key !== keys.current) this.#sealedWithPrevious = true
-        return content
-      } catch (error) {
-        problems.push(messageOf(error))
-      }
-    }
-    const aside = `${path}.rejected-${new Date(clock.now()).toISOString().replace(/[:.]/g, '-')}`
-    await files.rename(path, aside)
-    events.rejected(aside, problems[0] ?? 'it cannot be read')
-    return null
-  }
-
-  /** Sealed anew with the current key. */
   #everythingIsDirty(): void {
-    this.#dirtyEntries = this.#dirtyManifest = true
-    for (const id of this.options.store.current.states.keys()) this.#dirtySvids.add(id)
-    this.#alarm.ring()
-  }
-
-  #context(purpose: string) {
-    return { account: this.options.account, nodeId: this.options.nodeId, purpose }
+    const { store } = this.options
+    if (this.#sealed.previousUsed) this.#onDisk.clear()
+    this.#dirtyEntries = this.#dirtyManifest = store.current.synced
+    for (const id of store.current.states.keys()) this.#dirtySvids.add(id)
+    if (this.#dirtyManifest) this.#alarm.ring()
   }
 
   get #entriesPath(): string {

@@ -103,7 +103,7 @@ export class Requests {
   }
 
   async #exchange(exchange: Exchange, withoutIdentity: boolean): Promise<HttpResponse> {
-    const sent = this.options.clock.now()
+    const sent = this.options.clock.monotonic()
     try {
       const response = await this.options.http.request(this.#request(exchange, withoutIdentity))
       this.clock.read(response, sent)

@@ -4,7 +4,8 @@ import type { HttpResponse } from '../ports/http.js'
 
 /** The server's clock as its Date headers show it, to about a second and half a round trip. */
 export class ServerClock {
-  #skew: number | null = null
+  /** The server's time minus our clock that never jumps: ours may be set anew between two answers. */
+  #ahead: number | null = null
 
   constructor(
     private readonly clock: Clock,
@@ -12,14 +13,15 @@ export class ServerClock {
   ) {}
 
   /** Milliseconds that the server's clock is ahead of ours; null before the first answer with a date. */
-  readonly skew = (): number | null => this.#skew
+  readonly skew = (): number | null =>
+    this.#ahead === null ? null : this.#ahead + this.clock.monotonic() - this.clock.now()
 
-  /** Takes note of an answer to a request that was sent at the given wall-clock time. */
+  /** Takes note of an answer to a request that was sent at the given time of the clock that never jumps. */
   read(response: HttpResponse, sentAt: number): void {
     const date = Date.parse(response.headers['date'] ?? '')
     if (Number.isNaN(date)) return
     // The header is cut to whole seconds, so that the middle of its second is the best guess.
-    this.#skew = date + 500 - (sentAt + this.clock.now()) / 2
-    this.events.clockRead(this.#skew)
+    this.#ahead = date + 500 - (sentAt + this.clock.monotonic()) / 2
+    this.events.clockRead(this.skew() ?? 0)
   }
 }

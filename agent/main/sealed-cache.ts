@@ -33,14 +33,17 @@ export async function restoreCache(agent: Agent, { files, clock, log }: World): 
     })
     const path = config.security.cachePath
     const book = () => sync.book.page
-    const cache = new SealedCache({ files, clock, keys, account: tenantId, nodeId, path, store, demand, book, events })
+    const clockAgrees = () => agrees(agent.client.skew())
+    const about = { account: tenantId, nodeId, path, book, clockAgrees }
+    const cache = new SealedCache({ ...about, files, clock, keys, store, demand, events })
     const restored = await cache.restore()
     if (restored && !restored.clockBehind) adopt(agent, restored)
     return {
       events,
       run: async (signal) => {
-        const doubted = restored?.clockBehind ? confirmClock(agent, restored, events, clock, signal) : null
-        await Promise.all([cache.run(signal), doubted])
+        // Until then nothing is written either: what lies there says until when the clock has to be doubted.
+        if (restored?.clockBehind) await confirmClock(agent, restored, events, clock, signal)
+        if (!signal.aborted) await cache.run(signal)
       },
     }
   } catch (error) {
@@ -48,6 +51,10 @@ export async function restoreCache(agent: Agent, { files, clock, log }: World): 
     events.writeFailed(error)
     return { events, run: async () => {} }
   }
+}
+
+function agrees(skewMs: number | null): boolean {
+  return skewMs !== null && Math.abs(skewMs) <= AGREEMENT_MS
 }
 
 function adopt({ sync, demand }: Agent, { snapshot, book, lastUses }: Restored): void {
@@ -64,7 +71,7 @@ async function confirmClock(
   signal: AbortSignal,
 ): Promise<void> {
   for (let skew = agent.client.skew(); ; skew = agent.client.skew()) {
-    if (skew !== null && Math.abs(skew) <= AGREEMENT_MS) {
+    if (agrees(skew)) {
       events.clockConfirmed()
       adopt(agent, restored)
       return

@@ -8,10 +8,13 @@ export const cacheEvents = ({ log }: Pick<Sinks, 'log'>, clock: Clock) => {
     failing: 'Sealed cache could not be written; the agent goes on from memory',
     recovered: 'Sealed cache can be written again',
   })
+  let doubted: Trouble | null = null
   return {
     restored({ entries, svids, clockBehind }: { entries: number; svids: number; clockBehind: boolean }): void {
       log.info('Sealed cache restored', { entries, svids })
       if (!clockBehind) return
+      const message = 'the clock is behind the time at which the cache was written'
+      doubted = { code: 'cache.rejected', message, since: clock.now() }
       log.warn(
         'The clock is behind the time at which the cache was written; nothing of it is served until the server agrees',
       )
@@ -21,6 +24,7 @@ export const cacheEvents = ({ log }: Pick<Sinks, 'log'>, clock: Clock) => {
       log.warn('Sealed cache file cannot be trusted and is set aside', { path, reason })
     },
     clockConfirmed(): void {
+      doubted = null
       log.info('The server agrees with the clock: the sealed cache is served')
     },
     written(): void {
@@ -29,7 +33,7 @@ export const cacheEvents = ({ log }: Pick<Sinks, 'log'>, clock: Clock) => {
     writeFailed(error: unknown): void {
       writing.failed(error)
     },
-    trouble: (): Trouble | null => writing.trouble,
+    trouble: (): Trouble | null => writing.trouble ?? doubted,
   }
 }
 

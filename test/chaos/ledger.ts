@@ -56,6 +56,12 @@ export class Ledger {
     return [...this.#lines.values()].filter(({ since }) => since !== null).length
   }
 
+  /** What came before does not count: everything was only starting. Broken invariants do. */
+  begin(at: number): void {
+    this.#gaps.length = 0
+    for (const line of this.#lines.values()) if (line.since !== null) line.since = at
+  }
+
   violation(what: string, at: number): void {
     this.#violations.push({ at, what })
   }

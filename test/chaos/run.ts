@@ -65,6 +65,7 @@ export async function runChaos({
   }, SAMPLE_MS)
   await world.everybodyServed(START_LIMIT_MS)
   const began = Date.now()
+  ledger.begin(began)
   const failures: unknown[] = []
   const committed: Promise<void>[] = []
   for (const fault of faults) {
