@@ -27,7 +27,9 @@ export class AgentProcess {
     return this.#child?.pid ?? null
   }
 
+  /** Nothing where it runs: two faults at once may both want it back. */
   start(): void {
+    if (this.#child) return
     const { programs, configPath, offset } = this.options
     const child = spawn(process.execPath, ['--import', programs.skew, programs.agent, '-c', configPath], {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],

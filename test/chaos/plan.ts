@@ -89,7 +89,7 @@ export function planFaults(seed: number, runMs: number, settleMs: number, tempo:
     const lastsMs = between(Math.min(from, tempo.longest), Math.min(to, tempo.longest))
     return { kind, at, lastsMs, draws: Array.from({ length: DRAWS }, () => random.fraction()) }
   }
-  for (let at = between(1, 3); ; ) {
+  for (let at = between(0.5, 2); ; ) {
     const drawn = draw(at)
     // All identities at once are more than a drained budget gives in ten seconds: first it is given time to fill.
     const first = drawn.kind === 'suspend' ? { ...drawn, at: at + REST_MS } : drawn

@@ -4,9 +4,9 @@ import type { ChaosOptions } from './run.js'
 export function shortRun(root: string, seed: number): ChaosOptions {
   return {
     seed,
-    runMs: 26_000,
+    runMs: 20_000,
     world: { root, workloads: 6, steadyWorkloads: 2, users: 3, svidTtlSeconds: 40, syncMs: 3_000, bundleMs: 2_000 },
-    tempo: { longest: 3, quiet: [0.5, 2], overlap: 0.2 },
+    tempo: { longest: 2, quiet: [0.2, 1], overlap: 0.3 },
   }
 }
 
