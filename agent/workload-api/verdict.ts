@@ -11,7 +11,7 @@ export interface Circumstances {
   readonly match: Match
   readonly snapshot: Pick<Snapshot, 'synced' | 'states'>
   readonly now: number
-  /** How long the call, or this wait of a live stream, has lasted (milliseconds, on a clock that never jumps). */
+  /** How long the call, or this wait of a live stream, has lasted (milliseconds, by a clock that never jumps). */
   readonly heldForMs: number
   readonly holdMs: number
   /** Entry ids of the last message on this stream, in order; null before the first. */
@@ -31,6 +31,13 @@ export type Verdict =
   /** Wait, at most so many milliseconds more; `reason` is what the refusal will say then. */
   | { readonly kind: 'hold'; readonly forMs: number; readonly reason: Refusal }
   | ({ readonly kind: 'refuse' } & Refusal)
+
+/** Attestation that failed like this is tried again within a moment: missing is not denied. */
+const PASSING: ReadonlySet<ErrorCode> = new Set([
+  'attestation.failed',
+  'attestation.timeout',
+  'attestation.platform_missing',
+])
 
 /**
  * The one judgement on X.509-SVIDs, drawn anew at each change. Only facts grant and only facts withdraw; the first
@@ -53,7 +60,8 @@ export function bundlesVerdict(
 /** Null when the caller matches at least one entry; else what it is told. */
 export function entitlement(c: Circumstances): Verdict | null {
   if (c.stopping) return refuse('agent.stopping', 'the agent is stopping; connect again in a moment')
-  if (c.refusal) return { kind: 'refuse', ...c.refusal }
+  if (c.refusal && !PASSING.has(c.refusal.code)) return { kind: 'refuse', ...c.refusal }
+  if (c.refusal) return hold(c, c.refusal.code, c.refusal.message)
   if (c.attesting) return hold(c, 'attestation.timeout', 'the caller is still being attested; try again')
   if (!c.snapshot.synced) {
     return hold(c, 'agent.starting', 'the agent has not received its registration entries yet; try again')
@@ -76,34 +84,36 @@ function judgeIdentities(c: Circumstances): Verdict {
   const [first] = issuable
   if (first === undefined) return hopeless(c)
   const ready = issuable.filter((id) => isValid(c.snapshot.states.get(id), c.now))
-  const withDefault = sendable(c, issuable, ready, first)
-  if (withDefault.length === 0) return hold(c, ...pending(c.snapshot.states.get(first)))
-  // On a new call a partial set waits for the rest; on a live stream it never delays what is served.
-  const complete = ready.length === issuable.length
-  if (!complete && c.served === null && c.heldForMs < c.holdMs) {
+  const sendable = withDefault(c, ready, first)
+  if (sendable.length === 0) return hold(c, ...pending(c.snapshot.states.get(first)))
+  // On a new call a partial set waits for what may yet come; on a live stream it never delays what is served.
+  const awaited = issuable.some((id) => !ready.includes(id) && isAwaited(c, id))
+  if (awaited && c.served === null && c.heldForMs < c.holdMs) {
     return hold(c, 'svid.pending', 'some SVIDs have not been issued yet; try again')
   }
-  return { kind: 'send', ids: withDefault, until: earliestExpiry(c, withDefault) }
+  return { kind: 'send', ids: sendable, until: earliestExpiry(c, sendable) }
 }
 
 /** What may be sent without changing the default identity by accident; empty when nothing may. */
-function sendable(
-  c: Circumstances,
-  issuable: readonly string[],
-  ready: readonly string[],
-  first: string,
-): readonly string[] {
+function withDefault(c: Circumstances, ready: readonly string[], first: string): readonly string[] {
   if (ready[0] === first) return ready
+  // An older one that came later, and is pending, waits without shrinking what is served.
   const servedDefault = c.served?.[0]
-  // A younger pending entry is not the default; an older one that came later waits without shrinking what is served.
-  if (servedDefault === undefined || !ready.includes(servedDefault)) return []
-  return ready.slice(ready.indexOf(servedDefault)).filter((id) => issuable.includes(id))
+  return servedDefault !== undefined && ready.includes(servedDefault) ? ready.slice(ready.indexOf(servedDefault)) : []
+}
+
+/** False for an SVID that is not asked for again within the hold. */
+function isAwaited(c: Circumstances, id: string): boolean {
+  const state = c.snapshot.states.get(id)
+  if (state?.kind !== 'wanted' || !state.failures) return true
+  return state.failures.retryAt < c.now + c.holdMs - c.heldForMs
 }
 
 function hopeless(c: Circumstances): Verdict {
   for (const id of c.match.ids) {
     const state = c.snapshot.states.get(id)
-    if (state?.kind === 'refused') return refuse(state.code, state.message)
+    // What the server said may name selectors: it stands in the log, not in the answer.
+    if (state?.kind === 'refused') return refuse(state.code, 'no identity: the ICP server refuses to issue it')
   }
   return refuse('entry.shadowed', 'no identity: other registration entries with the same selectors always win')
 }

@@ -310,7 +310,7 @@ describe('whatever the state of things', () => {
           if (!open) use[Symbol.dispose]()
         }
         const entries = entriesOf(...states.map((_, n) => entryOf(`e${n}`)))
-        const byId = new Map(states.flatMap((one, n) => (one ? [[`e${n}`, one] as const] : [])))
+        const byId = new Map<string, EntryState>(states.flatMap((one, n) => (one ? [[`e${n}`, one] as const] : [])))
         const underWay = new Set(inFlight.map((n) => `e${n}`))
         const next = nextJob({
           now: NOW,
