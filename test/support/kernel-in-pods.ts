@@ -1,0 +1,61 @@
+import type { ExecutableId, HostNamespaces, Kernel, Peer, ProcessHandle } from '../../agent/ports/kernel.js'
+
+/**
+ * The real kernel, but for the control groups of processes: those are what the test says. A test that is no root cannot
+ * put a process into a pod.
+ */
+export class KernelInPods implements Kernel {
+  readonly host: HostNamespaces
+  readonly ownCgroup = '0::/system.slice/icp-agent.service\n'
+
+  constructor(
+    private readonly real: Kernel,
+    private readonly cgroupOf: (pid: number) => string,
+  ) {
+    this.host = real.host
+  }
+
+  peerOf(fd: number): Peer {
+    const peer = this.real.peerOf(fd)
+    return { ...peer, process: new ProcessInPod(peer.process, this.cgroupOf) }
+  }
+
+  onExit(process: ProcessHandle, ended: () => void): Disposable {
+    return this.real.onExit(process instanceof ProcessInPod ? process.real : process, ended)
+  }
+}
+
+class ProcessInPod implements ProcessHandle {
+  readonly pid: number
+  readonly key: string
+  readonly executableFile: string
+
+  constructor(
+    readonly real: ProcessHandle,
+    private readonly cgroupOf: (pid: number) => string,
+  ) {
+    this.pid = real.pid
+    this.key = real.key
+    this.executableFile = real.executableFile
+  }
+
+  alive(): boolean {
+    return this.real.alive()
+  }
+  executable(): ExecutableId | null {
+    return this.real.executable()
+  }
+  executablePath(): string | null {
+    return this.real.executablePath()
+  }
+  read(file: 'stat' | 'status' | 'cgroup' | 'mountinfo' | 'uid_map'): string {
+    const text = this.real.read(file)
+    return file === 'cgroup' ? this.cgroupOf(this.pid) : text
+  }
+  namespace(kind: 'mnt' | 'user' | 'pid' | 'cgroup' | 'net'): string | null {
+    return this.real.namespace(kind)
+  }
+  [Symbol.dispose](): void {
+    this.real[Symbol.dispose]()
+  }
+}
