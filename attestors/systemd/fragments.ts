@@ -1,0 +1,102 @@
+import { AgentError, messageOf } from '../../agent/errors.js'
+import type { Clock } from '../../agent/ports/clock.js'
+import type { AskManager } from './manager-bus.js'
+import { interfaceOf, objectPathOf } from './unit-name.js'
+import type { Unit } from './unit-of.js'
+
+/** What the manager says of a unit. */
+export type Fragment =
+  | { readonly kind: 'known'; readonly path: string }
+  /** It has none: systemd made the unit by itself. */
+  | { readonly kind: 'absent'; readonly why: string }
+  /** The manager knows no unit in that control group: somebody else made the group. */
+  | { readonly kind: 'foreign'; readonly why: string }
+  | { readonly kind: 'unknown'; readonly why: string }
+
+export interface FragmentsOptions {
+  readonly ask: AskManager
+  readonly clock: Clock
+}
+
+/** A manager that is loading its units anew answers nobody; no caller waits for it longer than this. */
+const DEADLINE_MS = 1_000
+/** So long an answer is good: after a `daemon-reload` a unit may come from another file. */
+const REMEMBERED_MS = 10_000
+const MAX_REMEMBERED = 1_024
+
+interface Asked {
+  readonly answer: Promise<Fragment>
+  readonly at: number
+}
+
+/** The files that units come from. Many who ask for one unit at the same time cost one question. */
+export class Fragments {
+  readonly #asked = new Map<string, Asked>()
+
+  constructor(private readonly options: FragmentsOptions) {}
+
+  /** Never rejects; `unknown` when the signal aborts first. */
+  async of(unit: Unit, signal: AbortSignal): Promise<Fragment> {
+    const { answer } = this.#remembered(unit) ?? this.#start(unit)
+    if (signal.aborted) return unknown('no time left')
+    let giveUp: () => void = () => undefined
+    const late = new Promise<Fragment>((resolve) => {
+      giveUp = () => resolve(unknown('systemd did not answer in time'))
+    })
+    signal.addEventListener('abort', giveUp, { once: true })
+    try {
+      return await Promise.race([answer, late])
+    } finally {
+      signal.removeEventListener('abort', giveUp)
+    }
+  }
+
+  #remembered(unit: Unit): Asked | null {
+    const asked = this.#asked.get(keyOf(unit))
+    return asked && this.options.clock.monotonic() - asked.at < REMEMBERED_MS ? asked : null
+  }
+
+  #start(unit: Unit): Asked {
+    const key = keyOf(unit)
+    const asked = { answer: this.#ask(unit), at: this.options.clock.monotonic() }
+    this.#asked.delete(key)
+    this.#asked.set(key, asked)
+    void asked.answer.then(({ kind }) => {
+      // What could not be found out is asked for again at the next need.
+      if (kind === 'unknown' && this.#asked.get(key) === asked) this.#asked.delete(key)
+    })
+    const [oldest] = this.#asked.keys()
+    if (oldest !== undefined && this.#asked.size > MAX_REMEMBERED) this.#asked.delete(oldest)
+    return asked
+  }
+
+  async #ask({ id, groups }: Unit): Promise<Fragment> {
+    const path = objectPathOf(id)
+    const deadline = new AbortController()
+    using _timer = this.options.clock.after(DEADLINE_MS, () =>
+      deadline.abort(new AgentError('platform.unavailable', `systemd did not answer within ${DEADLINE_MS} ms`)),
+    )
+    try {
+      const [group, fragment] = await this.options.ask(
+        [
+          { path, interface: interfaceOf(id), name: 'ControlGroup' },
+          { path, interface: 'org.freedesktop.systemd1.Unit', name: 'FragmentPath' },
+        ],
+        deadline.signal,
+      )
+      if (!groups.includes(group ?? '')) return { kind: 'foreign', why: `systemd keeps no ${id} in ${groups[0]}` }
+      if (fragment) return { kind: 'known', path: fragment }
+      return { kind: 'absent', why: 'systemd made the unit without a file' }
+    } catch (error) {
+      return unknown(messageOf(error))
+    }
+  }
+}
+
+function keyOf({ groups }: Unit): string {
+  return groups[0] ?? ''
+}
+
+function unknown(why: string): Fragment {
+  return { kind: 'unknown', why }
+}

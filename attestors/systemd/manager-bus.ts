@@ -1,0 +1,120 @@
+import { connect } from 'node:net'
+import { AgentError, messageOf } from '../../agent/errors.js'
+import { decodeMessage, encodeCall, type Message } from './dbus-message.js'
+
+/** One property of one object of systemd's manager. */
+export interface Property {
+  readonly path: string
+  readonly interface: string
+  readonly name: string
+}
+
+/** What the manager says of each property, in the same order; null where it has no such object or property. */
+export type AskManager = (properties: readonly Property[], signal: AbortSignal) => Promise<readonly (string | null)[]>
+
+const BUS = 'org.freedesktop.DBus'
+const MANAGER = 'org.freedesktop.systemd1'
+const HELLO = 1
+const FIRST_QUESTION = 2
+const MAX_LINE = 1_024
+
+/**
+ * Asks the system's manager over the bus that listens at `path`: one connection for one question, about 1 ms, so that
+ * nothing has to be kept alive, found lost or made again. Rejects with `platform.unavailable` when there is no answer,
+ * and with the signal's reason.
+ */
+export function askManager(path: string): AskManager {
+  return (properties, signal) =>
+    new Promise((resolve, reject) => {
+      signal.throwIfAborted()
+      const exchange = new Exchange(properties)
+      const socket = connect(path)
+      const end = (settle: () => void) => {
+        signal.removeEventListener('abort', aborted)
+        socket.destroy()
+        settle()
+      }
+      const failed = (why: string, cause?: unknown) =>
+        end(() =>
+          reject(new AgentError('platform.unavailable', `systemd does not answer at ${path}: ${why}`, { cause })),
+        )
+      const aborted = () => end(() => reject(signal.reason))
+      signal.addEventListener('abort', aborted, { once: true })
+      socket.on('error', (error) => failed(messageOf(error), error))
+      socket.on('close', () => failed('the connection was closed'))
+      socket.on('data', (chunk) => {
+        try {
+          const more = exchange.received(chunk)
+          if (more) socket.write(more)
+          if (exchange.complete) end(() => resolve(exchange.values()))
+        } catch (error) {
+          failed(messageOf(error), error)
+        }
+      })
+      // D-Bus specification, "Authentication Protocol": whoever connects is who the kernel says, so no name is sent.
+      socket.write('\0AUTH EXTERNAL\r\nDATA\r\n')
+    })
+}
+
+/** The client's side of one exchange, without the socket. */
+class Exchange {
+  #buffer = Buffer.alloc(0)
+  #accepted = false
+  readonly #answers = new Map<number, string | null>()
+
+  constructor(private readonly properties: readonly Property[]) {}
+
+  get complete(): boolean {
+    return this.#answers.size === this.properties.length
+  }
+
+  values(): readonly (string | null)[] {
+    return this.properties.map((_, i) => this.#answers.get(FIRST_QUESTION + i) ?? null)
+  }
+
+  /** What to send next, if anything. Throws for what no bus sends. */
+  received(chunk: Buffer): Buffer | null {
+    this.#buffer = Buffer.concat([this.#buffer, chunk])
+    if (!this.#accepted) return this.#authenticated() ? this.#questions() : null
+    for (let next = decodeMessage(this.#buffer); next; next = decodeMessage(this.#buffer)) {
+      this.#buffer = this.#buffer.subarray(next.bytes)
+      this.#take(next.message)
+    }
+    return null
+  }
+
+  #authenticated(): boolean {
+    for (let end = this.#buffer.indexOf('\r\n'); end !== -1; end = this.#buffer.indexOf('\r\n')) {
+      const line = this.#buffer.toString('latin1', 0, end)
+      this.#buffer = this.#buffer.subarray(end + 2)
+      this.#accepted = line.startsWith('OK ')
+      if (this.#accepted) return true
+      if (!line.startsWith('DATA')) throw new RangeError('it does not accept the agent')
+    }
+    if (this.#buffer.length > MAX_LINE) throw new RangeError('it does not speak D-Bus')
+    return false
+  }
+
+  #questions(): Buffer {
+    const hello = { path: '/org/freedesktop/DBus', interface: BUS, member: 'Hello', args: [] }
+    const get = { interface: 'org.freedesktop.DBus.Properties', member: 'Get' }
+    return Buffer.concat([
+      Buffer.from('BEGIN\r\n'),
+      encodeCall({ serial: HELLO, destination: BUS, ...hello }),
+      ...this.properties.map(({ path, interface: owner, name }, i) =>
+        encodeCall({ serial: FIRST_QUESTION + i, destination: MANAGER, path, ...get, args: [owner, name] }),
+      ),
+    ])
+  }
+
+  #take({ type, replyTo, value, error }: Message): void {
+    if (type === 'other' || replyTo > HELLO + this.properties.length) return
+    if (type === 'error' && !isAbsence(error)) throw new RangeError(`it refuses the question (${error})`)
+    if (replyTo >= FIRST_QUESTION) this.#answers.set(replyTo, value)
+  }
+}
+
+/** That there is no such unit or property is an answer; no access, or no manager on the bus, is none. */
+function isAbsence(error: string | null): boolean {
+  return /\.(?:Unknown(?:Object|Interface|Property|Method)|NoSuchUnit)$/.test(error ?? '')
+}

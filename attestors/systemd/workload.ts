@@ -1,0 +1,66 @@
+import type { Finding, TrailLine, WorkloadAttestor } from '../../agent/attestation/attestor.js'
+import type { Caller } from '../../agent/attestation/caller.js'
+import { AgentError, messageOf } from '../../agent/errors.js'
+import type { Files } from '../../agent/ports/files.js'
+import type { Fragments } from './fragments.js'
+import { unitOf } from './unit-of.js'
+
+export interface SystemdWorkloadOptions {
+  readonly files: Pick<Files, 'read'>
+  readonly fragments: Pick<Fragments, 'of'>
+}
+
+const NAME = 'systemd'
+/** Where the control groups of the machine's manager begin is shown by its own. */
+const MANAGER_CGROUP = '/proc/1/cgroup'
+const MAX_CGROUP_BYTES = 65_536
+
+/** The unit of the machine's systemd that a process is in, never one of a user's. docs/attestors/systemd.md */
+export class SystemdWorkloadAttestor implements WorkloadAttestor {
+  readonly name = NAME
+  readonly platforms = [NAME]
+  #manager: string | null = null
+
+  constructor(private readonly options: SystemdWorkloadOptions) {}
+
+  /** Throws `caller.exited` when the process ends meanwhile. */
+  async attest({ process }: Caller, signal: AbortSignal): Promise<Finding> {
+    const facts = new Map<string, string>()
+    const trail: TrailLine[] = []
+    const finding = (missing: readonly string[], text: string): Finding => {
+      trail.push({ attestor: NAME, text })
+      return { facts, missing, trail }
+    }
+    const cgroup = process.read('cgroup')
+    const manager = await this.#managerCgroup()
+    if (manager instanceof AgentError) return finding([NAME], `no unit: ${messageOf(manager)}`)
+    const found = unitOf(cgroup, manager)
+    if (found.kind === 'none') return finding([], `no unit: ${found.why}`)
+
+    const { unit } = found
+    const fragment = await this.options.fragments.of(unit, signal)
+    if (fragment.kind === 'foreign') return finding([], `${unit.id} left out: ${fragment.why}`)
+    facts.set('systemd:id', unit.id)
+    facts.set('systemd:slice', unit.slice)
+    trail.push({ attestor: NAME, text: `unit ${unit.id} in ${unit.slice}, by its control group` })
+    if (fragment.kind !== 'known') {
+      const missing = fragment.kind === 'unknown' ? [NAME] : []
+      return finding(missing, `systemd:fragment-path ${fragment.kind}: ${fragment.why}`)
+    }
+    facts.set('systemd:fragment-path', fragment.path)
+    facts.set('systemd:fragment_path', fragment.path)
+    return { facts, missing: [], trail }
+  }
+
+  /** The manager stays where it is for as long as the machine runs. */
+  async #managerCgroup(): Promise<string | AgentError> {
+    try {
+      this.#manager ??=
+        (await this.options.files.read(MANAGER_CGROUP, { maxBytes: MAX_CGROUP_BYTES }))?.toString() ?? null
+      return this.#manager ?? new AgentError('platform.unavailable', `there is no ${MANAGER_CGROUP}`)
+    } catch (error) {
+      if (error instanceof AgentError) return error
+      throw error
+    }
+  }
+}
