@@ -26,11 +26,7 @@ export async function runAgent(args: readonly string[], io: CommandIo): Promise<
     filePath: config.logging.filePath,
   })
   for (const warning of warnings) log.warn('Configuration warning', { ...warning })
-  const manager = serviceManager(io.env, {
-    pid: process.pid,
-    log,
-    monotonicMicroseconds: () => process.hrtime.bigint() / 1000n,
-  })
+  const manager = serviceManager(io.env, { pid: process.pid, log })
   using _reload = io.onReload?.(() => {
     manager.reloading()
     log.reopen()

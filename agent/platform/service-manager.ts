@@ -18,7 +18,7 @@ const NOBODY: ServiceManager = {
  */
 export function serviceManager(
   env: Readonly<Record<string, string | undefined>>,
-  { pid, log, libc = loadLibc, monotonicMicroseconds }: Options,
+  { pid, log, libc = loadLibc, monotonicMicroseconds = sinceBoot }: Options,
 ): ServiceManager {
   const path = env['NOTIFY_SOCKET']
   if (!path) return NOBODY
@@ -48,5 +48,9 @@ interface Options {
   readonly log: Pick<Log, 'warn'>
   readonly libc?: () => Pick<Libc, 'sendDatagram'>
   /** CLOCK_MONOTONIC, which the protocol wants. */
-  readonly monotonicMicroseconds: () => bigint
+  readonly monotonicMicroseconds?: () => bigint
+}
+
+function sinceBoot(): bigint {
+  return process.hrtime.bigint() / 1000n
 }

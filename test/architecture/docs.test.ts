@@ -78,6 +78,6 @@ test('docs/dependencies.md gives every dependency its reason, and no other', () 
 test('versions of dependencies are exact', () => {
   const { dependencies, devDependencies } = JSON.parse(readFileSync('package.json', 'utf8')) as Record<string, object>
   for (const [name, version] of Object.entries({ ...dependencies, ...devDependencies })) {
-    expect(version, name).toMatch(/^\d+\.\d+\.\d+$/)
+    expect(version, name).toMatch(/^\d+\.\d+\.\d+(-[\w.]+)?$/)
   }
 })
