@@ -12,6 +12,7 @@ import { pacedControlPlane } from '../icp/paced.js'
 import { tlsIdentity } from '../node/agent-identity.js'
 import { createIdentityKeeper } from '../node/create-keeper.js'
 import { apiEvents } from '../observability/api-events.js'
+import { attestorEvents } from '../observability/attestor-events.js'
 import { callerEvents } from '../observability/caller-events.js'
 import { engineEvents } from '../observability/engine-events.js'
 import { jwtEvents } from '../observability/jwt-events.js'
@@ -172,6 +173,7 @@ export function compose(config: Config, world: World) {
     http,
     readVersioned,
     events: attesting,
+    attestorEvents: attestorEvents(sinks('attestation')),
     engineEvents: engine,
     kubernetesEvents: kubernetesEvents(sinks('attestation'), clock),
     // Neither the system's roots nor the proxy: the cluster has an authority of its own and is near.
@@ -190,6 +192,7 @@ export function compose(config: Config, world: World) {
     store,
     demand,
     maxIdentities: config.workloadApi.maxIdentities,
+    events: api,
   })
   const late: { listener: Listener | null } = { listener: null }
   const calls = {

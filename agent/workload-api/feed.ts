@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Workload } from '../attestation/workload.js'
+import type { ApiEvents } from '../observability/api-events.js'
 import type { Demand, Use } from '../store/demand.js'
 import { type Match, NO_MATCH } from '../store/entry-index.js'
 import type { IdentityStore, Watch } from '../store/identity-store.js'
@@ -11,6 +12,14 @@ export interface FeedOptions {
   readonly demand: Demand
   /** At most so many identities a workload. */
   readonly maxIdentities: number
+  readonly events: Pick<ApiEvents, 'truncated'>
+}
+
+/** A denial, and what it was about: facts that are the same object are the same facts. */
+interface Denied {
+  readonly code: string
+  readonly facts: unknown
+  readonly id: string
 }
 
 /**
@@ -25,7 +34,7 @@ export class Feed {
   #state: Disposable | null = null
   readonly #listeners = new Set<() => void>()
   #demanding = 0
-  #denial: { readonly code: string; readonly id: string } | null = null
+  #denial: Denied | null = null
 
   constructor(
     readonly workload: Workload,
@@ -37,19 +46,23 @@ export class Feed {
    * matched entries are wanted.
    */
   listen(changed: () => void, { demand }: { readonly demand: boolean } = { demand: true }): Disposable {
-    this.#listeners.add(changed)
+    const listener = () => changed()
+    this.#listeners.add(listener)
     if (this.#listeners.size === 1) this.#begin()
     if (demand) this.#demand(1)
     return {
       [Symbol.dispose]: () => {
-        if (!this.#listeners.delete(changed)) return
+        if (!this.#listeners.delete(listener)) return
         if (demand) this.#demand(-1)
         if (this.#listeners.size === 0) this.#end()
       },
     }
   }
 
-  /** The facts for a verdict, as of now: the process is looked at each time, the match is redone when it may differ. */
+  /**
+   * The facts for a verdict, as of now: the process is looked at each time, the match is redone when it may differ (each
+   * time where nobody listens).
+   */
   circumstances(): Pick<Circumstances, 'refusal' | 'attesting' | 'match' | 'snapshot'> {
     if (this.#stale) this.#rematch()
     const { state } = this.workload
@@ -61,11 +74,15 @@ export class Feed {
     }
   }
 
-  /** One id for one and the same denial, however often a client asks again; `first` when it is new. */
+  /** One id for one and the same denial of the same facts, however often a client asks again; `first` when it is new. */
   denial(code: string): { readonly id: string; readonly first: boolean } {
-    if (this.#denial?.code === code) return { id: this.#denial.id, first: false }
-    this.#denial = { code, id: randomBytes(6).toString('hex') }
-    return { id: this.#denial.id, first: true }
+    const { state } = this.workload
+    const facts = state.kind === 'attested' ? state.facts : state.kind
+    const known = this.#denial
+    if (known?.code === code && known.facts === facts) return { id: known.id, first: false }
+    const id = randomBytes(6).toString('hex')
+    this.#denial = { code, facts, id }
+    return { id, first: true }
   }
 
   #refusal(): Refusal | null {
@@ -107,17 +124,29 @@ export class Feed {
   }
 
   #changed(): void {
-    for (const listener of [...this.#listeners]) listener()
+    const failures: unknown[] = []
+    for (const listener of [...this.#listeners]) {
+      // Whoever left meanwhile, because of another's reaction, is not told.
+      if (!this.#listeners.has(listener)) continue
+      try {
+        listener()
+      } catch (error) {
+        failures.push(error)
+      }
+    }
+    if (failures.length > 0) throw failures[0]
   }
 
   #rematch(): void {
-    const { state } = this.workload
-    this.#stale = false
+    const { store, maxIdentities, events } = this.options
+    const { state, caller } = this.workload
+    const before = this.#match
     this.#match =
-      state.kind === 'attested'
-        ? this.options.store.current.index.match(state.facts, state.missing, this.options.maxIdentities)
-        : NO_MATCH
+      state.kind === 'attested' ? store.current.index.match(state.facts, state.missing, maxIdentities) : NO_MATCH
+    // Where nobody listens, nobody says when it has become old.
+    this.#stale = this.#watch === null
     this.#use?.entries(this.#match.ids)
     this.#watch?.entries(this.#match.ids)
+    if (this.#match.truncated && !before.truncated) events.truncated(caller, maxIdentities)
   }
 }

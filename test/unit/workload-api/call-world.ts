@@ -57,7 +57,8 @@ export function callWorld({ openToAll = false } = {}) {
   const sinks = new RecordedSinks()
   const store = new IdentityStore()
   const workload = new FakeWorkload()
-  const sessions = new Sessions(() => workload, { store, demand: new Demand(clock), maxIdentities: 64 })
+  const events = apiEvents(sinks)
+  const sessions = new Sessions(() => workload, { store, demand: new Demand(clock), maxIdentities: 64, events })
   sessions.opened('peer', workload.caller, () => undefined)
   const wanted: { subject: JwtSubject; deadlineMs: number }[] = []
   const script = {
@@ -81,7 +82,7 @@ export function callWorld({ openToAll = false } = {}) {
     },
     validation: { validate: () => script.validate() } as Partial<JwtValidation> as JwtValidation,
     clock,
-    events: apiEvents(sinks),
+    events,
     holdMs: HOLD_MS,
     deadlineMs: DEADLINE_MS,
     allowUnauthenticatedVerifiers: openToAll,

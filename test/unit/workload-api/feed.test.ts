@@ -1,0 +1,225 @@
+import { describe, expect, it } from 'vitest'
+import { AgentError } from '../../../agent/errors.js'
+import type { Selectors } from '../../../agent/identity/selector.js'
+import { Demand } from '../../../agent/store/demand.js'
+import { EntryIndex, type Match } from '../../../agent/store/entry-index.js'
+import { IdentityStore } from '../../../agent/store/identity-store.js'
+import { Feed } from '../../../agent/workload-api/feed.js'
+import { FakeClock, settle } from '../../fakes/clock.js'
+import { bundlesOf, entryOf, snapshotOf } from '../../fakes/identities.js'
+import { FakeWorkload } from '../../fakes/workload.js'
+
+class CountingIndex extends EntryIndex {
+  matches = 0
+  override match(facts: Selectors, missing: readonly string[], limit: number): Match {
+    this.matches++
+    return super.match(facts, missing, limit)
+  }
+}
+
+const MINE = { 'unix:uid': '1000' }
+const a = entryOf('a', { selectors: MINE, createdAt: 1 })
+const b = entryOf('b', { selectors: MINE, createdAt: 2 })
+
+function setting(workload = FakeWorkload.attested(MINE), maxIdentities = 64) {
+  const demand = new Demand(new FakeClock())
+  const store = new IdentityStore()
+  const truncated: number[] = []
+  const events = { truncated: (caller: { pid: number }, _limit: number) => void truncated.push(caller.pid) }
+  const feed = new Feed(workload, { store, demand, maxIdentities, events })
+  const show = (...entries: (typeof a)[]) => {
+    const index = new CountingIndex(entries)
+    store.publish(snapshotOf(entries, {}, { index }), { entries: 'all', bundles: false })
+    return index
+  }
+  const heard: string[] = []
+  const listen = (name = 'heard', options?: { demand: boolean }) => feed.listen(() => heard.push(name), options)
+  const wanted = () => [...demand.ids()].filter((id) => (demand.want(id)?.uids.size ?? 0) > 0)
+  return { demand, store, feed, show, heard, listen, wanted, workload, truncated }
+}
+
+describe('the match of a feed', () => {
+  it('follows the entries while somebody listens, and is redone only when they change', async () => {
+    const { feed, show, listen, store, heard } = setting()
+    const first = show(a)
+    using _listening = listen()
+    for (let i = 0; i < 3; i++) expect(feed.circumstances().match.ids).toEqual(['a'])
+    store.publish({}, { entries: new Set(['a']), bundles: false })
+    store.publish({ bundles: bundlesOf('x') }, { entries: new Set(), bundles: true })
+    expect(feed.circumstances().match.ids).toEqual(['a'])
+    expect(first.matches).toBe(1)
+    expect(heard).toHaveLength(2)
+    show(a, b)
+    expect(feed.circumstances().match.ids).toEqual(['a', 'b'])
+  })
+
+  it('follows the workload: other facts, a failure, a recovery', async () => {
+    const { feed, show, listen, workload, heard } = setting()
+    show(a)
+    using _listening = listen()
+    workload.attest({ 'unix:uid': '7' })
+    await settle()
+    expect(feed.circumstances().match.ids).toEqual([])
+    workload.fail('attestation.failed')
+    await settle()
+    expect(feed.circumstances()).toMatchObject({ refusal: { code: 'attestation.failed' }, match: { ids: [] } })
+    workload.attest(MINE)
+    await settle()
+    expect(feed.circumstances()).toMatchObject({ refusal: null, match: { ids: ['a'] } })
+    expect(heard).toHaveLength(3)
+  })
+
+  it('is as new as the entries where nobody listens', () => {
+    const { feed, show } = setting()
+    show(a)
+    expect(feed.circumstances().match.ids).toEqual(['a'])
+    show(b)
+    expect(feed.circumstances().match.ids).toEqual(['b'])
+  })
+
+  it('is as new as the entries after everybody left and somebody came back', () => {
+    const { feed, show, listen } = setting()
+    show(a)
+    listen()[Symbol.dispose]()
+    show(b)
+    using _listening = listen()
+    expect(feed.circumstances().match.ids).toEqual(['b'])
+  })
+
+  it('wakes nobody for entries that are not matched', () => {
+    const { show, listen, store, heard } = setting()
+    show(a, entryOf('other', { selectors: { 'unix:uid': '7' } }))
+    using _listening = listen()
+    store.publish({}, { entries: new Set(['other']), bundles: false })
+    expect(heard).toEqual([])
+    store.publish({}, { entries: new Set(['a']), bundles: false })
+    expect(heard).toEqual(['heard'])
+  })
+
+  it('is cut at the limit, which is said once', () => {
+    const { feed, show, listen, truncated, workload } = setting(undefined, 1)
+    show(a, b)
+    using _listening = listen()
+    expect(feed.circumstances().match.ids).toEqual(['a'])
+    show(a, b)
+    feed.circumstances()
+    expect(truncated).toEqual([workload.caller.pid])
+    show(a)
+    feed.circumstances()
+    show(a, b)
+    feed.circumstances()
+    expect(truncated).toHaveLength(2)
+  })
+})
+
+describe('the demand of a feed', () => {
+  it('is for what is matched, for as long as somebody listens who wants SVIDs', () => {
+    const { show, listen, wanted, feed } = setting()
+    show(a)
+    const keys = listen('keys', { demand: false })
+    expect(wanted()).toEqual([])
+    const [one, two] = [listen(), listen()]
+    expect(wanted()).toEqual(['a'])
+    show(a, b)
+    feed.circumstances()
+    expect(wanted()).toEqual(['a', 'b'])
+    one[Symbol.dispose]()
+    one[Symbol.dispose]()
+    expect(wanted()).toEqual(['a', 'b'])
+    two[Symbol.dispose]()
+    expect(wanted()).toEqual([])
+    keys[Symbol.dispose]()
+  })
+
+  it('is in the name of the uid that the kernel gave', () => {
+    const { show, listen, demand, workload } = setting(new FakeWorkload({ uid: 4711 }))
+    workload.set(MINE)
+    show(a)
+    using _listening = listen()
+    expect([...(demand.want('a')?.uids ?? [])]).toEqual([[4711, 1]])
+  })
+
+  it('ends with a workload that fails', async () => {
+    const { show, listen, wanted, workload, feed } = setting()
+    show(a)
+    using _listening = listen()
+    workload.end()
+    await settle()
+    feed.circumstances()
+    expect(wanted()).toEqual([])
+  })
+})
+
+describe('who listens to a feed', () => {
+  it('is not told after leaving, even where another who is told first sends him away', () => {
+    const { feed, show, listen, heard } = setting()
+    show(a)
+    using _first = feed.listen(() => second[Symbol.dispose]())
+    const second = listen('second')
+    show(b)
+    expect(heard).toEqual([])
+  })
+
+  it('is told where another throws', () => {
+    const { feed, show, listen, heard } = setting()
+    show(a)
+    using _first = feed.listen(() => {
+      throw new TypeError('a defect')
+    })
+    using _second = listen('second')
+    expect(() => show(b)).toThrow('a defect')
+    expect(heard).toEqual(['second'])
+  })
+
+  it('leaves nothing behind', () => {
+    const { show, listen, workload, store, wanted } = setting()
+    show(a)
+    const all = [listen(), listen('two', { demand: false })]
+    expect(workload.subscribers).toBe(1)
+    for (const one of all) one[Symbol.dispose]()
+    expect(workload.subscribers).toBe(0)
+    expect(wanted()).toEqual([])
+    expect(() => store.publish({}, { entries: 'all', bundles: true })).not.toThrow()
+  })
+})
+
+describe('the caller of a feed', () => {
+  it('is looked at each time', () => {
+    const { feed, show, workload } = setting()
+    show(a)
+    expect(feed.circumstances().refusal).toBeNull()
+    workload.wrong = new AgentError('caller.executable_changed', 'it runs another program')
+    expect(feed.circumstances().refusal?.code).toBe('caller.executable_changed')
+    expect(workload.checks).toBe(2)
+  })
+
+  it('is not yet attested', () => {
+    const { feed, show } = setting(new FakeWorkload())
+    show(a)
+    expect(feed.circumstances()).toMatchObject({ attesting: true, refusal: null, match: { ids: [] } })
+  })
+
+  it('gets one id for one and the same denial, and another for another', () => {
+    const { feed } = setting()
+    const first = feed.denial('entry.none')
+    expect(first).toEqual({ id: expect.stringMatching(/^[0-9a-f]{12}$/), first: true })
+    expect(feed.denial('entry.none')).toEqual({ id: first.id, first: false })
+    const other = feed.denial('entry.shadowed')
+    expect(other.first).toBe(true)
+    expect(other.id).not.toBe(first.id)
+  })
+
+  it('gets a new id once the facts are others: the log tells of those', async () => {
+    const { feed, show, workload, listen } = setting()
+    show()
+    using _listening = listen()
+    feed.circumstances()
+    const first = feed.denial('entry.none')
+    workload.attest({ 'unix:uid': '7' })
+    await settle()
+    feed.circumstances()
+    const second = feed.denial('entry.none')
+    expect(second).toMatchObject({ first: true })
+    expect(second.id).not.toBe(first.id)
+  })
+})
