@@ -1,0 +1,180 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { accessSync, constants, openSync, readFileSync } from 'node:fs'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { request } from 'node:http'
+import { tmpdir } from 'node:os'
+import { delimiter, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
+
+const run = promisify(execFile)
+const START_TIMEOUT_MS = 60_000
+const STOP_TIMEOUT_MS = 30_000
+
+/** A Docker Engine of the test's own: data, socket and containers in a directory that goes with it. */
+export interface DockerEngine extends AsyncDisposable {
+  /** What is put here can be mounted into containers; removed at the end. */
+  readonly dir: string
+  readonly socketPath: string
+  /** What the tests' agent writes as `attestation.docker.socket_path`. */
+  readonly settings: Readonly<Record<string, string>>
+  /** Runs the command line of Docker against this engine and gives what it prints. */
+  docker(...args: string[]): Promise<string>
+  /** Makes an image of these files; programs come by volumes (`nodeVolumes`), so it may be next to empty. */
+  makeImage(name: string, files?: Readonly<Record<string, string>>): Promise<void>
+  /** Stops the engine alone: containers live on (live-restore). */
+  stop(): Promise<void>
+  /** Starts it again. */
+  start(): Promise<void>
+}
+
+/** Why no engine can be started here, or null. */
+export function dockerUnavailable(): string | null {
+  if (process.platform !== 'linux' || process.getuid?.() !== 0) return 'it takes root on Linux'
+  const missing = ['dockerd', 'containerd', 'runc', 'docker', 'tar'].filter((program) => pathOf(program) === null)
+  return missing.length > 0 ? `${missing.join(', ')} missing: apt-get install docker.io containerd runc` : null
+}
+
+/** Volumes with which this Node runs in any container, as `/node`: arguments of `docker run`. */
+export async function nodeVolumes(): Promise<readonly string[]> {
+  const { stdout } = await run('ldd', [process.execPath])
+  const libraries = [...stdout.matchAll(/(?:=> )?(\/\S+) \(0x/g)].map(([, path]) => path ?? '')
+  return [[process.execPath, '/node'], ...libraries.map((path) => [path, path])].flatMap(([from, to]) => [
+    '--volume',
+    `${from}:${to}:ro`,
+  ])
+}
+
+/** `live`: containers survive a stop of the engine; default true. */
+export async function startDockerEngine({ live = true }: { readonly live?: boolean } = {}): Promise<DockerEngine> {
+  const engine = new Engine(await mkdtemp(join(tmpdir(), 'docker-')), live)
+  try {
+    await engine.start()
+  } catch (error) {
+    await engine[Symbol.asyncDispose]()
+    throw error
+  }
+  return engine
+}
+
+class Engine implements DockerEngine {
+  readonly socketPath: string
+  readonly settings: Readonly<Record<string, string>>
+  #daemon: ChildProcess | null = null
+  readonly #killAtExit = () => void this.#daemon?.kill('SIGKILL')
+
+  constructor(
+    readonly dir: string,
+    private readonly live: boolean,
+  ) {
+    this.socketPath = join(dir, 'docker.sock')
+    this.settings = { ATTESTATION__DOCKER__SOCKET_PATH: this.socketPath }
+    process.once('exit', this.#killAtExit)
+  }
+
+  async docker(...args: string[]): Promise<string> {
+    const env = { ...process.env, DOCKER_HOST: `unix://${this.socketPath}`, DOCKER_CONFIG: join(this.dir, 'client') }
+    const { stdout } = await run('docker', args, { env, maxBuffer: 64 * 1024 * 1024 })
+    return stdout.trim()
+  }
+
+  async makeImage(name: string, files: Readonly<Record<string, string>> = { 'etc/image': name }): Promise<void> {
+    const root = join(this.dir, `image-${name.replaceAll(/\W/g, '-')}`)
+    for (const [path, content] of Object.entries(files)) {
+      await mkdir(join(root, path, '..'), { recursive: true })
+      await writeFile(join(root, path), content)
+    }
+    const archive = `${root}.tar`
+    await run('tar', ['-C', root, '-cf', archive, '.'])
+    await this.docker('import', archive, name)
+  }
+
+  async start(): Promise<void> {
+    const log = openSync(join(this.dir, 'dockerd.log'), 'a')
+    const at = (name: string) => join(this.dir, name)
+    // Of its own too: the machine's may say anything.
+    await writeFile(at('daemon.json'), '{}')
+    const network = ['--bridge=none', '--iptables=false', '--ip6tables=false', '--ip-forward=false', '--ip-masq=false']
+    this.#daemon = spawn(
+      pathOf('dockerd') ?? 'dockerd',
+      [
+        ...['--host', `unix://${this.socketPath}`, '--data-root', at('data'), '--exec-root', at('exec')],
+        ...['--pidfile', at('dockerd.pid'), '--config-file', at('daemon.json'), '--shutdown-timeout', '5'],
+        ...network,
+        ...(this.live ? ['--live-restore'] : []),
+      ],
+      { stdio: ['ignore', log, log], env: { ...process.env, PATH: searchPath() } },
+    )
+    await this.#ready()
+  }
+
+  async stop(): Promise<void> {
+    const daemon = this.#daemon
+    if (!daemon || daemon.exitCode !== null) return
+    const gone = new Promise<void>((resolve) => daemon.once('exit', () => resolve()))
+    daemon.kill('SIGTERM')
+    const timer = setTimeout(() => daemon.kill('SIGKILL'), STOP_TIMEOUT_MS)
+    await gone
+    clearTimeout(timer)
+    this.#daemon = null
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#daemon) {
+      const ids = (await this.docker('ps', '--all', '--quiet').catch(() => '')).split('\n').filter(Boolean)
+      if (ids.length > 0) await this.docker('rm', '--force', ...ids).catch(() => '')
+    }
+    await this.stop()
+    process.removeListener('exit', this.#killAtExit)
+    for (const mount of mountsBelow(this.dir)) await run('umount', ['--lazy', mount]).catch(() => undefined)
+    await rm(this.dir, { recursive: true, force: true })
+  }
+
+  async #ready(): Promise<void> {
+    const end = Date.now() + START_TIMEOUT_MS
+    while (Date.now() < end) {
+      if (this.#daemon?.exitCode !== null) break
+      if (await answers(this.socketPath)) return
+      await sleep(50)
+    }
+    const log = readFileSync(join(this.dir, 'dockerd.log'), 'utf8').split('\n').slice(-20).join('\n')
+    throw new Error(`dockerd does not start:\n${log}`)
+  }
+}
+
+function answers(socketPath: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const ping = request({ socketPath, path: '/_ping', timeout: 1000 }, (response) => {
+      response.resume()
+      response.on('end', () => resolve(response.statusCode === 200))
+    })
+    ping.on('timeout', () => ping.destroy())
+    ping.on('error', () => resolve(false))
+    ping.end()
+  })
+}
+
+function searchPath(): string {
+  return [process.env['PATH'] ?? '', '/usr/local/sbin', '/usr/sbin', '/sbin'].join(delimiter)
+}
+
+function pathOf(program: string): string | null {
+  for (const directory of searchPath().split(delimiter)) {
+    const path = join(directory, program)
+    try {
+      accessSync(path, constants.X_OK)
+      return path
+    } catch {
+      // The next directory of the path.
+    }
+  }
+  return null
+}
+
+/** Innermost first. */
+function mountsBelow(dir: string): readonly string[] {
+  const points = readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .map((line) => line.split(' ')[4] ?? '')
+  return points.filter((point) => point.startsWith(`${dir}/`)).reverse()
+}
