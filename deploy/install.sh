@@ -93,6 +93,7 @@ read_arguments() {
         option=$1
         [ $# -ge 2 ] || die "$option needs a value (install.sh --help)" 2
         value=$2
+        case $value in --*) die "$option needs a value; write $option=$value if that is it" 2 ;; esac
         shift 2
         ;;
       *) die "unexpected argument '$1' (install.sh --help)" 2 ;;
@@ -349,10 +350,12 @@ link() {
 }
 
 undo() {
-  [ -d "$JOURNAL" ] || return 0
-  # What runs now is stopped before its files go; with the socket unit of before, callers wait meanwhile.
-  [ -e $JOURNAL/was-active ] || systemctl stop icp-agent.service 2>/dev/null || :
-  if [ ! -e $JOURNAL/socket-was-active ]; then systemctl stop icp-agent.service icp-agent.socket 2>/dev/null || :; fi
+  [ -d $JOURNAL ] || return 0
+  if [ -e $JOURNAL/touched ]; then
+    # What did not run before is stopped before its files go; a socket that was there stays, so that callers wait.
+    [ -e $JOURNAL/was-active ] || systemctl stop icp-agent.service 2>/dev/null || :
+    [ -e $JOURNAL/socket-was-active ] || systemctl stop icp-agent.service icp-agent.socket 2>/dev/null || :
+  fi
   [ -e $JOURNAL/was-enabled ] || systemctl disable --quiet icp-agent.service icp-agent.socket 2>/dev/null || :
   while read -r number file; do
     rm -f "$file.icp-new"
@@ -364,7 +367,7 @@ undo() {
   done <$JOURNAL/list
   rmdir $UNITS/icp-agent.service.d $ETC 2>/dev/null || :
   systemctl daemon-reload
-  if [ -e $JOURNAL/was-active ]; then
+  if [ -e $JOURNAL/touched ] && [ -e $JOURNAL/was-active ]; then
     systemctl reset-failed icp-agent.service icp-agent.socket 2>/dev/null || :
     [ ! -e $JOURNAL/socket-was-active ] || systemctl start icp-agent.socket || :
     systemctl restart icp-agent.service || warn "the version before does not start either: journalctl -u icp-agent.service"
@@ -494,6 +497,7 @@ wait_until_healthy() {
 }
 
 start_service() {
+  : >$JOURNAL/touched
   if [ $was_socket = yes ] && [ $was_active = yes ]; then
     # systemd keeps the socket: callers wait until the new one serves.
     systemctl restart --no-block icp-agent.service

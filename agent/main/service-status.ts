@@ -2,7 +2,7 @@ import type { Clock } from '../ports/clock.js'
 import type { ServiceManager } from '../ports/service-manager.js'
 import { type Facts, healthFacts } from './health-facts.js'
 
-const STATUS_EVERY_MS = 30_000
+const STATUS_EVERY_MS = 5_000
 
 /** Keeps the service manager informed: a line of status that changes, and signs of life where it wants them. */
 export async function reportToServiceManager(

@@ -1,0 +1,303 @@
+import type { ChildProcess } from 'node:child_process'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { derive, makePackages } from '../support/packages.js'
+import { type Ended, type RunOptions, VmMachine, vmObstacle } from '../support/vm-machine.js'
+
+const TENANT = '11111111-2222-4333-8444-555555555555'
+const SERVER = 'https://127.0.0.1:8443/spiresvc'
+const WEB = 1500
+const CONFIG = '/etc/icp-agent/config.yaml'
+/** Starts nothing: it says its version, finds every configuration good, and ends. */
+const BROKEN = '#!/bin/sh\ncase $1 in version|validate) echo broken ;; *) sleep 1; exit 1 ;; esac\n'
+
+describe.skipIf(vmObstacle() !== null)('on a machine with systemd', () => {
+  let vm: VmMachine
+  let version: string
+  const packages = mkdtempSync(join(tmpdir(), 'icp-packages-'))
+
+  beforeAll(async () => {
+    version = makePackages(packages)
+    derive(packages, version, '9.0.0')
+    derive(packages, version, '9.0.1', BROKEN)
+    vm = await VmMachine.start()
+    cpSync(packages, join(vm.root, 'opt/packages'), { recursive: true })
+    cpSync(join(packages, version, `icp-agent-${version}-linux-${process.arch}`), join(vm.root, 'opt/icp'))
+    vm.must(['useradd', '--uid', String(WEB), 'web'])
+    vm.must(['useradd', '--uid', '1501', 'stranger'])
+    // The ICP server is a unit of the machine, so that it is there after a reboot.
+    writeFileSync(join(vm.root, 'etc/systemd/system/dev-icp.service'), devIcpUnit())
+    vm.must(['systemctl', 'enable', '--quiet', '--now', 'dev-icp.service'])
+    for (let i = 0; i < 100 && !existsSync(join(vm.root, 'opt/dev/ca.pem')); i++) await sleep(100)
+    await until(() => vm.run(['curl', '-s', '--cacert', '/opt/dev/ca.pem', SERVER]).status === 0)
+    const entry = { spiffe_id: `spiffe://${TENANT}/web`, selectors: { 'unix:uid': String(WEB) } }
+    const token = readFileSync(join(vm.root, 'opt/dev/admin-token'), 'utf8').trim()
+    const headers = ['-H', `Authorization: Bearer ${token}`, '-d', JSON.stringify(entry)]
+    vm.must(['curl', '-sSf', '--cacert', '/opt/dev/ca.pem', ...headers, `${SERVER}/v1/entries`])
+  })
+
+  afterAll(async () => {
+    await vm?.[Symbol.asyncDispose]()
+    rmSync(packages, { recursive: true, force: true })
+  })
+
+  const install = (args: readonly string[], options: RunOptions = {}): Ended =>
+    vm.run(['sh', '/opt/packages/install.sh', '--from', '/opt/packages', ...args], options)
+  const settings = [
+    '--tenant-id',
+    TENANT,
+    '--icp-server',
+    SERVER,
+    '--node-id',
+    'vm-1',
+    '--trust-bundle',
+    '/opt/dev/ca.pem',
+  ]
+  const fetchAs = (uid: number) => vm.run(['icp-agent', 'api', 'fetch', 'x509', '-o', 'json'], { uid })
+  const current = () => vm.must(['readlink', '/usr/lib/icp-agent/current']).trim()
+  const mainPid = () => vm.must(['systemctl', 'show', '-P', 'MainPID', 'icp-agent.service']).trim()
+  const state = () => vm.run(['systemctl', 'is-active', 'icp-agent.service', 'icp-agent.socket']).stdout
+  const agentId = () => {
+    const file = JSON.parse(readFileSync(join(vm.root, 'var/lib/icp-agent/agent-identity.json'), 'utf8'))
+    return JSON.stringify(file).match(/spiffe:\/\/[^"]+/)?.[0]
+  }
+
+  it('says everything that is wrong at once and changes nothing', () => {
+    const { status, stderr } = install([
+      '--tenant-id',
+      'your-tenant-id-here',
+      '--icp-server',
+      'http://far.example',
+      '--node-id',
+      '..',
+    ])
+    expect(status).toBe(1)
+    expect(stderr.match(/^problem: /gm)).toHaveLength(3)
+    expect(install([...settings, '--icp-server', 'https://127.0.0.1:1']).stderr).toContain('cannot be reached')
+    for (const path of ['usr/lib/icp-agent', 'etc/icp-agent', 'etc/systemd/system/icp-agent.service']) {
+      expect(existsSync(join(vm.root, path)), path).toBe(false)
+    }
+  })
+
+  it('refuses a program whose checksum is wrong', () => {
+    const folder = join(vm.root, 'opt/bad', version)
+    mkdirSync(folder, { recursive: true })
+    cpSync(join(packages, version), folder, { recursive: true })
+    writeFileSync(join(folder, 'config.yaml'), '# changed\n', { flag: 'a' })
+    const { status, stderr } = install([...settings, '--from', `/opt/bad/${version}`])
+    expect([status, stderr]).toEqual([1, expect.stringContaining('checksum of config.yaml is wrong')])
+    expect(existsSync(join(vm.root, 'usr/lib/icp-agent'))).toBe(false)
+  })
+
+  it('installs from a pipe, as the quick start does', () => {
+    const script = readFileSync('deploy/install.sh', 'utf8')
+    const { status, stderr } = vm.run(
+      ['bash', '-s', '--', '--from', '/opt/packages', '--version', version, ...settings],
+      { input: script },
+    )
+    expect([status, stderr.replace(/^Creating .*\n/gm, '')]).toEqual([0, ''])
+    expect(current()).toBe(`versions/${version}`)
+    expect(vm.must(['stat', '-c', '%a %U', '/etc/icp-agent/agent.env']).trim()).toBe('600 root')
+    expect(vm.must(['stat', '-c', '%a %U', '/var/lib/icp-agent']).trim()).toBe('700 icp-agent')
+    expect(vm.must(['stat', '-c', '%a', '/run/spire/sockets/agent.sock']).trim()).toBe('666')
+    expect(vm.must(['stat', '-c', '%a', '/run/spire/sockets']).trim()).toBe('755')
+  })
+
+  it('has units that systemd has nothing to say about, and little exposure', () => {
+    const verified = vm.run(['systemd-analyze', 'verify', 'icp-agent.service', 'icp-agent.socket'])
+    expect(verified).toEqual({ status: 0, stdout: '', stderr: '' })
+    const exposure = vm.must(['systemd-analyze', 'security', '--no-pager', 'icp-agent.service'])
+    expect(Number(/exposure level .*: ([\d.]+)/.exec(exposure)?.[1])).toBeLessThan(4)
+  })
+
+  it('attests a workload by its uid, and hashes the program of another user', async () => {
+    await until(() => fetchAs(WEB).status === 0, 90)
+    expect(fetchAs(WEB).stdout).toContain(`spiffe://${TENANT}/web`)
+    expect(fetchAs(1501).status).toBe(1)
+    expect(vm.must(['journalctl', '-u', 'icp-agent', '-o', 'cat'])).toMatch(
+      /"unix:sha256":"[0-9a-f]{64}".*entry|entry.*"unix:sha256":"[0-9a-f]{64}"/,
+    )
+  })
+
+  it('tells systemd how it is, reloads, and shows signs of life', async () => {
+    expect(vm.must(['systemctl', 'show', '-P', 'StatusText', 'icp-agent.service'])).toContain('SVIDs held')
+    const before = mainPid()
+    vm.must(['systemctl', 'reload', 'icp-agent.service'])
+    await until(() => vm.must(['systemctl', 'is-active', 'icp-agent.service']).trim() === 'active')
+    expect(mainPid()).toBe(before)
+    expect(
+      Number(vm.must(['systemctl', 'show', '-P', 'WatchdogTimestampMonotonic', 'icp-agent.service'])),
+    ).toBeGreaterThan(0)
+  })
+
+  it('restarts without a refused caller, while a client is connected', async () => {
+    const before = mainPid()
+    const watch = watching()
+    await watch.saw(1)
+    const refused = await refusalsWhile(() => vm.must(['systemctl', 'restart', 'icp-agent.service']))
+    expect(refused).toEqual([])
+    expect(mainPid()).not.toBe(before)
+    // The stream ended with the agent; the client is back on the new one.
+    await until(() => fetchAs(WEB).status === 0)
+    expect(watch.ended()).toBe(false)
+    watch.end()
+  })
+
+  it('is started again after it was killed', async () => {
+    const before = mainPid()
+    vm.must(['kill', '-9', before])
+    await until(() => !['0', before].includes(mainPid()) && state() === 'active\nactive\n', 30)
+    expect(fetchAs(WEB).status).toBe(0)
+  })
+
+  it('changes nothing when the same version is installed again', () => {
+    const before = mainPid()
+    const { status, stdout } = install(['--version', version, ...settings])
+    expect([status, stdout]).toEqual([0, expect.stringContaining('nothing has changed')])
+    expect(mainPid()).toBe(before)
+  })
+
+  it('upgrades in place, keeps the configuration and refuses nobody', async () => {
+    writeFileSync(join(vm.root, 'etc/icp-agent/config.yaml'), '# a comment of the administrator\n', { flag: 'a' })
+    const before = agentId()
+    let result: Ended | undefined
+    const refused = await refusalsWhile(() => {
+      result = install(['--version', '9.0.0'])
+    })
+    expect(result?.status).toBe(0)
+    expect(refused).toEqual([])
+    expect(current()).toBe('versions/9.0.0')
+    expect(readFileSync(join(vm.root, 'etc/icp-agent/config.yaml'), 'utf8')).toContain('of the administrator')
+    expect(agentId()).toBe(before)
+    expect(before).toContain('/agent/vm-1')
+  })
+
+  it('goes back when the new version does not become healthy', () => {
+    const { status, stderr } = install(['--version', '9.0.1'], { env: { ICP_AGENT_HEALTHY_WITHIN: '10' } })
+    expect([status, stderr]).toEqual([3, expect.stringContaining('did not become healthy')])
+    expect(current()).toBe('versions/9.0.0')
+    expect(existsSync(join(vm.root, 'usr/lib/icp-agent/versions/9.0.1'))).toBe(false)
+    expect(state()).toBe('active\nactive\n')
+    expect(fetchAs(WEB).status).toBe(0)
+  })
+
+  it.each(['TERM', 'KILL'])('leaves nothing half done when SIG%s ends it in the middle', async (signal) => {
+    const running = vm.spawn(['sh', '/opt/packages/install.sh', '--from', '/opt/packages', '--version', '9.0.1'])
+    await until(
+      () => current() === 'versions/9.0.1' && !vm.must(['cat', '/run/icp-agent-install.lock/pid']).includes('no'),
+    )
+    const ended = new Promise((resolve) => running.once('exit', resolve))
+    vm.must(['kill', `-${signal}`, vm.must(['cat', '/run/icp-agent-install.lock/pid']).trim()])
+    await ended
+    // Nothing can tidy up after SIGKILL but the next run.
+    if (signal === 'KILL') expect(install(['--version', '9.0.0']).stderr).toContain('cut off')
+    expect(current()).toBe('versions/9.0.0')
+    expect(existsSync(join(vm.root, 'usr/lib/icp-agent/.transaction'))).toBe(false)
+    await until(() => state() === 'active\nactive\n')
+    expect(fetchAs(WEB).status).toBe(0)
+  })
+
+  it('refuses a configuration that cannot be used, and keeps the one that runs', () => {
+    const before = mainPid()
+    const file = join(vm.root, 'etc/icp-agent/agent.env')
+    const good = readFileSync(file, 'utf8')
+    writeFileSync(file, good.replace(/^TENANT_ID=.*/m, 'ICP_AGENT_HEALTH__PORT=many\n$&'))
+    expect(install(['--version', version]).status).toBe(1)
+    writeFileSync(file, good)
+    expect([current(), mainPid()]).toEqual(['versions/9.0.0', before])
+  })
+
+  it('is there again after a reboot, as the same node', async () => {
+    const before = agentId()
+    await vm.reboot()
+    await until(() => state() === 'active\nactive\n', 60)
+    await until(() => fetchAs(WEB).status === 0, 60)
+    expect(agentId()).toBe(before)
+    expect(vm.run(['icp-agent', 'healthcheck', '-c', CONFIG], { env: { TENANT_ID: TENANT } }).stdout).toBe('ready\n')
+  })
+
+  it('is removed, keeps its identity, and --purge leaves nothing', () => {
+    const script = '/usr/lib/icp-agent/current/uninstall.sh'
+    expect(vm.run(['sh', script]).status).toBe(0)
+    expect(existsSync(join(vm.root, 'var/lib/icp-agent/agent-identity.json'))).toBe(true)
+    expect(existsSync(join(vm.root, 'etc/icp-agent/agent.env'))).toBe(true)
+    const { status, stderr } = vm.run(['sh', '/opt/packages/9.0.0/uninstall.sh', '--purge'])
+    expect([status, stderr]).toEqual([0, ''])
+    const left = vm.must([
+      'sh',
+      '-c',
+      'find /etc /usr /var /run -xdev \\( -name "*icp-agent*" -o -path "/run/spire*" \\) -not -path "/var/log/journal/*" 2>/dev/null',
+    ])
+    expect(left).toBe('')
+    expect(vm.run(['id', 'icp-agent']).status).toBe(1)
+    expect(vm.must(['systemctl', '--failed', '--no-legend', '--plain'])).toBe('')
+  })
+
+  /** Calls that did not get their SVID while something happened: a caller may wait, never be turned away. */
+  async function refusalsWhile(happening: () => void): Promise<readonly string[]> {
+    const loop = vm.spawn(
+      [
+        'sh',
+        '-c',
+        'while :; do icp-agent api fetch x509 -o json --timeout 30s >/dev/null || echo refused; echo called; done',
+      ],
+      { uid: WEB },
+    )
+    let output = ''
+    for (const stream of [loop.stdout, loop.stderr])
+      stream?.on('data', (chunk) => {
+        output += chunk
+      })
+    await until(() => output.includes('called'))
+    const during = vm.spawn(['true'])
+    await new Promise((resolve) => during.once('exit', resolve))
+    happening()
+    const seen = output.length
+    await until(() => output.slice(seen).includes('called'))
+    await kill(loop)
+    return output.split('\n').filter((line) => line !== '' && line !== 'called')
+  }
+
+  /** `icp-agent api watch x509` of the web user. */
+  function watching() {
+    const child = vm.spawn(['icp-agent', 'api', 'watch', 'x509', '-o', 'json'], { uid: WEB })
+    let output = ''
+    child.stdout?.on('data', (chunk) => {
+      output += chunk
+    })
+    return {
+      saw: (times: number) => until(() => output.split(`spiffe://${TENANT}/web`).length > times),
+      ended: () => child.exitCode !== null,
+      end: () => kill(child),
+    }
+  }
+})
+
+async function kill(child: ChildProcess): Promise<void> {
+  const ended = new Promise((resolve) => child.once('exit', resolve))
+  // nsenter waits for what it started, which is in another PID namespace: its children first.
+  for (const pid of descendants(child.pid ?? 0).reverse()) process.kill(pid, 'SIGKILL')
+  await ended
+}
+
+function descendants(pid: number): number[] {
+  const file = `/proc/${pid}/task/${pid}/children`
+  const children = existsSync(file) ? readFileSync(file, 'utf8').trim().split(' ').filter(Boolean).map(Number) : []
+  return [pid, ...children.flatMap(descendants)]
+}
+
+async function until(condition: () => boolean, seconds = 30): Promise<void> {
+  const limit = Date.now() + seconds * 1000
+  while (!condition()) {
+    if (Date.now() > limit) throw new Error(`not within ${seconds} s: ${condition}`)
+    await sleep(200)
+  }
+}
+
+function devIcpUnit(): string {
+  const server = `/opt/icp dev-icp --data /opt/dev --listen 127.0.0.1:8443 --limits off --tenant-id ${TENANT}`
+  return `[Service]\nExecStart=${server}\n[Install]\nWantedBy=multi-user.target\n`
+}

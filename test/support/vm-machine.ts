@@ -1,0 +1,150 @@
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+const BASE = join('node_modules', '.cache', 'icp-vm', 'bookworm')
+const PACKAGES = 'systemd,systemd-sysv,dbus,procps,ca-certificates,curl,passwd'
+const BOOT_SECONDS = 60
+
+export interface Ended {
+  readonly status: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+export interface RunOptions {
+  readonly uid?: number
+  readonly env?: Readonly<Record<string, string>>
+  readonly input?: string
+}
+
+/** Why no machine can be booted here, or null. */
+export function vmObstacle(): string | null {
+  if (process.getuid?.() !== 0) return 'it takes root'
+  for (const tool of ['systemd-nspawn', 'debootstrap', 'nsenter', 'setpriv']) {
+    if (spawnSync(tool, ['--version']).error) return `${tool} is not installed`
+  }
+  return null
+}
+
+/** A Debian that boots real systemd in a container of its own: its own network, processes and files. */
+export class VmMachine implements AsyncDisposable {
+  /** Its file system, seen from here. */
+  readonly root: string
+  readonly #name = `icp-${randomBytes(4).toString('hex')}`
+  #nspawn: ChildProcess | null = null
+  #init = 0
+
+  private constructor() {
+    this.root = join(mkdtempSync(join(tmpdir(), 'icp-vm-')), 'root')
+    execFileSync('cp', ['-a', base(), this.root])
+  }
+
+  static async start(): Promise<VmMachine> {
+    const machine = new VmMachine()
+    try {
+      await machine.#boot()
+      return machine
+    } catch (error) {
+      await machine[Symbol.asyncDispose]()
+      throw error
+    }
+  }
+
+  /** Runs a program in the machine to its end. */
+  run(command: readonly string[], options: RunOptions = {}): Ended {
+    const [program = '', ...args] = this.#entering(command, options)
+    const { status, stdout, stderr, error } = spawnSync(program, args, {
+      encoding: 'utf8',
+      input: options.input ?? '',
+      maxBuffer: 64 * 1024 * 1024,
+      timeout: 180_000,
+    })
+    if (error) throw error
+    return { status, stdout, stderr }
+  }
+
+  /** As `run`, for what must work: its stdout. */
+  must(command: readonly string[], options: RunOptions = {}): string {
+    const { status, stdout, stderr } = this.run(command, options)
+    if (status !== 0) throw new Error(`${command.join(' ')} ended with ${status}\n${stdout}${stderr}`)
+    return stdout
+  }
+
+  /** A program that goes on running; it dies with the machine. */
+  spawn(command: readonly string[], options: RunOptions = {}): ChildProcess {
+    const [program = '', ...args] = this.#entering(command, options)
+    return spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'] })
+  }
+
+  async reboot(): Promise<void> {
+    this.run(['systemctl', 'reboot'])
+    await this.#ended(BOOT_SECONDS)
+    await this.#boot()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#nspawn?.exitCode === null) {
+      this.#nspawn.kill('SIGKILL')
+      await this.#ended(10)
+    }
+    rmSync(join(this.root, '..'), { recursive: true, force: true })
+  }
+
+  #entering(command: readonly string[], { uid, env = {} }: RunOptions): string[] {
+    const user = uid === undefined ? [] : ['setpriv', `--reuid=${uid}`, `--regid=${uid}`, '--clear-groups']
+    const variables = Object.entries({ PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LANG: 'C.UTF-8', ...env })
+    return [
+      ...['nsenter', `--target=${this.#init}`, '--mount', '--uts', '--ipc', '--net', '--pid', '--root', '--wd'],
+      ...['--', ...user, 'env', '-i', ...variables.map(([key, value]) => `${key}=${value}`), ...command],
+    ]
+  }
+
+  async #boot(): Promise<void> {
+    // It ends with the tests, however those end.
+    const leash = ['--pdeathsig', 'KILL', '--', 'systemd-nspawn', '--register=no', '--keep-unit', '--private-network']
+    const place = ['--resolv-conf=off', '--timezone=off', `--machine=${this.#name}`, `--directory=${this.root}`]
+    const nspawn = spawn('setpriv', [...leash, '--quiet', ...place, '--boot'], {
+      stdio: ['ignore', 'ignore', 'inherit'],
+    })
+    this.#nspawn = nspawn
+    for (let waited = 0; waited < BOOT_SECONDS * 4; waited++) {
+      await sleep(250)
+      if (nspawn.exitCode !== null) throw new Error(`systemd-nspawn ended with ${nspawn.exitCode}`)
+      this.#init = Number(readFileSync(`/proc/${nspawn.pid}/task/${nspawn.pid}/children`, 'utf8').split(' ')[0])
+      if (this.#init === 0) continue
+      const { stdout } = this.run(['systemctl', 'is-system-running'])
+      if (/running|degraded/.test(stdout)) return
+    }
+    throw new Error('the machine does not boot')
+  }
+
+  async #ended(seconds: number): Promise<void> {
+    for (let waited = 0; waited < seconds * 10; waited++) {
+      if (this.#nspawn === null || this.#nspawn.exitCode !== null || this.#nspawn.signalCode !== null) return
+      await sleep(100)
+    }
+    throw new Error('the machine does not end')
+  }
+}
+
+/** A minimal Debian with systemd, made once. */
+function base(): string {
+  if (existsSync(BASE)) return BASE
+  mkdirSync(join(BASE, '..'), { recursive: true })
+  const work = mkdtempSync(join(BASE, '..', '.work-'))
+  try {
+    const mirror = process.env['ICP_TEST_DEBIAN_MIRROR'] ?? 'http://deb.debian.org/debian'
+    const args = ['--variant=minbase', `--include=${PACKAGES}`, 'bookworm', join(work, 'root'), mirror]
+    execFileSync('debootstrap', args, { stdio: ['ignore', 'ignore', 'inherit'] })
+    rmSync(join(work, 'root/etc/machine-id'), { force: true })
+    rmSync(join(work, 'root/var/cache/apt/archives'), { recursive: true, force: true })
+    renameSync(join(work, 'root'), BASE)
+    return BASE
+  } finally {
+    rmSync(work, { recursive: true, force: true })
+  }
+}
