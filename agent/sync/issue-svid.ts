@@ -57,7 +57,8 @@ export async function issueSvid(
     key: keyFor(answer, own),
     expected: entry.spiffeId,
     named: answer.spiffeId,
-    authorities: [...named, ...options.known],
+    // An answer that names authorities names the issuer among them, or it contradicts itself.
+    authorities: named.length > 0 ? named : options.known,
     now: options.now(),
   })
   return { svid, named }

@@ -1,0 +1,55 @@
+import { status } from '@grpc/grpc-js'
+import { expect, test } from 'vitest'
+import { startAgent, startServer, TENANT, temporaryDirectory } from '../../support/agent.js'
+import { eventually, fetchOnce, healthOf, served, svidStream, uid } from './support.js'
+
+const SETTINGS = {
+  SYNC__INTERVAL: '5s',
+  SYNC__BUNDLE_INTERVAL: '500ms',
+  WORKLOAD_API__HOLD: '300ms',
+  ICP_SERVICE__MAX_RETRIES: '0',
+  HEALTH__ENABLED: 'true',
+  HEALTH__PORT: '0',
+}
+
+test('while the server is away what is held is served until it ends, never longer, and comes back with the server', {
+  timeout: 40_000,
+}, async () => {
+  await using dir = await temporaryDirectory()
+  const options = { svidTtlSeconds: 10 }
+  let server = await startServer(`${dir.path}/icp`, options)
+  const { host } = new URL(server.address)
+  await server.createEntry({ spiffeId: `spiffe://${TENANT}/web`, selectors: { 'unix:uid': uid } })
+  await using agent = await startAgent({ dir: dir.path, server, settings: SETTINGS })
+  const health = await healthOf(agent)
+  await served(agent.address)
+  using stream = svidStream(agent.address)
+  const held = await stream.next()
+  await server[Symbol.asyncDispose]()
+
+  // Everything goes on, and the probes say what is the matter without asking for a restart.
+  expect((await fetchOnce(agent.address)).leaf.serialNumber).toBe(held.leaf.serialNumber)
+  const { body } = await eventually(
+    () => health('/status'),
+    (answer) => answer.body.components?.['icp_service']?.status === 'degraded',
+  )
+  expect(body.status).toBe('degraded')
+  expect(Date.parse(body.components?.['icp_service']?.since ?? '')).toBeLessThanOrEqual(Date.now())
+  expect((await health('/healthz')).status).toBe(200)
+  expect((await health('/ready')).body.ready).toBe(true)
+
+  // No longer than it lives: the stream ends with Unavailable, and so does every call.
+  expect(await stream.ended()).toBe(status.UNAVAILABLE)
+  expect(Date.now()).toBeGreaterThanOrEqual(Date.parse(held.leaf.validTo) - 50)
+  await expect(fetchOnce(agent.address)).rejects.toMatchObject({ code: status.UNAVAILABLE })
+  expect((await health('/healthz')).status).toBe(200)
+
+  server = await startServer(`${dir.path}/icp`, { ...options, listen: host })
+  await using _server = server
+  const again = await eventually(
+    () => fetchOnce(agent.address).catch(() => null),
+    (context) => context !== null,
+    10_000,
+  )
+  expect(again?.leaf.serialNumber).not.toBe(held.leaf.serialNumber)
+})
