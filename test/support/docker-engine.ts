@@ -154,11 +154,11 @@ function answers(socketPath: string): Promise<boolean> {
   })
 }
 
-function searchPath(): string {
+export function searchPath(): string {
   return [process.env['PATH'] ?? '', '/usr/local/sbin', '/usr/sbin', '/sbin'].join(delimiter)
 }
 
-function pathOf(program: string): string | null {
+export function pathOf(program: string): string | null {
   for (const directory of searchPath().split(delimiter)) {
     const path = join(directory, program)
     try {
@@ -172,7 +172,7 @@ function pathOf(program: string): string | null {
 }
 
 /** Innermost first. */
-function mountsBelow(dir: string): readonly string[] {
+export function mountsBelow(dir: string): readonly string[] {
   const points = readFileSync('/proc/self/mountinfo', 'utf8')
     .split('\n')
     .map((line) => line.split(' ')[4] ?? '')

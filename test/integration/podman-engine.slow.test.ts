@@ -1,0 +1,44 @@
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { describe, expect, it } from 'vitest'
+import { startAgent, startServer, temporaryDirectory } from '../support/agent.js'
+import { Containers } from '../support/containers.js'
+import { podmanUnavailable, startPodman } from '../support/podman-engine.js'
+
+const DOMAIN = 'acme.example'
+const idOf = (name: string) => `spiffe://${DOMAIN}/${name}`
+const unavailable = podmanUnavailable()
+
+describe.skipIf(unavailable !== null)(`on podman's socket${unavailable ? ` (skipped: ${unavailable})` : ''}`, () => {
+  it('containers have an identity each, by name, image and label, and keep it when the service ends', async () => {
+    await using dir = await temporaryDirectory()
+    await using podman = await startPodman()
+    await podman.makeImage('workload:1')
+    await using server = await startServer(join(dir.path, 'icp'), { workloadTrustDomain: DOMAIN })
+    const entry = (name: string, selectors: Readonly<Record<string, string>>) =>
+      server.createEntry({ spiffeId: idOf(name), selectors })
+    await entry('blue', { 'docker:label:color': 'blue', 'docker:image-name': 'localhost/workload:1' })
+    await entry('green', { 'docker:container-name': 'green' })
+    await entry('renamed', { 'docker:container-name': 'turquoise' })
+    await using agent = await startAgent({
+      dir: dir.path,
+      server,
+      settings: { ...podman.settings, SYNC__INTERVAL: '15s' },
+    })
+    await agent.logged('Container engine found')
+    const containers = await Containers.prepare(podman, agent.socketPath)
+    const blue = await containers.run({ name: 'blue', labels: { color: 'blue' } })
+    const green = await containers.run({ name: 'green' })
+    expect(await blue.identities()).toEqual([idOf('blue')])
+    expect(await green.identities()).toEqual([idOf('green')])
+
+    await podman.docker('rename', 'green', 'turquoise')
+    await green.line((line) => 'svids' in line && line.svids.includes(idOf('renamed')))
+    await expect.poll(() => green.lines.at(-1), { timeout: 5_000 }).toEqual({ svids: [idOf('renamed')] })
+
+    await podman.stopService()
+    await agent.logged('Container engine does not answer')
+    await sleep(2_000)
+    for (const workload of [blue, green]) expect(workload.lines.filter((line) => 'code' in line)).toEqual([])
+  })
+})
