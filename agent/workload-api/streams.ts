@@ -109,7 +109,7 @@ export class Streams {
       },
     })
     this.#pumps.add(pump)
-    pump.evaluate()
+    pump.start()
   }
 
   /** Ends every stream with Unavailable, so that clients come back (Canceled would end go-spiffe's watches for good). */
