@@ -1,6 +1,7 @@
 import type { WorkloadAttestor } from '../agent/attestation/attestor.js'
 import type { Config } from '../agent/config/config.js'
 import type { NodeAttestationType, NodeAttestor } from '../agent/node/evidence.js'
+import type { AttestorEvents, AttestorStanding } from '../agent/observability/attestor-events.js'
 import type { CallerEvents } from '../agent/observability/caller-events.js'
 import type { EngineEvents } from '../agent/observability/engine-events.js'
 import type { KubernetesEvents } from '../agent/observability/kubernetes-events.js'
@@ -16,6 +17,8 @@ import { joinTokenNodeAttestor } from './join-token/node.js'
 import type { OpenHttp } from './kubernetes/api.js'
 import { kubernetesWorkloads } from './kubernetes/create.js'
 import { kubernetesNodeAttestor } from './kubernetes/node.js'
+import { engineStanding, kubernetesStanding } from './standing.js'
+import { systemdWorkloads } from './systemd/create.js'
 import { Accounts, type ReadVersioned } from './unix/accounts.js'
 import { ExecutableDigests } from './unix/executable.js'
 import { unixNodeAttestor } from './unix/node.js'
@@ -32,6 +35,7 @@ export interface AttestorWorld {
   readonly kernel: Kernel
   readonly readVersioned: ReadVersioned
   readonly events: CallerEvents
+  readonly attestorEvents: AttestorEvents
   readonly engineEvents: EngineEvents
   /** For Unix sockets: without certificates and proxies. */
   readonly http: HttpClient
@@ -64,29 +68,60 @@ export function nodeAttestors(
 /** The attestors of workloads, and what they do besides: watch their platforms. */
 export interface WorkloadAttestors extends Disposable {
   readonly all: readonly WorkloadAttestor[]
+  /** Which of them are on, and why the others are off; empty before `run`. */
+  standings(): readonly AttestorStanding[]
+  /** Threads that live. Those that do a moment after disposal hang in a system call, and Node cannot end. */
+  readonly threads: number
   /** Runs until the signal aborts; rejects only on a defect of our own. */
   run(signal: AbortSignal): Promise<void>
 }
 
+/**
+ * The attestors of workloads: each is asked where its platform is, whatever the node attests as. That of systemd is on
+ * with `attestation.unix.method: systemd`, and with `attestation.type: auto` wherever systemd runs.
+ */
 export function workloadAttestors(
   config: Pick<Config, 'agent' | 'attestation'>,
   world: AttestorWorld,
 ): WorkloadAttestors {
-  const { unix, docker, kubernetes } = config.attestation
-  const { kernel, clock, readVersioned, events } = world
-  const digests = new ExecutableDigests({ clock, events, maxBytes: unix.maxExecutableBytes })
-  const accounts = new Accounts({ read: readVersioned, clock, root: kernel.host.root })
+  const { type, unix, docker, kubernetes } = config.attestation
+  const { kernel, clock, readVersioned, events, attestorEvents } = world
+  const { root } = kernel.host
   const { tenantId } = config.agent
-  const containers = dockerWorkloads({ ...world, ...docker, tenantId, events: world.engineEvents })
-  const pods = kubernetesWorkloads({ ...world, settings: kubernetes, tenantId, events: world.kubernetesEvents })
+  const digests = new ExecutableDigests({ clock, events, maxBytes: unix.maxExecutableBytes })
+  const accounts = new Accounts({ read: readVersioned, clock, root })
+  const containers = dockerWorkloads({
+    ...world,
+    ...docker,
+    tenantId,
+    events: engineStanding(world.engineEvents, attestorEvents, docker.socketPath),
+  })
+  const pods = kubernetesWorkloads({
+    ...world,
+    settings: kubernetes,
+    tenantId,
+    events: kubernetesStanding(world.kubernetesEvents, attestorEvents, kubernetes.nodeName),
+  })
+  const wantsUnits = unix.method === 'systemd' || type === 'auto'
+  const units = wantsUnits ? systemdWorkloads({ ...world, events: attestorEvents, root }) : null
   return {
     all: [
       new UnixWorkloadAttestor({ host: kernel.host, accounts, digests, forgeable: unix.forgeable }),
       containers.attestor,
       ...(pods ? [pods.attestor] : []),
+      ...(units ? [units] : []),
     ],
+    standings: () => attestorEvents.standings(),
+    get threads() {
+      return digests.threads
+    },
     run: async (signal) => {
-      await Promise.all([containers.run(signal), pods?.run(signal)])
+      attestorEvents.stands('unix', true, 'the kernel is always there')
+      attestorEvents.stands('docker', false, 'not looked for yet')
+      if (pods) attestorEvents.stands('kubernetes', true, 'the pods of this node have not been listed yet')
+      else attestorEvents.stands('kubernetes', false, NO_PODS)
+      if (!units) attestorEvents.stands('systemd', false, NO_UNITS)
+      await Promise.all([containers.run(signal), pods?.run(signal), units?.run(signal)])
     },
     [Symbol.dispose]: () => {
       containers[Symbol.dispose]()
@@ -94,3 +129,6 @@ export function workloadAttestors(
     },
   }
 }
+
+const NO_PODS = 'the agent runs in no pod (KUBERNETES_SERVICE_HOST), and attestation.kubernetes.source is not kubelet'
+const NO_UNITS = 'attestation.unix.method is procfs, and attestation.type is not auto'

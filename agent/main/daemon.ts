@@ -10,6 +10,7 @@ import type { ServiceManager } from '../ports/service-manager.js'
 import { runSync } from '../sync/loop.js'
 import { type Agent, compose, type World } from './compose.js'
 import { gauges } from './gauges.js'
+import { afterThreads } from './hanging-threads.js'
 import { type Facts, healthFacts } from './health-facts.js'
 import { restoreCache } from './sealed-cache.js'
 import { reportToServiceManager } from './service-status.js'
@@ -20,6 +21,8 @@ export interface DaemonWorld extends World {
   /** A listening socket that systemd holds; null: make our own. */
   readonly inheritedSocket: number | null
   readonly serviceManager: ServiceManager
+  /** At the very end: threads hang in a system call, so that Node cannot end the process. */
+  readonly threadsHang: (threads: number) => void
 }
 
 /**
@@ -44,6 +47,7 @@ export async function runDaemon(config: Config, world: DaemonWorld, signal: Abor
   using _figures = gauges(agent, world)
   await using _http = agent.http
   await using _keys = agent.keys
+  await using _threads = afterThreads(agent.attestors, clock, world.threadsHang)
   using _attestors = agent.attestors
   using _workloads = agent.workloads
 

@@ -18,7 +18,7 @@ export interface Facts {
 
 /** The plain values that `/status` and the probes are made from. */
 export function healthFacts(facts: Facts): HealthFacts {
-  const { config, clock, sync, pace, keeper, client, contact, streams, late } = facts.agent
+  const { config, clock, sync, pace, keeper, client, contact, streams, late, attestors } = facts.agent
   const now = clock.now()
   const agent = keeper.current()
   const { listener } = late
@@ -52,6 +52,7 @@ export function healthFacts(facts: Facts): HealthFacts {
     sync: { intervalMs: pace.intervalMs, lastSuccessAt: sync.lastSync },
     ...entriesOf(facts.agent, now),
     node: facts.node,
+    attestors: attestors.standings(),
   }
 }
 

@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util'
 import { AgentError, messageOf } from '../errors.js'
 import { Disk } from '../platform/disk.js'
+import { exitNow } from '../platform/exit-now.js'
 import { createLinuxKernel } from '../platform/linux-kernel.js'
 import { readNodeFacts } from '../platform/node-facts.js'
 import { createLog } from '../platform/pino-log.js'
@@ -18,6 +19,14 @@ export const RUN_USAGE = 'icp-agent [-c FILE | --config FILE]'
 
 /** Runs the daemon until the signal aborts. Exit codes: 0 stopped, 1 failed, 2 the configuration cannot be used. */
 export async function runAgent(args: readonly string[], io: CommandIo): Promise<number> {
+  const threads = { hang: false }
+  const code = await runUntilStopped(args, io, threads)
+  // Only now: the log is written.
+  if (threads.hang) exitNow(code)
+  return code
+}
+
+async function runUntilStopped(args: readonly string[], io: CommandIo, threads: { hang: boolean }): Promise<number> {
   const { values } = parseArgs({ args: [...args], options: { config: { type: 'string', short: 'c' } } })
   const { config, warnings } = await readConfig(values.config, io)
   using log = createLog({
@@ -50,6 +59,10 @@ export async function runAgent(args: readonly string[], io: CommandIo): Promise<
         kubernetesApi: kubernetesApi(io.env),
         inheritedSocket: inheritedSocket(io.env, process.pid),
         serviceManager: manager,
+        threadsHang: (count) => {
+          log.warn('Threads hang in a system call; the process is ended without them', { threads: count })
+          threads.hang = true
+        },
       },
       io.signal,
     )

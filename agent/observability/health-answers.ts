@@ -84,6 +84,7 @@ export function statusDocument(facts: HealthFacts, loopDelayMs: number, agent: A
       })),
     },
     svids: facts.validSvids,
+    attestors: facts.attestors.map(({ name, active, reason }) => ({ name, active, reason: bounded(reason) })),
     node: facts.node,
   }
   return { code: 200, body }

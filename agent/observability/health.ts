@@ -1,4 +1,5 @@
 import type { NodeFacts } from '../ports/node-facts.js'
+import type { AttestorStanding } from './attestor-events.js'
 import type { Trouble } from './once.js'
 import { printable } from './printable.js'
 
@@ -51,6 +52,7 @@ export interface HealthFacts {
   /** X.509-SVIDs of workloads that are valid now. */
   readonly validSvids: number
   readonly node: NodeFacts | null
+  readonly attestors: readonly AttestorStanding[]
 }
 
 export interface NeverIssued {

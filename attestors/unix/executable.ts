@@ -43,6 +43,8 @@ interface Thread {
 export class ExecutableDigests implements Disposable {
   /** Threads that hang, each with the device on which it does. */
   readonly #abandoned = new Map<Thread, bigint>()
+  /** All that were started and have not ended. */
+  readonly #threads = new Set<Thread>()
   readonly #stallMs: number
   #current: Thread | undefined
   #timer: Disposable | undefined
@@ -52,9 +54,14 @@ export class ExecutableDigests implements Disposable {
     this.#stallMs = options.stallMs ?? STALL_MS
   }
 
-  /** Threads that hang in a system call. While there are any, Node cannot end the process in the ordinary way. */
+  /** Threads that hang in a system call. */
   get stuck(): number {
     return this.#abandoned.size
+  }
+
+  /** Threads that live. While one of them hangs, Node cannot end the process in the ordinary way. */
+  get threads(): number {
+    return this.#threads.size
   }
 
   /**
@@ -109,6 +116,7 @@ export class ExecutableDigests implements Disposable {
       jobs: new Map(),
       steps: -1,
     }
+    this.#threads.add(thread)
     return thread
   }
 
@@ -155,6 +163,7 @@ export class ExecutableDigests implements Disposable {
   }
 
   #died(thread: Thread, error: unknown): void {
+    this.#threads.delete(thread)
     this.#abandoned.delete(thread)
     if (thread === this.#current) {
       this.#current = undefined

@@ -95,7 +95,7 @@ export const attestationSettings = {
   'attestation.unix.method': setting(choice(['procfs', 'systemd']), {
     kind: '`procfs`, `systemd`',
     default: 'procfs',
-    what: '`systemd` adds the selectors of systemd units.',
+    what: '`systemd` adds the selectors of systemd units; with `attestation.type: auto` they are there wherever systemd runs.',
   }),
   'attestation.unix.forgeable': setting(bool(), {
     kind: 'true, false',

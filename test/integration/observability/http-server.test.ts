@@ -22,6 +22,7 @@ const FACTS: HealthFacts = {
   entries: { byState: {}, neverIssued: [] },
   validSvids: 0,
   node: null,
+  attestors: [],
 }
 
 const open: AsyncDisposable[] = []

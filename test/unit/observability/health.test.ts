@@ -20,6 +20,7 @@ const HEALTHY: HealthFacts = {
   entries: { byState: { issued: 1 }, neverIssued: [] },
   validSvids: 1,
   node: null,
+  attestors: [{ name: 'docker', active: false, reason: 'there is no engine\u001b' }],
 }
 type Change = { [K in keyof HealthFacts]?: HealthFacts[K] extends object ? Partial<HealthFacts[K]> : HealthFacts[K] }
 function facts(change: Change): HealthFacts {
@@ -183,6 +184,12 @@ describe('status', () => {
     expect(entries.never_issued_total).toBe(60)
     expect(entries.never_issued[0]?.reason).toMatch(/^\\u001b\[31mx{250}/)
     expect(entries.never_issued[0]?.reason.length).toBeLessThan(320)
+  })
+
+  test('workload attestors are listed with why they are on or off', () => {
+    expect(statusDocument(HEALTHY, 0, AGENT, '1').body['attestors']).toEqual([
+      { name: 'docker', active: false, reason: 'there is no engine\\u001b' },
+    ])
   })
 
   test('before anything happened, nothing is made up', () => {

@@ -1,0 +1,84 @@
+import type { Finding, WorkloadAttestor } from '../agent/attestation/attestor.js'
+import type { Caller } from '../agent/attestation/caller.js'
+import type { AttestorEvents } from '../agent/observability/attestor-events.js'
+import type { Clock } from '../agent/ports/clock.js'
+
+export interface WhenPresentOptions {
+  readonly attestor: WorkloadAttestor
+  /** Null where its platform is here, else why it is not. Never throws for a platform. */
+  readonly absence: () => Promise<string | null>
+  /** What is said of it when it is on. */
+  readonly asks: string
+  readonly clock: Clock
+  readonly events: Pick<AttestorEvents, 'stands'>
+}
+
+/** How often a platform that is not here is looked for. */
+const LOOK_MS = 10_000
+
+/**
+ * An attestor that is asked only where its platform is. One that appears later is found within ten seconds, and whoever
+ * listens is attested again. One that was here once is asked for ever: being away is then the platform's fault, and the
+ * attestor says what is missing.
+ */
+export class WhenPresent implements WorkloadAttestor {
+  #absence: string | null = 'not looked for yet'
+  #first: Promise<void> | null = null
+  readonly #waiting = new Set<() => void>()
+
+  constructor(private readonly options: WhenPresentOptions) {}
+
+  get name(): string {
+    return this.options.attestor.name
+  }
+
+  get platforms(): readonly string[] {
+    return this.options.attestor.platforms
+  }
+
+  async attest(caller: Caller, signal: AbortSignal): Promise<Finding> {
+    this.#first ??= this.#look()
+    await this.#first
+    if (this.#absence === null) return await this.options.attestor.attest(caller, signal)
+    return { facts: new Map(), missing: [], trail: [{ attestor: this.name, text: `off: ${this.#absence}` }] }
+  }
+
+  onChange(caller: Caller, changed: () => void): Disposable {
+    let watch: Disposable | undefined
+    const appeared = () => {
+      watch = this.options.attestor.onChange?.(caller, changed)
+    }
+    const waiting = () => {
+      appeared()
+      changed()
+    }
+    if (this.#absence === null) appeared()
+    else this.#waiting.add(waiting)
+    return {
+      [Symbol.dispose]: () => {
+        this.#waiting.delete(waiting)
+        watch?.[Symbol.dispose]()
+      },
+    }
+  }
+
+  /** Looks for the platform until it is there or the signal aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      this.#first ??= this.#look()
+      await this.#first
+      if (this.#absence === null) return
+      await this.options.clock.sleep(LOOK_MS, signal).catch(() => undefined)
+      this.#first = null
+    }
+  }
+
+  async #look(): Promise<void> {
+    this.#absence = await this.options.absence()
+    this.options.events.stands(this.name, this.#absence === null, this.#absence ?? this.options.asks)
+    if (this.#absence !== null) return
+    const waiting = [...this.#waiting]
+    this.#waiting.clear()
+    for (const appeared of waiting) appeared()
+  }
+}
