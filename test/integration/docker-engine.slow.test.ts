@@ -10,7 +10,7 @@ import { type DockerEngine, dockerUnavailable, startDockerEngine } from '../supp
 
 const DOMAIN = 'acme.example'
 const idOf = (name: string) => `spiffe://${DOMAIN}/${name}`
-const unavailable = dockerUnavailable()
+const unavailable = await dockerUnavailable()
 const skipped = unavailable === null ? '' : ` (skipped: ${unavailable})`
 /** The agent paces itself below the server's limits: seldom asked, the server has slots for what is tested. */
 const SETTINGS = { SYNC__INTERVAL: '15s' }

@@ -7,7 +7,7 @@ import { podmanUnavailable, startPodman } from '../support/podman-engine.js'
 
 const DOMAIN = 'acme.example'
 const idOf = (name: string) => `spiffe://${DOMAIN}/${name}`
-const unavailable = podmanUnavailable()
+const unavailable = await podmanUnavailable()
 
 describe.skipIf(unavailable !== null)(`on podman's socket${unavailable ? ` (skipped: ${unavailable})` : ''}`, () => {
   it('containers have an identity each, by name, image and label, and keep it when the service ends', async () => {

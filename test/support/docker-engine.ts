@@ -28,11 +28,27 @@ export interface DockerEngine extends AsyncDisposable {
   start(): Promise<void>
 }
 
-/** Why no engine can be started here, or null. */
-export function dockerUnavailable(): string | null {
+/** Why containers cannot be run here, or null: tried once, with an engine that is gone afterwards. */
+export async function dockerUnavailable(): Promise<string | null> {
   if (process.platform !== 'linux' || process.getuid?.() !== 0) return 'it takes root on Linux'
   const missing = ['dockerd', 'containerd', 'runc', 'docker', 'tar'].filter((program) => pathOf(program) === null)
-  return missing.length > 0 ? `${missing.join(', ')} missing: apt-get install docker.io containerd runc` : null
+  if (missing.length > 0) return `${missing.join(', ')} missing: apt-get install docker.io containerd runc`
+  return await unlessItRuns(startDockerEngine)
+}
+
+/** Why a first container does not run, or null. */
+export async function unlessItRuns(
+  start: () => Promise<Pick<DockerEngine, 'docker' | 'makeImage' | typeof Symbol.asyncDispose>>,
+): Promise<string | null> {
+  try {
+    await using engine = await start()
+    await engine.makeImage('probe:1')
+    const args = ['run', '--rm', '--network', 'none', ...(await nodeVolumes()), 'probe:1', '/node', '--version']
+    const version = await engine.docker(...args)
+    return version === process.version ? null : `a container prints ${version}`
+  } catch (error) {
+    return error instanceof Error ? error.message.trim() : String(error)
+  }
 }
 
 /** Volumes with which this Node runs in any container, as `/node`: arguments of `docker run`. */

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { type DockerEngine, mountsBelow, pathOf, searchPath } from './docker-engine.js'
+import { type DockerEngine, mountsBelow, pathOf, searchPath, unlessItRuns } from './docker-engine.js'
 
 const run = promisify(execFile)
 const START_TIMEOUT_MS = 30_000
@@ -15,11 +15,12 @@ export interface PodmanEngine extends Omit<DockerEngine, 'start' | 'stop'> {
   stopService(): Promise<void>
 }
 
-/** Why podman cannot be run here, or null. */
-export function podmanUnavailable(): string | null {
+/** Why containers of podman cannot be run here, or null: tried once. */
+export async function podmanUnavailable(): Promise<string | null> {
   if (process.platform !== 'linux' || process.getuid?.() !== 0) return 'it takes root on Linux'
   const missing = ['podman', 'conmon', 'runc', 'tar'].filter((program) => pathOf(program) === null)
-  return missing.length > 0 ? `${missing.join(', ')} missing: apt-get install podman runc` : null
+  if (missing.length > 0) return `${missing.join(', ')} missing: apt-get install podman runc`
+  return await unlessItRuns(startPodman)
 }
 
 export async function startPodman(): Promise<PodmanEngine> {
