@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util'
 import { AgentError, messageOf } from '../errors.js'
+import { seesOtherUsers } from '../platform/capabilities.js'
 import { Disk } from '../platform/disk.js'
 import { exitNow } from '../platform/exit-now.js'
 import { createLinuxKernel } from '../platform/linux-kernel.js'
@@ -43,6 +44,13 @@ async function runUntilStopped(args: readonly string[], io: CommandIo, threads: 
   })
   try {
     using kernel = createLinuxKernel()
+    if (!seesOtherUsers()) {
+      log.warn('Programs of other users cannot be seen: SYS_PTRACE is not in effect', {
+        consequence: 'workloads of other users get no unix:path and no unix:sha256, and containers may not be found',
+        remedy:
+          'Kubernetes and Docker: run as root with capabilities.add [SYS_PTRACE]; systemd: AmbientCapabilities=CAP_SYS_PTRACE',
+      })
+    }
     const clock = new SystemClock()
     const files = new Disk()
     await runDaemon(
