@@ -33,6 +33,13 @@ export function jwksOf(keys: readonly JwtKey[]): Uint8Array {
   return Buffer.from(JSON.stringify({ keys: [...byKid.values()].map(({ jwk }) => jwk) }))
 }
 
+/** Any call, as far as counting it needs. */
+export interface RunningCall {
+  getPeer(): string
+  /** `cancelled` comes at every end. */
+  once(event: 'cancelled', ended: () => void): unknown
+}
+
 /** A service as it is added to the server. */
 export interface ServiceRegistration {
   readonly definition: ServiceDefinition

@@ -7,7 +7,7 @@ import {
   HealthCheckResponseSchema,
 } from '../../proto/gen/grpc/health_pb.js'
 import { authsecDialect } from './authsec/messages.js'
-import type { ServiceRegistration } from './dialect.js'
+import type { RunningCall, ServiceRegistration } from './dialect.js'
 import { definitionOf } from './grpc-definition.js'
 import { spiffeDialect } from './spiffe/messages.js'
 
@@ -18,7 +18,7 @@ export interface Readiness {
 }
 
 /** The standard health service: the server as a whole (``) and each dialect's service. No security header is asked for. */
-export function grpcHealthService(readiness: Readiness): ServiceRegistration {
+export function grpcHealthService(readiness: Readiness, began: (call: RunningCall) => void): ServiceRegistration {
   const known = new Set(['', spiffeDialect.service.typeName, authsecDialect.service.typeName])
   const current = () =>
     readiness.ready() ? HealthCheckResponse_ServingStatus.SERVING : HealthCheckResponse_ServingStatus.NOT_SERVING
@@ -29,10 +29,12 @@ export function grpcHealthService(readiness: Readiness): ServiceRegistration {
     definition: definitionOf(Health),
     handlers: {
       Check(call: ServerUnaryCall<Message, Buffer>, answer: sendUnaryData<Buffer>) {
+        began(call)
         if (known.has((call.request as HealthCheckRequest).service)) answer(null, message(current()))
         else answer({ code: status.NOT_FOUND, details: 'unknown service' })
       },
       Watch(call: ServerWritableStream<Message, Buffer>) {
+        began(call)
         if (!known.has((call.request as HealthCheckRequest).service)) {
           call.write(message(HealthCheckResponse_ServingStatus.SERVICE_UNKNOWN))
           return

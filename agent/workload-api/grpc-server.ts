@@ -13,7 +13,7 @@ import type { Connection } from '../endpoint/connection.js'
 import type { ApiEvents, Method } from '../observability/api-events.js'
 import type { Clock } from '../ports/clock.js'
 import { authsecDialect } from './authsec/messages.js'
-import type { Dialect } from './dialect.js'
+import type { Dialect, RunningCall } from './dialect.js'
 import { definitionOf, MALFORMED } from './grpc-definition.js'
 import { grpcHealthService, type Readiness } from './grpc-health.js'
 import type { JwtCalls } from './jwt-calls.js'
@@ -56,7 +56,9 @@ export class GrpcServer {
       // Workload Endpoint 6: the header is looked at before anything else, a malformed message included.
       this.#server.addService(definitionOf(dialect.service, MALFORMED), this.#handlers(dialect))
     }
-    for (const { definition, handlers } of [grpcHealthService(options.readiness), ...reflectionServices(DIALECTS)]) {
+    const began = (call: RunningCall) => options.streams.count(call)
+    const others = [grpcHealthService(options.readiness, began), ...reflectionServices(DIALECTS, began)]
+    for (const { definition, handlers } of others) {
       this.#server.addService(definition, handlers)
     }
     const injector = this.#server.createConnectionInjector(ServerCredentials.createInsecure())
@@ -69,9 +71,12 @@ export class GrpcServer {
   /** Takes over an accepted connection: from here on its session answers calls. */
   accept(connection: Connection): void {
     const { sessions } = this.options
-    sessions.opened(connection.id, connection.caller, () => connection.close('stalled'))
-    connection.socket.once('close', () => sessions.closed(connection.id))
-    this.#inject(connection)
+    const { id, caller, socket } = connection
+    sessions.opened(id, caller, (reason) => connection.close(reason))
+    socket.once('close', () => sessions.closed(id))
+    // A client that is gone already: there is no more to come than its `close`, if that.
+    if (socket.closed) sessions.closed(id)
+    else if (!socket.destroyed) this.#inject(connection)
   }
 
   /** Unavailable on every stream, then GOAWAY; whoever does not go within the grace is cut off. */
@@ -79,7 +84,8 @@ export class GrpcServer {
     this.options.jwt.stop()
     this.options.streams.stop()
     await new Promise<void>((resolve) => {
-      const grace = this.options.clock.after(GRACE_MS, () => this.#server.forceShutdown())
+      // Without channelz grpc-js knows of no session that it could force: the connections themselves are closed.
+      const grace = this.options.clock.after(GRACE_MS, () => this.options.sessions.closeAll('stopping'))
       this.#server.tryShutdown(() => {
         grace[Symbol.dispose]()
         resolve()

@@ -4,14 +4,20 @@ import { type ServerDuplexStream, status } from '@grpc/grpc-js'
 import { Health } from '../../proto/gen/grpc/health_pb.js'
 import * as v1 from '../../proto/gen/grpc/reflection_v1_pb.js'
 import * as v1alpha from '../../proto/gen/grpc/reflection_v1alpha_pb.js'
-import type { Dialect, ServiceRegistration } from './dialect.js'
+import type { Dialect, RunningCall, ServiceRegistration } from './dialect.js'
 import { definitionOf } from './grpc-definition.js'
 
 type Request = v1.ServerReflectionRequest | v1alpha.ServerReflectionRequest
 type Answer = NonNullable<v1.ServerReflectionResponse['messageResponse']>
 
-/** Server reflection, v1 and v1alpha: which services and messages there are. No security header is asked for. */
-export function reflectionServices(dialects: readonly Dialect[]): readonly ServiceRegistration[] {
+/**
+ * Server reflection, v1 and v1alpha: which services and messages there are. No security header is asked for. One answer
+ * is under way at a time: whoever asks without reading is not asked what else there is.
+ */
+export function reflectionServices(
+  dialects: readonly Dialect[],
+  began: (call: RunningCall) => void,
+): readonly ServiceRegistration[] {
   const services = [
     ...dialects.map((dialect) => dialect.service),
     Health,
@@ -26,14 +32,16 @@ export function reflectionServices(dialects: readonly Dialect[]): readonly Servi
     definition: definitionOf(service),
     handlers: {
       ServerReflectionInfo(call: ServerDuplexStream<Message, Buffer>) {
+        began(call)
         call.on('data', (message: Message) => {
+          call.pause()
           const request = message as Request
           const response = {
             validHost: request.host,
             originalRequest: request,
             messageResponse: catalogue.answer(request),
           }
-          call.write(Buffer.from(toBinary(schema, create(schema, response as object))))
+          call.write(Buffer.from(toBinary(schema, create(schema, response as object))), () => call.resume())
         })
         call.on('end', () => call.end())
         call.on('error', () => call.end())

@@ -5,13 +5,15 @@ import type { Feed } from './feed.js'
 import { isDenial, statusOf } from './status.js'
 import type { Refusal } from './verdict.js'
 
-/** A status as grpc-js wants it: an error that is also a status. */
+/** A status travels in a header, and clients refuse long ones. */
+const MAX_MESSAGE_CHARACTERS = 1_000
+
+/** A status as grpc-js wants it: an error that is also a status. Its message is short, well-formed Unicode. */
 export function grpcError(refusal: Refusal): Error & StatusObject {
-  return Object.assign(new Error(refusal.message), {
-    code: statusOf(refusal.code),
-    details: refusal.message,
-    metadata: new Metadata(),
-  })
+  const cut = refusal.message.slice(0, MAX_MESSAGE_CHARACTERS)
+  // grpc-js encodes it like a URI, which throws at half a surrogate pair.
+  const details = Buffer.from(cut, 'utf8').toString('utf8')
+  return Object.assign(new Error(details), { code: statusOf(refusal.code), details, metadata: new Metadata() })
 }
 
 /**

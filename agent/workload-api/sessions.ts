@@ -3,10 +3,12 @@ import type { Workload } from '../attestation/workload.js'
 import type { AgentError } from '../errors.js'
 import { Feed, type FeedOptions } from './feed.js'
 
+type Close = (reason: 'stalled' | 'stopping') => void
+
 /** One connection: its feed, or why its caller is nobody. */
 export type Session =
-  | { readonly kind: 'known'; readonly feed: Feed; close(): void }
-  | { readonly kind: 'unknown'; readonly error: AgentError; close(): void }
+  | { readonly kind: 'known'; readonly feed: Feed; readonly close: Close }
+  | { readonly kind: 'unknown'; readonly error: AgentError; readonly close: Close }
 
 /** Connections by the name under which grpc-js knows their peer. Feeds are shared by the connections of a workload. */
 export class Sessions {
@@ -19,7 +21,7 @@ export class Sessions {
   ) {}
 
   /** `close` ends the connection; the session itself ends with `closed`. */
-  opened(id: string, caller: Caller | { readonly error: AgentError }, close: () => void): void {
+  opened(id: string, caller: Caller | { readonly error: AgentError }, close: Close): void {
     if ('error' in caller) {
       this.#open.set(id, { kind: 'unknown', error: caller.error, close })
       return
@@ -42,6 +44,11 @@ export class Sessions {
   /** The session of a call, by `call.getPeer()`. */
   of(peer: string): Session | undefined {
     return this.#open.get(peer)
+  }
+
+  /** Ends every connection that is still open. */
+  closeAll(reason: 'stopping'): void {
+    for (const { close } of [...this.#open.values()]) close(reason)
   }
 
   get size(): number {

@@ -6,7 +6,7 @@ import type { Clock } from '../ports/clock.js'
 import type { IdentityStore } from '../store/identity-store.js'
 import type { Snapshot } from '../store/snapshot.js'
 import { type View, Views } from '../store/view.js'
-import type { Dialect, JwtBundles } from './dialect.js'
+import type { Dialect, JwtBundles, RunningCall } from './dialect.js'
 import { MALFORMED } from './grpc-definition.js'
 import { Pump, type Source } from './pump.js'
 import { grpcError } from './refusal.js'
@@ -80,6 +80,14 @@ export class Streams {
     return this.#jwtBundles ?? { trustDomains, keys: jwtKeys }
   }
 
+  /** A call of another service runs: the connection is not idle. */
+  count(call: RunningCall): void {
+    const { calls } = this.options
+    const peer = call.getPeer()
+    calls.callStarted(peer)
+    call.once('cancelled', () => calls.callEnded(peer))
+  }
+
   /** Serves a streaming call until one side ends it. */
   serve(call: ServerWritableStream<Message, Buffer>, dialect: Dialect, source: Source): void {
     const { sessions, store, clock, events, holdMs, stalledMs, calls } = this.options
@@ -102,7 +110,7 @@ export class Streams {
       events,
       holdMs,
       stalledMs,
-      onStalled: session.close,
+      onStalled: () => session.close('stalled'),
       onEnd: () => {
         this.#pumps.delete(pump)
         calls.callEnded(peer)
