@@ -8,13 +8,14 @@ import { holdLock } from '../platform/file-lock.js'
 import type { AgentMetrics } from '../platform/prom-metrics.js'
 import type { ServiceManager } from '../ports/service-manager.js'
 import { runSync } from '../sync/loop.js'
-import { type Agent, compose, type World } from './compose.js'
+import { type Agent, compose } from './compose.js'
 import { gauges } from './gauges.js'
 import { afterThreads } from './hanging-threads.js'
 import { type Facts, healthFacts } from './health-facts.js'
 import { restoreCache } from './sealed-cache.js'
 import { reportToServiceManager } from './service-status.js'
 import { agentVersion } from './version.js'
+import type { World } from './world.js'
 
 export interface DaemonWorld extends World {
   readonly metrics: AgentMetrics

@@ -3,7 +3,8 @@ import { cacheKeys } from '../cache/cache-key.js'
 import { type Restored, SealedCache } from '../cache/sealed-cache.js'
 import { AgentError } from '../errors.js'
 import { type CacheEvents, cacheEvents } from '../observability/cache-events.js'
-import type { Agent, World } from './compose.js'
+import type { Agent } from './compose.js'
+import type { World } from './world.js'
 
 /** The clocks of agent and server may differ by so much and still be called in agreement. */
 const AGREEMENT_MS = 300_000

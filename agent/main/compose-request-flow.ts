@@ -1,0 +1,124 @@
+import { workloadAttestors } from '../../attestors/index.js'
+import { subjectOf } from '../../attestors/shared/subject.js'
+import { Workloads } from '../attestation/workloads.js'
+import type { Config } from '../config/config.js'
+import { type Listener, listen } from '../endpoint/listener.js'
+import { apiEvents } from '../observability/api-events.js'
+import { attestorEvents } from '../observability/attestor-events.js'
+import { callerEvents } from '../observability/caller-events.js'
+import { engineEvents } from '../observability/engine-events.js'
+import { kubernetesEvents } from '../observability/kubernetes-events.js'
+import { ownControlGroup } from '../platform/environment.js'
+import { socketDirectory } from '../platform/socket-directory.js'
+import { createHttpClient } from '../platform/undici-http.js'
+import { readVersioned } from '../platform/versioned-file.js'
+import { JwtJudge } from '../sync/judge-jwt.js'
+import { GrpcServer } from '../workload-api/grpc-server.js'
+import { JwtCalls } from '../workload-api/jwt-calls.js'
+import { JwtValidation } from '../workload-api/jwt-validation.js'
+import { Sessions } from '../workload-api/sessions.js'
+import { Streams } from '../workload-api/streams.js'
+import type { ServerFlow } from './compose-server-flow.js'
+import type { World } from './world.js'
+
+/** How long the attestors have for one workload; less than a call is held. */
+const ATTESTATION_DEADLINE_MS = 3_000
+/** What a call that asks for a token may take. */
+const UNARY_DEADLINE_MS = 10_000
+
+/** The flow from a caller to its answer: the socket, attestation, verdicts, both dialects. Nothing listens yet. */
+export function composeRequestFlow(config: Config, world: World, server: ServerFlow) {
+  const { clock, random, kernel, log, metrics } = world
+  const { budget, http, controlPlane, jwtKeys, jwtSvids, store, demand } = server
+  const sinks = (name: string) => ({ log: log.named(name), metrics })
+
+  const attesting = callerEvents(sinks('attestation'))
+  const engine = engineEvents(sinks('attestation'), clock)
+  const attestors = workloadAttestors(config, {
+    ...world,
+    http,
+    readVersioned,
+    events: attesting,
+    attestorEvents: attestorEvents(sinks('attestation')),
+    engineEvents: engine,
+    kubernetesEvents: kubernetesEvents(sinks('attestation'), clock),
+    // Neither the system's roots nor the proxy: the cluster has an authority of its own and is near.
+    openHttp: (trust) => createHttpClient({ tls: trust, roots: () => [] }),
+  })
+  const workloads = new Workloads({
+    attestors: attestors.all,
+    kernel,
+    clock,
+    random,
+    events: attesting,
+    deadlineMs: ATTESTATION_DEADLINE_MS,
+  })
+  const api = apiEvents(sinks('workload-api'))
+  const sessions = new Sessions((caller) => workloads.acquire(caller), {
+    store,
+    demand,
+    maxIdentities: config.workloadApi.maxIdentities,
+    events: api,
+  })
+  const late: { listener: Listener | null } = { listener: null }
+  const calls = {
+    callStarted: (id: string) => late.listener?.connections.callStarted(id),
+    callEnded: (id: string) => late.listener?.connections.callEnded(id),
+  }
+  const streams = new Streams({
+    store,
+    sessions,
+    clock,
+    events: api,
+    holdMs: config.workloadApi.holdMs,
+    stalledMs: config.workloadApi.limits.stalledStreamMs,
+    allowUnauthenticatedVerifiers: config.workloadApi.allowUnauthenticatedVerifiers,
+    calls,
+  })
+  const jwt = new JwtCalls({
+    store,
+    sessions,
+    jwt: jwtSvids,
+    validation: new JwtValidation({
+      mode: config.jwt.validation,
+      store,
+      judge: new JwtJudge({ controlPlane, budget, clock, deadlineMs: UNARY_DEADLINE_MS }),
+      keys: jwtKeys,
+      clock,
+    }),
+    clock,
+    events: api,
+    holdMs: config.workloadApi.holdMs,
+    deadlineMs: UNARY_DEADLINE_MS,
+    allowUnauthenticatedVerifiers: config.workloadApi.allowUnauthenticatedVerifiers,
+    calls,
+  })
+  const grpc = new GrpcServer({
+    sessions,
+    streams,
+    jwt,
+    events: api,
+    clock,
+    limits: config.workloadApi.limits,
+    readiness: {
+      ready: () => store.current.synced,
+      onChange: (changed) => store.watch(changed),
+    },
+  })
+  const own = ownControlGroup()
+  const listenOnSocket = async (inherited: number | null) => {
+    late.listener = await listen({
+      kernel,
+      limits: config.workloadApi.limits,
+      subjectOf: (caller) => subjectOf(caller, own),
+      clock,
+      events: attesting,
+      onConnection: (connection) => grpc.accept(connection),
+      ...(inherited === null ? { socketPath: config.agent.socketPath, directory: socketDirectory } : { fd: inherited }),
+    })
+    api.serverStarted(config.agent.socketPath)
+    return late.listener
+  }
+
+  return { attestors, workloads, streams, grpc, sessions, late, listenOnSocket }
+}

@@ -1,0 +1,144 @@
+import { nodeAttestors } from '../../attestors/index.js'
+import type { Config } from '../config/config.js'
+import { KeyPool } from '../crypto/keys.js'
+import { Budget, type Tier } from '../icp/budget.js'
+import { createIcpClient } from '../icp/client.js'
+import { createCommonName } from '../icp/common-name.js'
+import { Contact } from '../icp/contact.js'
+import { pacedControlPlane } from '../icp/paced.js'
+import { tlsIdentity } from '../node/agent-identity.js'
+import { createIdentityKeeper } from '../node/create-keeper.js'
+import { jwtEvents } from '../observability/jwt-events.js'
+import { nodeEvents } from '../observability/node-events.js'
+import { serverEvents } from '../observability/server-events.js'
+import { syncEvents } from '../observability/sync-events.js'
+import { createHttpClient } from '../platform/undici-http.js'
+import type { TlsSettings } from '../ports/http.js'
+import { Demand } from '../store/demand.js'
+import { IdentityStore } from '../store/identity-store.js'
+import { JwtCache } from '../store/jwt-cache.js'
+import { JwtKeys } from '../sync/jwt-keys.js'
+import { JwtSvids } from '../sync/jwt-svids.js'
+import { Sync } from '../sync/sync.js'
+import { SyncPace } from '../sync/sync-pace.js'
+import { ExtraRoots } from './extra-roots.js'
+import type { World } from './world.js'
+
+/** The flow from the ICP server: the agent's own identity, entries, SVIDs, bundles, tokens. Nothing runs yet. */
+export type ServerFlow = ReturnType<typeof composeServerFlow>
+
+/** A new issuer is shown in bundles for so many polls before an SVID of its is. */
+const POLLS_BEFORE_TRUST = 2
+
+export function composeServerFlow(config: Config, world: World) {
+  const { clock, random, files, log, metrics } = world
+  const sinks = (name: string) => ({ log: log.named(name), metrics })
+  const { tenantId, nodeId } = config.agent
+  const threshold = { ms: config.agent.renewalThresholdMs, explicit: config.agent.renewalThresholdExplicit }
+
+  const budget = new Budget(clock, random)
+  const pace = new SyncPace(clock, random, config.sync)
+  const events = syncEvents(sinks('sync'), clock)
+  const extraRoots = new ExtraRoots({ path: config.icpService.trustBundlePath, files, clock, log: log.named('icp') })
+  let tls: TlsSettings = { ca: [] }
+  const http = createHttpClient({ tls: () => tls, proxy: config.icpService.proxy })
+  const client = createIcpClient({
+    settings: config.icpService,
+    tenantId,
+    nodeId,
+    http,
+    clock,
+    random,
+    events: serverEvents(sinks('icp'), clock),
+  })
+  const contact = new Contact(clock)
+  const stretch = {
+    limited: (tier: Tier) => {
+      if (tier === 'standard') pace.limited()
+    },
+  }
+  const controlPlane = pacedControlPlane(client, budget, stretch, contact)
+  const keys = new KeyPool()
+  const keeper = createIdentityKeeper({
+    clock,
+    random,
+    files,
+    control: controlPlane,
+    keys,
+    withCommonName: createCommonName(config.icpService.csrCommonName),
+    events: nodeEvents(sinks('node'), clock),
+    agent: config.agent,
+    attestation: { type: config.attestation.type, attestors: nodeAttestors(config, world, http) },
+    joinToken: { token: config.agent.joinToken, path: config.agent.joinTokenPath },
+    threshold,
+    backoff: { baseMs: config.icpService.retryBackoffMs },
+  })
+
+  const store = new IdentityStore()
+  const demand = new Demand(clock)
+  const sync = new Sync({
+    store,
+    demand,
+    pace,
+    controlPlane,
+    keys,
+    withCommonName: createCommonName(config.icpService.csrCommonName),
+    clock,
+    random,
+    events,
+    threshold,
+    account: tenantId,
+    trustDelayMs: POLLS_BEFORE_TRUST * config.sync.bundleIntervalMs,
+    retryBackoffMs: config.icpService.retryBackoffMs,
+    revokeRemoved: config.security.revokeRemoved,
+  })
+
+  const jwtLog = jwtEvents(sinks('jwt'))
+  const jwtKeys = new JwtKeys({ store, controlPlane, budget, clock, events: jwtLog })
+  const jwtSvids = new JwtSvids({
+    store,
+    demand,
+    cache: new JwtCache(),
+    budget,
+    controlPlane,
+    keys: jwtKeys,
+    clock,
+    events: jwtLog,
+    onVerified: (trustDomain, until) => sync.spokeFor(trustDomain, until),
+  })
+
+  /** The agent's own certificate changed: new connections present it, its authorities are trusted. */
+  const refreshTls = () => {
+    const identity = keeper.current()
+    tls = { ca: extraRoots.current, ...(identity ? { identity: tlsIdentity(identity) } : {}) }
+  }
+  const onIdentity = () => {
+    const identity = keeper.current()
+    if (!identity) return
+    refreshTls()
+    client.learnGeneration(identity.workspace)
+    sync.trust(identity.authorities)
+    jwtSvids.wake()
+  }
+  keeper.subscribe(onIdentity)
+  contact.onReturn(() => keeper.serverReturned())
+
+  return {
+    budget,
+    pace,
+    http,
+    client,
+    contact,
+    controlPlane,
+    extraRoots,
+    refreshTls,
+    keys,
+    jwtKeys,
+    jwtSvids,
+    keeper,
+    store,
+    demand,
+    sync,
+    events,
+  }
+}

@@ -1,0 +1,22 @@
+import type { Log } from '../observability/log.js'
+import type { Metrics } from '../observability/metrics.js'
+import type { Clock } from '../ports/clock.js'
+import type { Files } from '../ports/files.js'
+import type { Kernel } from '../ports/kernel.js'
+import type { NodeFacts } from '../ports/node-facts.js'
+import type { Random } from '../ports/random.js'
+
+/** The world as the agent sees it; tests put others in its place. */
+export interface World {
+  readonly clock: Clock
+  readonly random: Random
+  readonly files: Files
+  readonly kernel: Kernel
+  readonly log: Log
+  readonly metrics: Metrics
+  readonly node: NodeFacts
+  /** KUBERNETES_SERVICE_HOST is set. */
+  readonly inPod: boolean
+  /** Where the environment says that the Kubernetes API is, `https://10.96.0.1:443`; null outside of pods. */
+  readonly kubernetesApi: string | null
+}
