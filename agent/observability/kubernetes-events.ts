@@ -59,9 +59,11 @@ export const kubernetesEvents = ({ log, metrics }: Sinks, clock: Clock) => {
       log.debug('Watch of pods ended', { why })
     },
 
-    watchForbidden(error: AgentError): void {
+    /** `again`: not for the first time, so it is no server that has just started. */
+    watchForbidden(error: AgentError, again: boolean): void {
       count('watch', error.code)
-      right.failed(error)
+      if (again) right.failed(error)
+      else log.debug('Kubernetes forbids watching pods for now', { error })
     },
 
     /** An object of the API is no pod as the API defines it. */

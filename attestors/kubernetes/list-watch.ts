@@ -24,8 +24,11 @@ export interface ListWatchOptions {
 const LIST_TIMEOUT_MS = 60_000
 const POLL_INTERVAL_MS = 5_000
 const POLL_SPACING_MS = 1_000
-/** After so long a right to watch that was missing is tried again. */
-const FORBIDDEN_FOR_MS = 10 * 60_000
+/**
+ * After so long a right to watch that was refused is tried again: after the first refusal, the second, and any other. A
+ * server that has just started refuses what it allows a moment later.
+ */
+const FORBIDDEN_FOR_MS = [5_000, 30_000, 10 * 60_000]
 /** Watches that end sooner are not opened again at once. */
 const SHORT_WATCH_MS = 1_000
 /** A caller whose pod does not appear within a second makes the pods be listed anew, at most so often. */
@@ -43,6 +46,8 @@ export class ListWatch implements PodSource {
   #listedAt = Number.NEGATIVE_INFINITY
   #listNeeded = true
   #forbiddenUntil = Number.NEGATIVE_INFINITY
+  /** Refusals to watch, one after the other. */
+  #refusals = 0
   /** Ends the watch that is open. */
   #interrupt: (() => void) | null = null
   #relist: Disposable | undefined
@@ -109,7 +114,7 @@ export class ListWatch implements PodSource {
   }
 
   async #poll(signal: AbortSignal): Promise<void> {
-    await this.#polling.pause(signal)
+    await this.#polling.pause(signal, this.#forbiddenUntil)
     this.#listNeeded = true
   }
 
@@ -122,6 +127,7 @@ export class ListWatch implements PodSource {
         {
           opened: () => {
             pods.caughtUp()
+            this.#refusals = 0
             events.watching()
           },
           changed: (pod) => pods.put(pod),
@@ -141,8 +147,9 @@ export class ListWatch implements PodSource {
         this.#listNeeded = statusOf(error) !== null
         throw error
       }
-      this.#forbiddenUntil = clock.monotonic() + FORBIDDEN_FOR_MS
-      events.watchForbidden(error)
+      this.#listNeeded = true
+      this.#forbiddenUntil = clock.monotonic() + (FORBIDDEN_FOR_MS[this.#refusals++] ?? FORBIDDEN_FOR_MS.at(-1) ?? 0)
+      events.watchForbidden(error, this.#refusals > 1)
       return
     } finally {
       this.#interrupt = null

@@ -63,10 +63,10 @@ export class Polling {
     for (const wake of [...this.#waiters]) wake()
   }
 
-  /** Resolves when it is time to list again, or when the signal aborts. */
-  async pause(signal: AbortSignal): Promise<void> {
+  /** Resolves when it is time to list again, when it is `until` (monotonic), or when the signal aborts. */
+  async pause(signal: AbortSignal, until = Number.POSITIVE_INFINITY): Promise<void> {
     const { clock, random, intervalMs, spacingMs, watched } = this.options
-    while (!signal.aborted) {
+    while (!signal.aborted && clock.monotonic() < until) {
       // The nodes of a cluster that started together must not ask together for ever.
       if (!this.#wanted) await quietly(this.#alarm.sleep(intervalMs * (0.9 + 0.2 * random.fraction()), signal), signal)
       if (this.#wanted || watched()) break

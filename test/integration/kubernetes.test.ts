@@ -160,8 +160,9 @@ describe('a Kubernetes API where things go wrong', () => {
     const label = part.label({ name: 'new' }, 'app', 4_000)
     setTimeout(() => api.put(podObject({ name: 'new' })), 50)
     expect(await label).toBe('web')
-    expect(warnings(part)).toEqual(['Kubernetes forbids watching pods; the list is polled'])
     expect(api.counts.watch).toBe(1)
+    await eventually(() => warnings(part).length > 0, 'a warning')
+    expect(warnings(part)).toEqual(['Kubernetes forbids watching pods; the list is polled'])
   })
 
   it('forbids to list: the platform is missing, and the warning names what is needed', async () => {

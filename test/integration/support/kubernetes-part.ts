@@ -9,8 +9,8 @@ import { createHttpClient } from '../../../agent/platform/undici-http.js'
 import { type KubernetesSettings, kubernetesWorkloads } from '../../../attestors/kubernetes/create.js'
 import { FakeKernel } from '../../fakes/kernel.js'
 import { RecordedSinks } from '../../fakes/sinks.js'
-import { temporaryDirectory } from '../../support/agent.js'
 import { cgroupOf, containerId, NODE, type PodWish, podObject } from '../../support/kubernetes-pods.js'
+import { ownDirectory } from '../../support/own-directory.js'
 
 /** The Kubernetes part of an agent with real files, time and HTTPS; its callers are processes of a table. */
 export async function startKubernetesPart(
@@ -18,7 +18,7 @@ export async function startKubernetesPart(
   token: string,
   settings: Partial<KubernetesSettings> = {},
 ) {
-  const dir = await temporaryDirectory()
+  const dir = await ownDirectory()
   const paths = { token: join(dir.path, 'token'), ca: join(dir.path, 'ca.crt') }
   /** As a kubelet does: another file takes the name. */
   const write = async (path: string, text: string) => {

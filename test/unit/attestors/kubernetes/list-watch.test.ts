@@ -308,34 +308,33 @@ describe('an empty list', () => {
 
 describe('a right to watch that is missing', () => {
   const listens = (pods: Pods) => pods.watch(placeOf().podUid, () => {})
+  const forbidden = (api: ScriptedApi) => {
+    api.nextWatches.push(...Array.from({ length: 20 }, () => refused(403)))
+  }
 
   it('makes the list be polled every 5 s while somebody listens, and is said once', async () => {
-    const { clock, api, sinks, pods, label } = start((api) => {
-      api.nextWatches.push(refused(403))
-    })
+    const { clock, api, sinks, pods, label } = start(forbidden)
     using _listener = listens(pods)
-    await clock.advance('26s')
-    expect(api.lists).toHaveLength(6)
+    await clock.advance('1m')
+    const before = api.lists.length
+    await clock.advance('30s')
+    expect(api.lists.length - before).toBe(6)
     api.pods = [podObject({ labels: { app: 'changed' } })]
     await clock.advance('6s')
     expect(label()).toBe('changed')
     expect(sinks.events('warn')).toEqual(['Kubernetes forbids watching pods; the list is polled'])
   })
 
-  it('costs nothing while nobody listens', async () => {
-    const { clock, api } = start((api) => {
-      api.nextWatches.push(refused(403))
-    })
+  it('costs next to nothing while nobody listens', async () => {
+    const { clock, api } = start(forbidden)
     await clock.advance('5m')
-    expect(api.lists).toHaveLength(1)
+    expect(api.requests.length).toBeLessThan(10)
   })
 
   it('makes those who wait cause a list at once, but no more than one a second', async () => {
-    const { clock, api, source, pods } = start((api) => {
-      api.nextWatches.push(refused(403))
-    })
+    const { clock, api, source, pods } = start(forbidden)
     using _listener = listens(pods)
-    await clock.advance('2s')
+    await clock.advance('1m')
     const before = api.lists.length
     for (let i = 0; i < 40; i++) {
       source.want()
@@ -346,23 +345,35 @@ describe('a right to watch that is missing', () => {
   })
 
   it('gives nobody what is older than two intervals', async () => {
-    const { clock, api, source, label } = start((api) => {
-      api.nextWatches.push(refused(403))
-    })
-    await clock.advance('1m')
+    const { clock, api, source, label } = start(forbidden)
+    await clock.advance('2m')
     api.pods = [podObject({ labels: { app: 'changed' } })]
     const current = source.current(new AbortController().signal).then(() => label())
     await clock.advance('1s')
     expect(await current).toBe('changed')
   })
 
-  it('is tried again after ten minutes', async () => {
-    const { clock, api, sinks, pods } = start((api) => {
-      api.nextWatches.push(refused(403))
-    })
-    using _listener = listens(pods)
-    await clock.advance('11m')
+  it('is tried again after five seconds, half a minute, and every ten minutes', async () => {
+    const { clock, api } = start(forbidden)
+    const tries = () => api.requests.length - api.lists.length
+    const counts: number[] = []
+    for (const step of ['4s', '2s', '28s', '4s', '9m', '2m', '10m']) {
+      await clock.advance(step)
+      counts.push(tries())
+    }
+    expect(counts).toEqual([1, 2, 2, 3, 3, 4, 5])
+  })
+
+  it('for a moment only, as from a server that has just started, is not worth a warning', async () => {
+    const { clock, api, sinks } = start((api) => api.nextWatches.push(refused(403)))
+    await clock.advance('6s')
     expect(api.watches).toHaveLength(1)
+    expect(sinks.events('warn')).toEqual([])
+  })
+
+  it('and comes back is said', async () => {
+    const { clock, sinks } = start((api) => api.nextWatches.push(refused(403), refused(403)))
+    await clock.advance('1m')
     expect(sinks.events('info')).toContain('Kubernetes allows watching pods again')
   })
 })

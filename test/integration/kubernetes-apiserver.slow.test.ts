@@ -1,0 +1,128 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { type Caller, callerOf } from '../../agent/attestation/caller.js'
+import { FakeKernel } from '../fakes/kernel.js'
+import { KubeApiserver } from '../support/kube-apiserver.js'
+import { kubeUnavailable } from '../support/kube-binaries.js'
+import { cgroupOf, containerId, type PodWish, podObject } from '../support/kubernetes-pods.js'
+import { busyMinute } from './support/busy-node.js'
+import { eventually, startKubernetesPart } from './support/kubernetes-part.js'
+
+const unavailable = kubeUnavailable()
+/** Where the binaries must be built first. */
+const BUILD_MS = 45 * 60_000
+
+describe.skipIf(unavailable !== null)(
+  `against a real kube-apiserver${unavailable ? ` (skipped: ${unavailable})` : ''}`,
+  () => {
+    let api: KubeApiserver
+    const open: AsyncDisposable[] = []
+    const uids = new Map<string, string>()
+    const kernel = new FakeKernel()
+    beforeAll(async () => {
+      api = await KubeApiserver.start()
+    }, BUILD_MS)
+    afterAll(() => api?.[Symbol.asyncDispose]())
+    afterEach(async () => {
+      for (const part of open.splice(0)) await part[Symbol.asyncDispose]()
+    })
+
+    const create = async (wish: PodWish & { readonly name: string }) => {
+      const container = { id: containerId(wish.name), ...wish.containers?.[0] }
+      uids.set(wish.name, await api.create(podObject({ ...wish, containers: [container] })))
+    }
+    /** The part of an agent with an account of its own. */
+    const start = async (account: string, verbs: readonly string[]) => {
+      const part = await startKubernetesPart(api, await api.account(account, verbs))
+      open.push(part)
+      const callers = new Map<string, Caller>()
+      const callerIn = (name: string) => {
+        const cgroup = cgroupOf(uids.get(name) ?? '', containerId(name))
+        const caller = callers.get(name) ?? callerOf(kernel.peer(kernel.spawn({ files: { cgroup } })))
+        callers.set(name, caller)
+        return caller
+      }
+      const label = async (name: string, key = 'app', ms = 3_000) => {
+        const { facts, missing } = await part.attestor.attest(callerIn(name), AbortSignal.timeout(ms))
+        return facts.get(`k8s:pod-label:${key}`) ?? (missing.length > 0 ? 'missing' : 'none')
+      }
+      const warnings = () => part.sinks.events('warn')
+      const watching = () =>
+        eventually(
+          () => part.sinks.total('icp_agent_kubernetes_requests_total', { endpoint: 'watch', outcome: 'ok' }) > 0,
+          'a watch',
+        )
+      return { ...part, callerIn, label, warnings, watching }
+    }
+
+    it('get, list and watch on pods are all the rights that are needed', async () => {
+      await create({ name: 'first' })
+      const part = await start('agent', ['get', 'list', 'watch'])
+      expect(await part.label('first')).toBe('web')
+      await part.watching()
+      const began = performance.now()
+      let heard = 0
+      using _watch = part.attestor.onChange(part.callerIn('first'), () => {
+        heard ||= performance.now() - began
+      })
+      await api.label('first', { app: 'changed' })
+      await eventually(() => heard > 0, 'the change')
+      expect(heard).toBeLessThan(2_000)
+      expect(await part.label('first')).toBe('changed')
+      await create({ name: 'second' })
+      expect(await part.label('second')).toBe('web')
+      await api.delete('second')
+      await eventually(async () => (await part.label('second', 'app', 50)) === 'none', 'the end of the pod')
+      expect(part.warnings()).toEqual([])
+    })
+
+    it('without the right to watch the list is polled', async () => {
+      await create({ name: 'polled' })
+      const part = await start('older', ['get', 'list'])
+      expect(await part.label('polled')).toBe('web')
+      using _watch = part.attestor.onChange(part.callerIn('polled'), () => undefined)
+      await api.label('polled', { app: 'changed' })
+      await eventually(async () => (await part.label('polled')) === 'changed', 'the change', 10_000)
+      await eventually(() => part.warnings().length > 0, 'a warning')
+      expect(part.warnings()).toEqual(['Kubernetes forbids watching pods; the list is polled'])
+    })
+
+    it('without any right the platform is missing, until there is one', async () => {
+      await create({ name: 'hidden' })
+      const part = await start('nobody', ['get'])
+      expect(await part.label('hidden', 'app', 500)).toBe('missing')
+      expect(part.warnings()).toEqual(['Kubernetes does not say which pods run here'])
+      await api.allow('nobody', ['get', 'list', 'watch'])
+      await eventually(async () => (await part.label('hidden')) === 'web', 'the right', 30_000)
+    })
+
+    it('a server that is killed and comes back is followed from where it was', async () => {
+      await create({ name: 'steady' })
+      const part = await start('restarts', ['get', 'list', 'watch'])
+      await part.watching()
+      await api.stop()
+      await eventually(() => part.warnings().length > 0, 'a warning')
+      expect(await part.label('steady')).toBe('web')
+      await api.startAgain()
+      await api.label('steady', { app: 'after' })
+      await eventually(async () => (await part.label('steady')) === 'after', 'the change', 20_000)
+      expect(part.warnings()).toHaveLength(1)
+    })
+
+    it('250 pods and five changes a second for a minute: no label is missed, none is stale', async () => {
+      const pods = Array.from({ length: 250 }, (_, i) => `pod-${i}`)
+      for (const name of pods) await create({ name, labels: { n: '0' } })
+      const part = await start('busy', ['get', 'list', 'watch'])
+      await part.watching()
+      const minute = await busyMinute({
+        pods,
+        change: (name, n) => api.label(name, { n }),
+        seen: (name) => part.label(name, 'n'),
+      })
+      expect(minute.stale).toEqual([])
+      expect(minute.slowestMs).toBeLessThan(2_000)
+      expect(minute.grownBytes).toBeLessThan(3_000_000)
+      expect(part.warnings()).toEqual([])
+      process.stdout.write(`the slowest of 300 changes was known after ${minute.slowestMs.toFixed(0)} ms\n`)
+    })
+  },
+)
