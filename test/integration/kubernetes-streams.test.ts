@@ -65,7 +65,8 @@ function openStream() {
   }
   const reading = (async () => {
     try {
-      for await (const { svids } of client.watchX509Svids(stop.signal)) tell(svids.map(({ svid }) => svid.spiffeId.path))
+      for await (const { svids } of client.watchX509Svids(stop.signal))
+        tell(svids.map(({ svid }) => svid.spiffeId.path))
     } catch (error) {
       tell([error instanceof AgentError ? error.code : String(error)])
     }
