@@ -23,7 +23,10 @@ async function main(): Promise<void> {
   process.stderr.write(
     `seed ${seed}, ${minutes} minutes; the same again: npm run chaos -- --minutes ${minutes} --seed ${seed}\n`,
   )
+  const stop = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort())
   const report = await runChaos({
+    signal: stop.signal,
     ...longRun(process.cwd(), seed, minutes),
     ...(values.quiet ? {} : { say: (line: string) => void process.stderr.write(`${line}\n`) }),
     ...(values.logs === undefined ? {} : { keepLogs: values.logs }),

@@ -12,6 +12,8 @@ export interface ChaosOptions {
   readonly runMs: number
   readonly world: WorldOptions
   readonly tempo: Tempo
+  /** Ends the run early; the report tells what was reached. */
+  readonly signal?: AbortSignal
   /** Called with a line now and then. */
   readonly say?: (line: string) => void
   /** Where the agents' logs are copied when something was violated. */
@@ -46,14 +48,8 @@ const SAMPLE_MS = 2_000
 const START_LIMIT_MS = 60_000
 
 /** One run: everything starts, the planned faults happen, everybody is given the time to come back. */
-export async function runChaos({
-  seed,
-  runMs,
-  world: options,
-  tempo,
-  say,
-  keepLogs,
-}: ChaosOptions): Promise<ChaosReport> {
+export async function runChaos(chaos: ChaosOptions): Promise<ChaosReport> {
+  const { seed, runMs, world: options, tempo, say, keepLogs, signal } = chaos
   const faults = planFaults(seed, runMs, BACK_WITHIN_MS + 1_000, tempo)
   await using world = await World.create(options)
   const { ledger } = world
@@ -68,15 +64,17 @@ export async function runChaos({
   ledger.begin(began)
   const failures: unknown[] = []
   const committed: Promise<void>[] = []
+  const until = (at: number) => pause(Math.max(0, began + at - Date.now()), signal)
   for (const fault of faults) {
-    await sleep(Math.max(0, began + fault.at - Date.now()))
+    await until(fault.at)
+    if (signal?.aborted) break
     say?.(
       `${seconds(Date.now() - began)} ${fault.kind} for ${seconds(fault.lastsMs)}; ${ledger.violations.length} violations`,
     )
     committed.push(commit(world, fault).catch((error: unknown) => void failures.push(error)))
   }
   await Promise.all(committed)
-  await sleep(Math.max(0, began + runMs - Date.now()))
+  await until(runMs)
   clearInterval(sampling)
   const now = Date.now()
   ledger.close(now)
@@ -103,6 +101,15 @@ export async function runChaos({
     longestGapMs: gapMs,
     longestRecoveryMs: recoveryMs,
     steady: slope(samples),
+  }
+}
+
+/** Returns early when the signal aborts. */
+async function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
+  try {
+    await sleep(ms, undefined, signal ? { signal } : {})
+  } catch (error) {
+    if (!signal?.aborted) throw error
   }
 }
 
