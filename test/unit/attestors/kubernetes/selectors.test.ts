@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { parsePod } from '../../../../attestors/kubernetes/pod.js'
 import { factsOf, type SelectorSettings } from '../../../../attestors/kubernetes/selectors.js'
@@ -129,4 +131,29 @@ describe('an AI agent', () => {
       expect(result.notes).toHaveLength(1)
     },
   )
+})
+
+describe('docs/attestors/kubernetes.md', () => {
+  it('names every selector, and none that does not exist', () => {
+    const page = readFileSync(join(import.meta.dirname, '../../../../docs/attestors/kubernetes.md'), 'utf8')
+    const table = page.split('## Selectors')[1]?.split('\nAn entry')[0] ?? ''
+    const documented = table
+      .split('\n')
+      .filter((line) => line.startsWith('| `'))
+      .flatMap((line) => [...(line.split('|')[1] ?? '').matchAll(/`([^`]+)`/g)].map((match) => match[1] ?? ''))
+    const all = facts(
+      {
+        labels: { a: 'x', 'pod-template-hash': '5d8', 'authsec.ai/client-id': 'c', 'authsec.ai/agent-type': 't' },
+        owners: [{ kind: 'ReplicaSet', name: 'web-5d8', controller: true }],
+      },
+      { clusterName: 'c', authsecNamespaces: ['shop'] },
+    )
+    const emitted = Object.keys(all.facts).map((key) =>
+      key
+        .replace(/^k8s:pod-label:.*/, 'k8s:pod-label:<key>')
+        .replace(/^k8s:pod-owner:.*/, 'k8s:pod-owner:<Kind>:<name>')
+        .replace('k8s:pod-owner-replicaset', 'k8s:pod-owner-<kind>'),
+    )
+    expect([...new Set(emitted)].sort()).toEqual(documented.sort())
+  })
 })
