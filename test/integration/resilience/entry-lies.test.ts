@@ -1,11 +1,14 @@
 import { status } from '@grpc/grpc-js'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { parseEntries } from '../../../agent/icp/wire-entries.js'
 import { SpiffeId } from '../../../agent/identity/spiffe-id.js'
 import { startAgent, startServer, TENANT, temporaryDirectory } from '../../support/agent.js'
 import { eventually, fetchOnce, served, svidStream, uid } from './support.js'
 
-const QUICK = { SYNC__INTERVAL: '300ms', SYNC__MAX_INTERVAL: '300ms', WORKLOAD_API__HOLD: '500ms' }
+// On a busy machine an agent takes seconds to start.
+vi.setConfig({ testTimeout: 60_000 })
+
+const QUICK = { SYNC__INTERVAL: '1s', SYNC__MAX_INTERVAL: '1s', WORKLOAD_API__HOLD: '500ms' }
 const agentId = SpiffeId.parse(`spiffe://${TENANT}/agent/node`)
 const plain = (n: number) => ({
   id: `entry-${n}`,
