@@ -24,6 +24,8 @@ import { spiffeDialect } from './spiffe/messages.js'
 import { refusalOfCall, type Streams } from './streams.js'
 
 const DIALECTS: readonly Dialect[] = [spiffeDialect, authsecDialect]
+/** Turns of the event loop in which the last words of streams are written, ahead of GOAWAY. */
+const FLUSH_TURNS = 3
 /** How long calls that are not ours to end (reflection, health) may go on after a stop. */
 const GRACE_MS = 1_000
 
@@ -41,6 +43,7 @@ export interface GrpcServerOptions {
 export class GrpcServer {
   readonly #server: Server
   readonly #inject: (connection: Connection) => void
+  #stopping = false
 
   constructor(private readonly options: GrpcServerOptions) {
     this.#server = new Server({
@@ -72,6 +75,11 @@ export class GrpcServer {
   accept(connection: Connection): void {
     const { sessions } = this.options
     const { id, caller, socket } = connection
+    if (this.#stopping) {
+      connection.close('stopping')
+      if (!('error' in caller)) caller.process[Symbol.dispose]()
+      return
+    }
     sessions.opened(id, caller, (reason) => connection.close(reason))
     socket.once('close', () => sessions.closed(id))
     // A client that is gone already: there is no more to come than its `close`, if that.
@@ -81,16 +89,16 @@ export class GrpcServer {
 
   /** Unavailable on every stream, then GOAWAY; whoever does not go within the grace is cut off. */
   async stop(): Promise<void> {
-    this.options.jwt.stop()
-    this.options.streams.stop()
-    await new Promise<void>((resolve) => {
-      // Without channelz grpc-js knows of no session that it could force: the connections themselves are closed.
-      const grace = this.options.clock.after(GRACE_MS, () => this.options.sessions.closeAll('stopping'))
-      this.#server.tryShutdown(() => {
-        grace[Symbol.dispose]()
-        resolve()
-      })
-    })
+    const { jwt, streams, sessions, clock } = this.options
+    this.#stopping = true
+    jwt.stop()
+    streams.stop()
+    for (let turn = 0; turn < FLUSH_TURNS; turn++) await new Promise<void>((resolve) => setImmediate(resolve))
+    // It says GOAWAY. When it calls back differs between versions of Node, and without channelz it could force nobody:
+    // the connections themselves are watched and closed.
+    this.#server.tryShutdown(() => undefined)
+    using _grace = clock.after(GRACE_MS, () => sessions.closeAll('stopping'))
+    await sessions.emptied()
   }
 
   #handlers(dialect: Dialect): Record<string, UntypedHandleCall> {

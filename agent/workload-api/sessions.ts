@@ -14,6 +14,7 @@ export type Session =
 export class Sessions {
   readonly #open = new Map<string, Session>()
   readonly #feeds = new WeakMap<Workload, Feed>()
+  readonly #waiting: (() => void)[] = []
 
   constructor(
     private readonly acquire: (caller: Caller) => Workload,
@@ -39,6 +40,15 @@ export class Sessions {
     const session = this.#open.get(id)
     this.#open.delete(id)
     if (session?.kind === 'known') session.feed.workload.release()
+    if (this.#open.size === 0) for (const resolve of this.#waiting.splice(0)) resolve()
+  }
+
+  /** Resolves when no connection is open. */
+  emptied(): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.#open.size === 0) resolve()
+      else this.#waiting.push(resolve)
+    })
   }
 
   /** The session of a call, by `call.getPeer()`. */

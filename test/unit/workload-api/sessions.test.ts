@@ -92,7 +92,7 @@ describe('Sessions', () => {
     expect(() => failing.closed('c1')).not.toThrow()
   })
 
-  it('closes all that is open', () => {
+  it('closes all that is open, and says when nobody is left', async () => {
     const { sessions, callerWith } = setting()
     const closed: string[] = []
     for (const id of ['c1', 'c2']) {
@@ -101,8 +101,11 @@ describe('Sessions', () => {
         sessions.closed(id)
       })
     }
+    const emptied = sessions.emptied()
     sessions.closeAll('stopping')
+    await emptied
     expect(closed).toEqual(['c1 stopping', 'c2 stopping'])
     expect(sessions.size).toBe(0)
+    await sessions.emptied()
   })
 })

@@ -1,0 +1,179 @@
+import { once } from 'node:events'
+import { connect, createServer, type Server, type Socket } from 'node:net'
+import { type Client, credentials, Metadata, makeGenericClientConstructor } from '@grpc/grpc-js'
+import type { CloseReason } from '../../../agent/endpoint/connection.js'
+import { AgentError } from '../../../agent/errors.js'
+import { apiEvents } from '../../../agent/observability/api-events.js'
+import { Demand } from '../../../agent/store/demand.js'
+import { IdentityStore } from '../../../agent/store/identity-store.js'
+import { GrpcServer } from '../../../agent/workload-api/grpc-server.js'
+import { JwtCalls } from '../../../agent/workload-api/jwt-calls.js'
+import { JwtValidation } from '../../../agent/workload-api/jwt-validation.js'
+import { Sessions } from '../../../agent/workload-api/sessions.js'
+import { Streams } from '../../../agent/workload-api/streams.js'
+import { FakeClock } from '../../fakes/clock.js'
+import { authorityOf, DOMAIN, entryOf, issuedOf, snapshotOf } from '../../fakes/identities.js'
+import { RecordedSinks } from '../../fakes/sinks.js'
+import { FakeWorkload } from '../../fakes/workload.js'
+import { TemporaryDirectory } from '../support/sockets.js'
+
+export const SPIFFE = '/SpiffeWorkloadAPI'
+export const AUTHSEC = '/spiffe.workload.SpiffeWorkloadAPI'
+export const HEADER = { 'workload.spiffe.io': 'true' }
+const MINE = { 'unix:uid': '1000' }
+const HOUR = 3_600_000
+
+/** The gRPC server on a real socket, with callers that the test makes up: no endpoint, no attestation, no sync. */
+export class ApiWorld implements AsyncDisposable {
+  readonly clock = new FakeClock()
+  readonly sinks = new RecordedSinks()
+  readonly store = new IdentityStore()
+  readonly workload = FakeWorkload.attested(MINE)
+  /** Who the next connections come from; an error: nobody knows. */
+  caller: FakeWorkload | AgentError = this.workload
+  /** Calls that run, by connection. */
+  readonly running = new Map<string, number>()
+  readonly closed: CloseReason[] = []
+  readonly sockets: Socket[] = []
+  readonly grpc: GrpcServer
+  readonly sessions: Sessions
+  readonly streams: Streams
+  readonly #directory = new TemporaryDirectory()
+  readonly #server: Server
+  readonly #clients: Client[] = []
+  readonly readiness = { ready: true, listeners: new Set<() => void>() }
+  #connections = 0
+
+  private constructor(limits: { streamsPerConnection: number; maxMessageBytes: number }) {
+    const { clock, store } = this
+    const events = apiEvents(this.sinks)
+    const demand = new Demand(clock)
+    this.sessions = new Sessions(
+      () => {
+        if (this.caller instanceof AgentError) throw new TypeError('nobody')
+        this.caller.holders++
+        return this.caller
+      },
+      { store, demand, maxIdentities: 64, events },
+    )
+    const calls = { callStarted: (id: string) => this.#count(id, 1), callEnded: (id: string) => this.#count(id, -1) }
+    const shared = { store, sessions: this.sessions, clock, events, holdMs: 4_000, calls }
+    this.streams = new Streams({ ...shared, stalledMs: 30_000, allowUnauthenticatedVerifiers: false })
+    this.grpc = new GrpcServer({
+      ...shared,
+      streams: this.streams,
+      jwt: new JwtCalls({
+        ...shared,
+        jwt: { want: () => Promise.reject(new AgentError('svid.pending', 'there is none')) },
+        validation: new JwtValidation({
+          mode: 'local',
+          store,
+          judge: { validate: () => Promise.reject(new AgentError('icp.unreachable', 'there is no server')) },
+          keys: { reconsider: () => Promise.resolve(false) },
+          clock,
+        }),
+        deadlineMs: 10_000,
+        allowUnauthenticatedVerifiers: false,
+      }),
+      limits,
+      readiness: {
+        ready: () => this.readiness.ready,
+        onChange: (changed) => {
+          this.readiness.listeners.add(changed)
+          return { [Symbol.dispose]: () => void this.readiness.listeners.delete(changed) }
+        },
+      },
+    })
+    this.#server = createServer({ pauseOnConnect: true }, (socket) => this.accept(socket))
+  }
+
+  static async listen(limits = { streamsPerConnection: 100, maxMessageBytes: 65_536 }): Promise<ApiWorld> {
+    const world = new ApiWorld(limits)
+    world.#server.listen(world.path)
+    await once(world.#server, 'listening')
+    return world
+  }
+
+  get path(): string {
+    return this.#directory.file('api.sock')
+  }
+
+  get address(): string {
+    return `unix://${this.path}`
+  }
+
+  /** What the endpoint does with a connection, for a caller of our choice. */
+  accept(socket: Socket): void {
+    const id = `c${++this.#connections}`
+    Object.defineProperty(socket, 'remoteAddress', { value: id, configurable: true })
+    Object.defineProperty(socket, 'remotePort', { value: undefined, configurable: true })
+    socket.on('error', () => socket.destroy())
+    this.sockets.push(socket)
+    this.grpc.accept({
+      id,
+      caller: this.caller instanceof AgentError ? { error: this.caller } : this.caller.caller,
+      socket,
+      close: (reason) => {
+        this.closed.push(reason)
+        socket.destroy()
+      },
+    })
+  }
+
+  /** Entries of the workload, each with an SVID of that serial number; null: not issued. */
+  show(serials: Readonly<Record<string, string | null>>): void {
+    const entries = Object.keys(serials).map((id, createdAt) => entryOf(id, { selectors: MINE, createdAt }))
+    const now = this.clock.now()
+    const states = Object.entries(serials).flatMap(([id, serial]) =>
+      serial === null ? [] : [[id, issuedOf(id, { serial, notBefore: now, notAfter: now + HOUR })] as const],
+    )
+    const bundles = new Map(
+      [DOMAIN, 'other.org'].map((trustDomain) => [
+        trustDomain,
+        { trustDomain, authorities: [authorityOf(trustDomain)] },
+      ]),
+    )
+    this.store.publish(snapshotOf(entries, Object.fromEntries(states), { bundles }), { entries: 'all', bundles: true })
+  }
+
+  /** A client of its own connection, without any client library's own opinions. */
+  client(): Client {
+    const Raw = makeGenericClientConstructor({}, 'raw')
+    const client = new Raw(this.address, credentials.createInsecure(), { 'grpc.use_local_subchannel_pool': 1 })
+    this.#clients.push(client)
+    return client
+  }
+
+  /** A bare connection. */
+  async connect(): Promise<Socket> {
+    const socket = connect(this.path)
+    socket.on('error', () => socket.destroy())
+    await once(socket, 'connect')
+    return socket
+  }
+
+  get callsRunning(): number {
+    return [...this.running.values()].reduce((sum, one) => sum + one, 0)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const client of this.#clients) client.close()
+    for (const socket of this.sockets) socket.destroy()
+    await new Promise((resolve) => this.#server.close(resolve))
+    this.#directory[Symbol.dispose]()
+  }
+
+  #count(id: string, by: number): void {
+    this.running.set(id, (this.running.get(id) ?? 0) + by)
+  }
+}
+
+export function metadataOf(headers: Readonly<Record<string, string | readonly string[]>>): Metadata {
+  const metadata = new Metadata()
+  for (const [key, values] of Object.entries(headers)) for (const value of [values].flat()) metadata.add(key, value)
+  return metadata
+}
+
+export function same(bytes: Buffer): Buffer {
+  return bytes
+}
