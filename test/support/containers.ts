@@ -41,6 +41,7 @@ export class Containers {
       bundle: true,
       platform: 'node',
       format: 'cjs',
+      target: 'node20.19',
       logLevel: 'error',
     })
     const volume = (from: string, to: string) => ['--volume', `${from}:${to}:ro`]
@@ -114,7 +115,7 @@ export class WorkloadOutput {
       const found = this.lines.find(wish)
       if (found) return found
     }
-    throw new Error(`${this.name} wrote only ${JSON.stringify(this.lines)}`)
+    throw new Error(`${this.name} wrote only (the last three) ${JSON.stringify(this.lines.slice(-3))}`)
   }
 
   /** The identities of its first message. */

@@ -90,8 +90,8 @@ class Engine implements DockerEngine {
 
   async docker(...args: string[]): Promise<string> {
     const env = { ...process.env, DOCKER_HOST: `unix://${this.socketPath}`, DOCKER_CONFIG: join(this.dir, 'client') }
-    const { stdout } = await run('docker', args, { env, maxBuffer: 64 * 1024 * 1024 })
-    return stdout.trim()
+    const { stdout, stderr } = await run('docker', args, { env, maxBuffer: 64 * 1024 * 1024 })
+    return (args[0] === 'logs' ? stdout + stderr : stdout).trim()
   }
 
   async makeImage(name: string, files: Readonly<Record<string, string>> = { 'etc/image': name }): Promise<void> {
