@@ -48,9 +48,9 @@ export class ClientProcess implements AsyncDisposable {
     return this.told.length
   }
 
-  /** The first line, from `since` on, that `like` likes. Rejects when the program ends or a minute has passed. */
-  async next(what: string, like: (told: Told) => boolean, since = 0): Promise<Told> {
-    const end = performance.now() + PATIENCE_MS
+  /** The first line, from `since` on, that `like` likes. Rejects when the program ends or patience does. */
+  async next(what: string, like: (told: Told) => boolean, since = 0, patience = PATIENCE_MS): Promise<Told> {
+    const end = performance.now() + patience
     for (;;) {
       const found = this.told.slice(since).find(like)
       if (found) return found
@@ -58,14 +58,19 @@ export class ClientProcess implements AsyncDisposable {
       if (broken) throw this.#failure(`what the client got is broken: ${broken.error}`)
       if (this.#ended !== null) throw this.#failure(`the client ended (${this.#ended}) before ${what}`)
       const left = end - performance.now()
-      if (left <= 0) throw this.#failure(`${what} did not happen within ${PATIENCE_MS / 1000} s`)
+      if (left <= 0) throw this.#failure(`${what} did not happen within ${patience / 1000} s`)
       await this.#change(left)
     }
   }
 
   /** An event by its name. */
-  async event(name: string, like: (told: Told) => boolean = () => true, since = 0): Promise<Told> {
-    return await this.next(`"${name}"`, (told) => told.event === name && like(told), since)
+  async event(
+    name: string,
+    like: (told: Told) => boolean = () => true,
+    since = 0,
+    patience = PATIENCE_MS,
+  ): Promise<Told> {
+    return await this.next(`"${name}"`, (told) => told.event === name && like(told), since, patience)
   }
 
   /** Asks the program to do something; resolves with its answer, which may be an error. */

@@ -1,14 +1,14 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { status } from '@grpc/grpc-js'
-import { SPIFFE } from '../../support/raw-stream.js'
+import { AUTHSEC, SPIFFE } from '../../support/raw-stream.js'
 import type { Told } from './client-process.js'
 import type { Environment } from './environment.js'
 import type { Program } from './programs.js'
 import { firstMessages, nameOf, StatusServer } from './status-server.js'
 
 /** Every status with which an agent may end a stream. */
-const CODES = [
+export const CODES = [
   status.CANCELLED,
   status.INVALID_ARGUMENT,
   status.PERMISSION_DENIED,
@@ -22,7 +22,8 @@ const WATCHED_MS = 8_000
 
 /** The statuses that end a client's watch of X.509-SVIDs for good, once it had its first message. */
 export async function neverAsksAgain(environment: Environment, program: Program): Promise<status[]> {
-  const messages = await firstMessages(environment.agent.address, SPIFFE)
+  const { address } = environment.agent
+  const messages = { ...(await firstMessages(address, SPIFFE)), ...(await firstMessages(address, AUTHSEC)) }
   const asksAgain = await Promise.all(
     CODES.map(async (code) => {
       const socketPath = join(environment.dir, `status-${code}.sock`)

@@ -21,18 +21,18 @@ export interface ClientUnderTest {
 }
 
 /** Serials of a line that tells of X.509-SVIDs. */
-function serials(told: Told): string[] {
+export function serials(told: Told): string[] {
   const svids = (told['svids'] ?? []) as { id: string; serial: string }[]
   return svids.filter(({ id }) => id === WEB).map(({ serial }) => serial)
 }
 
 /** How many authorities the bundle of the workloads' trust domain has. */
-function authorities(told: Told): number | undefined {
+export function authorities(told: Told): number | undefined {
   return (told['authorities'] as Record<string, number>)[TRUST_DOMAIN]
 }
 
 /** Fetches until that is refused. */
-async function denied(workload: ClientProcess): Promise<Told> {
+export async function denied(workload: ClientProcess): Promise<Told> {
   for (let tries = 0; tries < 60; tries++) {
     const fetched = await workload.ask('fetch')
     if (fetched.error !== undefined) return fetched
