@@ -228,6 +228,17 @@ describe("the server's clock", () => {
   })
 })
 
+it('our clock that is set anew shows in the skew at once, before the server is asked again', async () => {
+  const http = new ScriptedHttp()
+  const { client, clock } = clientOver(http)
+  http.add(json(404, {}, { date: new Date(clock.now()).toUTCString() }))
+  await client.bundle(SIGNAL).catch(thrown)
+  await clock.advance('10m')
+  expect(client.skew()).toBe(500)
+  await clock.jump('-1h')
+  expect(client.skew()).toBe(3_600_500)
+})
+
 describe('an outage', () => {
   it('is said once, and once more when it has ended', async () => {
     const http = new ScriptedHttp(unreachable, unreachable, json(404, {}))

@@ -1,0 +1,41 @@
+import { expect, test } from 'vitest'
+import { AgentError, type ErrorCode } from '../../../agent/errors.js'
+import { Contact } from '../../../agent/icp/contact.js'
+import { FakeClock } from '../../fakes/clock.js'
+
+const failure = (code: ErrorCode) => new AgentError(code, 'no')
+
+test('a server that did not answer and does again is told once; a refusal is an answer', () => {
+  const contact = new Contact(new FakeClock())
+  let returns = 0
+  using _watch = contact.onReturn(() => returns++)
+  contact.answered()
+  contact.failed(failure('icp.unreachable'))
+  contact.failed(failure('icp.timeout'))
+  expect(returns).toBe(0)
+  contact.failed(failure('icp.forbidden'))
+  contact.answered()
+  expect(returns).toBe(1)
+})
+
+test('a bad answer is an answer: what comes after it is no return', () => {
+  const contact = new Contact(new FakeClock())
+  let returns = 0
+  using _watch = contact.onReturn(() => returns++)
+  contact.failed(failure('icp.server_error'))
+  contact.answered()
+  expect(returns).toBe(0)
+})
+
+test('trouble keeps the time of its begin', async () => {
+  const clock = new FakeClock()
+  const contact = new Contact(clock)
+  const began = clock.now()
+  contact.failed(failure('icp.unreachable'))
+  await clock.advance('1m')
+  contact.failed(failure('icp.tls'))
+  expect(contact.trouble).toMatchObject({ code: 'icp.tls', since: began })
+  contact.answered()
+  expect(contact.trouble).toBeNull()
+  expect(contact.reachedAt).toBe(clock.now())
+})

@@ -1,0 +1,85 @@
+import { describe, expect, test } from 'vitest'
+import type { ErrorCode } from '../../../agent/errors.js'
+import type { EntryState } from '../../../agent/store/snapshot.js'
+import { caughtUp, setBack } from '../../../agent/sync/catch-up.js'
+import { afterFailure, retryAtOf } from '../../../agent/sync/retry.js'
+
+const NOW = Date.parse('2026-01-01T00:00:00Z')
+
+/** The waits after so many failures in a row, in seconds. */
+function waits(code: ErrorCode, times: number, waiting: boolean): number[] {
+  let state: EntryState | undefined
+  return Array.from({ length: times }, () => {
+    state = afterFailure(state, { code, message: '' }, { now: NOW, fraction: 1, baseMs: 1_000, waiting })
+    return ((retryAtOf(state) ?? NOW) - NOW) / 1_000
+  })
+}
+
+describe('after a failure', () => {
+  test('an entry that somebody waits for is tried every few seconds for a while, then ever less', () => {
+    const all = waits('icp.unreachable', 18, true)
+    expect(all.slice(0, 5)).toEqual([1, 2, 4, 5, 5])
+    expect(Math.max(...all.slice(0, 12))).toBe(5)
+    expect(all.slice(12)).toEqual([5, 10, 20, 40, 60, 60])
+  })
+
+  test('a renewal that nobody waits for backs off to a minute', () => {
+    expect(waits('icp.unreachable', 8, false)).toEqual([1, 2, 4, 8, 16, 32, 60, 60])
+  })
+
+  test('a refusal of the entry itself is not asked about again for half a minute, later for half an hour', () => {
+    expect(waits('icp.no_match', 8, true)).toEqual([30, 60, 120, 240, 480, 960, 1800, 1800])
+  })
+
+  test('an entry that only ever fails ends at half an hour, whoever waits', () => {
+    expect(waits('icp.server_error', 20, true).at(-1)).toBe(1800)
+  })
+})
+
+const failing = (code: ErrorCode, retryAt: number): EntryState => ({
+  kind: 'wanted',
+  failures: { count: 2, retryAt, code },
+})
+
+describe('catching up', () => {
+  const states = new Map<string, EntryState>([
+    ['away', failing('icp.unreachable', NOW + 60_000)],
+    ['sick', failing('icp.server_error', NOW + 60_000)],
+    ['refused', { ...refused('icp.no_match'), until: NOW + 60_000 }],
+    ['fine', { kind: 'wanted' }],
+  ])
+
+  test('a server that answers again is asked for what failed for want of an answer', () => {
+    expect([...caughtUp(states, { away: true }).keys()]).toEqual(['away'])
+  })
+
+  test('a server that issues again is asked for all but what it refused', () => {
+    const changes = caughtUp(states, { away: false })
+    expect([...changes.keys()]).toEqual(['away', 'sick'])
+    for (const state of changes.values()) expect(retryAtOf(state)).toBe(0)
+  })
+
+  test('states that are due already stay the same', () => {
+    expect(caughtUp(new Map([['due', failing('icp.timeout', 0)]]), { away: true }).size).toBe(0)
+  })
+})
+
+test('a wall clock that is set back by an hour makes no wait longer', () => {
+  const changes = setBack(
+    new Map<string, EntryState>([
+      ['failing', failing('icp.timeout', NOW + 5_000)],
+      ['refused', refused('icp.no_match')],
+      ['fine', { kind: 'wanted' }],
+    ]),
+    3_600_000,
+  )
+  expect([...changes.keys()]).toEqual(['failing', 'refused'])
+  const [first, second] = [...changes.values()].map((state) => retryAtOf(state))
+  expect(first).toBe(NOW + 5_000 - 3_600_000)
+  expect(second).toBe(NOW + 30_000 - 3_600_000)
+})
+
+function refused(code: ErrorCode) {
+  const failures = { count: 1, retryAt: NOW + 30_000, code }
+  return { kind: 'refused', code, message: '', until: NOW + 30_000, failures } as const
+}
