@@ -8,6 +8,8 @@ interface NamedEntry {
   readonly spiffeId: { readonly uri: string }
 }
 
+const AHEAD_WORTH_SAYING_MS = 5_000
+
 /** What happens between the agent and the server once the node is attested. */
 export const syncEvents = ({ log, metrics }: Sinks, clock: Clock) => {
   const syncing = sayOnce(log, clock, { failing: 'Entry sync failed', recovered: 'Entry sync works again' })
@@ -15,6 +17,15 @@ export const syncEvents = ({ log, metrics }: Sinks, clock: Clock) => {
   const jwtKeys = sayOnce(log, clock, { failing: 'JWT bundle poll failed', recovered: 'JWT bundle poll works again' })
   const issuing = new Map<string, ReturnType<typeof sayOnce>>()
   const about = (entry: NamedEntry) => ({ entry_id: entry.id, spiffe_id: entry.spiffeId.uri })
+  let authorityAhead = false
+  /** A certificate that has just been made begins now or a little earlier: one of the future shows the CA's clock. */
+  const noticeAuthorityClock = (notBefore: number) => {
+    const aheadMs = notBefore - clock.now()
+    const ahead = aheadMs > AHEAD_WORTH_SAYING_MS
+    const fields = { ahead_seconds: Math.round(aheadMs / 1000) }
+    if (ahead && !authorityAhead) log.warn('The clock of the certificate authority is ahead of this machine', fields)
+    authorityAhead = ahead
+  }
   return {
     entriesSynced(counts: { total: number; added: number; changed: number; removed: number }): void {
       syncing.succeeded()
@@ -38,11 +49,12 @@ export const syncEvents = ({ log, metrics }: Sinks, clock: Clock) => {
     },
     svidIssued(
       entry: NamedEntry,
-      svid: { serial: string; notAfter: number },
+      svid: { serial: string; notBefore: number; notAfter: number },
       details: { renewal: boolean; ms: number },
     ): void {
       issuing.get(entry.id)?.succeeded(about(entry))
       issuing.delete(entry.id)
+      noticeAuthorityClock(svid.notBefore)
       metrics.count('icp_agent_issuances_total', { kind: 'x509', outcome: 'issued' })
       metrics.observe('icp_agent_issuance_seconds', details.ms / 1000, { kind: 'x509' })
       log.info(details.renewal ? 'Workload SVID renewal successful' : 'Workload SVID issued', {
