@@ -18,6 +18,7 @@ export const syncEvents = ({ log, metrics }: Sinks, clock: Clock) => {
   const issuing = new Map<string, ReturnType<typeof sayOnce>>()
   const about = (entry: NamedEntry) => ({ entry_id: entry.id, spiffe_id: entry.spiffeId.uri })
   let authorityAhead = false
+  let unlisted = false
   /** A certificate that has just been made begins now or a little earlier: one of the future shows the CA's clock. */
   const noticeAuthorityClock = (notBefore: number) => {
     const aheadMs = notBefore - clock.now()
@@ -29,6 +30,8 @@ export const syncEvents = ({ log, metrics }: Sinks, clock: Clock) => {
   return {
     entriesSynced(counts: { total: number; added: number; changed: number; removed: number }): void {
       syncing.succeeded()
+      if (unlisted) log.info('The server lists known entries again')
+      unlisted = false
       if (counts.added + counts.changed + counts.removed > 0) log.info('Registration entries changed', counts)
     },
     syncFailed(error: unknown): void {
@@ -40,12 +43,18 @@ export const syncEvents = ({ log, metrics }: Sinks, clock: Clock) => {
     },
     /** It issues for an entry that it does not list, or does not say. */
     withdrawalRefuted(count: number): void {
-      log.error('The server lists none of the known entries, but has not confirmed that they are gone; they stay', {
+      const level = unlisted ? 'debug' : 'error'
+      unlisted = true
+      log[level]('The server lists none of the known entries, but has not confirmed that they are gone; they stay', {
         count,
       })
     },
     entryRejected(entry: { id: string; reason: string }): void {
       log.warn('Registration entry cannot be used', { entry_id: entry.id, reason: entry.reason })
+    },
+    /** What failed of an entry that is no more is over. */
+    entryGone(entryId: string): void {
+      issuing.delete(entryId)
     },
     svidIssued(
       entry: NamedEntry,
