@@ -79,6 +79,7 @@ export function composeServerFlow(config: Config, world: World) {
   const sync = new Sync({
     store,
     demand,
+    budget,
     pace,
     controlPlane,
     keys,

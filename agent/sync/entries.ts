@@ -34,6 +34,7 @@ export function replaceEntries(
       orphaned.push(state.held.svid.serial, ...(state.next ? [state.next.held.svid.serial] : []))
     states.delete(id)
   }
+  for (const id of states.keys()) if (!snapshot.entries.has(id)) drop(id)
   for (const entry of removed) drop(entry.id)
   for (const [id, entry] of next) {
     const before = snapshot.entries.get(id)

@@ -25,23 +25,31 @@ export function isServerAway(code: ErrorCode): boolean {
   return SERVER_AWAY.has(code)
 }
 
-/** A verified SVID arrived. `from`: its issuer is new to other nodes, so it is held back while the old one lives. */
+/**
+ * A verified SVID arrived. `from`: its issuer is new to other nodes, so it is held back while the old one lives, at most
+ * to the last tenth of that life: whoever holds the old one then has time to take the new one.
+ */
 export function issued(state: EntryState | undefined, held: HeldSvid, now: number, from: number): EntryState {
-  if (state?.kind === 'issued' && from > now && now < state.held.svid.notAfter) {
-    return { kind: 'issued', held: state.held, next: { held, from } }
+  if (state?.kind === 'issued') {
+    const { notBefore, notAfter } = state.held.svid
+    const latest = Math.min(from, notAfter - (notAfter - notBefore) / 10)
+    if (latest > now) return { kind: 'issued', held: state.held, next: { held, from: latest } }
   }
   return { kind: 'issued', held }
 }
 
-/** An issuance failed. What is served goes on being served; `retryAt` is when to ask again. */
+/**
+ * An issuance failed. What is served goes on being served; `retryAt` is when to ask again. `outlived`: since it began to
+ * fail, another entry was issued, so it is not the server that fails.
+ */
 export function failed(
   state: EntryState | undefined,
-  failure: { readonly code: ErrorCode; readonly message: string; readonly retryAt: number },
+  failure: { readonly code: ErrorCode; readonly message: string; readonly retryAt: number; readonly outlived: boolean },
 ): EntryState {
   const failures = { count: failureCount(state) + 1, retryAt: failure.retryAt, code: failure.code }
   if (state?.kind === 'issued') return { ...state, failures }
-  const hopeless = DEFINITE.has(failure.code) || (failures.count >= AGAIN_AND_AGAIN && !SERVER_AWAY.has(failure.code))
-  if (hopeless) {
+  const again = failure.outlived && failures.count >= AGAIN_AND_AGAIN && !SERVER_AWAY.has(failure.code)
+  if (again || DEFINITE.has(failure.code)) {
     return { kind: 'refused', code: failure.code, message: failure.message, until: failure.retryAt, failures }
   }
   return { kind: 'wanted', failures, ...(state?.kind === 'wanted' && state.expired ? { expired: true as const } : {}) }

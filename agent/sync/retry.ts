@@ -23,6 +23,8 @@ export interface RetryTerms {
   readonly baseMs: number
   /** Somebody waits for the identity, and there is none that is valid. */
   readonly waiting: boolean
+  /** Another entry was issued since this one began to fail. */
+  readonly outlived: boolean
 }
 
 /** The state after one more failure, with the moment of the next try in it. */
@@ -31,7 +33,8 @@ export function afterFailure(
   { code, message }: Failure,
   terms: RetryTerms,
 ): EntryState {
-  const attempt = (delayMs: number) => failed(before, { code, message, retryAt: terms.now + delayMs })
+  const { now, outlived } = terms
+  const attempt = (delayMs: number) => failed(before, { code, message, retryAt: now + delayMs, outlived })
   const refused = attempt(0).kind === 'refused'
   return attempt(delayOf(failureCount(before) + 1, refused, isDefinite(code), terms))
 }

@@ -28,6 +28,8 @@ export interface Scenario {
 export interface Outcome {
   /** SVIDs that ended before they were renewed. */
   readonly expired: number
+  /** Entries that had not got their first SVID by the end. */
+  readonly unissued: number
   readonly issued: number
   readonly syncs: number
   /** Answers 429. */
@@ -58,6 +60,7 @@ export function simulate(scenario: Scenario): Outcome {
   const minutes = (ms: number | undefined) => (ms === undefined ? -1 : Math.round(ms / 6000) / 10)
   return {
     expired: world.expired,
+    unissued: scenario.entries - world.served,
     issued: world.issued,
     syncs: world.syncs,
     limited: world.limited,
@@ -87,6 +90,8 @@ class World {
   readonly limits = new ServerLimits()
   readonly left: number[] = []
   expired = 0
+  /** Entries that got an SVID, ever. */
+  served = 0
   issued = 0
   syncs = 0
   limited = 0
@@ -233,7 +238,10 @@ class SimulatedAgent {
       const now = world.clock.now()
       const before = this.#states.get(id)
       if (before?.kind === 'issued') world.left.push(before.held.svid.notAfter - now)
-      if (before === undefined) world.firstIssuedAt = world.t
+      if (before === undefined) {
+        world.served++
+        world.firstIssuedAt = world.t
+      }
       const svid = svidOf(id, now, world.scenario.svidLifeMs ?? HOUR_MS)
       const renewAt = renewalTime({ ...svid, threshold: THRESHOLD, fraction: this.#random.fraction() })
       this.#states.set(id, issued(before, { svid, renewAt }, now, 0))

@@ -10,7 +10,11 @@ const NOW = Date.parse('2026-01-01T00:00:00Z')
 function waits(code: ErrorCode, times: number, waiting: boolean): number[] {
   let state: EntryState | undefined
   return Array.from({ length: times }, () => {
-    state = afterFailure(state, { code, message: '' }, { now: NOW, fraction: 1, baseMs: 1_000, waiting })
+    state = afterFailure(
+      state,
+      { code, message: '' },
+      { now: NOW, fraction: 1, baseMs: 1_000, waiting, outlived: true },
+    )
     return ((retryAtOf(state) ?? NOW) - NOW) / 1_000
   })
 }

@@ -1,0 +1,142 @@
+import type { KeySource } from '../crypto/keys.js'
+import { AgentError } from '../errors.js'
+import type { Budget } from '../icp/budget.js'
+import type { ControlPlane } from '../icp/control-plane.js'
+import type { Entry } from '../identity/entry.js'
+import type { SpiffeId } from '../identity/spiffe-id.js'
+import type { SyncEvents } from '../observability/sync-events.js'
+import type { Clock } from '../ports/clock.js'
+import type { Random } from '../ports/random.js'
+import { type RenewalThreshold, renewalTime } from '../rotation/renewal-time.js'
+import type { Demand } from '../store/demand.js'
+import type { IdentityStore } from '../store/identity-store.js'
+import { caughtUp } from './catch-up.js'
+import { Gate } from './gate.js'
+import { issueSvid, type WithCommonName } from './issue-svid.js'
+import { issued } from './outcomes.js'
+import type { Publisher } from './publisher.js'
+import { afterFailure, retryAtOf } from './retry.js'
+
+export interface IssuanceOptions {
+  readonly store: IdentityStore
+  readonly demand: Pick<Demand, 'unusedFor'>
+  /** An issuance comes with one slot taken; what it asks besides is owed. */
+  readonly budget: Pick<Budget, 'take'>
+  readonly controlPlane: Pick<ControlPlane, 'signWorkload' | 'bundle'>
+  readonly keys: KeySource
+  readonly withCommonName: WithCommonName
+  readonly clock: Clock
+  readonly random: Random
+  readonly events: SyncEvents
+  readonly threshold: RenewalThreshold
+  /** How long a new issuer is shown in bundles before an SVID of its is. */
+  readonly trustDelayMs: number
+  readonly retryBackoffMs: number
+}
+
+/** Issues X.509-SVIDs, and remembers what failed. */
+export class Issuance {
+  readonly #gate: Gate
+  /** By entry, since when (monotonic) its issuance fails in a row. */
+  readonly #failingSince = new Map<string, number>()
+  /** When an SVID was last issued (monotonic), whatever the entry. */
+  #issuedAt = Number.NEGATIVE_INFINITY
+
+  constructor(
+    private readonly options: IssuanceOptions,
+    private readonly publisher: Publisher,
+  ) {
+    this.#gate = new Gate(options.clock, options.random, options.retryBackoffMs)
+  }
+
+  /** Milliseconds until an issuance is worth trying, whichever entry it is for; 0: now. */
+  get opensIn(): number {
+    return this.#gate.opensIn()
+  }
+
+  /** One issuance; what comes of it is published, a failure too. Rejects with the signal's reason and with defects. */
+  async issue(entryId: string, agent: SpiffeId, signal: AbortSignal): Promise<void> {
+    const { store, clock } = this.options
+    const entry = store.current.entries.get(entryId)
+    if (!entry) return
+    const began = clock.monotonic()
+    const options = {
+      ...this.options,
+      withCommonName: this.#withCommonName,
+      known: this.publisher.book.authorities,
+      now: () => clock.now(),
+    }
+    try {
+      const { svid, named } = await issueSvid(entry, agent, options, signal)
+      this.#failingSince.delete(entryId)
+      this.#issuedAt = clock.monotonic()
+      if (this.#isStill(entry)) this.#accept(entry, svid, named, clock.monotonic() - began)
+    } catch (error) {
+      signal.throwIfAborted()
+      if (!(error instanceof AgentError)) throw error
+      if (error.code !== 'icp.rate_limited') this.#failed(entry, error)
+    }
+  }
+
+  /** The server answers again: what failed for want of an answer is tried at the next slot. */
+  serverReturned(): void {
+    this.#gate.passed()
+    this.publisher.changes(caughtUp(this.options.store.current.states, { away: true }))
+  }
+
+  /** The entry is no more. */
+  forget(entryId: string): void {
+    this.#failingSince.delete(entryId)
+  }
+
+  #accept(entry: Entry, svid: Issued['svid'], named: Issued['named'], ms: number): void {
+    const { store, clock, random, threshold, trustDelayMs, events } = this.options
+    const now = clock.now()
+    this.publisher.learn((book) => book.named(named, now).issued(svid, now))
+    const before = store.current.states.get(entry.id)
+    const renewAt = renewalTime({ ...svid, receivedAt: now, threshold, fraction: random.fraction() })
+    // A clock that was ahead when the issuer was first seen must not hold it back for longer.
+    const from = Math.min(this.publisher.book.servableFrom(svid.authority, trustDelayMs), now + trustDelayMs)
+    const state = issued(before, { svid, renewAt }, now, from)
+    this.publisher.changes(new Map([[entry.id, state]]))
+    events.svidIssued(entry, svid, { renewal: before?.kind === 'issued', ms })
+    if (state.kind === 'issued' && state.next) events.svidHeldBack(entry, state.next.from)
+    if (this.#gate.passed()) this.publisher.changes(caughtUp(store.current.states, { away: false }))
+  }
+
+  #failed(entry: Entry, error: AgentError): void {
+    if (!this.#isStill(entry)) return
+    const { store, clock, random, retryBackoffMs, events, demand } = this.options
+    const before = store.current.states.get(entry.id)
+    const now = clock.now()
+    const since = this.#failingSince.get(entry.id) ?? clock.monotonic()
+    this.#failingSince.set(entry.id, since)
+    const state = afterFailure(before, error, {
+      now,
+      fraction: random.fraction(),
+      baseMs: retryBackoffMs,
+      waiting: before?.kind !== 'issued' && demand.unusedFor(entry.id, now) === 0,
+      outlived: this.#issuedAt > since,
+    })
+    this.#gate.failed(entry.id, error.code)
+    this.publisher.changes(new Map([[entry.id, state]]))
+    events.issuanceFailed(entry, error, (retryAtOf(state) ?? now) - now)
+  }
+
+  /** False where the entry has gone or changed its name while the server worked. */
+  #isStill(entry: Entry): boolean {
+    return this.options.store.current.entries.get(entry.id)?.spiffeId.equals(entry.spiffeId) ?? false
+  }
+
+  /** Every name but the first costs one more request. */
+  readonly #withCommonName: WithCommonName = (attempt) => {
+    const { withCommonName, budget } = this.options
+    let attempts = 0
+    return withCommonName((commonName) => {
+      if (attempts++ > 0) budget.take('standard')
+      return attempt(commonName)
+    })
+  }
+}
+
+type Issued = Awaited<ReturnType<typeof issueSvid>>
