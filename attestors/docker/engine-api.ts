@@ -83,10 +83,15 @@ export class EngineApi {
     } catch (cause) {
       signal.throwIfAborted()
       if (!(cause instanceof AgentError) || cause.code === 'platform.unavailable') throw cause
-      throw new AgentError('platform.unavailable', `the container engine does not answer: ${messageOf(cause)}`, {
-        cause,
-        details: { ...cause.details },
-      })
+      const advice = cause.details['reason'] === 'EACCES' ? '; the agent runs as a user who may not use it' : ''
+      throw new AgentError(
+        'platform.unavailable',
+        `the container engine does not answer: ${messageOf(cause)}${advice}`,
+        {
+          cause,
+          details: { ...cause.details },
+        },
+      )
     }
   }
 }

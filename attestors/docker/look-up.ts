@@ -89,10 +89,23 @@ export class LookUp {
   }
 
   async #firstProcess(pid: number): Promise<FirstProcess | null> {
-    const read = (file: string) => this.options.files.read(`/proc/${pid}/${file}`, { maxBytes: MAX_PROC_BYTES })
-    const [cgroup, mountinfo] = await Promise.all([read('cgroup'), read('mountinfo')])
-    if (!cgroup || !mountinfo) return null
-    return firstProcess(cgroup.toString('utf8'), mountinfo.toString('utf8'))
+    const cgroup = await this.#read(pid, 'cgroup')
+    return cgroup === null ? null : firstProcess(cgroup, (await this.#mountinfo(pid)) ?? '')
+  }
+
+  /** Of some use for few containers: without it they are not recognised, and all others are. */
+  async #mountinfo(pid: number): Promise<string | null> {
+    try {
+      return await this.#read(pid, 'mountinfo')
+    } catch (error) {
+      if (error instanceof AgentError) return null
+      throw error
+    }
+  }
+
+  async #read(pid: number, file: string): Promise<string | null> {
+    const content = await this.options.files.read(`/proc/${pid}/${file}`, { maxBytes: MAX_PROC_BYTES })
+    return content?.toString('utf8') ?? null
   }
 }
 

@@ -1,5 +1,6 @@
 import type { Finding, TrailLine, WorkloadAttestor } from '../../agent/attestation/attestor.js'
 import type { Caller } from '../../agent/attestation/caller.js'
+import { codeOf } from '../../agent/errors.js'
 import type { Selectors } from '../../agent/identity/selector.js'
 import type { EngineEvents } from '../../agent/observability/engine-events.js'
 import type { Kernel } from '../../agent/ports/kernel.js'
@@ -48,6 +49,7 @@ export class DockerWorkloadAttestor implements WorkloadAttestor {
       const found = await this.options.containers.find(claim, signal)
       switch (found.kind) {
         case 'known':
+          note(`in container ${id}, where its first process is too`)
           for (const text of found.notes) note(text)
           return { facts: found.facts, missing: [], trail }
         case 'elsewhere':
@@ -99,7 +101,7 @@ export class DockerWorkloadAttestor implements WorkloadAttestor {
       note('in no container, by its control group')
       return []
     }
-    const mountinfo = process.read('mountinfo')
+    const mountinfo = mountsOf(process)
     const containerId = mountedContainer(mountinfo)
     const root = rootMount(mountinfo)
     if (containerId === null || root === null) {
@@ -112,6 +114,16 @@ export class DockerWorkloadAttestor implements WorkloadAttestor {
   /** Whether the facts of the engine are missed: where there never was one, only for what is surely its own. */
   #concerns({ expected }: { readonly expected: boolean }): boolean {
     return expected || this.options.containers.answered
+  }
+}
+
+/** Empty where there are so many that nobody has them for a container's sake. */
+function mountsOf(process: Caller['process']): string {
+  try {
+    return process.read('mountinfo')
+  } catch (error) {
+    if (codeOf(error) === 'file.too_large') return ''
+    throw error
   }
 }
 

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { AgentError } from '../../../../agent/errors.js'
 import { settle } from '../../../fakes/clock.js'
 import { ID, machine, OTHER, TENANT } from './setting.js'
 
@@ -83,6 +84,15 @@ describe('a process in no container', () => {
 })
 
 describe('whom the engine speaks for', () => {
+  it('a container whose mounts cannot be read, by its control group', async () => {
+    const { engine, facts, inContainer } = machine()
+    engine.start(ID)
+    engine.files.hook = ({ path }) => {
+      if (path.endsWith('/mountinfo')) throw new AgentError('file.too_large', 'too many mounts')
+    }
+    expect(await facts(inContainer(ID))).toMatchObject({ 'docker:container-id': ID })
+  })
+
   it.each([
     ['its own group', `0::/docker/${ID}\n`],
     ['a group below its own', `0::/docker/${ID}/a/b\n`],
@@ -221,6 +231,20 @@ describe('a container without a control group of its own', () => {
     const attesting = attest(caller(own))
     await clock.advance(200)
     expect((await attesting).facts.size).toBe(0)
+  })
+
+  it('is left out where its mounts are too many to read', async () => {
+    const { engine, caller, attest } = machine()
+    engine.start(ID, { mountinfo: MOUNTED })
+    const who = caller(own)
+    const read = who.process.read.bind(who.process)
+    Object.assign(who.process, {
+      read: (file: Parameters<typeof read>[0]) => {
+        if (file === 'mountinfo') throw new AgentError('file.too_large', 'too many mounts')
+        return read(file)
+      },
+    })
+    expect((await attest(who)).facts.size).toBe(0)
   })
 
   it('is not looked for in the mounts of the host, nor where they cannot be told apart', async () => {
