@@ -10,8 +10,8 @@ import { type DockerEngine, dockerUnavailable, startDockerEngine } from '../supp
 const run = promisify(execFile)
 const PROJECT = 'icp-compose-test'
 
-function unavailable(): string | null {
-  const engine = dockerUnavailable()
+async function unavailable(): Promise<string | null> {
+  const engine = await dockerUnavailable()
   if (engine) return engine
   for (const program of ['debootstrap', 'docker-compose']) {
     try {
@@ -23,7 +23,7 @@ function unavailable(): string | null {
   return null
 }
 
-const missing = unavailable()
+const missing = await unavailable()
 const say = missing ? `the image and the compose demo (skipped: ${missing})` : 'the image and the compose demo'
 
 describe.skipIf(missing !== null)(say, () => {
