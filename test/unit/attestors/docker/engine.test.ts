@@ -390,6 +390,34 @@ describe('an engine that was away', () => {
     expect(missing).toEqual([])
   })
 
+  it('is asked again about a container that it did not know', async () => {
+    const { engine, clock, run, attest, inContainer } = machine()
+    await using _running = await run()
+    await attest(inContainer(ID))
+    engine.goAway()
+    engine.start(ID)
+    await clock.advance(50)
+    engine.comeBack()
+    await clock.advance('1s')
+    expect((await attest(inContainer(ID))).facts.get('docker:container-id')).toBe(ID)
+  })
+
+  it('is asked again about a container that is no longer where it was', async () => {
+    const { engine, clock, run, attest, inContainer, inGroup } = machine()
+    engine.start(ID)
+    await using _running = await run()
+    await attest(inContainer(ID))
+    engine.goAway()
+    engine.start(ID, { cgroup: `0::/batch/${ID}\n` })
+    await settle()
+    // It answers before it is heard again.
+    engine.mood = 'well'
+    const attesting = attest(inGroup(`0::/batch/${ID}\n`))
+    await settle()
+    expect((await attesting).facts.get('docker:container-id')).toBe(ID)
+    await clock.advance('7s')
+  })
+
   it('is said once, and once more when it is over', async () => {
     const { engine, clock, run, sinks } = machine()
     await using _running = await run()

@@ -184,6 +184,31 @@ describe('whom the engine speaks for', () => {
     expect((await attesting).facts.size).toBe(0)
   })
 
+  it('nobody who got the pids of two runs of a container, one after the other', async () => {
+    const { engine, clock, attest, inGroup } = machine()
+    const forged = `0::/user.slice/user-1000.slice/docker-${ID}.scope\n`
+    engine.proc(engine.start(ID), forged)
+    const attesting = attest(inGroup(forged))
+    await settle()
+    engine.proc(engine.start(ID), forged)
+    await clock.advance(100)
+    engine.says(ID, { status: 'exited', pid: 0 })
+    await clock.advance('5s')
+    expect((await attesting).facts.size).toBe(0)
+  })
+
+  it('nobody by what was found for somebody else in the moment when a pid changed hands', async () => {
+    const { engine, clock, attest, inContainer, inGroup } = machine()
+    const forged = `0::/user.slice/user-1000.slice/docker-${ID}.scope\n`
+    const pid = engine.start(ID)
+    engine.proc(pid, forged)
+    await attest(inContainer(ID))
+    engine.proc(pid, `0::/docker/${ID}\n`)
+    const attesting = attest(inGroup(forged))
+    await clock.advance(200)
+    expect((await attesting).facts.size).toBe(0)
+  })
+
   it('the inner container, where the agent and the engine are in the outer one', async () => {
     const { engine, kernel, facts, inGroup } = machine()
     kernel.ownCgroup = `0::/docker/${OTHER}/agent\n`

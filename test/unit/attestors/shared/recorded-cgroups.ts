@@ -691,6 +691,18 @@ const FORGED: readonly Recorded[] = [
     is: 'none',
   },
   {
+    what: "a pod's group in one hierarchy, a session of a user in the other",
+    origin: 'made up',
+    cgroup: `4:memory:/kubepods/pod${POD}/${VICTIM}\n1:name=systemd:/user.slice/user-1000.slice/session-3.scope\n`,
+    is: { ...bare, id: VICTIM, pod: POD },
+  },
+  {
+    what: 'a group below that of a container, which is gone',
+    origin: 'Linux 6.1: a process that nobody has reaped yet',
+    cgroup: v2(`/docker/${ID}/below (deleted)`),
+    is: 'none',
+  },
+  {
     what: 'a group that is gone',
     origin: 'Linux 6.1: a process that nobody has reaped yet',
     cgroup: v2(`/docker/${ID} (deleted)`),
