@@ -73,6 +73,8 @@ export class FakeControlPlane implements ControlPlane {
   jwtKey = 0
   /** How long each call takes, on the clock. */
   latencyMs = 0
+  /** Calls that wait for their latency to pass on the clock. */
+  asleep = 0
 
   readonly tenantId: string
   readonly nodeId: string
@@ -235,11 +237,20 @@ export class FakeControlPlane implements ControlPlane {
     signal.throwIfAborted()
     const fault = this.#faults.get(method)?.find((candidate) => candidate.times > 0)
     if (fault) fault.times--
-    if (this.latencyMs > 0) await this.options.clock.sleep(this.latencyMs, signal)
+    if (this.latencyMs > 0) await this.#sleep(signal)
     if (fault?.when === 'before') throw fault.error
     const result = await work()
     if (fault) throw fault.error
     return result
+  }
+
+  async #sleep(signal: AbortSignal): Promise<void> {
+    this.asleep++
+    try {
+      await this.options.clock.sleep(this.latencyMs, signal)
+    } finally {
+      this.asleep--
+    }
   }
 
   #useToken(token: Secret | undefined): void {
