@@ -1,9 +1,10 @@
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { groupsOf } from './cgroups.js'
 
 const BASE = join('node_modules', '.cache', 'icp-vm', 'bookworm')
 const PACKAGES = 'systemd,systemd-sysv,dbus,procps,ca-certificates,curl,passwd'
@@ -35,6 +36,8 @@ export class VmMachine implements AsyncDisposable {
   /** Its file system, seen from here. */
   readonly root: string
   readonly #name = `icp-${randomBytes(4).toString('hex')}`
+  /** Control groups of its own, or two machines at a time would take each other's units for theirs. */
+  readonly #groups: readonly string[] = trackingGroups().map((group) => join(group, this.#name))
   #nspawn: ChildProcess | null = null
   #init = 0
 
@@ -88,9 +91,11 @@ export class VmMachine implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#nspawn?.exitCode === null) {
-      this.#nspawn.kill('SIGKILL')
+      // A machine outlives the nspawn that is killed; with its first process all of it ends.
+      spawnSync('kill', ['-KILL', String(this.#init || this.#nspawn.pid)])
       await this.#ended(10)
     }
+    for (const group of this.#groups) await removeGroup(group)
     rmSync(join(this.root, '..'), { recursive: true, force: true })
   }
 
@@ -104,13 +109,16 @@ export class VmMachine implements AsyncDisposable {
   }
 
   async #boot(): Promise<void> {
-    // It ends with the tests, however those end.
-    const leash = ['--pdeathsig', 'KILL', '--', 'systemd-nspawn', '--register=no', '--keep-unit', '--private-network']
+    // It ends with the tests, however those end: nspawn lets the machine power off.
+    const leash = ['--pdeathsig', 'TERM', '--', 'systemd-nspawn', '--register=no', '--keep-unit', '--private-network']
     const place = ['--resolv-conf=off', '--timezone=off', `--machine=${this.#name}`, `--directory=${this.root}`]
-    const nspawn = spawn('setpriv', [...leash, '--quiet', ...place, '--boot'], {
+    const enter = 'for group in $GROUPS_OF_ITS_OWN; do mkdir -p $group; echo $$ >$group/cgroup.procs; done; exec "$@"'
+    const nspawn = spawn('sh', ['-ec', enter, '-', 'setpriv', ...leash, '--quiet', ...place, '--boot'], {
       stdio: ['ignore', 'ignore', 'inherit'],
+      env: { PATH: process.env['PATH'], GROUPS_OF_ITS_OWN: this.#groups.join(' ') },
     })
     this.#nspawn = nspawn
+    this.#init = 0
     for (let waited = 0; waited < BOOT_SECONDS * 4; waited++) {
       await sleep(250)
       if (nspawn.exitCode !== null) throw new Error(`systemd-nspawn ended with ${nspawn.exitCode}`)
@@ -128,6 +136,30 @@ export class VmMachine implements AsyncDisposable {
       await sleep(100)
     }
     throw new Error('the machine does not end')
+  }
+}
+
+/** Our groups in the hierarchies by which systemd knows processes: that of cgroup v2, and its own beside those of v1. */
+function trackingGroups(): readonly string[] {
+  const groups = groupsOf('self')
+  const tracking = groups.filter((group) => /^\/sys\/fs\/cgroup\/(?:systemd|unified)\//.test(`${group}/`))
+  return tracking.length > 0 ? tracking : groups
+}
+
+/** With everything below; processes that were killed are in their groups for a moment longer. */
+async function removeGroup(group: string): Promise<void> {
+  if (!existsSync(group)) return
+  for (const { name } of readdirSync(group, { withFileTypes: true }).filter((entry) => entry.isDirectory())) {
+    await removeGroup(join(group, name))
+  }
+  for (let tries = 0; ; tries++) {
+    try {
+      rmdirSync(group)
+      return
+    } catch (error) {
+      if (tries === 100) throw error
+      await sleep(20)
+    }
   }
 }
 
