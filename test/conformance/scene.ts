@@ -1,13 +1,17 @@
+import { realpathSync } from 'node:fs'
+import { setTimeout } from 'node:timers/promises'
+import { status } from '@grpc/grpc-js'
 import type { DialectName } from '../../agent/client/dialect.js'
 import type { DevIcp } from '../../agent/dev-icp/dev-icp.js'
 import type { Flaw } from '../../agent/dev-icp/flaws.js'
 import { createMetrics } from '../../agent/platform/prom-metrics.js'
 import { type RunningAgent, startAgent, startServer, temporaryDirectory } from '../support/agent.js'
-import { X509Watch } from './call.js'
+import { codeOf, first, X509Watch } from './call.js'
 import { HastyClock } from './hasty-clock.js'
 
 /** Waits take a fifth of their time. */
 const TIMES = 5
+const START_MS = 50_000
 /** What the process of the tests is; every entry that it shall match asks for it. */
 export const MINE = { 'unix:uid': String(process.getuid?.()) }
 export const NODE = 'conformance'
@@ -24,6 +28,10 @@ export interface Scene extends AsyncDisposable {
   readonly web: string
   /** A figure of the agent's metrics, summed over the series that have these labels. */
   figure(name: string, labels?: Readonly<Record<string, string>>): Promise<number>
+  /** The socket of another node's agent of the same account, which has no entry for anybody. */
+  stranger(): Promise<string>
+  /** Waits until the process of the tests is given an SVID. */
+  entitled(): Promise<void>
   /** Registers an identity for the process of the tests, for this node alone. */
   addEntry(path: string): Promise<{ readonly id: string; readonly spiffeId: string }>
   /** The server issues the identity of a new entry with a flaw: whether it was refused, and by which rule. */
@@ -37,7 +45,9 @@ export async function startScene(): Promise<Scene> {
   const server = await startServer(`${dir.path}/icp`, { clock })
   const parentId = `spiffe://${server.tenantId}/agent/${NODE}`
   const spiffeId = (path: string) => `spiffe://${server.tenantId}${path}`
-  const addEntry = (path: string) => server.createEntry({ spiffeId: spiffeId(path), parentId, selectors: MINE })
+  let made = 0
+  const addEntry = (path: string) =>
+    server.createEntry({ spiffeId: spiffeId(path), parentId, selectors: selectorsOf(made++) })
   const web = await addEntry('/web')
   const metrics = createMetrics({ processMetrics: false })
   const agent = await startAgent({
@@ -51,9 +61,23 @@ export async function startScene(): Promise<Scene> {
     },
     world: { clock, metrics },
   })
-  await agent.logged('Agent startup completed successfully')
+  await Promise.race([agent.logged('Agent startup completed successfully'), tooLong(agent)])
   const { address } = agent
+  let other: Promise<RunningAgent> | null = null
   return {
+    stranger: async () => {
+      other ??= startAgent({
+        dir: `${dir.path}/other`,
+        server,
+        settings: { AGENT__NODE_ID: 'other' },
+        world: { clock },
+      })
+      await (await other).logged('Agent startup completed successfully')
+      return (await other).address
+    },
+    entitled: async () => {
+      while ((await codeOf(first(new X509Watch(address, 'spiffe')))) !== status.OK) await setTimeout(50)
+    },
     ...{ address, dir: dir.path, server, agent, clock, web: web.spiffeId, addEntry },
     dialects: ['spiffe', 'authsec'],
     figure: async (name, labels = {}) => {
@@ -77,8 +101,27 @@ export async function startScene(): Promise<Scene> {
     },
     [Symbol.asyncDispose]: async () => {
       await agent.stop()
+      await (await other)?.stop()
       await server[Symbol.asyncDispose]()
       await dir[Symbol.asyncDispose]()
     },
   }
+}
+
+/**
+ * The n-th set of selectors that this process fulfils. No two entries may ask for the same: the server issues only one
+ * of those that it cannot tell apart.
+ */
+function selectorsOf(n: number): Record<string, string> {
+  const program = realpathSync(process.execPath)
+  const all = { ...MINE, 'unix:gid': String(process.getgid?.()), 'unix:path': program, 'unix:exe': program }
+  const chosen = (n % 15) + 1
+  return Object.fromEntries(Object.entries(all).filter((_, i) => chosen & (1 << i)))
+}
+
+/** Rejects with the agent's last words. */
+async function tooLong(agent: RunningAgent): Promise<never> {
+  await setTimeout(START_MS, undefined, { ref: false })
+  const words = agent.lines.slice(-20).map((line) => JSON.stringify(line))
+  throw new Error(`the agent has not started within ${START_MS} ms:\n${words.join('\n')}`)
 }
