@@ -33,7 +33,7 @@ describe.skipIf(obstacle !== null)('the agent on a machine with systemd', () => 
     cpSync(packages, join(vm.root, 'opt/packages'), { recursive: true })
     const executable = join(packages, version, `icp-agent-${version}-linux-${process.arch}`)
     cpSync(executable, join(vm.root, 'usr/local/bin/icp-agent'))
-    vm.must(['useradd', '--uid', String(WEB), '--create-home', 'web'])
+    vm.must(['useradd', '--uid', String(WEB), '--home-dir', '/var/lib/web', '--create-home', 'web'])
     vm.must(['install', '-d', '-m', '777', '/out'])
     const server = `dev-icp --data /opt/dev --listen 127.0.0.1:8443 --limits off --tenant-id ${TENANT}`
     write('etc/systemd/system/dev-icp.service', `[Service]\nExecStart=/usr/local/bin/icp-agent ${server}\n`)
@@ -106,7 +106,7 @@ describe.skipIf(obstacle !== null)('the agent on a machine with systemd', () => 
 
   it("a user's own unit of the same name gets nothing", async () => {
     const env = { XDG_RUNTIME_DIR: `/run/user/${WEB}` }
-    const own = '/home/web/.config/systemd/user'
+    const own = '/var/lib/web/.config/systemd/user'
     vm.must(['install', '-d', '-o', 'web', own])
     write(`${own}/web-a.service`, fetching('/out/own').replace('User=web\n', ''))
     vm.must(['systemctl', 'start', `user@${WEB}.service`])
