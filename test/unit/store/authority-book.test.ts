@@ -32,9 +32,9 @@ describe('the authorities of the account', () => {
       svidOf('a', { notBefore: NOW, notAfter: NOW + 24 * HOUR, authority: old.fingerprint }),
       NOW,
     )
-    const after = (hours: number) => longer.named([young], NOW + hours * HOUR).pruned(NOW + hours * HOUR)
-    expect(names(after(23))).toHaveLength(2)
-    expect(names(after(25))).toEqual([young.fingerprint])
+    const hoursLater = (hours: number) => longer.named([young], NOW + hours * HOUR).pruned(NOW + hours * HOUR)
+    expect(names(hoursLater(23))).toHaveLength(2)
+    expect(names(hoursLater(25))).toEqual([young.fingerprint])
   })
 
   it('count as active again when they issue', () => {
