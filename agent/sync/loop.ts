@@ -52,7 +52,8 @@ export async function runSync(options: LoopOptions, signal: AbortSignal): Promis
       throw error
     }),
   )
-  await Promise.all(tasks)
+  const ends = await Promise.allSettled(tasks)
+  for (const end of ends) if (end.status === 'rejected') throw end.reason
 }
 
 async function jobs(options: LoopOptions, signal: AbortSignal): Promise<void> {
@@ -91,6 +92,7 @@ async function jobs(options: LoopOptions, signal: AbortSignal): Promise<void> {
     for (;;) {
       if (defect) throw defect
       const nextTick = sync.tick() - clock.now()
+      let forSlot = false
       const agent = options.agent()
       const waitMs = ((): number => {
         if (!agent || running.size >= CONCURRENCY) return Number.POSITIVE_INFINITY
@@ -108,15 +110,16 @@ async function jobs(options: LoopOptions, signal: AbortSignal): Promise<void> {
         })
         if ('waitMs' in next) return issuesIn > 0 ? Math.min(next.waitMs, issuesIn) : next.waitMs
         const opensIn = budget.opensIn('standard')
-        if (opensIn > 0) {
-          events.waitedForSlot(opensIn)
-          return opensIn
-        }
+        forSlot = opensIn > 0
+        if (forSlot) return opensIn
         start(next.job, agent)
         return 0
       })()
-      if (waitMs > 0) await alarm.sleep(Math.max(1, Math.min(waitMs, nextTick, 2 ** 31 - 1)), signal)
-      else signal.throwIfAborted()
+      if (waitMs > 0) {
+        const began = clock.monotonic()
+        await alarm.sleep(Math.max(1, Math.min(waitMs, nextTick, 2 ** 31 - 1)), signal)
+        if (forSlot) events.waitedForSlot(clock.monotonic() - began)
+      } else signal.throwIfAborted()
     }
   } finally {
     await Promise.allSettled(running)
