@@ -10,9 +10,11 @@ import { engineEvents } from '../observability/engine-events.js'
 import { kubernetesEvents } from '../observability/kubernetes-events.js'
 import { ownControlGroup } from '../platform/environment.js'
 import { socketDirectory } from '../platform/socket-directory.js'
+import { socketPair } from '../platform/socket-pair.js'
 import { createHttpClient } from '../platform/undici-http.js'
 import { readVersioned } from '../platform/versioned-file.js'
 import { JwtJudge } from '../sync/judge-jwt.js'
+import { Denials } from '../workload-api/denials.js'
 import { GrpcServer } from '../workload-api/grpc-server.js'
 import { JwtCalls } from '../workload-api/jwt-calls.js'
 import { JwtValidation } from '../workload-api/jwt-validation.js'
@@ -54,11 +56,13 @@ export function composeRequestFlow(config: Config, world: World, server: ServerF
     deadlineMs: ATTESTATION_DEADLINE_MS,
   })
   const api = apiEvents(sinks('workload-api'))
+  const denials = new Denials(clock)
   const sessions = new Sessions((caller) => workloads.acquire(caller), {
     store,
     demand,
     maxIdentities: config.workloadApi.maxIdentities,
     events: api,
+    denials,
   })
   const late: { listener: Listener | null } = { listener: null }
   const calls = {
@@ -100,6 +104,7 @@ export function composeRequestFlow(config: Config, world: World, server: ServerF
     events: api,
     clock,
     limits: config.workloadApi.limits,
+    socketPair,
     readiness: {
       ready: () => store.current.synced,
       onChange: (changed) => store.watch(changed),
@@ -120,5 +125,5 @@ export function composeRequestFlow(config: Config, world: World, server: ServerF
     return late.listener
   }
 
-  return { attestors, workloads, streams, grpc, sessions, late, listenOnSocket }
+  return { attestors, workloads, streams, grpc, sessions, denials, late, listenOnSocket }
 }

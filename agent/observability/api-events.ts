@@ -29,6 +29,12 @@ export interface Denial {
   readonly facts: Selectors
   readonly missing: readonly string[]
   readonly trail: readonly { readonly attestor: string; readonly text: string }[]
+  /** The entries that the caller came nearest to. */
+  readonly nearest: readonly {
+    readonly id: string
+    readonly spiffeId: string
+    readonly lacks: readonly { readonly key: string; readonly wanted: string; readonly found: string | null }[]
+  }[]
 }
 
 /** What happens on the Workload API. */
@@ -80,6 +86,15 @@ export const apiEvents = ({ log, metrics }: Sinks) => {
         selectors: Object.fromEntries(denial.facts),
         missing: denial.missing,
         trail: denial.trail.map((line) => `${line.attestor}: ${line.text}`),
+      })
+      if (denial.nearest.length === 0) return
+      log.debug('Entries that the denied process came nearest to', {
+        denial_id: denial.id,
+        nearest: denial.nearest.map(({ id, spiffeId, lacks }) => ({
+          entry_id: id,
+          spiffe_id: spiffeId,
+          lacks: lacks.map(({ key, wanted, found }) => ({ key, wanted, found })),
+        })),
       })
     },
     /** The kernel could not say who is calling. */

@@ -33,7 +33,8 @@ export class EntryIndex {
   }
 
   match(facts: Selectors, missing: readonly string[], limit: number): Match {
-    const found = this.#byPair.candidates(facts).filter((entry) => covers(facts, entry.selectors))
+    const found: Entry[] = []
+    for (const entry of this.#byPair.candidates(facts)) if (covers(facts, entry.selectors)) found.push(entry)
     found.sort(byAge)
     return {
       ids: found.slice(0, limit).map((entry) => entry.id),
@@ -44,13 +45,10 @@ export class EntryIndex {
 
   /** Missing is not denied: does an entry agree with all that is known, and need only what is unknown besides? */
   #couldMatchMore(facts: Selectors, missing: ReadonlySet<string>, matched: ReadonlySet<Entry>): boolean {
-    return this.#buckets(missing)
-      .candidates(facts)
-      .some(
-        (entry) =>
-          !matched.has(entry) &&
-          [...entry.selectors].every(([key, value]) => facts.get(key) === value || missing.has(platformOf(key))),
-      )
+    for (const entry of this.#buckets(missing).candidates(facts)) {
+      if (!matched.has(entry) && agrees(facts, entry.selectors, missing)) return true
+    }
+    return false
   }
 
   #buckets(missing: ReadonlySet<string>): Buckets {
@@ -88,14 +86,16 @@ class Buckets {
   }
 
   /** Every entry that can be covered by the facts is among these; not all of these are. */
-  candidates(facts: Selectors): Entry[] {
-    const found = [...this.#others]
-    for (const [key, value] of facts) {
-      const bucket = this.#byPair.get(pairOf(key, value))
-      if (bucket) for (const entry of bucket) found.push(entry)
-    }
-    return found
+  *candidates(facts: Selectors): Iterable<Entry> {
+    yield* this.#others
+    for (const [key, value] of facts) yield* this.#byPair.get(pairOf(key, value)) ?? []
   }
+}
+
+/** True where every pair is among the facts or of a platform that is missing. */
+function agrees(facts: Selectors, wanted: Selectors, missing: ReadonlySet<string>): boolean {
+  for (const [key, value] of wanted) if (facts.get(key) !== value && !missing.has(platformOf(key))) return false
+  return true
 }
 
 function pairOf(key: string, value: string): string {

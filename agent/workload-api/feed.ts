@@ -1,10 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import type { Workload } from '../attestation/workload.js'
-import type { ApiEvents } from '../observability/api-events.js'
+import type { Selectors } from '../identity/selector.js'
+import type { ApiEvents, Method } from '../observability/api-events.js'
 import type { Demand, Use } from '../store/demand.js'
 import { type Match, NO_MATCH } from '../store/entry-index.js'
 import type { IdentityStore, Watch } from '../store/identity-store.js'
 import type { Change } from '../store/snapshot.js'
+import { type DenialRecord, type Denials, nearestEntries } from './denials.js'
 import type { Circumstances, Refusal } from './verdict.js'
 
 export interface FeedOptions {
@@ -13,7 +15,11 @@ export interface FeedOptions {
   /** At most so many identities a workload. */
   readonly maxIdentities: number
   readonly events: Pick<ApiEvents, 'truncated'>
+  readonly denials: Denials
 }
+
+/** How many entries are named that a denied caller came near to. */
+const MAX_NEAREST = 5
 
 /** A denial, and what it was about: facts that are the same object are the same facts. */
 interface Denied {
@@ -74,15 +80,36 @@ export class Feed {
     }
   }
 
-  /** One id for one and the same denial of the same facts, however often a client asks again; `first` when it is new. */
-  denial(code: string): { readonly id: string; readonly first: boolean } {
-    const { state } = this.workload
-    const facts = state.kind === 'attested' ? state.facts : state.kind
+  /**
+   * What there is to say of a denial. One and the same denial of the same facts has one id, however often a client asks
+   * again; `first` when it is new, and recorded then.
+   */
+  denial(refusal: Refusal, method: Method): Omit<DenialRecord, 'at'> & { readonly first: boolean } {
+    const { state, caller } = this.workload
+    const { code, message } = refusal
+    const attested = state.kind === 'attested' ? state : null
+    const facts = attested?.facts ?? state.kind
     const known = this.#denial
-    if (known?.code === code && known.facts === facts) return { id: known.id, first: false }
-    const id = randomBytes(6).toString('hex')
+    const first = known?.code !== code || known.facts !== facts
+    const id = first ? randomBytes(6).toString('hex') : known.id
     this.#denial = { code, facts, id }
-    return { id, first: true }
+    const denial = {
+      id,
+      method,
+      code,
+      message,
+      caller: { pid: caller.pid, uid: caller.uid, gid: caller.gid },
+      facts: attested?.facts ?? new Map(),
+      missing: attested?.missing ?? [],
+      trail: attested?.trail ?? [],
+      nearest: first && attested && code === 'entry.none' ? this.#nearest(attested.facts, attested.missing) : [],
+    }
+    if (first) this.options.denials.add(denial)
+    return { ...denial, first }
+  }
+
+  #nearest(facts: Selectors, missing: readonly string[]): DenialRecord['nearest'] {
+    return nearestEntries(this.options.store.current.entries.values(), facts, missing, MAX_NEAREST)
   }
 
   #refusal(): Refusal | null {

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net'
 import type { Message } from '@bufbuild/protobuf'
 import {
   type handleServerStreamingCall,
@@ -17,6 +18,7 @@ import type { Dialect, RunningCall } from './dialect.js'
 import { definitionOf, MALFORMED } from './grpc-definition.js'
 import { grpcHealthService, type Readiness } from './grpc-health.js'
 import type { JwtCalls } from './jwt-calls.js'
+import { openConnection, type SocketPair } from './open-connection.js'
 import { reflectionServices } from './reflection.js'
 import { grpcError } from './refusal.js'
 import type { Sessions } from './sessions.js'
@@ -37,12 +39,15 @@ export interface GrpcServerOptions {
   readonly clock: Clock
   readonly readiness: Readiness
   readonly limits: { readonly streamsPerConnection: number; readonly maxMessageBytes: number }
+  readonly socketPair: SocketPair
 }
 
 /** Both dialects, health and reflection, on connections whose callers are known. */
 export class GrpcServer {
   readonly #server: Server
-  readonly #inject: (connection: Connection) => void
+  readonly #inject: (socket: Socket) => void
+  /** Connections that have said nothing yet, of which HTTP/2 knows nothing. */
+  readonly #silent = new Set<Socket>()
   #stopping = false
 
   constructor(private readonly options: GrpcServerOptions) {
@@ -65,10 +70,7 @@ export class GrpcServer {
       this.#server.addService(definition, handlers)
     }
     const injector = this.#server.createConnectionInjector(ServerCredentials.createInsecure())
-    this.#inject = (connection) => {
-      connection.socket.resume()
-      injector.injectConnection(connection.socket)
-    }
+    this.#inject = (socket) => injector.injectConnection(socket)
   }
 
   /** Takes over an accepted connection: from here on its session answers calls. */
@@ -81,10 +83,22 @@ export class GrpcServer {
       return
     }
     sessions.opened(id, caller, (reason) => connection.close(reason))
-    socket.once('close', () => sessions.closed(id))
+    socket.once('close', () => {
+      this.#silent.delete(socket)
+      sessions.closed(id)
+    })
     // A client that is gone already: there is no more to come than its `close`, if that.
     if (socket.closed) sessions.closed(id)
-    else if (!socket.destroyed) this.#inject(connection)
+    else if (!socket.destroyed) this.#open(socket)
+  }
+
+  #open(socket: Socket): void {
+    this.#silent.add(socket)
+    openConnection(socket, this.options.socketPair, (shown) => {
+      this.#silent.delete(socket)
+      if (this.#stopping) socket.destroy()
+      else this.#inject(shown)
+    })
   }
 
   /** Unavailable on every stream, then GOAWAY; whoever does not go within the grace is cut off. */
@@ -97,6 +111,7 @@ export class GrpcServer {
     // It says GOAWAY. When it calls back differs between versions of Node, and without channelz it could force nobody:
     // the connections themselves are watched and closed.
     this.#server.tryShutdown(() => undefined)
+    for (const socket of this.#silent) socket.destroy()
     using _grace = clock.after(GRACE_MS, () => sessions.closeAll('stopping'))
     await sessions.emptied()
   }

@@ -25,10 +25,8 @@ export function refusalStatus(refusal: Refusal, feed: Feed, method: Method, even
     events.refused(method, refusal, feed.workload.caller)
     return grpcError(refusal)
   }
-  const denial = feed.denial(refusal.code)
-  const { state } = feed.workload
-  const attested = state.kind === 'attested' ? state : { facts: new Map(), missing: [], trail: [] }
-  events.denied(method, refusal, { ...denial, caller: feed.workload.caller, ...attested })
+  const denial = feed.denial(refusal, method)
+  events.denied(method, refusal, denial)
   return grpcError({
     code: refusal.code,
     message: `${refusal.message} (denial ${denial.id}; the agent's log says more)`,

@@ -6,6 +6,7 @@ import { Demand } from '../../agent/store/demand.js'
 import { EntryIndex } from '../../agent/store/entry-index.js'
 import { IdentityStore } from '../../agent/store/identity-store.js'
 import { type View, Views } from '../../agent/store/view.js'
+import { Denials } from '../../agent/workload-api/denials.js'
 import { encodedOnce } from '../../agent/workload-api/dialect.js'
 import { Feed } from '../../agent/workload-api/feed.js'
 import { Pump } from '../../agent/workload-api/pump.js'
@@ -64,6 +65,7 @@ export class Crowd {
   open(): void {
     const events = apiEvents(new RecordedSinks())
     const demand = new Demand(this.clock)
+    const denials = new Denials(this.clock)
     const encoders = this.encoded.map((count) =>
       encodedOnce((view: View) => {
         count.times++

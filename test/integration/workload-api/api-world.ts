@@ -4,8 +4,10 @@ import { type Client, credentials, Metadata, makeGenericClientConstructor } from
 import type { CloseReason } from '../../../agent/endpoint/connection.js'
 import { AgentError } from '../../../agent/errors.js'
 import { apiEvents } from '../../../agent/observability/api-events.js'
+import { socketPair } from '../../../agent/platform/socket-pair.js'
 import { Demand } from '../../../agent/store/demand.js'
 import { IdentityStore } from '../../../agent/store/identity-store.js'
+import { Denials } from '../../../agent/workload-api/denials.js'
 import { GrpcServer } from '../../../agent/workload-api/grpc-server.js'
 import { JwtCalls } from '../../../agent/workload-api/jwt-calls.js'
 import { JwtValidation } from '../../../agent/workload-api/jwt-validation.js'
@@ -54,7 +56,7 @@ export class ApiWorld implements AsyncDisposable {
         this.caller.holders++
         return this.caller
       },
-      { store, demand, maxIdentities: 64, events },
+      { store, demand, maxIdentities: 64, events, denials: new Denials(clock) },
     )
     const calls = { callStarted: (id: string) => this.#count(id, 1), callEnded: (id: string) => this.#count(id, -1) }
     const shared = { store, sessions: this.sessions, clock, events, holdMs: 4_000, calls }
@@ -76,6 +78,7 @@ export class ApiWorld implements AsyncDisposable {
         allowUnauthenticatedVerifiers: false,
       }),
       limits,
+      socketPair,
       readiness: {
         ready: () => this.readiness.ready,
         onChange: (changed) => {

@@ -1,4 +1,7 @@
+import { createServer, type Server as SocketServer } from 'node:net'
 import { Server, ServerCredentials, type ServerWritableStream, type StatusObject, status } from '@grpc/grpc-js'
+import { socketPair } from '../../../agent/platform/socket-pair.js'
+import { openConnection } from '../../../agent/workload-api/open-connection.js'
 import { type AUTHSEC, openStream, SECURITY_HEADER, type SPIFFE } from '../../support/raw-stream.js'
 
 const same = (bytes: Buffer) => bytes
@@ -22,24 +25,28 @@ export class StatusServer implements Disposable {
   /** How often each method was called, by its name. */
   readonly calls = new Map<string, number>()
   readonly #server = new Server()
+  readonly #sockets: SocketServer
 
   private constructor(messages: Messages, code: status) {
     const paths = Object.keys(messages)
     const answers = paths.map((path) => [path, this.#answer(path, messages[path] ?? Buffer.alloc(0), code)])
     this.#server.addService(Object.fromEntries(paths.map((path) => [path, method(path)])), Object.fromEntries(answers))
+    // Taken as the agent takes them, clients with odd authorities included.
+    const injector = this.#server.createConnectionInjector(ServerCredentials.createInsecure())
+    this.#sockets = createServer({ pauseOnConnect: true }, (socket) => {
+      socket.on('error', () => socket.destroy())
+      openConnection(socket, socketPair, (shown) => injector.injectConnection(shown))
+    })
   }
 
   static async start(socketPath: string, messages: Messages, code: status): Promise<StatusServer> {
     const server = new StatusServer(messages, code)
-    await new Promise<void>((resolve, reject) => {
-      server.#server.bindAsync(`unix:${socketPath}`, ServerCredentials.createInsecure(), (error) =>
-        error ? reject(error) : resolve(),
-      )
-    })
+    await new Promise<void>((resolve) => server.#sockets.listen(socketPath, resolve))
     return server
   }
 
   [Symbol.dispose](): void {
+    this.#sockets.close()
     this.#server.forceShutdown()
   }
 

@@ -6,6 +6,7 @@ import { Demand } from '../../../agent/store/demand.js'
 import { IdentityStore } from '../../../agent/store/identity-store.js'
 import type { EntryState } from '../../../agent/store/snapshot.js'
 import { type View, Views } from '../../../agent/store/view.js'
+import { Denials } from '../../../agent/workload-api/denials.js'
 import { Feed } from '../../../agent/workload-api/feed.js'
 import { Pump, type Source } from '../../../agent/workload-api/pump.js'
 import { verdict } from '../../../agent/workload-api/verdict.js'
@@ -25,7 +26,13 @@ function setting(workload = FakeWorkload.attested(MINE)) {
   const sinks = new RecordedSinks()
   const events = apiEvents(sinks)
   const store = new IdentityStore()
-  const feed = new Feed(workload, { store, demand: new Demand(clock), maxIdentities: 64, events })
+  const feed = new Feed(workload, {
+    store,
+    demand: new Demand(clock),
+    maxIdentities: 64,
+    events,
+    denials: new Denials(clock),
+  })
   const views = new Views()
   const happened: string[] = []
   const flags = { stopping: false, broken: false, encoded: 0 }

@@ -1,0 +1,51 @@
+import type { Socket } from 'node:net'
+import { pipeline } from 'node:stream'
+import { AuthorityRewriter, mayNamePath } from './authority-rewriter.js'
+
+/** Two connected sockets of this process. */
+export type SocketPair = () => readonly [Socket, Socket]
+
+/** What does not begin as HTTP/2 within so many bytes is not looked at any longer. */
+const MAX_BEGIN_BYTES = 32_768
+
+/**
+ * Hands the connection to HTTP/2 once its first bytes are there, which every client sends at once (RFC 9113 3.4):
+ * `inject` gets the socket itself, or, for a client whose authorities must be rewritten, a stand-in that bears its name.
+ * A connection that says nothing costs no session.
+ */
+export function openConnection(socket: Socket, pair: SocketPair, inject: (socket: Socket) => void): void {
+  let begin = Buffer.alloc(0)
+  const look = (chunk: Buffer) => {
+    begin = Buffer.concat([begin, chunk])
+    const rewrite = begin.length > MAX_BEGIN_BYTES ? false : mayNamePath(begin)
+    if (rewrite === null) return
+    socket.off('data', look)
+    socket.pause()
+    socket.unshift(begin)
+    try {
+      // Paused: the session takes what was read before and reads on by itself. Resumed, it would lose that.
+      inject(rewrite ? standIn(socket, pair) : socket)
+    } catch (error) {
+      // No descriptor is left for a pair: the client tries again.
+      socket.destroy(error instanceof Error ? error : undefined)
+    }
+  }
+  socket.on('data', look)
+  socket.resume()
+}
+
+/** A socket that carries what the client's does, with authorities that HTTP/2 takes. They end together. */
+function standIn(socket: Socket, pair: SocketPair): Socket {
+  const [shown, hidden] = pair()
+  Object.defineProperty(shown, 'remoteAddress', { value: socket.remoteAddress })
+  Object.defineProperty(shown, 'remotePort', { value: undefined })
+  // Whichever end goes first, the others go with it; who went is no error of ours.
+  const ended = () => {
+    socket.destroy()
+    shown.destroy()
+  }
+  shown.on('error', ended)
+  pipeline(socket, new AuthorityRewriter(), hidden, ended)
+  pipeline(hidden, socket, ended)
+  return shown
+}
