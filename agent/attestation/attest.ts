@@ -7,7 +7,8 @@ import type { Caller } from './caller.js'
 
 /** How long an attestor has, once told to stop, to hand in what it knows. */
 const GRACE_MS = 100
-const MAX_TRAIL_LINES = 64
+/** Of each attestor: what one has to say crowds out no other. */
+const MAX_TRAIL_LINES = 16
 const MAX_LINE_LENGTH = 300
 
 /** Facts by attestor: what one of them said stays its own, so that only it can withdraw it. */
@@ -83,21 +84,26 @@ function merge(attestors: readonly WorkloadAttestor[], outcomes: readonly Outcom
   const known = new Map<string, Selectors>()
   const missing = new Set<string>()
   const trail: TrailLine[] = []
+  const lines = new Map<string, number>()
   const note = (attestor: string, text: string): void => {
-    if (trail.length < MAX_TRAIL_LINES) trail.push({ attestor, text: text.slice(0, MAX_LINE_LENGTH) })
+    const said = lines.get(attestor) ?? 0
+    lines.set(attestor, said + 1)
+    if (said < MAX_TRAIL_LINES) trail.push({ attestor, text: text.slice(0, MAX_LINE_LENGTH) })
   }
   attestors.forEach((attestor, i) => {
     const finding = findingOf(attestor, outcomes[i])
-    for (const line of finding.trail) note(line.attestor, line.text)
+    for (const { text } of finding.trail) note(attestor.name, text)
     const own = new Map<string, string>()
     for (const [key, value] of before.get(attestor.name) ?? []) {
       if (finding.missing.includes(platformOf(key))) own.set(key, value)
     }
+    if (own.size > 0) note(attestor.name, `facts of before still count, ${own.size} of them: nobody withdrew them`)
     for (const [key, value] of finding.facts) {
       // Whoever may speak for containers must not be able to claim a user.
       if (attestor.platforms.includes(platformOf(key))) own.set(key, value)
       else note(attestor.name, `${key} left out: the attestor does not speak for it`)
     }
+    if (!lines.has(attestor.name)) note(attestor.name, `facts found: ${own.size}`)
     known.set(attestor.name, own)
     for (const platform of finding.missing) missing.add(platform)
     for (const [key, value] of own) {

@@ -27,6 +27,7 @@ export class UnixWorkloadAttestor implements WorkloadAttestor {
   /** Throws `caller.exited` when the process ends meanwhile. */
   async attest(caller: Caller, signal: AbortSignal): Promise<Finding> {
     const notes = new Notes()
+    notes.add(`user ${caller.uid}, group ${caller.gid} and ${caller.groups.length} more, by the connection`)
     this.#ids(caller, notes)
     if (this.options.forgeable) notes.set('process', commOf(caller.process.read('stat')))
     const hosts = this.#isOfHost(caller, 'mnt', notes)

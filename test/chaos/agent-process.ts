@@ -31,10 +31,14 @@ export class AgentProcess {
   start(): void {
     if (this.#child) return
     const { programs, configPath, offset } = this.options
-    const child = spawn(process.execPath, ['--import', programs.skew, programs.agent, '-c', configPath], {
-      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-      env: { PATH: process.env['PATH'] ?? '', CHAOS_CLOCK_OFFSET: String(offset()) },
-    })
+    const child = spawn(
+      process.execPath,
+      ['--expose-gc', '--import', programs.skew, programs.agent, '-c', configPath],
+      {
+        stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+        env: { PATH: process.env['PATH'] ?? '', CHAOS_CLOCK_OFFSET: String(offset()) },
+      },
+    )
     this.#child = child
     child.stdout?.on('data', (chunk: Buffer) => this.#read(chunk.toString('utf8')))
     child.stderr?.on('data', (chunk: Buffer) => {
@@ -63,6 +67,18 @@ export class AgentProcess {
 
   clockChanged(): void {
     if (this.#child?.connected) this.#child.send({ offset: this.options.offset() }, () => undefined)
+  }
+
+  /** What of the heap is in use after a full collection, in KiB; null while it does not run. */
+  async heap(): Promise<number | null> {
+    const child = this.#child
+    if (!child?.connected) return null
+    const answer = new Promise<number | null>((resolve) => {
+      child.once('message', (message: { readonly heapKib: number }) => resolve(message.heapKib))
+      child.once('exit', () => resolve(null))
+    })
+    child.send({ weigh: true }, () => undefined)
+    return await answer
   }
 
   /** Resident memory in KiB and open descriptors; null while it does not run. */

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { commit } from './faults.js'
 import { BACK_WITHIN_MS, type Violation } from './ledger.js'
 import { type Kind, planFaults, type Tempo } from './plan.js'
-import { type Sample, slope } from './samples.js'
+import { type Course, courseOf, type Sample } from './samples.js'
 import { World, type WorldOptions } from './world.js'
 
 export interface ChaosOptions {
@@ -36,14 +36,10 @@ export interface ChaosReport {
   readonly longestGapMs: number
   readonly longestRecoveryMs: number
   /** Of the agent that is never stopped. */
-  readonly steady: {
-    readonly rssMib: readonly [first: number, last: number]
-    readonly slopeKibPerMinute: number
-    readonly fds: readonly [first: number, last: number]
-  }
+  readonly steady: Course
 }
 
-const SAMPLE_MS = 2_000
+const SAMPLE_MS = 5_000
 /** Fifty processes start and the first identities are issued within the pace that the server allows. */
 const START_LIMIT_MS = 60_000
 
@@ -57,7 +53,9 @@ export async function runChaos(chaos: ChaosOptions): Promise<ChaosReport> {
   const steady = world.nodes[1]
   const sampling = setInterval(() => {
     const sample = steady?.agent.sample()
-    if (sample) samples.push({ at: Date.now(), ...sample })
+    void steady?.agent.heap().then((heapKib) => {
+      if (sample && heapKib !== null) samples.push({ at: Date.now(), heapKib, ...sample })
+    })
   }, SAMPLE_MS)
   await world.everybodyServed(START_LIMIT_MS)
   const began = Date.now()
@@ -100,7 +98,7 @@ export async function runChaos(chaos: ChaosOptions): Promise<ChaosReport> {
     violations: ledger.violations,
     longestGapMs: gapMs,
     longestRecoveryMs: recoveryMs,
-    steady: slope(samples),
+    steady: courseOf(samples),
   }
 }
 

@@ -8,8 +8,13 @@ Date.now = () => real() + offset
 
 if (isMainThread) {
   offset = Number(process.env['CHAOS_CLOCK_OFFSET'] ?? 0)
-  process.on('message', (message: { readonly offset?: number }) => {
+  process.on('message', (message: { readonly offset?: number; readonly weigh?: true }) => {
     if (message.offset !== undefined) offset = message.offset
+    // What is in use, without what only waits to be collected.
+    if (message.weigh) {
+      global.gc?.()
+      process.send?.({ heapKib: Math.round(process.memoryUsage().heapUsed / 1024) })
+    }
   })
   // A driver that is gone leaves nothing behind.
   process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'))

@@ -49,7 +49,7 @@ test('while the server is away what is held is served until it ends, never longe
   const again = await eventually(
     () => fetchOnce(agent.address).catch(() => null),
     (context) => context !== null,
-    10_000,
+    45_000,
   )
   expect(again?.leaf.serialNumber).not.toBe(held.leaf.serialNumber)
 })

@@ -62,6 +62,7 @@ describe('attestation', () => {
     const second = await run(first.known)
     expect(Object.fromEntries(second.facts)).toEqual({ 'unix:uid': '1000', 'docker:image': 'web:1' })
     expect(second.missing).toEqual(['docker'])
+    expect(second.trail.at(-1)).toMatchObject({ attestor: 'docker', text: expect.stringContaining('still count') })
     docker.missing = []
     const third = await run(second.known)
     expect(Object.fromEntries(third.facts)).toEqual({ 'unix:uid': '1000' })
@@ -119,12 +120,22 @@ describe('attestation', () => {
     expect(await result).toBe(code)
   })
 
-  it('the trail has at most 64 lines of bounded length', async () => {
-    const { docker, run } = setting()
+  it('the trail has at most 16 lines of each attestor, of bounded length, so that none crowds out another', async () => {
+    const { docker, unix, run } = setting()
+    unix.facts = { 'unix:uid': '1000', 'docker:image': 'mine' }
     docker.facts = Object.fromEntries(Array.from({ length: 200 }, (_, i) => [`other:${'x'.repeat(500)}${i}`, 'x']))
     const { trail } = await run()
-    expect(trail).toHaveLength(64)
+    expect(trail.filter(({ attestor }) => attestor === 'docker')).toHaveLength(16)
+    expect(trail.filter(({ attestor }) => attestor === 'unix')).toHaveLength(2)
     expect(Math.max(...trail.map((line) => line.text.length))).toBeLessThanOrEqual(300)
+  })
+
+  it('an attestor that says nothing of what it looked at is in the trail all the same', async () => {
+    const { docker, run } = setting()
+    docker.silent = true
+    expect((await run()).trail.filter(({ attestor }) => attestor === 'docker')).toEqual([
+      { attestor: 'docker', text: 'facts found: 0' },
+    ])
   })
 
   it('that a process ended is no failure of an attestor', async () => {
