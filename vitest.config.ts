@@ -11,7 +11,10 @@ export default defineConfig({
     exclude: runsSlow ? [] : slow,
     environment: 'node',
     pool: 'forks',
-    maxWorkers: 2,
+    // Slow tests start engines, machines and toolchains: one at a time has the machine for itself.
+    maxWorkers: runsSlow ? 1 : 2,
+    // A machine that starves a test once gets a second try in CI; what fails twice fails.
+    retry: process.env['CI'] ? 1 : 0,
     testTimeout: runsSlow ? 600_000 : 60_000,
     hookTimeout: runsSlow ? 600_000 : 60_000,
     setupFiles: ['test/setup.ts'],
