@@ -1,4 +1,5 @@
-import { existsSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
 import { fromBinary, toBinary } from '@bufbuild/protobuf'
 import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -17,12 +18,12 @@ import { python } from './support/toolchains.js'
 const NAME = 'authsec-sdk'
 /** Where QuickStartSVID writes what it holds; it has no setting for it. */
 const ITS_FILES = '/tmp/spiffe-certs'
-const POLL_SECONDS = '6'
 const { missing } = python()
 
 describe.skipIf(missing !== null)(missing === null ? NAME : `${NAME} (skipped: ${missing})`, () => {
   const filesWereThere = existsSync(ITS_FILES)
   let environment: Environment
+  /** Unmodified: what it holds is also in `ITS_FILES`, as that of every other process that uses it. */
   let program: Program
   let quickStart: ClientProcess
   let polling: ClientProcess
@@ -31,6 +32,11 @@ describe.skipIf(missing !== null)(missing === null ? NAME : `${NAME} (skipped: $
     program = await pythonProgram(NAME)
     environment = await Environment.open({ server: { svidTtlSeconds: 12, jwtKid: true } })
     quickStart = environment.start(program, ['workload'])
+  })
+  /** The same with files of its own, so that several can run at a time. */
+  const apart = (env: Readonly<Record<string, string>> = {}): Program => ({
+    ...program,
+    env: { CERT_DIR: mkdtempSync(join(environment.dir, 'certificates-')), ...env },
   })
   afterAll(async () => {
     await environment?.[Symbol.asyncDispose]()
@@ -51,7 +57,7 @@ describe.skipIf(missing !== null)(missing === null ? NAME : `${NAME} (skipped: $
     'initializes with unix:///path and with a bare path, and what it holds verifies',
     async () => {
       await quickStart.event('x509')
-      polling = environment.start(program, ['workload', POLL_SECONDS, 'bare'])
+      polling = environment.start(apart({ POLL_SECONDS: '6' }), ['workload', 'bare'])
       await polling.event('x509')
       return 'verified'
     },
@@ -120,21 +126,21 @@ describe.skipIf(missing !== null)(missing === null ? NAME : `${NAME} (skipped: $
 
     it('initializes within its 5 seconds while the agent holds the call', async () => {
       using _ = faithful.server.setFault({ kind: 'latency', ms: 2_500, endpoint: '/v1/workload/attest' })
-      await faithful.start(program, ['workload']).event('x509')
+      await faithful.start(apart(), ['workload']).event('x509')
     })
 
-    jwtStory(NAME, 'without kid', () => faithful.start(program, ['workload']), false)
+    jwtStory(NAME, 'without kid', () => faithful.start(apart(), ['workload']), false)
 
     cell(NAME, 'never asks again after', 'asks again after no status, until it polls', async () => {
-      expect(await neverAsksAgain(faithful, program)).toEqual(CODES)
+      expect(await neverAsksAgain(faithful, apart)).toEqual(CODES)
       return 'anything, until its next poll'
     })
 
     it('gives up after 5 seconds when it is denied', async () => {
       for (const { id } of faithful.server.entries) await faithful.server.deleteEntry(id)
-      const told = await denied(faithful.start(program, ['workload']))
+      const told = await denied(faithful.start(apart(), ['workload']))
       expect(statusIn(told)).toBe('PermissionDenied')
-      const { seconds } = await faithful.start(program, ['workload']).event('gave-up')
+      const { seconds } = await faithful.start(apart(), ['workload']).event('gave-up')
       expect(seconds).toBeGreaterThan(4.9)
       expect(seconds).toBeLessThan(8)
     })

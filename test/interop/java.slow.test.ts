@@ -1,5 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { expect } from 'vitest'
+import { WEB } from './support/environment.js'
+import { cell } from './support/matrix.js'
 import { built, CLIENTS, type Program } from './support/programs.js'
 import { story } from './support/story.js'
 import { java } from './support/toolchains.js'
@@ -21,12 +24,21 @@ async function build(): Promise<Program> {
   return { command: 'java', args: ['-cp', `${join(out, 'classes')}:${join(out, 'lib')}/*`, 'Workload'] }
 }
 
+const VERSION = /java-spiffe-provider<\/artifactId>\s*<version>([^<]+)/
+const NAME = 'java-spiffe'
+
 story({
-  name: 'java-spiffe',
-  version:
-    /java-spiffe-provider<\/artifactId>\s*<version>([^<]+)/.exec(
-      readFileSync(join(DIRECTORY, 'pom.xml'), 'utf8'),
-    )?.[1] ?? '',
+  name: NAME,
+  version: VERSION.exec(readFileSync(join(DIRECTORY, 'pom.xml'), 'utf8'))?.[1] ?? '',
   toolchain: java(),
   build,
+  more({ workload, rotated }) {
+    cell(NAME, 'mTLS', 'authenticates with the SSLContext of its provider, before and after a rotation', async () => {
+      expect((await workload().ask('handshake', WEB)).result).toEqual({ id: WEB })
+      await rotated()
+      expect((await workload().ask('handshake', WEB)).result).toEqual({ id: WEB })
+      expect((await workload().ask('handshake', `${WEB}/other`)).error).toBeDefined()
+      return 'both ends in one process, before and after a rotation'
+    })
+  },
 })

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { CACHE } from './programs.js'
 
-export const PAGE = join('docs', 'interop.md')
+const PAGE = join('docs', 'interop.md')
 
 /**
  * A test whose outcome stands in a table of docs/interop.md, in the row of the client and the column of that name: it
@@ -18,18 +18,10 @@ export function cell(client: string, column: string, fact: string, observe: () =
 }
 
 /** What the page says. */
-export function documented(client: string, column: string): string {
+function documented(client: string, column: string): string {
   const page = readFileSync(PAGE, 'utf8')
   const { line, place } = find(page, client, column)
   return cells(page.split('\n')[line])[place] ?? ''
-}
-
-/** The first column of the table that has this column. */
-export function rowsOf(column: string): string[] {
-  const lines = readFileSync(PAGE, 'utf8').split('\n')
-  const header = lines.findIndex((line) => cells(line).includes(column))
-  const end = lines.findIndex((line, index) => index > header && !line.startsWith('|'))
-  return lines.slice(header + 2, end).map((line) => cells(line)[0] ?? '')
 }
 
 function cells(line: string | undefined): string[] {

@@ -20,15 +20,18 @@ export const CODES = [
 const SETTLED_MS = 4_000
 const WATCHED_MS = 8_000
 
-/** The statuses that end a client's watch of X.509-SVIDs for good, once it had its first message. */
-export async function neverAsksAgain(environment: Environment, program: Program): Promise<status[]> {
+/**
+ * The statuses that end a client's watch of X.509-SVIDs for good, once it had its first message. `program` is asked for
+ * each process.
+ */
+export async function neverAsksAgain(environment: Environment, program: () => Program): Promise<status[]> {
   const { address } = environment.agent
   const messages = { ...(await firstMessages(address, SPIFFE)), ...(await firstMessages(address, AUTHSEC)) }
   const asksAgain = await Promise.all(
     CODES.map(async (code) => {
       const socketPath = join(environment.dir, `status-${code}.sock`)
       using server = await StatusServer.start(socketPath, messages, code)
-      await using client = environment.start(program, ['watch'], `unix://${socketPath}`)
+      await using client = environment.start(program(), ['watch'], `unix://${socketPath}`)
       await client.event('x509')
       await sleep(SETTLED_MS)
       const before = server.calls.get('FetchX509SVID')

@@ -18,6 +18,14 @@ export interface ClientUnderTest {
   readonly toolchain: Toolchain
   /** Installs and builds it where that is not done yet. */
   build(): Promise<Program>
+  /** More tests with the client, before its agent is killed. */
+  more?(running: Running): void
+}
+
+export interface Running {
+  readonly workload: () => ClientProcess
+  /** Resolves at the next SVID that was never told before. */
+  rotated(): Promise<void>
 }
 
 /** Serials of a line that tells of X.509-SVIDs. */
@@ -92,6 +100,8 @@ export function story(client: ClientUnderTest): void {
 
     jwtStory(client.name, 'with kid', () => workload)
 
+    client.more?.({ workload: () => workload, rotated: () => newSerial(workload.now) })
+
     cell(name, 'agent killed', 'comes back to an agent that was killed', async () => {
       await environment.agent.kill()
       const since = workload.now
@@ -129,7 +139,7 @@ export function story(client: ClientUnderTest): void {
       jwtStory(client.name, 'without kid', () => other)
 
       cell(name, 'never asks again after', 'comes back after every other status', async () => {
-        const codes = await neverAsksAgain(faithful, program)
+        const codes = await neverAsksAgain(faithful, () => program)
         expect(codes).not.toContain(status.UNAVAILABLE)
         expect(codes).not.toContain(status.PERMISSION_DENIED)
         return codes.map(nameOf).join(', ') || 'nothing'

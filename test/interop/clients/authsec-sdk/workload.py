@@ -1,7 +1,8 @@
 """A workload that holds its identity through authsec-sdk and tells on stdout, one JSON object a line, what it sees.
 
-`workload POLL_SECONDS` answers commands from stdin: a number, the command, its arguments. `watch` only watches.
-`messages` prints the descriptor of the SDK's messages.
+`workload [bare]` answers commands from stdin: a number, the command, its arguments; `bare` is for the form in which the
+socket is named. `watch` does the same, and `messages` prints the descriptor of the SDK's messages. CERT_DIR is for files
+of its own, POLL_SECONDS for a shorter poll.
 """
 
 import asyncio
@@ -106,15 +107,24 @@ async def commands(svid):
             tell({"reply": number, "error": f"{type(error).__name__}: {error}"})
 
 
-async def main(mode, poll="1800", form="uri"):
+class Apart(QuickStartSVID):
+    """QuickStartSVID with files of its own, and a poll that does not take half an hour."""
+
+    _RENEWAL_INTERVAL_SECONDS = int(os.environ.get("POLL_SECONDS", "1800"))
+
+    def __init__(self, socket_path):
+        super().__init__(socket_path, cert_dir=os.environ["CERT_DIR"])
+
+
+async def main(mode, form="uri"):
     if mode == "messages":
         tell({"event": "messages", "descriptor": base64.b64encode(workload_pb2.DESCRIPTOR.serialized_pb).decode()})
         return
-    QuickStartSVID._RENEWAL_INTERVAL_SECONDS = int(poll)
+    quick_start = Apart if "CERT_DIR" in os.environ else QuickStartSVID
     address = os.environ["SPIFFE_ENDPOINT_SOCKET"]
     begun = asyncio.get_running_loop().time()
     try:
-        svid = await QuickStartSVID.initialize(
+        svid = await quick_start.initialize(
             socket_path=address if form == "uri" else address.removeprefix("unix://")
         )
     except RuntimeError as error:
