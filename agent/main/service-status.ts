@@ -3,6 +3,8 @@ import type { ServiceManager } from '../ports/service-manager.js'
 import { type Facts, healthFacts } from './health-facts.js'
 
 const STATUS_EVERY_MS = 5_000
+/** Whoever has just started the agent is looking. */
+const STARTING_EVERY_MS = 500
 
 /** Keeps the service manager informed: a line of status that changes, and signs of life where it wants them. */
 export async function reportToServiceManager(
@@ -18,7 +20,7 @@ export async function reportToServiceManager(
     const status = statusLine(facts)
     if (status !== said) serviceManager.status(status)
     said = status
-    await clock.sleep(every, signal)
+    await clock.sleep(facts.agent.sync.lastSync === null ? Math.min(every, STARTING_EVERY_MS) : every, signal)
   }
 }
 

@@ -123,7 +123,7 @@ describe.skipIf(vmObstacle() !== null)('on a machine with systemd', () => {
   })
 
   it('tells systemd how it is, reloads, and shows signs of life', async () => {
-    expect(vm.must(['systemctl', 'show', '-P', 'StatusText', 'icp-agent.service'])).toContain('SVIDs held')
+    await until(() => vm.must(['systemctl', 'show', '-P', 'StatusText', 'icp-agent.service']).includes('SVIDs held'))
     const before = mainPid()
     vm.must(['systemctl', 'reload', 'icp-agent.service'])
     await until(() => vm.must(['systemctl', 'is-active', 'icp-agent.service']).trim() === 'active')
