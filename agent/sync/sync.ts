@@ -8,6 +8,7 @@ import { EntryIndex } from '../store/entry-index.js'
 import type { Snapshot } from '../store/snapshot.js'
 import { setBack } from './catch-up.js'
 import { EntrySync, type EntrySyncOptions } from './entry-sync.js'
+import { ExpiredSvids } from './expired-svids.js'
 import { Issuance, type IssuanceOptions } from './issuance.js'
 import { tick } from './outcomes.js'
 import { KEEP_MS } from './plan.js'
@@ -24,6 +25,8 @@ export interface SyncOptions
 
 /** The wall clock was set back when it lost so much against the one that never jumps. */
 const SET_BACK_MS = 2_000
+/** A clock that jumped ahead may be set right soon: for so long no authority is taken for one that had its time. */
+const JUMP_IN_DOUBT_MS = 300_000
 
 /** The jobs of the server flow: each does its request, and publishes what came of it. */
 export class Sync {
@@ -33,9 +36,13 @@ export class Sync {
   readonly #entries: EntrySync
   /** Wall minus monotonic time, as of the last tick. */
   #clockOffset: number
+  /** By the clock that never jumps. */
+  #pruneFrom = Number.NEGATIVE_INFINITY
+  readonly #expired: ExpiredSvids
 
   constructor(private readonly options: SyncOptions) {
     this.#clockOffset = options.clock.now() - options.clock.monotonic()
+    this.#expired = new ExpiredSvids(options.clock)
     this.revocations = new Revocations(options)
     this.#publisher = new Publisher(options)
     this.#issuance = new Issuance(options, this.#publisher)
@@ -95,13 +102,16 @@ export class Sync {
     const { store, clock, events, demand } = this.options
     const now = clock.now()
     this.#noticeClock()
+    this.#expired.see(store.current.states)
+    this.#publisher.changes(this.#expired.back(store.current, this.book))
     const { changed, nextAt } = tick(store.current.states, now)
     for (const [id, state] of changed) {
       const entry = store.current.entries.get(id)
       if (state.kind === 'wanted' && entry && demand.unusedFor(id, now) < KEEP_MS) events.svidExpired(entry)
     }
+    this.#expired.out(store.current.states, changed)
     this.#publisher.changes(changed)
-    this.#publisher.learn((book) => book.pruned(now))
+    if (clock.monotonic() >= this.#pruneFrom) this.#publisher.learn((book) => book.pruned(now))
     return nextAt
   }
 
@@ -143,12 +153,13 @@ export class Sync {
     this.#publisher.learn((book) => book.spokeFor(trustDomain, until))
   }
 
-  /** A wall clock that was set back must not make anything wait for longer than it was to. */
+  /** A wall clock that was set back must not make anything wait for longer than it was to; nor one ahead end trust. */
   #noticeClock(): void {
     const { clock, store } = this.options
     const offset = clock.now() - clock.monotonic()
     const lost = this.#clockOffset - offset
     this.#clockOffset = offset
+    if (lost < -SET_BACK_MS) this.#pruneFrom = clock.monotonic() + JUMP_IN_DOUBT_MS
     if (lost > SET_BACK_MS) this.#publisher.changes(setBack(store.current.states, lost))
   }
 }
