@@ -37,7 +37,8 @@ export function parseCertificate(der: Uint8Array): Certificate {
   outer.end()
   const tbs = certificate.enter(TAG.sequence)
   const algorithm = certificate.next(TAG.sequence)
-  certificate.next(TAG.bitString)
+  // OpenSSL drops bits that are said to be unused: the same certificate would have two forms.
+  if (certificate.next(TAG.bitString).content[0] !== 0) throw malformed('its signature has unused bits')
   certificate.end()
 
   const version = tbs.optional(contextTag(0, true))

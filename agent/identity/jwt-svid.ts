@@ -34,8 +34,8 @@ const USES: readonly unknown[] = [undefined, 'sig', 'jwt-svid']
 
 /** A key of the server's JWKS, or null where it is none that a JWT-SVID can be signed with. */
 export async function parseJwtKey(jwk: Readonly<Record<string, unknown>>): Promise<JwtKey | null> {
-  const kty = String(jwk['kty'])
-  const members = Object.hasOwn(PUBLIC_MEMBERS, kty) ? (PUBLIC_MEMBERS[kty] ?? []) : []
+  const { kty } = jwk
+  const members = typeof kty === 'string' && Object.hasOwn(PUBLIC_MEMBERS, kty) ? (PUBLIC_MEMBERS[kty] ?? []) : []
   if (members.length === 0 || members.some((member) => typeof jwk[member] !== 'string')) return null
   if (!USES.includes(jwk['use'] ?? undefined) || !mayVerify(jwk['key_ops'])) return null
   if (kty === 'RSA' && Buffer.from(String(jwk['n']), 'base64url').length < MIN_MODULUS_BYTES) return null

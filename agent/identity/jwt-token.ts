@@ -31,7 +31,7 @@ export function readToken(token: Secret): Claimed {
   if (text.length > MAX_TOKEN_BYTES) throw invalidJwt(`it is longer than ${MAX_TOKEN_BYTES} bytes`)
   const parts = text.split('.')
   // JWT-SVID 5.1: compact serialization only.
-  if (parts.length !== 3 || parts.some((part) => !/^[A-Za-z0-9_-]+$/.test(part))) {
+  if (parts.length !== 3 || !parts.every(isBase64url)) {
     throw invalidJwt('it is not in compact serialization')
   }
   const { alg, typ, kid, crit } = decoded(() => decodeProtectedHeader(text), 'header')
@@ -63,6 +63,11 @@ export function hopeless(claims: Readonly<Record<string, unknown>>, audience: st
 /** The cause is left out on purpose: it may quote the token. */
 export function invalidJwt(reason: string, check = 'token'): AgentError {
   return new AgentError('jwt.invalid', `not a valid JWT-SVID: ${reason}`, { details: { check } })
+}
+
+/** Without padding, and in the one form that such bytes have (RFC 4648 3.5): no two texts are the same token. */
+function isBase64url(part: string): boolean {
+  return part !== '' && Buffer.from(part, 'base64url').toString('base64url') === part
 }
 
 function claimsOf(part: string): Record<string, unknown> {

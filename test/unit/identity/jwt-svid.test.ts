@@ -140,6 +140,7 @@ describe('a key of a JWKS', () => {
     ['on an Edwards curve', () => publishedKey(generateKeyPairSync('ed25519').privateKey)],
     ['of 1024 bits', () => publishedKey(generateKeyPairSync('rsa', { modulusLength: 1024 }).privateKey)],
     ['of a kind that every object has', () => ({ kty: 'constructor' })],
+    ['of a kind that cannot even be printed', () => JSON.parse('{"kty":{"toString":1,"valueOf":1}}')],
     ['whose members are no text', () => ({ kty: 'RSA', n: 1, e: [] })],
     ['whose point is not on its curve', () => ({ ...publishedKey(ec('P-256')), x: 'AAAA', y: 'AAAA' })],
     ['that is empty', () => ({})],

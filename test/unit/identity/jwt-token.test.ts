@@ -28,6 +28,7 @@ describe('what is not read at all', () => {
     ['no signature', token({ alg: 'RS256' }, { sub: SUB }, '')],
     ['padding', `${token({ alg: 'RS256' }, { sub: SUB })}=`],
     ['white space', ` ${token({ alg: 'RS256' }, { sub: SUB })}`],
+    ['base64 with bits that stand for nothing', token({ alg: 'RS256' }, { sub: SUB }, 'AAB')],
     ['the other base64', token({ alg: 'RS256' }, { sub: SUB }, 'a+/a')],
     ['a header that is no JSON', token('{', { sub: SUB })],
     ['a header that is a list', token([], { sub: SUB })],

@@ -98,6 +98,7 @@ describe('a refresh', () => {
   test.each<[string, () => Promise<Jwk[]>]>([
     ['nothing', async () => []],
     ['keys of another use', async () => [publishedKey(await rsaKey(0), { use: 'x509-svid' })]],
+    ['a key whose kind cannot even be printed', async () => [JSON.parse('{"kty":{"toString":1,"valueOf":1}}') as Jwk]],
     ['a symmetric key', async () => [{ kty: 'oct', k: 'AAAA' }]],
   ])('to %s changes nothing', async (_what, make) => {
     await keys.refresh(stay)
