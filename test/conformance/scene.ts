@@ -39,7 +39,7 @@ export interface Scene extends AsyncDisposable {
 }
 
 /** Starts a server and an agent of this repository, and waits until the agent serves. */
-export async function startScene(): Promise<Scene> {
+export async function startScene(settings: Readonly<Record<string, string>> = {}): Promise<Scene> {
   const dir = await temporaryDirectory()
   const clock = new HastyClock(TIMES)
   const server = await startServer(`${dir.path}/icp`, { clock })
@@ -58,6 +58,7 @@ export async function startScene(): Promise<Scene> {
       SYNC__INTERVAL: '3s',
       SYNC__BUNDLE_INTERVAL: '15s',
       WORKLOAD_API__HOLD: '20s',
+      ...settings,
     },
     world: { clock, metrics },
   })
