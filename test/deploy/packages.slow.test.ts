@@ -1,0 +1,125 @@
+import { execFileSync, spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { repositoryFiles } from '../architecture/files.js'
+
+const ARM_LIBRARIES = '/usr/aarch64-linux-gnu'
+const qemu = ['qemu-aarch64-static', 'qemu-aarch64'].find((tool) => !spawnSync(tool, ['--version']).error)
+const runsArm = process.arch === 'x64' && qemu !== undefined && existsSync(ARM_LIBRARIES)
+
+describe('the packages', () => {
+  const work = mkdtempSync(join(tmpdir(), 'icp-packages-'))
+  const { version } = JSON.parse(readFileSync('package.json', 'utf8'))
+  const out = join(work, 'first', version)
+  const executable = (arch: string) => join(out, `icp-agent-${version}-linux-${arch}`)
+
+  beforeAll(() => pack(process.cwd(), join(work, 'first')))
+  afterAll(() => rmSync(work, { recursive: true, force: true }))
+
+  it('are the same bytes when they are made again, in another place', () => {
+    // A copy, because somebody may be at work on the sources.
+    const [one, another] = [join(work, 'one'), join(work, 'another/place')]
+    for (const path of repositoryFiles()) {
+      if (!/^(agent|attestors|proto|scripts|systemd|deploy|docs)\/|^[^/]+$/.test(path)) continue
+      mkdirSync(join(one, path, '..'), { recursive: true })
+      cpSync(path, join(one, path))
+    }
+    mkdirSync(join(another, '..'))
+    execFileSync('cp', ['-r', one, another])
+    const sums = [one, another].map((copy) => {
+      execFileSync('cp', ['-r', 'node_modules', join(copy, 'node_modules')])
+      pack(copy, join(copy, 'out'))
+      return readFileSync(join(copy, 'out', version, 'SHA256SUMS'), 'utf8')
+    })
+    expect(sums[1]).toBe(sums[0])
+  })
+
+  it('are all listed in SHA256SUMS', () => {
+    const listed = readFileSync(join(out, 'SHA256SUMS'), 'utf8').trimEnd().split('\n')
+    const found = readdirSync(out)
+      .filter((name) => name !== 'SHA256SUMS')
+      .map(
+        (name) =>
+          `${createHash('sha256')
+            .update(readFileSync(join(out, name)))
+            .digest('hex')}  ${name}`,
+      )
+    expect(listed.sort()).toEqual(found.sort())
+  })
+
+  it('have a bill of materials that names each package once, with version, hash and license', () => {
+    const bill = JSON.parse(readFileSync(join(out, `icp-agent-${version}.cdx.json`), 'utf8'))
+    const lock = JSON.parse(readFileSync('package-lock.json', 'utf8')).packages
+    expect([bill.bomFormat, bill.specVersion, bill.metadata.component.version]).toEqual(['CycloneDX', '1.6', version])
+    const refs = bill.components.map((component: { 'bom-ref': string }) => component['bom-ref'])
+    expect(new Set(refs).size).toBe(refs.length)
+    const libraries = bill.components.filter((component: { type: string }) => component.type === 'library')
+    for (const { name, hashes, licenses, purl } of libraries) {
+      expect([name, hashes?.[0].content.length, licenses?.length]).toEqual([name, 128, 1])
+      expect(purl).toMatch(/^pkg:npm\//)
+    }
+    const { dependencies } = JSON.parse(readFileSync('package.json', 'utf8'))
+    const named = libraries.map(({ group, name }: { group?: string; name: string }) =>
+      group ? `${group}/${name}` : name,
+    )
+    // koffi is there by its native parts.
+    expect(named).toEqual(expect.arrayContaining(['@koromix/koffi-linux-x64', '@koromix/koffi-linux-arm64']))
+    for (const name of Object.keys(dependencies)) if (name !== 'koffi') expect(named, name).toContain(name)
+    for (const { ref, dependsOn } of bill.dependencies) {
+      expect(refs.concat(bill.metadata.component['bom-ref'])).toContain(ref)
+      for (const other of dependsOn) expect(refs).toContain(other)
+    }
+    expect(named.some((name: string) => lock[`node_modules/${name}`]?.dev)).toBe(false)
+  })
+
+  it('have an executable that needs nothing beside it', () => {
+    const { status, stdout, stderr } = spawnSync(executable(process.arch), ['version'], { encoding: 'utf8', env: {} })
+    expect([status, stdout, stderr]).toEqual([0, `icp-agent ${version} (Node 24.21.0, linux ${process.arch})\n`, ''])
+    expect(serves([executable(process.arch)])).toContain('gRPC Workload API Server started')
+  })
+
+  it('have an npm package that needs no other package', () => {
+    const prefix = join(work, 'prefix')
+    const tarball = join(out, `icp-agent-${version}.tgz`)
+    execFileSync('npm', ['install', '--offline', '--silent', '--global', '--prefix', prefix, tarball])
+    const command = join(prefix, 'bin', 'icp-agent')
+    expect(execFileSync(command, ['version'], { encoding: 'utf8' })).toContain(
+      `icp-agent ${version} (Node ${process.versions.node}`,
+    )
+    expect(serves([command])).toContain('gRPC Workload API Server started')
+  })
+
+  it.skipIf(!runsArm)('have an executable for arm64 that serves (under emulation)', () => {
+    const command = [qemu ?? '', '-L', ARM_LIBRARIES, executable('arm64')]
+    expect(execFileSync(command[0] ?? '', [...command.slice(1), 'version'], { encoding: 'utf8' })).toContain(
+      'linux arm64',
+    )
+    expect(serves(command, 30)).toContain('gRPC Workload API Server started')
+  })
+
+  /** What an agent says that is started with this command and stopped after some seconds. */
+  function serves([program = '', ...args]: readonly string[], seconds = 4): string {
+    const directory = mkdtempSync(join(work, 'agent-'))
+    const { stdout } = spawnSync('timeout', [String(seconds), program, ...args, 'run'], {
+      encoding: 'utf8',
+      cwd: directory,
+      env: {
+        PATH: process.env['PATH'],
+        ICP_AGENT_AGENT__TENANT_ID: '11111111-2222-4333-8444-555555555555',
+        ICP_AGENT_AGENT__NODE_ID: 'test',
+        ICP_AGENT_AGENT__DATA_DIR: join(directory, 'data'),
+        ICP_AGENT_AGENT__SOCKET_PATH: join(directory, 'run', 'agent.sock'),
+        ICP_AGENT_ICP_SERVICE__ADDRESS: 'https://127.0.0.1:1',
+        ICP_AGENT_HEALTH__ENABLED: 'false',
+      },
+    })
+    return stdout
+  }
+})
+
+function pack(root: string, out: string): void {
+  execFileSync('node', ['scripts/package.mjs', '--out', out], { cwd: root, stdio: ['ignore', 'ignore', 'pipe'] })
+}
