@@ -55,7 +55,7 @@ export function composeRequestFlow(config: Config, world: World, server: ServerF
     events: attesting,
     deadlineMs: ATTESTATION_DEADLINE_MS,
   })
-  const api = apiEvents(sinks('workload-api'))
+  const api = apiEvents(sinks('workload-api'), clock)
   const denials = new Denials(clock)
   const sessions = new Sessions((caller) => workloads.acquire(caller), {
     store,

@@ -1,6 +1,8 @@
 import type { ErrorCode } from '../errors.js'
 import type { Selectors } from '../identity/selector.js'
+import type { Clock } from '../ports/clock.js'
 import type { Sinks } from './events.js'
+import { Sparingly } from './sparingly.js'
 
 /** Methods of the Workload API, of both dialects. */
 export const METHODS = [
@@ -38,7 +40,8 @@ export interface Denial {
 }
 
 /** What happens on the Workload API. */
-export const apiEvents = ({ log, metrics }: Sinks) => {
+export const apiEvents = ({ log, metrics }: Sinks, clock: Pick<Clock, 'monotonic'>) => {
+  const sparingly = new Sparingly(clock)
   const open = new Map<Method, number>(METHODS.map((method) => [method, 0]))
   metrics.gauge('icp_agent_streams', () => [...open].map(([method, value]) => ({ value, labels: { method } })))
   return {
@@ -72,10 +75,14 @@ export const apiEvents = ({ log, metrics }: Sinks) => {
         uid: caller.uid,
       })
     },
-    /** Somebody's decision: logged with what was found, once for each denial. */
+    /**
+     * Somebody's decision: logged with what was found, once for each denial. New ones of one user for one reason are
+     * warnings at most once a minute, or whoever starts processes in a loop would fill the log.
+     */
     denied(method: Method, refusal: { code: ErrorCode; message: string }, denial: Denial): void {
       metrics.count('icp_agent_denials_total', { reason: refusal.code })
-      log[denial.first ? 'warn' : 'debug']('Workload API call denied', {
+      const suppressed = denial.first ? sparingly.say(`${denial.caller.uid} ${refusal.code}`) : null
+      log[suppressed === null ? 'debug' : 'warn']('Workload API call denied', {
         denial_id: denial.id,
         method,
         code: refusal.code,
@@ -86,6 +93,7 @@ export const apiEvents = ({ log, metrics }: Sinks) => {
         selectors: Object.fromEntries(denial.facts),
         missing: denial.missing,
         trail: denial.trail.map((line) => `${line.attestor}: ${line.text}`),
+        ...(suppressed ? { suppressed } : {}),
       })
       if (denial.nearest.length === 0) return
       log.debug('Entries that the denied process came nearest to', {
@@ -97,14 +105,13 @@ export const apiEvents = ({ log, metrics }: Sinks) => {
         })),
       })
     },
-    /** The kernel could not say who is calling. */
-    callerUnknown(code: ErrorCode, message: string): void {
-      metrics.count('icp_agent_denials_total', { reason: code })
-      log.warn('Caller cannot be identified', { code, reason: message })
-    },
     /** More entries match than a workload may hold. */
-    truncated(caller: CallerIds, limit: number): void {
-      log.warn('Workload matches more entries than it may hold; the youngest are left out', { pid: caller.pid, limit })
+    truncated({ pid, uid }: CallerIds, limit: number): void {
+      const suppressed = sparingly.say(`${uid} truncated`)
+      log[suppressed === null ? 'debug' : 'warn'](
+        'Workload matches more entries than it may hold; the youngest are left out',
+        { pid, uid, limit, ...(suppressed ? { suppressed } : {}) },
+      )
     },
     stopping(streams: number): void {
       log.info('Workload API is stopping', { streams })

@@ -63,7 +63,7 @@ export class Crowd {
 
   /** Every workload opens a stream in each dialect. */
   open(): void {
-    const events = apiEvents(new RecordedSinks())
+    const events = apiEvents(new RecordedSinks(), this.clock)
     const demand = new Demand(this.clock)
     const denials = new Denials(this.clock)
     const encoders = this.encoded.map((count) =>

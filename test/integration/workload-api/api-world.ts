@@ -48,7 +48,7 @@ export class ApiWorld implements AsyncDisposable {
 
   private constructor(limits: { streamsPerConnection: number; maxMessageBytes: number }) {
     const { clock, store } = this
-    const events = apiEvents(this.sinks)
+    const events = apiEvents(this.sinks, clock)
     const demand = new Demand(clock)
     this.sessions = new Sessions(
       () => {

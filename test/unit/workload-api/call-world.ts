@@ -58,7 +58,7 @@ export function callWorld({ openToAll = false } = {}) {
   const sinks = new RecordedSinks()
   const store = new IdentityStore()
   const workload = new FakeWorkload()
-  const events = apiEvents(sinks)
+  const events = apiEvents(sinks, clock)
   const denials = new Denials(clock)
   const sessions = new Sessions(() => workload, {
     store,

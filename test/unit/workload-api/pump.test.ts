@@ -24,7 +24,7 @@ const STALLED = 30_000
 function setting(workload = FakeWorkload.attested(MINE)) {
   const clock = new FakeClock()
   const sinks = new RecordedSinks()
-  const events = apiEvents(sinks)
+  const events = apiEvents(sinks, clock)
   const store = new IdentityStore()
   const feed = new Feed(workload, {
     store,

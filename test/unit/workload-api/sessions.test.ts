@@ -23,7 +23,7 @@ function setting() {
       store: new IdentityStore(),
       demand: new Demand(new FakeClock()),
       maxIdentities: 64,
-      events: apiEvents(new RecordedSinks()),
+      events: apiEvents(new RecordedSinks(), new FakeClock()),
       denials: new Denials(new FakeClock()),
     },
   )
@@ -86,7 +86,7 @@ describe('Sessions', () => {
         store: new IdentityStore(),
         demand: new Demand(new FakeClock()),
         maxIdentities: 64,
-        events: apiEvents(new RecordedSinks()),
+        events: apiEvents(new RecordedSinks(), new FakeClock()),
         denials: new Denials(new FakeClock()),
       },
     )

@@ -1,0 +1,59 @@
+import { expect, test } from 'vitest'
+import { apiEvents, type Denial } from '../../../agent/observability/api-events.js'
+import { FakeClock } from '../../fakes/clock.js'
+import { RecordedSinks } from '../../fakes/sinks.js'
+
+const REFUSAL = { code: 'entry.none', message: 'no entry' } as const
+
+function setting() {
+  const clock = new FakeClock()
+  const sinks = new RecordedSinks()
+  const events = apiEvents(sinks, clock)
+  let ids = 0
+  const denial = (uid: number): Denial => ({
+    id: `d${++ids}`,
+    first: true,
+    caller: { pid: 1000 + ids, uid, gid: uid },
+    facts: new Map(),
+    missing: [],
+    trail: [],
+    nearest: [],
+  })
+  const warnings = () => sinks.lines.filter((line) => line.level === 'warn')
+  return { clock, sinks, events, denial, warnings }
+}
+
+test('a user whose processes are denied in a loop is a warning once a minute, with how many were left out', async () => {
+  const { clock, sinks, events, denial, warnings } = setting()
+  for (let n = 0; n < 500; n++) events.denied('FetchX509SVID', REFUSAL, denial(1000))
+  expect(warnings()).toHaveLength(1)
+  expect(warnings()[0]?.fields).not.toHaveProperty('suppressed')
+  await clock.advance('1m')
+  events.denied('FetchX509SVID', REFUSAL, denial(1000))
+  expect(warnings()).toHaveLength(2)
+  expect(warnings()[1]?.fields).toMatchObject({ uid: 1000, suppressed: 499 })
+  expect(sinks.total('icp_agent_denials_total', { reason: 'entry.none' })).toBe(501)
+})
+
+test('a flooding user does not hide the denial of another, nor one for another reason', () => {
+  const { events, denial, warnings } = setting()
+  for (let n = 0; n < 500; n++) events.denied('FetchX509SVID', REFUSAL, denial(1000))
+  events.denied('FetchX509SVID', REFUSAL, denial(1001))
+  events.denied('FetchX509SVID', { ...REFUSAL, code: 'caller.ids_changed' }, denial(1000))
+  expect(warnings().map(({ fields }) => [fields['uid'], fields['code']])).toEqual([
+    [1000, 'entry.none'],
+    [1001, 'entry.none'],
+    [1000, 'caller.ids_changed'],
+  ])
+})
+
+test('a denial that is told again is neither a warning nor one that was left out', async () => {
+  const { clock, events, denial, warnings } = setting()
+  const same = denial(1000)
+  events.denied('FetchX509SVID', REFUSAL, same)
+  for (let n = 0; n < 10; n++) events.denied('FetchX509SVID', REFUSAL, { ...same, first: false })
+  await clock.advance('1m')
+  events.denied('FetchX509SVID', REFUSAL, denial(1000))
+  expect(warnings()).toHaveLength(2)
+  expect(warnings()[1]?.fields).not.toHaveProperty('suppressed')
+})
