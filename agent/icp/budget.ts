@@ -1,7 +1,10 @@
 import type { Clock } from '../ports/clock.js'
 import type { Random } from '../ports/random.js'
 
-/** The server's rate-limit tiers; `open` endpoints (bundles, JWT issue) fall only under the limit around everything. */
+/**
+ * The server's rate-limit tiers. `open` is the limit around everything, under which all requests fall, and those for
+ * bundles and JWT-SVIDs alone.
+ */
 export type Tier = 'bootstrap' | 'standard' | 'sensitive' | 'open'
 
 /**
@@ -92,14 +95,17 @@ export class Budget {
     }
   }
 
-  /** A request was answered with 429. `retryAfterMs` as the server said, bounded; jittered, so that agents part. */
+  /**
+   * A request was answered with 429 by the limit of the tier; with `open` it was the limit around everything, and all
+   * requests pause. `retryAfterMs` as the server said, bounded; jittered, so that agents part.
+   */
   limited(tier: Tier, retryAfterMs: number = DEFAULT_RETRY_AFTER_MS): void {
     const bucket = this.#buckets[tier]
     const now = this.clock.monotonic()
     // Requests sent side by side fail side by side: they are one 429.
     if (now >= bucket.pausedUntil) {
       bucket.pace = Math.max(SLOWEST_PER_MINUTE / 60_000, bucket.pace * BACK_TO)
-      bucket.pressure = Math.min(1, this.pressure(tier) + PRESSURE_STEP)
+      bucket.pressure = Math.min(1, this.#pressure(bucket) + PRESSURE_STEP)
       bucket.pressedAt = now
     }
     const pause = Math.min(LONGEST_PAUSE_MS, Math.max(0, retryAfterMs)) * (1 + this.random.fraction() / 4)
@@ -117,7 +123,10 @@ export class Budget {
 
   /** How crowded the address is, from 0 (no 429 for a long time) to 1: what can wait does. */
   pressure(tier: Tier): number {
-    const { pressure, pressedAt } = this.#buckets[tier]
+    return Math.max(...this.#concerned(tier).map((bucket) => this.#pressure(bucket)))
+  }
+
+  #pressure({ pressure, pressedAt }: Bucket): number {
     return pressure === 0 ? 0 : pressure * Math.exp((pressedAt - this.clock.monotonic()) / PRESSURE_FADES_MS)
   }
 

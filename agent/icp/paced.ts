@@ -7,6 +7,7 @@ const DEFAULT_RETRY_AFTER_MS = 60_000
 
 /** What every answer of the server says about the pace; requests themselves are paced by whoever makes them. */
 export interface PaceListener {
+  /** `open`: the limit around everything was met, by a request of whatever tier. */
   limited(tier: Tier, retryAfterMs: number): void
 }
 
@@ -28,8 +29,10 @@ export function pacedControlPlane(
       if (error instanceof AgentError && error.code === 'icp.rate_limited') {
         const after = error.details['retryAfterMs']
         const retryAfterMs = typeof after === 'number' ? after : DEFAULT_RETRY_AFTER_MS
-        budget.limited(tier, retryAfterMs)
-        listener.limited(tier, retryAfterMs)
+        // The window around the whole service answers in a form of its own; whoever asks next would meet it too.
+        const met = error.details['tier'] === 'service' ? 'open' : tier
+        budget.limited(met, retryAfterMs)
+        listener.limited(met, retryAfterMs)
       }
       throw error
     }

@@ -4,6 +4,7 @@ import type { Clock } from '../ports/clock.js'
 import type { HttpClient, HttpRequest, HttpResponse } from '../ports/http.js'
 import type { Random } from '../ports/random.js'
 import { errorOf, retryAfterOf } from './answers.js'
+import type { Budget, Tier } from './budget.js'
 import { type Endpoint, specOf } from './endpoints.js'
 import { IdentityUse } from './identity-use.js'
 import { ServerClock } from './server-clock.js'
@@ -22,6 +23,8 @@ export interface RequestOptions {
   readonly settings: IcpSettings
   readonly tenantId: string
   readonly http: HttpClient
+  /** Whoever asks has taken a slot for the request; what is sent besides takes its own here. */
+  readonly budget: Pick<Budget, 'opensIn' | 'take'>
   readonly clock: Clock
   readonly random: Random
   readonly events: ServerEvents
@@ -46,8 +49,8 @@ const RETRIED_CODES = new Set(['icp.unreachable', 'icp.timeout'])
 
 /**
  * One exchange at a time with the ICP server: address, headers, deadline, size cap, repetition of what may pass
- * (network errors, 502, 503, 504), and every answer but success as an error. 429 is not repeated here: pacing is the
- * caller's affair.
+ * (network errors, 502, 503, 504), and every answer but success as an error. 429 is not repeated here: the pace of
+ * first attempts is the caller's affair. A repetition waits for a slot of the budget, like every other request.
  */
 export class Requests {
   readonly clock: ServerClock
@@ -69,6 +72,7 @@ export class Requests {
       const wait = Math.min(MAX_BACKOFF_MS, Math.max(backoff, outcome.retryAfterMs))
       events.retrying(exchange.endpoint, codeOf(outcome.cause), attempt + 1, wait)
       await this.#wait(wait, exchange.signal)
+      await this.#slot(exchange)
     }
   }
 
@@ -77,14 +81,17 @@ export class Requests {
     exchange: Exchange,
     accept: (response: HttpResponse) => T,
   ): Promise<{ readonly result: T } | Failure> {
-    const { clock, events } = this.options
+    const { clock, events, budget } = this.options
     const { endpoint } = exchange
     const began = clock.monotonic()
     const seconds = () => (clock.monotonic() - began) / 1000
     try {
-      const response = await this.identity.choose(endpoint, (withoutIdentity) =>
-        this.#exchange(exchange, withoutIdentity),
-      )
+      let sent = 0
+      const response = await this.identity.choose(endpoint, (withoutIdentity) => {
+        // With and without the certificate: the second one is a request too.
+        if (sent++ > 0) budget.take(tierOf(endpoint))
+        return this.#exchange(exchange, withoutIdentity)
+      })
       if (response.status === 200 || response.status === 201) {
         const result = accept(response)
         events.answered(endpoint, seconds())
@@ -134,12 +141,25 @@ export class Requests {
     }
   }
 
+  async #slot({ endpoint, signal }: Exchange): Promise<void> {
+    const { budget, clock } = this.options
+    const tier = tierOf(endpoint)
+    for (let wait = budget.opensIn(tier); wait > 0; wait = budget.opensIn(tier)) await clock.sleep(wait, signal)
+    budget.take(tier)
+  }
+
   /** Waits to the end even where the clock wakes sleepers early. */
   async #wait(ms: number, signal: AbortSignal): Promise<void> {
     const { clock } = this.options
     const due = clock.monotonic() + ms
     for (let left = ms; left > 0; left = due - clock.monotonic()) await clock.sleep(left, signal)
   }
+}
+
+/** The endpoints in no tier count against the limit around everything alone. */
+function tierOf(endpoint: Endpoint): Tier {
+  const { tier } = specOf(endpoint)
+  return tier === 'none' || tier === 'service' ? 'open' : tier
 }
 
 /** A handshake that failed over our certificate means what 401 means: the agent needs another one. */

@@ -47,6 +47,7 @@ export function composeServerFlow(config: Config, world: World) {
     tenantId,
     nodeId,
     http,
+    budget,
     clock,
     random,
     events: serverEvents(sinks('icp'), clock),
@@ -54,7 +55,7 @@ export function composeServerFlow(config: Config, world: World) {
   const contact = new Contact(clock)
   const stretch = {
     limited: (tier: Tier) => {
-      if (tier === 'standard') pace.limited()
+      if (tier === 'standard' || tier === 'open') pace.limited()
     },
   }
   const controlPlane = pacedControlPlane(client, budget, stretch, contact)

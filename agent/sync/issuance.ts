@@ -62,6 +62,7 @@ export class Issuance {
     const began = clock.monotonic()
     const options = {
       ...this.options,
+      controlPlane: this.#controlPlane,
       withCommonName: this.#withCommonName,
       known: this.publisher.book.authorities,
       now: () => clock.now(),
@@ -126,6 +127,18 @@ export class Issuance {
   /** False where the entry has gone or changed its name while the server worked. */
   #isStill(entry: Entry): boolean {
     return this.options.store.current.entries.get(entry.id)?.spiffeId.equals(entry.spiffeId) ?? false
+  }
+
+  /** Some servers send no bundle along, and then it is one more request. */
+  get #controlPlane(): IssuanceOptions['controlPlane'] {
+    const { controlPlane, budget } = this.options
+    return {
+      signWorkload: (request, signal) => controlPlane.signWorkload(request, signal),
+      bundle: (signal) => {
+        budget.take('open')
+        return controlPlane.bundle(signal)
+      },
+    }
   }
 
   /** Every name but the first costs one more request. */

@@ -4,6 +4,7 @@ import { Secret } from '../../agent/crypto/secret.js'
 import type { DevIcp } from '../../agent/dev-icp/dev-icp.js'
 import type { Flaw } from '../../agent/dev-icp/flaws.js'
 import type { DevIcpOptions } from '../../agent/dev-icp/options.js'
+import { Budget } from '../../agent/icp/budget.js'
 import { createIcpClient } from '../../agent/icp/client.js'
 import { createCommonName } from '../../agent/icp/common-name.js'
 import { tlsIdentity } from '../../agent/node/agent-identity.js'
@@ -45,6 +46,7 @@ async function node(icp: DevIcp, files: TemporaryFiles): Promise<AsyncDisposable
     tenantId,
     nodeId,
     http,
+    budget: new Budget(clock, random),
     clock,
     random,
     events: serverEvents(new RecordedSinks(), clock),

@@ -3,6 +3,7 @@ import { pkcs8Pem } from '../../../agent/crypto/keys.js'
 import { pemFromDer } from '../../../agent/crypto/pem.js'
 import type { DevIcp } from '../../../agent/dev-icp/dev-icp.js'
 import type { Generation } from '../../../agent/dev-icp/options.js'
+import { Budget } from '../../../agent/icp/budget.js'
 import { createIcpClient, type IcpClient } from '../../../agent/icp/client.js'
 import type { IssuedCertificate } from '../../../agent/icp/control-plane.js'
 import { SpiffeId } from '../../../agent/identity/spiffe-id.js'
@@ -41,12 +42,14 @@ export class Servers implements AsyncDisposable {
     const clock = new SystemClock()
     const nodeId = `node-${++this.#nodes}`
     const events = serverEvents(sinks, clock)
+    const budget = new Budget(clock, fixedRandom())
     const clientWith: Setup['clientWith'] = ({ timeoutMs = 10_000, maxRetries = 0 }) =>
       createIcpClient({
         settings: { address: icp.address, timeoutMs, maxRetries, retryBackoffMs: 10 },
         tenantId: icp.tenantId,
         nodeId,
         http,
+        budget,
         clock,
         random: fixedRandom(),
         events,

@@ -113,6 +113,17 @@ describe('a 429', () => {
     expect([budget.opensIn('bootstrap'), budget.opensIn('open')]).toEqual([0, 0])
   })
 
+  it('of the limit around everything stops and presses every tier, and lowers the pace of all together', () => {
+    const { budget } = setting()
+    budget.limited('open', 20_000)
+    for (const tier of ['bootstrap', 'standard', 'sensitive', 'open'] as const) {
+      expect(budget.opensIn(tier)).toBe(20_000)
+      expect(budget.pressure(tier)).toBe(0.25)
+    }
+    expect(budget.pacePerMinute('open')).toBeCloseTo(72 * 0.7)
+    expect(budget.pacePerMinute('standard')).toBeCloseTo(27)
+  })
+
   it('gives no burst after the pause', async () => {
     const { budget, clock, drain } = setting()
     budget.limited('standard')

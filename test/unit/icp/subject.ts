@@ -1,3 +1,4 @@
+import { Budget } from '../../../agent/icp/budget.js'
 import { createIcpClient, type IcpClient } from '../../../agent/icp/client.js'
 import { serverEvents } from '../../../agent/observability/server-events.js'
 import type { HttpClient } from '../../../agent/ports/http.js'
@@ -13,20 +14,23 @@ export interface ClientSubject {
   readonly client: IcpClient
   readonly clock: FakeClock
   readonly sinks: RecordedSinks
+  readonly budget: Budget
 }
 
 /** A client over the given HttpClient, with a clock that stands still and jitter in the middle of its range. */
 export function clientOver(http: HttpClient, settings: { maxRetries?: number } = {}): ClientSubject {
   const clock = new FakeClock()
   const sinks = new RecordedSinks()
+  const budget = new Budget(clock, fixedRandom(0))
   const client = createIcpClient({
     settings: { address: ADDRESS, timeoutMs: 30_000, maxRetries: settings.maxRetries ?? 3, retryBackoffMs: 5000 },
     tenantId: TENANT,
     nodeId: 'node-1',
     http,
+    budget,
     clock,
     random: fixedRandom(0.5),
     events: serverEvents(sinks, clock),
   })
-  return { client, clock, sinks }
+  return { client, clock, sinks, budget }
 }

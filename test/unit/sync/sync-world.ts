@@ -89,7 +89,9 @@ export class SyncWorld {
       budget: this.budget,
       pace: this.pace,
     }
-    const slower = { limited: (tier: string) => (tier === 'standard' ? this.pace.limited() : undefined) }
+    const slower = {
+      limited: (tier: string) => (tier === 'standard' || tier === 'open' ? this.pace.limited() : undefined),
+    }
     this.sync = new WatchedSync({
       ...this.#options,
       controlPlane: pacedControlPlane(server, this.budget, slower, this.contact),
