@@ -43,7 +43,7 @@ export const ERROR_CODES = {
   'icp.not_found': 'The ICP server does not know what was asked for (404).',
   'icp.conflict': 'The ICP server sees a conflict (409).',
   'icp.rate_limited': 'The ICP server limits the rate of requests (429).',
-  'icp.server_error': 'The ICP server failed (5xx).',
+  'icp.server_error': 'The ICP server or its CA failed (5xx, or a 400 that says so).',
   'icp.csr_dropped': 'The ICP server drops the CSR that it demands; it must be upgraded.',
   'icp.no_match': 'The ICP server finds no entry for the selectors.',
   'icp.cn_refused': 'The certificate authority refused the common name of the CSR.',

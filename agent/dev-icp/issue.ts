@@ -1,4 +1,4 @@
-import { unavailable } from './api-error.js'
+import { ApiError, badRequest, unavailable } from './api-error.js'
 import type { Issued } from './authority.js'
 import type { Exchange, Services } from './exchange.js'
 import { findFault } from './faults.js'
@@ -13,8 +13,19 @@ export interface Wanted {
   readonly ttlSeconds: number
 }
 
-/** Has the CA sign, with whatever faults were asked for. 503 while the CA is away. */
+/** Has the CA sign, with whatever faults were asked for. 503 while the CA is away, 500 where it refuses. */
 export async function issue(wanted: Wanted, exchange: Exchange, services: Services): Promise<Issued> {
+  try {
+    return await sign(wanted, exchange, services)
+  } catch (error) {
+    const wrapped = findFault(exchange.faults, 'ca-errors-wrapped')
+    if (!wrapped || !(error instanceof ApiError)) throw error
+    const why = wrapped.reason ? `failed to issue certificate: ${error.reason ?? error.message}` : error.message
+    throw badRequest(`Attestation failed: ${why}`)
+  }
+}
+
+async function sign(wanted: Wanted, exchange: Exchange, services: Services): Promise<Issued> {
   requireCa(exchange)
   return await services.authority.issue({
     ...wanted,

@@ -19,12 +19,19 @@ interface Meaning {
   readonly advice: string
 }
 type Special = Meaning & {
-  readonly status: number
+  readonly status: number | readonly number[]
   readonly endpoints: readonly Endpoint[]
   readonly when: (reply: ErrorReply) => boolean
 }
 
 const SIGNING: readonly Endpoint[] = ['attest_node', 'renew_agent', 'sign_workload']
+/** In these the reason of the CA arrives: its own answer passed on, or wrapped by the handler (400 in older servers). */
+const OF_THE_CA: readonly number[] = [400, 422, 500, 502, 503]
+const ABOUT_THE_NAME = /common[ _-]?name|\bCN\b|(?:subject alternate name|email address)\b.*not allowed by this role/is
+/** What the CA did not do, in the words of a handler that answers 400 to whatever went wrong below it. */
+const ABOUT_THE_CA =
+  /\b(?:vault|openbao|pki)\b|\b(?:issue|issuing|issuance|sign|signing|generate|generating)\b[^:]*\b(?:certificate|svid|csr)\b/i
+const ABOUT_THE_ENTRY = /not authorized|no workload entry/i
 const DEFAULT_RETRY_AFTER_MS = 60_000
 /** A proxy's mistake must not silence an agent for longer than its own certificate lives. */
 const MAX_RETRY_AFTER_MS = 3_600_000
@@ -54,11 +61,18 @@ const SPECIAL: readonly Special[] = [
     advice: 'the entry was changed or deleted; the next sync brings the new state',
   },
   {
-    status: 500,
+    status: OF_THE_CA,
     endpoints: SIGNING,
-    when: ({ message }) => /common[ _-]?name|\bCN\b/i.test(message),
+    when: ({ message }) => ABOUT_THE_NAME.test(message) && !ABOUT_THE_ENTRY.test(message),
     code: 'icp.cn_refused',
     advice: 'set icp_service.csr_common_name to a name that the role of the PKI allows',
+  },
+  {
+    status: [400, 422],
+    endpoints: SIGNING,
+    when: ({ message }) => ABOUT_THE_CA.test(message) && !ABOUT_THE_ENTRY.test(message),
+    code: 'icp.server_error',
+    advice: "its CA is away or refuses the CSR: look at the ICP server's log",
   },
 ]
 
@@ -80,7 +94,9 @@ export function errorOf(refusal: Refusal): AgentError {
   const { status } = response
   if (status >= 300 && status < 400) return redirected(endpoint, response)
   const reply = parseError(response.body)
-  const special = SPECIAL.find((row) => row.status === status && row.endpoints.includes(endpoint) && row.when(reply))
+  const special = SPECIAL.find(
+    (row) => [row.status].flat().includes(status) && row.endpoints.includes(endpoint) && row.when(reply),
+  )
   const general = special ?? BY_STATUS[status] ?? fallback(status)
   const spec = specOf(endpoint)
   const advice = special?.advice ?? spec.advice?.[status] ?? general.advice

@@ -20,13 +20,16 @@ export type WithCommonName = <T>(
  * some servers replace by a name that their role refuses; and a host name.
  */
 const CANDIDATES = ['svid@localhost', '', 'localhost'] as const
-/** A name that has worked is not doubted before so many answers 500 in a row. */
+/** A name that has worked is not doubted before so many answers in a row that do not say why. */
 const DOUBT_AFTER = 3
+/** Of 502 to 504 the name is not the cause; of these it may be, unless the answer says what was. */
+const UNEXPLAINED: ReadonlySet<number> = new Set([400, 422, 500])
 
 /**
  * What is known of one role of the PKI. With `auto` each answer that may be about the name (`icp.cn_refused`, or a 500
  * that does not say why) leads to the next candidate; what worked is remembered. Keep one for the agent's own
- * certificate and one for workloads: they are signed through different roles.
+ * certificate and one for workloads: they are signed through different roles. A server may also wrap what its CA did
+ * into a 400.
  */
 export function createCommonName(policy: CommonNamePolicy): WithCommonName {
   if (policy.mode !== 'auto') return (attempt) => attempt(policy.mode === 'text' ? policy.text : '')
@@ -56,7 +59,8 @@ export function createCommonName(policy: CommonNamePolicy): WithCommonName {
 
 function mayBeTheName(error: unknown): boolean {
   if (!(error instanceof AgentError)) return false
-  return error.code === 'icp.cn_refused' || (error.code === 'icp.server_error' && error.details['status'] === 500)
+  if (error.code === 'icp.cn_refused') return true
+  return error.code === 'icp.server_error' && UNEXPLAINED.has(Number(error.details['status']))
 }
 
 function codeIs(error: unknown, code: AgentError['code']): boolean {

@@ -100,7 +100,8 @@ export class Requests {
       const error = errorOf({ endpoint, response, secrets: exchange.secrets ?? [], now: clock.now() })
       events.failed(endpoint, seconds(), error)
       if (error.code === 'icp.rate_limited') events.rateLimited(endpoint, error)
-      return new Failure(error, RETRIED_STATUS.has(response.status), retryAfterOf(response, clock.now()) ?? 0)
+      const passing = RETRIED_STATUS.has(response.status) && error.code !== 'icp.cn_refused'
+      return new Failure(error, passing, retryAfterOf(response, clock.now()) ?? 0)
     } catch (error) {
       exchange.signal.throwIfAborted()
       events.failed(endpoint, seconds(), error)

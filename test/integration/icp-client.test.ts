@@ -122,6 +122,28 @@ describe('the ICP client before a server that misbehaves', () => {
     expect(tried.length).toBeGreaterThan(1)
   })
 
+  it.each([true, false])(
+    'finds it where what the CA says is wrapped into a 400, with the reason: %s',
+    async (reason) => {
+      await start('tenant')
+      setup.icp.setFault({ kind: 'ca-errors-wrapped', reason })
+      const withCommonName = createCommonName({ mode: 'auto' })
+      const issued = await withCommonName((name) => sign(name === 'svid@localhost' ? 'not.allowed.example' : name))
+      expect(verify(issued).spiffeId.path).toBe('/web')
+      const statuses = setup.icp.requests.list({ endpoint: WORKLOAD }).map(({ status }) => status)
+      expect(statuses).toEqual([400, 400, 200])
+      const code = (await failure(sign('not.allowed.example'))).code
+      expect(code).toBe(reason ? 'icp.cn_refused' : 'icp.server_error')
+    },
+  )
+
+  it('takes a CA that is away for that, though it is wrapped into a 400', async () => {
+    await start('tenant')
+    setup.icp.setFault({ kind: 'ca-errors-wrapped' })
+    setup.icp.setFault({ kind: 'ca-away', endpoint: WORKLOAD })
+    expect((await failure(sign())).code).toBe('icp.server_error')
+  })
+
   it.each(['pkcs1', 'pkcs8'] as const)(
     'takes the key that the oldest servers make (%s), which fits the certificate',
     async (format) => {

@@ -45,6 +45,13 @@ describe('the common name of a CSR', () => {
     expect(asked).toEqual(['localhost'])
   })
 
+  it('is also doubted where the server wraps what its CA says into a 400', async () => {
+    const wrapped = new AgentError('icp.server_error', 'failed to issue', { details: { status: 400 } })
+    const { asked, issue } = pki([''], wrapped)
+    expect(await createCommonName({ mode: 'auto' })(issue)).toBe('')
+    expect(asked).toEqual(['svid@localhost', ''])
+  })
+
   it('is not blamed for other failures', async () => {
     for (const error of [
       new AgentError('icp.server_error', 'CA away', { details: { status: 503 } }),
