@@ -56,6 +56,15 @@ function one(text: string, kind: string): Manifest {
   return found[0] as Manifest
 }
 
+/** What the agent makes of its ConfigMap on a node. */
+async function configOf({ data }: Manifest, hostIp = '10.0.0.7') {
+  const path = join(dir, 'config.yaml')
+  await writeFile(path, data?.['config.yaml'] ?? '')
+  const env = { NODE_NAME: 'worker-1', HOST_IP: hostIp }
+  const where = { path, explicitPath: true, env, hostname: 'pod', insideContainer: true, files: new Disk() }
+  return (await loadConfig(where)).config
+}
+
 const scenarios = (await readdir(join(CHART, 'ci'))).filter((name) => name.endsWith('-values.yaml'))
 
 describe.each(scenarios)('the chart with %s', (scenario) => {
@@ -82,17 +91,7 @@ describe.each(scenarios)('the chart with %s', (scenario) => {
   })
 
   it('gives the agent a configuration that it accepts', async () => {
-    const { data } = one(await render('-f', values, '-s', 'templates/configmap.yaml'), 'ConfigMap')
-    const path = join(dir, `${scenario}-config.yaml`)
-    await writeFile(path, data?.['config.yaml'] ?? '')
-    const { config } = await loadConfig({
-      path,
-      explicitPath: true,
-      env: { NODE_NAME: 'worker-1' },
-      hostname: 'pod',
-      insideContainer: true,
-      files: new Disk(),
-    })
+    const config = await configOf(one(await render('-f', values, '-s', 'templates/configmap.yaml'), 'ConfigMap'))
     expect(config.agent).toMatchObject({ tenantId: TENANT, nodeId: 'worker-1' })
     expect(config.attestation.type).toBe('kubernetes')
   })
@@ -136,6 +135,65 @@ describe('the chart', () => {
       .map((document) => document.toJS() as { kind: string; rules?: unknown })
       .find(({ kind }) => kind === 'ClusterRole')?.rules
     expect(rules).toEqual([{ apiGroups: [''], resources: ['pods'], verbs: ['get', 'list', 'watch'] }])
+  })
+
+  it.each([
+    ['1.32.0', [], 'nodes/proxy'],
+    ['1.33.0', [], 'nodes/pods'],
+    ['1.36.0', ['--set', 'kubelet.right=nodes/proxy'], 'nodes/proxy'],
+  ])(
+    'may, on Kubernetes %s with %j, get %s of kubelets instead, where they are asked',
+    async (version, more, right) => {
+      const args = [...tenant, '--set', 'agent.podSource=kubelet', '--kube-version', version, ...more]
+      const role = manifests(await render(...args, '-s', 'templates/rbac.yaml'))[0]
+      expect(role).toMatchObject({
+        kind: 'ClusterRole',
+        rules: [{ apiGroups: [''], resources: [right], verbs: ['get'] }],
+      })
+    },
+  )
+
+  it.each([
+    [[], 'https://10.0.0.7:10250', '/var/run/secrets/kubernetes.io/serviceaccount/ca.crt'],
+    [
+      [`kubelet.address=https://[\${HOST_IP}]:10250`, 'kubelet.ca=PEM'],
+      'https://[fd00::7]:10250',
+      '/etc/icp-agent/kubelet-ca.pem',
+    ],
+    [
+      [`kubelet.address=https://\${NODE_NAME}:10250`, 'kubelet.caHostPath=/a.crt'],
+      'https://worker-1:10250',
+      '/var/run/secrets/icp-agent-kubelet/ca.pem',
+    ],
+  ])('asks with %j the kubelet at %s, whose authority is in %s', async (set, address, authority) => {
+    const text = await render(
+      ...tenant,
+      '--set',
+      'agent.podSource=kubelet',
+      ...set.flatMap((value) => ['--set', value]),
+    )
+    const config = await configOf(one(text, 'ConfigMap'), address.includes('fd00') ? 'fd00::7' : '10.0.0.7')
+    expect(config.attestation.kubernetes).toMatchObject({
+      source: 'kubelet',
+      kubeletAddress: address,
+      kubeletCaPath: authority,
+    })
+    const env = one(text, 'DaemonSet').spec.template.spec.containers[0].env
+    expect(env).toContainEqual({ name: 'HOST_IP', valueFrom: { fieldRef: { fieldPath: 'status.hostIP' } } })
+  })
+
+  it('refuses two authorities of the kubelet', async () => {
+    const two = ['--set', 'agent.podSource=kubelet,kubelet.ca=PEM,kubelet.caHostPath=/a.crt']
+    expect((await ran(helm, ['template', 'test', CHART, ...tenant, ...two])).stderr).toContain('one of them')
+  })
+
+  it('lets the agent out to the kubelet where it asks it, and only there', async () => {
+    const ports = async (...args: string[]) => {
+      const text = await render(...tenant, '--set', 'networkPolicy.enabled=true', ...args)
+      return one(text, 'NetworkPolicy').spec.egress[1].ports.map(({ port }: { port: number }) => port)
+    }
+    expect(await ports()).toEqual([443, 6443])
+    expect(await ports('--set', 'agent.podSource=kubelet')).toEqual([443, 6443, 10250])
   })
 
   it('projects the evidence of the node as a token of its own, without an audience', async () => {

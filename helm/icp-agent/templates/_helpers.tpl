@@ -44,7 +44,21 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 
 {{- define "icp-agent.socketDirectory" -}}{{ dir (trimPrefix "unix://" .Values.agent.socketPath) }}{{- end }}
 
-{{/* The configuration as the agent reads it; ${NODE_NAME} is expanded there. */}}
+{{- define "icp-agent.kubeletCa" -}}
+{{- if and .Values.kubelet.ca .Values.kubelet.caHostPath }}{{ fail "kubelet.ca and kubelet.caHostPath are both given: one of them says whom to trust" }}{{ end -}}
+{{- if .Values.kubelet.ca }}/etc/icp-agent/kubelet-ca.pem{{ else if .Values.kubelet.caHostPath }}/var/run/secrets/icp-agent-kubelet/ca.pem{{ end -}}
+{{- end }}
+
+{{- define "icp-agent.kubeletCaOfHost" -}}
+{{- if and (eq .Values.agent.podSource "kubelet") .Values.kubelet.caHostPath }}true{{ end -}}
+{{- end }}
+
+{{/* Fine-grained rights are on by default in kubelets from 1.33 on. */}}
+{{- define "icp-agent.kubeletRight" -}}
+{{- if .Values.kubelet.right }}{{ .Values.kubelet.right }}{{ else if semverCompare ">=1.33.0-0" .Capabilities.KubeVersion.Version }}nodes/pods{{ else }}nodes/proxy{{ end -}}
+{{- end }}
+
+{{/* The configuration as the agent reads it; ${NODE_NAME} and ${HOST_IP} are expanded there. */}}
 {{- define "icp-agent.config" -}}
 {{- $config := dict
   "agent" (dict
@@ -71,6 +85,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
     "enabled" (eq (include "icp-agent.healthEnabled" .) "true")
     "port" (include "icp-agent.healthPort" . | int)
     "bind_address" "0.0.0.0") -}}
+{{- if eq .Values.agent.podSource "kubelet" }}
+{{- $_ := set $config.attestation.kubernetes "kubelet_address" (.Values.kubelet.address | default "https://${HOST_IP}:10250") }}
+{{- with (include "icp-agent.kubeletCa" .) }}{{ $_ := set $config.attestation.kubernetes "kubelet_ca_path" . }}{{ end }}
+{{- end -}}
 {{- if .Values.icpService.trustBundle }}{{ $_ := set $config.icp_service "trust_bundle_path" "/etc/icp-agent/trust-bundle.pem" }}{{ end -}}
 {{- if .Values.joinTokens.existingSecret }}{{ $_ := set $config.agent "join_token_path" "/var/run/secrets/icp-agent-join-tokens/${NODE_NAME}" }}{{ end -}}
 {{- mergeOverwrite $config (deepCopy .Values.agent.extraConfig) | toYaml }}
