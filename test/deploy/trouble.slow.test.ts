@@ -1,7 +1,8 @@
-import { spawnSync } from 'node:child_process'
-import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { spawn, spawnSync } from 'node:child_process'
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { makePackages } from '../support/packages.js'
 
@@ -53,6 +54,35 @@ describe.skipIf(process.getuid?.() !== 0)(
       expect(JSON.stringify(said[0])).toMatch(/is the server running/)
     })
 
+    it('in a PID namespace of its own, once, however often it is called from another', async () => {
+      const directory = mkdtempSync(join(work, 'apart-'))
+      const socket = join(directory, 'run/agent.sock')
+      const apart = ['--pid', '--fork', '--kill-child', '--mount-proc', program, 'run']
+      const env = environment(directory, { ICP_AGENT_AGENT__SOCKET_PATH: socket })
+      const agent = spawn('unshare', apart, { env, cwd: '/', stdio: ['ignore', 'pipe', 'inherit'] })
+      let output = ''
+      agent.stdout.on('data', (chunk) => {
+        output += chunk
+      })
+      const ended = new Promise((resolve) => agent.once('close', resolve))
+      const said = () => linesOf(output).filter(({ event }) => event === 'Caller not identified')
+      try {
+        await until(() => existsSync(socket))
+        for (let call = 0; call < 3; call++) {
+          const args = ['api', 'fetch', 'x509', '--socket', socket, '--timeout', '30s']
+          const { status, stderr } = spawnSync(program, args, { encoding: 'utf8' })
+          expect([status, stderr]).toEqual([expect.any(Number), expect.stringMatching(/hostPID.*pid: host/)])
+          expect(status).not.toBe(0)
+        }
+        await until(() => said().length > 0)
+      } finally {
+        agent.kill('SIGKILL')
+        await ended
+      }
+      expect(said()).toEqual([expect.objectContaining({ level: 'warning', code: 'caller.foreign_pid_namespace' })])
+      expect(said()[0]?.['error']).toMatch(/hostPID: true.*pid: host/)
+    })
+
     /** Warnings about what the agent may see. */
     const troubles = (privileges: readonly string[]) =>
       run(privileges).lines.filter(({ event }) => String(event).includes('SYS_PTRACE'))
@@ -63,24 +93,41 @@ describe.skipIf(process.getuid?.() !== 0)(
       const { status, stdout } = spawnSync('timeout', ['4', 'setpriv', ...privileges, program, 'run'], {
         encoding: 'utf8',
         cwd: '/',
-        env: {
-          PATH: process.env['PATH'],
-          ICP_AGENT_AGENT__TENANT_ID: '11111111-2222-4333-8444-555555555555',
-          ICP_AGENT_AGENT__NODE_ID: 'test',
-          ICP_AGENT_AGENT__DATA_DIR: join(privileges.some((flag) => flag.includes('reuid')) ? directory : work, 'data'),
-          ICP_AGENT_AGENT__SOCKET_PATH: join(
-            privileges.some((flag) => flag.includes('reuid')) ? directory : work,
-            'run/agent.sock',
-          ),
-          ICP_AGENT_ICP_SERVICE__ADDRESS: 'https://127.0.0.1:1',
-          ICP_AGENT_HEALTH__ENABLED: 'false',
-          ...settings,
-        },
+        env: environment(privileges.some((flag) => flag.includes('reuid')) ? directory : work, settings),
       })
-      const lines = stdout
-        .split('\n')
-        .flatMap((line): Record<string, unknown>[] => (line === '' ? [] : [JSON.parse(line)]))
-      return { status, lines }
+      return { status, lines: linesOf(stdout) }
     }
   },
 )
+
+function environment(
+  directory: string,
+  settings: Readonly<Record<string, string>>,
+): Record<string, string | undefined> {
+  return {
+    PATH: process.env['PATH'],
+    ICP_AGENT_AGENT__TENANT_ID: '11111111-2222-4333-8444-555555555555',
+    ICP_AGENT_AGENT__NODE_ID: 'test',
+    ICP_AGENT_AGENT__DATA_DIR: join(directory, 'data'),
+    ICP_AGENT_AGENT__SOCKET_PATH: join(directory, 'run/agent.sock'),
+    ICP_AGENT_ICP_SERVICE__ADDRESS: 'https://127.0.0.1:1',
+    ICP_AGENT_HEALTH__ENABLED: 'false',
+    ...settings,
+  }
+}
+
+/** Complete lines only: the last one may be on its way. */
+function linesOf(output: string): readonly Record<string, unknown>[] {
+  return output
+    .split('\n')
+    .slice(0, -1)
+    .map((line) => JSON.parse(line))
+}
+
+async function until(condition: () => boolean, seconds = 60): Promise<void> {
+  const limit = Date.now() + seconds * 1000
+  while (!condition()) {
+    if (Date.now() > limit) throw new Error(`not within ${seconds} s: ${condition}`)
+    await sleep(100)
+  }
+}
