@@ -21,7 +21,8 @@ export interface Config {
     readonly timeoutMs: number
     readonly maxRetries: number
     readonly retryBackoffMs: number
-    readonly proxy: { readonly httpsProxy: string | null; readonly noProxy: string | null }
+    /** The address of the proxy may hold a password. */
+    readonly proxy: { readonly httpsProxy: Secret | null; readonly noProxy: string | null }
   }
   readonly attestation: {
     readonly type: 'auto' | 'kubernetes' | 'docker' | 'unix' | 'join_token'

@@ -1,3 +1,4 @@
+import { Secret } from '../crypto/secret.js'
 import type { Config } from './config.js'
 import type { Environment } from './placeholders.js'
 import type { Problem } from './problem.js'
@@ -11,7 +12,7 @@ export function proxyFrom(env: Environment): { proxy: Config['icpService']['prox
   // `proxy.example:3128`, as curl and others take it.
   const httpsProxy = text.includes('://') ? text : `http://${text}`
   const known = URL.canParse(httpsProxy) && ['http:', 'https:'].includes(new URL(httpsProxy).protocol)
-  if (known) return { proxy: { httpsProxy, noProxy }, problems: [] }
+  if (known) return { proxy: { httpsProxy: new Secret(httpsProxy), noProxy }, problems: [] }
   // Not quoted: it may hold a password.
   const problem = 'is not a proxy that can be used'
   const remedy = 'use http://HOST:PORT, or unset it; NO_PROXY exempts the host of the ICP server'

@@ -41,7 +41,9 @@ export function composeServerFlow(config: Config, world: World) {
   const events = syncEvents(sinks('sync'), clock)
   const extraRoots = new ExtraRoots({ path: config.icpService.trustBundlePath, files, clock, log: log.named('icp') })
   let tls: TlsSettings = { ca: [] }
-  const http = createHttpClient({ tls: () => tls, proxy: config.icpService.proxy })
+  const { httpsProxy, noProxy } = config.icpService.proxy
+  const proxy = { httpsProxy: httpsProxy?.reveal() ?? null, noProxy }
+  const http = createHttpClient({ tls: () => tls, proxy })
   const client = createIcpClient({
     settings: config.icpService,
     tenantId,

@@ -1,4 +1,3 @@
-import { parseArgs } from 'node:util'
 import { AgentError, messageOf } from '../errors.js'
 import { seesOtherUsers } from '../platform/capabilities.js'
 import { Disk } from '../platform/disk.js'
@@ -16,20 +15,21 @@ import { kubernetesApi } from './kubernetes-api.js'
 import { readConfig } from './read-config.js'
 import { inheritedSocket } from './socket-activation.js'
 
-export const RUN_USAGE = 'icp-agent [-c FILE | --config FILE]'
-
-/** Runs the daemon until the signal aborts. Exit codes: 0 stopped, 1 failed, 2 the configuration cannot be used. */
-export async function runAgent(args: readonly string[], io: CommandIo): Promise<number> {
+/** Runs the daemon until the signal aborts; `configFile` as named on the command line. Exit codes: 0 stopped, 1 failed, 2 the configuration cannot be used. */
+export async function runAgent(configFile: string | undefined, io: CommandIo): Promise<number> {
   const threads = { hang: false }
-  const code = await runUntilStopped(args, io, threads)
+  const code = await runUntilStopped(configFile, io, threads)
   // Only now: the log is written.
   if (threads.hang) exitNow(code)
   return code
 }
 
-async function runUntilStopped(args: readonly string[], io: CommandIo, threads: { hang: boolean }): Promise<number> {
-  const { values } = parseArgs({ args: [...args], options: { config: { type: 'string', short: 'c' } } })
-  const { config, warnings } = await readConfig(values.config, io)
+async function runUntilStopped(
+  configFile: string | undefined,
+  io: CommandIo,
+  threads: { hang: boolean },
+): Promise<number> {
+  const { config, warnings } = await readConfig(configFile, io)
   using log = createLog({
     level: config.logging.level,
     format: config.logging.format,

@@ -22,6 +22,6 @@ Example:
     const { options } = readArguments(args, { config: { type: 'string', short: 'c' } })
     // The daemon takes long to load; a mistake on the command line is told before.
     const { runAgent } = await import('../run.js')
-    return await runAgent(options.config === undefined ? [] : [`--config=${options.config}`], io)
+    return await runAgent(options.config, io)
   },
 }

@@ -1,4 +1,5 @@
 import { generateKeyPairSync } from 'node:crypto'
+import { inspect } from 'node:util'
 import { X509CertificateGenerator } from '@peculiar/x509'
 import { describe, expect, test } from 'vitest'
 import { AgentError } from '../../../agent/errors.js'
@@ -80,7 +81,18 @@ describe('the proxy', () => {
     [{ HTTPS_PROXY: '', https_proxy: 'proxy.example:3128' }, 'http://proxy.example:3128', null],
     [{ HTTP_PROXY: 'http://plain', ALL_PROXY: 'http://all' }, null, null],
   ])('%j', async (env, httpsProxy, noProxy) => {
-    expect(await proxy(env)).toEqual({ httpsProxy, noProxy })
+    const found = await proxy(env)
+    expect(found.httpsProxy?.reveal() ?? null).toBe(httpsProxy)
+    expect(found.noProxy).toBe(noProxy)
+  })
+
+  test('is not shown by whatever prints the configuration: it may hold a password', async () => {
+    const { config } = await load({
+      file: `agent: {tenant_id: ${TENANT}}`,
+      env: { HTTPS_PROXY: 'http://user:s3cret@proxy:3128' },
+    })
+    expect(config.icpService.proxy.httpsProxy?.reveal()).toContain('s3cret')
+    expect(`${JSON.stringify(config)}${inspect(config, { depth: null })}`).not.toContain('s3cret')
   })
 
   test('one that cannot be used is a problem, and its password is not shown', async () => {
