@@ -8,6 +8,7 @@ interface NamedEntry {
   readonly spiffeId: { readonly uri: string }
 }
 
+const short = (fingerprint: string) => fingerprint.slice(0, 16)
 const AHEAD_WORTH_SAYING_MS = 5_000
 
 /** What happens between the agent and the server once the node is attested. */
@@ -106,6 +107,32 @@ export const syncEvents = ({ log, metrics }: Sinks, clock: Clock) => {
     jwtKeysPollFailed(error: unknown): void {
       jwtKeys.failed(error)
     },
+    /** The sources of authorities name different ones; some merely more of them, unless they contradict one another. */
+    sourcesDiffer(
+      named: readonly (readonly [source: string, fingerprints: readonly string[]])[],
+      { contradict }: { contradict: boolean },
+    ): void {
+      metrics.count('icp_agent_bundle_disagreements_total', { kind: contradict ? 'contradiction' : 'difference' })
+      const level = contradict ? 'warn' : 'info'
+      log[level]('Sources of trust bundles disagree', {
+        named: Object.fromEntries(named.map(([source, fingerprints]) => [source, fingerprints.map(short)])),
+      })
+    },
+    sourcesAgree(): void {
+      log.info('Sources of trust bundles agree again')
+    },
+    /** Taken at its word, the answer would orphan every SVID in use. */
+    svidsUnnamed([source, named]: readonly [string, readonly string[]], issuers: readonly string[]): void {
+      metrics.count('icp_agent_bundle_disagreements_total', { kind: 'orphaning' })
+      log.warn('The server names none of the issuers of the SVIDs in use; those stay in the trust bundles', {
+        source,
+        named: named.map(short),
+        in_use: issuers.map(short),
+      })
+    },
+    svidsNamed(): void {
+      log.info('The server names issuers of the SVIDs in use again')
+    },
     bundlesChanged(
       authorities: readonly { readonly fingerprint: string; readonly notAfter: number }[],
       domains: number,
@@ -113,7 +140,7 @@ export const syncEvents = ({ log, metrics }: Sinks, clock: Clock) => {
       log.info('Trust bundle changed', {
         trust_domains: domains,
         authorities: authorities.map(({ fingerprint, notAfter }) => ({
-          fingerprint: fingerprint.slice(0, 16),
+          fingerprint: short(fingerprint),
           expires_at: new Date(notAfter).toISOString(),
         })),
       })

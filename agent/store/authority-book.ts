@@ -79,13 +79,15 @@ export class AuthorityBook {
   /**
    * Without what has had its time; the same object where nothing has. An authority goes when it has expired, or when
    * the server has named others for as long as its SVIDs may live. The time that counts is that of the server's last
-   * word: while it is away nothing is withdrawn.
+   * word: while it is away nothing is withdrawn. Nor is what `inUse` names, the issuers of SVIDs that are served here.
    */
-  pruned(now: number): AuthorityBook {
+  pruned(now: number, inUse: () => ReadonlySet<string> = () => new Set()): AuthorityBook {
     const { longestLifeMs } = this.page
     const heard = Math.min(now, Math.max(...this.page.lines.map(({ lastActive }) => lastActive)))
+    const isDue = (line: BookLine) => heard >= line.lastActive + longestLifeMs + SKEW_MS
+    const needed = this.page.lines.some(isDue) ? inUse() : new Set<string>()
     const lines = this.page.lines.filter(
-      (line) => now < line.authority.notAfter && heard < line.lastActive + longestLifeMs + SKEW_MS,
+      (line) => now < line.authority.notAfter && (!isDue(line) || needed.has(line.authority.fingerprint)),
     )
     const domains = new Map([...this.page.domains].filter(([, lastEnd]) => heard < lastEnd + longestLifeMs))
     if (lines.length === this.page.lines.length && domains.size === this.page.domains.size) return this

@@ -100,6 +100,7 @@ export class Issuance {
     const from = Math.min(this.publisher.book.servableFrom(svid.authority, trustDelayMs), now + trustDelayMs)
     const state = issued(before, { svid, renewAt }, now, from)
     this.publisher.changes(new Map([[entry.id, state]]))
+    this.publisher.heard('issue', named)
     events.svidIssued(entry, svid, { renewal: before?.kind === 'issued', ms })
     if (state.kind === 'issued' && state.next) events.svidHeldBack(entry, state.next.from)
     if (this.#gate.passed()) this.publisher.changes(caughtUp(store.current.states, { away: false }))

@@ -1,7 +1,9 @@
+import type { Authority } from '../identity/trust-bundle.js'
 import type { SyncEvents } from '../observability/sync-events.js'
 import type { Clock } from '../ports/clock.js'
 import { AuthorityBook } from '../store/authority-book.js'
 import type { IdentityStore } from '../store/identity-store.js'
+import { type BundleSource, BundleSources } from './bundle-sources.js'
 import type { Changes } from './catch-up.js'
 import { newestAuthority, renewEarly } from './early-renewal.js'
 
@@ -19,9 +21,11 @@ export interface PublisherOptions {
  */
 export class Publisher {
   #book: AuthorityBook
+  readonly #sources: BundleSources
 
   constructor(private readonly options: PublisherOptions) {
     this.#book = AuthorityBook.empty(options.account)
+    this.#sources = new BundleSources(options.events)
   }
 
   get book(): AuthorityBook {
@@ -36,6 +40,17 @@ export class Publisher {
       { states: new Map([...store.current.states, ...changes]) },
       { entries: new Set(changes.keys()), bundles: false },
     )
+  }
+
+  /** A source named these as the server's issuers. */
+  named(source: BundleSource, authorities: readonly Authority[]): void {
+    this.learn((book) => book.named(authorities, this.options.clock.now()))
+    this.heard(source, authorities)
+  }
+
+  /** The same for what the book has learnt already. */
+  heard(source: BundleSource, authorities: readonly Authority[]): void {
+    this.#sources.heard(source, authorities, this.options.store.current.states)
   }
 
   /** The book as it is from now on; where bundles change by it, they are published. */

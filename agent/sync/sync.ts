@@ -6,6 +6,7 @@ import type { Authority } from '../identity/trust-bundle.js'
 import { AuthorityBook, type BookPage } from '../store/authority-book.js'
 import { EntryIndex } from '../store/entry-index.js'
 import type { Snapshot } from '../store/snapshot.js'
+import { issuersInUse } from './bundle-sources.js'
 import { setBack } from './catch-up.js'
 import { EntrySync, type EntrySyncOptions } from './entry-sync.js'
 import { ExpiredSvids } from './expired-svids.js'
@@ -111,7 +112,8 @@ export class Sync {
     }
     this.#expired.out(store.current.states, changed)
     this.#publisher.changes(changed)
-    if (clock.monotonic() >= this.#pruneFrom) this.#publisher.learn((book) => book.pruned(now))
+    if (clock.monotonic() >= this.#pruneFrom)
+      this.#publisher.learn((book) => book.pruned(now, () => issuersInUse(store.current.states)))
     return nextAt
   }
 
@@ -125,11 +127,11 @@ export class Sync {
 
   /** The second source of authorities; some servers answer 404 or 500, which changes nothing. */
   async pollBundle(signal: AbortSignal): Promise<void> {
-    const { controlPlane, events, clock } = this.options
+    const { controlPlane, events } = this.options
     try {
       const named = (await controlPlane.bundle(signal)).map(parseAuthority)
-      this.#publisher.learn((book) => book.named(named, clock.now()))
       events.bundlePolled()
+      this.#publisher.named('bundle', named)
     } catch (error) {
       signal.throwIfAborted()
       if (!(error instanceof AgentError)) throw error
@@ -145,7 +147,7 @@ export class Sync {
 
   /** Authorities that came with the agent's own certificate. */
   trust(authorities: readonly Authority[]): void {
-    this.#publisher.learn((book) => book.named(authorities, this.options.clock.now()))
+    this.#publisher.named('attest', authorities)
   }
 
   /** A JWT-SVID of the trust domain was issued and verified. */

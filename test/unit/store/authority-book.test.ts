@@ -37,6 +37,13 @@ describe('the authorities of the account', () => {
     expect(names(hoursLater(25))).toEqual([young.fingerprint])
   })
 
+  it('stay for as long as an SVID of theirs is in use, whatever the server names', () => {
+    const later = NOW + 10 * HOUR
+    const book = empty().named([old], NOW).named([young], later)
+    expect(names(book.pruned(later, () => new Set([old.fingerprint])))).toEqual([old.fingerprint, young.fingerprint])
+    expect(names(book.pruned(later, () => new Set([young.fingerprint])))).toEqual([young.fingerprint])
+  })
+
   it('count as active again when they issue', () => {
     const book = empty()
       .named([old], NOW)
