@@ -35,6 +35,8 @@ export interface AttestorWorld {
   readonly kernel: Kernel
   readonly readVersioned: ReadVersioned
   readonly events: CallerEvents
+  /** Whether any entry asks for `unix:sha256`. Whoever says so for the first time has workloads looked at again. */
+  readonly digestWanted: () => boolean
   readonly attestorEvents: AttestorEvents
   readonly engineEvents: EngineEvents
   /** For Unix sockets: without certificates and proxies. */
@@ -85,7 +87,7 @@ export function workloadAttestors(
   world: AttestorWorld,
 ): WorkloadAttestors {
   const { type, unix, docker, kubernetes } = config.attestation
-  const { kernel, clock, readVersioned, events, attestorEvents } = world
+  const { kernel, clock, readVersioned, events, attestorEvents, digestWanted } = world
   const { root } = kernel.host
   const { tenantId } = config.agent
   const digests = new ExecutableDigests({ clock, events, maxBytes: unix.maxExecutableBytes })
@@ -106,7 +108,7 @@ export function workloadAttestors(
   const units = wantsUnits ? systemdWorkloads({ ...world, events: attestorEvents, root }) : null
   return {
     all: [
-      new UnixWorkloadAttestor({ host: kernel.host, accounts, digests, forgeable: unix.forgeable }),
+      new UnixWorkloadAttestor({ host: kernel.host, accounts, digests, digestWanted, forgeable: unix.forgeable }),
       containers.attestor,
       ...(pods ? [pods.attestor] : []),
       ...(units ? [units] : []),

@@ -113,7 +113,13 @@ async function measure(): Promise<void> {
   const docker = dockerWorkloads({ ...options, events: engineEvents(new RecordedSinks(), clock) })
   using digests = new ExecutableDigests({ clock, events, maxBytes: 512 * 1024 * 1024 })
   const accounts = new Accounts({ read: readVersioned, clock, root: kernel.host.root })
-  const unix = new UnixWorkloadAttestor({ host: kernel.host, accounts, digests, forgeable: false })
+  const unix = new UnixWorkloadAttestor({
+    host: kernel.host,
+    accounts,
+    digests,
+    digestWanted: () => true,
+    forgeable: false,
+  })
   const stop = new AbortController()
   const running = docker.run(stop.signal)
   const { signal } = new AbortController()

@@ -32,6 +32,8 @@ export class TrackedWorkload implements Workload, Disposable {
   #running: AbortController | null = null
   #retry: Disposable | undefined
   #telling = false
+  /** Platforms of which facts are wanted that no attestation has looked for yet. */
+  readonly #unlooked = new Set<string>()
   readonly #watches: Disposable[] = []
   readonly #subscribers = new Set<() => void>()
 
@@ -104,6 +106,20 @@ export class TrackedWorkload implements Workload, Disposable {
     void this.#attest()
   }
 
+  /**
+   * Attests again, because facts of the platform are wanted that were not looked for. At once, and until then, the
+   * platform is missing: an entry that asks for them now must not be taken for one that does not match.
+   */
+  lookAgain(platform: string): void {
+    if (this.#ended || this.#disposed) return
+    this.#unlooked.add(platform)
+    if (this.#state.kind === 'attested') {
+      this.#state = { ...this.#state, missing: withAll(this.#state.missing, this.#unlooked) }
+      this.#tell()
+    }
+    this.reattest()
+  }
+
   /** Lets go of the process. */
   [Symbol.dispose](): void {
     if (this.#disposed) return
@@ -120,6 +136,7 @@ export class TrackedWorkload implements Workload, Disposable {
     const controller = new AbortController()
     const began = clock.monotonic()
     this.#running = controller
+    const lookedFor = [...this.#unlooked]
     try {
       // Before and after: what was read in between belongs to this process and this program, or does not count.
       const result = this.check() ?? (await attest(this.context, this.caller, this.#known, controller))
@@ -127,7 +144,10 @@ export class TrackedWorkload implements Workload, Disposable {
       const error = result instanceof AgentError ? result : this.check()
       if (this.#ended || this.#disposed) return
       if (error) this.#refuse(error, clock.monotonic() - began)
-      else if (!(result instanceof AgentError)) this.#accept(result, clock.monotonic() - began)
+      else if (!(result instanceof AgentError)) {
+        for (const platform of lookedFor) this.#unlooked.delete(platform)
+        this.#accept(result, clock.monotonic() - began)
+      }
     } catch (cause) {
       if (this.#ended || this.#disposed) return
       const error = cause instanceof AgentError ? cause : new AgentError('internal', messageOf(cause), { cause })
@@ -142,7 +162,8 @@ export class TrackedWorkload implements Workload, Disposable {
     }
   }
 
-  #accept({ facts, missing, trail, known }: Attestation, ms: number): void {
+  #accept({ facts, trail, known, ...found }: Attestation, ms: number): void {
+    const missing = withAll(found.missing, this.#unlooked)
     this.context.events.attested(this.caller, { facts, missing, ms })
     this.#known = known
     const before = this.#state
@@ -203,6 +224,10 @@ export class TrackedWorkload implements Workload, Disposable {
       for (const changed of [...this.#subscribers]) changed()
     })
   }
+}
+
+function withAll(missing: readonly string[], more: ReadonlySet<string>): readonly string[] {
+  return more.size === 0 ? missing : [...new Set([...missing, ...more])].sort()
 }
 
 function sameFacts(a: Selectors, b: Selectors): boolean {

@@ -20,6 +20,7 @@ import { JwtCalls } from '../workload-api/jwt-calls.js'
 import { JwtValidation } from '../workload-api/jwt-validation.js'
 import { Sessions } from '../workload-api/sessions.js'
 import { Streams } from '../workload-api/streams.js'
+import { askedFor } from './asked-for.js'
 import type { ServerFlow } from './compose-server-flow.js'
 import type { World } from './world.js'
 
@@ -41,6 +42,7 @@ export function composeRequestFlow(config: Config, world: World, server: ServerF
     http,
     readVersioned,
     events: attesting,
+    digestWanted: () => digestWanted(),
     attestorEvents: attestorEvents(sinks('attestation')),
     engineEvents: engine,
     kubernetesEvents: kubernetesEvents(sinks('attestation'), clock),
@@ -55,6 +57,7 @@ export function composeRequestFlow(config: Config, world: World, server: ServerF
     events: attesting,
     deadlineMs: ATTESTATION_DEADLINE_MS,
   })
+  const digestWanted = askedFor(store, 'unix:sha256', () => workloads.lookAgain('unix'))
   const api = apiEvents(sinks('workload-api'), clock)
   const denials = new Denials(clock)
   const sessions = new Sessions((caller) => workloads.acquire(caller), {

@@ -8,6 +8,8 @@ export interface UnixWorkloadOptions {
   readonly host: HostNamespaces
   readonly accounts: Pick<Accounts, 'user' | 'group'>
   readonly digests: Pick<ExecutableDigests, 'digest'>
+  /** Whether any entry asks for `unix:sha256`: reading a whole program is not worth it otherwise. */
+  readonly digestWanted: () => boolean
   /** Also `unix:process`, the name that a process gives itself. */
   readonly forgeable: boolean
 }
@@ -82,6 +84,10 @@ export class UnixWorkloadAttestor implements WorkloadAttestor {
   async #digest({ executable, process }: Caller, signal: AbortSignal, notes: Notes): Promise<void> {
     if (!executable) {
       notes.add('unix:sha256 left out: the executable cannot be seen (SYS_PTRACE)')
+      return
+    }
+    if (!this.options.digestWanted()) {
+      notes.add('unix:sha256 not computed: no entry asks for it')
       return
     }
     const digest = await this.options.digests.digest(process.executableFile, executable, signal)

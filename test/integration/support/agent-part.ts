@@ -30,6 +30,7 @@ export async function startAgentPart(
     host: kernel.host,
     accounts: new Accounts({ read: readVersioned, clock, root: kernel.host.root }),
     digests,
+    digestWanted: () => true,
     forgeable: false,
   })
   const workloads = new Workloads({

@@ -354,3 +354,47 @@ describe('holding a workload', () => {
     expect(workload.check()?.code).toBe('caller.exited')
   })
 })
+
+describe('facts that are wanted later', () => {
+  it('are missing at once, until the workload was attested again', async () => {
+    const s = setting()
+    const { workload } = await s.attested()
+    s.unix.facts = { 'unix:uid': '1000', 'unix:sha256': 'abc' }
+    let told = 0
+    using _ = workload.subscribe(() => told++)
+    s.workloads.lookAgain('unix')
+    expect(workload.state).toMatchObject({ kind: 'attested', missing: ['unix'] })
+    expect(factsOf(workload)).toEqual({ 'unix:uid': '1000' })
+    await settle()
+    expect(workload.state).toMatchObject({ kind: 'attested', missing: [] })
+    expect(factsOf(workload)).toEqual({ 'unix:uid': '1000', 'unix:sha256': 'abc' })
+    expect(told).toBeGreaterThan(0)
+    expect(s.clock.pending).toBe(0)
+  })
+
+  it('stay missing where an attestation ends that began before they were wanted', async () => {
+    const s = setting()
+    const missing: (readonly string[])[] = []
+    s.docker.meanwhile = () => {
+      s.docker.meanwhile = () => undefined
+      s.workloads.lookAgain('unix')
+    }
+    const workload = s.acquire(s.kernel.spawn())
+    using _ = workload.subscribe(() => {
+      if (workload.state.kind === 'attested') missing.push(workload.state.missing)
+    })
+    await settle()
+    expect(missing).toEqual([['unix'], []])
+    expect(s.unix.calls).toBe(2)
+  })
+
+  it('are nothing to a workload whose process has ended', async () => {
+    const s = setting()
+    const { process, workload } = await s.attested()
+    process.exit()
+    s.workloads.lookAgain('unix')
+    await settle()
+    expect(workload.state).toMatchObject({ kind: 'failed', error: { code: 'caller.exited' } })
+    expect(s.unix.calls).toBe(1)
+  })
+})

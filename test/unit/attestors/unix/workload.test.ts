@@ -9,7 +9,9 @@ const SHA = 'a'.repeat(64)
 const USERS = new Map([[1000, 'alice']])
 const GROUPS = new Map([[2000, 'staff']])
 
-function setting(options: { forgeable?: boolean; digest?: Digest; allIdsMapped?: boolean } = {}) {
+function setting(
+  options: { digestWanted?: boolean; forgeable?: boolean; digest?: Digest; allIdsMapped?: boolean } = {},
+) {
   const kernel = new FakeKernel()
   if (options.allIdsMapped === false) kernel.host = { ...kernel.host, allIdsMapped: false }
   const asked: { path: string; inode: bigint }[] = []
@@ -22,6 +24,7 @@ function setting(options: { forgeable?: boolean; digest?: Digest; allIdsMapped?:
         return options.digest ?? { kind: 'digest', sha256: SHA }
       },
     },
+    digestWanted: () => options.digestWanted ?? true,
     forgeable: options.forgeable ?? false,
   })
   const attest = (traits: ProcessTraits = {}) => {
@@ -48,6 +51,14 @@ describe('the unix attestor', () => {
     const { facts, asked } = setting()
     expect(await facts()).toEqual(ALL)
     expect(asked).toHaveLength(1)
+  })
+
+  it('reads no program while no entry asks for the digest, and says so', async () => {
+    const { attest, asked } = setting({ digestWanted: false })
+    const { facts, missing, trail } = await attest()
+    expect([facts.has('unix:sha256'), facts.get('unix:path'), missing]).toEqual([false, '/usr/bin/app', []])
+    expect(trail.map(({ text }) => text)).toContain('unix:sha256 not computed: no entry asks for it')
+    expect(asked).toEqual([])
   })
 
   it.each<[string, ProcessTraits, Record<string, string>]>([
@@ -83,6 +94,7 @@ describe('the unix attestor', () => {
       host: { mnt: null, user: null, root: '', allIdsMapped: true },
       accounts: { user: async () => 'root', group: async () => 'root' },
       digests: { digest: async () => ({ kind: 'digest', sha256: SHA }) },
+      digestWanted: () => true,
       forgeable: false,
     })
     const process = kernel.spawn({ namespaces: { mnt: null, user: null } })
