@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { appendFileSync, readdirSync, readFileSync } from 'node:fs'
+import { DefectReader } from './defects.js'
 import type { Ledger } from './ledger.js'
 import type { Programs } from './programs.js'
 
@@ -40,7 +41,11 @@ export class AgentProcess {
       },
     )
     this.#child = child
-    child.stdout?.on('data', (chunk: Buffer) => this.#read(chunk.toString('utf8')))
+    const defects = new DefectReader()
+    child.stdout?.on('data', (chunk: Buffer) => {
+      appendFileSync(this.options.logPath, chunk)
+      for (const line of defects.read(chunk.toString('utf8'))) this.#note('log', line)
+    })
     child.stderr?.on('data', (chunk: Buffer) => {
       // Nothing that the agent has to say belongs there: a rejection that nobody handles ends up there.
       this.#note('stderr', chunk.toString('utf8'))
@@ -100,13 +105,6 @@ export class AgentProcess {
     const ended = new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)))
     child.kill(signal)
     return await ended
-  }
-
-  #read(text: string): void {
-    appendFileSync(this.options.logPath, text)
-    for (const line of text.split('\n')) {
-      if (/"event":"Agent failed"|"code":"internal"|[Uu]nhandled/.test(line)) this.#note('log', line)
-    }
   }
 
   #note(what: string, detail: string): void {

@@ -14,6 +14,7 @@ test('twenty seconds of a bad day break nothing', { timeout: 120_000 }, async ()
   expect(report.violations.filter(({ what }) => !what.includes('with nothing amiss'))).toEqual([])
   expect(report.faultCount + Object.keys(report.skipped).length).toBeGreaterThanOrEqual(5)
   expect(report.certificatesReceived).toBeGreaterThan(report.workloads)
+  expect(report.jwts.verified).toBeGreaterThan(0)
 })
 
 test('a seed says everything: the same faults at the same moments with the same draws', () => {
@@ -45,7 +46,7 @@ test('a workload that is not back within ten seconds is a violation', () => {
   ledger.began('quick', now)
   ledger.reported('quick', { kind: 'served', served: true, why: '', at: now + 9_999 })
   ledger.began('never', now)
-  ledger.close(now + 60_000)
+  ledger.close(now + 60_000, { hearsAfterMs: 0 })
   expect(ledger.violations.map(({ what }) => what.split(' ')[0])).toEqual(['slow', 'never'])
   expect(ledger.longest()).toEqual({ gapMs: 60_000, recoveryMs: 60_000 })
 })

@@ -91,7 +91,7 @@ const DEEDS: Readonly<Record<Kind, Deed>> = {
     const { server } = world
     const extras = server?.entries.filter((entry) => !entry.spiffeId.endsWith('/base')) ?? []
     const doomed = extras.length > 3 || (draws[0] ?? 0) < 0.4 ? pick(extras, draws[1]) : undefined
-    if (doomed) await server?.deleteEntry(doomed.id)
+    if (doomed) await world.deleteEntry(doomed)
     else {
       const uid = pick(worn(world).uids, draws[2]) ?? null
       // An entry of the same selectors as another is never issued; these each ask for something more.
@@ -109,7 +109,7 @@ const DEEDS: Readonly<Record<Kind, Deed>> = {
     if (uids.length < 2) throw new Impossible('only root has workloads of several users')
     const uid = pick(uids, draws[0]) ?? null
     const own = world.server?.entries.filter((entry) => entry.spiffeId.includes(`/user/${uid}/`)) ?? []
-    for (const entry of own) await world.server?.deleteEntry(entry.id)
+    for (const entry of own) await world.deleteEntry(entry)
     await sleep(lastsMs)
     // The server may be away at the end of it.
     while (own.length > 0 && !world.server) await sleep(100)

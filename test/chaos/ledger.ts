@@ -1,5 +1,6 @@
 import type { Kind } from './plan.js'
 import type { WorkloadReport } from './reports.js'
+import { Withdrawals } from './withdrawals.js'
 
 /** A stretch of time, in real milliseconds since 1970. */
 export interface Span {
@@ -34,6 +35,8 @@ export class Ledger {
   readonly #faults: (Span & { readonly kind: Kind })[] = []
   readonly #skipped = new Map<Kind, string>()
   #active = new Map<object, { readonly kind: Kind; readonly from: number }>()
+  readonly withdrawals = new Withdrawals()
+  readonly jwts = { verified: 0, unverified: 0, refused: 0 }
   messages = 0
   svids = 0
   fresh = 0
@@ -92,29 +95,42 @@ export class Ledger {
   ended(name: string, at: number): void {
     this.#close(name, at)
     this.#lines.delete(name)
+    this.withdrawals.ended(name, at)
   }
 
   reported(name: string, report: WorkloadReport): void {
     if (report.kind === 'violation') this.violation(`${name}: ${report.what}`, report.at)
     else if (report.kind === 'received') {
       this.messages++
-      this.svids += report.svids
+      this.svids += report.ids.length
       this.fresh += report.fresh
-    } else if (report.served) this.#close(name, report.at)
+      this.withdrawals.shows(name, report.ids, report.at)
+    } else if (report.kind === 'ended') this.withdrawals.shows(name, [], report.at)
+    else if (report.kind === 'jwt') this.jwts[report.outcome]++
+    else if (report.served) this.#close(name, report.at)
     else {
       const line = this.#lines.get(name)
       if (line) Object.assign(line, { since: line.since ?? report.at, why: report.why })
     }
   }
 
-  /** Ends the book: whoever is still without has been so until now. Adds the violations of the time that was allowed. */
-  close(at: number): void {
+  /**
+   * Ends the book: whoever is still without has been so until now. Adds the violations of the time that was allowed; a
+   * withdrawal has this much more of it than the way back after a fault, in which the agent hears of it.
+   */
+  close(at: number, { hearsAfterMs }: { readonly hearsAfterMs: number }): void {
     for (const name of [...this.#lines.keys()]) this.#close(name, at)
     for (const gap of this.#gaps) {
       for (const { from, to } of free(gap, this.#faults)) {
         if (to - from <= BACK_WITHIN_MS) continue
         this.violation(`${gap.name} was without an identity for ${to - from} ms with nothing amiss (${gap.why})`, from)
       }
+    }
+    this.withdrawals.close(at)
+    // That an entry is gone excuses nobody who still serves it.
+    const excuses = this.#faults.filter(({ kind }) => kind !== 'entry-gone')
+    for (const { name, spiffeId, from, to } of this.withdrawals.late(BACK_WITHIN_MS + hearsAfterMs, excuses)) {
+      this.violation(`${name} had ${spiffeId} for ${to - from} ms after its entry was gone`, from)
     }
   }
 

@@ -60,7 +60,7 @@ const LASTS: Readonly<Record<Kind, readonly [number, number]>> = {
   suspend: [0, 0],
   'cache-damage': [0, 2],
   'entry-churn': [0, 0],
-  'entry-gone': [6, 15],
+  'entry-gone': [6, 30],
   'process-churn': [0, 0],
   'disk-full': [3, 15],
 }

@@ -1,10 +1,11 @@
-import { copyFile } from 'node:fs/promises'
+import { copyFile, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { commit } from './faults.js'
 import { BACK_WITHIN_MS, type Violation } from './ledger.js'
 import { type Kind, planFaults, type Tempo } from './plan.js'
 import { type Course, courseOf, type Sample } from './samples.js'
+import { growths } from './steadiness.js'
 import { World, type WorldOptions } from './world.js'
 
 export interface ChaosOptions {
@@ -31,6 +32,10 @@ export interface ChaosReport {
   readonly svidsReceived: number
   /** Certificates that a workload had not seen before. */
   readonly certificatesReceived: number
+  /** JWT-SVIDs that workloads fetched and verified, could not verify for want of keys, and did not get. */
+  readonly jwts: Readonly<Record<'verified' | 'unverified' | 'refused', number>>
+  /** How often a workload lost an identity whose entry was gone, and the longest that took, faults included. */
+  readonly withdrawals: { readonly count: number; readonly longestMs: number }
   readonly violations: readonly Violation[]
   /** The longest that any workload was without, faults included, and after the last of them had ended. */
   readonly longestGapMs: number
@@ -75,9 +80,13 @@ export async function runChaos(chaos: ChaosOptions): Promise<ChaosReport> {
   await until(runMs)
   clearInterval(sampling)
   const now = Date.now()
-  ledger.close(now)
+  ledger.close(now, { hearsAfterMs: options.syncMs * 1.1 })
+  for (const growth of growths(samples)) ledger.violation(`agent steady: ${growth}`, now)
   if (failures.length > 0) throw failures[0]
   if (keepLogs !== undefined && ledger.violations.length > 0) {
+    await mkdir(keepLogs, { recursive: true })
+    const all = { faults: ledger.faults, violations: ledger.violations }
+    await writeFile(join(keepLogs, `chaos-${seed}.json`), JSON.stringify(all, null, 1))
     for (const { name } of world.nodes) {
       await copyFile(join(world.directory, `${name}.log`), join(keepLogs, `chaos-${seed}-${name}.log`))
     }
@@ -95,6 +104,8 @@ export async function runChaos(chaos: ChaosOptions): Promise<ChaosReport> {
     messages: ledger.messages,
     svidsReceived: ledger.svids,
     certificatesReceived: ledger.fresh,
+    jwts: ledger.jwts,
+    withdrawals: ledger.withdrawals.seen,
     violations: ledger.violations,
     longestGapMs: gapMs,
     longestRecoveryMs: recoveryMs,

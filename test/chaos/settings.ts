@@ -5,7 +5,16 @@ export function shortRun(root: string, seed: number): ChaosOptions {
   return {
     seed,
     runMs: 20_000,
-    world: { root, workloads: 6, steadyWorkloads: 2, users: 3, svidTtlSeconds: 40, syncMs: 3_000, bundleMs: 2_000 },
+    world: {
+      root,
+      workloads: 6,
+      steadyWorkloads: 3,
+      users: 3,
+      svidTtlSeconds: 40,
+      syncMs: 3_000,
+      bundleMs: 2_000,
+      jwtEveryMs: 1_500,
+    },
     tempo: { longest: 2, quiet: [0.2, 1], overlap: 0.3 },
   }
 }
@@ -15,7 +24,16 @@ export function longRun(root: string, seed: number, minutes: number): ChaosOptio
   return {
     seed,
     runMs: minutes * 60_000,
-    world: { root, workloads: 40, steadyWorkloads: 10, users: 5, svidTtlSeconds: 150, syncMs: 5_000, bundleMs: 4_000 },
+    world: {
+      root,
+      workloads: 40,
+      steadyWorkloads: 10,
+      users: 5,
+      svidTtlSeconds: 150,
+      syncMs: 5_000,
+      bundleMs: 4_000,
+      jwtEveryMs: 7_000,
+    },
     tempo: { longest: 20, quiet: [2, 18], overlap: 0.25 },
   }
 }

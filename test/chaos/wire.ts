@@ -33,6 +33,46 @@ export function decodeSvids(message: Buffer): readonly WireSvid[] {
     })
 }
 
+/** A gRPC frame that holds a JWTSVIDRequest for one audience and one identity. */
+export function encodeJwtSvidRequest(audience: string, spiffeId: string): Buffer {
+  const field = (number: number, text: string) => {
+    const content = Buffer.from(text)
+    if (content.length > 127) throw new TypeError('a length of more than one byte')
+    return Buffer.concat([Buffer.from([(number << 3) | 2, content.length]), content])
+  }
+  const message = Buffer.concat([field(1, audience), field(2, spiffeId)])
+  const head = Buffer.alloc(5)
+  head.writeUInt32BE(message.length, 1)
+  return Buffer.concat([head, message])
+}
+
+/** The tokens of a JWTSVIDResponse. */
+export function decodeJwtSvids(message: Buffer): readonly { readonly spiffeId: string; readonly token: string }[] {
+  return fields(message)
+    .filter(([number]) => number === 1)
+    .map(([, svid]) => {
+      const parts = new Map(fields(svid))
+      return { spiffeId: parts.get(1)?.toString('utf8') ?? '', token: parts.get(2)?.toString('utf8') ?? '' }
+    })
+}
+
+/** The JWK sets of a JWTBundlesResponse, by trust domain. */
+export function decodeJwtBundles(message: Buffer): ReadonlyMap<string, Buffer> {
+  const entries = fields(message).map(([, entry]) => new Map(fields(entry)))
+  return new Map(entries.map((entry) => [entry.get(1)?.toString('utf8') ?? '', entry.get(2) ?? Buffer.alloc(0)]))
+}
+
+/** Certificates one after the other in DER: each begins with a sequence of a long length. */
+export function certificatesOf(bundle: Buffer): readonly Buffer[] {
+  const found: Buffer[] = []
+  for (let at = 0; at + 4 < bundle.length; ) {
+    const length = 4 + bundle.readUInt16BE(at + 2)
+    found.push(bundle.subarray(at, at + length))
+    at += length
+  }
+  return found
+}
+
 /** Number and content of every length-delimited field; the Workload API has no others. */
 function fields(message: Buffer): [number, Buffer][] {
   const found: [number, Buffer][] = []

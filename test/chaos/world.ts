@@ -14,6 +14,8 @@ import { WorkloadProcess } from './workload-process.js'
 
 export const TENANT = '11111111-2222-4333-8444-555555555555'
 const FIRST_UID = 20_000
+/** One workload in so many fetches JWT-SVIDs. */
+const JWT_EVERY = 3
 
 export interface WorldOptions {
   readonly root: string
@@ -25,6 +27,8 @@ export interface WorldOptions {
   readonly svidTtlSeconds: number
   readonly syncMs: number
   readonly bundleMs: number
+  /** How often a workload that uses JWT-SVIDs fetches one. */
+  readonly jwtEveryMs: number
 }
 
 /** A machine with its agent, as far as a test can have several. */
@@ -108,10 +112,19 @@ export class World implements AsyncDisposable {
   }
 
   async createEntry(uid: number | null, name: string, more: Readonly<Record<string, string>> = {}): Promise<void> {
+    const spiffeId = `${prefixOf(uid)}${name}`
+    this.ledger.withdrawals.granted(spiffeId, Date.now())
     await this.#server?.createEntry({
-      spiffeId: `${prefixOf(uid)}${name}`,
+      spiffeId,
       selectors: { 'unix:uid': String(uid ?? process.getuid?.()), ...more },
     })
+  }
+
+  /** From when it is gone, whoever still has the identity has it too long. */
+  async deleteEntry({ id, spiffeId }: { readonly id: string; readonly spiffeId: string }): Promise<void> {
+    if (!this.#server) return
+    await this.#server.deleteEntry(id)
+    this.ledger.withdrawals.withdrawn(spiffeId, Date.now())
   }
 
   /** Resolves when every workload has its identity: a bad day begins as every other. */
@@ -165,8 +178,10 @@ export class World implements AsyncDisposable {
       uids,
       jump: 0,
       startWorkload: (uid) => {
-        const settings = { socketPath, ownPrefix: prefixOf(uid), needs: `${prefixOf(uid)}base` }
-        return new WorkloadProcess({ name: `${name}-${++started}-${uid}`, programs, uid, settings, ledger, offset })
+        const number = ++started
+        const jwtEveryMs = number % JWT_EVERY === 0 ? this.options.jwtEveryMs : 0
+        const settings = { socketPath, ownPrefix: prefixOf(uid), needs: `${prefixOf(uid)}base`, jwtEveryMs }
+        return new WorkloadProcess({ name: `${name}-${number}-${uid}`, programs, uid, settings, ledger, offset })
       },
     }
     clock.node = node
