@@ -6,7 +6,7 @@ const JITTER = 0.1
 const AGAIN_MS = 5_000
 /** What a 429 adds to the stretch, of which 1 is the whole way to the longest interval, and how fast it fades. */
 const STEP = 0.25
-const FADES_MS = 1_800_000
+const FADES_MS = 3_600_000
 /** 429s so close together are one: requests sent side by side fail side by side. */
 const ONE_MS = 60_000
 

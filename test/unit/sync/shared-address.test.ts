@@ -28,6 +28,13 @@ describe('agents of unequal size behind one address', () => {
   })
 })
 
+describe('one agent with nine tenths of 600 entries', () => {
+  it.each([1, 2, 3])('beside nineteen small ones renews all of its own (seed %d)', { timeout: 60_000 }, (seed) => {
+    const scenario = { agents: 20, entries: 600, hours: HOURS, firstHas: 0.9, seed }
+    expect(simulate(scenario)).toMatchObject({ expired: 0, unissued: 0 })
+  })
+})
+
 describe('short-lived SVIDs', () => {
   it('of ten minutes, 100 of them on five agents, are renewed in time', () => {
     const scenario = { agents: 5, entries: 100, hours: 2, svidLifeMs: 600_000 }

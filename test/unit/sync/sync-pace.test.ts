@@ -62,9 +62,9 @@ describe('SyncPace', () => {
       await clock.advance('1m')
       pace.limited()
     }
-    await clock.advance('30m')
+    await clock.advance('1h')
     expect(pace.intervalMs).toBeCloseTo(30 * SECOND * 20 ** (1 / Math.E))
-    await clock.advance('6h')
+    await clock.advance('12h')
     expect(pace.intervalMs / SECOND).toBeCloseTo(30, 1)
   })
 
