@@ -59,6 +59,8 @@ problem() {
   problems=$((problems + 1))
   printf 'problem: %s\n' "$*" >&2
 }
+# cmp is not everywhere.
+same() { [ -f "$1" ] && [ -f "$2" ] && [ "$(sha256sum <"$1")" = "$(sha256sum <"$2")" ]; }
 has() { command -v "$1" >/dev/null 2>&1; }
 
 # ── Arguments ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -144,9 +146,11 @@ check_machine() {
     getconf GNU_LIBC_VERSION >/dev/null 2>&1 ||
       problem "this system has another C library than glibc; use the npm package with a Node of its own"
   fi
-  for tool in sha256sum install mktemp df sed mv; do
-    has "$tool" || problem "$tool is missing; install coreutils and sed"
+  for tool in sha256sum install mktemp df sed mv grep; do
+    has "$tool" || problem "$tool is missing; install coreutils, sed and grep"
   done
+  has systemd-sysusers || has useradd || id icp-agent >/dev/null 2>&1 ||
+    problem "neither systemd-sysusers nor useradd is here; make the system user icp-agent, with a group of that name"
   for where in /usr/lib /var/lib; do
     free=$(df -Pk "$where" 2>/dev/null | sed -n '2s/^[^ ]* *[0-9]* *[0-9]* *\([0-9]*\).*/\1/p')
     wanted=$NEEDED_KB
@@ -169,13 +173,25 @@ kept() {
   done
 }
 
+# named KEY: its value in the configuration that will be used, where it stands on a line of its own without variables.
+named() {
+  for file in $ETC/config.yaml /etc/spire-agent/config.yaml; do
+    [ -r "$file" ] || continue
+    sed -n "s/^[[:space:]]*$1:[[:space:]]*//p" "$file" | sed -n 1p |
+      sed '/\${/d; s/[[:space:]]*#.*//; s/[[:space:]]*$//; s/^"\(.*\)"$/\1/; s/^'"'"'\(.*\)'"'"'$/\1/'
+    return
+  done
+}
+
 check_settings() {
   upgrade=no
   [ -e $ROOT_DIR/current ] && upgrade=yes
   effective_tenant=${tenant:-$(kept TENANT_ID)}
   effective_server=${server:-$(kept ICP_SERVICE_ADDRESS)}
+  effective_server=${effective_server:-$(named address)}
   effective_server=${effective_server:-$DEFAULT_SERVER}
   effective_trust=${trust:-$(kept ICP_AGENT_ICP_SERVICE__TRUST_BUNDLE_PATH)}
+  effective_trust=${effective_trust:-$(named trust_bundle_path)}
   if [ -n "$effective_tenant" ]; then
     check_tenant "$effective_tenant"
   elif [ ! -e $ETC/config.yaml ] && [ ! -e /etc/spire-agent/config.yaml ]; then
@@ -299,7 +315,7 @@ stage_package() {
   says=$("$staging/icp-agent" version 2>&1 </dev/null) || die "the program does not run on this machine: $says"
   target=$VERSIONS/$version
   sums=$(sha256sum <"$staging/SHA256SUMS")
-  if [ -d "$target" ] && ! cmp -s "$staging/SHA256SUMS" "$target/SHA256SUMS"; then
+  if [ -d "$target" ] && ! same "$staging/SHA256SUMS" "$target/SHA256SUMS"; then
     # Another build of the same version: beside it, so that there is a way back.
     target=$target-$(printf %.8s "$sums")
   fi
@@ -335,7 +351,7 @@ note() {
 
 # put MODE SOURCE FILE: whole or not at all, and only where it differs.
 put() {
-  [ ! -L "$3" ] && cmp -s "$2" "$3" && return 0
+  [ ! -L "$3" ] && same "$2" "$3" && return 0
   note "$3"
   install -m "$1" "$2" "$3.icp-new"
   mv -T "$3.icp-new" "$3"
@@ -393,11 +409,15 @@ write_configuration() {
   [ -d $ETC ] || install -d -m 755 $ETC
   if [ ! -e $ETC/config.yaml ]; then
     template=$target/config.yaml
+    mode=644
     if [ -r /etc/spire-agent/config.yaml ]; then
       template=/etc/spire-agent/config.yaml
+      older=yes
+      # It may hold secrets.
+      mode=600
       say "Taking over /etc/spire-agent/config.yaml."
     fi
-    put 644 "$template" $ETC/config.yaml
+    put $mode "$template" $ETC/config.yaml
   fi
   if [ -e $ETC/agent.env ]; then
     cp $ETC/agent.env "$work/agent.env"
@@ -406,12 +426,17 @@ write_configuration() {
   else
     cp "$target/agent.env.example" "$work/agent.env"
   fi
+  [ -z "${older:-}" ] || own_paths
   change TENANT_ID "$tenant"
   change NODE_ID "$node"
   change ICP_SERVICE_ADDRESS "$server"
   if [ -n "$trust" ]; then
     [ "$trust" = $ETC/trust-bundle.pem ] || put 644 "$trust" $ETC/trust-bundle.pem
     change ICP_AGENT_ICP_SERVICE__TRUST_BUNDLE_PATH $ETC/trust-bundle.pem
+  fi
+  # A configuration of one's own may not name the file, or another one.
+  if [ -n "$token$token_file" ] && [ "$(named join_token_path)" != $ETC/join-token ]; then
+    change ICP_AGENT_AGENT__JOIN_TOKEN_PATH $ETC/join-token
   fi
   put 600 "$work/agent.env" $ETC/agent.env
   chmod 600 $ETC/agent.env
@@ -421,6 +446,7 @@ write_configuration() {
     (umask 077 && printf '%s\n' "$token" >"$work/token")
     put 600 "$work/token" $ETC/join-token
   fi
+  [ -z "$token$token_file" ] || chmod 600 $ETC/join-token
 }
 
 # change KEY VALUE: only what was asked for.
@@ -429,11 +455,29 @@ change() {
   [ "$(sed -n "s/^$1=//p" "$work/agent.env" | sed -n '$p')" = "$2" ] || set_variable "$1" "$2"
 }
 
+# The service may write in its own directories only: where the older configuration names others, variables, which win
+# over it, name the service's.
+own_paths() {
+  for own in data_dir=AGENT__DATA_DIR=/var/lib/icp-agent cache_path=SECURITY__CACHE_PATH=/var/lib/icp-agent/cache/svid.cache \
+    file_path=LOGGING__FILE_PATH=/var/log/icp-agent/agent.log socket_path=AGENT__SOCKET_PATH=$SOCKET; do
+    rest=${own#*=}
+    there=$(named "${own%%=*}")
+    case ${there#unix://} in '' | "${rest#*=}") continue ;; esac
+    say "Instead of $there (${own%%=*}) the agent uses ${rest#*=}, by ICP_AGENT_${rest%%=*} in agent.env."
+    change "ICP_AGENT_${rest%%=*}" "${rest#*=}"
+  done
+}
+
 write_files() {
   install -d /usr/lib/sysusers.d /usr/lib/tmpfiles.d
   put 644 "$target/icp-agent.sysusers.conf" /usr/lib/sysusers.d/icp-agent.conf
   put 644 "$target/icp-agent.tmpfiles.conf" /usr/lib/tmpfiles.d/icp-agent.conf
-  systemd-sysusers /usr/lib/sysusers.d/icp-agent.conf
+  if has systemd-sysusers; then
+    systemd-sysusers /usr/lib/sysusers.d/icp-agent.conf
+  elif ! id icp-agent >/dev/null 2>&1; then
+    useradd --system --user-group --home-dir /var/lib/icp-agent --no-create-home --shell /usr/sbin/nologin \
+      --comment 'ICP Agent' icp-agent
+  fi
   systemd-tmpfiles --create /usr/lib/tmpfiles.d/icp-agent.conf
   put 644 "$target/icp-agent.service" $UNITS/icp-agent.service
   put 644 "$target/icp-agent.socket" $UNITS/icp-agent.socket

@@ -83,6 +83,13 @@ export class VmMachine implements AsyncDisposable {
     return spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'] })
   }
 
+  /** A program of the machine that this runs on, in the other's network. */
+  spawnBeside(command: readonly string[]): ChildProcess {
+    return spawn('nsenter', [`--target=${this.#init}`, '--net', '--', ...command], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+  }
+
   async reboot(): Promise<void> {
     this.run(['systemctl', 'reboot'])
     await this.#ended(BOOT_SECONDS)
@@ -136,6 +143,20 @@ export class VmMachine implements AsyncDisposable {
       await sleep(100)
     }
     throw new Error('the machine does not end')
+  }
+}
+
+/** An embedded ICP server as a unit of the machine, so that it is there after a reboot. */
+export function devIcpUnit(data: string, args: string): string {
+  const server = `/opt/icp dev-icp --data ${data} --limits off ${args}`
+  return `[Service]\nExecStart=${server}\n[Install]\nWantedBy=multi-user.target\n`
+}
+
+export async function until(condition: () => boolean, seconds = 60): Promise<void> {
+  const limit = Date.now() + seconds * 1000
+  while (!condition()) {
+    if (Date.now() > limit) throw new Error(`not within ${seconds} s: ${condition}`)
+    await sleep(200)
   }
 }
 
