@@ -10,7 +10,8 @@ const PADDED = 0x08
 const PRIORITY = 0x20
 const PRIORITY_BYTES = 5
 const SETTING_BYTES = 6
-const MAX_SETTINGS_BYTES = 16_384
+/** The Java client sends two or three; whoever sends more is judged by HTTP/2 alone, so that little is kept to look at. */
+const MAX_SETTINGS_BYTES = 1_024
 const MAX_CONCURRENT_STREAMS = 3
 /** A setting of gRPC's own (binary metadata), which its C core sends and the Java one does not. */
 const GRPC_BINARY_METADATA = 0xfe03
@@ -18,7 +19,7 @@ const GRPC_BINARY_METADATA = 0xfe03
 /**
  * Whether a connection that begins so may come from gRPC for Java, which names the path of the Unix socket as
  * authority: it says that it takes no streams itself (RFC 9113 6.5.2), and is not gRPC's C core, which names
- * `localhost`. Null: more bytes are needed to tell.
+ * `localhost`. Null: more bytes are needed to tell, never more than about a kilobyte.
  */
 export function mayNamePath(begin: Buffer): boolean | null {
   if (!PREFACE.startsWith(begin.toString('latin1', 0, PREFACE.length))) return false

@@ -5,9 +5,6 @@ import { AuthorityRewriter, mayNamePath } from './authority-rewriter.js'
 /** Two connected sockets of this process. */
 export type SocketPair = () => readonly [Socket, Socket]
 
-/** What does not begin as HTTP/2 within so many bytes is not looked at any longer. */
-const MAX_BEGIN_BYTES = 32_768
-
 /**
  * Hands the connection to HTTP/2 once its first bytes are there, which every client sends at once (RFC 9113 3.4):
  * `inject` gets the socket itself, or, for a client whose authorities must be rewritten, a stand-in that bears its name.
@@ -17,7 +14,7 @@ export function openConnection(socket: Socket, pair: SocketPair, inject: (socket
   let begin = Buffer.alloc(0)
   const look = (chunk: Buffer) => {
     begin = Buffer.concat([begin, chunk])
-    const rewrite = begin.length > MAX_BEGIN_BYTES ? false : mayNamePath(begin)
+    const rewrite = mayNamePath(begin)
     if (rewrite === null) return
     socket.off('data', look)
     socket.pause()

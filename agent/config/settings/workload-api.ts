@@ -19,7 +19,7 @@ export const workloadApiSettings = {
   'workload_api.limits.connections': setting(integer(1, 1_000_000), {
     kind: 'whole number',
     default: '4096',
-    what: 'Open connections in total. Each takes two file descriptors.',
+    what: 'Open connections in total. Each takes two file descriptors, those of gRPC for Java four.',
   }),
   'workload_api.limits.connections_per_subject': setting(integer(1, 1_000_000), {
     kind: 'whole number',
