@@ -6,7 +6,7 @@ import { SpiffeId } from './spiffe-id.js'
 
 const KEY_TYPE: Readonly<Record<string, string>> = { R: 'RSA', P: 'RSA', E: 'EC' }
 /** RFC 7518 3.3: at least 2048 bits. */
-const MIN_MODULUS_BYTES = 256
+const MIN_MODULUS_BITS = 2048
 
 /** A public key for JWT-SVIDs, as it is published. */
 export interface JwtKey {
@@ -38,7 +38,6 @@ export async function parseJwtKey(jwk: Readonly<Record<string, unknown>>): Promi
   const members = typeof kty === 'string' && Object.hasOwn(PUBLIC_MEMBERS, kty) ? (PUBLIC_MEMBERS[kty] ?? []) : []
   if (members.length === 0 || members.some((member) => typeof jwk[member] !== 'string')) return null
   if (!USES.includes(jwk['use'] ?? undefined) || !mayVerify(jwk['key_ops'])) return null
-  if (kty === 'RSA' && Buffer.from(String(jwk['n']), 'base64url').length < MIN_MODULUS_BYTES) return null
   const alg =
     typeof jwk['alg'] === 'string' ? jwk['alg'] : kty === 'RSA' ? 'RS256' : CURVE_ALGORITHM[String(jwk['crv'])]
   if (alg === undefined || !JWT_ALGORITHMS.includes(alg)) return null
@@ -50,11 +49,17 @@ export async function parseJwtKey(jwk: Readonly<Record<string, unknown>>): Promi
   try {
     // JWT-SVID 6.2: consumers of a SPIFFE bundle select these keys by use.
     const published = { kty, kid, alg, use: 'jwt-svid', ...material } as JWK
-    return { jwk: published, fingerprint, key: (await importJWK({ ...published, use: 'sig' }, alg)) as CryptoKey }
+    const key = (await importJWK({ ...published, use: 'sig' }, alg)) as CryptoKey
+    return isLongEnough(key) ? { jwk: published, fingerprint, key } : null
   } catch (error) {
     if (error instanceof errors.JOSEError || error instanceof DOMException || error instanceof TypeError) return null
     throw error
   }
+}
+
+/** Of the number itself: zeros before it make no key longer. */
+function isLongEnough({ algorithm }: CryptoKey): boolean {
+  return !('modulusLength' in algorithm) || Number(algorithm.modulusLength) >= MIN_MODULUS_BITS
 }
 
 function mayVerify(operations: unknown): boolean {

@@ -1,4 +1,5 @@
 import fc from 'fast-check'
+import { vi } from 'vitest'
 import { AgentError } from '../../agent/errors.js'
 
 const asked = Number(process.env['FUZZ_RUNS'] ?? 0)
@@ -10,8 +11,8 @@ export function runs(usual: number): { readonly numRuns: number; readonly seed: 
   return { numRuns: asked > 0 ? asked : usual, seed }
 }
 
-/** Room for what FUZZ_RUNS asks, in milliseconds. */
-export const FUZZ_TIMEOUT_MS = 60_000 + asked * 100
+// Room for what FUZZ_RUNS asks. What takes no time with these inputs, and hangs, meets it as well.
+vi.setConfig({ testTimeout: 60_000 + asked * 100 })
 
 /** The property holds for every case. */
 export function always<T>(usual: number, cases: fc.Arbitrary<T>, property: (one: T) => boolean | undefined): void {

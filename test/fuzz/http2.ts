@@ -75,8 +75,8 @@ export class RawClient implements Disposable {
   }
 
   /** Begins as HTTP/2 does. */
-  async begin(): Promise<void> {
-    await this.write(PREFACE, frame(TYPE.settings, 0, 0))
+  async begin(settings = Buffer.alloc(0)): Promise<void> {
+    await this.write(PREFACE, frame(TYPE.settings, 0, 0, settings))
   }
 
   [Symbol.dispose](): void {

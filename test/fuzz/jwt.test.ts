@@ -109,8 +109,12 @@ async function holdsForJose(text: string): Promise<boolean> {
 describe('a token made up', () => {
   test('holds only where it is signed as it says, by a key of ours, and jose agrees', async () => {
     let held = 0
-    const claims = fc.oneof(fc.constant<unknown>(CLAIMS), fc.constant<unknown>(CLAIMS), mutatedJson(CLAIMS))
-    await alwaysAsync(4_000, fc.tuple(signer, header, claims), async ([by, { alg, ...rest }, body]) => {
+    // Times close to now, where a second decides.
+    const second = fc.integer({ min: -12, max: 12 }).map((off) => SECOND + off)
+    const times = fc.record({ exp: second, nbf: second, iat: second }, { requiredKeys: ['exp'] })
+    const timed = times.map((some): unknown => ({ ...CLAIMS, ...some }))
+    const claims = fc.oneof(fc.constant<unknown>(CLAIMS), fc.constant<unknown>(CLAIMS), timed, mutatedJson(CLAIMS))
+    await alwaysAsync(3_000, fc.tuple(signer, header, claims), async ([by, { alg, ...rest }, body]) => {
       // JSON has no undefined: such a token has no claims at all.
       const text = forged(by, alg, rest, body ?? null)
       const svid = await verify(text)
@@ -120,6 +124,7 @@ describe('a token made up', () => {
         expect(['rsa RS256', 'ec ES256']).toContain(`${by} ${alg}`)
         expect([undefined, 'JWT', 'JOSE']).toContain(typ)
         expect(crit).toBeUndefined()
+        if (rest.kid === 'default' || rest.kid === 'ec') expect(by).toBe(rest.kid === 'ec' ? 'ec' : 'rsa')
         expect(svid.claims).toEqual(JSON.parse(part(text, 1).toString('utf8')))
         expect(svid.spiffeId.uri).toBe(svid.claims.sub)
         expect(svid.expiresAt).toBeGreaterThan(NOW - 6_000)
@@ -143,9 +148,7 @@ describe('a token made up', () => {
       '.'.repeat(1_000_000),
       `${'a.'.repeat(500_000)}`,
     ]
-    const began = performance.now()
     for (const text of huge) expect(await verify(text)).toBeNull()
-    expect(performance.now() - began).toBeLessThan(2_000)
   })
 
   test('of any text is read or refused', () => {
@@ -162,24 +165,41 @@ describe('a key of a JWKS', () => {
     parseJwtKey((typeof jwk === 'object' && jwk !== null ? jwk : {}) as object & Record<string, unknown>)
 
   /** What is published is public, of a kind that may sign, and the key that OpenSSL reads in it. */
-  function isGood({ jwk }: JwtKey): void {
+  function isGood({ jwk }: JwtKey, from: unknown): void {
     const members = jwk.kty === 'RSA' ? ['n', 'e'] : ['crv', 'x', 'y']
     expect(Object.keys(jwk).sort()).toEqual(['alg', 'kid', 'kty', 'use', ...members].sort())
     expect(jwk).toMatchObject({ use: 'jwt-svid', kid: expect.stringMatching(/./s) })
+    const { use = 'sig', key_ops: operations = ['verify'] } = from as { use?: unknown; key_ops?: unknown }
+    expect([null, 'sig', 'jwt-svid']).toContain(use)
+    expect(operations ?? ['verify']).toContain('verify')
     const oracle = createPublicKey({ key: { ...jwk } as Record<string, string>, format: 'jwk' })
     expect(oracle.asymmetricKeyType).toBe(jwk.kty === 'RSA' ? 'rsa' : 'ec')
-    if (jwk.kty === 'RSA') expect(oracle.asymmetricKeyDetails?.modulusLength).toBeGreaterThanOrEqual(2041)
+    if (jwk.kty === 'RSA') expect(oracle.asymmetricKeyDetails?.modulusLength).toBeGreaterThanOrEqual(2048)
   }
 
   test('that was changed is a public key that signs, or none', async () => {
-    const originals = [{ ...rsa.export({ format: 'jwk' }), kid: 'default', use: 'sig', alg: 'RS256' }, publishedKey(ec)]
+    const more = { use: 'sig', key_ops: ['verify'] }
+    const originals = [
+      { ...rsa.export({ format: 'jwk' }), kid: 'default', alg: 'RS256', ...more },
+      { ...publishedKey(ec), ...more },
+    ]
     let found = 0
+    const uses = fc.constantFrom<object>(
+      { use: 'enc' },
+      { use: 'wit-svid' },
+      { use: 'x509-svid' },
+      { key_ops: ['sign'] },
+    )
     for (const original of originals) {
-      await alwaysAsync(1_500, mutatedJson(original), async (jwk) => {
+      const others = fc.oneof(
+        mutatedJson(original),
+        uses.map((one): unknown => ({ ...original, ...one })),
+      )
+      await alwaysAsync(1_500, others, async (jwk) => {
         const key = await parse(jwk)
         if (!key) return
         found++
-        isGood(key)
+        isGood(key, jwk)
       })
     }
     expect(found).toBeGreaterThan(20)
@@ -192,7 +212,7 @@ describe('a key of a JWKS', () => {
     )
     await alwaysAsync(3_000, fc.oneof(values, fc.jsonValue()), async (jwk) => {
       const key = await parse(jwk)
-      if (key) isGood(key)
+      if (key) isGood(key, jwk)
     })
   })
 })

@@ -31,6 +31,14 @@ test('any lines give blocks of base64, or are refused', () => {
   always(10_000, fc.array(line, { maxLength: 12 }), (lines) => {
     const blocks = accepted(REFUSED, () => derFromPem(lines.join('\n'), 'CERTIFICATE'))
     for (const block of blocks ?? []) expect(block.length).toBeGreaterThan(0)
+    // Where a block begins, the next mark that counts is its own end.
+    const begun = blocks ? lines.map((one) => one.trim()) : []
+    for (const [i, mark] of begun.entries()) {
+      const label = /^-----BEGIN ([A-Z ]+)-----$/.exec(mark)?.[1]
+      if (label === undefined) continue
+      const next = begun.slice(i + 1).find((one) => one.startsWith('-----BEGIN ') || one === `-----END ${label}-----`)
+      expect(next).toBe(`-----END ${label}-----`)
+    }
   })
 })
 

@@ -5,6 +5,7 @@ import { pemFromDer } from '../../agent/crypto/pem.js'
 import { Secret } from '../../agent/crypto/secret.js'
 import type { IcpClient } from '../../agent/icp/client.js'
 import type { EntriesAnswer, IssuedCertificate } from '../../agent/icp/control-plane.js'
+import { parseAuthority } from '../../agent/identity/authority.js'
 import { parseJwtKey } from '../../agent/identity/jwt-svid.js'
 import { SpiffeId } from '../../agent/identity/spiffe-id.js'
 import type { HttpResponse } from '../../agent/ports/http.js'
@@ -14,7 +15,7 @@ import { rsaKey } from '../fakes/keys.js'
 import { publishedKey } from '../fakes/tokens.js'
 import { clientOver, SIGNAL } from '../unit/icp/subject.js'
 import { AUTHORITY, LEAF } from './certificates.js'
-import { acceptedAsync, alwaysAsync } from './fuzz.js'
+import { accepted, acceptedAsync, alwaysAsync } from './fuzz.js'
 import { mutated, mutatedJson, mutations } from './mutations.js'
 
 const AGENT = SpiffeId.parse(`spiffe://${TENANT}/agent/node-1`)
@@ -27,11 +28,14 @@ const REFUSED = [
   ...['icp.conflict', 'icp.rate_limited', 'icp.server_error', 'icp.csr_dropped', 'icp.no_match', 'icp.cn_refused'],
 ]
 
+/** Where the test does not say what the answer holds. */
+const UNREAD = Symbol('unread')
+
 interface Endpoint {
   readonly good: unknown
   ask(client: IcpClient): Promise<unknown>
   /** What must be true of every answer that is taken. */
-  check(answer: never): void | Promise<void>
+  check(answer: never, body: unknown): void | Promise<void>
 }
 
 let endpoints: Readonly<Record<string, Endpoint>>
@@ -82,7 +86,10 @@ beforeAll(async () => {
     bundle: {
       good: { ca_bundle: CA, tenant_id: TENANT },
       ask: (client) => client.bundle(SIGNAL),
-      check: () => undefined,
+      check: (ders: readonly Uint8Array[]) => {
+        expect(ders.length).toBeGreaterThan(0)
+        for (const der of ders) accepted(['svid.invalid'], () => parseAuthority(der))
+      },
     },
     issueJwt: {
       good: { spiffe_id: 'spiffe://td/web', token: TOKEN, expires_at: 'tomorrow' },
@@ -90,10 +97,13 @@ beforeAll(async () => {
       check: ({ token }: { token: Secret }) => expect(token).toBeInstanceOf(Secret),
     },
     jwtBundle: {
-      good: { keys: [{ ...publishedKey(key), kid: 'default', alg: 'RS256' }] },
+      good: { keys: [{ ...publishedKey(key), kid: 'default', alg: 'RS256', d: 'private', p: 'private' }] },
       ask: (client) => client.jwtBundle(SIGNAL),
-      // Whatever is taken is then read as keys.
-      check: async (keys: readonly Record<string, unknown>[]) => void (await Promise.all(keys.map(parseJwtKey))),
+      // Nothing private is taken, and whatever is taken is then read as keys.
+      check: async (keys: readonly Record<string, unknown>[]) => {
+        for (const one of keys) for (const member of ['d', 'p', 'k']) expect(Object.hasOwn(one, member)).toBe(false)
+        await Promise.all(keys.map(parseJwtKey))
+      },
     },
     validateJwt: {
       good: {
@@ -104,7 +114,9 @@ beforeAll(async () => {
         audience: 'db',
       },
       ask: (client) => client.validateJwt({ token: new Secret(TOKEN), audience: 'db' }, SIGNAL),
-      check: ({ valid }: { valid: boolean }) => expect(valid).toBeTypeOf('boolean'),
+      // The server's word alone, not what somebody could take for it.
+      check: ({ valid }: { valid: boolean }, body) =>
+        expect(valid).toBe(body === UNREAD ? valid : (body as { readonly valid: unknown }).valid),
     },
     revokeWorkload: {
       good: { message: 'done' },
@@ -120,7 +132,7 @@ const NAMES = [
 ]
 
 /** Answers so to one request: it is taken, and then it is good, or it is refused as what it is. */
-async function answered(name: string, response: HttpResponse): Promise<boolean> {
+async function answered(name: string, response: HttpResponse, body: unknown = UNREAD): Promise<boolean> {
   const endpoint = endpoints[name]
   if (!endpoint) throw new Error(`no endpoint ${name}`)
   const { client } = clientOver(new ScriptedHttp().always(response), { maxRetries: 0 })
@@ -136,7 +148,7 @@ async function answered(name: string, response: HttpResponse): Promise<boolean> 
   // No refusal repeats a key or a token, and none is endless.
   for (const secret of [TOKEN, privateKey.split('\n')[1] ?? '']) expect(said).not.toContain(secret)
   expect(said.length).toBeLessThan(4_000)
-  if (answer) await endpoint.check(answer.value as never)
+  if (answer) await endpoint.check(answer.value as never, body)
   return answer !== null
 }
 
@@ -153,7 +165,7 @@ describe.each(NAMES)('%s', (name) => {
 
   test('takes or refuses an answer in which something is another', async () => {
     await alwaysAsync(600, mutatedJson(endpoints[name]?.good), async (body) => {
-      await answered(name, json(200, body))
+      await answered(name, json(200, body), body)
     })
   })
 
@@ -189,11 +201,9 @@ describe.each(NAMES)('%s', (name) => {
   })
 })
 
-test('an answer nested without end is refused, and quickly', async () => {
-  const began = performance.now()
+test('an answer nested without end is taken or refused like any other', async () => {
   for (const name of NAMES) {
     const body = Buffer.from(`{"entries":${'['.repeat(200_000)}${']'.repeat(200_000)}}`)
     await answered(name, { status: 200, headers: {}, body })
   }
-  expect(performance.now() - began).toBeLessThan(5_000)
 })

@@ -14,7 +14,15 @@ const near = fc.string({ unit: fc.constantFrom(...'spife:/.-_%?#@[]aZ9é \n\0'),
 const built = fc
   .tuple(name, fc.array(segment, { maxLength: 80 }))
   .map(([trustDomain, segments]) => ['spiffe:/', trustDomain, ...segments].join('/'))
+/** As long as may be, and one more: a trust domain of 255 characters, an ID of 2048. */
+const limits = fc.oneof(
+  fc.integer({ min: 253, max: 258 }).map((length) => `spiffe://${'a'.repeat(length)}/b`),
+  fc
+    .tuple(built, fc.integer({ min: 2045, max: 2051 }))
+    .map(([text, length]) => `${text.slice(0, 1_000)}/`.padEnd(length, 'x')),
+)
 const texts = fc.oneof(
+  limits,
   fc.string(),
   fc.string({ unit: 'binary' }),
   near,
@@ -40,15 +48,14 @@ describe('any text', () => {
         expect(id.uri).toBe(text)
         expect(`spiffe://${id.trustDomain}${id.path}`).toBe(text)
         expect(SpiffeId.parse(id.uri).equals(id)).toBe(true)
-        expect(id.equals(SpiffeId.parse(`${text}x`))).toBe(false)
+        const longer = SpiffeId.tryParse(`${text}x`)
+        if (typeof longer !== 'string') expect(id.equals(longer)).toBe(false)
       }
     })
   })
 })
 
-test('a long text takes no longer than its length', () => {
+test('a long text is refused at once', () => {
   const texts = ['spiffe://'.padEnd(1_000_000, 'a'), 'spiffe://td'.padEnd(1_000_000, '/a'), 'spiffe:/'.repeat(100_000)]
-  const began = performance.now()
   for (const text of texts) expect(SpiffeId.tryParse(text)).toBeTypeOf('string')
-  expect(performance.now() - began).toBeLessThan(1_000)
 })

@@ -138,6 +138,7 @@ describe('a key of a JWKS', () => {
     ['of a curve that no algorithm has', () => publishedKey(ec('secp256k1'))],
     ['that is symmetric', () => ({ kty: 'oct', k: 'AAAA', alg: 'HS256' })],
     ['on an Edwards curve', () => publishedKey(generateKeyPairSync('ed25519').privateKey)],
+    ['of 1024 bits behind as many zeros', () => padded(generateKeyPairSync('rsa', { modulusLength: 1024 }).privateKey)],
     ['of 1024 bits', () => publishedKey(generateKeyPairSync('rsa', { modulusLength: 1024 }).privateKey)],
     ['of a kind that every object has', () => ({ kty: 'constructor' })],
     ['of a kind that cannot even be printed', () => JSON.parse('{"kty":{"toString":1,"valueOf":1}}')],
@@ -155,3 +156,10 @@ test('no error holds a piece of the token', async () => {
   expect(codeOf(error)).toBe('jwt.invalid')
   for (const part of token.reveal().split('.')) expect(JSON.stringify([error, String(error)])).not.toContain(part)
 })
+
+/** A short modulus that is written as a long one. */
+function padded(key: KeyObject): Record<string, unknown> {
+  const published = publishedKey(key)
+  const n = Buffer.from(String(published['n']), 'base64url')
+  return { ...published, n: Buffer.concat([Buffer.alloc(128), n]).toString('base64url') }
+}
