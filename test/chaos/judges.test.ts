@@ -3,6 +3,7 @@ import { expect, test } from 'vitest'
 import { DefectReader } from './defects.js'
 import { judgeToken } from './jwt-judge.js'
 import type { Sample } from './samples.js'
+import { Starvation } from './starvation.js'
 import { growths } from './steadiness.js'
 import { Withdrawals } from './withdrawals.js'
 
@@ -96,4 +97,24 @@ test('a defect is found in a log however its lines are cut', () => {
   expect(reader.read('{"event":"SVID issued"}\n{"event":"Agent fai')).toEqual([])
   expect(reader.read('led"}\n{"code":"icp.unavailable"}\n')).toEqual(['{"event":"Agent failed"}'])
   expect(reader.read('{"reason":"Unhandled rejection"}\n{"code":"internal"}\n')).toHaveLength(2)
+})
+
+test('stretches in which a process waited for a processor are starved, and only those of the same process', () => {
+  const starvation = new Starvation()
+  const sample = (at: number, ...waited: [number, number][]) =>
+    starvation.sample(
+      at,
+      waited.map(([pid, waitedMs]) => ({ pid, waitedMs })),
+    )
+  sample(0, [1, 0], [2, 0])
+  sample(1_000, [1, 100], [2, 200])
+  sample(2_000, [1, 100], [2, 900])
+  sample(3_000, [1, 500], [2, 900])
+  sample(4_000, [1, 500], [3, 5_000])
+  sample(5_000, [1, 500], [3, 5_400])
+  expect(starvation.spans).toEqual([
+    { from: 1_000, to: 3_000 },
+    { from: 4_000, to: 5_000 },
+  ])
+  expect(starvation.seconds).toBe(3)
 })

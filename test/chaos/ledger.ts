@@ -1,5 +1,6 @@
 import type { Kind } from './plan.js'
 import type { WorkloadReport } from './reports.js'
+import { Starvation } from './starvation.js'
 import { Withdrawals } from './withdrawals.js'
 
 /** A stretch of time, in real milliseconds since 1970. */
@@ -36,6 +37,7 @@ export class Ledger {
   readonly #skipped = new Map<Kind, string>()
   #active = new Map<object, { readonly kind: Kind; readonly from: number }>()
   readonly withdrawals = new Withdrawals()
+  readonly starvation = new Starvation()
   readonly jwts = { verified: 0, unverified: 0, refused: 0 }
   messages = 0
   svids = 0
@@ -121,14 +123,14 @@ export class Ledger {
   close(at: number, { hearsAfterMs }: { readonly hearsAfterMs: number }): void {
     for (const name of [...this.#lines.keys()]) this.#close(name, at)
     for (const gap of this.#gaps) {
-      for (const { from, to } of free(gap, this.#faults)) {
+      for (const { from, to } of free(gap, [...this.#faults, ...this.starvation.spans])) {
         if (to - from <= BACK_WITHIN_MS) continue
         this.violation(`${gap.name} was without an identity for ${to - from} ms with nothing amiss (${gap.why})`, from)
       }
     }
     this.withdrawals.close(at)
     // That an entry is gone excuses nobody who still serves it.
-    const excuses = this.#faults.filter(({ kind }) => kind !== 'entry-gone')
+    const excuses = [...this.#faults.filter(({ kind }) => kind !== 'entry-gone'), ...this.starvation.spans]
     for (const { name, spiffeId, from, to } of this.withdrawals.late(BACK_WITHIN_MS + hearsAfterMs, excuses)) {
       this.violation(`${name} had ${spiffeId} for ${to - from} ms after its entry was gone`, from)
     }
@@ -136,8 +138,9 @@ export class Ledger {
 
   /** The longest that anybody was without, and the longest after the end of the faults of that time. */
   longest(): { readonly gapMs: number; readonly recoveryMs: number } {
+    const excuses = [...this.#faults, ...this.starvation.spans]
     const lengths = (spans: readonly Span[]) => Math.max(0, ...spans.map(({ from, to }) => to - from))
-    return { gapMs: lengths(this.#gaps), recoveryMs: lengths(this.#gaps.flatMap((gap) => free(gap, this.#faults))) }
+    return { gapMs: lengths(this.#gaps), recoveryMs: lengths(this.#gaps.flatMap((gap) => free(gap, excuses))) }
   }
 
   #close(name: string, at: number): void {

@@ -5,6 +5,7 @@ import { commit } from './faults.js'
 import { BACK_WITHIN_MS, type Violation } from './ledger.js'
 import { type Kind, planFaults, type Tempo } from './plan.js'
 import { type Course, courseOf, type Sample } from './samples.js'
+import { waitedOf } from './starvation.js'
 import { growths } from './steadiness.js'
 import { World, type WorldOptions } from './world.js'
 
@@ -36,6 +37,8 @@ export interface ChaosReport {
   readonly jwts: Readonly<Record<'verified' | 'unverified' | 'refused', number>>
   /** How often a workload lost an identity whose entry was gone, and the longest that took, faults included. */
   readonly withdrawals: { readonly count: number; readonly longestMs: number }
+  /** In which the machine had no processor for the agents or the driver: nobody's promptness was judged then. */
+  readonly starvedSeconds: number
   readonly violations: readonly Violation[]
   /** The longest that any workload was without, faults included, and after the last of them had ended. */
   readonly longestGapMs: number
@@ -45,6 +48,7 @@ export interface ChaosReport {
 }
 
 const SAMPLE_MS = 5_000
+const WATCH_MS = 1_000
 /** Fifty processes start and the first identities are issued within the pace that the server allows. */
 const START_LIMIT_MS = 60_000
 
@@ -62,6 +66,11 @@ export async function runChaos(chaos: ChaosOptions): Promise<ChaosReport> {
       if (sample && heapKib !== null) samples.push({ at: Date.now(), heapKib, ...sample })
     })
   }, SAMPLE_MS)
+  const watching = setInterval(() => {
+    const pids = [process.pid, ...world.nodes.flatMap(({ agent }) => agent.pid ?? [])]
+    const waited = pids.map(waitedOf).filter((each) => each !== null)
+    ledger.starvation.sample(Date.now(), waited)
+  }, WATCH_MS)
   await world.everybodyServed(START_LIMIT_MS)
   const began = Date.now()
   ledger.begin(began)
@@ -79,6 +88,7 @@ export async function runChaos(chaos: ChaosOptions): Promise<ChaosReport> {
   await Promise.all(committed)
   await until(runMs)
   clearInterval(sampling)
+  clearInterval(watching)
   const now = Date.now()
   ledger.close(now, { hearsAfterMs: options.syncMs * 1.1 })
   for (const growth of growths(samples)) ledger.violation(`agent steady: ${growth}`, now)
@@ -106,6 +116,7 @@ export async function runChaos(chaos: ChaosOptions): Promise<ChaosReport> {
     certificatesReceived: ledger.fresh,
     jwts: ledger.jwts,
     withdrawals: ledger.withdrawals.seen,
+    starvedSeconds: ledger.starvation.seconds,
     violations: ledger.violations,
     longestGapMs: gapMs,
     longestRecoveryMs: recoveryMs,

@@ -49,7 +49,7 @@ test('a published bundle that names only a CA of which nobody here has an SVID o
   await eventually(
     () => server.requests.count({ endpoint: '/bundle/:id' }),
     (count) => count >= asked + 2,
-    30_000,
+    60_000,
   )
   for (const event of [ORPHANS, DISAGREE]) expect(agent.lines.filter((line) => line.event === event)).toHaveLength(1)
   expect(accept(await served(agent.address))).toBe(`spiffe://${TENANT}/web`)

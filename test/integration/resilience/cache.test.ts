@@ -7,7 +7,7 @@ import { SystemClock } from '../../../agent/platform/system-clock.js'
 import { startAgent, startServer, TENANT, temporaryDirectory } from '../../support/agent.js'
 import { eventually, fetchOnce, healthOf, served, uid } from './support.js'
 
-vi.setConfig({ testTimeout: 60_000 })
+vi.setConfig({ testTimeout: 180_000 })
 
 const SETTINGS = { SYNC__INTERVAL: '2s', SYNC__BUNDLE_INTERVAL: '500ms', WORKLOAD_API__HOLD: '500ms' }
 const entry = { spiffeId: `spiffe://${TENANT}/web`, selectors: { 'unix:uid': uid } }
@@ -77,7 +77,7 @@ test.runIf(process.geteuid?.() === 0)(
       await eventually(
         () => fetchOnce(agent.address).catch(() => null),
         (context) => context?.ids.length === 2,
-        20_000,
+        60_000,
       )
       rmSync(ballast)
       await agent.logged('Sealed cache can be written again')

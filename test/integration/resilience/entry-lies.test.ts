@@ -6,7 +6,7 @@ import { startAgent, startServer, TENANT, temporaryDirectory } from '../../suppo
 import { eventually, fetchOnce, served, svidStream, uid } from './support.js'
 
 // On a busy machine an agent takes seconds to start.
-vi.setConfig({ testTimeout: 60_000 })
+vi.setConfig({ testTimeout: 180_000 })
 
 const QUICK = { SYNC__INTERVAL: '1s', SYNC__MAX_INTERVAL: '1s', WORKLOAD_API__HOLD: '500ms' }
 const agentId = SpiffeId.parse(`spiffe://${TENANT}/agent/node`)

@@ -98,7 +98,7 @@ describe('whoever floods the socket costs himself his connection, and others are
         n === 0 ? frame(1, 0, 1, Buffer.from([0x82])) : many(frame(9, 0, 1, Buffer.alloc(8_192, 0x40)), 10),
     ],
     ['garbage', () => Buffer.alloc(65_536, 0xee)],
-  ])('%s', { timeout: 30_000 }, async (_what, piece) => {
+  ])('%s', { timeout: 180_000 }, async (_what, piece) => {
     const socket = await opened()
     socket.write(piece(0))
     const flood = hungUpOn(socket, piece(1), 400)
@@ -107,7 +107,7 @@ describe('whoever floods the socket costs himself his connection, and others are
     expect((await fetchOnce(agent.address)).ids).toEqual([`spiffe://${TENANT}/web`])
   })
 
-  test('streams that are reset as soon as they are opened', { timeout: 30_000 }, async () => {
+  test('streams that are reset as soon as they are opened', { timeout: 180_000 }, async () => {
     const session = connectHttp2('http://localhost', { createConnection: () => connect(agent.socketPath) })
     session.on('error', () => session.destroy())
     await once(session, 'connect')
@@ -155,7 +155,7 @@ describe('whoever floods the socket costs himself his connection, and others are
     session.destroy()
   })
 
-  test('not reading: the connection is dropped after a time', { timeout: 20_000 }, async () => {
+  test('not reading: the connection is dropped after a time', { timeout: 180_000 }, async () => {
     const session = connectHttp2('http://localhost', {
       createConnection: () => connect(agent.socketPath),
       settings: { initialWindowSize: 0 },

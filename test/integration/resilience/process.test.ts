@@ -68,7 +68,7 @@ function run(config: string, { shell = 'true', fd }: { shell?: string; fd?: numb
 }
 
 test('a second agent on the same directory and socket refuses and says why; the first goes on', {
-  timeout: 40_000,
+  timeout: 180_000,
 }, async () => {
   const { config, address } = await home('twice')
   const first = run(config)
@@ -82,7 +82,7 @@ test('a second agent on the same directory and socket refuses and says why; the 
 })
 
 test('killed and started again it serves the same identity, from a directory with the same inode', {
-  timeout: 40_000,
+  timeout: 180_000,
 }, async () => {
   const { config, address, socketPath, directory } = await home('killed')
   const first = run(config)
@@ -101,7 +101,7 @@ test('killed and started again it serves the same identity, from a directory wit
 })
 
 test('with a socket that the service manager holds, nobody who connects during a restart is refused', {
-  timeout: 40_000,
+  timeout: 180_000,
 }, async () => {
   const { config, address, socketPath, directory } = await home('activated')
   await mkdir(join(directory, 'run'))
@@ -127,7 +127,7 @@ test('with a socket that the service manager holds, nobody who connects during a
 })
 
 test('without descriptors left it goes on serving who is connected, and others again when there are some', {
-  timeout: 60_000,
+  timeout: 180_000,
 }, async () => {
   const { config, address, socketPath } = await home('narrow')
   const narrow = run(config, { shell: 'ulimit -n 120' })
@@ -150,7 +150,7 @@ test('without descriptors left it goes on serving who is connected, and others a
   await eventually(
     () => fetchOnce(address).catch(() => null),
     (context) => context !== null,
-    20_000,
+    60_000,
   )
   narrow.child.kill('SIGTERM')
   expect(await narrow.ended).toBe(0)

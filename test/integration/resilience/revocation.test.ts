@@ -2,7 +2,7 @@ import { expect, test, vi } from 'vitest'
 import { startAgent, startServer, TENANT, temporaryDirectory } from '../../support/agent.js'
 import { eventually, served, svidStream, uid } from './support.js'
 
-vi.setConfig({ testTimeout: 60_000 })
+vi.setConfig({ testTimeout: 180_000 })
 
 /** Removes one of two entries that are served; resolves with the number of revocations that the server was asked for. */
 async function revocationsAfterRemoval(settings: Readonly<Record<string, string>>): Promise<number> {
@@ -27,7 +27,7 @@ async function revocationsAfterRemoval(settings: Readonly<Record<string, string>
   await eventually(
     () => asked() > 0 || syncs() > before + 1,
     (done) => done,
-    20_000,
+    60_000,
   )
   return asked()
 }

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { startAgent, startServer, TENANT, temporaryDirectory } from '../../support/agent.js'
 import { served, svidStream, uid } from './support.js'
 
-test('a stop ends every stream with Unavailable, so that clients come back', { timeout: 40_000 }, async () => {
+test('a stop ends every stream with Unavailable, so that clients come back', { timeout: 180_000 }, async () => {
   await using dir = await temporaryDirectory()
   await using server = await startServer(`${dir.path}/icp`)
   await server.createEntry({ spiffeId: `spiffe://${TENANT}/web`, selectors: { 'unix:uid': uid } })

@@ -61,7 +61,7 @@ export async function served(address: string): Promise<Context> {
   const context = await eventually(
     () => fetchOnce(address).catch(() => null),
     (found) => found !== null,
-    15_000,
+    60_000,
   )
   if (!context) throw new TypeError('nothing was served')
   return context
@@ -115,7 +115,7 @@ interface Body {
 export async function eventually<T>(
   ask: () => Promise<T> | T,
   like: (value: T) => boolean,
-  limitMs = 10_000,
+  limitMs = 60_000,
 ): Promise<T> {
   const until = performance.now() + limitMs
   for (;;) {
