@@ -236,6 +236,7 @@ check_server() {
       reason=$(curl -sS -o /dev/null --max-time 15 "$effective_server" 2>&1) || status=$?
     fi
     [ $status = 0 ] && return 0
+    reason=$(printf '%s\n' "$reason" | sed -n 1p)
     [ $status = 60 ] && reason="$reason; if it has a private CA, give its certificate with --trust-bundle"
   elif has wget && [ -z "$effective_trust" ]; then
     status=0
@@ -676,7 +677,7 @@ main() {
     prune
     finish
     say "Version $version is installed and $wanted."
-    say "Look: systemctl status icp-agent; icp-agent healthcheck -c $ETC/config.yaml; icp-agent api fetch x509"
+    say "Look: systemctl status icp-agent; icp-agent healthcheck; icp-agent api fetch x509"
     exit 0
   fi
   not_healthy

@@ -1,11 +1,13 @@
 import { execFile, execFileSync } from 'node:child_process'
-import { readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { parseAllDocuments } from 'yaml'
 import { importBaseImage } from '../support/base-image.js'
 import { type DockerEngine, dockerUnavailable, startDockerEngine } from '../support/docker-engine.js'
+import { helmBinary, ran } from '../support/helm.js'
 
 const run = promisify(execFile)
 const PROJECT = 'icp-compose-test'
@@ -86,10 +88,7 @@ describe.skipIf(missing !== null)(say, () => {
     ])
     const id = await engine.docker('run', '--detach', ...common, ...environment, 'icp-agent')
     try {
-      for (let i = 0; !(await engine.docker('logs', id)).includes('Workload API Server started'); i++) {
-        if (i > 60) throw new Error(await engine.docker('logs', id))
-        await sleep(500)
-      }
+      await until(async () => (await engine.docker('logs', id)).includes('Workload API Server started'))
       const call = ['icp-agent', 'api', 'fetch', 'x509', '--timeout', '5s']
       await expect(engine.docker('run', '--rm', ...common, ...call)).rejects.toThrow(/hostPID|pid: host/)
       expect(await engine.docker('logs', id)).toMatch(/hostPID|pid: host/)
@@ -97,6 +96,43 @@ describe.skipIf(missing !== null)(say, () => {
       await engine.docker('rm', '--force', id)
     }
   })
+
+  it('runs as the chart has it: as root with one capability, on a root file system that is read-only', async () => {
+    const values = ['agent.tenantId=0d3e0000-0000-4000-8000-000000000001', 'agent.icpServiceUrl=https://127.0.0.1:1']
+    const set = values.flatMap((value) => ['--set', value])
+    const { stdout } = await ran(await helmBinary(), ['template', 'icp-agent', 'helm/icp-agent', ...set])
+    const manifests = parseAllDocuments(stdout).map((document) => document.toJS())
+    const config = manifests.find(({ kind }) => kind === 'ConfigMap').data['config.yaml']
+    const pod = manifests.find(({ kind }) => kind === 'DaemonSet').spec.template.spec
+    const [{ args, securityContext: allowed }] = pod.containers
+    const dir = join(engine.dir, 'as-in-a-pod')
+    await mkdir(join(dir, 'token'), { recursive: true })
+    await mkdir(join(dir, 'config'))
+    await writeFile(join(dir, 'token', 'token'), 'a token')
+    await writeFile(join(dir, 'config', 'config.yaml'), config)
+    const mounts = ['config:/etc/icp-agent:ro', 'token:/var/run/secrets/icp-agent:ro', 'sockets:/run/spire/sockets']
+    const flags = [
+      ...(pod.hostPID ? ['--pid', 'host'] : []),
+      ...(allowed.readOnlyRootFilesystem ? ['--read-only'] : []),
+      ...(allowed.allowPrivilegeEscalation ? [] : ['--security-opt', 'no-new-privileges']),
+      ...allowed.capabilities.drop.flatMap((name: string) => ['--cap-drop', name]),
+      ...allowed.capabilities.add.flatMap((name: string) => ['--cap-add', name]),
+      ...['--user', String(allowed.runAsUser), '--network', 'none', '--env', 'NODE_NAME=worker-1'],
+      ...[...mounts, 'data:/var/lib/icp-agent'].flatMap((mount) => ['--volume', `${dir}/${mount}`]),
+    ]
+    const id = await engine.docker('run', '--detach', ...flags, 'icp-agent', ...args)
+    try {
+      await until(async () => (await engine.docker('logs', id)).includes('Workload API Server started'))
+      const health = await engine.docker('exec', id, 'curl', '-fs', 'http://localhost:8080/healthz')
+      expect(JSON.parse(health).status).toMatch(/starting|degraded/)
+      const status = await engine.docker('exec', id, 'curl', '-s', 'http://localhost:8080/status')
+      expect(JSON.parse(status).agent).toMatchObject({ node_id: 'worker-1' })
+      await engine.docker('exec', id, 'icp-agent', 'validate', '-c', '/etc/icp-agent/config.yaml')
+      expect(await engine.docker('logs', id)).not.toContain('SYS_PTRACE')
+    } finally {
+      await engine.docker('rm', '--force', id)
+    }
+  }, 120_000)
 
   it('gives two workloads of one image and user each its own identity, by label', async () => {
     await compose('up', '-d', '--no-build')
@@ -124,3 +160,11 @@ describe.skipIf(missing !== null)(say, () => {
     expect(await engine.docker('network', 'ls', '--quiet', '--filter', `name=${PROJECT}`)).toBe('')
   }, 120_000)
 })
+
+async function until(condition: () => Promise<boolean>, seconds = 60): Promise<void> {
+  const limit = Date.now() + seconds * 1000
+  while (!(await condition())) {
+    if (Date.now() > limit) throw new Error(`not within ${seconds} s: ${condition}`)
+    await sleep(500)
+  }
+}
