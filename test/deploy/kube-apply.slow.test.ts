@@ -1,6 +1,6 @@
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { basename, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { helmBinary, kubectlBinary, type Ran, ran } from '../support/helm.js'
 import { KubeApiserver } from '../support/kube-apiserver.js'
@@ -103,11 +103,35 @@ describe.skipIf(unavailable !== null)(
       })
     })
 
+    it('is installed by the commands of the documentation, join tokens and all', async () => {
+      const page = await readFile('docs/install/kubernetes.md', 'utf8')
+      const [, section = ''] = page.split(/^## (?:Install|Verify)$/m)
+      const blocks = [...section.matchAll(/^```sh\n(.*?)^```$/gms)].map(([, text = '']) => text)
+      expect(blocks).toHaveLength(2)
+      const script = blocks
+        .join('')
+        .replaceAll('YOUR-TENANT-UUID', TENANT)
+        // Nobody runs pods here.
+        .replace(/^.*rollout status.*$/m, 'kubectl -n authsec get secret join-tokens')
+      const path = [dirname(helm), dirname(kubectl), process.env['PATH']].join(':')
+      worked(await ran('env', [`PATH=${path}`, `KUBECONFIG=${admin}`, 'sh', '-ec', script]))
+      const { volumes } = (await daemonSet('authsec')).spec.template.spec
+      expect(volumes).toContainEqual({
+        name: 'join-tokens',
+        secret: { secretName: 'join-tokens', optional: true, defaultMode: 0o400 },
+      })
+      expect((await read('configmap', 'icp-agent', '-n', 'authsec')).data['config.yaml']).toContain(
+        'join_token_path: /var/run/secrets/icp-agent-join-tokens/',
+      )
+      worked(await ran(helm, ['uninstall', 'icp-agent', '-n', 'authsec', '--kubeconfig', admin]))
+      expect(await versions('authsec')).toEqual([])
+    })
+
     describe('the plain manifests', () => {
       let account: string
 
       beforeAll(async () => {
-        await kube('create', 'namespace', 'authsec')
+        await apply('{apiVersion: v1, kind: Namespace, metadata: {name: authsec}}')
         const plain = await readFile('deploy/kubernetes/icp-agent.yaml', 'utf8')
         await apply(plain.replaceAll('YOUR-TENANT-UUID', TENANT))
         account = await being('authsec', 'icp-agent')
