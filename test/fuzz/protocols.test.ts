@@ -32,8 +32,8 @@ const coded = (bytes: Uint8Array) => Buffer.concat([integer(0x80, 7, bytes.lengt
 
 type Field = (authority: string) => Buffer
 const value = fc.oneof(
-  fc.string({ unit: fc.constantFrom(...'a/\\ .'), maxLength: 300 }).map(string),
-  fc.uint8Array({ maxLength: 300 }).map(coded),
+  fc.string({ unit: fc.constantFrom(...'a/\\ .'), maxLength: 400, size: 'max' }).map(string),
+  fc.uint8Array({ maxLength: 400, size: 'max' }).map(coded),
 )
 const literal = fc.constantFrom([0x40, 6], [0x00, 4], [0x10, 4])
 const field: fc.Arbitrary<Field> = fc.oneof(
@@ -49,12 +49,20 @@ const field: fc.Arbitrary<Field> = fc.oneof(
       () =>
         Buffer.concat([Buffer.of(pattern), name, text]),
   ),
+  // Nobody looks into codes: the authority stays what it is.
+  fc.tuple(literal, fc.uint8Array({ maxLength: 40 })).map(
+    ([[pattern = 0, bits = 0], bytes]) =>
+      () =>
+        Buffer.concat([integer(pattern, bits, 1), coded(bytes)]),
+  ),
   literal.map(
     ([pattern = 0, bits = 0]) =>
       (authority: string) =>
         Buffer.concat([integer(pattern, bits, 1), string(authority)]),
   ),
 )
+/** What would begin a field, were it taken for a part of the block. */
+const PRIORITY = Buffer.from([0x41, 0x7f, 0, 0, 16])
 /** How a header block is cut into frames, and what stands around it in the first. */
 const shape = fc.record({
   cuts: fc.array(fc.nat(400), { maxLength: 3 }),
@@ -71,7 +79,7 @@ const requests = fc
       const whole = Buffer.concat(fields.map((make) => make(authority)))
       const ends = [...cuts.map((cut) => cut % (whole.length + 1)).sort((a, b) => a - b), whole.length]
       const [first = whole, ...rest] = ends.map((end, n) => whole.subarray(n === 0 ? 0 : ends[n - 1], end))
-      const before = [...(padding === null ? [] : [Buffer.of(padding)]), ...(priority ? [Buffer.from('/////')] : [])]
+      const before = [...(padding === null ? [] : [Buffer.of(padding)]), ...(priority ? [PRIORITY] : [])]
       const after = Buffer.alloc(padding ?? 0, '/')
       const flags = (padding === null ? 0 : 0x08) | (priority ? 0x20 : 0) | (rest.length === 0 ? 4 : 0)
       return [
@@ -108,7 +116,7 @@ describe('what a client sends over HTTP/2', () => {
   })
 
   test('loses what cannot stand in an authority, wherever that is, and nothing else', async () => {
-    await alwaysAsync(1_500, fc.tuple(requests, fc.array(fc.nat(2_000), { maxLength: 8 })), async ([make, cuts]) => {
+    await alwaysAsync(600, fc.tuple(requests, fc.array(fc.nat(2_000), { maxLength: 8 })), async ([make, cuts]) => {
       expect(await rewritten(make('/run/a b/x'), cuts)).toEqual(make('.run.a.b.x'))
     })
   })
