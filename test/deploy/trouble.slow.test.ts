@@ -9,6 +9,9 @@ import { makePackages } from '../support/packages.js'
 /** nobody, on most machines. */
 const PLAIN = 65534
 
+/** Not so in most containers. */
+const mayUnshare = spawnSync('unshare', ['--pid', '--fork', '--mount-proc', 'true']).status === 0
+
 describe.skipIf(process.getuid?.() !== 0)(
   'an agent in trouble says in one line what is wrong and what to change',
   () => {
@@ -54,7 +57,7 @@ describe.skipIf(process.getuid?.() !== 0)(
       expect(JSON.stringify(said[0])).toMatch(/is the server running/)
     })
 
-    it('in a PID namespace of its own, once, however often it is called from another', async () => {
+    it.skipIf(!mayUnshare)('in a PID namespace of its own, once, however often it is called from another', async () => {
       const directory = mkdtempSync(join(work, 'apart-'))
       const socket = join(directory, 'run/agent.sock')
       const apart = ['--pid', '--fork', '--kill-child', '--mount-proc', program, 'run']
