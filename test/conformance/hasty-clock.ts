@@ -9,6 +9,7 @@ export class HastyClock implements Clock {
   readonly #real = new SystemClock()
   readonly #sleepers = new Set<() => void>()
   #ahead = 0
+  #passed = 0
 
   constructor(private readonly times: number) {}
 
@@ -17,7 +18,7 @@ export class HastyClock implements Clock {
   }
 
   monotonic(): number {
-    return this.#real.monotonic() * this.times
+    return this.#real.monotonic() * this.times + this.#passed
   }
 
   async sleep(ms: number, signal?: AbortSignal): Promise<void> {
@@ -38,6 +39,12 @@ export class HastyClock implements Clock {
 
   after(ms: number, run: () => void): Disposable {
     return this.#real.after(ms / this.times, run)
+  }
+
+  /** So much time goes by at once, on both clocks. */
+  pass(ms: number): void {
+    this.#passed += ms
+    this.jump(ms)
   }
 
   /** As after a suspend: who sleeps wakes and looks at the time. */

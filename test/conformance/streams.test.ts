@@ -143,7 +143,7 @@ line.controlled('SM-04', async ({ address, server, clock }) => {
     bundles.until((message) => `spiffe://${foreign}` in message),
     jwtBundles.until((message) => `spiffe://${foreign}` in message),
   ])
-  clock.jump(4 * HOUR)
+  clock.pass(4 * HOUR)
   const [federated, federatedPem, x509, jwt] = await Promise.all([
     svids.until((message) => !(`spiffe://${foreign}` in message.federated)),
     pem.until((message) => !(foreign in message.federated)),
