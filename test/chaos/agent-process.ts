@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { appendFileSync, readdirSync, readFileSync } from 'node:fs'
 import { DefectReader } from './defects.js'
 import type { Ledger } from './ledger.js'
@@ -78,12 +79,18 @@ export class AgentProcess {
   async heap(): Promise<number | null> {
     const child = this.#child
     if (!child?.connected) return null
-    const answer = new Promise<number | null>((resolve) => {
-      child.once('message', (message: { readonly heapKib: number }) => resolve(message.heapKib))
-      child.once('exit', () => resolve(null))
-    })
+    const done = new AbortController()
+    const first = (event: string) => once(child, event, { signal: done.signal })
+    const answer = Promise.race([
+      first('message').then(([message]) => (message as { readonly heapKib: number }).heapKib),
+      first('exit').then(() => null),
+    ])
     child.send({ weigh: true }, () => undefined)
-    return await answer
+    try {
+      return await answer
+    } finally {
+      done.abort()
+    }
   }
 
   /** Resident memory in KiB and open descriptors; null while it does not run. */

@@ -3,10 +3,10 @@ import { connect as connectHttp2, constants } from 'node:http2'
 import { connect, type Socket } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { DevIcp } from '../../../agent/dev-icp/dev-icp.js'
+import { callHeaders, END_HEADERS, END_STREAM, frame, PREFACE, TYPE } from '../../fuzz/http2.js'
 import { type RunningAgent, startAgent, startServer, TENANT, temporaryDirectory } from '../../support/agent.js'
 import { eventually, fetchOnce, served, uid } from './support.js'
 
-const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
 const CALL = {
   ':method': 'POST',
   ':path': '/SpiffeWorkloadAPI/FetchX509SVID',
@@ -15,6 +15,7 @@ const CALL = {
   'workload.spiffe.io': 'true',
 }
 const EMPTY_MESSAGE = Buffer.alloc(5)
+const GOAWAY = 7
 
 let dir: Awaited<ReturnType<typeof temporaryDirectory>>
 let server: DevIcp
@@ -31,6 +32,7 @@ beforeAll(async () => {
       WORKLOAD_API__LIMITS__STALLED_STREAM: '1s',
       // Whoever is not heard any more and does not go either is sent away.
       WORKLOAD_API__LIMITS__IDLE_CONNECTION: '2s',
+      WORKLOAD_API__LIMITS__STREAMS_PER_CONNECTION: '60',
       LOGGING__LEVEL: 'info',
       SYNC__INTERVAL: '5s',
     },
@@ -43,14 +45,19 @@ afterAll(async () => {
   await dir?.[Symbol.asyncDispose]()
 })
 
-/** An HTTP/2 frame. */
-function frame(type: number, flags: number, stream: number, payload: Buffer = Buffer.alloc(0)): Buffer {
-  const header = Buffer.alloc(9)
-  header.writeUIntBE(payload.length, 0, 3)
-  header.writeUInt8(type, 3)
-  header.writeUInt8(flags, 4)
-  header.writeUInt32BE(stream, 5)
-  return Buffer.concat([header, payload])
+/** The frames that come on the connection, as they come. */
+function framesOf(socket: Socket): readonly { readonly type: number; readonly stream: number }[] {
+  const found: { type: number; stream: number }[] = []
+  let rest = Buffer.alloc(0)
+  socket.on('data', (chunk: Buffer) => {
+    rest = Buffer.concat([rest, chunk])
+    for (let end = 0; rest.length >= 9; rest = rest.subarray(end)) {
+      end = 9 + rest.readUIntBE(0, 3)
+      if (rest.length < end) return
+      found.push({ type: rest.readUInt8(3), stream: rest.readUInt32BE(5) })
+    }
+  })
+  return found
 }
 
 /** A connection that has said what an HTTP/2 client says first. */
@@ -126,6 +133,35 @@ describe('whoever floods the socket costs himself his connection, and others are
     await flood
     session.destroy()
     expect((await fetchOnce(agent.address)).ids).toEqual([`spiffe://${TENANT}/web`])
+  })
+
+  test('more streams than allowed', async () => {
+    const socket = await opened()
+    const frames = framesOf(socket)
+    // What the agent allows counts from when it has been acknowledged (RFC 9113 6.5.3).
+    await eventually(
+      () => frames,
+      (found) => found.some(({ type }) => type === TYPE.settings),
+    )
+    socket.write(frame(TYPE.settings, 1, 0))
+    const block = callHeaders('FetchX509SVID')
+    for (let n = 0; n < 65; n++) {
+      const id = 2 * n + 1
+      socket.write(frame(TYPE.headers, END_HEADERS, id, block))
+      socket.write(frame(TYPE.data, END_STREAM, id, EMPTY_MESSAGE))
+    }
+    const gone = any(socket, 'close')
+    await eventually(
+      () => frames,
+      (found) => found.some(({ type }) => type === GOAWAY),
+    )
+    // Whoever was allowed is answered; the one above it has broken the protocol (RFC 9113 5.1.2), and that is the end.
+    const answered = new Set(frames.filter(({ type }) => type === TYPE.headers).map(({ stream }) => stream))
+    expect(Math.max(...answered)).toBeLessThanOrEqual(119)
+    expect(answered.size).toBeLessThanOrEqual(60)
+    await gone
+    expect((await fetchOnce(agent.address)).ids).toEqual([`spiffe://${TENANT}/web`])
+    socket.destroy()
   })
 
   test('a message larger than allowed', async () => {
