@@ -3,6 +3,7 @@ import { AgentError } from '../errors.js'
 import { contextTag, DerReader, malformed, smallIntegerOf, TAG, timeOf } from './der.js'
 import { type Extensions, extensionsOf } from './extensions.js'
 import { signatureAlgorithmOf } from './signature-algorithm.js'
+import { demandDer } from './strict-der.js'
 
 const MAX_BYTES = 65_536
 const EMPTY_NAME = '3000'
@@ -32,6 +33,7 @@ export interface Certificate extends Extensions {
 /** Throws `svid.invalid` for anything but one well-formed certificate of at most 64 KiB with a strong signature. */
 export function parseCertificate(der: Uint8Array): Certificate {
   if (der.length > MAX_BYTES) throw malformed(`it is larger than ${MAX_BYTES} bytes`)
+  demandDer(der)
   const outer = new DerReader(der)
   const certificate = outer.enter(TAG.sequence)
   outer.end()

@@ -45,6 +45,12 @@ async function statusOf(
   return await codeOf(stream.next())
 }
 
+/** The same once more where the answer is to ask again: a machine that is busy is slow to attest. */
+async function lastingStatusOf(...call: Parameters<typeof statusOf>): Promise<status> {
+  const code = await statusOf(...call)
+  return code === status.UNAVAILABLE ? await statusOf(...call) : code
+}
+
 describe('metadata', () => {
   const key = fc.oneof(
     fc.constantFrom(
@@ -66,11 +72,11 @@ describe('metadata', () => {
 
   test('of any kind changes nothing about who a caller is', async () => {
     await alwaysAsync(250, claims, async (metadata) => {
-      expect(await statusOf(`${SPIFFE}/FetchX509SVID`, { ...metadata, ...SECURITY_HEADER }, Buffer.alloc(0))).toBe(
-        status.OK,
-      )
+      expect(
+        await lastingStatusOf(`${SPIFFE}/FetchX509SVID`, { ...metadata, ...SECURITY_HEADER }, Buffer.alloc(0)),
+      ).toBe(status.OK)
       const { path } = SERVICE.authsec
-      expect(await statusOf(`${path}/FetchX509SVID`, metadata, Buffer.alloc(0))).toBe(status.OK)
+      expect(await lastingStatusOf(`${path}/FetchX509SVID`, metadata, Buffer.alloc(0))).toBe(status.OK)
     })
     await serves()
   })
@@ -87,7 +93,7 @@ describe('metadata', () => {
       const wanted = exact ? status.OK : status.INVALID_ARGUMENT
       const metadata = { ...rest, 'workload.spiffe.io': values.filter((one) => /^[\x20-\x7e]*$/.test(one)) }
       if (metadata['workload.spiffe.io'].length !== values.length) return
-      expect(await statusOf(`${SPIFFE}/FetchX509Bundles`, metadata, Buffer.alloc(0))).toBe(wanted)
+      expect(await lastingStatusOf(`${SPIFFE}/FetchX509Bundles`, metadata, Buffer.alloc(0))).toBe(wanted)
     })
     await serves()
   })

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { DerReader, TAG } from '../../agent/crypto/der.js'
 import { der } from '../fakes/der.js'
+import { fraction } from './mutations.js'
 
 /**
  * One change to the structure of DER: what mutations of bytes seldom hit, for they do not mend the lengths around them.
@@ -31,7 +32,7 @@ const change: fc.Arbitrary<Change> = fc.oneof(
 )
 
 /** A change, and which of the elements that it fits is changed, as a fraction. */
-export const reencodings = fc.record({ change, at: fc.double({ min: 0, max: 1, noNaN: true, maxExcluded: true }) })
+export const reencodings = fc.record({ change, at: fraction })
 type Reencoding = { readonly change: Change; readonly at: number }
 
 /** The certificate with one element encoded otherwise, every length around it right; null where none fits the change. */
