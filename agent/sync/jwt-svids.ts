@@ -181,7 +181,7 @@ export class JwtSvids {
   /** Throws `entry.none` unless the entry is there and names the identity. */
   #mustBeNamed({ entryId, spiffeId }: JwtSubject): void {
     if (this.options.store.current.entries.get(entryId)?.spiffeId.equals(spiffeId)) return
-    throw new AgentError('entry.none', 'no identity: the registration entry is gone')
+    throw new AgentError('entry.none', 'no identity issued: the registration entry is gone')
   }
 
   #forgetFailures(): void {

@@ -70,7 +70,7 @@ export function entitlement(c: Circumstances): Verdict | null {
   if (c.match.uncertain) {
     return hold(c, 'attestation.platform_missing', 'a platform that says what the caller is does not answer; try again')
   }
-  return refuse('entry.none', 'no identity: no registration entry matches this process')
+  return refuse('entry.none', 'no identity issued: no registration entry matches this process')
 }
 
 /** True where all that is wrong is that the caller matches no entry, or none that is known of. */
@@ -113,9 +113,9 @@ function hopeless(c: Circumstances): Verdict {
   for (const id of c.match.ids) {
     const state = c.snapshot.states.get(id)
     // What the server said may name selectors: it stands in the log, not in the answer.
-    if (state?.kind === 'refused') return refuse(state.code, 'no identity: the ICP server refuses to issue it')
+    if (state?.kind === 'refused') return refuse(state.code, 'no identity issued: the ICP server refuses to issue it')
   }
-  return refuse('entry.shadowed', 'no identity: other registration entries with the same selectors always win')
+  return refuse('entry.shadowed', 'no identity issued: other registration entries with the same selectors always win')
 }
 
 function pending(state: EntryState | undefined): [ErrorCode, string] {
@@ -133,6 +133,7 @@ function hold(c: Circumstances, code: ErrorCode, message: string): Verdict {
   return forMs > 0 ? { kind: 'hold', forMs, reason: { code, message } } : refuse(code, message)
 }
 
+/** Clients (the Rust crate `spiffe`) look for SPIRE's words `no identity issued`, to wait for one rather than fail. */
 function refuse(code: ErrorCode, message: string): Verdict {
   return { kind: 'refuse', code, message }
 }

@@ -295,6 +295,15 @@ describe('every answer to FetchX509SVID', () => {
     expect(JSON.stringify(found)).not.toContain('unix:uid')
   })
 
+  it.each<[string, Given]>([
+    ['matches no entry', { matched: [] }],
+    ['is refused by the server', { states: { a: refused } }],
+    ['matches an entry that never wins', { states: { a: shadowed } }],
+  ])('says in the words that clients know that a caller who %s has no identity', (_who, given) => {
+    // SPIRE's own words: the Rust crate `spiffe` looks for them, and waits instead of failing.
+    expect(verdict(circumstances(given))).toMatchObject({ message: expect.stringMatching(/^no identity issued: /) })
+  })
+
   it('is never InvalidArgument: that would end watches of go-spiffe for good', () => {
     for (const state of [undefined, wanted, late, expired, shadowed, refused, broken, over, valid]) {
       const found = verdict(circumstances({ states: state ? { a: state } : {}, heldForMs: HOLD }))
