@@ -6,7 +6,7 @@ export const REMEDIES: Partial<Record<ErrorCode, string>> = {
   'client.unreachable':
     'Start the agent (icp-agent --config FILE), or name the socket of one that runs with --socket unix:///path or SPIFFE_ENDPOINT_SOCKET.',
   'client.denied':
-    'Compare the registration entries with what this process is. The log of the agent has the selectors that it found.',
+    'Where no other cause is named: compare the registration entries with what this process is. The log of the agent has the selectors that it found.',
   'client.unavailable':
     'Try again in a moment; `icp-agent healthcheck` and the log of the agent say what it waits for.',
   'client.unimplemented': 'Use an agent, or a version of it, that offers it.',

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -52,3 +53,16 @@ test('the environment counts, and its values cannot draw on the terminal', async
   expect(stdout).toContain('ICP_AGENT_AGENT__NODE_ID')
   expect(stdout).not.toContain('\u001b')
 })
+
+test.skipIf(existsSync('/etc/icp-agent/config.yaml'))(
+  'without a file the environment alone is judged, and no file is said to be there',
+  async () => {
+    const env = {
+      ICP_AGENT_AGENT__TENANT_ID: '11111111-2222-4333-8444-555555555555',
+      ICP_AGENT_AGENT__NODE_ID: 'node-1',
+    }
+    const { code, stdout } = await icpAgent(['validate'], { env })
+    expect(code).toBe(0)
+    expect(stdout).toContain('The environment, without a configuration file, can be used')
+  },
+)

@@ -14,7 +14,8 @@ import { styleFor } from '../terminal/style.js'
 const OPTIONS = { config: { type: 'string', short: 'c' }, output: { type: 'string', short: 'o' } } as const
 
 interface Findings {
-  readonly file: string
+  /** Null: there is none, and the environment is all that there is. */
+  readonly file: string | null
   readonly valid: boolean
   readonly problems: readonly Problem[]
   readonly warnings: readonly Problem[]
@@ -49,14 +50,15 @@ Example:
 
 async function examine(named: string | undefined, io: CommandIo): Promise<Findings> {
   const files = new Disk()
-  const place = await configPath(named, files)
+  const { absent, ...place } = await configPath(named, files)
+  const file = absent ? null : place.path
   try {
     const { warnings } = await loadConfig({ ...place, ...surroundings(io.env), files })
-    return { file: place.path, valid: true, problems: [], warnings }
+    return { file, valid: true, problems: [], warnings }
   } catch (error) {
     if (!(error instanceof AgentError) || error.code !== 'config.invalid') throw error
     const { problems, warnings } = error.details
-    return { file: place.path, valid: false, problems: listed(problems), warnings: listed(warnings) }
+    return { file, valid: false, problems: listed(problems), warnings: listed(warnings) }
   }
 }
 
@@ -68,7 +70,8 @@ function report({ file, valid, problems, warnings }: Findings, io: CommandIo): s
   const style = styleFor(io.stdout, io.env)
   const { bold, green, red, yellow } = style
   const verdict = valid ? green('can be used') : red('cannot be used')
-  const parts = [`${bold(printable(file))} ${verdict}\n`]
+  const what = file === null ? 'The environment, without a configuration file,' : bold(printable(file))
+  const parts = [`${what} ${verdict}\n`]
   if (problems.length > 0) parts.push(`\n${red(count(problems.length, 'problem'))}\n${problemList(problems, style)}`)
   if (warnings.length > 0) parts.push(`\n${yellow(count(warnings.length, 'warning'))}\n${problemList(warnings, style)}`)
   return parts.join('')

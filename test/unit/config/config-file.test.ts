@@ -41,7 +41,7 @@ describe('the file itself', () => {
     expect(await configPath('x.yaml', memory({ [here]: '' }))).toEqual({ path: 'x.yaml', explicitPath: true })
     expect(await configPath(undefined, memory({ [here]: '', [etc]: '' }))).toEqual({ path: here, explicitPath: false })
     expect(await configPath(undefined, memory({ [etc]: '' }))).toEqual({ path: etc, explicitPath: false })
-    expect(await configPath(undefined, memory({}))).toEqual({ path: etc, explicitPath: false })
+    expect(await configPath(undefined, memory({}))).toEqual({ path: etc, explicitPath: false, absent: true })
     const locked: ConfigSources['files'] = { read: async () => Promise.reject(new AgentError('file.io', 'no')) }
     expect(await configPath(undefined, locked)).toEqual({ path: here, explicitPath: false })
   })
