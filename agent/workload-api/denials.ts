@@ -39,7 +39,7 @@ export interface DenialRecord {
 
 const MAX_RECORDS = 64
 
-/** The last denials, oldest first. */
+/** The last denials, oldest first. Whoever is denied over and over pushes out its own, and nobody else's. */
 export class Denials {
   readonly #records = new Map<string, DenialRecord>()
 
@@ -50,8 +50,7 @@ export class Denials {
 
   add(denial: Omit<DenialRecord, 'at'>): void {
     this.#records.set(denial.id, { ...denial, at: this.clock.now() })
-    const [oldest] = this.#records.keys()
-    if (oldest !== undefined && this.#records.size > this.capacity) this.#records.delete(oldest)
+    if (this.#records.size > this.capacity) this.#forgetOne()
   }
 
   /** By the id that the caller was told; null when it is too old, or never was. */
@@ -61,6 +60,18 @@ export class Denials {
 
   [Symbol.iterator](): Iterator<DenialRecord> {
     return this.#records.values()
+  }
+
+  /** The oldest one of the user that has the most. */
+  #forgetOne(): void {
+    const ofUser = new Map<number, string[]>()
+    for (const { id, caller } of this.#records.values()) {
+      const ids = ofUser.get(caller.uid)
+      if (ids) ids.push(id)
+      else ofUser.set(caller.uid, [id])
+    }
+    const [most = []] = [...ofUser.values()].sort((a, b) => b.length - a.length)
+    for (const id of most.slice(0, 1)) this.#records.delete(id)
   }
 }
 

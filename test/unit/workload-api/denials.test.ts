@@ -61,12 +61,12 @@ describe('the entries that a caller came nearest to', () => {
 })
 
 describe('the record of denials', () => {
-  const denial = (id: string): Omit<DenialRecord, 'at'> => ({
+  const denial = (id: string, uid = 2): Omit<DenialRecord, 'at'> => ({
     id,
     method: 'FetchX509SVID',
     code: 'entry.none',
     message: 'no identity',
-    caller: { pid: 1, uid: 2, gid: 3 },
+    caller: { pid: 1, uid, gid: 3 },
     facts: FACTS,
     missing: [],
     trail: [],
@@ -83,5 +83,13 @@ describe('the record of denials', () => {
     expect([...denials].map(({ id }) => id)).toEqual(Array.from({ length: 64 }, (_, i) => `d${i + 6}`))
     expect(denials.get('d69')?.at).toBe(clock.now() - 1_000)
     expect([denials.get('d5'), denials.get('other')]).toEqual([null, null])
+  })
+
+  it('keeps those of others, however often somebody is denied', () => {
+    const denials = new Denials(new FakeClock(), 4)
+    denials.add(denial('quiet', 1000))
+    for (let i = 0; i < 100; i++) denials.add(denial(`loud${i}`, 666))
+    denials.add(denial('late', 1001))
+    expect([...denials].map(({ id }) => id)).toEqual(['quiet', 'loud98', 'loud99', 'late'])
   })
 })
