@@ -40,10 +40,12 @@ test('an identity counts as left over from its withdrawal until the workload has
   withdrawals.shows('w', ['base', 'extra'], 150)
   withdrawals.shows('w', ['base'], 180)
   expect(withdrawals.seen).toEqual({ count: 1, longestMs: 80 })
-  expect(withdrawals.late(79, [])).toMatchObject([{ name: 'w', spiffeId: 'extra', from: 100, to: 180 }])
-  expect(withdrawals.late(80, [])).toEqual([])
-  // The server was away meanwhile: neither of the two stretches that are left is too long.
-  expect(withdrawals.late(60, [{ from: 140, to: 160 }])).toEqual([])
+  expect(withdrawals.undisturbed([])).toMatchObject([{ name: 'w', spiffeId: 'extra', from: 100, to: 180 }])
+  // The server was away meanwhile: after it the time begins anew.
+  expect(withdrawals.undisturbed([{ from: 140, to: 160 }])).toMatchObject([
+    { from: 100, to: 140 },
+    { from: 160, to: 180 },
+  ])
 })
 
 test('an identity that comes back from a cache is left over from then on; one that is granted again is not', () => {
@@ -55,7 +57,13 @@ test('an identity that comes back from a cache is left over from then on; one th
   withdrawals.shows('w', ['gone', 'back'], 500)
   withdrawals.granted('back', 520)
   withdrawals.close(600)
-  expect(withdrawals.late(10, []).map(({ spiffeId, from, to }) => [spiffeId, to - from])).toEqual([
+  expect(withdrawals.undisturbed([]).map(({ spiffeId, from, to }) => [spiffeId, from, to])).toEqual([
+    ['gone', 100, 110],
+    ['back', 100, 110],
+    ['back', 500, 520],
+    ['gone', 500, 600],
+  ])
+}) => [spiffeId, to - from])).toEqual([
     ['back', 20],
     ['gone', 100],
   ])
@@ -117,4 +125,5 @@ test('stretches in which a process waited for a processor are starved, and only 
     { from: 4_000, to: 5_000 },
   ])
   expect(starvation.seconds).toBe(3)
+  expect(starvation.fedMs({ from: 500, to: 4_600 })).toBe(500 + 1_000)
 })

@@ -123,24 +123,29 @@ export class Ledger {
   close(at: number, { hearsAfterMs }: { readonly hearsAfterMs: number }): void {
     for (const name of [...this.#lines.keys()]) this.#close(name, at)
     for (const gap of this.#gaps) {
-      for (const { from, to } of free(gap, [...this.#faults, ...this.starvation.spans])) {
-        if (to - from <= BACK_WITHIN_MS) continue
-        this.violation(`${gap.name} was without an identity for ${to - from} ms with nothing amiss (${gap.why})`, from)
+      for (const part of free(gap, this.#faults)) {
+        const ms = this.starvation.fedMs(part)
+        if (ms <= BACK_WITHIN_MS) continue
+        this.violation(`${gap.name} was without an identity for ${ms} ms with nothing amiss (${gap.why})`, part.from)
       }
     }
     this.withdrawals.close(at)
     // That an entry is gone excuses nobody who still serves it.
-    const excuses = [...this.#faults.filter(({ kind }) => kind !== 'entry-gone'), ...this.starvation.spans]
-    for (const { name, spiffeId, from, to } of this.withdrawals.late(BACK_WITHIN_MS + hearsAfterMs, excuses)) {
-      this.violation(`${name} had ${spiffeId} for ${to - from} ms after its entry was gone`, from)
+    const excuses = this.#faults.filter(({ kind }) => kind !== 'entry-gone')
+    for (const part of this.withdrawals.undisturbed(excuses)) {
+      const ms = this.starvation.fedMs(part)
+      if (ms <= BACK_WITHIN_MS + hearsAfterMs) continue
+      this.violation(`${part.name} had ${part.spiffeId} for ${ms} ms after its entry was gone`, part.from)
     }
   }
 
   /** The longest that anybody was without, and the longest after the end of the faults of that time. */
   longest(): { readonly gapMs: number; readonly recoveryMs: number } {
-    const excuses = [...this.#faults, ...this.starvation.spans]
-    const lengths = (spans: readonly Span[]) => Math.max(0, ...spans.map(({ from, to }) => to - from))
-    return { gapMs: lengths(this.#gaps), recoveryMs: lengths(this.#gaps.flatMap((gap) => free(gap, excuses))) }
+    const ways = this.#gaps.flatMap((gap) => free(gap, this.#faults))
+    return {
+      gapMs: Math.max(0, ...this.#gaps.map(({ from, to }) => to - from)),
+      recoveryMs: Math.max(0, ...ways.map((way) => this.starvation.fedMs(way))),
+    }
   }
 
   #close(name: string, at: number): void {

@@ -37,7 +37,7 @@ export interface ChaosReport {
   readonly jwts: Readonly<Record<'verified' | 'unverified' | 'refused', number>>
   /** How often a workload lost an identity whose entry was gone, and the longest that took, faults included. */
   readonly withdrawals: { readonly count: number; readonly longestMs: number }
-  /** In which the machine had no processor for the agents or the driver: nobody's promptness was judged then. */
+  /** In which the machine had no processor for the agents or the driver: such time does not count. */
   readonly starvedSeconds: number
   readonly violations: readonly Violation[]
   /** The longest that any workload was without, faults included, and after the last of them had ended. */

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import type { Span } from './ledger.js'
+import { free, type Span } from './ledger.js'
 
 /** A process that waited for a processor for so much of a stretch was starved in it. */
 const STARVED = 0.3
@@ -12,7 +12,7 @@ export interface Waited {
 
 /**
  * When the machine had no processor for those whose promptness is judged. How soon somebody is back then says nothing of
- * the agent: such stretches are excused, and told.
+ * the agent: such stretches do not count, and are told.
  */
 export class Starvation {
   readonly #spans: Span[] = []
@@ -31,6 +31,11 @@ export class Starvation {
     const previous = this.#spans.at(-1)
     if (previous?.to === last.at) this.#spans[this.#spans.length - 1] = { from: previous.from, to: at }
     else this.#spans.push({ from: last.at, to: at })
+  }
+
+  /** How much of a stretch was not starved: that is what counts of it. */
+  fedMs(span: Span): number {
+    return free(span, this.#spans).reduce((sum, { from, to }) => sum + to - from, 0)
   }
 
   get spans(): readonly Span[] {

@@ -51,13 +51,9 @@ export class Withdrawals {
     for (const name of [...this.#shown.keys()]) this.ended(name, at)
   }
 
-  /** Stretches longer than the limit in which nothing kept the agent from hearing of the withdrawal. */
-  late(limitMs: number, excuses: readonly Span[]): readonly Leftover[] {
-    return this.#leftovers.flatMap((leftover) =>
-      free(leftover, excuses)
-        .filter(({ from, to }) => to - from > limitMs)
-        .map((part) => ({ ...leftover, ...part })),
-    )
+  /** The stretches in which nothing kept the agent from hearing of the withdrawal. */
+  undisturbed(excuses: readonly Span[]): readonly Leftover[] {
+    return this.#leftovers.flatMap((leftover) => free(leftover, excuses).map((part) => ({ ...leftover, ...part })))
   }
 
   /** How many times a workload lost an identity that was taken away, and the longest that took. */
