@@ -71,7 +71,7 @@ describe('any file', () => {
       mutations.map((changes) => mutated(Buffer.from(EXAMPLE), changes)),
       fc.uint8Array({ maxLength: 60 }).map((bytes) => Buffer.from(bytes)),
     )
-    always(2_500, files, (content) => {
+    always(2_000, files, (content) => {
       const { problems, tree } = parseYamlFile(content, 'c.yaml', { HOME: '/root' })
       areGood(problems)
       expect(tree.kind).toBe('section')
@@ -133,7 +133,7 @@ describe('any configuration', () => {
 
   test('is loaded, or refused with every problem', async () => {
     let loaded = 0
-    await alwaysAsync(1_500, fc.tuple(file, environment), async ([text, env]) => {
+    await alwaysAsync(1_000, fc.tuple(file, environment), async ([text, env]) => {
       try {
         const { config } = await load({ file: text, env: { ICP_AGENT_AGENT__TENANT_ID: TENANT, ...env } })
         loaded++
