@@ -82,21 +82,19 @@ const header = fc.record(
 )
 const signer = fc.constantFrom('rsa', 'rsa', 'ec', 'ec', 'stranger', 'public key as secret')
 /** As the server signs, so that what is in the token decides. */
-const honest = fc
-  .constantFrom(['rsa', 'RS256'] as const, ['ec', 'ES256'] as const)
-  .chain(([by, alg]) =>
-    fc.tuple(
-      fc.constant(by),
-      fc.record(
-        {
-          alg: fc.constant(alg),
-          typ: fc.constantFrom('JWT', 'JOSE'),
-          kid: fc.constantFrom('default', 'ec', 'unknown'),
-        },
-        { requiredKeys: ['alg'] },
-      ),
+const honest = fc.constantFrom(['rsa', 'RS256'] as const, ['ec', 'ES256'] as const).chain(([by, alg]) =>
+  fc.tuple(
+    fc.constant(by),
+    fc.record(
+      {
+        alg: fc.constant(alg),
+        typ: fc.constantFrom('JWT', 'JOSE'),
+        kid: fc.constantFrom('default', 'ec', 'unknown'),
+      },
+      { requiredKeys: ['alg'] },
     ),
-  )
+  ),
+)
 const signed = fc.oneof(fc.tuple(signer, header), honest) as fc.Arbitrary<
   [string, { alg: string; typ?: unknown; kid?: unknown; crit?: unknown }]
 >
