@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import type { ErrorCode } from '../errors.js'
 import type { Selectors } from '../identity/selector.js'
 import type { Clock } from '../ports/clock.js'
@@ -76,12 +77,12 @@ export const apiEvents = ({ log, metrics }: Sinks, clock: Pick<Clock, 'monotonic
       })
     },
     /**
-     * Somebody's decision: logged with what was found, once for each denial. New ones of one user for one reason are
-     * warnings at most once a minute, or whoever starts processes in a loop would fill the log.
+     * Somebody's decision: logged with what was found, once for each denial. Those that look the same, of one user with
+     * the same facts for one reason, are warnings a few times a minute: a loop of processes would fill the log.
      */
     denied(method: Method, refusal: { code: ErrorCode; message: string }, denial: Denial): void {
       metrics.count('icp_agent_denials_total', { reason: refusal.code })
-      const suppressed = denial.first ? sparingly.say(`${denial.caller.uid} ${refusal.code}`) : null
+      const suppressed = denial.first ? sparingly.say(lookOf(refusal.code, denial)) : null
       log[suppressed === null ? 'debug' : 'warn']('Workload API call denied', {
         denial_id: denial.id,
         method,
@@ -123,3 +124,11 @@ export const apiEvents = ({ log, metrics }: Sinks, clock: Pick<Clock, 'monotonic
 }
 
 export type ApiEvents = ReturnType<typeof apiEvents>
+
+/** The same text for denials that say the same of the same user. */
+function lookOf(code: ErrorCode, { caller, facts }: Denial): string {
+  const digest = createHash('sha256')
+    .update(JSON.stringify([...facts]))
+    .digest('base64')
+  return `${caller.uid} ${code} ${digest}`
+}

@@ -1,20 +1,22 @@
 import type { Clock } from '../ports/clock.js'
 
-/** A line about one subject comes at most this often. */
-const PAUSE_MS = 60_000
-/** Subjects that are remembered; what is beyond them shares one line a minute. */
+const MINUTE_MS = 60_000
+/** Lines about one subject in a minute: who tries again, and looks for what became of it, finds it. */
+const A_MINUTE = 3
+/** Subjects that are remembered; what is beyond them shares the lines of one. */
 const MAX_SUBJECTS = 256
 const OTHERS = 'others'
 
 interface Said {
   /** Monotonic. */
-  quietUntil: number
+  readonly until: number
+  lines: number
   suppressed: number
 }
 
 /**
- * What anybody may cause as often as he likes is said at once, and then at most once a minute for each subject, with
- * how many times it was left out meanwhile. All subjects together cannot cause more than some 256 lines a minute.
+ * What anybody may cause as often as he likes is said three times a minute for each subject, the next time with how
+ * often it was left out meanwhile. All subjects together cannot cause more than some 800 lines a minute.
  */
 export class Sparingly {
   readonly #said = new Map<string, Said>()
@@ -26,13 +28,17 @@ export class Sparingly {
     const key = this.#keyOf(subject)
     const now = this.clock.monotonic()
     const last = this.#said.get(key)
-    if (last && now < last.quietUntil) {
-      last.suppressed++
-      return null
+    if (last && now < last.until) {
+      if (last.lines === A_MINUTE) {
+        last.suppressed++
+        return null
+      }
+      last.lines++
+      return 0
     }
-    // Deleted and set: the order of the map is that of the last lines.
+    // Deleted and set: the order of the map is that of the minutes.
     this.#said.delete(key)
-    this.#said.set(key, { quietUntil: now + PAUSE_MS, suppressed: 0 })
+    this.#said.set(key, { until: now + MINUTE_MS, lines: 1, suppressed: 0 })
     return last?.suppressed ?? 0
   }
 
@@ -40,7 +46,7 @@ export class Sparingly {
   #keyOf(subject: string): string {
     if (this.#said.has(subject) || this.#said.size < MAX_SUBJECTS) return subject
     const [oldest] = this.#said
-    if (oldest === undefined || oldest[1].quietUntil > this.clock.monotonic()) return OTHERS
+    if (oldest === undefined || oldest[1].until > this.clock.monotonic()) return OTHERS
     this.#said.delete(oldest[0])
     return subject
   }

@@ -10,11 +10,11 @@ function setting() {
   const sinks = new RecordedSinks()
   const events = apiEvents(sinks, clock)
   let ids = 0
-  const denial = (uid: number): Denial => ({
+  const denial = (uid: number, unit = 'a.service'): Denial => ({
     id: `d${++ids}`,
     first: true,
     caller: { pid: 1000 + ids, uid, gid: uid },
-    facts: new Map(),
+    facts: new Map([['systemd:id', unit]]),
     missing: [],
     trail: [],
     nearest: [],
@@ -23,27 +23,28 @@ function setting() {
   return { clock, sinks, events, denial, warnings }
 }
 
-test('a user whose processes are denied in a loop is a warning once a minute, with how many were left out', async () => {
+test('a user whose processes are denied in a loop is a warning three times a minute, then with how many were left out', async () => {
   const { clock, sinks, events, denial, warnings } = setting()
   for (let n = 0; n < 500; n++) events.denied('FetchX509SVID', REFUSAL, denial(1000))
-  expect(warnings()).toHaveLength(1)
-  expect(warnings()[0]?.fields).not.toHaveProperty('suppressed')
+  expect(warnings()).toHaveLength(3)
+  for (const { fields } of warnings()) expect(fields).not.toHaveProperty('suppressed')
   await clock.advance('1m')
   events.denied('FetchX509SVID', REFUSAL, denial(1000))
-  expect(warnings()).toHaveLength(2)
-  expect(warnings()[1]?.fields).toMatchObject({ uid: 1000, suppressed: 499 })
+  expect(warnings()).toHaveLength(4)
+  expect(warnings()[3]?.fields).toMatchObject({ uid: 1000, suppressed: 497 })
   expect(sinks.total('icp_agent_denials_total', { reason: 'entry.none' })).toBe(501)
 })
 
-test('a flooding user does not hide the denial of another, nor one for another reason', () => {
+test('a flooding process hides no denial of another user, of another workload of its user, or for another reason', () => {
   const { events, denial, warnings } = setting()
   for (let n = 0; n < 500; n++) events.denied('FetchX509SVID', REFUSAL, denial(1000))
   events.denied('FetchX509SVID', REFUSAL, denial(1001))
+  events.denied('FetchX509SVID', REFUSAL, denial(1000, 'b.service'))
   events.denied('FetchX509SVID', { ...REFUSAL, code: 'caller.ids_changed' }, denial(1000))
-  expect(warnings().map(({ fields }) => [fields['uid'], fields['code']])).toEqual([
-    [1000, 'entry.none'],
-    [1001, 'entry.none'],
-    [1000, 'caller.ids_changed'],
+  expect(warnings().slice(3)).toMatchObject([
+    { fields: { uid: 1001, code: 'entry.none' } },
+    { fields: { uid: 1000, selectors: { 'systemd:id': 'b.service' } } },
+    { fields: { uid: 1000, code: 'caller.ids_changed' } },
   ])
 })
 
