@@ -66,7 +66,13 @@ const LASTS: Readonly<Record<Kind, readonly [number, number]>> = {
 }
 
 const DRAWS = 8
+/**
+ * All identities at once are more than a drained budget gives in ten seconds. Before a suspend it is given this time to
+ * fill, and so much more for each fault of the last minutes that drained it or lowered its pace.
+ */
 const REST_MS = 30_000
+const DRAINS: ReadonlySet<Kind> = new Set(['rate-limit', 'suspend'])
+const REMEMBERED_MS = 180_000
 
 /** How faults follow each other: scale of their lengths and of the quiet between them. */
 export interface Tempo {
@@ -91,9 +97,10 @@ export function planFaults(seed: number, runMs: number, settleMs: number, tempo:
   }
   for (let at = between(0.5, 2); ; ) {
     const drawn = draw(at)
-    // All identities at once are more than a drained budget gives in ten seconds: first it is given time to fill.
-    const first = drawn.kind === 'suspend' ? { ...drawn, at: at + REST_MS } : drawn
-    const second = random.fraction() < tempo.overlap ? draw(first.at + first.lastsMs * random.fraction()) : null
+    const drained = faults.filter((fault) => DRAINS.has(fault.kind) && fault.at > at - REMEMBERED_MS).length
+    const first = drawn.kind === 'suspend' ? { ...drawn, at: at + REST_MS * (1 + drained) } : drawn
+    const upon = random.fraction() < tempo.overlap ? draw(first.at + first.lastsMs * random.fraction()) : null
+    const second = upon?.kind === 'suspend' ? null : upon
     const end = Math.max(...[first, second].map((fault) => (fault ? fault.at + fault.lastsMs : 0)))
     if (end > runMs - settleMs) return faults
     faults.push(first, ...(second ? [second] : []))

@@ -48,5 +48,6 @@ const NAMES = Object.values(status).filter((code): code is status => typeof code
 export function statusIn(told: Told): string {
   const text = (told.error ?? '').toLowerCase().replaceAll(/[ _]/g, '')
   const code = NAMES.find((name) => text.includes(nameOf(name).toLowerCase()) && name !== status.OK)
-  return code === undefined ? 'an error' : nameOf(code)
+  if (code !== undefined) return nameOf(code)
+  return text.includes('noidentityissued') ? 'no identity issued' : 'an error'
 }
