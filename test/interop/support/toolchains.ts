@@ -7,8 +7,8 @@ export interface Toolchain {
 }
 
 /** The Go toolchain; the proxied download of a newer one is not relied on. */
-export function go(): Toolchain {
-  return { missing: older('go', ask('go', 'version'), /go(\d+)\.(\d+)/, [1, 24]) }
+export function go(needed: readonly [number, number] = [1, 24]): Toolchain {
+  return { missing: older('go', ask('go', 'version'), /go(\d+)\.(\d+)/, needed) }
 }
 
 export function cargo(): Toolchain {
