@@ -190,7 +190,7 @@ function damage({ dataDir }: Node, draws: readonly number[]): void {
   const path = pick(files, which)
   if (path === undefined) return
   const { size } = statSync(path)
-  if (how < 0.3) {
+  if (how < 0.3 && size > 0) {
     const content = readFileSync(path)
     const at = Math.floor(part * content.length)
     content.writeUInt8(content.readUInt8(at) ^ 0x55, at)
