@@ -9,11 +9,11 @@ const PACKAGE = 'github.com/spiffe/spiffe-helper/cmd/spiffe-helper'
 /** The version that go.mod pins. */
 export const SPIFFE_HELPER = /spiffe-helper v(\S+)/.exec(readFileSync(join(DIRECTORY, 'go.mod'), 'utf8'))?.[1] ?? ''
 
-/** Go, and the sources: not every module proxy has them. */
+/** Go, and the sources of all that the helper is made of: not every module proxy has them. */
 export function helperToolchain(): Toolchain {
   const { missing } = go([1, 25])
   if (missing !== null) return { missing }
-  const fetched = ask('go', '-C', DIRECTORY, 'mod', 'download')
+  const fetched = ask('go', '-C', DIRECTORY, 'list', '-deps', PACKAGE)
   return { missing: fetched === null ? `spiffe-helper ${SPIFFE_HELPER} cannot be downloaded` : null }
 }
 
