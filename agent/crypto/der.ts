@@ -114,11 +114,17 @@ export function booleanOf(content: Uint8Array): boolean {
   return content[0] === 0xff
 }
 
+/** An integer in a longer form than it needs, or in none: X.690 8.3.2 wants its first nine bits not all the same. */
+export function isPadded([first, second]: Uint8Array): boolean {
+  if (second === undefined) return first === undefined
+  return (first === 0x00 && second < 0x80) || (first === 0xff && second >= 0x80)
+}
+
 /** A small non-negative integer (a version, a path length). */
 export function smallIntegerOf(content: Uint8Array): number {
-  const [first, second] = content
+  const [first] = content
   if (first === undefined || content.length > 4 || first & 0x80) throw malformed('an integer out of range')
-  if (first === 0 && second !== undefined && !(second & 0x80)) throw malformed('an integer with padding')
+  if (isPadded(content)) throw malformed('an integer with padding')
   return content.reduce((value, octet) => value * 256 + octet, 0)
 }
 

@@ -1,4 +1,4 @@
-import { booleanOf, DerReader, malformed, TAG } from './der.js'
+import { booleanOf, DerReader, isPadded, malformed, TAG } from './der.js'
 
 const MAX_DEPTH = 32
 const CONSTRUCTED = 0x20
@@ -15,10 +15,4 @@ export function demandDer(bytes: Uint8Array, depth = MAX_DEPTH): void {
     else if (tag === TAG.boolean) booleanOf(content)
     else if (tag === TAG.integer && isPadded(content)) throw malformed('an integer with padding')
   }
-}
-
-/** X.690 8.3.2: the first nine bits are neither all zero nor all one. */
-function isPadded([first, second]: Uint8Array): boolean {
-  if (second === undefined) return first === undefined
-  return (first === 0x00 && second < 0x80) || (first === 0xff && second >= 0x80)
 }

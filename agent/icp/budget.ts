@@ -144,11 +144,16 @@ export class Budget {
   async slot(tier: Tier, signal: AbortSignal, clock: Pick<Clock, 'sleep'>): Promise<void> {
     this.#urgent++
     try {
-      for (let wait = this.opensIn(tier); wait > 0; wait = this.opensIn(tier)) await clock.sleep(wait, signal)
-      this.take(tier)
+      await this.turn(tier, signal, clock)
     } finally {
       this.#urgent--
     }
+  }
+
+  /** Waits until a slot is open, with everything else, and takes it. Rejects with the signal's reason. */
+  async turn(tier: Tier, signal: AbortSignal, clock: Pick<Clock, 'sleep'>): Promise<void> {
+    for (let wait = this.opensIn(tier); wait > 0; wait = this.opensIn(tier)) await clock.sleep(wait, signal)
+    this.take(tier)
   }
 
   #concerned(tier: Tier): readonly Bucket[] {

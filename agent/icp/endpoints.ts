@@ -1,3 +1,5 @@
+import type { Tier as BudgetTier } from './budget.js'
+
 /** Rate-limit tiers of the ICP server; `service` is the window around all of it, whose 429 has another form. */
 export type Tier = 'bootstrap' | 'standard' | 'sensitive' | 'none' | 'service'
 
@@ -88,4 +90,10 @@ export type Endpoint = keyof typeof ENDPOINTS
 
 export function specOf(endpoint: Endpoint): EndpointSpec {
   return ENDPOINTS[endpoint]
+}
+
+/** What a request takes its slot from: endpoints in no tier count against the limit around everything alone. */
+export function budgetTierOf(endpoint: Endpoint): BudgetTier {
+  const { tier } = specOf(endpoint)
+  return tier === 'none' || tier === 'service' ? 'open' : tier
 }

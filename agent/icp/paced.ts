@@ -2,6 +2,7 @@ import { AgentError } from '../errors.js'
 import type { Budget, Tier } from './budget.js'
 import type { Contact } from './contact.js'
 import type { ControlPlane } from './control-plane.js'
+import { budgetTierOf, type Endpoint } from './endpoints.js'
 
 const DEFAULT_RETRY_AFTER_MS = 60_000
 
@@ -18,7 +19,8 @@ export function pacedControlPlane(
   listener: PaceListener,
   contact: Contact,
 ): ControlPlane {
-  const told = async <T>(tier: Tier, answer: Promise<T>): Promise<T> => {
+  const told = async <T>(endpoint: Endpoint, answer: Promise<T>): Promise<T> => {
+    const tier = budgetTierOf(endpoint)
     try {
       const value = await answer
       budget.passed(tier)
@@ -38,14 +40,14 @@ export function pacedControlPlane(
     }
   }
   return {
-    attestNode: (request, signal) => told('bootstrap', inner.attestNode(request, signal)),
-    renewAgent: (request, signal) => told('standard', inner.renewAgent(request, signal)),
-    entries: (agent, signal) => told('standard', inner.entries(agent, signal)),
-    signWorkload: (request, signal) => told('standard', inner.signWorkload(request, signal)),
-    revokeWorkload: (serial, signal) => told('standard', inner.revokeWorkload(serial, signal)),
-    bundle: (signal) => told('open', inner.bundle(signal)),
-    issueJwt: (request, signal) => told('open', inner.issueJwt(request, signal)),
-    jwtBundle: (signal) => told('open', inner.jwtBundle(signal)),
-    validateJwt: (request, signal) => told('sensitive', inner.validateJwt(request, signal)),
+    attestNode: (request, signal) => told('attest_node', inner.attestNode(request, signal)),
+    renewAgent: (request, signal) => told('renew_agent', inner.renewAgent(request, signal)),
+    entries: (agent, signal) => told('entries', inner.entries(agent, signal)),
+    signWorkload: (request, signal) => told('sign_workload', inner.signWorkload(request, signal)),
+    revokeWorkload: (serial, signal) => told('revoke_workload', inner.revokeWorkload(serial, signal)),
+    bundle: (signal) => told('bundle', inner.bundle(signal)),
+    issueJwt: (request, signal) => told('issue_jwt', inner.issueJwt(request, signal)),
+    jwtBundle: (signal) => told('jwt_bundle', inner.jwtBundle(signal)),
+    validateJwt: (request, signal) => told('validate_jwt', inner.validateJwt(request, signal)),
   }
 }

@@ -4,8 +4,8 @@ import type { Clock } from '../ports/clock.js'
 import type { HttpClient, HttpRequest, HttpResponse } from '../ports/http.js'
 import type { Random } from '../ports/random.js'
 import { errorOf, retryAfterOf } from './answers.js'
-import type { Budget, Tier } from './budget.js'
-import { type Endpoint, specOf } from './endpoints.js'
+import type { Budget } from './budget.js'
+import { budgetTierOf, type Endpoint, specOf } from './endpoints.js'
 import { IdentityUse } from './identity-use.js'
 import { ServerClock } from './server-clock.js'
 
@@ -24,7 +24,7 @@ export interface RequestOptions {
   readonly tenantId: string
   readonly http: HttpClient
   /** Whoever asks has taken a slot for the request; what is sent besides takes its own here. */
-  readonly budget: Pick<Budget, 'opensIn' | 'take'>
+  readonly budget: Pick<Budget, 'take' | 'turn'>
   readonly clock: Clock
   readonly random: Random
   readonly events: ServerEvents
@@ -63,7 +63,7 @@ export class Requests {
 
   /** What `accept` makes of the answer, of status 200 or 201. Throws `icp.*`, or the signal's reason. */
   async send<T>(exchange: Exchange, accept: (response: HttpResponse) => T): Promise<T> {
-    const { settings, events, random } = this.options
+    const { settings, budget, clock, events, random } = this.options
     for (let attempt = 0; ; attempt++) {
       const outcome = await this.#attempt(exchange, accept)
       if (!(outcome instanceof Failure)) return outcome.result
@@ -72,7 +72,7 @@ export class Requests {
       const wait = Math.min(MAX_BACKOFF_MS, Math.max(backoff, outcome.retryAfterMs))
       events.retrying(exchange.endpoint, codeOf(outcome.cause), attempt + 1, wait)
       await this.#wait(wait, exchange.signal)
-      await this.#slot(exchange)
+      await budget.turn(budgetTierOf(exchange.endpoint), exchange.signal, clock)
     }
   }
 
@@ -89,7 +89,7 @@ export class Requests {
       let sent = 0
       const response = await this.identity.choose(endpoint, (withoutIdentity) => {
         // With and without the certificate: the second one is a request too.
-        if (sent++ > 0) budget.take(tierOf(endpoint))
+        if (sent++ > 0) budget.take(budgetTierOf(endpoint))
         return this.#exchange(exchange, withoutIdentity)
       })
       if (response.status === 200 || response.status === 201) {
@@ -142,25 +142,12 @@ export class Requests {
     }
   }
 
-  async #slot({ endpoint, signal }: Exchange): Promise<void> {
-    const { budget, clock } = this.options
-    const tier = tierOf(endpoint)
-    for (let wait = budget.opensIn(tier); wait > 0; wait = budget.opensIn(tier)) await clock.sleep(wait, signal)
-    budget.take(tier)
-  }
-
   /** Waits to the end even where the clock wakes sleepers early. */
   async #wait(ms: number, signal: AbortSignal): Promise<void> {
     const { clock } = this.options
     const due = clock.monotonic() + ms
     for (let left = ms; left > 0; left = due - clock.monotonic()) await clock.sleep(left, signal)
   }
-}
-
-/** The endpoints in no tier count against the limit around everything alone. */
-function tierOf(endpoint: Endpoint): Tier {
-  const { tier } = specOf(endpoint)
-  return tier === 'none' || tier === 'service' ? 'open' : tier
 }
 
 /** A handshake that failed over our certificate means what 401 means: the agent needs another one. */

@@ -15,7 +15,10 @@ import { kubernetesApi } from './kubernetes-api.js'
 import { readConfig } from './read-config.js'
 import { inheritedSocket } from './socket-activation.js'
 
-/** Runs the daemon until the signal aborts; `configFile` as named on the command line. Exit codes: 0 stopped, 1 failed, 2 the configuration cannot be used. */
+/**
+ * Runs the daemon until the signal aborts; `configFile` as named on the command line. Exit codes: 0 stopped, 1 failed,
+ * 2 the configuration cannot be used.
+ */
 export async function runAgent(configFile: string | undefined, io: CommandIo): Promise<number> {
   const threads = { hang: false }
   const code = await runUntilStopped(configFile, io, threads)

@@ -36,7 +36,10 @@ export class ExpiredSvids {
   }
 
   /** What is valid again, for entries that still name that identity and have got nothing else since. */
-  back({ entries, states }: Pick<Snapshot, 'entries' | 'states'>, { page }: AuthorityBook): Changes {
+  back(
+    { entries, states }: Pick<Snapshot, 'entries' | 'states'>,
+    { authorities }: Pick<AuthorityBook, 'authorities'>,
+  ): Changes {
     const changes = new Map<string, EntryState>()
     const now = this.clock.now()
     for (const [id, held] of this.#out) {
@@ -45,7 +48,7 @@ export class ExpiredSvids {
       const state = states.get(id)
       const taken = state?.kind === 'issued' || state?.kind === 'shadowed'
       if (over || taken || !entries.get(id)?.spiffeId.equals(svid.spiffeId)) this.#out.delete(id)
-      else if (now < svid.notAfter && page.lines.some(({ authority }) => authority.fingerprint === svid.authority)) {
+      else if (now < svid.notAfter && authorities.some(({ fingerprint }) => fingerprint === svid.authority)) {
         changes.set(id, { kind: 'issued', held })
         this.#out.delete(id)
       }

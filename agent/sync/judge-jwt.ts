@@ -8,7 +8,7 @@ import { SharedWork } from './shared-work.js'
 
 export interface JudgeOptions {
   readonly controlPlane: Pick<ControlPlane, 'validateJwt'>
-  readonly budget: Pick<Budget, 'opensIn' | 'take'>
+  readonly budget: Pick<Budget, 'opensIn' | 'turn'>
   readonly clock: Clock
   /** What one question may take in all, the wait for a slot included. */
   readonly deadlineMs: number
@@ -51,10 +51,7 @@ export class JwtJudge {
       late.abort(new AgentError('icp.timeout', 'the ICP server has not judged the token in time; try again')),
     )
     const stop = AbortSignal.any([signal, late.signal])
-    for (let wait = budget.opensIn('sensitive'); wait > 0; wait = budget.opensIn('sensitive')) {
-      await clock.sleep(wait, stop)
-    }
-    budget.take('sensitive')
+    await budget.turn('sensitive', stop, clock)
     return await controlPlane.validateJwt(request, stop)
   }
 

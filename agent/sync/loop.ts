@@ -153,8 +153,7 @@ async function pollJwtKeys({ jwtKeys, budget, clock, events }: LoopOptions, sign
 async function bundles(options: LoopOptions, signal: AbortSignal): Promise<void> {
   const { sync, budget, clock, random, bundleIntervalMs } = options
   for (;;) {
-    for (let wait = budget.opensIn('open'); wait > 0; wait = budget.opensIn('open')) await clock.sleep(wait, signal)
-    budget.take('open')
+    await budget.turn('open', signal, clock)
     await sync.pollBundle(signal)
     await pollJwtKeys(options, signal)
     const due = clock.monotonic() + bundleIntervalMs * (0.9 + 0.2 * random.fraction())

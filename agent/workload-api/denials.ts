@@ -70,8 +70,8 @@ export class Denials {
       if (ids) ids.push(id)
       else ofUser.set(caller.uid, [id])
     }
-    const [most = []] = [...ofUser.values()].sort((a, b) => b.length - a.length)
-    for (const id of most.slice(0, 1)) this.#records.delete(id)
+    const [[oldest] = []] = [...ofUser.values()].sort((a, b) => b.length - a.length)
+    if (oldest !== undefined) this.#records.delete(oldest)
   }
 }
 

@@ -61,7 +61,7 @@ test('a refused token stays refused for a minute without another question', asyn
 })
 
 test('what is remembered is bounded', async () => {
-  const roomy = { opensIn: () => 0, take: () => undefined }
+  const roomy = { opensIn: () => 0, turn: async () => undefined }
   judge = new JwtJudge({ controlPlane: server, budget: roomy, clock, deadlineMs: 10_000 })
   for (let i = 0; i < 1_001; i++) await ask(`audience ${i}`)
   await ask('audience 1000')
