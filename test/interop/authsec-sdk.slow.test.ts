@@ -12,7 +12,7 @@ import type { Program } from './support/programs.js'
 import { pinned, pythonProgram } from './support/python.js'
 import { shapeOf } from './support/shape.js'
 import { CODES, neverAsksAgain, statusIn } from './support/statuses.js'
-import { authorities, denied, serials } from './support/story.js'
+import { authorities, denied, serials } from './support/svid-story.js'
 import { python } from './support/toolchains.js'
 
 const NAME = 'authsec-sdk'

@@ -1,14 +1,18 @@
-import { status } from '@grpc/grpc-js'
 import { decodeJwt, decodeProtectedHeader } from 'jose'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { ClientProcess } from './support/client-process.js'
-import { Environment, MY_UID, TRUST_DOMAIN, WEB } from './support/environment.js'
+import { Environment, TRUST_DOMAIN, WEB } from './support/environment.js'
 import { cell } from './support/matrix.js'
 import type { Program } from './support/programs.js'
 import { helperProgram, helperToolchain, SPIFFE_HELPER } from './support/spiffe-helper.js'
-import { nameOf } from './support/status-server.js'
-import { neverAsksAgain } from './support/statuses.js'
-import { authorities, denied, serials } from './support/story.js'
+import {
+  killedAgentStory,
+  neverAgainStory,
+  Serials,
+  type Subject,
+  svidStory,
+  takenAwayStory,
+} from './support/svid-story.js'
 
 const NAME = 'spiffe-helper'
 const { missing } = helperToolchain()
@@ -17,13 +21,8 @@ describe.skipIf(missing !== null)(missing === null ? NAME : `${NAME} (skipped: $
   let environment: Environment
   let program: Program
   let workload: ClientProcess
-  const seen = new Set<string>()
-
-  /** The first SVID, told after `since`, that was never told before. */
-  const newSerial = async (since = 0) => {
-    const told = await workload.event('x509', (line) => serials(line).some((serial) => !seen.has(serial)), since)
-    for (const serial of serials(told)) seen.add(serial)
-  }
+  const subject: Subject = { environment: () => environment, workload: () => workload }
+  const seen = new Serials(subject.workload)
 
   beforeAll(async () => {
     program = await helperProgram()
@@ -32,29 +31,7 @@ describe.skipIf(missing !== null)(missing === null ? NAME : `${NAME} (skipped: $
   })
   afterAll(() => environment?.[Symbol.asyncDispose]())
 
-  cell(NAME, 'version', 'is the one that the page names', async () => SPIFFE_HELPER)
-
-  cell(NAME, 'X.509-SVID', 'writes an SVID that its bundle verifies, and the key of it', async () => {
-    await newSerial()
-    expect(seen.size).toBe(1)
-    return 'verified'
-  })
-
-  cell(NAME, 'rotation', 'writes each new SVID', async () => {
-    await newSerial()
-    await newSerial()
-    return 'seen'
-  })
-
-  cell(NAME, 'new authority', 'writes a new authority, and then SVIDs of it', async () => {
-    const since = workload.now
-    await environment.server.rotateCa()
-    await workload.event('x509-bundles', (line) => authorities(line) === 2, since)
-    const pushed = workload.now
-    await newSerial(pushed)
-    await newSerial(pushed)
-    return 'seen'
-  })
+  svidStory(NAME, SPIFFE_HELPER, subject, seen)
 
   cell(NAME, 'JWT-SVID with `kid`', 'writes a JWT-SVID and the keys for it', async () => {
     const { token } = await written(workload)
@@ -63,22 +40,9 @@ describe.skipIf(missing !== null)(missing === null ? NAME : `${NAME} (skipped: $
     return 'fetched, verified locally'
   })
 
-  cell(NAME, 'agent killed', 'comes back to an agent that was killed', async () => {
-    await environment.agent.kill()
-    const since = workload.now
-    await environment.agent.start()
-    await newSerial(since)
-    return 'comes back'
-  })
+  killedAgentStory(NAME, subject, seen)
 
-  cell(NAME, 'entry taken away', 'is denied then, keeps its files, and writes a new SVID when it is back', async () => {
-    const [entry] = environment.server.entries
-    await environment.server.deleteEntry(entry?.id ?? '')
-    const fetch = await denied(workload)
-    const held = await workload.ask('current')
-    const since = workload.now
-    await environment.server.createEntry({ spiffeId: WEB, selectors: { 'unix:uid': MY_UID } })
-    await newSerial(since)
+  takenAwayStory(NAME, subject, seen, (fetch, held) => {
     expect(fetch.error).toContain('still waits')
     return `a new one waits; its files ${held.error === undefined ? 'keep the last SVID' : 'are gone'}`
   })
@@ -98,12 +62,11 @@ describe.skipIf(missing !== null)(missing === null ? NAME : `${NAME} (skipped: $
       return 'refused'
     })
 
-    cell(NAME, 'never asks again after', 'comes back after every other status', async () => {
-      const codes = await neverAsksAgain(faithful, () => program)
-      expect(codes).not.toContain(status.UNAVAILABLE)
-      expect(codes).not.toContain(status.PERMISSION_DENIED)
-      return codes.map(nameOf).join(', ') || 'nothing'
-    })
+    neverAgainStory(
+      NAME,
+      () => faithful,
+      () => program,
+    )
   })
 
   it('was told nothing that is broken', () => {

@@ -1,13 +1,10 @@
-import { setTimeout as sleep } from 'node:timers/promises'
-import { status } from '@grpc/grpc-js'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import type { ClientProcess, Told } from './client-process.js'
-import { Environment, MY_UID, TRUST_DOMAIN, WEB } from './environment.js'
+import type { ClientProcess } from './client-process.js'
+import { Environment } from './environment.js'
 import { jwtStory } from './jwt-story.js'
-import { cell } from './matrix.js'
 import type { Program } from './programs.js'
-import { nameOf } from './status-server.js'
-import { neverAsksAgain, statusIn } from './statuses.js'
+import { statusIn } from './statuses.js'
+import { killedAgentStory, neverAgainStory, Serials, type Subject, svidStory, takenAwayStory } from './svid-story.js'
 import type { Toolchain } from './toolchains.js'
 
 export interface ClientUnderTest {
@@ -28,27 +25,6 @@ export interface Running {
   rotated(): Promise<void>
 }
 
-/** Serials of a line that tells of X.509-SVIDs. */
-export function serials(told: Told): string[] {
-  const svids = (told['svids'] ?? []) as { id: string; serial: string }[]
-  return svids.filter(({ id }) => id === WEB).map(({ serial }) => serial)
-}
-
-/** How many authorities the bundle of the workloads' trust domain has. */
-export function authorities(told: Told): number | undefined {
-  return (told['authorities'] as Record<string, number>)[TRUST_DOMAIN]
-}
-
-/** Fetches until that is refused. */
-export async function denied(workload: ClientProcess): Promise<Told> {
-  for (let tries = 0; tries < 60; tries++) {
-    const fetched = await workload.ask('fetch')
-    if (fetched.error !== undefined) return fetched
-    await sleep(500)
-  }
-  throw new Error('the client was not denied within 30 s')
-}
-
 /** What every client goes through: one agent, one process of the client, from its first SVID to the loss of it. */
 export function story(client: ClientUnderTest): void {
   const { name, toolchain } = client
@@ -57,13 +33,8 @@ export function story(client: ClientUnderTest): void {
     let environment: Environment
     let workload: ClientProcess
     let program: Program
-    const seen = new Set<string>()
-
-    /** The first SVID, told after `since`, that was never told before. */
-    const newSerial = async (since = 0): Promise<void> => {
-      const told = await workload.event('x509', (line) => serials(line).some((serial) => !seen.has(serial)), since)
-      for (const serial of serials(told)) seen.add(serial)
-    }
+    const subject: Subject = { environment: () => environment, workload: () => workload }
+    const seen = new Serials(subject.workload)
 
     beforeAll(async () => {
       program = await client.build()
@@ -72,59 +43,17 @@ export function story(client: ClientUnderTest): void {
     })
     afterAll(() => environment?.[Symbol.asyncDispose]())
 
-    cell(name, 'version', 'is the one that the page names', async () => client.version)
-
-    cell(name, 'X.509-SVID', 'gets its X.509-SVID and verifies it', async () => {
-      const told = await workload.event('x509')
-      for (const serial of serials(told)) seen.add(serial)
-      expect(seen.size).toBe(1)
-      await workload.event('x509-bundles', (line) => authorities(line) === 1)
-      return 'verified'
-    })
-
-    cell(name, 'rotation', 'sees its X.509-SVID rotate', async () => {
-      await newSerial()
-      await newSerial()
-      return 'seen'
-    })
-
-    cell(name, 'new authority', 'trusts a new authority and verifies what it issues', async () => {
-      const since = workload.now
-      await environment.server.rotateCa()
-      await workload.event('x509-bundles', (line) => authorities(line) === 2, since)
-      const pushed = workload.now
-      await newSerial(pushed)
-      await newSerial(pushed)
-      return 'seen'
-    })
+    svidStory(name, client.version, subject, seen)
 
     jwtStory(client.name, 'with kid', () => workload)
 
-    client.more?.({ workload: () => workload, rotated: () => newSerial(workload.now) })
+    client.more?.({ workload: () => workload, rotated: () => seen.next(workload.now) })
 
-    cell(name, 'agent killed', 'comes back to an agent that was killed', async () => {
-      await environment.agent.kill()
-      const since = workload.now
-      await environment.agent.start()
-      await newSerial(since)
-      return 'comes back'
+    killedAgentStory(name, subject, seen)
+
+    takenAwayStory(name, subject, seen, (fetch, source) => {
+      return `${statusIn(fetch)}; its source ${source.error === undefined ? 'keeps the last SVID' : 'has none'}`
     })
-
-    cell(
-      name,
-      'entry taken away',
-      'is denied when its entry is taken away, and served again when it is back',
-      async () => {
-        const [entry] = environment.server.entries
-        await environment.server.deleteEntry(entry?.id ?? '')
-        const fetch = await denied(workload)
-        const source = await workload.ask('current')
-        const since = workload.now
-        await environment.server.createEntry({ spiffeId: WEB, selectors: { 'unix:uid': MY_UID } })
-        await newSerial(since)
-        return `${statusIn(fetch)}; its source ${source.error === undefined ? 'keeps the last SVID' : 'has none'}`
-      },
-    )
 
     describe('with tokens as the ICP server issues them', () => {
       let faithful: Environment
@@ -138,12 +67,11 @@ export function story(client: ClientUnderTest): void {
 
       jwtStory(client.name, 'without kid', () => other)
 
-      cell(name, 'never asks again after', 'comes back after every other status', async () => {
-        const codes = await neverAsksAgain(faithful, () => program)
-        expect(codes).not.toContain(status.UNAVAILABLE)
-        expect(codes).not.toContain(status.PERMISSION_DENIED)
-        return codes.map(nameOf).join(', ') || 'nothing'
-      })
+      neverAgainStory(
+        name,
+        () => faithful,
+        () => program,
+      )
     })
 
     it('was told nothing that is broken', () => {
