@@ -26,7 +26,6 @@ const SLOWEST_PER_MINUTE = 0.5
 /** What a 429 leaves of the pace (after the pause that it asks for), and what each request that passes adds of the limit. */
 const BACK_TO = 0.7
 const GROWTH = 0.02
-const DEFAULT_RETRY_AFTER_MS = 60_000
 /** A longer Retry-After is taken for a mistake: SVIDs would expire meanwhile. */
 const LONGEST_PAUSE_MS = 300_000
 /** What one 429 adds to the pressure, and how fast it fades (to a third). */
@@ -99,7 +98,7 @@ export class Budget {
    * A request was answered with 429 by the limit of the tier; with `open` it was the limit around everything, and all
    * requests pause. `retryAfterMs` as the server said, bounded; jittered, so that agents part.
    */
-  limited(tier: Tier, retryAfterMs: number = DEFAULT_RETRY_AFTER_MS): void {
+  limited(tier: Tier, retryAfterMs: number): void {
     const bucket = this.#buckets[tier]
     const now = this.clock.monotonic()
     // Requests sent side by side fail side by side: they are one 429.

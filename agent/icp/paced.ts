@@ -1,10 +1,9 @@
 import { AgentError } from '../errors.js'
+import { DEFAULT_RETRY_AFTER_MS } from './answers.js'
 import type { Budget, Tier } from './budget.js'
 import type { Contact } from './contact.js'
 import type { ControlPlane } from './control-plane.js'
 import { budgetTierOf, type Endpoint } from './endpoints.js'
-
-const DEFAULT_RETRY_AFTER_MS = 60_000
 
 /** What every answer of the server says about the pace; requests themselves are paced by whoever makes them. */
 export interface PaceListener {

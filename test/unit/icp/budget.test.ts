@@ -101,7 +101,7 @@ describe('a 429', () => {
 
   it('without Retry-After counts as a minute, and one of hours as five minutes', () => {
     const { budget } = setting()
-    budget.limited('standard')
+    budget.limited('standard', MINUTE)
     expect(budget.opensIn('standard')).toBe(MINUTE)
     budget.limited('standard', 24 * 60 * MINUTE)
     expect(budget.opensIn('standard')).toBe(5 * MINUTE)
@@ -109,7 +109,7 @@ describe('a 429', () => {
 
   it('leaves the other tiers alone', () => {
     const { budget } = setting()
-    budget.limited('standard')
+    budget.limited('standard', MINUTE)
     expect([budget.opensIn('bootstrap'), budget.opensIn('open')]).toEqual([0, 0])
   })
 
@@ -126,25 +126,25 @@ describe('a 429', () => {
 
   it('gives no burst after the pause', async () => {
     const { budget, clock, drain } = setting()
-    budget.limited('standard')
+    budget.limited('standard', MINUTE)
     await clock.advance(budget.opensIn('standard'))
     expect(await drain('standard', 0)).toBe(1)
   })
 
   it('lowers the pace once for requests that failed side by side, and never below one in two minutes', async () => {
     const { budget, clock } = setting()
-    for (let i = 0; i < 3; i++) budget.limited('standard')
+    for (let i = 0; i < 3; i++) budget.limited('standard', MINUTE)
     expect(budget.pacePerMinute('standard')).toBeCloseTo(27 * 0.7)
     for (let i = 0; i < 50; i++) {
       await clock.advance(budget.opensIn('standard'))
-      budget.limited('standard')
+      budget.limited('standard', MINUTE)
     }
     expect(budget.pacePerMinute('standard')).toBeCloseTo(0.5)
   })
 
   it('is made good by requests that pass, up to the full pace', async () => {
     const { budget } = setting()
-    budget.limited('standard')
+    budget.limited('standard', MINUTE)
     budget.passed('standard')
     expect(budget.pacePerMinute('standard')).toBeCloseTo(27 * 0.72)
     for (let i = 0; i < 100; i++) budget.passed('standard')
@@ -154,15 +154,15 @@ describe('a 429', () => {
   it('presses, and the pressure fades', async () => {
     const { budget, clock } = setting()
     expect(budget.pressure('standard')).toBe(0)
-    budget.limited('standard')
-    budget.limited('standard')
+    budget.limited('standard', MINUTE)
+    budget.limited('standard', MINUTE)
     expect(budget.pressure('standard')).toBe(0.25)
     expect(budget.pressure('open')).toBe(0)
     await clock.advance('15m')
     expect(budget.pressure('standard')).toBeCloseTo(0.25 / Math.E)
     for (let i = 0; i < 10; i++) {
       await clock.advance(budget.opensIn('standard'))
-      budget.limited('standard')
+      budget.limited('standard', MINUTE)
     }
     expect(budget.pressure('standard')).toBe(1)
     await clock.advance('24h')
