@@ -1,8 +1,9 @@
-import { existsSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FaultRequest } from '../../agent/dev-icp/faults.js'
 import { FLAWS } from '../../agent/dev-icp/flaws.js'
+import { damageCache } from './damage.js'
 import { type Kind, type PlannedFault, pick } from './plan.js'
 import type { Node, World } from './world.js'
 
@@ -81,7 +82,7 @@ const DEEDS: Readonly<Record<Kind, Deed>> = {
   async 'cache-damage'(world, { lastsMs, draws }) {
     const node = worn(world)
     await node.agent.kill()
-    damage(node, draws)
+    damageCache(node.dataDir, draws)
     await sleep(lastsMs)
     node.agent.start()
     return 0
@@ -177,29 +178,6 @@ async function struck(world: World, lastsMs: number, fault: FaultRequest | undef
   using _fault = server.setFault(fault)
   await sleep(lastsMs)
   return 0
-}
-
-/** A file of the cache or several, damaged in one of several ways. */
-function damage({ dataDir }: Node, draws: readonly number[]): void {
-  const cache = join(dataDir, 'cache')
-  if (!existsSync(cache)) return
-  const files = readdirSync(cache, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name))
-  const [how = 0, which, part = 0] = draws
-  const path = pick(files, which)
-  if (path === undefined) return
-  const { size } = statSync(path)
-  if (how < 0.3 && size > 0) {
-    const content = readFileSync(path)
-    const at = Math.floor(part * content.length)
-    content.writeUInt8(content.readUInt8(at) ^ 0x55, at)
-    writeFileSync(path, content)
-  } else if (how < 0.5) truncateSync(path, Math.floor(part * size))
-  else if (how < 0.65) rmSync(path)
-  else if (how < 0.8) writeFileSync(path, Buffer.alloc(size, 7))
-  else if (how < 0.9) writeFileSync(path, readFileSync(pick(files, part) ?? path))
-  else for (const file of files) truncateSync(file, 0)
 }
 
 /** Pieces of the size until nothing more fits. */
