@@ -72,7 +72,7 @@ describe('the file of a unit', () => {
 
   it('is asked for once by all who ask at the same time, and again after ten seconds', async () => {
     const { of, manager, questions, clock } = setting()
-    await Promise.all(Array.from({ length: 50 }, () => of()))
+    await Promise.all(Array.from({ length: 50 }, () => of(NGINX, new AbortController().signal)))
     await clock.advance(9_999)
     await of()
     expect(questions).toHaveLength(1)
