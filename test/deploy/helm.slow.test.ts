@@ -1,9 +1,10 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { chown, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { parseAllDocuments } from 'yaml'
 import { loadConfig } from '../../agent/config/load.js'
+import { checkDirectory } from '../../agent/platform/directory.js'
 import { Disk } from '../../agent/platform/disk.js'
 import { valuesTable } from '../support/chart-docs.js'
 import { helmBinary, ran } from '../support/helm.js'
@@ -129,6 +130,52 @@ describe('the chart', () => {
     expect(spec.template.spec.hostPID).toBe(true)
     expect(spec.template.spec.hostNetwork).toBeUndefined()
   })
+
+  it('changes no owner on the host unless it is told to', async () => {
+    expect(one(await render(...tenant), 'DaemonSet').spec.template.spec.initContainers).toBeUndefined()
+  })
+
+  it('takes over the directory of the socket with CHOWN alone, from the image of the agent', async () => {
+    const { spec } = one(await render(...tenant, '--set', 'agent.takeOverSocketDirectory=true'), 'DaemonSet')
+    const [container, ...more] = spec.template.spec.initContainers
+    expect(more).toEqual([])
+    expect(container).toMatchObject({
+      image: spec.template.spec.containers[0].image,
+      securityContext: {
+        runAsUser: 0,
+        allowPrivilegeEscalation: false,
+        readOnlyRootFilesystem: true,
+        capabilities: { drop: ['ALL'], add: ['CHOWN'] },
+      },
+      volumeMounts: [{ name: 'sockets', mountPath: '/run/spire/sockets' }],
+    })
+  })
+
+  it.skipIf(process.getuid?.() !== 0)(
+    'makes a directory that the older chart left one that the agent takes',
+    async () => {
+      const left = join(dir, 'sockets')
+      await mkdir(left, { mode: 0o755 })
+      await chown(left, 1000, 1000)
+      const agent = { uid: 0, gid: 0 }
+      expect(checkDirectory(left, agent)).toMatchObject({ state: 'unsafe', at: left })
+      const set = ['--set', `agent.takeOverSocketDirectory=true,agent.socketPath=${left}/agent.sock`]
+      const { command } = one(await render(...tenant, ...set), 'DaemonSet').spec.template.spec.initContainers[0]
+      const only = ['--bounding-set', '-all,+chown', '--inh-caps', '-all', '--no-new-privs']
+      expect(await ran('setpriv', [...only, ...command])).toMatchObject({ code: 0 })
+      expect(checkDirectory(left, agent)).toMatchObject({ state: 'safe' })
+    },
+  )
+
+  it.each(['docker-repo-public.example.org/spire-agent', 'spire-agent'])(
+    'refuses the image %s of the older agent with a sentence',
+    async (repository) => {
+      const set = ['--set', `image.repository=${repository}`]
+      const { code, stderr } = await ran(helm, ['template', 'test', CHART, ...tenant, ...set])
+      expect(code).not.toBe(0)
+      expect(stderr).toContain('leave `image` out')
+    },
+  )
 
   it('may read pods and nothing else', async () => {
     const rules = parseAllDocuments(await render(...tenant, '-s', 'templates/rbac.yaml'))

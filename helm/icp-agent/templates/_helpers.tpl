@@ -19,6 +19,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if .Values.serviceAccount.create }}{{ default (include "icp-agent.name" .) .Values.serviceAccount.name }}{{ else }}{{ default "default" .Values.serviceAccount.name }}{{ end }}
 {{- end }}
 
+{{/* The older chart's values name the older agent's image; it would start and be that agent. */}}
+{{- define "icp-agent.image" -}}
+{{- $repository := .Values.image.repository -}}
+{{- if regexMatch "(^|/)spire-agent$" $repository }}{{ fail (printf "image.repository %q is the older agent's image: leave `image` out of the values of the older chart, or give the repository of icp-agent with --set image.repository=…" $repository) }}{{ end -}}
+{{- printf "%s:%s" $repository (.Values.image.tag | default .Chart.AppVersion) -}}
+{{- end }}
+
 {{/* Values of the older chart stand at other places; they are taken where the documented ones are not given. */}}
 {{- define "icp-agent.tenantId" -}}
 {{- $id := .Values.agent.tenantId | default .Values.tenantId | default "" | toString | lower | trim -}}
