@@ -25,6 +25,8 @@ type Special = Meaning & {
 }
 
 const SIGNING: readonly Endpoint[] = ['attest_node', 'renew_agent', 'sign_workload']
+/** A refusal by these is about an entry, and withholds its identity. */
+const OF_AN_ENTRY: readonly Endpoint[] = ['sign_workload', 'issue_jwt']
 /** In these the reason of the CA arrives: its own answer passed on, or wrapped by the handler (400 in older servers). */
 const OF_THE_CA: readonly number[] = [400, 422, 500, 502, 503]
 const ABOUT_THE_NAME = /common[ _-]?name|\bCN\b|(?:subject alternate name|email address)\b.*not allowed by this role/is
@@ -54,10 +56,25 @@ const SPECIAL: readonly Special[] = [
     advice: 'the entry was changed or deleted; the next sync brings the new state',
   },
   {
+    status: [400, 403, 404, 409],
+    endpoints: OF_AN_ENTRY,
+    when: ({ code }) => code === 'INTERNAL_ERROR',
+    code: 'icp.server_error',
+    advice: "look at the ICP server's log",
+  },
+  {
+    status: [400, 403, 404, 409],
+    endpoints: OF_AN_ENTRY,
+    // Only the handler knows entries: not a proxy, nor what checks accounts and paths before it.
+    when: ({ form }) => form !== 'handler',
+    code: 'icp.bad_response',
+    advice: 'this says nothing of the entry; check icp_service.address, its path included, and what stands in between',
+  },
+  {
     status: 404,
     endpoints: ['sign_workload'],
-    // A 404 of a proxy, or of an account that does not exist, says nothing about entries.
-    when: ({ form, message }) => form === 'handler' && !/workspace|tenant/i.test(message),
+    // Of an account that does not exist: that says nothing about entries either.
+    when: ({ message }) => !/workspace|tenant/i.test(message),
     code: 'icp.no_match',
     advice: 'the entry was changed or deleted; the next sync brings the new state',
   },

@@ -6,7 +6,6 @@ const DEFINITE: ReadonlySet<ErrorCode> = new Set([
   'icp.no_match',
   'icp.bad_request',
   'icp.forbidden',
-  'icp.not_found',
   'icp.conflict',
   'entry.shadowed',
 ])

@@ -6,7 +6,7 @@ import type { EntryState } from '../store/snapshot.js'
 /** The server is asked to issue for a doubtful entry at most so often. */
 const PROBE_EVERY_MS = 60_000
 /** Answers that say that the entry is gone: nothing matches its selectors, or something else does. */
-const GONE: ReadonlySet<ErrorCode> = new Set(['icp.no_match', 'entry.shadowed', 'icp.not_found'])
+const GONE: ReadonlySet<ErrorCode> = new Set(['icp.no_match', 'entry.shadowed'])
 
 /** What to do about a list of entries without any of those that are known. */
 export type Doubt = 'read-again' | 'ask' | 'hold'

@@ -2,6 +2,7 @@ import { status } from '@grpc/grpc-js'
 import { describe, expect, test, vi } from 'vitest'
 import { parseEntries } from '../../../agent/icp/wire-entries.js'
 import { SpiffeId } from '../../../agent/identity/spiffe-id.js'
+import { SystemClock } from '../../../agent/platform/system-clock.js'
 import { startAgent, startServer, TENANT, temporaryDirectory } from '../../support/agent.js'
 import { eventually, fetchOnce, served, svidStream, uid } from './support.js'
 
@@ -119,5 +120,25 @@ describe('a list without any known entry', () => {
     await server.createEntry({ spiffeId: `spiffe://${TENANT}/other`, selectors: { 'unix:uid': uid } })
     const ids = async () => (await fetchOnce(agent.address).catch(() => null))?.ids[0]
     expect(await eventually(ids, (id) => id === `spiffe://${TENANT}/other`)).toBeDefined()
+  })
+})
+
+describe('a server that is sick and answers 404 to whoever asks', () => {
+  test.each([
+    ['in its own form', { kind: 'status', status: 404 }],
+    ['with a page of a proxy', { kind: 'html', status: 404 }],
+  ] as const)('%s never makes a younger entry the default identity', async (_what, fault) => {
+    await using dir = await temporaryDirectory()
+    let ago = 60_000
+    await using server = await startServer(`${dir.path}/icp`, { clock: new SystemClock(() => Date.now() - ago) })
+    const base = `spiffe://${TENANT}/base`
+    await server.createEntry({ spiffeId: base, selectors: { 'unix:uid': uid } })
+    ago = 0
+    const more = { 'unix:uid': uid, 'unix:path': process.execPath }
+    await server.createEntry({ spiffeId: `spiffe://${TENANT}/younger`, selectors: more })
+    server.setFault({ ...fault, endpoint: '/v1/workload/attest', times: 1 })
+    await using agent = await startAgent({ dir: dir.path, server, settings: QUICK })
+    expect((await served(agent.address)).ids[0]).toBe(base)
+    expect(agent.lines.some(({ event }) => event === 'Workload SVID not issued')).toBe(true)
   })
 })

@@ -95,6 +95,12 @@ describe('an issuance that fails', () => {
     expect(state).toMatchObject({ kind: 'wanted', failures: { count: 20 } })
   })
 
+  it('never makes it hopeless where the server does not know the account: that says nothing of the entry', () => {
+    let state: EntryState | undefined
+    for (let i = 0; i < 20; i++) state = whenFailed(state, 'icp.not_found')
+    expect(state).toMatchObject({ kind: 'wanted', failures: { count: 20 } })
+  })
+
   it('never makes it hopeless where the server did not answer', () => {
     let state: EntryState | undefined
     for (let i = 0; i < 20; i++) state = whenFailed(state, 'icp.timeout', true)

@@ -29,7 +29,7 @@ test('an entry that is served tells more than one that is not; one without selec
 })
 
 test('only the server saying that it knows no such entry means that it is gone', () => {
-  const failed = (code: 'icp.no_match' | 'icp.server_error' | 'icp.forbidden' | 'entry.shadowed'): EntryState => ({
+  const failed = (code: 'icp.no_match' | 'icp.server_error' | 'icp.forbidden' | 'icp.not_found' | 'entry.shadowed'): EntryState => ({
     kind: 'wanted',
     failures: { count: 1, retryAt: 0, code },
   })
@@ -37,6 +37,7 @@ test('only the server saying that it knows no such entry means that it is gone',
   expect(isGone(failed('entry.shadowed'))).toBe(true)
   expect(isGone(failed('icp.server_error'))).toBe(false)
   expect(isGone(failed('icp.forbidden'))).toBe(false)
+  expect(isGone(failed('icp.not_found'))).toBe(false)
   expect(isGone({ kind: 'wanted' })).toBe(false)
   expect(isGone(undefined)).toBe(false)
 })
