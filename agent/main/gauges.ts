@@ -3,8 +3,18 @@ import type { Clock } from '../ports/clock.js'
 import type { Agent } from './compose.js'
 import { agentVersion } from './version.js'
 
+/** The parts of the agent that figures are read from. */
+export interface Gauged {
+  readonly config: { readonly metrics: Agent['config']['metrics'] }
+  readonly store: Pick<Agent['store'], 'current'>
+  readonly keeper: { current(): { readonly notAfter: number } | null }
+  readonly client: Pick<Agent['client'], 'skew'>
+  readonly sync: { readonly lastSync: number | null }
+  readonly pace: { readonly intervalMs: number }
+}
+
 /** Gauges that are read from the state of the agent when somebody scrapes. */
-export function gauges(agent: Agent, { metrics, clock }: { metrics: Metrics; clock: Clock }): Disposable {
+export function gauges(agent: Gauged, { metrics, clock }: { metrics: Metrics; clock: Clock }): Disposable {
   const soonest = (): number => {
     let end = Number.POSITIVE_INFINITY
     for (const state of agent.store.current.states.values()) {
@@ -13,10 +23,20 @@ export function gauges(agent: Agent, { metrics, clock }: { metrics: Metrics; clo
     return end === Number.POSITIVE_INFINITY ? -1 : (end - clock.now()) / 1000
   }
   const held = () => [...agent.store.current.states].filter(([, state]) => state.kind === 'issued')
+  const ownExpiry = (): number => {
+    const own = agent.keeper.current()
+    return own === null ? -1 : (own.notAfter - clock.now()) / 1000
+  }
   const started = clock.now() / 1000
   const all = [
     metrics.gauge('icp_agent_info', () => [{ value: 1, labels: { version: agentVersion() } }]),
     metrics.gauge('icp_agent_start_time_seconds', () => [{ value: started }]),
+    metrics.gauge('icp_agent_agent_svid_expiry_seconds', () => [{ value: ownExpiry() }]),
+    // Any number may be a true skew, so that before the first answer there is none.
+    metrics.gauge('icp_agent_server_clock_skew_seconds', () => {
+      const skewMs = agent.client.skew()
+      return skewMs === null ? [] : [{ value: skewMs / 1000 }]
+    }),
     metrics.gauge('icp_agent_sync_age_seconds', () => [
       { value: agent.sync.lastSync === null ? -1 : (clock.now() - agent.sync.lastSync) / 1000 },
     ]),

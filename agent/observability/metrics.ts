@@ -7,7 +7,7 @@ export const METRICS = {
   icp_agent_start_time_seconds: { kind: 'gauge', help: 'Unix time at which the agent started.', labels: [] },
   icp_agent_agent_svid_expiry_seconds: {
     kind: 'gauge',
-    help: "Seconds until the agent's own SVID expires.",
+    help: "Seconds until the agent's own SVID expires; -1 while there is none that is valid.",
     labels: [],
   },
   icp_agent_node_attestations_total: { kind: 'counter', help: 'Node attestations by outcome.', labels: ['outcome'] },
@@ -24,7 +24,7 @@ export const METRICS = {
   },
   icp_agent_server_clock_skew_seconds: {
     kind: 'gauge',
-    help: "How far the ICP server's clock is ahead.",
+    help: "How far the ICP server's clock is ahead; missing until it has answered.",
     labels: [],
   },
   icp_agent_rate_limited_total: { kind: 'counter', help: 'Answers 429 of the ICP server, by tier.', labels: ['tier'] },

@@ -31,13 +31,6 @@ export const nodeEvents = ({ log, metrics }: Sinks, clock: Clock) => {
     recovered: 'Agent SVID renewal works again',
   })
   return {
-    /** `notAfter` is read at each scrape; null while there is no identity. */
-    expiry: (notAfter: () => number | null): Disposable =>
-      metrics.gauge('icp_agent_agent_svid_expiry_seconds', () => {
-        const end = notAfter()
-        return end === null ? [] : [{ value: (end - clock.now()) / 1000 }]
-      }),
-
     /** An identity that was on disk is in force again. */
     restored(identity: IdentityFields): void {
       log.info('Agent identity restored', ended(identity))

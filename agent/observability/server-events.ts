@@ -80,14 +80,6 @@ export const serverEvents = ({ log, metrics }: Sinks, clock: Clock) => {
       if (!much && skewed) log.info('The clocks of this machine and of the ICP server agree again', fields)
       skewed = much
     },
-
-    /** Shows the skew as a gauge for as long as the result is not disposed. */
-    watchSkew(skew: () => number | null): Disposable {
-      return metrics.gauge('icp_agent_server_clock_skew_seconds', () => {
-        const now = skew()
-        return now === null ? [] : [{ value: now / 1000 }]
-      })
-    },
   }
 }
 

@@ -1,0 +1,52 @@
+import { beforeEach, expect, test } from 'vitest'
+import { type Gauged, gauges } from '../../../agent/main/gauges.js'
+import { IdentityStore } from '../../../agent/store/identity-store.js'
+import { FakeClock } from '../../fakes/clock.js'
+import { RecordedSinks } from '../../fakes/sinks.js'
+
+let clock: FakeClock
+let sinks: RecordedSinks
+beforeEach(() => {
+  clock = new FakeClock()
+  sinks = new RecordedSinks()
+})
+
+function shown(agent: Partial<Gauged>): Disposable {
+  const nothing: Gauged = {
+    config: { metrics: { spiffeIdLabels: false } },
+    store: new IdentityStore(),
+    keeper: { current: () => null },
+    client: { skew: () => null },
+    sync: { lastSync: null },
+    pace: { intervalMs: 30_000 },
+  }
+  return gauges({ ...nothing, ...agent }, { metrics: sinks.metrics, clock })
+}
+const read = (name: string) => sinks.gauges.get(name)?.()
+
+test("the agent's own expiry is -1 while it has no SVID", () => {
+  shown({})
+  expect(read('icp_agent_agent_svid_expiry_seconds')).toEqual([{ value: -1 }])
+})
+
+test("the agent's own expiry runs down", async () => {
+  const notAfter = clock.now() + 60_000
+  shown({ keeper: { current: () => ({ notAfter }) } })
+  await clock.advance('20s')
+  expect(read('icp_agent_agent_svid_expiry_seconds')).toEqual([{ value: 40 }])
+})
+
+test('no skew is shown before the server has answered, then its own, behind us too', () => {
+  let skew: number | null = null
+  shown({ client: { skew: () => skew } })
+  expect(read('icp_agent_server_clock_skew_seconds')).toEqual([])
+  skew = -1500
+  expect(read('icp_agent_server_clock_skew_seconds')).toEqual([{ value: -1.5 }])
+})
+
+test('what is disposed shows nothing any more', () => {
+  const all = shown({})
+  expect(sinks.gauges.size).toBeGreaterThan(5)
+  all[Symbol.dispose]()
+  expect(sinks.gauges.size).toBe(0)
+})
