@@ -19,6 +19,8 @@ export class SyncPace {
   #stretch = 0
   #stretchedAt: number | null = null
   #failures = 0
+  /** When the last good end of a sync was; null before the first. */
+  #syncedAt: number | null = null
   #dueAt: number
 
   constructor(
@@ -40,24 +42,28 @@ export class SyncPace {
     return this.#dueAt - this.clock.monotonic()
   }
 
-  /** A 429 on the tier that sync shares. */
+  /**
+   * A 429 on the tier that sync shares, whoever met it. The next sync is put off, but never beyond one stretched interval
+   * after the last: 429s that keep coming must not keep withdrawals away. The first one stays due.
+   */
   limited(): void {
     const now = this.clock.monotonic()
     if (this.#stretchedAt !== null && now - this.#stretchedAt < ONE_MS) return
     this.#stretch = Math.min(1, this.#stretchNow() + STEP)
     this.#stretchedAt = now
-    this.#schedule(this.intervalMs)
+    if (this.#syncedAt !== null) this.#dueAt = Math.max(this.#dueAt, this.#syncedAt + this.#jittered(this.intervalMs))
   }
 
   /** A sync came to a good end. */
   synced(): void {
     this.#failures = 0
-    this.#schedule(this.intervalMs)
+    this.#syncedAt = this.clock.monotonic()
+    this.#putOff(this.intervalMs)
   }
 
   /** A sync failed, but not by a 429: soon again at first, then at the usual interval. */
   failed(): void {
-    this.#schedule(Math.min(this.intervalMs, AGAIN_MS * 2 ** Math.min(this.#failures++, 16)))
+    this.#putOff(Math.min(this.intervalMs, AGAIN_MS * 2 ** Math.min(this.#failures++, 16)))
   }
 
   /** A read is doubted: once more, soon. */
@@ -75,8 +81,11 @@ export class SyncPace {
     return this.#stretch * Math.exp((this.#stretchedAt - this.clock.monotonic()) / FADES_MS)
   }
 
-  #schedule(ms: number): void {
-    const jitter = 1 + (this.random.fraction() * 2 - 1) * JITTER
-    this.#dueAt = this.clock.monotonic() + ms * jitter
+  #putOff(ms: number): void {
+    this.#dueAt = this.clock.monotonic() + this.#jittered(ms)
+  }
+
+  #jittered(ms: number): number {
+    return ms * (1 + (this.random.fraction() * 2 - 1) * JITTER)
   }
 }

@@ -38,6 +38,11 @@ async function start(
   return { world, loop, want, stop }
 }
 
+/** The limit around everything was met. */
+const serviceLimited = () =>
+  new AgentError('icp.rate_limited', 'too many requests', {
+    details: { status: 429, retryAfterMs: MINUTE, tier: 'service' },
+  })
 const times = (world: SyncWorld, method: string) =>
   world.server.calls.filter((call) => call.method === method).map(({ at }) => at)
 
@@ -105,6 +110,26 @@ describe('the loop', () => {
     const waited = world.sinks.total('icp_agent_rate_limit_wait_seconds_total')
     expect(waited).toBeGreaterThan(20)
     expect(waited).toBeLessThan(35)
+  })
+
+  it('reads the entries every ten minutes at least, though each poll of the bundle meets a 429', async () => {
+    const { world } = await start(['a'], {}, ({ server }) => {
+      server.fail('bundle', serviceLimited(), { times: 1_000 })
+    })
+    await world.pass(2 * HOUR, 5_000)
+    const before = times(world, 'entries').length
+    await world.pass(3 * HOUR, 5_000)
+    expect(times(world, 'entries').length - before).toBeGreaterThanOrEqual(16)
+  })
+
+  it('tries a first read that met a 429 again when the pause is over, each time', async () => {
+    const { world } = await start([], {}, ({ server }) => {
+      server.fail('entries', rateLimited(), { times: 4 })
+    })
+    const begin = times(world, 'entries')[0] ?? 0
+    await world.pass(5 * MINUTE)
+    expect(times(world, 'entries').map((at) => Math.round((at - begin) / MINUTE))).toEqual([0, 1, 2, 3, 4])
+    expect(world.store.current.synced).toBe(true)
   })
 
   it('stops for as long as a 429 says, and then goes on', async () => {

@@ -68,6 +68,37 @@ describe('SyncPace', () => {
     expect(pace.intervalMs / SECOND).toBeCloseTo(30, 1)
   })
 
+  it('is due within one stretched interval of the last sync, however many 429s come meanwhile', async () => {
+    const { clock, pace } = setting()
+    pace.synced()
+    for (let minute = 1; minute <= 9; minute++) {
+      await clock.advance('1m')
+      pace.limited()
+    }
+    expect(pace.dueIn() / MINUTE).toBeCloseTo(1)
+    await clock.advance('3m')
+    pace.limited()
+    expect(pace.dueIn() / MINUTE).toBeCloseTo(-2)
+  })
+
+  it('stays due after a 429 before the first sync: nothing is known yet', async () => {
+    const { clock, pace } = setting()
+    pace.limited()
+    expect(pace.dueIn()).toBe(0)
+    await clock.advance('66s')
+    pace.limited()
+    expect(pace.dueIn()).toBe(-66 * SECOND)
+  })
+
+  it('comes no sooner for a 429: what a failure put off stays put off', async () => {
+    const { clock, pace } = setting()
+    pace.synced()
+    await clock.advance('10m')
+    for (let i = 0; i < 3; i++) pace.failed()
+    pace.limited()
+    expect(pace.dueIn()).toBe(20 * SECOND)
+  })
+
   it('never stretches where the longest interval is the usual one', () => {
     const { pace } = setting(0.5, 30 * SECOND)
     pace.limited()
