@@ -1,60 +1,38 @@
-import { AgentError, type ErrorCode } from '../errors.js'
+import { AgentError, type ErrorCode, messageOf } from '../errors.js'
+import { certificateProblem, networkProblem } from './http-advice.js'
 
-const RESTART_OF_CLOCK = 'check the clocks of both machines'
-
-/** What is wrong with the server's certificate, by OpenSSL's and Node's codes, and what to do. */
-const CERTIFICATE: Readonly<Record<string, string>> = {
-  CERT_HAS_EXPIRED: `its certificate has expired: renew it, or ${RESTART_OF_CLOCK}`,
-  CERT_NOT_YET_VALID: `its certificate is not valid yet: ${RESTART_OF_CLOCK}`,
-  ERR_TLS_CERT_ALTNAME_INVALID: 'its certificate is for another host name: use that name in icp_service.address',
-  DEPTH_ZERO_SELF_SIGNED_CERT: 'its certificate is self-signed: put it into the file of icp_service.trust_bundle_path',
-  CERT_REVOKED: 'its certificate was revoked',
-  INVALID_PURPOSE: 'its certificate is not meant for servers',
-}
-const UNKNOWN_CA =
-  'its certificate comes from an authority that this machine does not trust: put that authority into the file of ' +
-  'icp_service.trust_bundle_path'
-for (const code of [
-  'SELF_SIGNED_CERT_IN_CHAIN',
-  'UNABLE_TO_GET_ISSUER_CERT',
-  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
-  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
-  'CERT_UNTRUSTED',
-]) {
-  Object.assign(CERTIFICATE, { [code]: UNKNOWN_CA })
-}
-
-/** Failures of the network below TLS. */
-const NETWORK: Readonly<Record<string, string>> = {
-  ECONNREFUSED: 'the connection was refused: is the server running, and are host and port right?',
-  ECONNRESET: 'the connection was reset',
-  EPIPE: 'the connection was closed while the request was sent',
-  ENOTFOUND: 'its host name is unknown: check the name and DNS',
-  EAI_AGAIN: 'its host name cannot be looked up now: check DNS',
-  EHOSTUNREACH: 'there is no route to it',
-  ENETUNREACH: 'there is no route to it',
-  ETIMEDOUT: 'the connection timed out',
-  ENOENT: 'there is no such socket',
-  EACCES: 'permission was denied',
-  UND_ERR_CONNECT_TIMEOUT: 'the connection timed out',
-  UND_ERR_SOCKET: 'the connection was closed before the answer was complete',
-  UND_ERR_ABORTED: 'the proxy refused the connection',
-  UND_ERR_DESTROYED: 'the client was closed',
-  UND_ERR_CLOSED: 'the client was closed',
-}
+/** Codes of Node and undici for a wrong argument: only we can have passed it. */
+const MISUSE = new Set([
+  'ERR_INVALID_ARG_TYPE',
+  'ERR_INVALID_ARG_VALUE',
+  'ERR_INVALID_CHAR',
+  'ERR_INVALID_HTTP_TOKEN',
+  'ERR_INVALID_THIS',
+  'ERR_INVALID_URL',
+  'ERR_HTTP_INVALID_HEADER_VALUE',
+  'ERR_MISSING_ARGS',
+  'ERR_OUT_OF_RANGE',
+  'ERR_UNESCAPED_CHARACTERS',
+  'UND_ERR_INVALID_ARG',
+  'UND_ERR_INVALID_RETURN_VALUE',
+  'UND_ERR_NOT_SUPPORTED',
+])
+const OF_THE_LANGUAGE = [TypeError, RangeError, ReferenceError, SyntaxError]
 
 /**
  * What an exception of the HTTP library means, as `icp.tls`, `icp.unreachable`, `icp.too_large` or `icp.bad_response`,
  * with the address and, where there is any, advice. `details.clientCertificate` marks a handshake that failed over our
- * certificate. Anything else is returned as it is: a defect.
+ * certificate. Whatever can come from outside becomes one of these, known or not: nobody on the way to the server may
+ * end the agent. Only a programming mistake is returned as it is: misuse of the library, or an error of the language.
  */
 export function httpError(error: unknown, address: string): unknown {
   const code = codeOf(error)
+  if (isMistake(error, code)) return error
   const made = (kind: ErrorCode, reason: string, details: Readonly<Record<string, unknown>> = {}) =>
     new AgentError(kind, `${address}: ${reason}`, { cause: error, details: { address, reason: code, ...details } })
 
-  const certificate = CERTIFICATE[code]
-  if (certificate !== undefined) return made('icp.tls', certificate)
+  const certificate = certificateProblem(code, messageOf(error))
+  if (certificate !== null) return made('icp.tls', certificate)
   if (code === 'ERR_SSL_WRONG_VERSION_NUMBER') return made('icp.tls', 'it does not speak TLS on this port')
   if (/CERTIFICATE_(REQUIRED|EXPIRED|REVOKED|UNKNOWN)|BAD_CERTIFICATE|UNKNOWN_CA/.test(code)) {
     return made('icp.tls', 'it does not accept the client certificate, or wants one', { clientCertificate: true })
@@ -62,19 +40,22 @@ export function httpError(error: unknown, address: string): unknown {
   if (code.endsWith('ALERT_HANDSHAKE_FAILURE')) {
     return made('icp.tls', 'it refused the handshake: it may want a client certificate, or other ciphers')
   }
-  if (/^(ERR_SSL|ERR_TLS|ERR_OSSL|CERT_|UNABLE_TO_|UND_ERR_PRX_TLS|EPROTO)/.test(code)) {
+  if (/^(ERR_SSL|ERR_TLS|ERR_OSSL|CERT_|UNABLE_TO_|UND_ERR_PRX_TLS|EPROTO$)/.test(code)) {
     return made('icp.tls', `the TLS handshake failed (${code}): TLS 1.2 or newer is needed`)
   }
-  const network = NETWORK[code]
-  if (network !== undefined) return made('icp.unreachable', network)
   if (code === 'UND_ERR_HEADERS_OVERFLOW') return made('icp.too_large', 'the headers of the answer are too large')
-  if (/^HPE_|CONTENT_LENGTH_MISMATCH$/.test(code) || isParserError(error)) {
+  if (/^HPE_|CONTENT_LENGTH_MISMATCH$|^ERR_ASSERTION$/.test(code) || isParserError(error)) {
     // The library's error carries the bytes that it could not read: it is left behind.
     return new AgentError('icp.bad_response', `${address}: the answer is no HTTP`, {
       details: { address, reason: code },
     })
   }
-  return error
+  return made('icp.unreachable', networkProblem(code))
+}
+
+function isMistake(error: unknown, code: string): boolean {
+  if (!(error instanceof Error)) return true
+  return code === '' ? OF_THE_LANGUAGE.some((type) => error instanceof type) : MISUSE.has(code)
 }
 
 function isParserError(error: unknown): boolean {

@@ -69,7 +69,8 @@ export async function proxy(
   return { ...open, asked }
 }
 
-async function listening(server: Server, scheme: string, socketPath?: string): Promise<Listening> {
+/** Listens on a free port of 127.0.0.1, or on a Unix socket; whoever still holds a connection is cut off at the end. */
+export async function listening(server: Server, scheme: string, socketPath?: string): Promise<Listening> {
   const sockets = new Set<Socket>()
   server.on('connection', (socket: Socket) => {
     sockets.add(socket)

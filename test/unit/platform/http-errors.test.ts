@@ -1,3 +1,4 @@
+import { constants } from 'node:os'
 import { describe, expect, it } from 'vitest'
 import { AgentError } from '../../../agent/errors.js'
 import { httpError } from '../../../agent/platform/http-errors.js'
@@ -7,6 +8,14 @@ const meaning = (error: unknown) => {
   const made = httpError(error, 'https://icp.example.org')
   return made instanceof AgentError ? made.code : made
 }
+/** What Node calls the results of OpenSSL's verification. */
+const X509 = `UNABLE_TO_GET_ISSUER_CERT UNABLE_TO_GET_CRL UNABLE_TO_DECRYPT_CERT_SIGNATURE
+  UNABLE_TO_DECRYPT_CRL_SIGNATURE UNABLE_TO_DECODE_ISSUER_PUBLIC_KEY CERT_SIGNATURE_FAILURE CRL_SIGNATURE_FAILURE
+  CERT_NOT_YET_VALID CERT_HAS_EXPIRED CRL_NOT_YET_VALID CRL_HAS_EXPIRED ERROR_IN_CERT_NOT_BEFORE_FIELD
+  ERROR_IN_CERT_NOT_AFTER_FIELD ERROR_IN_CRL_LAST_UPDATE_FIELD ERROR_IN_CRL_NEXT_UPDATE_FIELD OUT_OF_MEM
+  DEPTH_ZERO_SELF_SIGNED_CERT SELF_SIGNED_CERT_IN_CHAIN UNABLE_TO_GET_ISSUER_CERT_LOCALLY
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE CERT_CHAIN_TOO_LONG CERT_REVOKED INVALID_CA PATH_LENGTH_EXCEEDED INVALID_PURPOSE
+  CERT_UNTRUSTED CERT_REJECTED HOSTNAME_MISMATCH UNSPECIFIED`.split(/\s+/)
 
 describe('an error of the network', () => {
   it.each([
@@ -38,8 +47,56 @@ describe('an error of the network', () => {
     expect(meaning(new AggregateError([coded('ECONNREFUSED'), coded('ENETUNREACH')]))).toBe('icp.unreachable')
   })
 
-  it('that is none of these stays what it is', () => {
-    const defect = new TypeError('ours')
+  it.each(Object.keys(constants.errno))('%s of the system is of the network, with or without a syscall', (code) => {
+    const expected = code === 'EPROTO' ? 'icp.tls' : 'icp.unreachable'
+    expect(meaning(coded(code))).toBe(expected)
+    expect(meaning(Object.assign(coded(code), { syscall: 'connect' }))).toBe(expected)
+    expect(meaning(new AggregateError([coded(code)]))).toBe(expected)
+  })
+
+  it.each(['AGAIN', 'FAIL', 'FAMILY', 'MEMORY', 'NODATA', 'SYSTEM'])('EAI_%s of DNS is of the network', (code) => {
+    expect(meaning(coded(`EAI_${code}`))).toBe('icp.unreachable')
+  })
+
+  it.each(X509)('%s of a certificate is of TLS', (code) => {
+    expect(meaning(coded(code))).toBe('icp.tls')
+  })
+
+  it.each([
+    'UND_ERR',
+    'UND_ERR_BODY_TIMEOUT',
+    'UND_ERR_INFO',
+    'UND_ERR_RESPONSE',
+    'ERR_STREAM_PREMATURE_CLOSE',
+    'ERR_SOCKET_CONNECTION_TIMEOUT',
+    'ERR_INVALID_IP_ADDRESS',
+    'ERR_NEVER_HEARD_OF',
+  ])('%s, which nobody has foreseen, is an unreachable server', (code) => {
+    expect(meaning(coded(code))).toBe('icp.unreachable')
+  })
+
+  it('without any code is an unreachable server', () => {
+    expect(meaning(new Error('library text'))).toBe('icp.unreachable')
+    expect(meaning(new AggregateError([]))).toBe('icp.unreachable')
+  })
+
+  it('that an assertion of the library met is an answer that is no HTTP', () => {
+    expect(meaning(coded('ERR_ASSERTION'))).toBe('icp.bad_response')
+  })
+
+  it('tells whose certificate key is too weak in the words of OpenSSL', () => {
+    const weak = Object.assign(new Error('EE certificate key too weak'), { code: 'UNSPECIFIED' })
+    expect(String(httpError(weak, 'https://icp.example.org'))).toContain('key too weak')
+  })
+
+  it.each([
+    new TypeError('ours'),
+    new RangeError('ours'),
+    coded('UND_ERR_INVALID_ARG'),
+    coded('ERR_INVALID_ARG_TYPE'),
+    coded('ERR_INVALID_URL'),
+    'no error at all',
+  ])('%s that only we can have made stays what it is', (defect) => {
     expect(httpError(defect, 'https://icp.example.org')).toBe(defect)
   })
 })
