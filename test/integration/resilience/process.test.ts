@@ -7,8 +7,8 @@ import { join } from 'node:path'
 import { status } from '@grpc/grpc-js'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { DevIcp } from '../../../agent/dev-icp/dev-icp.js'
-import { makePrograms } from '../../chaos/programs.js'
 import { startServer, TENANT, temporaryDirectory } from '../../support/agent.js'
+import { bundlePrograms } from '../../support/bundle-programs.js'
 import { listeningDescriptor } from '../support/sockets.js'
 import { eventually, fetchOnce, served, svidStream, uid } from './support.js'
 
@@ -21,7 +21,8 @@ beforeAll(async () => {
   dir = await temporaryDirectory()
   server = await startServer(`${dir.path}/icp`)
   await server.createEntry({ spiffeId: `spiffe://${TENANT}/web`, selectors: { 'unix:uid': uid } })
-  program = (await makePrograms(process.cwd(), join(dir.path, 'programs'))).agent
+  const programs = { agent: 'agent/main/index.ts' }
+  program = (await bundlePrograms(process.cwd(), join(dir.path, 'programs'), programs)).agent
 })
 afterAll(async () => {
   for (const child of children) child.kill('SIGKILL')
