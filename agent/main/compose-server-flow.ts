@@ -6,14 +6,12 @@ import { createIcpClient } from '../icp/client.js'
 import { createCommonName } from '../icp/common-name.js'
 import { Contact } from '../icp/contact.js'
 import { pacedControlPlane } from '../icp/paced.js'
-import { tlsIdentity } from '../node/agent-identity.js'
 import { createIdentityKeeper } from '../node/create-keeper.js'
 import { jwtEvents } from '../observability/jwt-events.js'
 import { nodeEvents } from '../observability/node-events.js'
 import { serverEvents } from '../observability/server-events.js'
 import { syncEvents } from '../observability/sync-events.js'
 import { createHttpClient } from '../platform/undici-http.js'
-import type { TlsSettings } from '../ports/http.js'
 import { Demand } from '../store/demand.js'
 import { IdentityStore } from '../store/identity-store.js'
 import { JwtCache } from '../store/jwt-cache.js'
@@ -22,6 +20,7 @@ import { JwtSvids } from '../sync/jwt-svids.js'
 import { Sync } from '../sync/sync.js'
 import { SyncPace } from '../sync/sync-pace.js'
 import { ExtraRoots } from './extra-roots.js'
+import { tlsSettings } from './tls-settings.js'
 import type { World } from './world.js'
 
 /** The flow from the ICP server: the agent's own identity, entries, SVIDs, bundles, tokens. Nothing runs yet. */
@@ -40,10 +39,10 @@ export function composeServerFlow(config: Config, world: World) {
   const pace = new SyncPace(clock, random, config.sync)
   const events = syncEvents(sinks('sync'), clock)
   const extraRoots = new ExtraRoots({ path: config.icpService.trustBundlePath, files, clock, log: log.named('icp') })
-  let tls: TlsSettings = { ca: [] }
   const { httpsProxy, noProxy } = config.icpService.proxy
   const proxy = { httpsProxy: httpsProxy?.reveal() ?? null, noProxy }
-  const http = createHttpClient({ tls: () => tls, proxy })
+  const tls = tlsSettings({ identity: () => keeper.current(), roots: () => extraRoots.current })
+  const http = createHttpClient({ tls, proxy })
   const client = createIcpClient({
     settings: config.icpService,
     tenantId,
@@ -111,15 +110,9 @@ export function composeServerFlow(config: Config, world: World) {
     onVerified: (trustDomain, until) => sync.spokeFor(trustDomain, until),
   })
 
-  /** The agent's own certificate changed: new connections present it, its authorities are trusted. */
-  const refreshTls = () => {
-    const identity = keeper.current()
-    tls = { ca: extraRoots.current, ...(identity ? { identity: tlsIdentity(identity) } : {}) }
-  }
   const onIdentity = () => {
     const identity = keeper.current()
     if (!identity) return
-    refreshTls()
     client.learnGeneration(identity.workspace)
     sync.trust(identity.authorities)
     jwtSvids.wake()
@@ -135,7 +128,6 @@ export function composeServerFlow(config: Config, world: World) {
     contact,
     controlPlane,
     extraRoots,
-    refreshTls,
     keys,
     jwtKeys,
     jwtSvids,

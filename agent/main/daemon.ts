@@ -57,7 +57,6 @@ export async function runDaemon(config: Config, world: DaemonWorld, signal: Abor
   await using _health = await openHealthServer(facts, world)
   await warnOfOthersTokens(agent.config, world)
   await agent.extraRoots.look()
-  agent.refreshTls()
   await agent.keeper.restore()
   const cache = await restoreCache(agent, world)
   facts.cacheTrouble = cache.events.trouble
@@ -70,7 +69,7 @@ export async function runDaemon(config: Config, world: DaemonWorld, signal: Abor
   setMaxListeners(0, stop)
   const keepers = [
     agent.keeper.run(stop, (tier, running) => agent.budget.slot(tier, running, clock)),
-    agent.extraRoots.run(agent.contact, agent.refreshTls, stop),
+    agent.extraRoots.run(agent.contact, stop),
     reportToServiceManager(facts, world, stop),
     cache.run(stop),
     agent.attestors.run(stop),

@@ -47,15 +47,13 @@ export class ExtraRoots {
   }
 
   /** Looks until the signal aborts; soon again while there is trouble with the server. */
-  async run(contact: Contact, changed: () => void, signal: AbortSignal): Promise<void> {
+  async run(contact: Contact, signal: AbortSignal): Promise<void> {
     const { path, clock, log } = this.options
     if (path === null) return
     for (;;) {
       const trouble = contact.reachedAt === null || contact.trouble !== null
       await clock.sleep(trouble ? LOOK_SOON_MS : LOOK_MS, signal)
-      if (!(await this.look())) continue
-      log.info('The trust bundle of the ICP server changed', { path })
-      changed()
+      if (await this.look()) log.info('The trust bundle of the ICP server changed', { path })
     }
   }
 }

@@ -27,7 +27,7 @@ export interface HttpStream {
   readonly body: AsyncIterable<Buffer>
 }
 
-/** What the client presents and trusts; read again for each new connection. */
+/** What the client presents and trusts; read for each request. */
 export interface TlsSettings {
   /** PEM certificates trusted besides the system's. */
   readonly ca: readonly string[]
