@@ -1,12 +1,14 @@
 import type { Metrics } from '../observability/metrics.js'
 import type { Clock } from '../ports/clock.js'
 import type { Agent } from './compose.js'
+import { countByState, soonestEnd, unserved } from './entry-figures.js'
 import { agentVersion } from './version.js'
 
 /** The parts of the agent that figures are read from. */
 export interface Gauged {
   readonly config: { readonly metrics: Agent['config']['metrics'] }
   readonly store: Pick<Agent['store'], 'current'>
+  readonly demand: Pick<Agent['demand'], 'unusedFor'>
   readonly keeper: { current(): { readonly notAfter: number } | null }
   readonly client: Pick<Agent['client'], 'skew'>
   readonly sync: { readonly lastSync: number | null }
@@ -16,11 +18,8 @@ export interface Gauged {
 /** Gauges that are read from the state of the agent when somebody scrapes. */
 export function gauges(agent: Gauged, { metrics, clock }: { metrics: Metrics; clock: Clock }): Disposable {
   const soonest = (): number => {
-    let end = Number.POSITIVE_INFINITY
-    for (const state of agent.store.current.states.values()) {
-      if (state.kind === 'issued') end = Math.min(end, state.held.svid.notAfter)
-    }
-    return end === Number.POSITIVE_INFINITY ? -1 : (end - clock.now()) / 1000
+    const end = soonestEnd(agent.store.current, agent.demand, clock.now())
+    return end === null ? -1 : (end - clock.now()) / 1000
   }
   const held = () => [...agent.store.current.states].filter(([, state]) => state.kind === 'issued')
   const ownExpiry = (): number => {
@@ -43,20 +42,10 @@ export function gauges(agent: Gauged, { metrics, clock }: { metrics: Metrics; cl
     metrics.gauge('icp_agent_sync_interval_seconds', () => [{ value: agent.pace.intervalMs / 1000 }]),
     metrics.gauge('icp_agent_svids', () => [{ value: held().length }]),
     metrics.gauge('icp_agent_svid_soonest_expiry_seconds', () => [{ value: soonest() }]),
-    metrics.gauge('icp_agent_entries', () => {
-      const counts = new Map<string, number>([
-        ['idle', 0],
-        ['wanted', 0],
-        ['issued', 0],
-        ['refused', 0],
-        ['shadowed', 0],
-      ])
-      for (const id of agent.store.current.entries.keys()) {
-        const kind = agent.store.current.states.get(id)?.kind ?? 'idle'
-        counts.set(kind, (counts.get(kind) ?? 0) + 1)
-      }
-      return [...counts].map(([state, value]) => ({ value, labels: { state } }))
-    }),
+    metrics.gauge('icp_agent_entries', () => byState(countByState(agent.store.current))),
+    metrics.gauge('icp_agent_entries_unserved', () =>
+      byState(unserved(agent.store.current, agent.demand, clock.now())),
+    ),
     ...(agent.config.metrics.spiffeIdLabels
       ? [
           metrics.gauge('icp_agent_svid_expiry_seconds', () =>
@@ -79,4 +68,8 @@ export function gauges(agent: Gauged, { metrics, clock }: { metrics: Metrics; cl
       for (const gauge of all) gauge[Symbol.dispose]()
     },
   }
+}
+
+function byState(counts: Readonly<Record<string, number>>) {
+  return Object.entries(counts).map(([state, value]) => ({ value, labels: { state } }))
 }

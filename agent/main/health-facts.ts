@@ -2,6 +2,7 @@ import type { HealthFacts, NeverIssued } from '../observability/health.js'
 import type { Trouble } from '../observability/once.js'
 import type { NodeFacts } from '../ports/node-facts.js'
 import type { Agent } from './compose.js'
+import { countByState } from './entry-figures.js'
 
 /** The agent and what is known of its run. */
 export interface Facts {
@@ -63,20 +64,11 @@ function agentTrouble(keeper: Agent['keeper']): Trouble | null {
 
 function entriesOf({ store, sync }: Agent, now: number): Pick<HealthFacts, 'entries' | 'validSvids'> {
   const { entries, states } = store.current
-  const byState: Record<string, number> = {
-    idle: 0,
-    wanted: 0,
-    issued: 0,
-    refused: 0,
-    shadowed: 0,
-    rejected: sync.rejected.size,
-  }
+  const byState = { ...countByState({ entries, states }), rejected: sync.rejected.size }
   const neverIssued: NeverIssued[] = []
   let validSvids = 0
   for (const [id, entry] of entries) {
     const state = states.get(id)
-    const kind = state?.kind ?? 'idle'
-    byState[kind] = (byState[kind] ?? 0) + 1
     if (state?.kind === 'issued' && now < state.held.svid.notAfter) validSvids++
     const about = { id, spiffeId: entry.spiffeId.uri }
     if (state?.kind === 'refused') neverIssued.push({ ...about, code: state.code, reason: state.message })

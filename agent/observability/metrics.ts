@@ -40,10 +40,15 @@ export const METRICS = {
   },
   icp_agent_sync_interval_seconds: { kind: 'gauge', help: 'Interval of entry sync now in force.', labels: [] },
   icp_agent_entries: { kind: 'gauge', help: 'Registration entries known, by state.', labels: ['state'] },
+  icp_agent_entries_unserved: {
+    kind: 'gauge',
+    help: 'Registration entries that were asked for within the last 35 minutes and have no valid X.509-SVID, by state.',
+    labels: ['state'],
+  },
   icp_agent_svids: { kind: 'gauge', help: 'X.509-SVIDs held for workloads.', labels: [] },
   icp_agent_svid_soonest_expiry_seconds: {
     kind: 'gauge',
-    help: 'Seconds until the X.509-SVID in use that ends first expires; -1 when none is held.',
+    help: 'Seconds until the first of the X.509-SVIDs that were used within an hour (or their own life) expires; -1 when there is none.',
     labels: [],
   },
   icp_agent_svid_expiry_seconds: {
@@ -77,7 +82,7 @@ export const METRICS = {
   icp_agent_kubernetes_pods: { kind: 'gauge', help: 'Pods of this node that are known.', labels: [] },
   icp_agent_kubernetes_sync_age_seconds: {
     kind: 'gauge',
-    help: 'Seconds since changes of pods stopped to arrive; 0 while they do, -1 before the first list.',
+    help: 'Seconds since changes of pods stopped arriving; 0 while they do, -1 before the first list.',
     labels: [],
   },
   icp_agent_kubernetes_requests_total: {

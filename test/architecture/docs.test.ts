@@ -47,6 +47,18 @@ test('every label of a metric is explained in docs/metrics.md', () => {
   expect([...labels].filter((label) => !explained.includes(label))).toEqual([])
 })
 
+test('every kind that is counted is explained in docs/metrics.md', () => {
+  const code = sourcesIn('agent', 'attestors')
+    .map(({ path }) => readFileSync(path, 'utf8'))
+    .join('\n')
+  const counted = [...code.matchAll(/metrics\.(?:count|observe)\([^)]*?\bkind:([^,}]*)/g)].flatMap(([, values = '']) =>
+    [...values.matchAll(/'(\w+)'/g)].map(([, value = '']) => value),
+  )
+  expect(new Set(counted).size).toBeGreaterThan(3)
+  const explained = rows('docs/metrics.md').find(([label]) => label === '`kind`')?.[1] ?? ''
+  expect(counted.filter((kind) => !explained.includes(`\`${kind}\``))).toEqual([])
+})
+
 test('what docs/metrics.md alerts on is a metric', () => {
   const alerts = readFileSync('docs/metrics.md', 'utf8').split('## What to alert on')[1] ?? ''
   const named = [...alerts.matchAll(/icp_agent_\w+/g)].map(([name]) => name)

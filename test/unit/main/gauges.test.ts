@@ -1,8 +1,12 @@
 import { beforeEach, expect, test } from 'vitest'
 import { type Gauged, gauges } from '../../../agent/main/gauges.js'
+import { Demand } from '../../../agent/store/demand.js'
 import { IdentityStore } from '../../../agent/store/identity-store.js'
 import { FakeClock } from '../../fakes/clock.js'
+import { entriesOf, entryOf } from '../../fakes/identities.js'
 import { RecordedSinks } from '../../fakes/sinks.js'
+
+const NOTHING = { entries: new Set<string>(), bundles: false }
 
 let clock: FakeClock
 let sinks: RecordedSinks
@@ -15,6 +19,7 @@ function shown(agent: Partial<Gauged>): Disposable {
   const nothing: Gauged = {
     config: { metrics: { spiffeIdLabels: false } },
     store: new IdentityStore(),
+    demand: new Demand(clock),
     keeper: { current: () => null },
     client: { skew: () => null },
     sync: { lastSync: null },
@@ -34,6 +39,19 @@ test("the agent's own expiry runs down", async () => {
   shown({ keeper: { current: () => ({ notAfter }) } })
   await clock.advance('20s')
   expect(read('icp_agent_agent_svid_expiry_seconds')).toEqual([{ value: 40 }])
+})
+
+test('an SVID that somebody uses and that expired is unserved, while no SVID is left whose end could be told', () => {
+  const store = new IdentityStore()
+  const entries = entriesOf(entryOf('a'))
+  store.publish({ entries, states: new Map([['a', { kind: 'wanted', expired: true }]]) }, NOTHING)
+  const demand = new Demand(clock)
+  using use = demand.use(1000)
+  use.entries(['a'])
+  shown({ store, demand })
+  expect(read('icp_agent_svid_soonest_expiry_seconds')).toEqual([{ value: -1 }])
+  expect(read('icp_agent_entries_unserved')).toContainEqual({ value: 1, labels: { state: 'expired' } })
+  expect(read('icp_agent_entries')).toContainEqual({ value: 1, labels: { state: 'wanted' } })
 })
 
 test('no skew is shown before the server has answered, then its own, behind us too', () => {

@@ -1,0 +1,60 @@
+import type { Demand } from '../store/demand.js'
+import type { EntryState, Snapshot } from '../store/snapshot.js'
+import { KEEP_MS } from '../sync/plan.js'
+
+type Entries = Pick<Snapshot, 'entries' | 'states'>
+type Uses = Pick<Demand, 'unusedFor'>
+
+/** SDKs in the field look every 30 minutes, with no call open in between: who asked so lately still counts on it. */
+const ASKED_FOR_MS = 35 * 60_000
+
+/** Number of entries by state; one without a state is idle. */
+export function countByState({ entries, states }: Entries): Record<EntryState['kind'] | 'idle', number> {
+  const counts = { idle: 0, wanted: 0, issued: 0, refused: 0, shadowed: 0 }
+  for (const id of entries.keys()) counts[states.get(id)?.kind ?? 'idle']++
+  return counts
+}
+
+/**
+ * When the first of the SVIDs in use ends, in milliseconds since 1970; null where none is in use. What nobody has used
+ * for an hour, or for its whole life, is not renewed: its end is no trouble. One that waits to take the place of another
+ * counts instead of that.
+ */
+export function soonestEnd({ states }: Pick<Entries, 'states'>, demand: Uses, now: number): number | null {
+  let soonest: number | null = null
+  for (const [id, state] of states) {
+    if (state.kind !== 'issued') continue
+    const { notBefore, notAfter } = (state.next ?? state).held.svid
+    if (demand.unusedFor(id, now) > Math.max(KEEP_MS, notAfter - notBefore)) continue
+    if (soonest === null || notAfter < soonest) soonest = notAfter
+  }
+  return soonest
+}
+
+/** What an entry that is asked for may lack: its first SVID, a renewal in time, the server's consent. */
+export type Lack = 'wanted' | 'expired' | 'refused'
+
+/** Number of entries that somebody asked for lately, or asks for now, and that have no valid SVID. */
+export function unserved({ entries, states }: Entries, demand: Uses, now: number): Record<Lack, number> {
+  const counts = { wanted: 0, expired: 0, refused: 0 }
+  for (const id of entries.keys()) {
+    const lack = lackOf(states.get(id))
+    if (lack !== null && demand.unusedFor(id, now) <= ASKED_FOR_MS) counts[lack]++
+  }
+  return counts
+}
+
+/** Null: it has an SVID, or never will have one, because another entry always wins over it. */
+function lackOf(state: EntryState | undefined): Lack | null {
+  switch (state?.kind) {
+    case undefined:
+      return 'wanted'
+    case 'wanted':
+      return state.expired ? 'expired' : 'wanted'
+    case 'refused':
+      return 'refused'
+    case 'issued':
+    case 'shadowed':
+      return null
+  }
+}

@@ -1,0 +1,76 @@
+import { readFileSync } from 'node:fs'
+import { describe, expect, it } from 'vitest'
+import { parseAllDocuments } from 'yaml'
+import { METRICS } from '../../../agent/observability/metrics.js'
+
+/** What the chart makes with everything on; that the chart still makes it is a test of its own. */
+const RENDERED = 'helm/icp-agent/ci/expected/everything.yaml'
+
+interface Rendered {
+  readonly kind: string
+  readonly metadata: { readonly labels?: Readonly<Record<string, string>> }
+  readonly spec: {
+    readonly template?: { readonly metadata: { readonly labels: Readonly<Record<string, string>> } }
+    readonly podTargetLabels?: readonly string[]
+    readonly targetLabels?: readonly string[]
+    readonly groups?: readonly { readonly rules: readonly Rule[] }[]
+  }
+}
+
+interface Rule {
+  readonly alert: string
+  readonly expr: string
+  readonly for: string
+}
+
+const manifests = parseAllDocuments(readFileSync(RENDERED, 'utf8')).flatMap(
+  (document) => (document.toJS() as Rendered | null) ?? [],
+)
+function one(kind: string): Rendered {
+  const [found, ...more] = manifests.filter((manifest) => manifest.kind === kind)
+  if (!found || more.length > 0) throw new TypeError(`not one ${kind}`)
+  return found
+}
+const rules = one('PrometheusRule').spec.groups?.flatMap((group) => group.rules) ?? []
+
+describe('alerts of the chart', () => {
+  it('ask for no label of a target that a monitor does not put on it', () => {
+    const asked = rules.flatMap(({ expr }) =>
+      [...expr.matchAll(/\bup\{(\w+)="([^"]+)"\}/g)].map(([, label = '', value = '']) => ({ label, value })),
+    )
+    expect(asked).not.toEqual([])
+    for (const { label, value } of asked) {
+      expect(one('DaemonSet').spec.template?.metadata.labels[label]).toBe(value)
+      expect(one('PodMonitor').spec.podTargetLabels).toContain(label)
+      expect(one('Service').metadata.labels?.[label]).toBe(value)
+      expect(one('ServiceMonitor').spec.targetLabels).toContain(label)
+    }
+  })
+
+  it('name labels and values that the metrics have', () => {
+    const values = rules.flatMap(({ expr }) => [...expr.matchAll(/(icp_agent_\w+)\{(\w+)=/g)])
+    expect(values).not.toEqual([])
+    for (const [, name = '', label = ''] of values) {
+      const spec = Object.entries(METRICS).find(([known]) => known === name)?.[1]
+      expect(spec?.labels, name).toContain(label)
+    }
+  })
+
+  it('stay quiet about a node where nothing is held, and not about one that never had anything', () => {
+    const expressions = Object.fromEntries(rules.map(({ alert, expr }) => [alert, expr]))
+    expect(expressions['IcpAgentSvidEndsSoon']).toMatch(/^(\w+) >= 0 and \1 < 600$/)
+    expect(expressions['IcpAgentOutOfStep']).toMatch(/ or icp_agent_sync_age_seconds < 0$/)
+    expect(expressions['IcpAgentOwnSvidEndsSoon']).toBe('icp_agent_agent_svid_expiry_seconds < 900')
+  })
+
+  it('go on when an SVID has expired', () => {
+    expect(rules.map(({ expr }) => expr)).toContain('icp_agent_entries_unserved{state="expired"} > 0')
+    const missing = rules.find(({ alert }) => alert === 'IcpAgentSvidMissing')
+    expect(missing).toMatchObject({ expr: 'sum without (state) (icp_agent_entries_unserved) > 0', for: '40m' })
+  })
+
+  it('stand in docs/metrics.md', () => {
+    const page = readFileSync('docs/metrics.md', 'utf8').split('## What to alert on')[1] ?? ''
+    expect(rules.filter(({ expr }) => !page.includes(`\`${expr}\``)).map(({ alert }) => alert)).toEqual([])
+  })
+})
