@@ -5,6 +5,8 @@ import {
   type handleUnaryCall,
   Server,
   ServerCredentials,
+  ServerInterceptingCall,
+  type ServerInterceptor,
   type ServerUnaryCall,
   type ServerWritableStream,
   status,
@@ -59,6 +61,7 @@ export class GrpcServer {
       'grpc.keepalive_time_ms': 60_000,
       'grpc.keepalive_timeout_ms': 20_000,
       'grpc-node.max_session_memory': 10,
+      interceptors: [endedIsEnded],
     })
     for (const dialect of DIALECTS) {
       // Workload Endpoint 6: the header is looked at before anything else, a malformed message included.
@@ -150,3 +153,10 @@ export class GrpcServer {
     return handlers
   }
 }
+
+/**
+ * grpc-js ends some calls by itself before they are asked whole (deadline, second message), and would still hand them to
+ * a handler when the client half-closes; `cancelled`, announced before, would never come again. What listens in between
+ * lets nothing through after it.
+ */
+const endedIsEnded: ServerInterceptor = (_method, call) => new ServerInterceptingCall(call)
