@@ -98,9 +98,8 @@ export function createIcpClient(options: IcpClientOptions): IcpClient {
       return call({ endpoint: 'bundle', signal }, parseBundle)
     },
 
-    issueJwt({ spiffeId, audience, ttlSeconds }, signal) {
-      const ttl = ttlSeconds === undefined ? {} : { ttl: ttlSeconds }
-      const body = { ...account, spiffe_id: spiffeId.uri, audience, ...ttl }
+    issueJwt({ spiffeId, audience }, signal) {
+      const body = { ...account, spiffe_id: spiffeId.uri, audience }
       return call({ endpoint: 'issue_jwt', body, signal }, parseJwt)
     },
 
@@ -128,6 +127,7 @@ function read<T>({ endpoint }: Exchange, response: HttpResponse, parse: (json: u
     return parse(json)
   } catch (error) {
     if (error instanceof ZodError) throw badResponse(endpoint, response, problemOf(error))
+    if (error instanceof AgentError && error.code === 'icp.too_large') throw error
     if (error instanceof AgentError) throw badResponse(endpoint, response, error.message, error)
     throw error
   }

@@ -36,7 +36,6 @@ export interface IssuedJwt {
 export interface JwtValidation {
   readonly valid: boolean
   readonly spiffeId: string
-  readonly claims: Readonly<Record<string, unknown>>
 }
 
 /** A JWK as the server publishes it. */
@@ -66,10 +65,7 @@ export interface ControlPlane {
   revokeWorkload(serial: string, signal: AbortSignal): Promise<void>
   /** DER of the authorities published at `/bundle/{account}`. */
   bundle(signal: AbortSignal): Promise<readonly Uint8Array[]>
-  issueJwt(
-    request: { spiffeId: SpiffeId; audience: readonly string[]; ttlSeconds?: number },
-    signal: AbortSignal,
-  ): Promise<IssuedJwt>
+  issueJwt(request: { spiffeId: SpiffeId; audience: readonly string[] }, signal: AbortSignal): Promise<IssuedJwt>
   jwtBundle(signal: AbortSignal): Promise<readonly Jwk[]>
   validateJwt(request: { token: Secret; audience: string }, signal: AbortSignal): Promise<JwtValidation>
 }

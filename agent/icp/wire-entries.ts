@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { AgentError } from '../errors.js'
 import type { Entry } from '../identity/entry.js'
 import type { Selectors } from '../identity/selector.js'
 import { SpiffeId } from '../identity/spiffe-id.js'
@@ -9,7 +10,14 @@ const MAX_SELECTOR_CHARS = 4096
 const MAX_ID_CHARS = 255
 const CONTROL = /\p{C}/u
 
-const reply = z.object({ entries: z.array(z.unknown()).nullish() })
+/**
+ * Far more than any node has workloads, and few enough to be read, compared and kept between two answers to workloads:
+ * a longer list is a mistake of whoever wrote it.
+ */
+const MAX_ENTRIES = 100_000
+
+/** Null for none. Where the key is missing, it is another service that answers, or a proxy. */
+const reply = z.object({ entries: z.array(z.unknown()).nullable() })
 
 export interface ParsedEntries {
   readonly entries: readonly Entry[]
@@ -18,12 +26,17 @@ export interface ParsedEntries {
 
 /**
  * The entries of one agent. `entries` may be null for none, and `total` is ignored: it may differ from the length. An
- * entry that cannot be used is rejected alone, with the reason. Throws ZodError where the whole is something else.
+ * entry that cannot be used is rejected alone, with the reason. Throws ZodError where the whole is something else, and
+ * `icp.too_large` for more than 100,000.
  */
 export function parseEntries(json: unknown, agent: SpiffeId): ParsedEntries {
   const entries = new Map<string, Entry>()
   const rejected: { id: string; reason: string }[] = []
-  for (const item of reply.parse(json).entries ?? []) {
+  const items = reply.parse(json).entries ?? []
+  if (items.length > MAX_ENTRIES) {
+    throw new AgentError('icp.too_large', `the server lists ${items.length} entries; at most ${MAX_ENTRIES} are taken`)
+  }
+  for (const item of items) {
     const entry = entryOf(item, agent)
     if (typeof entry === 'string') rejected.push({ id: idOf(item), reason: entry })
     else if (entries.has(entry.id)) rejected.push({ id: entry.id, reason: 'another entry has the same id' })

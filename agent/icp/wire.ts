@@ -27,15 +27,7 @@ const attested = z.object({ ...certificateFields, agent_id: z.string().min(1).ma
 const bundleReply = z.object({ ca_bundle: text.regex(/\S/) })
 const jwtReply = z.object({ spiffe_id: name, token: z.string().min(1).max(65_536) })
 const jwks = z.object({ keys: z.array(z.record(z.string(), z.unknown())).max(256) })
-const validation = z.object({
-  valid: z.boolean(),
-  spiffe_id: optionalText,
-  claims: z.record(z.string(), z.unknown()).nullish(),
-  sub: z.string().nullish(),
-  audience: z.union([z.string(), z.array(z.string())]).nullish(),
-  expires_at: z.union([z.string(), z.number()]).nullish(),
-  issued_at: z.union([z.string(), z.number()]).nullish(),
-})
+const validation = z.object({ valid: z.boolean(), spiffe_id: optionalText })
 
 export function parseIssued(json: unknown): IssuedCertificate {
   return certificateOf(issued.parse(json))
@@ -66,14 +58,7 @@ export function parseJwks(json: unknown): readonly Jwk[] {
 
 export function parseValidation(json: unknown): JwtValidation {
   const reply = validation.parse(json)
-  const beside = {
-    sub: reply.sub ?? undefined,
-    aud: reply.audience ?? undefined,
-    exp: secondsOf(reply.expires_at),
-    iat: secondsOf(reply.issued_at),
-  }
-  const claims = { ...Object.fromEntries(Object.entries(beside).filter(([, value]) => value !== undefined)) }
-  return { valid: reply.valid, spiffeId: reply.spiffe_id, claims: { ...claims, ...reply.claims } }
+  return { valid: reply.valid, spiffeId: reply.spiffe_id }
 }
 
 /** `{"error":{"code","message"}}` of the handlers, `{"error":"text"}` of the layers around them, or neither. */
@@ -120,10 +105,4 @@ function certificates(pem: string): Uint8Array[] {
 
 function distinct(ders: readonly Uint8Array[]): Uint8Array[] {
   return [...new Map(ders.map((der) => [Buffer.from(der).toString('base64'), der])).values()]
-}
-
-function secondsOf(time: string | number | null | undefined): number | undefined {
-  if (typeof time === 'number') return time
-  const parsed = typeof time === 'string' ? Date.parse(time) : Number.NaN
-  return Number.isNaN(parsed) ? undefined : Math.floor(parsed / 1000)
 }

@@ -63,7 +63,7 @@ export class JwtJudge {
   }
 }
 
-const REFUSED: JwtValidation = { valid: false, spiffeId: '', claims: {} }
+const REFUSED: JwtValidation = { valid: false, spiffeId: '' }
 
 function tooOften(): AgentError {
   return new AgentError('icp.rate_limited', 'only the ICP server can judge this token, and it is asked too often now')

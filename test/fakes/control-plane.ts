@@ -194,19 +194,16 @@ export class FakeControlPlane implements ControlPlane {
     return this.#call('bundle', undefined, signal, async () => [this.ca.der])
   }
 
-  issueJwt(
-    request: { spiffeId: SpiffeId; audience: readonly string[]; ttlSeconds?: number },
-    signal: AbortSignal,
-  ): Promise<IssuedJwt> {
+  issueJwt(request: { spiffeId: SpiffeId; audience: readonly string[] }, signal: AbortSignal): Promise<IssuedJwt> {
     return this.#call('issueJwt', request, signal, async () => {
-      const { spiffeId, audience, ttlSeconds = 300 } = request
+      const { spiffeId, audience } = request
       const issuedAt = Math.floor(this.options.clock.now() / 1000)
       const good = {
         iss: `spiffe://${this.tenantId}`,
         sub: spiffeId.uri,
         aud: audience,
         iat: issuedAt,
-        exp: issuedAt + ttlSeconds,
+        exp: issuedAt + 300,
       }
       const claims = this.tamper.claims?.(good) ?? good
       const token = typeof claims === 'string' ? claims : issueToken(await rsaKey(this.jwtKey), claims)
@@ -228,7 +225,7 @@ export class FakeControlPlane implements ControlPlane {
         aud.includes(request.audience) &&
         typeof exp === 'number' &&
         exp * 1000 > this.options.clock.now()
-      return valid ? { valid, spiffeId: sub, claims: claims ?? {} } : { valid: false, spiffeId: '', claims: {} }
+      return valid ? { valid, spiffeId: sub } : { valid: false, spiffeId: '' }
     })
   }
 
