@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream'
 import type { Dispatcher } from 'undici'
 import { AgentError } from '../errors.js'
 import type { HttpClient, HttpRequest, HttpResponse, HttpStream, TlsSettings } from '../ports/http.js'
@@ -57,11 +58,15 @@ export function createHttpClient(options: HttpClientOptions = {}): HttpClient {
 /** The deadline of one exchange together with the caller's signal; leaves neither timer nor listener behind. */
 class Deadline implements Disposable {
   readonly #controller = new AbortController()
+  readonly #over: Promise<never>
   readonly #timer: NodeJS.Timeout
   readonly #abort = () => this.#controller.abort()
   #late = false
 
   constructor(private readonly request: HttpRequest) {
+    const { signal } = this.#controller
+    this.#over = new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+    this.#over.catch(() => undefined) // It may come to an end when nobody listens any more.
     this.#timer = setTimeout(() => {
       this.#late = true
       this.#controller.abort()
@@ -77,11 +82,14 @@ class Deadline implements Disposable {
     clearTimeout(this.#timer)
   }
 
-  /** Runs the work and says in our own terms why it failed. */
+  /**
+   * Runs the work, for as long as there is time, and says in our own terms why it failed. The library heeds its signal
+   * only once there is a connection: work that waits for one is left to itself. What becomes of it is of no concern.
+   */
   async watch<T>(work: () => Promise<T>): Promise<T> {
     this.request.signal?.throwIfAborted()
     try {
-      return await work()
+      return await Promise.race([work(), this.#over])
     } catch (error) {
       throw this.explain(error)
     }
@@ -103,7 +111,11 @@ class Deadline implements Disposable {
   }
 }
 
-function send(dispatchers: Dispatchers, request: HttpRequest, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
+async function send(
+  dispatchers: Dispatchers,
+  request: HttpRequest,
+  signal: AbortSignal,
+): Promise<Dispatcher.ResponseData> {
   const url = new URL(request.url)
   if (url.protocol === 'http:' && request.unixSocket === undefined && !isLoopback(url.hostname)) {
     throw new TypeError('http:// is only for loopback addresses and Unix sockets')
@@ -112,7 +124,7 @@ function send(dispatchers: Dispatchers, request: HttpRequest, signal: AbortSigna
     request.unixSocket === undefined
       ? dispatchers.network(url.hostname, !request.withoutIdentity)
       : dispatchers.unixSocket(request.unixSocket)
-  return dispatcher.request({
+  const response = await dispatcher.request({
     origin: url.origin,
     path: url.pathname + url.search,
     method: request.method,
@@ -120,6 +132,8 @@ function send(dispatchers: Dispatchers, request: HttpRequest, signal: AbortSigna
     body: request.body ?? null,
     signal,
   })
+  if (signal.aborted) discard(response.body)
+  return response
 }
 
 function head({ statusCode, headers }: Dispatcher.ResponseData): Pick<HttpResponse, 'status' | 'headers'> {
@@ -136,7 +150,7 @@ async function wholeBody(response: Dispatcher.ResponseData, request: HttpRequest
   const chunks: Buffer[] = []
   let size = 0
   if (announced > request.maxBytes) {
-    body.on('error', () => undefined).destroy() // Destroying a body that nobody reads reports an abort.
+    discard(body)
     throw tooLarge(request)
   }
   for await (const chunk of body as AsyncIterable<Buffer>) {
@@ -145,6 +159,11 @@ async function wholeBody(response: Dispatcher.ResponseData, request: HttpRequest
     chunks.push(chunk)
   }
   return Buffer.concat(chunks, size)
+}
+
+/** Gives up what is left of a body, and its connection. */
+function discard(body: Readable): void {
+  body.on('error', () => undefined).destroy() // Destroying a body that nobody reads reports an abort.
 }
 
 async function* pieces(response: Dispatcher.ResponseData, exchange: Deadline): AsyncGenerator<Buffer> {

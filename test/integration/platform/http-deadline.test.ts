@@ -1,0 +1,139 @@
+import { getEventListeners } from 'node:events'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
+import { afterEach, describe, expect, it } from 'vitest'
+import { createHttpClient } from '../../../agent/platform/undici-http.js'
+import type { HttpClient, HttpRequest } from '../../../agent/ports/http.js'
+import { TemporaryFiles } from '../../fakes/files.js'
+import { httpServer } from '../support/https-server.js'
+
+const open: AsyncDisposable[] = []
+const keep = <T extends AsyncDisposable>(thing: T): T => {
+  open.push(thing)
+  return thing
+}
+afterEach(async () => {
+  for (const thing of open.splice(0).reverse()) await thing[Symbol.asyncDispose]()
+})
+
+const get = (url: string, more: Partial<HttpRequest> = {}): HttpRequest => ({
+  method: 'GET',
+  url,
+  timeoutMs: 60_000,
+  maxBytes: 1000,
+  ...more,
+})
+const client = (): HttpClient => keep(createHttpClient({ roots: () => [] }))
+
+/** A server that accepts connections and never says a word, so that no TLS handshake gets any further. */
+async function muteServer() {
+  const sockets: Socket[] = []
+  const server = createServer((socket) => void sockets.push(socket.on('error', () => undefined).resume()))
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  return keep({
+    address: `https://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    accepted: (n: number) => expect.poll(() => sockets.length).toBe(n),
+    get open() {
+      return sockets.filter((socket) => !socket.closed).length
+    },
+    hangUp: () => {
+      for (const socket of sockets) socket.destroy()
+    },
+    [Symbol.asyncDispose]: () =>
+      new Promise<void>((resolve) => {
+        server.close(() => resolve())
+        for (const socket of sockets) socket.destroy()
+      }),
+  })
+}
+
+/** What happens, in the order in which it does. */
+function story() {
+  const happened: unknown[] = []
+  return {
+    happened,
+    ends: (call: Promise<unknown>) =>
+      call.then(
+        () => void happened.push('an answer'),
+        (error: unknown) => void happened.push(error instanceof Error && 'code' in error ? error.code : error),
+      ),
+  }
+}
+
+const ASKS = [
+  ['request', (http: HttpClient, request: HttpRequest) => http.request(request)],
+  ['stream', (http: HttpClient, request: HttpRequest) => http.stream(request)],
+] as const
+
+describe.each(ASKS)('while a connection is being made, a %s', (_name, ask) => {
+  const reason = new Error('stop')
+
+  it('ends with the reason of its signal at once, whenever the server gives up', async () => {
+    const server = await muteServer()
+    const { happened, ends } = story()
+    const stop = new AbortController()
+    const call = ends(ask(client(), get(server.address, { signal: stop.signal })))
+    await server.accepted(1)
+    stop.abort(reason)
+    await new Promise((resolve) => setImmediate(resolve))
+    happened.push('the server hangs up')
+    server.hangUp()
+    await call
+    expect(happened).toEqual([reason, 'the server hangs up'])
+  })
+
+  it('ends at its deadline, whenever the server gives up', async () => {
+    const server = await muteServer()
+    const { happened, ends } = story()
+    const gaveUp = setTimeout(() => {
+      happened.push('the server hangs up')
+      server.hangUp()
+    }, 3_000)
+    await ends(ask(client(), get(server.address, { timeoutMs: 100 })))
+    clearTimeout(gaveUp)
+    expect(happened).toEqual(['icp.timeout'])
+  })
+
+  it('leaves no listener behind, however it ends', async () => {
+    const server = await muteServer()
+    const { happened, ends } = story()
+    const http = client()
+    const stop = new AbortController()
+    const late = ends(ask(http, get(server.address, { signal: stop.signal, timeoutMs: 50 })))
+    await late
+    const aborted = ends(ask(http, get(server.address, { signal: stop.signal })))
+    stop.abort(reason)
+    await aborted
+    expect(getEventListeners(stop.signal, 'abort')).toEqual([])
+    // What became of the connection reaches nobody any more.
+    server.hangUp()
+    await expect.poll(() => server.open).toBe(0)
+    expect(happened).toEqual(['icp.timeout', reason])
+  })
+
+  it('that waits for a free connection ends in its own time, not in that of those before it', async () => {
+    const files = keep(await TemporaryFiles.create())
+    const unixSocket = files.path('engine.sock')
+    let arrived = 0
+    keep(await httpServer(() => void arrived++, unixSocket))
+    const http = client()
+    const before = story()
+    const hung = new AbortController()
+    const first = Array.from({ length: 16 }, () =>
+      before.ends(http.request(get('http://engine/', { unixSocket, signal: hung.signal }))),
+    )
+    await expect.poll(() => arrived).toBe(16)
+
+    const { happened, ends } = story()
+    const stop = new AbortController()
+    const aborted = ends(ask(http, get('http://engine/', { unixSocket, signal: stop.signal })))
+    stop.abort(reason)
+    const gaveUp = setTimeout(() => hung.abort(reason), 3_000)
+    await aborted
+    await ends(ask(http, get('http://engine/', { unixSocket, timeoutMs: 100 })))
+    clearTimeout(gaveUp)
+    expect(happened).toEqual([reason, 'icp.timeout'])
+    expect(before.happened).toEqual([])
+    hung.abort(reason)
+    await Promise.all(first)
+  })
+})
