@@ -132,11 +132,15 @@ export class SealedCache {
   async flush(): Promise<boolean> {
     const { events, store } = this.options
     try {
-      const stale = [...this.#dirtySvids].filter((id) => !this.#isOnDisk(id, store.current.states.get(id)))
+      const { states } = store.current
+      const stale = [...this.#dirtySvids].filter((id) => !this.#isOnDisk(id, states.get(id)))
       // The manifest first: an SVID of an authority that it does not know would be refused.
       if (this.#dirtyManifest || stale.length > 0) await this.#writeManifest()
       if (this.#dirtyEntries) await this.#writeEntries()
-      for (const id of stale) await this.#writeSvid(id, store.current.states.get(id))
+      for (const id of stale) {
+        // What came meanwhile waits for the next manifest.
+        if (store.current.states.get(id) === states.get(id)) await this.#writeSvid(id, states.get(id))
+      }
       for (const id of [...this.#dirtySvids]) {
         if (this.#isOnDisk(id, store.current.states.get(id))) this.#dirtySvids.delete(id)
       }
@@ -160,8 +164,14 @@ export class SealedCache {
       jwtKeys: store.current.jwtKeys.map(({ jwk }) => jwk),
       lastUses: demand.lastUses(),
     }
-    await this.#sealed.write(path, 'manifest', formatManifest(manifest))
+    // What changes while it is written is for the next one.
     this.#dirtyManifest = false
+    try {
+      await this.#sealed.write(path, 'manifest', formatManifest(manifest))
+    } catch (error) {
+      this.#dirtyManifest = true
+      throw error
+    }
   }
 
   async #writeEntries(): Promise<void> {
