@@ -1,3 +1,4 @@
+import type { AgentError } from '../errors.js'
 import type { Clock } from '../ports/clock.js'
 import type { Random } from '../ports/random.js'
 
@@ -26,11 +27,21 @@ const SLOWEST_PER_MINUTE = 0.5
 /** What a 429 leaves of the pace (after the pause that it asks for), and what each request that passes adds of the limit. */
 const BACK_TO = 0.7
 const GROWTH = 0.02
-/** A longer Retry-After is taken for a mistake: SVIDs would expire meanwhile. */
+/** A longer Retry-After is taken for a mistake (a proxy's): SVIDs, the agent's own above all, would expire meanwhile. */
 const LONGEST_PAUSE_MS = 300_000
 /** What one 429 adds to the pressure, and how fast it fades (to a third). */
 const PRESSURE_STEP = 0.25
 const PRESSURE_FADES_MS = 900_000
+
+/** For how long an error asks to wait, in milliseconds, bounded; 0 where it is no 429. */
+export function pauseOf(error: AgentError): number {
+  const ms = error.details['retryAfterMs']
+  return typeof ms === 'number' ? bounded(ms) : 0
+}
+
+function bounded(retryAfterMs: number): number {
+  return Math.min(LONGEST_PAUSE_MS, Math.max(0, retryAfterMs))
+}
 
 interface Bucket {
   /** Requests per millisecond, now. */
@@ -107,7 +118,7 @@ export class Budget {
       bucket.pressure = Math.min(1, this.#pressure(bucket) + PRESSURE_STEP)
       bucket.pressedAt = now
     }
-    const pause = Math.min(LONGEST_PAUSE_MS, Math.max(0, retryAfterMs)) * (1 + this.random.fraction() / 4)
+    const pause = bounded(retryAfterMs) * (1 + this.random.fraction() / 4)
     bucket.tokens = Math.min(bucket.tokens, 1)
     bucket.pausedUntil = Math.max(bucket.pausedUntil, now + pause)
     bucket.filledAt = now

@@ -66,6 +66,7 @@ export function composeServerFlow(config: Config, world: World) {
     random,
     files,
     control: controlPlane,
+    skew: client.skew,
     keys,
     withCommonName: createCommonName(config.icpService.csrCommonName),
     events: nodeEvents(sinks('node'), clock),

@@ -1,6 +1,6 @@
 import type { KeySource } from '../crypto/keys.js'
 import type { WithCommonName } from '../icp/common-name.js'
-import type { ControlPlane } from '../icp/control-plane.js'
+import type { ControlPlane, ServerSkew } from '../icp/control-plane.js'
 import { SpiffeId } from '../identity/spiffe-id.js'
 import type { NodeEvents } from '../observability/node-events.js'
 import type { Clock } from '../ports/clock.js'
@@ -19,6 +19,8 @@ export interface CreateKeeperOptions {
   readonly random: Random
   readonly files: Files
   readonly control: Pick<ControlPlane, 'attestNode' | 'renewAgent' | 'bundle'>
+  /** What the server's answers say of our clock: no join token is spent because it is ahead. */
+  readonly skew: ServerSkew
   readonly keys: KeySource
   readonly withCommonName: WithCommonName
   readonly events: NodeEvents
@@ -37,13 +39,13 @@ export interface CreateKeeperOptions {
 
 /** The keeper of the agent's own identity with its parts; nothing is read or sent before `restore` and `run`. */
 export function createIdentityKeeper(options: CreateKeeperOptions): IdentityKeeper {
-  const { clock, random, files, control, keys, withCommonName, events, agent, threshold, backoff } = options
+  const { clock, random, files, control, keys, withCommonName, events, agent, threshold, backoff, skew } = options
   const spiffeId = agentSpiffeId(agent)
   const joinTokens = new JoinTokenSource(files, options.joinToken)
   const file = new IdentityFile({ files, dataDir: agent.dataDir, owner: agent, spiffeId })
   const evidence = { ...options.attestation, joinTokens }
   const steps = new IdentitySteps({ control, clock, random, keys, withCommonName, spiffeId, file, evidence })
-  return new IdentityKeeper({ clock, random, file, steps, joinTokens, threshold, backoff, events })
+  return new IdentityKeeper({ clock, random, file, steps, joinTokens, skew, threshold, backoff, events })
 }
 
 /** The SPIFFE ID of an agent: its trust domain is the account. Throws `spiffe_id.invalid`. */

@@ -1,6 +1,12 @@
 import type { AgentError, ErrorCode } from '../errors.js'
 import { type AgentIdentity, SKEW_MS, validAt } from './agent-identity.js'
 
+const AHEAD: Reason = {
+  code: 'agent.no_identity',
+  message:
+    "the clock of this machine is ahead: by the ICP server's clock the agent's certificate has not ended; set the clock",
+}
+
 /** How it stands with the agent's own identity, for `/status` and health. */
 export interface IdentityState {
   readonly kind: 'starting' | 'valid' | 'renewal_failing' | 'locked_out' | 'expired'
@@ -27,16 +33,19 @@ export interface Standing {
   /** The server wants what only an administrator can give. */
   readonly locked: Trouble | null
   readonly startedAt: number
+  /** How far the server's clock is ahead of ours (ms); null while that is not known. */
+  readonly skewMs: number | null
 }
 
 /** A lock-out comes first, for it does not pass by itself, even while what is held is still valid. */
-export function stateOf({ identity, trouble, locked, startedAt }: Standing, now: number): IdentityState {
+export function stateOf({ identity, trouble, locked, startedAt, skewMs }: Standing, now: number): IdentityState {
   if (locked) return { kind: 'locked_out', ...said(locked) }
   const known = trouble ? said(trouble) : { since: startedAt }
   if (!identity) return { kind: 'starting', ...known }
   if (validAt(identity, now)) {
     return trouble ? { kind: 'renewal_failing', ...known } : { kind: 'valid', since: identity.receivedAt }
   }
+  if (endedByOurClockAlone(identity, now, skewMs)) return { kind: 'expired', reason: AHEAD, since: identity.notAfter }
   if (!early(identity, now)) return { kind: 'expired', ...known, since: identity.notAfter }
   const begins = new Date(identity.notBefore).toISOString()
   return {
@@ -52,6 +61,17 @@ export function stateOf({ identity, trouble, locked, startedAt }: Standing, now:
 /** True when the certificate has yet to begin: our clock went back, for it was valid when it arrived. */
 export function early(identity: AgentIdentity, now: number): boolean {
   return now < identity.notBefore - SKEW_MS
+}
+
+/** True when it has ended by our clock and not by the server's: ours is ahead. */
+export function endedByOurClockAlone(identity: AgentIdentity, now: number, skewMs: number | null): boolean {
+  return skewMs !== null && now >= identity.notAfter && validAt(identity, now + skewMs)
+}
+
+/** The next moment at which time alone makes the identity valid or ends it; a clock that is set may bring one sooner. */
+export function turnsAt(identity: AgentIdentity | null, now: number): number {
+  if (identity && early(identity, now)) return identity.notBefore - SKEW_MS
+  return identity && validAt(identity, now) ? identity.notAfter : Number.POSITIVE_INFINITY
 }
 
 function said({ error, since }: Trouble): { reason: Reason; since: number } {

@@ -32,6 +32,11 @@ export class JoinTokenSource {
     return { token: new Secret(text), digest: createHash('sha256').update(text).digest('hex') }
   }
 
+  /** True where attestations come with a token, as far as there is one. */
+  get configured(): boolean {
+    return this.watchable || this.options.token !== null
+  }
+
   /** True where a token can appear while the agent runs. */
   get watchable(): boolean {
     return this.options.path !== null

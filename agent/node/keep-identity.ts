@@ -1,4 +1,6 @@
 import { AgentError, type ErrorCode } from '../errors.js'
+import { pauseOf } from '../icp/budget.js'
+import type { ServerSkew } from '../icp/control-plane.js'
 import type { NodeEvents } from '../observability/node-events.js'
 import type { Clock } from '../ports/clock.js'
 import type { Random } from '../ports/random.js'
@@ -6,8 +8,9 @@ import { type Backoff, delay } from '../rotation/backoff.js'
 import { keep } from '../rotation/keep.js'
 import { type RenewalThreshold, renewalTime } from '../rotation/renewal-time.js'
 import { type AgentIdentity, SKEW_MS, validAt } from './agent-identity.js'
+import { AttemptPace } from './attempt-pace.js'
 import type { IdentityFile } from './identity-file.js'
-import { early, type IdentityState, stateOf, type Trouble } from './identity-state.js'
+import { early, endedByOurClockAlone, type IdentityState, stateOf, type Trouble, turnsAt } from './identity-state.js'
 import type { Earned, IdentitySteps } from './identity-steps.js'
 import type { JoinTokenSource } from './join-token.js'
 
@@ -17,6 +20,7 @@ export interface KeeperOptions {
   readonly file: IdentityFile
   readonly steps: IdentitySteps
   readonly joinTokens: JoinTokenSource
+  readonly skew: ServerSkew
   readonly threshold: RenewalThreshold
   readonly backoff: Backoff
   readonly events: NodeEvents
@@ -37,15 +41,8 @@ type Step = 'complete' | 'renew' | 'attest' | 'wait'
 
 /** How often a new join token is looked for during a lock-out. */
 const TOKEN_LOOK_MS = 5000
-/**
- * Pace during a lock-out: it rises to ten minutes where nothing is at stake (evidence that is not accepted yet, a
- * gateway), and is slow from the start where a join token was refused, slower still where it is surely gone.
- */
-const LOCKED_FIRST_RETRY_MS = 60_000
-const LOCKED_RETRY_MS = 10 * 60_000
-const CONSUMED_RETRY_MS = 60 * 60_000
-/** A Retry-After that is longer (a proxy's mistake) must not make the certificate lapse. */
-const LONGEST_RETRY_AFTER_MS = 5 * 60_000
+/** While the clocks disagree, it is looked again after so long whether they still do. */
+const DISAGREEMENT_LOOK_MS = 60_000
 
 /** No answer at all. */
 const SILENCE: ReadonlySet<ErrorCode> = new Set(['icp.unreachable', 'icp.timeout', 'icp.tls'])
@@ -65,20 +62,21 @@ export class IdentityKeeper {
   #restored = false
   /** Renewal was refused, or a fresh join token is there: the next attempt attests the node. */
   #attestNext = false
-  #failures = 0
-  /** By the clock that never jumps. */
-  #retryAt = Number.NEGATIVE_INFINITY
+  readonly #pace: AttemptPace
   #trouble: Trouble | null = null
   #locked: (Trouble & { readonly tokenDigest: string | null }) | null = null
   /** By the clock that never jumps. */
   #lookedAt = Number.NEGATIVE_INFINITY
   #expirySaid = false
+  /** What was current when the listeners were last told. */
+  #told: AgentIdentity | null = null
   #running: Promise<void> | null = null
   readonly #startedAt: number
   readonly #listeners = new Set<() => void>()
 
   constructor(private readonly options: KeeperOptions) {
     this.#startedAt = options.clock.now()
+    this.#pace = new AttemptPace(options)
   }
 
   /** Reads what is on disk; call it once, before anything else. Throws `file.io` where the disk does not answer. */
@@ -101,11 +99,15 @@ export class IdentityKeeper {
   }
 
   state(): IdentityState {
-    const standing = { identity: this.#identity, trouble: this.#trouble, locked: this.#locked }
-    return stateOf({ ...standing, startedAt: this.#startedAt }, this.options.clock.now())
+    const { clock, skew } = this.options
+    const standing = { identity: this.#identity, trouble: this.#trouble, locked: this.#locked, skewMs: skew() }
+    return stateOf({ ...standing, startedAt: this.#startedAt }, clock.now())
   }
 
-  /** Calls back after every change of the identity or the state, not when time alone changes it. */
+  /**
+   * Calls back after every change of the identity or the state; where time alone makes the identity valid or ends it,
+   * only while `run` runs, and a little later than `current`.
+   */
   subscribe(listener: () => void): Disposable {
     this.#listeners.add(listener)
     return { [Symbol.dispose]: () => void this.#listeners.delete(listener) }
@@ -115,9 +117,8 @@ export class IdentityKeeper {
   due(now: number): Due | null {
     if (!this.#restored) return null
     const step = this.#step(now)
-    const begins = (this.#identity?.notBefore ?? now) - SKEW_MS
-    const at = step === 'renew' ? this.#renewAt : step === 'wait' ? begins : now
-    const wait = Math.max(0, this.#retryAt - this.options.clock.monotonic())
+    const at = step === 'renew' ? this.#renewAt : step === 'wait' ? this.#waitUntil(now) : now
+    const wait = this.#pace.waitFor(step === 'attest' ? 'attest' : 'other')
     // Older servers count renewals with attestations.
     const renewTier = this.#identity?.workspace ? 'standard' : 'bootstrap'
     const tier = step === 'renew' ? renewTier : step === 'complete' ? 'open' : 'bootstrap'
@@ -127,8 +128,7 @@ export class IdentityKeeper {
   /** The server answers again: an attempt that failed for want of an answer need not wait. */
   serverReturned(): void {
     if (this.#locked || !this.#trouble || !SILENCE.has(this.#trouble.error.code)) return
-    this.#failures = 0
-    this.#retryAt = Number.NEGATIVE_INFINITY
+    this.#pace.reset()
     this.#notify()
   }
 
@@ -169,7 +169,12 @@ export class IdentityKeeper {
       },
       run: () => this.lookForToken(),
     })
-    await Promise.all([attempts, looks])
+    const validity = keep({
+      ...loop,
+      nextAt: () => (this.current() === this.#told ? turnsAt(this.#identity, clock.now()) : clock.now()),
+      run: async () => this.#notify(),
+    })
+    await Promise.all([attempts, looks, validity])
   }
 
   /** Ends a lock-out once there is another join token than the one that was refused. Cheap: one small file is read. */
@@ -181,8 +186,7 @@ export class IdentityKeeper {
     this.options.events.joinTokenFound()
     this.#locked = null
     this.#attestNext = true
-    this.#failures = 0
-    this.#retryAt = Number.NEGATIVE_INFINITY
+    this.#pace.reset()
     this.#notify()
   }
 
@@ -190,8 +194,20 @@ export class IdentityKeeper {
     if (this.options.steps.unfinished) return 'complete'
     if (!this.#identity) return 'attest'
     // Whatever the server issued now would not be valid by this clock either, and a join token would be spent on it.
-    if (early(this.#identity, now)) return 'wait'
+    if (early(this.#identity, now) || this.#clocksDisagree(now)) return 'wait'
     return this.#attestNext || !validAt(this.#identity, now) ? 'attest' : 'renew'
+  }
+
+  /** True when a join token would be spent only because our clock is ahead. */
+  #clocksDisagree(now: number): boolean {
+    const { joinTokens, skew } = this.options
+    return joinTokens.configured && this.#identity !== null && endedByOurClockAlone(this.#identity, now, skew())
+  }
+
+  #waitUntil(now: number): number {
+    if (this.#identity && early(this.#identity, now)) return this.#identity.notBefore - SKEW_MS
+    const ends = (this.#identity?.notAfter ?? now) - (this.options.skew() ?? 0)
+    return Math.min(ends, now + DISAGREEMENT_LOOK_MS)
   }
 
   async #attempt(signal: AbortSignal): Promise<void> {
@@ -215,8 +231,7 @@ export class IdentityKeeper {
   #earned({ identity, way }: Earned): void {
     this.#adopt(identity)
     this.#attestNext = false
-    this.#failures = 0
-    this.#retryAt = Number.NEGATIVE_INFINITY
+    this.#pace.reset()
     this.#trouble = null
     this.#locked = null
     if (way === 'attest') this.options.events.attested(identity)
@@ -243,34 +258,27 @@ export class IdentityKeeper {
     this.#lookedAt = clock.monotonic()
     // What is held may be renewed yet: a gateway may have refused what the server would not.
     this.#attestNext = false
-    this.#failures++
-    if (tokenDigest === null) this.#retryIn(LOCKED_FIRST_RETRY_MS, LOCKED_RETRY_MS)
-    else this.#retryIn(error.code === 'icp.unauthorized' || this.current() ? LOCKED_RETRY_MS : CONSUMED_RETRY_MS)
+    const perhaps = error.code === 'icp.unauthorized' || this.current() !== null
+    this.#pace.lockedOut(tokenDigest === null ? 'nothing' : perhaps ? 'token' : 'consumed_token')
     this.#noticeExpiry()
   }
 
   #failed(step: Step, error: AgentError): void {
-    const { clock, events, backoff, random } = this.options
-    this.#failures++
+    const { clock, events } = this.options
     // A valid identity may be renewed again by then, which costs no join token.
     this.#attestNext = false
     this.#trouble = { error, since: this.#trouble?.since ?? clock.now() }
     if (this.#locked) {
       events.stillLockedOut(error)
-      this.#retryIn(LOCKED_RETRY_MS)
+      if (step === 'attest') this.#pace.lockedOut('token')
+      else if (RENEWAL_REFUSED.has(error.code)) this.#pace.renewalRefused()
+      else this.#pace.failed(pauseOf(error))
     } else {
-      const wait = Math.max(delay(this.#failures, backoff, random.fraction()), retryAfterOf(error))
-      this.#retryAt = clock.monotonic() + wait
+      const wait = this.#pace.failed(pauseOf(error))
       if (step === 'renew' || (step === 'complete' && this.current())) events.renewalFailed(error, wait)
       else events.attestationFailed(error, wait)
     }
     this.#noticeExpiry()
-  }
-
-  /** Doubled per failure from the base to the cap; of each wait the upper half is drawn. */
-  #retryIn(baseMs: number, capMs = baseMs): void {
-    const { clock, random } = this.options
-    this.#retryAt = clock.monotonic() + delay(this.#failures, { baseMs, capMs }, random.fraction())
   }
 
   #noticeExpiry(): void {
@@ -281,11 +289,7 @@ export class IdentityKeeper {
   }
 
   #notify(): void {
+    this.#told = this.current()
     for (const listener of [...this.#listeners]) listener()
   }
-}
-
-function retryAfterOf(error: AgentError): number {
-  const ms = error.details['retryAfterMs']
-  return typeof ms === 'number' && ms > 0 ? Math.min(ms, LONGEST_RETRY_AFTER_MS) : 0
 }

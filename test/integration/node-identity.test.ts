@@ -57,6 +57,7 @@ async function node(icp: DevIcp, files: TemporaryFiles): Promise<AsyncDisposable
     random,
     files,
     control: client,
+    skew: client.skew,
     keys: await FixedKeys.create(3),
     withCommonName: createCommonName({ mode: 'auto' }),
     events: nodeEvents(sinks, clock),

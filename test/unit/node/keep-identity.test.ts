@@ -4,7 +4,7 @@ import { AgentError } from '../../../agent/errors.js'
 import { tlsIdentity } from '../../../agent/node/agent-identity.js'
 import type { IdentityKeeper } from '../../../agent/node/keep-identity.js'
 import { rateLimited, refusal } from '../../fakes/control-plane.js'
-import { IDENTITY_FILE, MINUTE, never, TOKEN_FILE, World } from './world.js'
+import { IDENTITY_FILE, MINUTE, never, open, TOKEN_FILE, World } from './world.js'
 
 const HOUR = 60 * MINUTE
 const serial = (keeper: IdentityKeeper) => keeper.current()?.serial
@@ -393,6 +393,30 @@ describe('subscribers', () => {
     subscription[Symbol.dispose]()
     await keeper.attempt(never())
     expect(heard).toBe(2)
+  })
+
+  it('hear while it is kept that time alone made it valid, or ended it', async () => {
+    const world = await World.create({ generation: 'workspace' })
+    world.giveToken()
+    await world.attested()
+    world.server.fail('renewAgent', new AgentError('icp.unreachable', 'away'), { times: 1000 })
+    await world.clock.jump('-1d')
+    const keeper = world.keeper()
+    await keeper.restore()
+    const heard: boolean[] = []
+    using _subscription = keeper.subscribe(() => void heard.push(keeper.current() !== null))
+    const stop = new AbortController()
+    const running = keeper.run(stop.signal, open)
+    await world.pass(MINUTE)
+    expect(heard).toEqual([])
+    await world.clock.jump('1d')
+    await world.pass(MINUTE)
+    expect(heard).toEqual([true])
+    await world.pass(HOUR)
+    expect(heard).toContain(false)
+    stop.abort()
+    await running
+    expect(world.clock.pending).toBe(0)
   })
 })
 

@@ -3,6 +3,7 @@ import { AgentError } from '../../../agent/errors.js'
 import { refusal } from '../../fakes/control-plane.js'
 import { MINUTE, never, open, TOKEN_FILE, World } from './world.js'
 
+const HOUR = 60 * MINUTE
 const LOCKED = 'Node is locked out'
 
 describe('a node whose join token is gone', () => {
@@ -204,5 +205,96 @@ describe('a node that the server no longer renews', () => {
     expect(keeper.due(world.clock.now())).toMatchObject({ at: world.clock.now(), tier: 'bootstrap' })
     await keeper.attempt(never())
     expect([keeper.state().kind, world.server.count('attestNode')]).toEqual(['valid', 3])
+  })
+})
+
+describe('a clock that jumps ahead and is set right again', () => {
+  it.each([5, 15, 20, 23])(
+    'at minute %d costs the node nothing: the lock-out does not hold back the renewal',
+    async (at) => {
+      const world = await World.create({ generation: 'workspace' })
+      world.giveToken()
+      const keeper = world.keeper()
+      await keeper.restore()
+      const stop = new AbortController()
+      const running = keeper.run(stop.signal, open)
+      await world.pass(at * MINUTE, 10_000)
+      await world.clock.jump('2h')
+      await world.pass(20_000)
+      expect(keeper.state().kind).toBe('locked_out')
+      await world.clock.jump('-2h')
+      await world.pass((26 - at) * MINUTE, 10_000)
+      expect([keeper.state().kind, world.server.count('renewAgent')]).toEqual(['valid', 1])
+      await world.pass(HOUR, 10_000)
+      expect([keeper.state().kind, world.server.count('attestNode')]).toEqual(['valid', 2])
+      stop.abort()
+      await running
+    },
+  )
+
+  it('while the server is away for a moment, renews within a minute', async () => {
+    const world = await World.create({ generation: 'workspace' })
+    world.giveToken()
+    const keeper = world.keeper()
+    await keeper.restore()
+    const stop = new AbortController()
+    const running = keeper.run(stop.signal, open)
+    await world.pass(23 * MINUTE, 10_000)
+    await world.clock.jump('2h')
+    await world.pass(20_000)
+    world.server.fail('renewAgent', new AgentError('icp.unreachable', 'away'), { times: 2 })
+    await world.clock.jump('-2h')
+    await world.pass(5 * MINUTE, 1000)
+    expect([keeper.state().kind, world.server.count('renewAgent')]).toEqual(['valid', 3])
+    stop.abort()
+    await running
+  })
+
+  const ahead = async () => {
+    const world = await World.create({ generation: 'workspace' })
+    world.giveToken()
+    const start = world.clock.now() - world.clock.monotonic()
+    world.skew = () => start - (world.clock.now() - world.clock.monotonic())
+    const keeper = await world.attested()
+    return { world, keeper }
+  }
+
+  it('spends no join token where the server shows that the certificate has not ended', async () => {
+    const { world, keeper } = await ahead()
+    world.giveToken()
+    const stop = new AbortController()
+    const running = keeper.run(stop.signal, open)
+    await world.clock.jump('2h')
+    await world.pass(10 * MINUTE, 10_000)
+    expect(keeper.state()).toMatchObject({ kind: 'expired', reason: { code: 'agent.no_identity' } })
+    expect(world.server.count('attestNode')).toBe(1)
+    await world.clock.jump('-2h')
+    expect(keeper.state().kind).toBe('valid')
+    await world.pass(HOUR, 10_000)
+    expect([keeper.state().kind, world.server.count('attestNode')]).toEqual(['valid', 1])
+    stop.abort()
+    await running
+  })
+
+  it('is no reason to wait once the certificate has ended by the server too', async () => {
+    const { world, keeper } = await ahead()
+    world.server.fail('renewAgent', refusal('icp.server_error', 503), { times: 1000 })
+    const stop = new AbortController()
+    const running = keeper.run(stop.signal, open)
+    await world.clock.jump('2h')
+    await world.pass(59 * MINUTE, 10_000)
+    expect(world.server.count('attestNode')).toBe(1)
+    await world.pass(2 * MINUTE, 10_000)
+    expect(world.server.count('attestNode')).toBeGreaterThan(1)
+    stop.abort()
+    await running
+  })
+
+  it('is no reason to wait where no join token is at stake', async () => {
+    const { world } = await ahead()
+    const tokenless = world.keeper({ joinTokenPath: null })
+    await tokenless.restore()
+    await world.clock.jump('2h')
+    expect(tokenless.due(world.clock.now())).toMatchObject({ at: world.clock.now(), tier: 'bootstrap' })
   })
 })

@@ -41,6 +41,8 @@ interface Overrides extends Partial<WorldOptions> {
 export class World {
   readonly files = new MemoryFiles()
   sinks = new RecordedSinks()
+  /** How far the server's clock is said to be ahead of ours; null: it was never heard of. */
+  skew: () => number | null = () => null
   private constructor(
     readonly clock: FakeClock,
     readonly server: FakeControlPlane,
@@ -86,6 +88,7 @@ export class World {
       files,
       keys,
       control: overrides.control ?? this.server,
+      skew: () => this.skew(),
       withCommonName: createCommonName({ mode: 'auto' }),
       events: nodeEvents(this.sinks, clock),
       agent: { tenantId: TENANT, nodeId: options.nodeId ?? this.server.nodeId, dataDir: options.dataDir ?? '/data' },
