@@ -19,10 +19,13 @@ const MAX_BYTES = 64 * 1_048_576
 /**
  * Encrypts with AES-256-GCM under a fresh random nonce; header and context are authenticated. Layout: `ICPB`, version
  * 1, 12 bytes of nonce, ciphertext, 16 bytes of tag. At most 64 MiB. The key has 32 bytes; random nonces hold for
- * 2^32 boxes a key, at one box a second 136 years.
+ * 2^32 boxes a key, at one box a second 136 years. Throws `file.too_large` for more.
  */
 export function seal(key: Secret<Uint8Array>, plaintext: Uint8Array, context: BoxContext): Buffer {
-  if (plaintext.length > MAX_BYTES) throw new TypeError(`a box holds at most ${MAX_BYTES} bytes`)
+  if (plaintext.length > MAX_BYTES) {
+    const sizes = `${plaintext.length} bytes are to be sealed (${context.purpose}), and a box holds ${MAX_BYTES}`
+    throw new AgentError('file.too_large', `${sizes}: look at the registration entries of this node on the server`)
+  }
   const header = Buffer.concat([MAGIC, Buffer.of(VERSION), randomBytes(NONCE_BYTES)])
   const cipher = createCipheriv('aes-256-gcm', keyBytes(key), header.subarray(-NONCE_BYTES))
   cipher.setAAD(associatedData(header, context))

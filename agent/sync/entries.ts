@@ -1,6 +1,7 @@
 import { type Entry, sameEntry } from '../identity/entry.js'
 import { EntryIndex } from '../store/entry-index.js'
 import type { EntryState, HeldSvid, Snapshot } from '../store/snapshot.js'
+import { shadowed } from './shadowed.js'
 
 /** A set of entries put in place of another. */
 export interface Replacement {
@@ -76,30 +77,4 @@ function dueAtOnce(state: Extract<EntryState, { kind: 'issued' }>): EntryState {
     held: now(state.held),
     ...(state.next ? { next: { ...state.next, held: now(state.next.held) } } : {}),
   }
-}
-
-/**
- * Entries that the server can never issue: it is sent exactly an entry's selectors, and prefers entries of this agent
- * to those of every agent, then the one with the most selectors. By id, with an entry that wins. Where several might
- * win and one of them bears the same name, nothing is said: that is found out by asking.
- */
-export function shadowed(entries: Iterable<Entry>): ReadonlyMap<string, string> {
-  const unassigned: Entry[] = []
-  const assigned = new Map<string, Entry>()
-  for (const entry of entries) {
-    if (entry.assigned) assigned.set(entry.id, entry)
-    else unassigned.push(entry)
-  }
-  const found = new Map<string, string>()
-  if (unassigned.length === 0 || assigned.size === 0) return found
-  const index = new EntryIndex(assigned.values())
-  for (const entry of unassigned) {
-    const { ids } = index.match(entry.selectors, [], Number.POSITIVE_INFINITY)
-    const matching = ids.flatMap((id) => assigned.get(id) ?? [])
-    const most = Math.max(...matching.map(({ selectors }) => selectors.size))
-    const winners = matching.filter(({ selectors }) => selectors.size === most)
-    const [winner] = winners
-    if (winner && !winners.some(({ spiffeId }) => spiffeId.equals(entry.spiffeId))) found.set(entry.id, winner.id)
-  }
-  return found
 }
