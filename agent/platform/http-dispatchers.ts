@@ -1,6 +1,7 @@
 import { subscribe } from 'node:diagnostics_channel'
+import { setMaxListeners } from 'node:events'
 import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls'
-import { Agent, type Dispatcher, EnvHttpProxyAgent } from 'undici'
+import { Agent, type Dispatcher, EnvHttpProxyAgent, errors } from 'undici'
 import type { TlsSettings } from '../ports/http.js'
 
 /** How requests leave the machine. */
@@ -48,17 +49,20 @@ export class Dispatchers {
   readonly #slots = new Map<boolean, Slot>()
   readonly #sockets = new Map<string, Dispatcher>()
   readonly #retired = new Set<Dispatcher>()
+  readonly #end = new AbortController()
   #roots: readonly string[] | null = null
 
   constructor(private readonly route: Route) {
     if (!listening) subscribe('undici:client:connected', keepAlerts)
     listening = true
+    setMaxListeners(0, this.#end.signal) // One for each connection.
   }
 
   unixSocket(path: string): Dispatcher {
+    this.#refuseAfterEnd()
     let dispatcher = this.#sockets.get(path)
     if (!dispatcher) {
-      dispatcher = new Agent({ ...COMMON, connect: { socketPath: path, timeout: CONNECT_TIMEOUT_MS } })
+      dispatcher = new Agent({ ...COMMON, connect: { ...this.#connect(), socketPath: path } })
       this.#sockets.set(path, dispatcher)
     }
     return dispatcher
@@ -66,6 +70,7 @@ export class Dispatchers {
 
   /** `identity`: present the client certificate if there is one. */
   network(host: string, identity: boolean): Dispatcher {
+    this.#refuseAfterEnd()
     const { ca, identity: own } = this.route.tls()
     const settings: TlsSettings = identity && own ? { ca, identity: own } : { ca }
     const slot = this.#slots.get(identity)
@@ -76,12 +81,23 @@ export class Dispatchers {
     return dispatcher
   }
 
-  /** Cuts every connection; requests in flight fail. */
+  /** Cuts every connection, also those that are being made; requests in flight fail, and so do later ones. */
   async destroy(): Promise<void> {
     const all = [...[...this.#slots.values()].map(({ dispatcher }) => dispatcher), ...this.#sockets.values()]
     this.#slots.clear()
     this.#sockets.clear()
-    await Promise.all([...all, ...this.#retired].map((dispatcher) => dispatcher.destroy()))
+    const destroyed = [...all, ...this.#retired].map((dispatcher) => dispatcher.destroy())
+    // The library would let a handshake that nobody answers go on, and the process live until that times out.
+    this.#end.abort()
+    await Promise.all(destroyed)
+  }
+
+  #refuseAfterEnd(): void {
+    if (this.#end.signal.aborted) throw new errors.ClientDestroyedError()
+  }
+
+  #connect() {
+    return { timeout: CONNECT_TIMEOUT_MS, signal: this.#end.signal }
   }
 
   #retire(dispatcher: Dispatcher): void {
@@ -91,7 +107,7 @@ export class Dispatchers {
   }
 
   #open(host: string, settings: TlsSettings): Dispatcher {
-    const connect = { secureContext: this.#context(settings), timeout: CONNECT_TIMEOUT_MS }
+    const connect = { ...this.#connect(), secureContext: this.#context(settings) }
     const { proxy } = this.route
     if (!proxy?.httpsProxy || proxy.noProxy?.trim() === '*') return new Agent({ ...COMMON, connect })
     return new EnvHttpProxyAgent({
@@ -99,7 +115,7 @@ export class Dispatchers {
       connect,
       requestTls: connect,
       // The proxy itself never sees the client certificate.
-      proxyTls: { secureContext: this.#context({ ca: settings.ca }), timeout: CONNECT_TIMEOUT_MS },
+      proxyTls: { ...this.#connect(), secureContext: this.#context({ ca: settings.ca }) },
       httpProxy: '',
       httpsProxy: proxy.httpsProxy,
       // A server on this machine is never behind a proxy.

@@ -4,7 +4,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { createHttpClient } from '../../../agent/platform/undici-http.js'
 import type { HttpClient, HttpRequest } from '../../../agent/ports/http.js'
 import { TemporaryFiles } from '../../fakes/files.js'
-import { httpServer } from '../support/https-server.js'
+import { httpServer, proxy } from '../support/https-server.js'
 
 const open: AsyncDisposable[] = []
 const keep = <T extends AsyncDisposable>(thing: T): T => {
@@ -29,8 +29,10 @@ async function muteServer() {
   const sockets: Socket[] = []
   const server = createServer((socket) => void sockets.push(socket.on('error', () => undefined).resume()))
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
   return keep({
-    address: `https://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    port,
+    address: `https://127.0.0.1:${port}`,
     accepted: (n: number) => expect.poll(() => sockets.length).toBe(n),
     get open() {
       return sockets.filter((socket) => !socket.closed).length
@@ -117,23 +119,66 @@ describe.each(ASKS)('while a connection is being made, a %s', (_name, ask) => {
     keep(await httpServer(() => void arrived++, unixSocket))
     const http = client()
     const before = story()
-    const hung = new AbortController()
-    const first = Array.from({ length: 16 }, () =>
-      before.ends(http.request(get('http://engine/', { unixSocket, signal: hung.signal }))),
-    )
+    const hung = Array.from({ length: 16 }, () => new AbortController())
+    const first = hung.map(({ signal }) => before.ends(http.request(get('http://engine/', { unixSocket, signal }))))
+    const freeAll = () => {
+      for (const one of hung) one.abort(reason)
+    }
     await expect.poll(() => arrived).toBe(16)
 
     const { happened, ends } = story()
     const stop = new AbortController()
     const aborted = ends(ask(http, get('http://engine/', { unixSocket, signal: stop.signal })))
     stop.abort(reason)
-    const gaveUp = setTimeout(() => hung.abort(reason), 3_000)
+    const gaveUp = setTimeout(freeAll, 3_000)
     await aborted
     await ends(ask(http, get('http://engine/', { unixSocket, timeoutMs: 100 })))
     clearTimeout(gaveUp)
     expect(happened).toEqual([reason, 'icp.timeout'])
     expect(before.happened).toEqual([])
-    hung.abort(reason)
+    freeAll()
     await Promise.all(first)
+  })
+})
+
+describe('a client that is closed', () => {
+  it('gives up the connections that it is making', async () => {
+    const server = await muteServer()
+    const { happened, ends } = story()
+    const warned: string[] = []
+    const warn = ({ message }: Error) => void warned.push(message)
+    process.on('warning', warn)
+    const http = client()
+    const calls = Array.from({ length: 12 }, () => ends(http.request(get(server.address))))
+    await server.accepted(12)
+    await http[Symbol.asyncDispose]()
+    await Promise.all(calls)
+    process.off('warning', warn)
+    expect(happened).toEqual(Array(12).fill('icp.unreachable'))
+    expect(warned).toEqual([])
+    await expect.poll(() => server.open).toBe(0)
+  })
+
+  it('gives up those through a proxy as well', async () => {
+    const server = await muteServer()
+    const forward = keep(await proxy(server.port))
+    const { happened, ends } = story()
+    const http = keep(createHttpClient({ roots: () => [], proxy: { httpsProxy: forward.address, noProxy: null } }))
+    const call = ends(http.request(get('https://icp.test/')))
+    await server.accepted(1)
+    await http[Symbol.asyncDispose]()
+    await call
+    expect(happened).toEqual(['icp.unreachable'])
+    await expect.poll(() => server.open).toBe(0)
+  })
+
+  it('asks nobody any more', async () => {
+    const server = await muteServer()
+    const { happened, ends } = story()
+    const http = client()
+    await http[Symbol.asyncDispose]()
+    await ends(http.request(get(server.address)))
+    expect(happened).toEqual(['icp.unreachable'])
+    await server.accepted(0)
   })
 })
