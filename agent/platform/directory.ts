@@ -52,10 +52,20 @@ export function writableByOthers(part: Part, me: Self): boolean {
   return (part.mode & 0o020) !== 0 && !trusted
 }
 
+/** What is allowed beyond the rule. */
+export interface Tolerance {
+  /**
+   * A group may write to the directories above (Ubuntu's `/var/log`). Its members can then take away what lies there,
+   * or put something of root's or ours in its place: for what it does not matter where it is written.
+   */
+  readonly groupsAbove?: boolean
+}
+
 /** Why nothing inside this directory can be trusted, or null. Pure: the rule, without the disk. */
-export function faultOfParent(parent: Part, me: Self): string | null {
+export function faultOfParent(parent: Part, me: Self, { groupsAbove = false }: Tolerance = {}): string | null {
+  const open = groupsAbove ? (parent.mode & 0o002) !== 0 : writableByOthers(parent, me)
   // In a sticky directory (/tmp) only an entry's owner can replace it: then the entry's owner counts.
-  if (!writableByOthers(parent, me) || (parent.mode & STICKY) !== 0) return null
+  if (!open || (parent.mode & STICKY) !== 0) return null
   return `others can write to it (mode ${octal(parent)}); remove their write permission`
 }
 
@@ -69,7 +79,7 @@ export function faultOfOwner(part: Part, me: Self): string | null {
  * Looks at a directory and at each of its ancestors. Symlinks on the way that belong to root or to us (`/var/run`) are
  * followed and their targets looked at as well; the directory itself must not be one. Errors: `file.io`.
  */
-export function checkDirectory(path: string, me: Self = self()): DirectoryVerdict {
+export function checkDirectory(path: string, me: Self = self(), tolerance: Tolerance = {}): DirectoryVerdict {
   const waiting = partsOf(resolve(path))
   let here = directoryAt(sep)
   const fault = faultOfOwner(here, me)
@@ -77,7 +87,7 @@ export function checkDirectory(path: string, me: Self = self()): DirectoryVerdic
   for (let symlinks = 0; ; ) {
     const name = waiting.shift()
     if (name === undefined) return judge(here, me)
-    const open = faultOfParent(here, me)
+    const open = faultOfParent(here, me, tolerance)
     if (open !== null) return { state: 'unsafe', at: here.path, reason: open }
     const next = look(join(here.path, name))
     if (next === null) return { state: 'missing', existing: here.path, rest: [name, ...waiting] }
@@ -100,8 +110,8 @@ export function checkDirectory(path: string, me: Self = self()): DirectoryVerdic
  * Creates a directory and its missing ancestors with exactly `mode`, whatever the umask. A directory that is there
  * already keeps its mode. Errors: `file.unsafe` where somebody else could tamper with it, `file.io`.
  */
-export function ensureDirectory(path: string, mode: number, me: Self = self()): void {
-  const before = checkDirectory(path, me)
+export function ensureDirectory(path: string, mode: number, me: Self = self(), tolerance: Tolerance = {}): void {
+  const before = checkDirectory(path, me, tolerance)
   if (before.state === 'missing') {
     let made = before.existing
     for (const name of before.rest) {
@@ -109,7 +119,7 @@ export function ensureDirectory(path: string, mode: number, me: Self = self()): 
       makeOne(made, mode)
     }
   }
-  const verdict = before.state === 'missing' ? checkDirectory(path, me) : before
+  const verdict = before.state === 'missing' ? checkDirectory(path, me, tolerance) : before
   if (verdict.state !== 'safe') throw unsafeDirectory(path, verdict)
 }
 

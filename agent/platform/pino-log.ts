@@ -1,9 +1,9 @@
-import { close, closeSync, constants, fstatSync, openSync } from 'node:fs'
+import { close } from 'node:fs'
 import { type Logger, pino } from 'pino'
-import { AgentError } from '../errors.js'
 import type { Fields, Log } from '../observability/log.js'
 import { consoleLine } from './console-format.js'
 import { LineSink } from './line-sink.js'
+import { openLogFile } from './log-file.js'
 import { boundedText, loggable } from './log-value.js'
 
 export type LogLevel = 'debug' | 'info' | 'warning' | 'error'
@@ -11,7 +11,7 @@ export type LogLevel = 'debug' | 'info' | 'warning' | 'error'
 export interface LogOptions {
   readonly level: LogLevel
   readonly format: 'json' | 'console'
-  /** A second sink; its directory exists. */
+  /** A second sink; its directory is made where it is missing. */
   readonly filePath?: string | null
   /** A file descriptor (default 1), or whatever takes the lines. */
   readonly stdout?: number | { write(line: string): unknown }
@@ -33,7 +33,6 @@ const METHOD = { debug: 'debug', info: 'info', warning: 'warn', error: 'error' }
 >
 /** What JSON leaves as it is, but a terminal may obey: DEL, C1, separators, reading direction. */
 const OBEYED_BY_TERMINALS = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g
-const APPEND = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_NONBLOCK
 
 /**
  * Makes the log. One JSON object a line: `level`, `severity`, `timestamp` (UTC), `app`, `logger`, the fields, `event`;
@@ -112,7 +111,8 @@ export function createLog(options: LogOptions): AgentLog {
       file = { fd, sink }
       if (old) end(old.sink, old.fd)
     } catch (error) {
-      own.error('Log file cannot be opened; lines go to stdout only', { path, error })
+      if (file) own.error('Log file cannot be opened anew; the old one stays in use', { path, error })
+      else own.error('Log file cannot be opened; lines go to stdout only', { path, error })
     }
   }
   open()
@@ -136,14 +136,6 @@ export function createLog(options: LogOptions): AgentLog {
 interface OpenFile {
   readonly fd: number
   readonly sink: LineSink
-}
-
-/** Only a regular file, never through a symlink; 0600 where it is new. Throws `file.unsafe` or the system's error. */
-function openLogFile(path: string): number {
-  const fd = openSync(path, APPEND, 0o600)
-  if (fstatSync(fd).isFile()) return fd
-  closeSync(fd)
-  throw new AgentError('file.unsafe', `${path} is not a regular file; set logging.file_path to one`)
 }
 
 function escaped(character: string): string {

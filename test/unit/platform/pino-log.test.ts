@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
@@ -123,14 +123,21 @@ test('where the file cannot be reopened, the old one stays in use', async () => 
   renameSync(filePath, `${filePath}.1`)
   symlinkSync('/dev/null', filePath)
   log.reopen()
+  expect(last()['event']).toBe('Log file cannot be opened anew; the old one stays in use')
   log.info('two')
   await vi.waitFor(() => expect(readFileSync(`${filePath}.1`, 'utf8')).toContain('two'))
 })
 
+test('the directory of the file is made before the file is opened', async () => {
+  const filePath = join(directory, 'made', 'agent.log')
+  open({ filePath }).info('x')
+  await vi.waitFor(() => expect(readFileSync(filePath, 'utf8')).toBe(lines[0]))
+})
+
 test.each<[string, (path: string) => void]>([
   ['a symlink', (path) => symlinkSync(join(tmpdir(), 'elsewhere'), path)],
-  ['in a directory that does not exist', (path) => rmSync(join(path, '..'), { recursive: true })],
-])('a file that is %s is reported on stdout and not used', (_, prepare) => {
+  ['in a directory that others can write to', (path) => chmodSync(join(path, '..'), 0o777)],
+])('a file that is %s is reported once on stdout and not used', (_, prepare) => {
   const below = mkdtempSync(join(directory, 'd-'))
   const filePath = join(below, 'agent.log')
   prepare(filePath)
