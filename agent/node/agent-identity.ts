@@ -1,12 +1,12 @@
-import { createPublicKey, type KeyObject } from 'node:crypto'
+import type { KeyObject } from 'node:crypto'
 import { parseCertificate } from '../crypto/certificate.js'
 import { pkcs8Pem } from '../crypto/keys.js'
 import { pemFromDer } from '../crypto/pem.js'
 import type { Secret } from '../crypto/secret.js'
 import { AgentError } from '../errors.js'
-import { parseAuthority } from '../identity/authority.js'
 import type { SpiffeId } from '../identity/spiffe-id.js'
 import type { Authority } from '../identity/trust-bundle.js'
+import { usableAuthorities } from '../identity/usable-authorities.js'
 import { verifyX509Svid } from '../identity/verify-svid.js'
 
 /** The agent's own X.509-SVID with what the server knows the node by; verified when it was made, never otherwise. */
@@ -48,7 +48,7 @@ export const SKEW_MS = 60_000
  * `now`. Throws `svid.invalid` (with `details.check`) or `svid.issuer_unknown`.
  */
 export function verifyIdentity({ named, ...claimed }: Claimed, now: number): AgentIdentity {
-  const authorities = usableAuthorities(claimed.authorities)
+  const authorities = authoritiesOf(claimed.authorities)
   const { chain, serial, notBefore, notAfter } = verifyX509Svid({
     chain: claimed.chain,
     key: claimed.key.reveal(),
@@ -85,32 +85,12 @@ export function tlsIdentity(identity: AgentIdentity): { readonly certificate: st
   }
 }
 
-/** What else stands in a bundle (an odd certificate beside the CA) takes nothing from the authorities. */
-function usableAuthorities(bundle: readonly Uint8Array[]): readonly Authority[] {
-  const problems: unknown[] = []
-  const authorities = bundle.flatMap((der) => {
-    try {
-      return [parseAuthority(der)]
-    } catch (error) {
-      problems.push(error)
-      return []
-    }
-  })
+function authoritiesOf(bundle: readonly Uint8Array[]): readonly Authority[] {
+  const { authorities, skipped } = usableAuthorities(bundle)
   if (authorities.length > 0) return authorities
   throw new AgentError(
     'svid.issuer_unknown',
     `the server named no ${bundle.length === 0 ? '' : 'usable '}authority for the agent's certificate, neither in its answer nor at /bundle`,
-    { cause: problems[0] },
+    { cause: skipped[0]?.error },
   )
-}
-
-/** The key that the certificate is for: ours, or one that the oldest servers make themselves and send along. */
-export function keyOf(
-  chain: readonly Uint8Array[],
-  own: Secret<KeyObject>,
-  sent: Secret<KeyObject> | undefined,
-): Secret<KeyObject> {
-  const [leaf] = chain
-  if (!leaf || !sent) return own
-  return createPublicKey(sent.reveal()).equals(parseCertificate(leaf).publicKey) ? sent : own
 }

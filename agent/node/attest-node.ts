@@ -3,9 +3,10 @@ import { createCsr } from '../crypto/csr.js'
 import type { Secret } from '../crypto/secret.js'
 import type { WithCommonName } from '../icp/common-name.js'
 import type { AttestedNode, ControlPlane, IssuedCertificate, NodeEvidence } from '../icp/control-plane.js'
+import { certifiedKey } from '../identity/certified-key.js'
 import type { SpiffeId } from '../identity/spiffe-id.js'
 import type { Clock } from '../ports/clock.js'
-import { type AgentIdentity, keyOf } from './agent-identity.js'
+import type { AgentIdentity } from './agent-identity.js'
 import type { Answer } from './pending.js'
 
 export interface Exchange {
@@ -70,6 +71,6 @@ function answered(
       chain: issued.chain,
       authorities: issued.bundle,
     },
-    key: keyOf(issued.chain, key, issued.serverKey),
+    key: certifiedKey(issued.chain, key, issued.serverKey),
   }
 }

@@ -44,7 +44,7 @@ export function createIdentityKeeper(options: CreateKeeperOptions): IdentityKeep
   const joinTokens = new JoinTokenSource(files, options.joinToken)
   const file = new IdentityFile({ files, dataDir: agent.dataDir, owner: agent, spiffeId })
   const evidence = { ...options.attestation, joinTokens }
-  const steps = new IdentitySteps({ control, clock, random, keys, withCommonName, spiffeId, file, evidence })
+  const steps = new IdentitySteps({ control, clock, random, keys, withCommonName, spiffeId, file, evidence, skew })
   return new IdentityKeeper({ clock, random, file, steps, joinTokens, skew, threshold, backoff, events })
 }
 

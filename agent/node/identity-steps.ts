@@ -3,6 +3,7 @@ import { parseCertificate } from '../crypto/certificate.js'
 import type { KeySource } from '../crypto/keys.js'
 import { Secret } from '../crypto/secret.js'
 import { AgentError } from '../errors.js'
+import type { ServerSkew } from '../icp/control-plane.js'
 import type { Random } from '../ports/random.js'
 import { type AgentIdentity, type Claimed, validAt, verifyIdentity } from './agent-identity.js'
 import { type Answered, attestNode, type Exchange, renewNode } from './attest-node.js'
@@ -16,6 +17,7 @@ export interface StepsOptions extends Exchange {
   readonly keys: KeySource
   readonly evidence: EvidenceOptions
   readonly random: Random
+  readonly skew: ServerSkew
 }
 
 /** How an identity was earned. */
@@ -87,14 +89,21 @@ export class IdentitySteps {
 
   /**
    * Verifies the answer that waits and puts it in force. One that is wrong is dropped; one that cannot be judged yet
-   * (its issuer is asked for in vain, the disk fails) waits on. Throws as above.
+   * (its issuer is asked for in vain, the disk fails) waits on if a join token was spent on it. Throws as above.
    */
   async complete(signal: AbortSignal): Promise<Earned> {
     const { file, clock } = this.options
     const held = this.#held ?? heldOnDisk(file.pending)
     if (!held) throw new TypeError('no answer waits to be completed')
     this.#held = held
-    const authorities = await this.#authorities(held, signal)
+    let authorities: readonly Uint8Array[]
+    try {
+      authorities = await this.#authorities(held, signal)
+    } catch (error) {
+      signal.throwIfAborted()
+      if (error instanceof AgentError && !this.#mayPass(held, error)) await this.#drop(held, signal)
+      throw error
+    }
     let identity: AgentIdentity
     try {
       identity = verifyIdentity(this.#claimed(held, authorities), clock.now())
@@ -128,7 +137,7 @@ export class IdentitySteps {
       if (known.length > 0) return known.map((authority) => authority.der)
       throw new AgentError(
         'svid.issuer_unknown',
-        "the server sent no authority with the agent's certificate, and /bundle does not answer with one; it is asked again",
+        "the server sent no authority with the agent's certificate, and /bundle does not answer with one; the agent goes on asking",
         { cause, details: cause.details },
       )
     }
@@ -141,16 +150,21 @@ export class IdentitySteps {
   }
 
   /**
-   * An answer that a join token was spent on is worth waiting for, until its issuer is known or, where nothing else is
-   * valid, until a clock that is behind has caught up. Any other can be had again.
+   * An answer that a join token was spent on is worth waiting for as long as its certificate lives: until the disk
+   * takes it, until its issuer is known or, where nothing else is valid, until a clock that is wrong has been set. Any
+   * other can be had again.
    */
   #mayPass(held: Held, error: unknown): boolean {
-    const { file, clock } = this.options
+    const { file, clock, skew } = this.options
     const now = clock.now()
-    if (!(error instanceof AgentError) || held.way === 'renew') return false
+    const life = lifeOf(held.answer)
+    if (!(error instanceof AgentError) || held.way === 'renew' || held.token === null || !life) return false
+    // A certificate has ended when it has by both clocks: either may be wrong.
+    if (Math.min(now, now + (skew() ?? 0)) >= life.notAfter) return false
+    if (error.code === 'file.io') return true
     if (error.code === 'svid.issuer_unknown') return held.answer.authorities.length === 0
     const idle = file.identity === null || !validAt(file.identity, now)
-    return idle && held.token !== null && error.details['check'] === 'time' && begins(held.answer) > now
+    return idle && error.details['check'] === 'time' && (life.notBefore > now || life.notAfter <= now)
   }
 
   async #keepOnDisk(held: Held): Promise<void> {
@@ -181,6 +195,11 @@ function heldOnDisk(pending: Pending | null): Held | null {
   return pending?.answer ? { ...pending, answer: pending.answer, way: 'attest' } : null
 }
 
-function begins({ chain: [leaf] }: Answer): number {
-  return leaf ? parseCertificate(leaf).notBefore : 0
+/** Null where there is no certificate that could be read. */
+function lifeOf({ chain: [leaf] }: Answer): { readonly notBefore: number; readonly notAfter: number } | null {
+  try {
+    return leaf ? parseCertificate(leaf) : null
+  } catch {
+    return null
+  }
 }

@@ -4,7 +4,7 @@ import { AgentError } from '../../../agent/errors.js'
 import { tlsIdentity } from '../../../agent/node/agent-identity.js'
 import type { IdentityKeeper } from '../../../agent/node/keep-identity.js'
 import { rateLimited, refusal } from '../../fakes/control-plane.js'
-import { IDENTITY_FILE, MINUTE, never, open, TOKEN_FILE, World } from './world.js'
+import { IDENTITY_FILE, MINUTE, never, open, TOKEN_FILE, World, type WorldOptions } from './world.js'
 
 const HOUR = 60 * MINUTE
 const serial = (keeper: IdentityKeeper) => keeper.current()?.serial
@@ -337,18 +337,68 @@ describe('a bundle that is empty', () => {
     expect(serial(keeper)).not.toBe(before)
   })
 
-  it('of a certificate that lapses while its issuer is unknown is given up', async () => {
-    const world = await World.create()
+  const unknownIssuer = async (settings: WorldOptions) => {
+    const world = await World.create(settings)
+    if (settings.generation === 'workspace') world.giveToken()
     world.server.withoutBundle = true
-    world.server.fail('bundle', refusal('icp.not_found', 404))
+    world.server.fail('bundle', refusal('icp.not_found', 404), { times: 100_000 })
     const keeper = world.keeper()
     await keeper.restore()
     await keeper.attempt(never())
-    await world.clock.advance('2h')
+    expect(keeper.state().reason?.code).toBe('svid.issuer_unknown')
+    return { world, keeper }
+  }
+
+  it('for good costs no more than the next attestation where no join token was spent', async () => {
+    const { world, keeper } = await unknownIssuer({})
+    const restarted = world.keeper()
+    await restarted.restore()
+    world.server.withoutBundle = false
+    for (const each of [keeper, restarted]) {
+      expect(each.due(world.clock.now())?.tier).toBe('bootstrap')
+      await each.attempt(never())
+      expect(each.state().kind).toBe('valid')
+    }
+  })
+
+  it('for good is waited out no longer than the certificate lives that a join token was spent on', async () => {
+    const { world, keeper } = await unknownIssuer({ generation: 'workspace' })
+    await world.clock.advance('59m')
     await keeper.attempt(never())
-    expect(keeper.state().reason?.code).toBe('svid.invalid')
+    expect(keeper.due(world.clock.now())?.tier).toBe('open')
+    await world.clock.advance('2m')
+    await keeper.attempt(never())
+    expect(keeper.due(world.clock.now())?.tier).toBe('bootstrap')
+    world.giveToken()
+    world.server.withoutBundle = false
     await keeper.attempt(never())
     expect([keeper.state().kind, world.server.count('attestNode')]).toEqual(['valid', 2])
+  })
+
+  it('asked for in vain by a process that stops keeps the answer', async () => {
+    const { world } = await unknownIssuer({ generation: 'workspace' })
+    await world.clock.advance('2h')
+    const stop = new AbortController()
+    const keeper = world.keeper()
+    await keeper.restore()
+    const asked = keeper.attempt(stop.signal)
+    stop.abort(new AgentError('agent.stopping', 'stop'))
+    await expect(asked).rejects.toBe(stop.signal.reason)
+    expect(world.files.content.get(IDENTITY_FILE)?.toString()).toMatch(/"answer": \{/)
+  })
+
+  it('of a certificate that has ended by a clock that is ahead is waited for, for the sake of its join token', async () => {
+    const { world, keeper } = await unknownIssuer({ generation: 'workspace' })
+    world.skew = () => -2 * HOUR
+    await world.clock.jump('2h')
+    await keeper.attempt(never())
+    world.server.clearFaults()
+    await keeper.attempt(never())
+    expect(keeper.state().reason?.code).toBe('svid.invalid')
+    await world.clock.jump('-2h')
+    world.skew = () => 0
+    await keeper.attempt(never())
+    expect([keeper.state().kind, world.server.count('attestNode')]).toEqual(['valid', 1])
   })
 })
 
