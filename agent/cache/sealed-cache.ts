@@ -75,7 +75,10 @@ export class SealedCache {
     this.#sealed = new SealedFiles(options)
   }
 
-  /** Null where there is nothing to restore. Never throws for what is on the disk; `file.io` where the disk fails. */
+  /**
+   * Null where there is nothing to restore. Never throws for what the files hold; `file.*` where manifest or entries
+   * cannot be read, after which it may be called again. An SVID that cannot be read is left out.
+   */
   async restore(): Promise<Restored | null> {
     const { clock, events, path } = this.options
     const along = [this.#entriesPath, this.#svidDirectory]
@@ -203,13 +206,20 @@ export class SealedCache {
     const states = new Map<string, EntryState>()
     const names = new Set(await this.options.files.list(this.#svidDirectory))
     const stored = entries.filter((entry) => names.has(`${nameOf(entry.id)}.sealed`))[Symbol.iterator]()
+    const unread: AgentError[] = []
     const reader = async () => {
       for (const entry of stored) {
-        const state = await this.#svid(entry, manifest, now)
-        if (state) states.set(entry.id, state)
+        try {
+          const state = await this.#svid(entry, manifest, now)
+          if (state) states.set(entry.id, state)
+        } catch (error) {
+          if (!(error instanceof AgentError)) throw error
+          unread.push(error)
+        }
       }
     }
     await Promise.all(Array.from({ length: READERS }, reader))
+    if (unread.length > 0) this.options.events.svidsUnread(unread.length, unread[0])
     return states
   }
 

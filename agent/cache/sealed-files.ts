@@ -1,6 +1,6 @@
 import { dirname } from 'node:path'
 import { open, seal } from '../crypto/sealed-box.js'
-import { messageOf } from '../errors.js'
+import { AgentError, messageOf } from '../errors.js'
 import type { CacheEvents } from '../observability/cache-events.js'
 import type { Clock } from '../ports/clock.js'
 import type { Files } from '../ports/files.js'
@@ -62,7 +62,12 @@ export class SealedFiles {
       }
     }
     const aside = await this.#setAside(path)
-    for (const other of along) await this.#setAside(other)
+    for (const other of along) {
+      await this.#setAside(other).catch((error: unknown) => {
+        // A life that issued nothing leaves no SVIDs.
+        if (!(error instanceof AgentError) || error.details['errno'] !== 'ENOENT') throw error
+      })
+    }
     events.rejected(aside, problems[0] ?? 'it cannot be read')
     return null
   }

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { cacheKeys } from '../cache/cache-key.js'
 import { type Restored, SealedCache } from '../cache/sealed-cache.js'
+import type { Config } from '../config/config.js'
 import { AgentError } from '../errors.js'
 import { type CacheEvents, cacheEvents } from '../observability/cache-events.js'
 import type { Agent } from './compose.js'
@@ -9,63 +10,104 @@ import type { World } from './world.js'
 /** The clocks of agent and server may differ by so much and still be called in agreement. */
 const AGREEMENT_MS = 300_000
 const LOOK_MS = 1_000
+/** A cache that could not be opened is tried again so soon. */
+const RETRY_MS = 15_000
 
-/** The sealed cache of a running agent, or the reason why there is none. */
+/** What the cache has to do with. */
+export type Cached = Pick<Agent, 'store' | 'demand'> & {
+  readonly config: {
+    readonly agent: Pick<Config['agent'], 'dataDir' | 'tenantId' | 'nodeId'>
+    readonly security: Omit<Config['security'], 'revokeRemoved'>
+  }
+  readonly sync: Pick<Agent['sync'], 'book' | 'restore'>
+  readonly client: Pick<Agent['client'], 'skew'>
+}
+
+/** The sealed cache of a running agent. */
 export interface RunningCache {
   readonly events: CacheEvents
   /** Writes what changes; serves what was restored once the server has confirmed the clock. */
   run(signal: AbortSignal): Promise<void>
 }
 
+interface Opened {
+  readonly cache: SealedCache
+  readonly restored: Restored | null
+}
+
 /**
  * Opens the cache and takes over what it holds. Whatever is wrong with it is said, and the agent starts without:
- * identities can be issued anew.
+ * identities can be issued anew. A disk that fails is tried again while the agent runs; once the entries have come from
+ * the server, what cannot be read is written anew, and never before.
  */
-export async function restoreCache(agent: Agent, { files, clock, log }: World): Promise<RunningCache> {
-  const { config, store, demand, sync } = agent
+export async function restoreCache(
+  agent: Cached,
+  { files, clock, log }: Pick<World, 'files' | 'clock' | 'log'>,
+): Promise<RunningCache> {
   const events = cacheEvents({ log: log.named('cache') }, clock)
-  try {
-    const { dataDir, tenantId, nodeId } = config.agent
-    const keys = await cacheKeys({
-      files,
-      configured: config.security.cacheEncryptionKey,
-      previous: config.security.cacheEncryptionKeyPrevious,
-      path: join(dataDir, 'cache.key'),
-    })
-    const path = config.security.cachePath
-    const book = () => sync.book.page
-    const clockAgrees = () => agrees(agent.client.skew())
-    const about = { account: tenantId, nodeId, path, book, clockAgrees }
-    const cache = new SealedCache({ ...about, files, clock, keys, store, demand, events })
-    const restored = await cache.restore()
-    if (restored && !restored.clockBehind) adopt(agent, restored)
-    return {
-      events,
-      run: async (signal) => {
-        // Until then nothing is written either: what lies there says until when the clock has to be doubted.
-        if (restored?.clockBehind) await confirmClock(agent, restored, events, clock, signal)
-        if (!signal.aborted) await cache.run(signal)
-      },
+  let cache: SealedCache | null = null
+  const open = async (): Promise<Opened | null> => {
+    try {
+      cache ??= await sealedCache(agent, { files, clock }, events)
+      const restored = await cache.restore()
+      events.opened()
+      if (restored && !restored.clockBehind) adopt(agent, restored)
+      return { cache, restored }
+    } catch (error) {
+      if (!(error instanceof AgentError)) throw error
+      events.openFailed(error)
+      return cache && agent.store.current.synced ? { cache, restored: null } : null
     }
-  } catch (error) {
-    if (!(error instanceof AgentError)) throw error
-    events.writeFailed(error)
-    return { events, run: async () => {} }
   }
+  const atStart = await open()
+  return {
+    events,
+    run: async (signal) => {
+      let opened = atStart
+      while (!opened) {
+        await clock.sleep(RETRY_MS, signal).catch(ignoreAbort(signal))
+        if (signal.aborted) return
+        opened = await open()
+      }
+      const { cache, restored } = opened
+      // Until then nothing is written either: what lies there says until when the clock has to be doubted.
+      if (restored?.clockBehind) await confirmClock(agent, restored, events, clock, signal)
+      if (!signal.aborted) await cache.run(signal)
+    },
+  }
+}
+
+async function sealedCache(
+  { config, store, demand, sync, client }: Cached,
+  { files, clock }: Pick<World, 'files' | 'clock'>,
+  events: CacheEvents,
+): Promise<SealedCache> {
+  const { dataDir, tenantId, nodeId } = config.agent
+  const { cacheEncryptionKey, cacheEncryptionKeyPrevious, cachePath } = config.security
+  const keys = await cacheKeys({
+    files,
+    configured: cacheEncryptionKey,
+    previous: cacheEncryptionKeyPrevious,
+    path: join(dataDir, 'cache.key'),
+  })
+  const book = () => sync.book.page
+  const clockAgrees = () => agrees(client.skew())
+  const about = { account: tenantId, nodeId, path: cachePath, book, clockAgrees }
+  return new SealedCache({ ...about, files, clock, keys, store, demand, events })
 }
 
 function agrees(skewMs: number | null): boolean {
   return skewMs !== null && Math.abs(skewMs) <= AGREEMENT_MS
 }
 
-function adopt({ sync, demand }: Agent, { snapshot, book, lastUses }: Restored): void {
+function adopt({ sync, demand }: Pick<Cached, 'sync' | 'demand'>, { snapshot, book, lastUses }: Restored): void {
   demand.restore(lastUses)
   sync.restore(snapshot, book)
 }
 
 /** Waits for the server's Date: only if it agrees with our clock was the earlier clock the wrong one. */
 async function confirmClock(
-  agent: Agent,
+  agent: Cached,
   restored: Restored,
   events: CacheEvents,
   clock: World['clock'],

@@ -8,6 +8,10 @@ export const cacheEvents = ({ log }: Pick<Sinks, 'log'>, clock: Clock) => {
     failing: 'Sealed cache could not be written; the agent goes on from memory',
     recovered: 'Sealed cache can be written again',
   })
+  const opening = sayOnce(log, clock, {
+    failing: 'Sealed cache could not be opened; the agent goes on from memory and tries again',
+    recovered: 'Sealed cache is in use again',
+  })
   let doubted: Trouble | null = null
   return {
     restored({ entries, svids, clockBehind }: { entries: number; svids: number; clockBehind: boolean }): void {
@@ -23,17 +27,28 @@ export const cacheEvents = ({ log }: Pick<Sinks, 'log'>, clock: Clock) => {
     rejected(path: string, reason: string): void {
       log.warn('Sealed cache file cannot be trusted and is set aside', { path, reason })
     },
+    /** They stay where they are; what is issued anew takes their place. */
+    svidsUnread(svids: number, error: unknown): void {
+      log.warn('SVIDs of the sealed cache could not be read; they are issued anew', { svids, error })
+    },
+    openFailed(error: unknown): void {
+      opening.failed(error)
+    },
+    opened(): void {
+      opening.succeeded()
+    },
     clockConfirmed(): void {
       doubted = null
       log.info('The server agrees with the clock: the sealed cache is served')
     },
     written(): void {
+      opening.succeeded()
       writing.succeeded()
     },
     writeFailed(error: unknown): void {
       writing.failed(error)
     },
-    trouble: (): Trouble | null => writing.trouble ?? doubted,
+    trouble: (): Trouble | null => opening.trouble ?? writing.trouble ?? doubted,
   }
 }
 

@@ -53,6 +53,37 @@ test('a disk that cannot be read at start is an error, not an empty cache', asyn
   await expect(new CacheLife(world, { path }).cache.restore()).rejects.toMatchObject({ code: 'file.io' })
 })
 
+test('an SVID that cannot be read costs that SVID alone, and that is said once', async () => {
+  await using files = await TemporaryFiles.create()
+  const world = await CacheWorld.create(files)
+  const path = files.path('svid.cache')
+  const life = new CacheLife(world, { path })
+  life.publish({ web: await world.issued('web'), db: await world.issued('db'), api: await world.issued('api') })
+  await life.cache.run(AbortSignal.abort(new Error('stop')))
+  using _broken = files.fail('read', 'EIO', { path: /\.svids/, times: 2 })
+  const next = new CacheLife(world, { path })
+  const restored = await next.cache.restore()
+  expect([restored?.snapshot.entries.size, restored?.snapshot.states.size]).toEqual([3, 1])
+  expect(next.sinks.lines.filter(({ level }) => level === 'warn').map(({ fields }) => fields)).toMatchObject([
+    { svids: 2, error: { code: 'file.io' } },
+  ])
+  expect((await new CacheLife(world, { path }).cache.restore())?.snapshot.states.size).toBe(3)
+})
+
+test('a cache without SVIDs that was sealed with another key is set aside like any other', async () => {
+  await using files = await TemporaryFiles.create()
+  const world = await CacheWorld.create(files)
+  const path = files.path('svid.cache')
+  const life = new CacheLife(world, { path })
+  life.store.publish({ synced: true, entries: new Map([['a', entryOf('a')]]) }, { entries: 'all', bundles: true })
+  await life.cache.run(AbortSignal.abort(new Error('stop')))
+  world.keys = { current: secretKey(2), previous: null }
+  const next = new CacheLife(world, { path })
+  expect(await next.cache.restore()).toBeNull()
+  expect(next.sinks.events('warn')).toEqual(['Sealed cache file cannot be trusted and is set aside'])
+  expect((await files.list(files.directory)).every((name) => name.includes('.rejected-'))).toBe(true)
+})
+
 test('ten thousand entries take less than six megabytes and open again', async () => {
   await using files = await TemporaryFiles.create()
   const world = await CacheWorld.create(files)
