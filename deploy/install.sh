@@ -14,6 +14,8 @@ ROOT_DIR=/usr/lib/icp-agent
 VERSIONS=$ROOT_DIR/versions
 JOURNAL=$ROOT_DIR/.transaction
 ETC=/etc/icp-agent
+# Of the older agent; its configuration is taken over.
+OLDER=/etc/spire-agent
 UNITS=/etc/systemd/system
 DROP_IN=$UNITS/icp-agent.service.d/50-docker.conf
 SOCKET=/run/spire/sockets/agent.sock
@@ -128,6 +130,7 @@ read_arguments() {
 check_machine() {
   [ "$(id -u)" = 0 ] || problem "this needs root: run it with sudo"
   [ "$(uname -s)" = Linux ] || problem "this machine runs $(uname -s); the agent needs Linux"
+  check_kernel
   case $(uname -m) in
     x86_64 | amd64) arch=x64 ;;
     aarch64 | arm64) arch=arm64 ;;
@@ -164,9 +167,23 @@ check_machine() {
   fi
 }
 
+# The agent cannot do without pidfd_open; a distribution may have added it to an older kernel.
+check_kernel() {
+  release=$(uname -r)
+  minor=${release#*.}
+  minor=${minor%%[!0-9]*}
+  case ${release%%.*} in
+    [0-4]) ;;
+    5) [ "${minor:-0}" -lt 3 ] || return 0 ;;
+    *) return 0 ;;
+  esac
+  grep -q ' [^ ]*sys_pidfd_open$' /proc/kallsyms 2>/dev/null ||
+    problem "the kernel is Linux $release; 5.3 or later is needed, which can hold on to a process (pidfd_open)"
+}
+
 # The value of a variable in agent.env (or, before the first installation, in the older agent's).
 kept() {
-  for file in $ETC/agent.env /etc/spire-agent/agent.env; do
+  for file in $ETC/agent.env $OLDER/agent.env; do
     [ -r "$file" ] || continue
     sed -n "s/^[[:space:]]*$1=//p" "$file" | sed -n '$p' | sed 's/^"\(.*\)"$/\1/; s/^'"'"'\(.*\)'"'"'$/\1/'
     return
@@ -175,7 +192,7 @@ kept() {
 
 # named KEY: its value in the configuration that will be used, where it stands on a line of its own without variables.
 named() {
-  for file in $ETC/config.yaml /etc/spire-agent/config.yaml; do
+  for file in $ETC/config.yaml $OLDER/config.yaml; do
     [ -r "$file" ] || continue
     sed -n "s/^[[:space:]]*$1:[[:space:]]*//p" "$file" | sed -n 1p |
       sed '/\${/d; s/[[:space:]]*#.*//; s/[[:space:]]*$//; s/^"\(.*\)"$/\1/; s/^'"'"'\(.*\)'"'"'$/\1/'
@@ -194,7 +211,7 @@ check_settings() {
   effective_trust=${effective_trust:-$(named trust_bundle_path)}
   if [ -n "$effective_tenant" ]; then
     check_tenant "$effective_tenant"
-  elif [ ! -e $ETC/config.yaml ] && [ ! -e /etc/spire-agent/config.yaml ]; then
+  elif [ ! -e $ETC/config.yaml ] && [ ! -e $OLDER/config.yaml ]; then
     problem "--tenant-id is missing: the UUID of your tenant, as the AuthSec console shows it"
   fi
   case $node in
@@ -411,23 +428,26 @@ write_configuration() {
   if [ ! -e $ETC/config.yaml ]; then
     template=$target/config.yaml
     mode=644
-    if [ -r /etc/spire-agent/config.yaml ]; then
-      template=/etc/spire-agent/config.yaml
+    if [ -r $OLDER/config.yaml ]; then
+      template=$OLDER/config.yaml
       older=yes
       # It may hold secrets.
       mode=600
-      say "Taking over /etc/spire-agent/config.yaml."
+      say "Taking over $OLDER/config.yaml."
     fi
     put $mode "$template" $ETC/config.yaml
   fi
   if [ -e $ETC/agent.env ]; then
     cp $ETC/agent.env "$work/agent.env"
-  elif [ -r /etc/spire-agent/agent.env ]; then
-    cp /etc/spire-agent/agent.env "$work/agent.env"
+  elif [ -r $OLDER/agent.env ]; then
+    cp $OLDER/agent.env "$work/agent.env"
   else
     cp "$target/agent.env.example" "$work/agent.env"
   fi
-  [ -z "${older:-}" ] || own_paths
+  if [ -n "${older:-}" ]; then
+    own_paths
+    own_trust_bundle
+  fi
   change TENANT_ID "$tenant"
   change NODE_ID "$node"
   change ICP_SERVICE_ADDRESS "$server"
@@ -467,6 +487,15 @@ own_paths() {
     say "Instead of $there (${own%%=*}) the agent uses ${rest#*=}, by ICP_AGENT_${rest%%=*} in agent.env."
     change "ICP_AGENT_${rest%%=*}" "${rest#*=}"
   done
+}
+
+# The older agent's folders are removed when all is well: a certificate of the server that lies there is copied.
+own_trust_bundle() {
+  [ -z "$trust" ] && [ -r "$effective_trust" ] || return 0
+  case $effective_trust in "$OLDER"/* | /var/lib/spire-agent/*) ;; *) return 0 ;; esac
+  say "Instead of $effective_trust (trust_bundle_path) the agent uses a copy, $ETC/trust-bundle.pem."
+  put 644 "$effective_trust" $ETC/trust-bundle.pem
+  change ICP_AGENT_ICP_SERVICE__TRUST_BUNDLE_PATH $ETC/trust-bundle.pem
 }
 
 write_files() {

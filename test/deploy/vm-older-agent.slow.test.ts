@@ -22,7 +22,7 @@ const OLDER_CONFIG = `agent:
   trust_domain: example.org
 icp_service:
   address: "\${ICP_SERVICE_ADDRESS}"
-  trust_bundle_path: /opt/dev/ca.pem
+  trust_bundle_path: /etc/spire-agent/trust-bundle.pem
 attestation:
   type: unix
   unix:
@@ -73,6 +73,7 @@ describe.skipIf(vmObstacle() !== null)('on a machine that has the older agent', 
     mkdirSync(join(vm.root, OLDER))
     writeFileSync(join(vm.root, OLDER, 'config.yaml'), OLDER_CONFIG)
     writeFileSync(join(vm.root, OLDER, 'agent.env'), OLDER_VARIABLES, { mode: 0o600 })
+    cpSync(join(vm.root, 'opt/dev/ca.pem'), join(vm.root, OLDER, 'trust-bundle.pem'))
     // Tools that are not everywhere.
     for (const tool of ['usr/bin/systemd-sysusers', 'usr/bin/cmp']) {
       if (existsSync(join(vm.root, tool))) renameSync(join(vm.root, tool), join(vm.root, `${tool}.away`))
@@ -134,7 +135,9 @@ describe.skipIf(vmObstacle() !== null)('on a machine that has the older agent', 
     expect([status, stderr]).toEqual([0, ''])
     expect(stdout).toContain('Taking over /etc/spire-agent/config.yaml')
     expect(stdout).toContain('Instead of /var/lib/spire-agent (data_dir) the agent uses /var/lib/icp-agent')
+    expect(stdout).toContain('Instead of /etc/spire-agent/trust-bundle.pem (trust_bundle_path)')
     expect(file('etc/icp-agent/config.yaml')).toBe(OLDER_CONFIG)
+    expect(modeOf('/etc/icp-agent/trust-bundle.pem')).toBe('644 root')
     expect([modeOf('/etc/icp-agent/config.yaml'), modeOf('/etc/icp-agent/agent.env')]).toEqual(['600 root', '600 root'])
     expect(existsSync(join(vm.root, 'var/lib/spire-agent'))).toBe(false)
     expect(file('var/lib/icp-agent/agent-identity.json')).toContain('older-1')
@@ -160,9 +163,21 @@ describe.skipIf(vmObstacle() !== null)('on a machine that has the older agent', 
   })
 
   it('leaves the files of the older agent where they are', () => {
-    expect(vm.run(['sh', '/usr/lib/icp-agent/current/uninstall.sh', '--purge']).status).toBe(0)
     expect(file(`${OLDER}/config.yaml`)).toBe(OLDER_CONFIG)
     expect(file(`${OLDER}/agent.env`)).toBe(OLDER_VARIABLES)
+  })
+
+  it('needs nothing of them: without that folder it trusts the server as before', async () => {
+    vm.must(['rm', '-r', OLDER])
+    vm.must(['systemctl', 'restart', 'icp-agent.service'])
+    const status = () => JSON.parse(vm.run(['curl', '-s', 'http://127.0.0.1:8080/status']).stdout || '{}')
+    await until(() => status().sync?.last_success)
+    expect(status().components.icp_service.status).toBe('healthy')
+  })
+
+  it('leaves no configuration behind when it is purged', () => {
+    expect(vm.run(['sh', '/usr/lib/icp-agent/current/uninstall.sh', '--purge']).status).toBe(0)
+    expect(existsSync(join(vm.root, 'etc/icp-agent'))).toBe(false)
   })
 
   /** From the machine that this runs on, by an authority that the other is told to trust. */

@@ -1,11 +1,17 @@
 import { spawnSync } from 'node:child_process'
-import { readdirSync, readFileSync } from 'node:fs'
-import { describe, expect, it } from 'vitest'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, describe, expect, it } from 'vitest'
 
 const TENANT = '123e4567-e89b-42d3-a456-426614174000'
 const SHELLS = [['dash'], ['busybox', 'sh'], ['bash', '--posix']].filter(
   ([program = '']) => spawnSync(program, ['-c', ':']).error === undefined,
 )
+
+const LINES = readFileSync('deploy/install.sh', 'utf8').trimEnd().split('\n')
+/** Settings and functions, without the line that starts it. */
+const FUNCTIONS = LINES.slice(0, -1).join('\n')
 
 describe.each(SHELLS.map((shell) => [shell.join(' '), shell] as const))('in %s', (_, shell) => {
   const run = (script: string, args: readonly string[], env: Readonly<Record<string, string>> = {}) => {
@@ -13,6 +19,8 @@ describe.each(SHELLS.map((shell) => [shell.join(' '), shell] as const))('in %s',
     const { status, stdout, stderr } = spawnSync(program, [...before, script, ...args], {
       encoding: 'utf8',
       env: { PATH: process.env['PATH'], ...env },
+      // With a socket there bash takes itself for a remote shell, and reads somebody's .bashrc.
+      stdio: ['ignore', 'pipe', 'pipe'],
     })
     return { status, stdout, stderr, problems: stderr.split('\n').filter((line) => line.startsWith('problem: ')) }
   }
@@ -86,19 +94,114 @@ describe.each(SHELLS.map((shell) => [shell.join(' '), shell] as const))('in %s',
     expect(about(problems, 'join-token')).toHaveLength(2)
   })
 
+  it.each([
+    ['4.18.0-553.el8.x86_64', 1],
+    ['5.2.21', 1],
+    ['5.3.0', 0],
+    ['5.10.0-30-amd64', 0],
+    ['6.1', 0],
+    ['10.0.1', 0],
+  ])('says of a machine with Linux %s so many problems: %s', (release, count) => {
+    const { stdout } = run('-c', [
+      `${FUNCTIONS}
+      problems=0
+      uname() { echo ${release}; }
+      grep() { return 1; }
+      check_kernel 2>&1`,
+    ])
+    expect(about(stdout.split('\n'), `the kernel is Linux ${release}; 5.3`)).toHaveLength(count)
+  })
+
+  it('takes an older kernel to which pidfd_open was added', () => {
+    const { status, stdout } = run('-c', [
+      `${FUNCTIONS}
+      problems=0
+      uname() { echo 4.18.0; }
+      grep() { echo 'ffffffff81234560 T __x64_sys_pidfd_open' | command grep "$1" "$2"; }
+      check_kernel 2>&1`,
+    ])
+    expect([status, stdout]).toEqual([0, ''])
+  })
+
   it.each(['http://packages.example', 'ftp://x', '/missing'])('fetches nothing from %s', (from) => {
     expect(about(check(['--from', from]).problems, '--from')).toHaveLength(1)
   })
 })
 
-it('a script that arrived in part does nothing', () => {
-  const lines = readFileSync('deploy/install.sh', 'utf8').trimEnd().split('\n')
-  expect(lines.at(-1)).toBe('main "$@"')
-  // Before it there are only settings and functions.
-  const { status, stdout, stderr } = spawnSync('sh', ['-s', '--', '--help'], {
-    encoding: 'utf8',
-    input: lines.slice(0, -1).join('\n'),
+describe('the configuration of the older agent', () => {
+  const folders: string[] = []
+  afterEach(() => {
+    for (const path of folders.splice(0)) rmSync(path, { recursive: true })
   })
+
+  function folder(): string {
+    const path = mkdtempSync(join(tmpdir(), 'icp-older-'))
+    folders.push(path)
+    return path
+  }
+
+  /** Takes it over, as an installation does, and tells the variables afterwards. */
+  function takeOver(older: string, trust = ''): { readonly etc: string; readonly variables: string } {
+    const etc = folder()
+    const script = `${FUNCTIONS}
+      ETC='${etc}' OLDER='${older}' work=$(mktemp -d) target=systemd
+      JOURNAL=$work count=0 tenant= server= node= token= token_file= trust='${trust}'
+      effective_trust=\${trust:-$(named trust_bundle_path)}
+      write_configuration >/dev/null
+      rm -r "$work"`
+    const { status, stderr } = spawnSync('sh', ['-c', script], { encoding: 'utf8' })
+    expect([status, stderr]).toEqual([0, ''])
+    return { etc, variables: readFileSync(join(etc, 'agent.env'), 'utf8') }
+  }
+
+  function olderFolder(trustBundlePath: string): string {
+    const older = folder()
+    writeFileSync(
+      join(older, 'config.yaml'),
+      `icp_service:\n  trust_bundle_path: ${trustBundlePath.replace('OLDER', older)}\n`,
+    )
+    writeFileSync(join(older, 'agent.env'), `TENANT_ID=${TENANT}\n`)
+    return older
+  }
+
+  const VARIABLE = 'ICP_AGENT_ICP_SERVICE__TRUST_BUNDLE_PATH'
+
+  it('needs nothing of its folder: the trust bundle that lies there is copied', () => {
+    const older = olderFolder('OLDER/trust-bundle.pem')
+    writeFileSync(join(older, 'trust-bundle.pem'), 'PEM\n', { mode: 0o600 })
+    const { etc, variables } = takeOver(older)
+    expect(variables).toContain(`\n${VARIABLE}=${etc}/trust-bundle.pem\n`)
+    expect(readFileSync(join(etc, 'trust-bundle.pem'), 'utf8')).toBe('PEM\n')
+    expect(statSync(join(etc, 'trust-bundle.pem')).mode & 0o777).toBe(0o644)
+  })
+
+  it('that names a trust bundle that is not there stays as it is', () => {
+    const { etc, variables } = takeOver(olderFolder('OLDER/trust-bundle.pem'))
+    expect(variables).not.toContain(VARIABLE)
+    expect(existsSync(join(etc, 'trust-bundle.pem'))).toBe(false)
+  })
+
+  it('that names a trust bundle elsewhere stays as it is', () => {
+    const elsewhere = join(folder(), 'ca.pem')
+    writeFileSync(elsewhere, 'PEM\n')
+    expect(takeOver(olderFolder(elsewhere)).variables).not.toContain(VARIABLE)
+  })
+
+  it('gives way to the trust bundle that was asked for', () => {
+    const older = olderFolder('OLDER/trust-bundle.pem')
+    writeFileSync(join(older, 'trust-bundle.pem'), 'PEM\n')
+    const wanted = join(folder(), 'wanted.pem')
+    writeFileSync(wanted, 'WANTED\n')
+    const { etc, variables } = takeOver(older, wanted)
+    expect(variables.split(VARIABLE)).toHaveLength(2)
+    expect(readFileSync(join(etc, 'trust-bundle.pem'), 'utf8')).toBe('WANTED\n')
+  })
+})
+
+it('a script that arrived in part does nothing', () => {
+  expect(LINES.at(-1)).toBe('main "$@"')
+  // Before it there are only settings and functions.
+  const { status, stdout, stderr } = spawnSync('sh', ['-s', '--', '--help'], { encoding: 'utf8', input: FUNCTIONS })
   expect([status, stdout, stderr]).toEqual([0, '', ''])
 })
 
