@@ -18,7 +18,7 @@ export const REMEDIES: Partial<Record<ErrorCode, string>> = {
   'agent.already_running': 'Stop the other agent, or give this one a data_dir and a socket_path of its own.',
   'agent.locked_out': 'Have an administrator mint a join token, and put it into agent.join_token_path.',
   'agent.token_consumed': 'Have an administrator mint another join token, and put it into agent.join_token_path.',
-  'kernel.unsupported': 'Use Linux 5.6 or later and a supported version of Node.',
+  'kernel.unsupported': 'Use Linux 5.3 or later, with a supported version of Node.',
   'file.unsafe': 'Use a directory that only root and this user can write to.',
   'icp.unreachable': 'Check icp_service.address, the network and the proxy settings.',
   'icp.tls': 'If the server has a private CA, name its certificate in icp_service.trust_bundle_path.',
