@@ -78,7 +78,7 @@ export const agentSettings = {
   'agent.renewal_threshold': setting(duration('1s', '365d'), {
     kind: 'duration',
     default: '6h',
-    what: 'Certificates are renewed with this much life left, or at half of their life if that comes later.',
+    what: 'Certificates are renewed with this much life left, or at half of their life if that comes later, and up to a tenth of it sooner. Those that live 50 minutes or more are renewed with at least 35 minutes left, unless this is set lower.',
   }),
   'agent.join_token': optional(joinToken, {
     kind: 'text',
