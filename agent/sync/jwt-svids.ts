@@ -76,7 +76,7 @@ export class JwtSvids {
 
   /** Asks the server while there is somebody to ask for. Ends when the signal aborts. */
   async run(agent: () => SpiffeId | null, signal: AbortSignal): Promise<void> {
-    const { clock, cache, budget, store } = this.options
+    const { clock, cache, budget, store, demand } = this.options
     const running = new Set<Promise<void>>()
     try {
       for (;;) {
@@ -87,7 +87,8 @@ export class JwtSvids {
         const opensIn = next ? budget.opensIn('open') : Number.POSITIVE_INFINITY
         if (next && opensIn === 0) {
           budget.take('open')
-          const task = this.#issue(next, signal).finally(() => {
+          if (next.uid !== undefined) demand.tookTurn(next.uid)
+          const task = this.#issue(next.subject, signal).finally(() => {
             running.delete(task)
             this.#alarm.ring()
           })
@@ -129,18 +130,15 @@ export class JwtSvids {
     })
   }
 
-  /** Whoever waits comes first, uids in turn; then ageing tokens in use. */
-  #next(now: number): JwtSubject | null {
+  /** Whoever waits comes first, uids in turn; then ageing tokens in use, which are on behalf of nobody. */
+  #next(now: number): { readonly subject: JwtSubject; readonly uid?: number } | null {
     const { demand, cache, clock } = this.options
     let best: Want | null = null
     for (const [key, want] of this.#wants) {
       if (this.#inFlight.has(key)) continue
       if (!best || demand.turnOf(want.uid) < demand.turnOf(best.uid)) best = want
     }
-    if (best) {
-      demand.tookTurn(best.uid)
-      return best.subject
-    }
+    if (best) return best
     const due = cache.ageing(now).find((subject) => {
       const key = keyOf(subject)
       const failure = this.#failed.get(key)
@@ -148,7 +146,7 @@ export class JwtSvids {
         !this.#inFlight.has(key) && (!failure || clock.monotonic() >= failure.until - NEGATIVE_MS + REFRESH_RETRY_MS)
       )
     })
-    return due ?? null
+    return due ? { subject: due } : null
   }
 
   async #issue(subject: JwtSubject, signal: AbortSignal): Promise<void> {

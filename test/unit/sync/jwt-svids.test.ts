@@ -56,6 +56,20 @@ describe('asking', () => {
     expect(order.findIndex((request) => JSON.stringify(request).includes('modest'))).toBeLessThanOrEqual(1)
   })
 
+  test('a turn is taken with a request, and not by looking whether one may go', async () => {
+    const entry = world.add('/web')
+    world.budget.limited('open', 60_000)
+    const waiting = world.want(world.subject(entry), { uid: 1, deadlineMs: 120_000 })
+    for (let i = 0; i < 10; i++) {
+      world.svids.wake()
+      await quiet()
+    }
+    expect([world.issued(), world.demand.turnOf(1)]).toEqual([0, 0])
+    await world.clock.advance('75s')
+    await waiting
+    expect([world.issued(), world.demand.turnOf(1)]).toEqual([1, 1])
+  })
+
   test('the trust domain of a verified token is spoken for', async () => {
     const entry = world.add('/web')
     await world.want(world.subject(entry))
