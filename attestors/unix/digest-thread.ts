@@ -1,11 +1,11 @@
 import { Worker } from 'node:worker_threads'
-import { type DigestAnswer, type DigestRequest, type DigestWorkerData, digestWorkerSource } from './digest-worker.js'
+import { type DigestAnswer, type DigestOrder, type DigestWorkerData, digestWorkerSource } from './digest-worker.js'
 
 const CACHE_SIZE = 1024
 
 /** A thread that answers requests. */
 export interface DigestThread {
-  post(request: DigestRequest): void
+  post(order: DigestOrder): void
   /** The id of the request that it works on now (0: none) and how many steps it has done. */
   progress(): { readonly request: number; readonly steps: number }
   /** Ends the thread; one that hangs in a system call goes on hanging. */
@@ -34,7 +34,7 @@ export function workerThread(maxBytes: number, cacheSize = CACHE_SIZE): StartThr
     worker.unref()
     const steps = new Int32Array(progress)
     return {
-      post: (request) => worker.postMessage(request),
+      post: (order) => worker.postMessage(order),
       progress: () => ({ request: Atomics.load(steps, 1), steps: Atomics.load(steps, 0) }),
       terminate: () => void worker.terminate(),
     }

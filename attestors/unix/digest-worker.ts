@@ -3,9 +3,14 @@ export interface DigestRequest {
   readonly id: number
   /** Opens the executable itself, not a path that may name something else. */
   readonly path: string
+  /** Files are read in turn by user. */
+  readonly uid: number
 }
 
-/** What it answers. `device` and `inode` are those of the file that was read. */
+/** Or told to let go of: nobody waits for it any more, or another's turn has come. */
+export type DigestOrder = DigestRequest | { readonly drop: number }
+
+/** What it answers, once to each request. `device` and `inode` are those of the file that was read. */
 export type DigestAnswer =
   | {
       readonly id: number
@@ -16,6 +21,7 @@ export type DigestAnswer =
     }
   | { readonly id: number; readonly kind: 'too_large'; readonly size: bigint }
   | { readonly id: number; readonly kind: 'unreadable'; readonly reason: string }
+  | { readonly id: number; readonly kind: 'dropped' }
 
 export interface DigestWorkerData {
   /** [0] counts steps, [1] is the id of the request that is worked on now, or 0: who is stuck shows here. */
@@ -25,18 +31,19 @@ export interface DigestWorkerData {
 }
 
 /**
- * The program of the digest worker: reads files synchronously, a piece of each in turn, so that a large or slow one
- * does not keep the others waiting. Self-contained, because its source is evaluated in the worker: that works from
+ * The program of the digest worker: reads files synchronously, a piece at a time and in turn by user, so that a large or
+ * slow one does not keep the others waiting. Self-contained, because its source is evaluated in the worker: that works from
  * TypeScript, from the build and from a single executable alike.
  */
 export function digestWorker(): void {
   interface Job {
-    readonly id: number
+    /** The requests that it answers; never none. */
+    readonly ids: number[]
+    readonly uid: number
     readonly fd: number
     readonly key: string
     readonly stat: import('node:fs').BigIntStats
     readonly hash: import('node:crypto').Hash
-    readonly followers: number[]
     left: bigint
   }
   const { parentPort, workerData } = process.getBuiltinModule('node:worker_threads')
@@ -47,7 +54,8 @@ export function digestWorker(): void {
   const chunk = Buffer.allocUnsafe(262_144)
   /** In the order of their last use. */
   const cache = new Map<string, string>()
-  const waiting: DigestRequest[] = []
+  const orders: DigestOrder[] = []
+  /** Files that are open, in the order of their turns. */
   const jobs: Job[] = []
   let scheduled = false
 
@@ -67,7 +75,7 @@ export function digestWorker(): void {
   }
 
   /** Opens one file, unless its digest is known. What others had open already is hashed once for all. */
-  const begin = ({ id, path }: DigestRequest): void => {
+  const begin = ({ id, path, uid }: DigestRequest): void => {
     let fd: number | undefined
     let keep = false
     try {
@@ -79,9 +87,9 @@ export function digestWorker(): void {
       if (!stat.isFile()) answer({ id, kind: 'unreadable', reason: 'not a regular file' })
       else if (stat.size > BigInt(maxBytes)) answer({ id, kind: 'too_large', size: stat.size })
       else if (known !== undefined) found(id, stat, key, known)
-      else if (leader) leader.followers.push(id)
+      else if (leader) leader.ids.push(id)
       else {
-        jobs.push({ id, fd, key, stat, hash: createHash('sha256'), followers: [], left: stat.size })
+        jobs.push({ ids: [id], uid, fd, key, stat, hash: createHash('sha256'), left: stat.size })
         keep = true
       }
     } catch (error) {
@@ -93,7 +101,7 @@ export function digestWorker(): void {
 
   /** Reads the next chunk; true when the file has come to its end. */
   const advance = (job: Job): boolean => {
-    const ids = [job.id, ...job.followers]
+    const { ids } = job
     let done = true
     try {
       const length = readSync(job.fd, chunk, 0, chunk.length, null)
@@ -115,20 +123,43 @@ export function digestWorker(): void {
     return true
   }
 
+  /** Forgets a request, and closes the file unless others wait for it too. */
+  const drop = (id: number): void => {
+    const job = jobs.find(({ ids }) => ids.includes(id))
+    if (!job) return
+    job.ids.splice(job.ids.indexOf(id), 1)
+    if (job.ids.length === 0) {
+      jobs.splice(jobs.indexOf(job), 1)
+      closeSync(job.fd)
+    }
+    answer({ id, kind: 'dropped' })
+  }
+
+  /** The first one goes on; its user's others go behind everybody else's. */
+  const turn = (): Job | undefined => {
+    const [first] = jobs
+    if (!first) return undefined
+    const others = jobs.splice(0).filter((job) => job !== first)
+    jobs.push(...others.filter(({ uid }) => uid !== first.uid), ...others.filter(({ uid }) => uid === first.uid))
+    return first
+  }
+
   const step = (): void => {
-    const request = waiting.shift()
-    const job = request ? undefined : jobs.shift()
-    Atomics.store(steps, 1, request?.id ?? job?.id ?? 0)
+    const order = orders.shift()
+    const job = order ? undefined : turn()
+    // Opening and closing may hang as well as reading.
+    Atomics.store(steps, 1, (order ? ('drop' in order ? order.drop : order.id) : job?.ids[0]) ?? 0)
     Atomics.add(steps, 0, 1)
-    if (request) begin(request)
+    if (order && 'drop' in order) drop(order.drop)
+    else if (order) begin(order)
     else if (job && !advance(job)) jobs.push(job)
     Atomics.store(steps, 1, 0)
-    scheduled = waiting.length > 0 || jobs.length > 0
+    scheduled = orders.length > 0 || jobs.length > 0
     if (scheduled) setImmediate(step)
   }
 
-  parentPort?.on('message', (request: DigestRequest) => {
-    waiting.push(request)
+  parentPort?.on('message', (order: DigestOrder) => {
+    orders.push(order)
     if (!scheduled) setImmediate(step)
     scheduled = true
   })

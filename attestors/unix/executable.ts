@@ -3,6 +3,7 @@ import type { Clock } from '../../agent/ports/clock.js'
 import type { ExecutableId } from '../../agent/ports/kernel.js'
 import { type DigestThread, type StartThread, workerThread } from './digest-thread.js'
 import type { DigestAnswer, DigestRequest } from './digest-worker.js'
+import { Turns } from './turns.js'
 
 /** `absent`: it has no digest, and why. `unknown`: nobody can say now; ask again later. */
 export type Digest =
@@ -22,11 +23,18 @@ export interface DigestsOptions {
 
 const STALL_MS = 500
 const MAX_ABANDONED = 4
+/** Files that are open at a time, each with a descriptor of the agent; the other callers wait without one. */
+const MAX_OPEN = 16
 
 interface Job {
+  readonly uid: number
   readonly request: DigestRequest
   readonly executable: ExecutableId
   readonly settle: (digest: Digest) => void
+  /** Somebody waits for it. */
+  wanted: boolean
+  /** The thread was told to let go of it, and has not said that it has. */
+  leaving: boolean
 }
 
 interface Thread {
@@ -38,13 +46,15 @@ interface Thread {
 /**
  * SHA-256 of executables, read in a thread of its own: opening or reading a file may hang for ever (a dead network or
  * FUSE file system), and neither the event loop nor its four file threads must. A thread that hangs is abandoned and
- * replaced, and its device left alone until it is back; at most four are abandoned.
+ * replaced, and its device left alone until it is back; at most four are abandoned. Sixteen files are open at a time,
+ * shared evenly among users.
  */
 export class ExecutableDigests implements Disposable {
   /** Threads that hang, each with the device on which it does. */
   readonly #abandoned = new Map<Thread, bigint>()
   /** All that were started and have not ended. */
   readonly #threads = new Set<Thread>()
+  readonly #waiting = new Turns<Job>()
   readonly #stallMs: number
   #current: Thread | undefined
   #timer: Disposable | undefined
@@ -65,34 +75,98 @@ export class ExecutableDigests implements Disposable {
   }
 
   /**
-   * The digest of the file behind `path`, if that is the executable given. Never rejects; `unknown` when the signal
-   * aborts first (the work goes on, so that the next one finds it done).
+   * The digest of the file behind `path`, if that is the executable given. Whenever the path is opened, it must lead to
+   * the file that this process runs, or to none: what is read is compared with the executable. Never rejects; `unknown`
+   * when the signal aborts first. One file of each user is read on then, if nobody else wants its place, so that the
+   * next one who asks finds it done.
    */
-  async digest(path: string, executable: ExecutableId, signal: AbortSignal): Promise<Digest> {
+  async digest(path: string, executable: ExecutableId, uid: number, signal: AbortSignal): Promise<Digest> {
     if (this.options.maxBytes === 0) return { kind: 'absent', reason: 'digests are switched off' }
     if (signal.aborted) return unknown('no time left')
-    if (this.#isStuck(executable.device)) return unknown('its file system does not answer')
-    if (!this.#current && this.#abandoned.size >= MAX_ABANDONED) return unknown('too many file systems do not answer')
     return new Promise((resolve) => {
-      const giveUp = (): void => resolve(unknown('reading it takes too long'))
-      signal.addEventListener('abort', giveUp, { once: true })
+      const giveUp = (): void => {
+        job.settle(unknown('reading it takes too long'))
+        this.#givenUp(job)
+      }
       const settle = (digest: Digest): void => {
         signal.removeEventListener('abort', giveUp)
+        job.wanted = false
         resolve(digest)
       }
-      this.#submit({ request: { id: ++this.#lastId, path }, executable, settle })
+      const request = { id: ++this.#lastId, path, uid }
+      const job: Job = { uid, request, executable, settle, wanted: true, leaving: false }
+      signal.addEventListener('abort', giveUp, { once: true })
+      this.#waiting.add(job)
+      this.#begin()
     })
   }
 
   [Symbol.dispose](): void {
     this.#timer?.[Symbol.dispose]()
     this.#timer = undefined
+    for (const job of this.#waiting.drain()) job.settle(unknown('the agent is stopping'))
     for (const { thread, jobs } of [...(this.#current ? [this.#current] : []), ...this.#abandoned.keys()]) {
       for (const job of jobs.values()) job.settle(unknown('the agent is stopping'))
       jobs.clear()
       thread.terminate()
     }
     this.#current = undefined
+  }
+
+  /** Gives free places to those who wait. */
+  #begin(): void {
+    for (;;) {
+      const open = this.#openByUser()
+      if ((this.#current?.jobs.size ?? 0) >= MAX_OPEN) {
+        this.#makeRoom(open)
+        return
+      }
+      const job = this.#waiting.next((uid) => open.get(uid)?.length ?? 0)
+      if (!job) return
+      const hopeless = this.#hopeless(job)
+      if (hopeless) job.settle(hopeless)
+      else this.#submit(job)
+    }
+  }
+
+  #hopeless({ executable }: Job): Digest | null {
+    if (this.#isStuck(executable.device)) return unknown('its file system does not answer')
+    const exhausted = !this.#current && this.#abandoned.size >= MAX_ABANDONED
+    return exhausted ? unknown('too many file systems do not answer') : null
+  }
+
+  #openByUser(): ReadonlyMap<number, readonly Job[]> {
+    const open = new Map<number, Job[]>()
+    for (const job of this.#current?.jobs.values() ?? []) {
+      const others = open.get(job.uid)
+      if (others) others.push(job)
+      else open.set(job.uid, [job])
+    }
+    return open
+  }
+
+  /** A user who has no place gets one of the user who has the most: what nobody waits for, else what came last. */
+  #makeRoom(open: ReadonlyMap<number, readonly Job[]>): void {
+    const jobs = [...open.values()].flat()
+    const needed = [...this.#waiting.users].some((uid) => !open.has(uid))
+    if (!needed || jobs.some(({ leaving }) => leaving)) return
+    const [most = []] = [...open.values()].sort((a, b) => b.length - a.length)
+    const from = most.length > 1 ? most : jobs
+    const least = from.find(({ wanted }) => !wanted) ?? (most.length > 1 ? most.at(-1) : undefined)
+    if (least) this.#drop(least)
+  }
+
+  /** Of what a user does not wait for any more, the oldest is read on. */
+  #givenUp(job: Job): void {
+    if (this.#waiting.delete(job) || !this.#current?.jobs.has(job.request.id)) return
+    const idle = [...this.#current.jobs.values()].filter((one) => one.uid === job.uid && !one.wanted && !one.leaving)
+    for (const one of idle.slice(1)) this.#drop(one)
+    this.#begin()
+  }
+
+  #drop(job: Job): void {
+    job.leaving = true
+    this.#current?.thread.post({ drop: job.request.id })
   }
 
   #submit(job: Job): void {
@@ -124,7 +198,9 @@ export class ExecutableDigests implements Disposable {
     if (this.#abandoned.has(thread)) this.#cameBack(thread)
     const job = thread.jobs.get(answer.id)
     thread.jobs.delete(answer.id)
-    job?.settle(digestOf(answer, job.executable))
+    if (job && answer.kind !== 'dropped') job.settle(digestOf(answer, job.executable))
+    else if (job) this.#waitAgain(job)
+    this.#begin()
     if (thread.jobs.size === 0 && thread === this.#current) this.#rest()
   }
 
@@ -148,11 +224,13 @@ export class ExecutableDigests implements Disposable {
     const others = [...thread.jobs.values()].filter((job) => job !== stuck)
     thread.jobs.clear()
     stuck.settle(unknown('its file system does not answer'))
-    for (const job of others) {
-      if (this.#isStuck(job.executable.device)) job.settle(unknown('its file system does not answer'))
-      else if (this.#abandoned.size >= MAX_ABANDONED) job.settle(unknown('too many file systems do not answer'))
-      else this.#submit(job)
-    }
+    for (const job of others) this.#waitAgain(job)
+    this.#begin()
+  }
+
+  #waitAgain(job: Job): void {
+    job.leaving = false
+    if (job.wanted) this.#waiting.add(job)
   }
 
   /** It hung, and now it does not any more: its device may be asked again. Nothing else may go to a used-up thread. */
@@ -171,6 +249,7 @@ export class ExecutableDigests implements Disposable {
     }
     for (const job of thread.jobs.values()) job.settle(unknown('the thread that read it failed'))
     thread.jobs.clear()
+    this.#begin()
   }
 
   #isStuck(device: bigint): boolean {
@@ -185,7 +264,7 @@ export class ExecutableDigests implements Disposable {
   }
 }
 
-function digestOf(answer: DigestAnswer, executable: ExecutableId): Digest {
+function digestOf(answer: Exclude<DigestAnswer, { kind: 'dropped' }>, executable: ExecutableId): Digest {
   switch (answer.kind) {
     case 'digest':
       // The process may have gone on to another program between accept and here.

@@ -81,7 +81,7 @@ export class UnixWorkloadAttestor implements WorkloadAttestor {
     else for (const key of ['group', 'groupname']) notes.set(key, group)
   }
 
-  async #digest({ executable, process }: Caller, signal: AbortSignal, notes: Notes): Promise<void> {
+  async #digest({ executable, process, uid }: Caller, signal: AbortSignal, notes: Notes): Promise<void> {
     if (!executable) {
       notes.add('unix:sha256 left out: the executable cannot be seen (SYS_PTRACE)')
       return
@@ -90,7 +90,7 @@ export class UnixWorkloadAttestor implements WorkloadAttestor {
       notes.add('unix:sha256 not computed: no entry asks for it')
       return
     }
-    const digest = await this.options.digests.digest(process.executableFile, executable, signal)
+    const digest = await this.options.digests.digest(process.executableFile, executable, uid, signal)
     if (digest.kind === 'digest') {
       notes.set('sha256', digest.sha256)
       return

@@ -1,6 +1,18 @@
 import { execFileSync } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
-import { chmodSync, closeSync, constants, openSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { callerEvents } from '../../agent/observability/caller-events.js'
 import { SystemClock } from '../../agent/platform/system-clock.js'
@@ -18,6 +30,18 @@ const idOf = (path: string) => {
   return { device: dev, inode: ino }
 }
 
+const descriptors = () => readdirSync('/proc/self/fd').length
+/** Descriptors of this process that lead into the directory. */
+const openFiles = (directory: string) =>
+  readdirSync('/proc/self/fd').filter((fd) => linkOf(fd).startsWith(directory)).length
+const linkOf = (fd: string) => {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`)
+  } catch {
+    return ''
+  }
+}
+
 function setting(options: { maxBytes?: number; stallMs?: number } = {}) {
   const directory = new TemporaryDirectory()
   const digests = new ExecutableDigests({
@@ -26,7 +50,7 @@ function setting(options: { maxBytes?: number; stallMs?: number } = {}) {
     maxBytes: options.maxBytes ?? 1_000_000_000,
     stallMs: options.stallMs ?? 500,
   })
-  const ask = (path: string) => digests.digest(path, idOf(path), signal())
+  const ask = (path: string, uid = 0, until = signal()) => digests.digest(path, idOf(path), uid, until)
   return {
     directory,
     digests,
@@ -53,7 +77,7 @@ function bareThread(
     ask: (path) =>
       new Promise((resolve) => {
         waiting.set(++last, resolve)
-        thread.post({ id: last, path })
+        thread.post({ id: last, path, uid: 0 })
       }),
     steps: () => thread.progress().steps,
     [Symbol.dispose]: () => thread.terminate(),
@@ -68,7 +92,7 @@ describe('the digest thread', () => {
       writeFileSync(s.directory.file(`f${i}`), content)
       return s.directory.file(`f${i}`)
     })
-    const found = await Promise.all([...paths, ...paths].map(s.ask))
+    const found = await Promise.all([...paths, ...paths].map((path) => s.ask(path)))
     expect(found).toEqual([...contents, ...contents].map((content) => ({ kind: 'digest', sha256: sha256(content) })))
   })
 
@@ -80,9 +104,9 @@ describe('the digest thread', () => {
     writeFileSync(s.directory.file('new'), 'two')
     const before = idOf(path)
     renameSync(s.directory.file('new'), path)
-    const held = await s.digests.digest(`/proc/self/fd/${fd}`, before, signal())
+    const held = await s.digests.digest(`/proc/self/fd/${fd}`, before, 0, signal())
     expect(held).toEqual({ kind: 'digest', sha256: sha256(Buffer.from('one')) })
-    expect(await s.digests.digest(path, before, signal())).toMatchObject({ kind: 'absent' })
+    expect(await s.digests.digest(path, before, 0, signal())).toMatchObject({ kind: 'absent' })
     closeSync(fd)
   })
 
@@ -132,7 +156,7 @@ describe('the digest thread', () => {
     const fifo = s.directory.file('fifo')
     execFileSync('mkfifo', [fifo])
     writeFileSync(s.directory.file('app'), 'x')
-    const hanging = s.digests.digest(fifo, { device: 1n, inode: 1n }, signal())
+    const hanging = s.digests.digest(fifo, { device: 1n, inode: 1n }, 0, signal())
     const other = s.ask(s.directory.file('app'))
     expect(await other).toMatchObject({ kind: 'digest' })
     expect(await hanging).toMatchObject({ kind: 'unknown' })
@@ -141,6 +165,44 @@ describe('the digest thread', () => {
     closeSync(openSync(fifo, constants.O_WRONLY))
     await expect.poll(() => s.digests.stuck).toBe(0)
     expect(await s.ask(s.directory.file('app'))).toMatchObject({ kind: 'digest' })
+  })
+
+  it('leaves no descriptor to callers that are gone, and reads for others at once', async () => {
+    using s = setting()
+    const sparse = Array.from({ length: 100 }, (_, i) => {
+      const path = s.directory.file(`sparse${i}`)
+      writeFileSync(path, '')
+      truncateSync(path, 512 * 1024 * 1024)
+      return path
+    })
+    const honest = s.directory.file('honest')
+    writeFileSync(honest, randomBytes(8 * 1024 * 1024))
+    const before = descriptors()
+    const callers = sparse.map(() => new AbortController())
+    const asked = sparse.map((path, i) => s.ask(path, 1, callers[i]?.signal))
+    await expect.poll(() => descriptors() - before).toBeGreaterThan(10)
+    // Some more are the thread's own.
+    expect(descriptors() - before).toBeLessThan(30)
+    expect(await s.ask(honest, 2)).toMatchObject({ kind: 'digest' })
+    for (const caller of callers) caller.abort()
+    for (const answer of asked) expect(await answer).toMatchObject({ kind: 'unknown' })
+    await expect.poll(() => openFiles(s.directory.path)).toBe(1)
+  })
+
+  it('goes on for whoever still waits when the one who asked first is gone', async () => {
+    using s = setting()
+    const path = s.directory.file('app')
+    const content = randomBytes(64 * 1024 * 1024)
+    writeFileSync(path, content)
+    writeFileSync(s.directory.file('other'), randomBytes(64 * 1024 * 1024))
+    const gone = new AbortController()
+    const other = s.ask(s.directory.file('other'), 0, gone.signal)
+    const first = s.ask(path, 0, gone.signal)
+    const second = s.ask(path)
+    await expect.poll(() => openFiles(s.directory.path)).toBe(2)
+    gone.abort()
+    expect([await first, await other]).toMatchObject([{ kind: 'unknown' }, { kind: 'unknown' }])
+    expect(await second).toEqual({ kind: 'digest', sha256: sha256(content) })
   })
 
   it('reads a large file while the event loop goes on', async () => {

@@ -1,14 +1,16 @@
 import { describe, expect, it } from 'vitest'
 import { callerEvents } from '../../../../agent/observability/caller-events.js'
 import type { StartThread } from '../../../../attestors/unix/digest-thread.js'
-import type { DigestAnswer, DigestRequest } from '../../../../attestors/unix/digest-worker.js'
+import type { DigestAnswer, DigestOrder, DigestRequest } from '../../../../attestors/unix/digest-worker.js'
 import { ExecutableDigests } from '../../../../attestors/unix/executable.js'
 import { FakeClock, settle } from '../../../fakes/clock.js'
 import { RecordedSinks } from '../../../fakes/sinks.js'
 
-/** A thread that answers each request with its path as digest, and hangs at paths that begin with `/dead`. */
+/** A thread that answers each request with its path as digest, and hangs at paths that begin with `/dead`; `/slow` it reads for ever. */
 class FakeThread {
   readonly waiting: DigestRequest[] = []
+  /** Being read. */
+  readonly open = new Map<number, DigestRequest>()
   terminated = false
   steps = 0
   at = 0
@@ -16,9 +18,13 @@ class FakeThread {
     private readonly answered: (answer: DigestAnswer) => void,
     readonly died: (error: unknown) => void,
   ) {}
-  post(request: DigestRequest): void {
-    this.waiting.push(request)
-    queueMicrotask(() => this.work())
+  post(order: DigestOrder): void {
+    if (!('drop' in order)) {
+      this.waiting.push(order)
+      queueMicrotask(() => this.work())
+    } else if (this.open.delete(order.drop)) {
+      queueMicrotask(() => this.answered({ id: order.drop, kind: 'dropped' }))
+    }
   }
   progress() {
     return { request: this.at, steps: this.steps }
@@ -30,6 +36,10 @@ class FakeThread {
     if (this.at !== 0 || this.terminated) return
     for (let next = this.waiting.shift(); next; next = this.waiting.shift()) {
       this.steps++
+      if (next.path.startsWith('/slow')) {
+        this.open.set(next.id, next)
+        continue
+      }
       this.at = next.id
       if (next.path.startsWith('/dead')) return
       this.finish(next)
@@ -52,9 +62,16 @@ function setting(maxBytes = 100) {
     return thread
   }
   const digests = new ExecutableDigests({ clock, events: callerEvents(sinks), maxBytes, stallMs: 500, start })
-  const ask = (path: string, signal = new AbortController().signal, device = BigInt(path.length)) =>
-    digests.digest(path, { device, inode: 1n }, signal)
-  return { clock, sinks, threads, digests, ask }
+  const ask = (path: string, signal = new AbortController().signal, device = BigInt(path.length), uid = 0) =>
+    digests.digest(path, { device, inode: 1n }, uid, signal)
+  /** Asks as somebody who can give up. */
+  const askAs = (uid: number, path: string) => {
+    const gone = new AbortController()
+    return { answer: ask(path, gone.signal, undefined, uid), giveUp: () => gone.abort() }
+  }
+  /** Paths that the thread reads now. */
+  const open = () => [...(threads[0]?.open.values() ?? [])].map(({ path }) => path)
+  return { clock, sinks, threads, digests, ask, askAs, open }
 }
 
 describe('digests of executables', () => {
@@ -181,5 +198,90 @@ describe('digests of executables', () => {
     expect(await dead).toMatchObject({ kind: 'unknown' })
     expect(clock.pending).toBe(0)
     expect(threads[0]?.terminated).toBe(true)
+  })
+})
+
+describe('many digests at a time', () => {
+  const slow = (uid: number, count: number) => Array.from({ length: count }, (_, i) => `/slow-${uid}-${i}`)
+
+  it('take sixteen places of the thread, and the others wait', async () => {
+    const { askAs, open, digests } = setting()
+    const asked = slow(1, 40).map((path) => askAs(1, path))
+    await settle()
+    expect(open()).toEqual(slow(1, 16))
+    digests[Symbol.dispose]()
+    for (const { answer } of asked) expect(await answer).toMatchObject({ kind: 'unknown' })
+  })
+
+  it('that one user asks for do not keep another one waiting', async () => {
+    const { askAs, ask, open, digests } = setting()
+    for (const path of slow(1, 40)) void askAs(1, path)
+    await settle()
+    expect(await ask('/honest', undefined, undefined, 2)).toMatchObject({ kind: 'digest' })
+    await settle()
+    // Whoever made room is not forgotten.
+    expect(open()).toHaveLength(16)
+    expect(new Set(open()).size).toBe(16)
+    digests[Symbol.dispose]()
+  })
+
+  it('share the places evenly among those who ask for more than one', async () => {
+    const { askAs, open, digests } = setting()
+    for (const path of slow(1, 40)) void askAs(1, path)
+    await settle()
+    for (const uid of [2, 3, 4]) for (const path of slow(uid, 40)) void askAs(uid, path)
+    await settle()
+    for (const uid of [2, 3, 4]) expect(open().some((path) => path.startsWith(`/slow-${uid}`))).toBe(true)
+    expect(open()).toHaveLength(16)
+    digests[Symbol.dispose]()
+  })
+
+  it('are closed when nobody waits for them any more, but for one of each user', async () => {
+    const { askAs, open, digests } = setting()
+    const asked = [1, 2].flatMap((uid) => slow(uid, 5).map((path) => askAs(uid, path)))
+    await settle()
+    for (const { giveUp } of asked) giveUp()
+    await settle()
+    expect(open()).toEqual(['/slow-1-0', '/slow-2-0'])
+    digests[Symbol.dispose]()
+  })
+
+  it('that still wait are not begun when nobody asks for them any more', async () => {
+    const { askAs, open, threads, digests } = setting()
+    const asked = slow(1, 40).map((path) => askAs(1, path))
+    await settle()
+    for (const { giveUp } of [...asked].reverse()) giveUp()
+    await settle()
+    expect(open()).toEqual(['/slow-1-0'])
+    expect(threads[0]?.steps).toBe(16)
+    digests[Symbol.dispose]()
+  })
+
+  it('that are read on for nobody make room for whoever waits', async () => {
+    const { askAs, ask, open, digests } = setting()
+    for (let uid = 1; uid <= 16; uid++) {
+      const { giveUp } = askAs(uid, `/slow-${uid}`)
+      await settle()
+      giveUp()
+    }
+    expect(open()).toHaveLength(16)
+    expect(await ask('/honest', undefined, undefined, 99)).toMatchObject({ kind: 'digest' })
+    digests[Symbol.dispose]()
+  })
+
+  it('that gave their place to another user are read again, and answered', async () => {
+    const { askAs, ask, open, threads, digests } = setting()
+    const asked = slow(1, 16).map((path) => askAs(1, path))
+    await settle()
+    await ask('/honest', undefined, undefined, 2)
+    await settle()
+    expect(new Set(open())).toEqual(new Set(slow(1, 16)))
+    const [thread] = threads
+    for (const request of [...(thread?.open.values() ?? [])]) {
+      thread?.open.delete(request.id)
+      thread?.finish(request)
+    }
+    for (const { answer } of asked) expect(await answer).toMatchObject({ kind: 'digest' })
+    digests[Symbol.dispose]()
   })
 })
