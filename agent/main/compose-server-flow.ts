@@ -38,6 +38,7 @@ export function composeServerFlow(config: Config, world: World) {
   const budget = new Budget(clock, random)
   const pace = new SyncPace(clock, random, config.sync)
   const events = syncEvents(sinks('sync'), clock)
+  const requests = serverEvents(sinks('icp'), clock)
   const extraRoots = new ExtraRoots({ path: config.icpService.trustBundlePath, files, clock, log: log.named('icp') })
   const { httpsProxy, noProxy } = config.icpService.proxy
   const proxy = { httpsProxy: httpsProxy?.reveal() ?? null, noProxy }
@@ -51,7 +52,7 @@ export function composeServerFlow(config: Config, world: World) {
     budget,
     clock,
     random,
-    events: serverEvents(sinks('icp'), clock),
+    events: requests,
   })
   const contact = new Contact(clock)
   const stretch = {
@@ -127,6 +128,7 @@ export function composeServerFlow(config: Config, world: World) {
     http,
     client,
     contact,
+    outage: () => requests.outage,
     controlPlane,
     extraRoots,
     keys,

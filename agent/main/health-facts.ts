@@ -19,7 +19,7 @@ export interface Facts {
 
 /** The plain values that `/status` and the probes are made from. */
 export function healthFacts(facts: Facts): HealthFacts {
-  const { config, clock, sync, pace, keeper, client, contact, streams, late, attestors } = facts.agent
+  const { config, clock, sync, pace, keeper, client, contact, outage, streams, late, attestors } = facts.agent
   const now = clock.now()
   const agent = keeper.current()
   const { listener } = late
@@ -39,7 +39,7 @@ export function healthFacts(facts: Facts): HealthFacts {
     icpService: {
       address: config.icpService.address,
       reachedAt: contact.reachedAt,
-      trouble: contact.trouble,
+      trouble: serverTrouble(contact.trouble, outage()),
       skewMs: client.skew(),
     },
     workloadApi: {
@@ -55,6 +55,15 @@ export function healthFacts(facts: Facts): HealthFacts {
     node: facts.node,
     attestors: attestors.standings(),
   }
+}
+
+/**
+ * `came`: what the last request came to, after all its repetitions; `outage`: what the last attempt met, as the log says
+ * it. That is newer; the trouble began with the earlier of both.
+ */
+export function serverTrouble(came: Trouble | null, outage: Trouble | null): Trouble | null {
+  if (came === null || outage === null) return outage ?? came
+  return { ...outage, since: Math.min(came.since, outage.since) }
 }
 
 function agentTrouble(keeper: Agent['keeper']): Trouble | null {

@@ -119,7 +119,8 @@ export function unreadyReasons(facts: HealthFacts): string[] {
 function agentSvid({ agentSvid: { expiresAt, trouble }, now }: HealthFacts): Component {
   if (expiresAt !== null && now < expiresAt) {
     if (trouble === null) return fine(`the agent's SVID is valid until ${iso(expiresAt)}`)
-    return troubled('degraded', trouble, `valid until ${iso(expiresAt)}, but renewal fails`)
+    const what = trouble.code === 'file.io' ? 'writing it to disk' : 'renewal'
+    return troubled('degraded', trouble, `valid until ${iso(expiresAt)}, but ${what} fails`)
   }
   if (trouble !== null) return troubled('unhealthy', trouble, 'the agent has no valid SVID')
   if (expiresAt === null) return { status: 'starting', message: 'the node has not attested yet', since: null }
@@ -131,7 +132,8 @@ function icpService({ icpService: { reachedAt, trouble }, now }: HealthFacts): C
     const last = reachedAt === null ? 'never answered since the start' : `last answered at ${iso(reachedAt)}`
     return troubled(now - trouble.since < LONG_AWAY_MS ? 'degraded' : 'unhealthy', trouble, `the ICP server ${last}`)
   }
-  if (reachedAt === null) return { status: 'starting', message: 'the ICP server was not asked yet', since: null }
+  if (reachedAt === null)
+    return { status: 'starting', message: 'no request to the ICP server has succeeded yet', since: null }
   return fine(`the ICP server answered at ${iso(reachedAt)}`)
 }
 

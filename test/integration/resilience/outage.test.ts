@@ -53,3 +53,21 @@ test('while the server is away what is held is served until it ends, never longe
   )
   expect(again?.leaf.serialNumber).not.toBe(held.leaf.serialNumber)
 })
+
+test('/status names a server that cannot be reached as soon as the log does, while the request is still repeated', async () => {
+  await using dir = await temporaryDirectory()
+  await using server = await startServer(`${dir.path}/icp`)
+  await using agent = await startAgent({
+    dir: dir.path,
+    server: { address: 'https://127.0.0.1:1/spiresvc', caPath: server.caPath },
+    settings: { ...SETTINGS, ICP_SERVICE__MAX_RETRIES: '3', ICP_SERVICE__RETRY_BACKOFF: '60' },
+  })
+  const health = await healthOf(agent)
+  await agent.logged('ICP server cannot be reached')
+  const { body } = await health('/status')
+  expect(agent.lines.map(({ event }) => event)).not.toContain('Node attestation failed')
+  expect(body.components?.['icp_service']).toMatchObject({
+    status: 'degraded',
+    message: expect.stringContaining('icp.unreachable'),
+  })
+})

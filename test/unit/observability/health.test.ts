@@ -163,6 +163,11 @@ describe('status', () => {
     })
   })
 
+  test('before a request has succeeded it does not say that none was sent', () => {
+    const { message } = componentsOf(STARTING).icp_service
+    expect(message).toBe('no request to the ICP server has succeeded yet')
+  })
+
   test('degraded_since is the earliest trouble', () => {
     const given = facts({
       agentSvid: { trouble: trouble('icp.timeout', 5) },
