@@ -2,7 +2,7 @@ import type { ApiEvents, Method } from '../observability/api-events.js'
 import type { Clock } from '../ports/clock.js'
 import type { Feed } from './feed.js'
 import { refusalStatus } from './refusal.js'
-import { type Circumstances, entitlement, isNoIdentity } from './verdict.js'
+import { type Circumstances, entitlement, isNoIdentity, uncertainty } from './verdict.js'
 
 export interface EntitledOptions {
   readonly feed: Feed
@@ -13,6 +13,8 @@ export interface EntitledOptions {
   readonly stopping: () => boolean
   /** Callers without an identity are welcome; they have no entries then. */
   readonly openToAll?: boolean
+  /** False for entries among which that is missing which was asked for: a platform that is away may hold it back. */
+  readonly suffices?: (ids: readonly string[]) => boolean
   /** Aborts when the client is gone. */
   readonly signal: AbortSignal
 }
@@ -22,7 +24,7 @@ export interface EntitledOptions {
  * Rejects with a gRPC status.
  */
 export function entitledEntries(options: EntitledOptions): Promise<readonly string[]> {
-  const { feed, method, clock, events, holdMs, stopping, openToAll = false, signal } = options
+  const { feed, method, clock, events, holdMs, stopping, openToAll = false, suffices = () => true, signal } = options
   const began = clock.monotonic()
   return new Promise((resolve, reject) => {
     let timer: Disposable | null = null
@@ -45,7 +47,7 @@ export function entitledEntries(options: EntitledOptions): Promise<readonly stri
         served: null,
         stopping: stopping(),
       }
-      const denied = entitlement(circumstances)
+      const denied = entitlement(circumstances) ?? (suffices(found.match.ids) ? null : uncertainty(circumstances))
       if (denied === null || (openToAll && isNoIdentity(denied))) end(() => resolve(found.match.ids))
       else if (denied.kind === 'hold') timer = clock.after(denied.forMs, judge)
       else if (denied.kind === 'refuse') end(() => reject(refusalStatus(denied, feed, method, events)))

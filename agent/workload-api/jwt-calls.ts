@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import type { Message } from '@bufbuild/protobuf'
 import { type handleUnaryCall, type ServerUnaryCall, type StatusObject, status } from '@grpc/grpc-js'
 import { Secret } from '../crypto/secret.js'
@@ -9,7 +10,7 @@ import type { Clock } from '../ports/clock.js'
 import type { IdentityStore } from '../store/identity-store.js'
 import type { HeldJwt, JwtSubject } from '../store/jwt-cache.js'
 import type { Dialect } from './dialect.js'
-import { entitledEntries } from './entitled.js'
+import { type EntitledOptions, entitledEntries } from './entitled.js'
 import type { Feed } from './feed.js'
 import type { JwtValidation } from './jwt-validation.js'
 import { grpcError, refusalStatus } from './refusal.js'
@@ -74,16 +75,19 @@ export class JwtCalls {
     const audience = readAudience(asked.audience)
     // ST-03: malformed is for ever.
     const only = asked.spiffeId === '' ? null : SpiffeId.parse(asked.spiffeId)
-    const ids = await this.#entitled(call)
-    const mine = ids.flatMap((id) => store.current.entries.get(id) ?? [])
-    const entries = oncePerIdentity(only ? mine.filter(({ spiffeId }) => spiffeId.equals(only)) : mine)
+    const askedFor = (ids: readonly string[]) => {
+      const mine = ids.flatMap((id) => store.current.entries.get(id) ?? [])
+      return only ? mine.filter(({ spiffeId }) => spiffeId.equals(only)) : mine
+    }
+    const suffices = (ids: readonly string[]) => askedFor(ids).length > 0
+    const entries = oncePerIdentity(askedFor(await this.#entitled(call, { suffices })))
     if (entries.length === 0) throw notEntitled()
     const { uid } = call.feed.workload.caller
     const results = await Promise.allSettled(
       entries.map(({ id, spiffeId }) => jwt.want({ entryId: id, spiffeId, audience }, uid, call.left(), call.signal)),
     )
     // The process may have ended, or lost an identity, while the server worked.
-    const still = new Set(await this.#entitled(call))
+    const still = new Set(await this.#entitled(call, { suffices }))
     const kept = results.filter((_, i) => {
       const { id, spiffeId } = entries[i] as Entry
       return still.has(id) && store.current.entries.get(id)?.spiffeId.equals(spiffeId)
@@ -104,10 +108,13 @@ export class JwtCalls {
     return call.dialect.validated(await this.options.validation.validate(new Secret(svid), audience, call.signal))
   }
 
-  #entitled({ feed, method, signal }: Call, { openToAll } = { openToAll: false }): Promise<readonly string[]> {
+  #entitled(
+    { feed, method, signal }: Call,
+    wishes: Pick<EntitledOptions, 'openToAll' | 'suffices'>,
+  ): Promise<readonly string[]> {
     const { clock, events, holdMs } = this.options
     const stopping = () => this.#stopping
-    return entitledEntries({ feed, method, clock, events, holdMs, signal, stopping, openToAll })
+    return entitledEntries({ feed, method, clock, events, holdMs, signal, stopping, ...wishes })
   }
 
   #handler(
@@ -129,6 +136,8 @@ export class JwtCalls {
       const began = clock.monotonic()
       const allowed = Math.min(deadlineMs, untilDeadline(grpcCall, clock.now()))
       const gone = new AbortController()
+      // A wait for each identity that is asked for.
+      setMaxListeners(0, gone.signal)
       grpcCall.on('cancelled', () => gone.abort(new AgentError('agent.stopping', 'the client is gone')))
       calls.callStarted(peer)
       const call: Call = {

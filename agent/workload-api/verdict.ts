@@ -67,10 +67,13 @@ export function entitlement(c: Circumstances): Verdict | null {
     return hold(c, 'agent.starting', 'the agent has not received its registration entries yet; try again')
   }
   if (c.match.ids.length > 0) return null
-  if (c.match.uncertain) {
-    return hold(c, 'attestation.platform_missing', 'a platform that says what the caller is does not answer; try again')
-  }
-  return refuse('entry.none', 'no identity issued: no registration entry matches this process')
+  return uncertainty(c) ?? refuse('entry.none', 'no identity issued: no registration entry matches this process')
+}
+
+/** What to tell a caller that matches nothing of what it asks for, while a platform is missing; null: none is. */
+export function uncertainty(c: Circumstances): Verdict | null {
+  if (!c.match.uncertain) return null
+  return hold(c, 'attestation.platform_missing', 'a platform that says what the caller is does not answer; try again')
 }
 
 /** True where all that is wrong is that the caller matches no entry, or none that is known of. */

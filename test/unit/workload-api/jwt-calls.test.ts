@@ -32,6 +32,21 @@ describe('FetchJWTSVID answers', () => {
     expect(await identities(world.fetch(['db'], 'spiffe://td/api'))).toEqual(['spiffe://td/api'])
     expect(world.wanted).toHaveLength(1)
   })
+  test('with many identities without a word on the standard error output', async () => {
+    const warned: Error[] = []
+    const listener = (warning: Error) => warned.push(warning)
+    process.on('warning', listener)
+    world.setEntries(...Array.from({ length: 12 }, (_, i) => entry(`e${i}`, `/n${i}`)))
+    const { token } = world.script
+    world.script.token = (subject, signal) => {
+      signal.addEventListener('abort', () => undefined)
+      return token(subject, signal)
+    }
+    expect(await identities(world.fetch())).toHaveLength(12)
+    await new Promise<void>((resolve) => setImmediate(resolve))
+    process.off('warning', listener)
+    expect(warned).toEqual([])
+  })
   test('one token for an identity that two entries name', async () => {
     world.setEntries(entry('e1', '/web'), entry('e2', '/web'))
     expect(await identities(world.fetch())).toEqual(['spiffe://td/web'])
@@ -72,6 +87,40 @@ describe('FetchJWTSVID refuses', () => {
     const { ended } = world.fetch([], '', { metadata: {} })
     expect(await ended).toEqual(refusedWith(status.INVALID_ARGUMENT))
     expect(world.open.calls).toBe(0)
+  })
+
+  describe('while the platform is away that may say more of the caller', () => {
+    const ofContainer = (id: string, path: string) => ({
+      ...entry(id, path),
+      selectors: new Map([['docker:image-name', 'api:1']]),
+    })
+    const attested = (facts: Readonly<Record<string, string>>, missing: readonly string[]) => {
+      world.workload.state = { kind: 'attested', facts: new Map(Object.entries(facts)), missing, trail: [], at: 0 }
+    }
+    beforeEach(() => {
+      world.setEntries(entry('e1', '/web'), ofContainer('e2', '/api'))
+      attested({ 'unix:uid': '1000' }, ['docker'])
+    })
+
+    test('the identity that it may give, as unavailable, after a hold', async () => {
+      const { ended } = world.fetch(['db'], 'spiffe://td/api')
+      await world.clock.advance(HOLD_MS)
+      expect(await ended).toEqual(refusedWith(status.UNAVAILABLE))
+      expect(world.wanted).toEqual([])
+    })
+
+    test('nothing once it is back within the hold', async () => {
+      const call = world.fetch(['db'], 'spiffe://td/api')
+      await world.clock.advance(HOLD_MS / 2)
+      attested({ 'unix:uid': '1000', 'docker:image-name': 'api:1' }, [])
+      world.setEntries(entry('e1', '/web'), ofContainer('e2', '/api'))
+      expect(await identities(call)).toEqual(['spiffe://td/api'])
+    })
+
+    test('nothing of what the caller has without it', async () => {
+      expect(await identities(world.fetch(['db'], 'spiffe://td/web'))).toEqual(['spiffe://td/web'])
+      expect(await identities(world.fetch())).toEqual(['spiffe://td/web'])
+    })
   })
 
   test('a caller without an identity, with a denial that the log resolves', async () => {
