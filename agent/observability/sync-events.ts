@@ -10,6 +10,8 @@ interface NamedEntry {
 
 const short = (fingerprint: string) => fingerprint.slice(0, 16)
 const AHEAD_WORTH_SAYING_MS = 5_000
+/** So many odd certificates are remembered as said. */
+const MOST_ODD = 100
 
 /** What happens between the agent and the server once the node is attested. */
 export const syncEvents = ({ log, metrics }: Sinks, clock: Clock) => {
@@ -18,6 +20,7 @@ export const syncEvents = ({ log, metrics }: Sinks, clock: Clock) => {
   const jwtKeys = sayOnce(log, clock, { failing: 'JWT bundle poll failed', recovered: 'JWT bundle poll works again' })
   const issuing = new Map<string, ReturnType<typeof sayOnce>>()
   const about = (entry: NamedEntry) => ({ entry_id: entry.id, spiffe_id: entry.spiffeId.uri })
+  const odd = new Set<string>()
   let authorityAhead = false
   let unlisted = false
   /** A certificate that has just been made begins now or a little earlier: one of the future shows the CA's clock. */
@@ -100,6 +103,15 @@ export const syncEvents = ({ log, metrics }: Sinks, clock: Clock) => {
     },
     bundlePollFailed(error: unknown): void {
       bundles.failed(error)
+    },
+    /** Certificates in the server's bundles that are no authorities; each is said once. */
+    authoritiesSkipped(skipped: readonly { readonly fingerprint: string; readonly error: AgentError }[]): void {
+      for (const { fingerprint, error } of skipped) {
+        if (odd.has(fingerprint)) continue
+        if (odd.size >= MOST_ODD) odd.clear()
+        odd.add(fingerprint)
+        log.warn('A certificate in the trust bundle of the ICP server is left out', { fingerprint, error })
+      }
     },
     jwtKeysPolled(): void {
       jwtKeys.succeeded()

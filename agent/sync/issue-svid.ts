@@ -1,17 +1,18 @@
-import type { KeyObject } from 'node:crypto'
 import { createCsr } from '../crypto/csr.js'
 import type { KeySource } from '../crypto/keys.js'
+import { Secret } from '../crypto/secret.js'
 import { AgentError } from '../errors.js'
-import type { ControlPlane, IssuedCertificate } from '../icp/control-plane.js'
-import { parseAuthority } from '../identity/authority.js'
+import type { WithCommonName } from '../icp/common-name.js'
+import type { ControlPlane } from '../icp/control-plane.js'
+import { certifiedKey } from '../identity/certified-key.js'
 import type { Entry } from '../identity/entry.js'
 import type { SpiffeId } from '../identity/spiffe-id.js'
 import type { Authority } from '../identity/trust-bundle.js'
+import { usableAuthorities } from '../identity/usable-authorities.js'
 import { verifyX509Svid } from '../identity/verify-svid.js'
 import type { X509Svid } from '../identity/x509-svid.js'
-
-/** Tries common names by the policy in force, the one that worked last first. */
-export type WithCommonName = <T>(attempt: (commonName: string) => Promise<T>) => Promise<T>
+import type { SyncEvents } from '../observability/sync-events.js'
+import { isServerAway } from './outcomes.js'
 
 export interface IssueOptions {
   readonly keys: KeySource
@@ -19,6 +20,7 @@ export interface IssueOptions {
   readonly withCommonName: WithCommonName
   /** Authorities that are trusted already. */
   readonly known: readonly Authority[]
+  readonly events: Pick<SyncEvents, 'authoritiesSkipped'>
   readonly now: () => number
 }
 
@@ -47,24 +49,39 @@ export async function issueSvid(
   if (answer.spiffeId !== entry.spiffeId.uri) {
     throw new AgentError('entry.shadowed', 'the server issued the identity of another entry with these selectors')
   }
-  let named = answer.bundle.map(parseAuthority)
-  // Some servers send no bundle along; then the published one says who the issuer is.
-  if (named.length === 0 && options.known.length === 0) {
-    named = (await options.controlPlane.bundle(signal)).map(parseAuthority)
+  const key = certifiedKey(answer.chain, new Secret(own), answer.serverKey).reveal()
+  const verified = (authorities: readonly Authority[]) =>
+    verifyX509Svid({
+      chain: answer.chain,
+      key,
+      expected: entry.spiffeId,
+      named: answer.spiffeId,
+      authorities,
+      now: options.now(),
+    })
+  const { authorities: named, skipped } = usableAuthorities(answer.bundle)
+  options.events.authoritiesSkipped(skipped)
+  // An answer that names authorities names the issuer among them, or it contradicts itself.
+  if (named.length > 0) return { svid: verified(named), named }
+  try {
+    return { svid: verified(options.known), named }
+  } catch (error) {
+    if (!(error instanceof AgentError) || error.details['check'] !== 'chain') throw error
   }
-  const svid = verifyX509Svid({
-    chain: answer.chain,
-    key: keyFor(answer, own),
-    expected: entry.spiffeId,
-    named: answer.spiffeId,
-    // An answer that names authorities names the issuer among them, or it contradicts itself.
-    authorities: named.length > 0 ? named : options.known,
-    now: options.now(),
-  })
-  return { svid, named }
+  // Some servers send no bundle along; then the published one says who the issuer is, after a rotation too.
+  const published = await publishedBundle(options, signal)
+  return { svid: verified(published), named: published }
 }
 
-/** The oldest servers make the key themselves; whether it is the certificate's is for the verification to say. */
-function keyFor(answer: IssuedCertificate, own: KeyObject): KeyObject {
-  return answer.serverKey?.reveal() ?? own
+/** That there is none says nothing of the entry: only the issuer stays unknown. */
+async function publishedBundle(options: IssueOptions, signal: AbortSignal): Promise<readonly Authority[]> {
+  try {
+    const { authorities, skipped } = usableAuthorities(await options.controlPlane.bundle(signal))
+    options.events.authoritiesSkipped(skipped)
+    return authorities
+  } catch (error) {
+    if (!(error instanceof AgentError) || isServerAway(error.code) || error.code === 'icp.rate_limited') throw error
+    const message = `the issuer of the certificate is in no bundle that the agent knows: ${error.message}`
+    throw new AgentError('svid.issuer_unknown', message, { cause: error })
+  }
 }

@@ -1,8 +1,8 @@
 import { AgentError } from '../errors.js'
 import type { ControlPlane } from '../icp/control-plane.js'
-import { parseAuthority } from '../identity/authority.js'
 import type { SpiffeId } from '../identity/spiffe-id.js'
 import type { Authority } from '../identity/trust-bundle.js'
+import { usableAuthorities } from '../identity/usable-authorities.js'
 import { AuthorityBook, type BookPage } from '../store/authority-book.js'
 import { EntryIndex } from '../store/entry-index.js'
 import type { Snapshot } from '../store/snapshot.js'
@@ -129,9 +129,12 @@ export class Sync {
   async pollBundle(signal: AbortSignal): Promise<void> {
     const { controlPlane, events } = this.options
     try {
-      const named = (await controlPlane.bundle(signal)).map(parseAuthority)
+      const { authorities, skipped } = usableAuthorities(await controlPlane.bundle(signal))
+      events.authoritiesSkipped(skipped)
+      const [odd] = skipped
+      if (odd && authorities.length === 0) throw odd.error
       events.bundlePolled()
-      this.#publisher.named('bundle', named)
+      this.#publisher.named('bundle', authorities)
     } catch (error) {
       signal.throwIfAborted()
       if (!(error instanceof AgentError)) throw error

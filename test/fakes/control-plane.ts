@@ -66,6 +66,8 @@ export class FakeControlPlane implements ControlPlane {
   /** Every answer is passed through the function of its method, if there is one. */
   readonly tamper: {
     issued?: (answer: IssuedCertificate) => IssuedCertificate
+    /** What is published at /bundle. */
+    bundle?: (ders: readonly Uint8Array[]) => readonly Uint8Array[]
     /** The claims of a JWT-SVID before it is signed, or the whole token as text. */
     claims?: (claims: Readonly<Record<string, unknown>>) => Record<string, unknown> | string
   } = {}
@@ -191,7 +193,7 @@ export class FakeControlPlane implements ControlPlane {
   }
 
   bundle(signal: AbortSignal): Promise<readonly Uint8Array[]> {
-    return this.#call('bundle', undefined, signal, async () => [this.ca.der])
+    return this.#call('bundle', undefined, signal, async () => this.tamper.bundle?.([this.ca.der]) ?? [this.ca.der])
   }
 
   issueJwt(request: { spiffeId: SpiffeId; audience: readonly string[] }, signal: AbortSignal): Promise<IssuedJwt> {

@@ -237,8 +237,6 @@ describe('a wrong certificate is never served', () => {
     ],
     ['there is none', async () => (a) => ({ ...a, chain: [] }), 'svid.invalid'],
     ['it is no certificate', async () => (a) => ({ ...a, chain: [Buffer.from('garbage')] }), 'svid.invalid'],
-    ['its bundle is no certificate', async () => (a) => ({ ...a, bundle: [Buffer.from('garbage')] }), 'svid.invalid'],
-    ['its bundle is no CA', async () => (a) => ({ ...a, bundle: a.chain }), 'svid.invalid'],
     ['it is for another key', leaf(() => ({}), 5), 'svid.invalid'],
     ['it is for another SPIFFE ID', leaf(() => ({ names: [uri('spiffe://example.org/b')] })), 'svid.invalid'],
     ['it has no SPIFFE ID', leaf(() => ({ names: [{ type: 'dns', value: 'localhost' }] })), 'svid.invalid'],
