@@ -44,7 +44,7 @@ export function createHttpClient(options: HttpClientOptions = {}): HttpClient {
         const response = await exchange.watch(() => send(dispatchers, request, exchange.signal))
         // From here on only the caller's signal ends it.
         exchange.stopClock()
-        return { ...head(response), body: pieces(response, exchange) } satisfies HttpStream
+        return streamed(response, exchange)
       } catch (error) {
         exchange[Symbol.dispose]()
         throw error
@@ -166,13 +166,26 @@ function discard(body: Readable): void {
   body.on('error', () => undefined).destroy() // Destroying a body that nobody reads reports an abort.
 }
 
-async function* pieces(response: Dispatcher.ResponseData, exchange: Deadline): AsyncGenerator<Buffer> {
+/** The exchange ends with the body: read, broken off, or never looked at. */
+function streamed(response: Dispatcher.ResponseData, exchange: Deadline): HttpStream {
+  const { body } = response
+  const release = () => exchange[Symbol.dispose]()
+  body.once('close', release)
+  return {
+    ...head(response),
+    body: pieces(body, exchange),
+    [Symbol.dispose]: () => {
+      release()
+      discard(body)
+    },
+  }
+}
+
+async function* pieces(body: Readable, exchange: Deadline): AsyncGenerator<Buffer> {
   try {
-    for await (const chunk of response.body as AsyncIterable<Buffer>) yield chunk
+    for await (const chunk of body as AsyncIterable<Buffer>) yield chunk
   } catch (error) {
     throw exchange.explain(error)
-  } finally {
-    exchange[Symbol.dispose]()
   }
 }
 

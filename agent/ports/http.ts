@@ -20,8 +20,11 @@ export interface HttpResponse {
   readonly body: Buffer
 }
 
-/** A response whose body arrives piece by piece for as long as the signal lives (watches, event streams). */
-export interface HttpStream {
+/**
+ * A response whose body arrives piece by piece for as long as the signal lives (watches, event streams). Reading the
+ * body, to its end or until one stops, releases it; whoever may not come to read it disposes it.
+ */
+export interface HttpStream extends Disposable {
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
   readonly body: AsyncIterable<Buffer>

@@ -60,10 +60,10 @@ export class EngineApi {
   async *events(opened: () => void, signal: AbortSignal): AsyncGenerator<EngineEvent> {
     const path = `/events?filters=${encodeURIComponent(FILTERS)}`
     const request = this.#get(path, { timeoutMs: EVENTS_TIMEOUT_MS, maxBytes: MAX_EVENT_BYTES, signal })
-    const { status, body } = await this.#ask(() => this.options.http.stream(request), signal)
-    if (status !== 200) throw refused(this.socketPath, status)
+    using stream = await this.#ask(() => this.options.http.stream(request), signal)
+    if (stream.status !== 200) throw refused(this.socketPath, stream.status)
     opened()
-    const lines = linesOf(body, MAX_EVENT_BYTES)
+    const lines = linesOf(stream.body, MAX_EVENT_BYTES)
     for (;;) {
       const { done, value } = await this.#ask(() => lines.next(), signal)
       if (done) return

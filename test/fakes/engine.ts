@@ -124,8 +124,9 @@ export class FakeEngine implements Pick<HttpClient, 'request' | 'stream'> {
   async stream(request: HttpRequest): Promise<HttpStream> {
     this.requests.push(request)
     await this.#answers(request)
-    if (typeof this.mood === 'object') return { status: this.mood.status, headers: {}, body: pieces([]) }
-    return { status: 200, headers: {}, body: this.#listen(request) }
+    const head = { headers: {}, [Symbol.dispose]: () => undefined }
+    if (typeof this.mood === 'object') return { ...head, status: this.mood.status, body: pieces([]) }
+    return { ...head, status: 200, body: this.#listen(request) }
   }
 
   async #answers({ signal, timeoutMs }: HttpRequest): Promise<void> {

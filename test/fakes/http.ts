@@ -47,6 +47,7 @@ export class ScriptedHttp implements HttpClient {
       body: (async function* () {
         yield body
       })(),
+      [Symbol.dispose]: () => undefined,
     }
   }
 

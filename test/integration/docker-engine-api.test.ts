@@ -1,4 +1,6 @@
+import { getEventListeners } from 'node:events'
 import { createServer, type RequestListener, type ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { createHttpClient } from '../../agent/platform/undici-http.js'
@@ -152,5 +154,39 @@ describe('the events of an engine, over its socket', () => {
       code: 'platform.unavailable',
       details: { status: 403 },
     })
+  })
+
+  it.each([20, 200_000])('that are refused leave nothing behind, with %i bytes of an answer', async (bytes) => {
+    await using dir = await temporaryDirectory()
+    const sockets = new Set<Socket>()
+    await using one = await engine((request, response) => {
+      sockets.add(request.socket)
+      response.writeHead(403).end('x'.repeat(bytes))
+    }, dir.path)
+    const stop = new AbortController()
+    // More often than there are connections at a time.
+    for (let i = 0; i < 20; i++) {
+      const refusal = one.api.events(() => undefined, stop.signal).next()
+      await expect(refusal).rejects.toMatchObject({ details: { status: 403 } })
+    }
+    expect(getEventListeners(stop.signal, 'abort')).toEqual([])
+    // Those whose answer was complete are kept, a few of them: they are used again.
+    await expect.poll(() => [...sockets].filter((socket) => !socket.destroyed).length).toBeLessThan(5)
+  })
+
+  it('that nobody listens to any more are closed', async () => {
+    await using dir = await temporaryDirectory()
+    let closed = 0
+    await using one = await engine((_request, response) => {
+      response.writeHead(200).write(event('start'))
+      response.on('close', () => closed++)
+    }, dir.path)
+    const stop = new AbortController()
+    for await (const { what } of one.api.events(() => undefined, stop.signal)) {
+      expect(what).toBe('started')
+      break
+    }
+    await expect.poll(() => closed).toBe(1)
+    expect(getEventListeners(stop.signal, 'abort')).toEqual([])
   })
 })

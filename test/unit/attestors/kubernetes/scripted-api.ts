@@ -37,7 +37,7 @@ export class ScriptedApi {
       if (failure) throw failure
       const watch = new ScriptedWatch(query, signal)
       this.watches.push(watch)
-      return { status: 200, headers: {}, body: watch }
+      return { status: 200, headers: {}, body: watch, [Symbol.dispose]: () => undefined }
     }
     if (this.hangs) await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
     const answer = this.nextLists.shift()
@@ -49,6 +49,7 @@ export class ScriptedApi {
       body: (async function* () {
         yield Buffer.from(JSON.stringify(list))
       })(),
+      [Symbol.dispose]: () => undefined,
     }
   }
 }
