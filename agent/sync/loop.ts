@@ -67,6 +67,7 @@ async function jobs(options: LoopOptions, signal: AbortSignal): Promise<void> {
   using _agent = options.onAgent(() => alarm.ring())
   using _return = options.contact.onReturn(() => {
     sync.serverReturned()
+    sync.revocations.serverReturned()
     alarm.ring()
   })
 
@@ -98,6 +99,7 @@ async function jobs(options: LoopOptions, signal: AbortSignal): Promise<void> {
         if (!agent || running.size >= CONCURRENCY) return Number.POSITIVE_INFINITY
         if (budget.urgentWaiting) return STAND_BACK_MS
         const issuesIn = sync.issuesIn
+        const revokesIn = inFlight.has('revoke') ? Number.POSITIVE_INFINITY : sync.revocations.opensIn
         const next = nextJob({
           now: clock.now(),
           snapshot: store.current,
@@ -106,9 +108,10 @@ async function jobs(options: LoopOptions, signal: AbortSignal): Promise<void> {
           syncDueIn: inFlight.has('sync-entries') ? Number.POSITIVE_INFINITY : pace.dueIn(),
           pressure: budget.pressure('standard'),
           sinceRenewal: clock.monotonic() - renewedAt,
-          revocations: inFlight.has('revoke') ? [] : sync.revocations.serials,
+          revocations: revokesIn > 0 ? [] : sync.revocations.serials,
         })
-        if ('waitMs' in next) return issuesIn > 0 ? Math.min(next.waitMs, issuesIn) : next.waitMs
+        if ('waitMs' in next)
+          return Math.min(next.waitMs, revokesIn, issuesIn > 0 ? issuesIn : Number.POSITIVE_INFINITY)
         const opensIn = budget.opensIn('standard')
         forSlot = opensIn > 0
         if (forSlot) return opensIn

@@ -1,38 +1,90 @@
-import { AgentError } from '../errors.js'
+import { AgentError, type ErrorCode } from '../errors.js'
 import type { ControlPlane } from '../icp/control-plane.js'
 import type { SyncEvents } from '../observability/sync-events.js'
+import type { Clock } from '../ports/clock.js'
+import { type Backoff, delay } from '../rotation/backoff.js'
 
-/** Serials of SVIDs whose entries were removed, revoked at the server when nothing else is worth a request. */
+/** The server has decided, and will say the same again. */
+const REFUSED: ReadonlySet<ErrorCode> = new Set([
+  'icp.bad_request',
+  'icp.forbidden',
+  'icp.not_found',
+  'icp.conflict',
+  'icp.no_match',
+])
+/** After what says nothing of the certificate: the server is away or fails, or the agent has to attest anew. */
+const AGAIN: Backoff = { baseMs: 30_000, capMs: 600_000 }
+/** SVIDs live for hours: one that was to be revoked so long ago has ended, or nearly. */
+const WORTH_MS = 86_400_000
+const MOST = 10_000
+
+export interface RevocationsOptions {
+  readonly controlPlane: Pick<ControlPlane, 'revokeWorkload'>
+  readonly clock: Pick<Clock, 'monotonic'>
+  readonly events: SyncEvents
+}
+
+/**
+ * Serials of SVIDs whose entries were removed, revoked at the server when nothing else is worth a request. The queue is
+ * bounded and does not outlive the process; the SVIDs end by themselves soon.
+ */
 export class Revocations {
-  readonly #serials: string[] = []
+  /** By serial, when it was added. */
+  readonly #queue = new Map<string, number>()
+  #failures = 0
+  #pausedUntil = Number.NEGATIVE_INFINITY
 
-  constructor(
-    private readonly options: {
-      readonly controlPlane: Pick<ControlPlane, 'revokeWorkload'>
-      readonly events: SyncEvents
-    },
-  ) {}
+  constructor(private readonly options: RevocationsOptions) {}
 
-  /** Oldest first; lower-case hex pairs joined by colons. */
+  /** What may be asked for now, oldest first; lower-case hex pairs joined by colons. */
   get serials(): readonly string[] {
-    return this.#serials
+    return this.opensIn === 0 ? [...this.#queue.keys()] : []
+  }
+
+  /** Milliseconds until there is something to ask for; 0: now, infinite where nothing waits. */
+  get opensIn(): number {
+    const now = this.options.clock.monotonic()
+    for (const [serial, addedAt] of this.#queue) {
+      if (now - addedAt <= WORTH_MS) break
+      this.#queue.delete(serial)
+    }
+    return this.#queue.size === 0 ? Number.POSITIVE_INFINITY : Math.max(0, this.#pausedUntil - now)
   }
 
   add(serials: readonly string[]): void {
-    this.#serials.push(...serials)
+    const now = this.options.clock.monotonic()
+    for (const serial of serials) this.#queue.set(serial, now)
+    for (const serial of this.#queue.keys()) {
+      if (this.#queue.size <= MOST) break
+      this.#queue.delete(serial)
+    }
   }
 
-  /** One request; a refusal is said and not repeated, a 429 leaves the serial where it is. */
+  /** The server answers again: what failed for want of an answer is tried at the next slot. */
+  serverReturned(): void {
+    this.#pausedUntil = Number.NEGATIVE_INFINITY
+  }
+
+  /**
+   * One request. A refusal is said and not repeated, a 429 leaves the serial where it is; so does what is no word about
+   * it, which is said once and followed by a pause.
+   */
   async revoke(serial: string, signal: AbortSignal): Promise<void> {
-    const { controlPlane, events } = this.options
+    const { controlPlane, events, clock } = this.options
     try {
       await controlPlane.revokeWorkload(serial, signal)
       events.revoked(serial)
     } catch (error) {
       if (!(error instanceof AgentError)) throw error
       if (error.code === 'icp.rate_limited') return
-      events.revocationFailed(serial, error.code)
+      const refused = REFUSED.has(error.code)
+      if (refused || this.#failures === 0) events.revocationFailed(serial, error.code)
+      if (!refused) {
+        this.#pausedUntil = clock.monotonic() + delay(++this.#failures, AGAIN, 1)
+        return
+      }
     }
-    this.#serials.splice(this.#serials.indexOf(serial), 1)
+    this.#failures = 0
+    this.#queue.delete(serial)
   }
 }

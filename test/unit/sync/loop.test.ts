@@ -132,6 +132,22 @@ describe('the loop', () => {
     expect(world.store.current.synced).toBe(true)
   })
 
+  it('revokes what a server that failed did not, between two reads of the entries', async () => {
+    const { world, want } = await start(['a', 'b'], { revokeRemoved: true })
+    const use = want('a')
+    await world.pass(1_000)
+    const { serial } = world.svid('a')
+    use[Symbol.dispose]()
+    world.pace.limited()
+    world.server.removeEntry('a')
+    world.server.fail('revokeWorkload', serverError(503))
+    await world.pass(110_000)
+    const [first = 0, second = 0] = times(world, 'revokeWorkload')
+    expect((second - first) / 1000).toBe(30)
+    expect(times(world, 'entries').filter((at) => at > first && at <= second)).toEqual([])
+    expect(world.server.revoked).toEqual([serial])
+  })
+
   it('stops for as long as a 429 says, and then goes on', async () => {
     const { world, want } = await start(['a'])
     world.server.fail('signWorkload', rateLimited())
