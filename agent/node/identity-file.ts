@@ -35,12 +35,15 @@ export interface Restored {
 /**
  * The agent's identity on disk: key, certificate and id, and the attempt at the next one, in one file of mode 0600
  * that is only ever replaced as a whole. Whenever the process dies, the file holds the state before or after a step,
- * never one between.
+ * never one between. One that the disk would not take is in memory alone (`unsaved`).
  */
 export class IdentityFile {
   readonly path: string
   #identity: AgentIdentity | null = null
   #pending: Pending | null = null
+  #unsaved: AgentError | null = null
+  /** Ends when the last write that was asked for has: each writes what is in force when its turn comes. */
+  #turn: Promise<void> = Promise.resolve()
 
   constructor(private readonly options: IdentityFileOptions) {
     this.path = join(options.dataDir, NAME)
@@ -52,6 +55,11 @@ export class IdentityFile {
 
   get pending(): Pending | null {
     return this.#pending
+  }
+
+  /** Why what is in force is not on disk; null where it is. */
+  get unsaved(): AgentError | null {
+    return this.#unsaved
   }
 
   /**
@@ -73,20 +81,57 @@ export class IdentityFile {
 
   /** Remembers an attempt beside the identity in force, before its request leaves. Throws `file.*`. */
   async savePending(pending: Pending | null): Promise<void> {
-    await this.#write(this.#identity, pending)
-    this.#pending = pending
+    await this.#inTurn(async () => {
+      await this.#write(this.#identity, pending)
+      this.#pending = pending
+    })
   }
 
   /** Puts the new identity in force; the attempt that led to it is over. Throws `file.*`, and then nothing changed. */
   async save(identity: AgentIdentity): Promise<void> {
-    await this.#write(identity, null)
-    this.#identity = identity
-    this.#pending = null
+    await this.#inTurn(async () => {
+      await this.#write(identity, null)
+      this.#identity = identity
+      this.#pending = null
+    })
+  }
+
+  /** As `save`, but in force even where the disk fails (`file.io`): `unsaved` tells, `flush` tries again. */
+  async adopt(identity: AgentIdentity): Promise<void> {
+    try {
+      await this.save(identity)
+    } catch (error) {
+      if (!(error instanceof AgentError) || error.code !== 'file.io') throw error
+      this.#identity = identity
+      this.#pending = null
+      this.#unsaved = error
+    }
+  }
+
+  /** Writes what is in force, if it is not on disk. Throws `file.*`. */
+  async flush(): Promise<void> {
+    await this.#inTurn(async () => {
+      if (!this.#unsaved) return
+      try {
+        await this.#write(this.#identity, this.#pending)
+      } catch (error) {
+        if (error instanceof AgentError) this.#unsaved = error
+        throw error
+      }
+    })
+  }
+
+  async #inTurn(work: () => Promise<void>): Promise<void> {
+    const turn = this.#turn.then(work)
+    const ended = () => undefined
+    this.#turn = turn.then(ended, ended)
+    await turn
   }
 
   async #write(identity: AgentIdentity | null, pending: Pending | null): Promise<void> {
     const text = formatRecord(this.options.owner, identity, pending)
     await this.options.files.writeAtomically(this.path, Buffer.from(text), 0o600)
+    this.#unsaved = null
   }
 
   async #read(now: number): Promise<Omit<Restored, 'setAside'> | Omit<SetAside, 'path'>> {

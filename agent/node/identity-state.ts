@@ -1,6 +1,9 @@
 import type { AgentError, ErrorCode } from '../errors.js'
 import { type AgentIdentity, SKEW_MS, validAt } from './agent-identity.js'
 
+/** While the clocks disagree, it is looked again after so long whether they still do. */
+const DISAGREEMENT_LOOK_MS = 60_000
+
 const AHEAD: Reason = {
   code: 'agent.no_identity',
   message:
@@ -32,18 +35,22 @@ export interface Standing {
   readonly trouble: Trouble | null
   /** The server wants what only an administrator can give. */
   readonly locked: Trouble | null
+  /** Why the identity is not on disk. */
+  readonly unsaved: Trouble | null
   readonly startedAt: number
   /** How far the server's clock is ahead of ours (ms); null while that is not known. */
   readonly skewMs: number | null
 }
 
 /** A lock-out comes first, for it does not pass by itself, even while what is held is still valid. */
-export function stateOf({ identity, trouble, locked, startedAt, skewMs }: Standing, now: number): IdentityState {
+export function stateOf(standing: Standing, now: number): IdentityState {
+  const { identity, trouble, locked, unsaved, startedAt, skewMs } = standing
   if (locked) return { kind: 'locked_out', ...said(locked) }
   const known = trouble ? said(trouble) : { since: startedAt }
   if (!identity) return { kind: 'starting', ...known }
   if (validAt(identity, now)) {
-    return trouble ? { kind: 'renewal_failing', ...known } : { kind: 'valid', since: identity.receivedAt }
+    if (trouble) return { kind: 'renewal_failing', ...known }
+    return { kind: 'valid', since: identity.receivedAt, ...(unsaved && said(unsaved)) }
   }
   if (endedByOurClockAlone(identity, now, skewMs)) return { kind: 'expired', reason: AHEAD, since: identity.notAfter }
   if (!early(identity, now)) return { kind: 'expired', ...known, since: identity.notAfter }
@@ -59,12 +66,21 @@ export function stateOf({ identity, trouble, locked, startedAt, skewMs }: Standi
 }
 
 /** True when the certificate has yet to begin: our clock went back, for it was valid when it arrived. */
-export function early(identity: AgentIdentity, now: number): boolean {
+function early(identity: AgentIdentity, now: number): boolean {
   return now < identity.notBefore - SKEW_MS
 }
 
-/** True when it has ended by our clock and not by the server's: ours is ahead. */
-export function endedByOurClockAlone(identity: AgentIdentity, now: number, skewMs: number | null): boolean {
+/**
+ * Where the clock alone keeps the certificate from being valid, when to look again; null where it does not. It has yet
+ * to begin (our clock went back), or has ended by our clock and not by the server's, as far as that is known.
+ */
+export function clockWait(identity: AgentIdentity, now: number, skewMs: number | null): number | null {
+  if (early(identity, now)) return identity.notBefore - SKEW_MS
+  if (skewMs === null || !endedByOurClockAlone(identity, now, skewMs)) return null
+  return Math.min(identity.notAfter - skewMs, now + DISAGREEMENT_LOOK_MS)
+}
+
+function endedByOurClockAlone(identity: AgentIdentity, now: number, skewMs: number | null): boolean {
   return skewMs !== null && now >= identity.notAfter && validAt(identity, now + skewMs)
 }
 

@@ -2,7 +2,7 @@ import type { KeyObject } from 'node:crypto'
 import { parseCertificate } from '../crypto/certificate.js'
 import type { KeySource } from '../crypto/keys.js'
 import { Secret } from '../crypto/secret.js'
-import { AgentError } from '../errors.js'
+import { AgentError, codeOf } from '../errors.js'
 import type { ServerSkew } from '../icp/control-plane.js'
 import type { Random } from '../ports/random.js'
 import { type AgentIdentity, type Claimed, validAt, verifyIdentity } from './agent-identity.js'
@@ -36,7 +36,8 @@ interface Held extends Pending {
 /**
  * The ways to an identity, each ending with it on disk, and each written so that the process can die at any await:
  * the key and the join token at stake are on disk before the request, the answer before anything else is asked, and
- * the old identity is replaced in the same write that ends the attempt.
+ * the old identity is replaced in the same write that ends the attempt. Where no join token is at stake and the disk
+ * fails, all of it goes on in memory: a full disk must not end an identity that could be renewed.
  */
 export class IdentitySteps {
   /** An answer that could not be put to use yet; also on disk, unless that is what failed. */
@@ -64,7 +65,7 @@ export class IdentitySteps {
     const before = file.pending?.token ?? null
     const earlier = before && before.digest === tokenDigest ? before : null
     const token = earlier ?? (tokenDigest === null ? before : { digest: tokenDigest, at: clock.now() })
-    const pending = await this.#prepare(token, signal)
+    const pending = await this.#prepare('attest', token, signal)
     let answered: Answered
     try {
       answered = await attestNode(this.options, { evidence, key: pending.key }, signal)
@@ -81,7 +82,7 @@ export class IdentitySteps {
 
   /** Throws `icp.*`, `svid.*`, `file.*`; the identity in force stays in force then. */
   async renew(identity: AgentIdentity, signal: AbortSignal): Promise<Earned> {
-    const pending = await this.#prepare(this.options.file.pending?.token ?? null, signal)
+    const pending = await this.#prepare('renew', this.options.file.pending?.token ?? null, signal)
     const answered = await renewNode(this.options, { identity, key: pending.key }, signal)
     this.#held = { ...pending, ...answered, way: 'renew' }
     return await this.complete(signal)
@@ -112,18 +113,27 @@ export class IdentitySteps {
       else await this.#drop(held, signal)
       throw error
     }
-    await file.save(identity)
+    await (canBeHadAgain(held) ? file.adopt(identity) : file.save(identity))
     this.#held = null
     return { identity, way: held.way }
   }
 
   /** The key of an attempt that came to nothing serves the next one: it was never in use. */
-  async #prepare(token: TokenAtStake | null, signal: AbortSignal): Promise<Pending> {
+  async #prepare(way: Way, token: TokenAtStake | null, signal: AbortSignal): Promise<Pending> {
     const { file, keys, clock } = this.options
     const { key, since } = file.pending ?? { key: new Secret(await keys.take(signal)), since: clock.now() }
     const pending: Pending = { key, since, token, answer: null }
-    await file.savePending(pending)
+    await this.#remember(way, pending)
     return pending
+  }
+
+  /** On disk for the sake of a join token: nothing else must wait until the disk works. Throws `file.*`. */
+  async #remember(way: Way, pending: Pending): Promise<void> {
+    try {
+      await this.options.file.savePending(pending)
+    } catch (error) {
+      if (!canBeHadAgain({ ...pending, way }) || codeOf(error) !== 'file.io') throw error
+    }
   }
 
   async #authorities(held: Held, signal: AbortSignal): Promise<readonly Uint8Array[]> {
@@ -158,7 +168,7 @@ export class IdentitySteps {
     const { file, clock, skew } = this.options
     const now = clock.now()
     const life = lifeOf(held.answer)
-    if (!(error instanceof AgentError) || held.way === 'renew' || held.token === null || !life) return false
+    if (!(error instanceof AgentError) || canBeHadAgain(held) || !life) return false
     // A certificate has ended when it has by both clocks: either may be wrong.
     if (Math.min(now, now + (skew() ?? 0)) >= life.notAfter) return false
     if (error.code === 'file.io') return true
@@ -169,16 +179,16 @@ export class IdentitySteps {
 
   async #keepOnDisk(held: Held): Promise<void> {
     const { way, ...pending } = held
-    if (way === 'attest' && this.options.file.pending?.answer !== held.answer)
-      await this.options.file.savePending(pending)
+    if (way === 'attest' && this.options.file.pending?.answer !== held.answer) await this.#remember(way, pending)
   }
 
   /** The token that was spent on it stays marked; the key was seen with a wrong certificate, so the next is another. */
   async #drop(held: Held, signal: AbortSignal): Promise<void> {
-    const { file, keys, clock } = this.options
+    const { keys, clock } = this.options
     this.#held = null
     const key: KeyObject = await keys.take(signal)
-    await file.savePending({ key: new Secret(key), since: clock.now(), token: held.token, answer: null })
+    const next: Pending = { key: new Secret(key), since: clock.now(), token: held.token, answer: null }
+    await this.#remember(held.way, next)
   }
 
   /** Where this cannot be written the mark stays, which only makes a later message more careful. */
@@ -189,6 +199,11 @@ export class IdentitySteps {
       if (!(error instanceof AgentError)) throw error
     }
   }
+}
+
+/** True where no join token was spent: then it need not outlive a process that dies while the disk is full. */
+function canBeHadAgain({ way, token }: { readonly way: Way; readonly token: TokenAtStake | null }): boolean {
+  return way === 'renew' || token === null
 }
 
 function heldOnDisk(pending: Pending | null): Held | null {

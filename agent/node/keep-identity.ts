@@ -7,12 +7,13 @@ import type { Random } from '../ports/random.js'
 import { type Backoff, delay } from '../rotation/backoff.js'
 import { keep } from '../rotation/keep.js'
 import { type RenewalThreshold, renewalTime } from '../rotation/renewal-time.js'
-import { type AgentIdentity, SKEW_MS, validAt } from './agent-identity.js'
+import { type AgentIdentity, validAt } from './agent-identity.js'
 import { AttemptPace } from './attempt-pace.js'
 import type { IdentityFile } from './identity-file.js'
-import { early, endedByOurClockAlone, type IdentityState, stateOf, type Trouble, turnsAt } from './identity-state.js'
+import { clockWait, type IdentityState, stateOf, type Trouble, turnsAt } from './identity-state.js'
 import type { Earned, IdentitySteps } from './identity-steps.js'
 import type { JoinTokenSource } from './join-token.js'
+import { UnsavedIdentity } from './unsaved-identity.js'
 
 export interface KeeperOptions {
   readonly clock: Clock
@@ -41,8 +42,6 @@ type Step = 'complete' | 'renew' | 'attest' | 'wait'
 
 /** How often a new join token is looked for during a lock-out. */
 const TOKEN_LOOK_MS = 5000
-/** While the clocks disagree, it is looked again after so long whether they still do. */
-const DISAGREEMENT_LOOK_MS = 60_000
 
 /** No answer at all. */
 const SILENCE: ReadonlySet<ErrorCode> = new Set(['icp.unreachable', 'icp.timeout', 'icp.tls'])
@@ -53,7 +52,8 @@ const LOCKED_OUT: ReadonlySet<ErrorCode> = new Set(['icp.unauthorized', 'agent.l
 
 /**
  * Keeps the agent's own identity: restores it, attests the node, renews in time, attests again where renewal is
- * refused. What is valid is served on whatever happens, and replaced only by what was verified and is on disk. One
+ * refused. What is valid is served on whatever happens, and replaced only by what was verified; a failing disk holds up a first
+ * attestation with a join token alone. One
  * attempt is one request in its tier, so that whoever paces requests sees each of them.
  */
 export class IdentityKeeper {
@@ -63,6 +63,7 @@ export class IdentityKeeper {
   /** Renewal was refused, or a fresh join token is there: the next attempt attests the node. */
   #attestNext = false
   readonly #pace: AttemptPace
+  readonly #unsaved: UnsavedIdentity
   #trouble: Trouble | null = null
   #locked: (Trouble & { readonly tokenDigest: string | null }) | null = null
   /** By the clock that never jumps. */
@@ -77,6 +78,7 @@ export class IdentityKeeper {
   constructor(private readonly options: KeeperOptions) {
     this.#startedAt = options.clock.now()
     this.#pace = new AttemptPace(options)
+    this.#unsaved = new UnsavedIdentity(options)
   }
 
   /** Reads what is on disk; call it once, before anything else. Throws `file.io` where the disk does not answer. */
@@ -101,7 +103,7 @@ export class IdentityKeeper {
   state(): IdentityState {
     const { clock, skew } = this.options
     const standing = { identity: this.#identity, trouble: this.#trouble, locked: this.#locked, skewMs: skew() }
-    return stateOf({ ...standing, startedAt: this.#startedAt }, clock.now())
+    return stateOf({ ...standing, unsaved: this.#unsaved.trouble, startedAt: this.#startedAt }, clock.now())
   }
 
   /**
@@ -117,7 +119,7 @@ export class IdentityKeeper {
   due(now: number): Due | null {
     if (!this.#restored) return null
     const step = this.#step(now)
-    const at = step === 'renew' ? this.#renewAt : step === 'wait' ? this.#waitUntil(now) : now
+    const at = step === 'renew' ? this.#renewAt : step === 'wait' ? (this.#clockWait(now) ?? now) : now
     const wait = this.#pace.waitFor(step === 'attest' ? 'attest' : 'other')
     // Older servers count renewals with attestations.
     const renewTier = this.#identity?.workspace ? 'standard' : 'bootstrap'
@@ -174,7 +176,8 @@ export class IdentityKeeper {
       nextAt: () => (this.current() === this.#told ? turnsAt(this.#identity, clock.now()) : clock.now()),
       run: async () => this.#notify(),
     })
-    await Promise.all([attempts, looks, validity])
+    const writes = this.#unsaved.run(signal, loop.onChange, () => this.#notify())
+    await Promise.all([attempts, looks, validity, writes])
   }
 
   /** Ends a lock-out once there is another join token than the one that was refused. Cheap: one small file is read. */
@@ -194,20 +197,13 @@ export class IdentityKeeper {
     if (this.options.steps.unfinished) return 'complete'
     if (!this.#identity) return 'attest'
     // Whatever the server issued now would not be valid by this clock either, and a join token would be spent on it.
-    if (early(this.#identity, now) || this.#clocksDisagree(now)) return 'wait'
+    if (this.#clockWait(now) !== null) return 'wait'
     return this.#attestNext || !validAt(this.#identity, now) ? 'attest' : 'renew'
   }
 
-  /** True when a join token would be spent only because our clock is ahead. */
-  #clocksDisagree(now: number): boolean {
+  #clockWait(now: number): number | null {
     const { joinTokens, skew } = this.options
-    return joinTokens.configured && this.#identity !== null && endedByOurClockAlone(this.#identity, now, skew())
-  }
-
-  #waitUntil(now: number): number {
-    if (this.#identity && early(this.#identity, now)) return this.#identity.notBefore - SKEW_MS
-    const ends = (this.#identity?.notAfter ?? now) - (this.options.skew() ?? 0)
-    return Math.min(ends, now + DISAGREEMENT_LOOK_MS)
+    return this.#identity && clockWait(this.#identity, now, joinTokens.configured ? skew() : null)
   }
 
   async #attempt(signal: AbortSignal): Promise<void> {
@@ -225,6 +221,7 @@ export class IdentityKeeper {
       else if (step === 'renew' && RENEWAL_REFUSED.has(error.code) && !this.#locked) this.#attestInstead(error)
       else this.#failed(step, error)
     }
+    this.#unsaved.look()
     this.#notify()
   }
 

@@ -30,6 +30,10 @@ export const nodeEvents = ({ log, metrics }: Sinks, clock: Clock) => {
     failing: 'Agent SVID renewal failed',
     recovered: 'Agent SVID renewal works again',
   })
+  const saving = sayOnce(log, clock, {
+    failing: 'Agent identity cannot be written and is in memory only',
+    recovered: 'Agent identity is on disk again',
+  })
   return {
     /** An identity that was on disk is in force again. */
     restored(identity: IdentityFields): void {
@@ -95,6 +99,16 @@ export const nodeEvents = ({ log, metrics }: Sinks, clock: Clock) => {
 
     joinTokenFound(): void {
       log.info('A new join token was found; attesting again')
+    },
+
+    /** The disk does not take what is in force; it is tried again. */
+    unsaved(error: AgentError): void {
+      saving.failed(error)
+    },
+
+    /** What is in force is on disk. */
+    saved(): void {
+      saving.succeeded()
     },
 
     /** The agent's own SVID ended before it could be renewed. */

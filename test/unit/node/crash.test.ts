@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { AgentError } from '../../../agent/errors.js'
 import type { ControlPlane } from '../../../agent/icp/control-plane.js'
 import type { IdentityKeeper } from '../../../agent/node/keep-identity.js'
-import { IDENTITY_FILE, never, World } from './world.js'
+import { IDENTITY_FILE, MINUTE, never, open, World } from './world.js'
 
 /** What `kill -9` looks like from inside: nothing catches it, nothing runs after it. */
 class Killed extends Error {}
@@ -178,5 +178,76 @@ describe('a disk that is full', () => {
     world.files.hook = () => undefined
     await keeper.attempt(never())
     expect([keeper.state().kind, world.server.count('attestNode')]).toEqual(['valid', 1])
+  })
+
+  const full = (world: World) => {
+    world.files.hook = ({ call, when }) => {
+      if (call === 'write' && when === 'before') throw new AgentError('file.io', 'no space left')
+    }
+  }
+
+  it.each(['workspace', 'tenant'] as const)(
+    'does not end the identity, which goes on in memory and is written as soon as that works (%s API)',
+    async (generation) => {
+      const world = await World.create({ generation })
+      if (generation === 'workspace') world.giveToken()
+      const keeper = world.keeper()
+      await keeper.restore()
+      const stop = new AbortController()
+      const running = keeper.run(stop.signal, open)
+      await world.pass(20 * MINUTE, 10_000)
+      const onDisk = world.files.content.get(IDENTITY_FILE)?.toString()
+      full(world)
+      await world.pass(60 * MINUTE, 10_000)
+      expect(keeper.current()).not.toBeNull()
+      expect(keeper.state()).toMatchObject({ kind: 'valid', reason: { code: 'file.io' } })
+      expect(world.files.content.get(IDENTITY_FILE)?.toString()).toBe(onDisk)
+      expect(world.sinks.events('warn')).toEqual(['Agent identity cannot be written and is in memory only'])
+      world.files.hook = () => undefined
+      await world.pass(MINUTE + 1000)
+      expect(keeper.state().reason).toBeUndefined()
+      expect(world.sinks.events('info')).toContain('Agent identity is on disk again')
+      const restarted = world.keeper()
+      await restarted.restore()
+      expect(restarted.current()?.serial).toBe(keeper.current()?.serial)
+      expect(
+        restarted
+          .current()
+          ?.key.reveal()
+          .equals(keeper.current()?.key.reveal() as never),
+      ).toBe(true)
+      stop.abort()
+      await running
+      expect(world.clock.pending).toBe(0)
+    },
+  )
+
+  it('and a kill meanwhile leaves the older identity', async () => {
+    const world = await World.create({ generation: 'workspace' })
+    world.giveToken()
+    const keeper = await world.attested()
+    const before = keeper.current()?.serial
+    full(world)
+    await world.clock.advance('25m')
+    await keeper.attempt(never())
+    expect(keeper.current()?.serial).not.toBe(before)
+    world.files.hook = () => undefined
+    const restarted = world.keeper()
+    await restarted.restore()
+    expect(restarted.current()?.serial).toBe(before)
+    await restarted.attempt(never())
+    expect([restarted.state().kind, world.server.count('attestNode')]).toEqual(['valid', 1])
+  })
+
+  it('and a wrong answer meanwhile is told for what it is', async () => {
+    const world = await World.create({ generation: 'workspace' })
+    world.giveToken()
+    const keeper = await world.attested()
+    const before = keeper.current()?.serial
+    full(world)
+    world.server.tamper.issued = (answer) => ({ ...answer, chain: [world.server.ca.der] })
+    await world.clock.advance('25m')
+    await keeper.attempt(never())
+    expect([keeper.current()?.serial, keeper.state().reason?.code]).toEqual([before, 'svid.invalid'])
   })
 })

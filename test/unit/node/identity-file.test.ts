@@ -90,7 +90,8 @@ describe('the identity file', () => {
 
 describe('on a real disk', () => {
   async function attestOn(files: TemporaryFiles, world: World): Promise<IdentityKeeper> {
-    const keeper = world.keeper({ files, dataDir: files.directory })
+    const joinToken = world.server.mintToken().reveal()
+    const keeper = world.keeper({ files, dataDir: files.directory, joinToken, joinTokenPath: null })
     await keeper.restore()
     await keeper.attempt(never())
     return keeper
@@ -107,16 +108,18 @@ describe('on a real disk', () => {
     expect(await readdir(files.directory)).toEqual([NAME])
   })
 
-  it('a write that fails half-way leaves the identity that was there', async () => {
+  it('a write that fails half-way leaves the identity that was there, and the new one in memory', async () => {
     await using files = await TemporaryFiles.create()
-    const world = await World.create()
+    const world = await World.create({ generation: 'workspace' })
     const keeper = await attestOn(files, world)
+    const serial = keeper.current()?.serial
     const before = await readFile(files.path(NAME), 'utf8')
     using _full = files.fail('write', 'ENOSPC')
     await world.clock.advance('25m')
     await keeper.attempt(never())
-    expect(keeper.state()).toMatchObject({ kind: 'renewal_failing', reason: { code: 'file.io' } })
-    expect([await readFile(files.path(NAME), 'utf8'), world.server.count('renewAgent')]).toEqual([before, 0])
+    expect(keeper.state()).toMatchObject({ kind: 'valid', reason: { code: 'file.io' } })
+    expect(keeper.current()?.serial).not.toBe(serial)
+    expect([await readFile(files.path(NAME), 'utf8'), world.server.count('renewAgent')]).toEqual([before, 1])
   })
 
   it.each([
