@@ -8,6 +8,7 @@ export type CloseReason =
   | 'limit_subject'
   | 'limit_pid'
   | 'limit_unidentified'
+  | 'unidentified'
   | 'idle'
   | 'exited'
   | 'stalled'

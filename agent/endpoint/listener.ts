@@ -45,6 +45,9 @@ export async function listen(options: ListenOptions): Promise<Listener> {
   return endpoint
 }
 
+/** How long a connection has to learn that the kernel did not say whose it is. */
+const UNIDENTIFIED_MS = 1_000
+
 class Endpoint implements Listener {
   readonly connections: Connections
   readonly #server: Server
@@ -115,18 +118,27 @@ class Endpoint implements Listener {
 
   #admit(connection: Connection): void {
     const { caller, id, socket } = connection
-    const { events, onConnection, subjectOf } = this.options
+    const { onConnection, subjectOf } = this.options
     const quota = 'error' in caller ? unidentifiedQuota : { subject: subjectOf(caller), pid: caller.pid }
     const excess = this.connections.excess(quota)
     if (excess) {
       this.#turnAway(connection, excess)
       return
     }
-    if ('error' in caller) events.unidentified(caller.error, id)
     nameSocket(socket, id)
     this.connections.add(connection, quota)
     socket.once('close', () => this.connections.remove(id))
+    if ('error' in caller) this.#unidentified(connection, caller.error)
     onConnection(connection)
+  }
+
+  /** Where the kernel could not be asked, the caller is told so, and has to connect again to be asked about anew. */
+  #unidentified({ id, socket, close }: Connection, error: AgentError): void {
+    const { events, clock } = this.options
+    events.unidentified(error, id)
+    if (error.code !== 'caller.unidentified') return
+    const timer = clock.after(UNIDENTIFIED_MS, () => close('unidentified'))
+    socket.once('close', () => timer[Symbol.dispose]())
   }
 
   /** Nobody takes the connection: its process is let go here. */

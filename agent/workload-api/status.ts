@@ -10,7 +10,6 @@ const STATUS: Partial<Record<ErrorCode, status>> = {
   'spiffe_id.invalid': status.INVALID_ARGUMENT,
   'jwt.invalid': status.INVALID_ARGUMENT,
   'caller.foreign_pid_namespace': status.PERMISSION_DENIED,
-  'caller.unidentified': status.PERMISSION_DENIED,
   'caller.exited': status.PERMISSION_DENIED,
   'caller.executable_changed': status.PERMISSION_DENIED,
   'caller.ids_changed': status.PERMISSION_DENIED,

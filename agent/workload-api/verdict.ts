@@ -32,8 +32,11 @@ export type Verdict =
   | { readonly kind: 'hold'; readonly forMs: number; readonly reason: Refusal }
   | ({ readonly kind: 'refuse' } & Refusal)
 
-/** Attestation that failed like this is tried again within a moment: missing is not denied. */
+/** Nobody says when the kernel can be asked again (no descriptor was free): milliseconds between two looks. */
+const LOOK_AGAIN_MS = 500
+/** What failed like this is tried again within a moment: missing is not denied. */
 const PASSING: ReadonlySet<ErrorCode> = new Set([
+  'caller.unidentified',
   'attestation.failed',
   'attestation.timeout',
   'attestation.platform_missing',
@@ -61,7 +64,7 @@ export function bundlesVerdict(
 export function entitlement(c: Circumstances): Verdict | null {
   if (c.stopping) return refuse('agent.stopping', 'the agent is stopping; connect again in a moment')
   if (c.refusal && !PASSING.has(c.refusal.code)) return { kind: 'refuse', ...c.refusal }
-  if (c.refusal) return hold(c, c.refusal.code, c.refusal.message)
+  if (c.refusal) return hold(c, c.refusal.code, c.refusal.message, c.refusal.code === 'caller.unidentified')
   if (c.attesting) return hold(c, 'attestation.timeout', 'the caller is still being attested; try again')
   if (!c.snapshot.synced) {
     return hold(c, 'agent.starting', 'the agent has not received its registration entries yet; try again')
@@ -131,8 +134,10 @@ function pending(state: EntryState | undefined): [ErrorCode, string] {
   return ['svid.pending', 'the SVID has not been issued yet; try again']
 }
 
-function hold(c: Circumstances, code: ErrorCode, message: string): Verdict {
-  const forMs = c.holdMs - c.heldForMs
+/** `unheard`: nobody calls back when it is over. */
+function hold(c: Circumstances, code: ErrorCode, message: string, unheard = false): Verdict {
+  const left = c.holdMs - c.heldForMs
+  const forMs = unheard ? Math.min(LOOK_AGAIN_MS, left) : left
   return forMs > 0 ? { kind: 'hold', forMs, reason: { code, message } } : refuse(code, message)
 }
 

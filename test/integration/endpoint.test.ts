@@ -97,6 +97,34 @@ describe('the listener', () => {
     client.destroy()
   })
 
+  it('closes it after a moment where the kernel could not be asked, so that it is asked about the next one', async () => {
+    await using s = await setting({ kernel: new FakeKernel() })
+    const client = await connectHere(s.path)
+    await s.next()
+    await s.clock.advance('1s')
+    await closed(client)
+    await until(() => s.listener.connections.size === 0)
+    expect(s.sinks.total('icp_agent_connections_refused_total', { reason: 'unidentified' })).toBe(1)
+    const other = await connectHere(s.path)
+    await s.next()
+    other.destroy()
+    await until(() => s.listener.connections.size === 0)
+    expect(s.clock.pending).toBe(0)
+  })
+
+  it('keeps one whose caller it can never see: the status says what to do', async () => {
+    const kernel = new FakeKernel()
+    kernel.peerOf = () => {
+      throw new AgentError('caller.foreign_pid_namespace', 'run the agent with hostPID')
+    }
+    await using s = await setting({ kernel })
+    const client = await connectHere(s.path)
+    await s.next()
+    await s.clock.advance('2s')
+    expect(s.listener.connections.size).toBe(1)
+    client.destroy()
+  })
+
   it('drops what is over a limit at once and serves the others', async () => {
     await using s = await setting({ limits: { connectionsPerPid: 2 } })
     await using other = await Client.start()

@@ -90,6 +90,19 @@ describe('X.509-SVIDs on a socket', () => {
     expect(stream.messages).toHaveLength(3)
   })
 
+  it('wait while the kernel cannot be asked about the caller, and the stream goes on', async () => {
+    world.show({ a: '01' })
+    const stream = new Stream(world.client(), `${SPIFFE}/FetchX509SVID`, HEADER)
+    await stream.has(1)
+    world.workload.wrong = new AgentError('caller.unidentified', 'no descriptor is free')
+    world.show({ a: '02' })
+    await world.clock.advance('1s')
+    expect([stream.messages.length, stream.status]).toEqual([1, null])
+    world.workload.wrong = null
+    await world.clock.advance('1s')
+    await stream.has(2)
+  })
+
   it('bring their bundles by FetchX509Bundles too, keyed as each dialect wants it', async () => {
     world.show({ a: null })
     const client = world.client()

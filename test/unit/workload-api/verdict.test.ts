@@ -90,6 +90,21 @@ describe('every answer to FetchX509SVID', () => {
       { refusal: { code: 'caller.foreign_pid_namespace', message: '' } },
       refusedWith('caller.foreign_pid_namespace', PERMISSION_DENIED),
     ],
+    [
+      'the kernel could not be asked about the caller: it is looked at again soon',
+      { refusal: { code: 'caller.unidentified', message: '' }, states: { a: valid } },
+      'hold caller.unidentified for 500',
+    ],
+    [
+      'the kernel could not be asked, on a live stream: it is not broken off for that',
+      { refusal: { code: 'caller.unidentified', message: '' }, states: { a: valid }, served: ['a'], heldForMs: 3_900 },
+      'hold caller.unidentified for 100',
+    ],
+    [
+      'the kernel cannot be asked for as long as a call is held',
+      { refusal: { code: 'caller.unidentified', message: '' }, states: { a: valid }, served: ['a'], heldForMs: HOLD },
+      refusedWith('caller.unidentified', UNAVAILABLE),
+    ],
     ['attestation is under way', { attesting: true, matched: [] }, 'hold attestation.timeout for 4000'],
     [
       'attestation takes too long',
