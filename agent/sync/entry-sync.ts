@@ -1,6 +1,6 @@
 import { AgentError } from '../errors.js'
 import type { Budget } from '../icp/budget.js'
-import type { ControlPlane } from '../icp/control-plane.js'
+import type { ControlPlane, EntriesAnswer } from '../icp/control-plane.js'
 import type { Entry } from '../identity/entry.js'
 import type { SpiffeId } from '../identity/spiffe-id.js'
 import type { SyncEvents } from '../observability/sync-events.js'
@@ -24,6 +24,9 @@ export interface EntrySyncOptions {
   readonly events: SyncEvents
   readonly revokeRemoved: boolean
 }
+
+/** Lines of one sync about entries that nobody can use. */
+const MOST_SAID = 100
 
 /** What entry sync has to do with. */
 interface Others {
@@ -130,11 +133,15 @@ export class EntrySync {
     return gone
   }
 
-  #noteRejected(rejected: readonly { readonly id: string; readonly reason: string }[]): void {
-    for (const entry of rejected) {
-      if (this.#rejected.get(entry.id) !== entry.reason) this.options.events.entryRejected(entry)
-    }
+  /** Each is said once, and of very many only the first: how many there are is said besides. */
+  #noteRejected(rejected: EntriesAnswer['rejected']): void {
+    const before = new Map(this.#rejected)
     this.#rejected.clear()
-    for (const { id, reason } of rejected) this.#rejected.set(id, reason)
+    let said = 0
+    for (const { id, reason } of rejected) {
+      if (this.#rejected.has(id)) continue
+      this.#rejected.set(id, reason)
+      if (before.get(id) !== reason && said++ < MOST_SAID) this.options.events.entryRejected({ id, reason })
+    }
   }
 }
