@@ -39,6 +39,7 @@ export const ERROR_CODES = {
   'icp.too_large': 'The answer of the ICP server is larger than allowed.',
   'icp.bad_request': 'The ICP server refused the request as malformed (400).',
   'icp.unauthorized': 'The ICP server does not accept the credentials (401).',
+  'icp.jwt_unauthorized': 'The ICP server sees no client certificate when it is asked for a JWT-SVID (401).',
   'icp.forbidden': 'The ICP server forbids the request (403).',
   'icp.not_found': 'The ICP server does not know what was asked for (404).',
   'icp.conflict': 'The ICP server sees a conflict (409).',

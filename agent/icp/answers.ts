@@ -56,6 +56,14 @@ const SPECIAL: readonly Special[] = [
     advice: 'the entry was changed or deleted; the next sync brings the new state',
   },
   {
+    // Its certificate was good enough for everything else: another one would not be seen either.
+    status: 401,
+    endpoints: ['issue_jwt'],
+    when: () => true,
+    code: 'icp.jwt_unauthorized',
+    advice: 'TLS must end at the server or its ingress must forward the client certificate',
+  },
+  {
     status: [400, 403, 404, 409],
     endpoints: OF_AN_ENTRY,
     when: ({ code }) => code === 'INTERNAL_ERROR',

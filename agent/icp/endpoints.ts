@@ -67,7 +67,6 @@ export const ENDPOINTS = {
     tier: 'none',
     identity: true,
     name: 'issuance of a JWT-SVID',
-    advice: { 401: 'TLS must end at the server or its ingress must forward the client certificate' },
   },
   validate_jwt: {
     method: 'POST',
@@ -92,8 +91,17 @@ export function specOf(endpoint: Endpoint): EndpointSpec {
   return ENDPOINTS[endpoint]
 }
 
-/** What a request takes its slot from: endpoints in no tier count against the limit around everything alone. */
-export function budgetTierOf(endpoint: Endpoint): BudgetTier {
+/** The tier of the agent's own renewal: servers of the tenant API count it with attestations. */
+export function renewalTier(workspace: boolean): 'standard' | 'bootstrap' {
+  return workspace ? 'standard' : 'bootstrap'
+}
+
+/**
+ * What a request takes its slot from: endpoints in no tier count against the limit around everything alone. `workspace`:
+ * the server is of the workspace API.
+ */
+export function budgetTierOf(endpoint: Endpoint, workspace: boolean): BudgetTier {
+  if (endpoint === 'renew_agent') return renewalTier(workspace)
   const { tier } = specOf(endpoint)
   return tier === 'none' || tier === 'service' ? 'open' : tier
 }

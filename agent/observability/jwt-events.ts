@@ -2,22 +2,31 @@ import type { ErrorCode } from '../errors.js'
 import type { Sinks } from './events.js'
 
 /** What happens to JWT-SVIDs and their keys. Never a token. */
-export const jwtEvents = ({ log, metrics }: Sinks) => ({
-  issued(entry: { readonly id: string; readonly spiffeId: { readonly uri: string } }, ms: number): void {
-    metrics.count('icp_agent_issuances_total', { kind: 'jwt', outcome: 'issued' })
-    metrics.observe('icp_agent_issuance_seconds', ms / 1000, { kind: 'jwt' })
-    log.debug('JWT-SVID issued', { entry_id: entry.id, spiffe_id: entry.spiffeId.uri })
-  },
-  failed(entryId: string, code: ErrorCode): void {
-    metrics.count('icp_agent_issuances_total', { kind: 'jwt', outcome: code })
-    log.debug('JWT-SVID not issued', { entry_id: entryId, code })
-  },
-  keysChanged(count: number): void {
-    log.info('JWT bundle changed', { keys: count })
-  },
-  keysUnusable(count: number): void {
-    log.warn('The JWT bundle of the ICP server has keys that no JWT-SVID can be signed with', { count })
-  },
-})
+export const jwtEvents = ({ log, metrics }: Sinks) => {
+  let unseen = false
+  return {
+    issued(entry: { readonly id: string; readonly spiffeId: { readonly uri: string } }, ms: number): void {
+      metrics.count('icp_agent_issuances_total', { kind: 'jwt', outcome: 'issued' })
+      metrics.observe('icp_agent_issuance_seconds', ms / 1000, { kind: 'jwt' })
+      if (unseen) log.info('JWT-SVIDs are issued again')
+      unseen = false
+      log.debug('JWT-SVID issued', { entry_id: entry.id, spiffe_id: entry.spiffeId.uri })
+    },
+    failed(entryId: string, code: ErrorCode): void {
+      metrics.count('icp_agent_issuances_total', { kind: 'jwt', outcome: code })
+      log.debug('JWT-SVID not issued', { entry_id: entryId, code })
+      // Of the deployment and not of an entry: there are no JWT-SVIDs for anybody until somebody mends it.
+      if (code !== 'icp.jwt_unauthorized' || unseen) return
+      unseen = true
+      log.warn('The ICP server sees no client certificate, and issues no JWT-SVIDs', { code })
+    },
+    keysChanged(count: number): void {
+      log.info('JWT bundle changed', { keys: count })
+    },
+    keysUnusable(count: number): void {
+      log.warn('The JWT bundle of the ICP server has keys that no JWT-SVID can be signed with', { count })
+    },
+  }
+}
 
 export type JwtEvents = ReturnType<typeof jwtEvents>

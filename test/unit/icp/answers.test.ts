@@ -56,6 +56,9 @@ describe('the meaning of an answer', () => {
     ['sign_workload', handler(500, 'internal error'), 'icp.server_error'],
     ['entries', handler(404, 'CSR is required'), 'icp.not_found'],
     ['renew_agent', handler(401, 'no'), 'icp.unauthorized'],
+    ['entries', handler(401, 'no'), 'icp.unauthorized'],
+    ['issue_jwt', handler(401, 'Client certificate required'), 'icp.jwt_unauthorized'],
+    ['issue_jwt', json(401, { error: 'no certificate' }), 'icp.jwt_unauthorized'],
     ['attest_node', handler(409, 'exists'), 'icp.conflict'],
   ])('of %s %# is told by status and text', (endpoint, response, code) => {
     expect(meaning(endpoint, response).code).toBe(code)

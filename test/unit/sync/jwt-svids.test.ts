@@ -92,6 +92,24 @@ describe('asking', () => {
   })
 })
 
+describe('a server that sees no client certificate', () => {
+  test('is told of once, until it issues again', async () => {
+    const subject = world.subject(world.add('/web'))
+    world.server.fail('issueJwt', refusal('icp.jwt_unauthorized', 401), { times: 3 })
+    for (let i = 0; i < 3; i++) {
+      await expect(world.want(subject)).rejects.toEqual(coded('icp.jwt_unauthorized'))
+      await world.clock.advance('3s')
+    }
+    await world.want(subject)
+    expect(world.sinks.lines.filter(({ level }) => level !== 'debug').map(({ event }) => event)).toEqual([
+      'JWT bundle changed',
+      'The ICP server sees no client certificate, and issues no JWT-SVIDs',
+      'JWT-SVIDs are issued again',
+    ])
+    expect(world.server.count('attestNode')).toBe(0)
+  })
+})
+
 describe('ageing tokens', () => {
   test('are refreshed ahead while in use, without anybody waiting', async () => {
     const subject = world.subject(world.add('/web'))

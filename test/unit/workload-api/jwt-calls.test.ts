@@ -131,14 +131,17 @@ describe('FetchJWTSVID refuses', () => {
     expect(world.sinks.lines.find(({ fields }) => fields['denial_id'] === id)?.event).toBe('Workload API call denied')
   })
 
-  test.each(['icp.unreachable', 'icp.rate_limited', 'icp.unauthorized', 'svid.pending', 'icp.bad_response'] as const)(
-    'with Unavailable what may pass (%s), even where other tokens are there',
-    async (code) => {
-      const { token } = world.script
-      world.script.token = (subject, signal) => (subject.entryId === 'e1' ? failing(code)() : token(subject, signal))
-      expect(await world.fetch().ended).toEqual(refusedWith(status.UNAVAILABLE))
-    },
-  )
+  test.each([
+    'icp.unreachable',
+    'icp.rate_limited',
+    'icp.jwt_unauthorized',
+    'svid.pending',
+    'icp.bad_response',
+  ] as const)('with Unavailable what may pass (%s), even where other tokens are there', async (code) => {
+    const { token } = world.script
+    world.script.token = (subject, signal) => (subject.entryId === 'e1' ? failing(code)() : token(subject, signal))
+    expect(await world.fetch().ended).toEqual(refusedWith(status.UNAVAILABLE))
+  })
 
   test('with Unavailable when the server refuses every identity for good', async () => {
     world.script.token = failing('icp.forbidden')
