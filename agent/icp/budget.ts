@@ -124,7 +124,7 @@ export class Budget {
     bucket.filledAt = now
   }
 
-  /** A request was not answered with 429. */
+  /** A request was answered with success: one that was refused for another reason says nothing of the limit. */
   passed(tier: Tier): void {
     for (const bucket of this.#concerned(tier)) {
       bucket.pace = Math.min(bucket.fastest, bucket.pace + bucket.fastest * GROWTH)
@@ -145,7 +145,7 @@ export class Budget {
     return this.#buckets[tier].pace * 60_000
   }
 
-  /** True while somebody (the agent's own renewal) waits in `slot`: everything else stands back. */
+  /** True while somebody (the agent's own renewal, the poll of JWT keys) waits in `slot`: everything else stands back. */
   get urgentWaiting(): boolean {
     return this.#urgent > 0
   }

@@ -18,6 +18,8 @@ export interface IcpClientOptions extends RequestOptions {
 
 export interface IcpClient extends ControlPlane {
   readonly skew: ServerSkew
+  /** True once the server is known to be of the workspace API. */
+  readonly workspace: () => boolean
   /** Tells what an earlier run learned from attestation: true for a server of the workspace API. */
   learnGeneration(workspace: boolean): void
 }
@@ -37,6 +39,7 @@ export function createIcpClient(options: IcpClientOptions): IcpClient {
 
   return {
     skew: requests.clock.skew,
+    workspace: () => requests.identity.workspace,
     learnGeneration: (workspace) => requests.identity.learnGeneration(workspace),
 
     async attestNode({ evidence, csrPem }, signal) {

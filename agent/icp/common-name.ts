@@ -57,6 +57,17 @@ export function createCommonName(policy: CommonNamePolicy): WithCommonName {
   }
 }
 
+/** The same, telling of every name but the first before it is tried: each is one more request. */
+export function counting(withCommonName: WithCommonName, another: () => void): WithCommonName {
+  return (attempt, options) => {
+    let attempts = 0
+    return withCommonName((commonName) => {
+      if (attempts++ > 0) another()
+      return attempt(commonName)
+    }, options)
+  }
+}
+
 function mayBeTheName(error: unknown): boolean {
   if (!(error instanceof AgentError)) return false
   if (error.code === 'icp.cn_refused') return true

@@ -23,7 +23,12 @@ export class IdentityUse {
     private readonly events: ServerEvents,
   ) {}
 
-  /** True once the server is known to be of the workspace API, which demands the certificate. */
+  /** True once the server is known to be of the workspace API. */
+  get workspace(): boolean {
+    return this.#workspace
+  }
+
+  /** A server of the workspace API demands the certificate. */
   learnGeneration(workspace: boolean): void {
     this.#workspace = workspace
     if (workspace) this.#knowledge = 'unknown'

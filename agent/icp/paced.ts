@@ -1,6 +1,5 @@
 import { AgentError } from '../errors.js'
-import { DEFAULT_RETRY_AFTER_MS } from './answers.js'
-import type { Budget, Tier } from './budget.js'
+import { type Budget, pauseOf, type Tier } from './budget.js'
 import type { Contact } from './contact.js'
 import type { ControlPlane } from './control-plane.js'
 import { budgetTierOf, type Endpoint } from './endpoints.js'
@@ -11,15 +10,19 @@ export interface PaceListener {
   limited(tier: Tier, retryAfterMs: number): void
 }
 
-/** The same control plane, telling the budget of each answer whether it was a 429, and whether the server is there at all. */
+/**
+ * The same control plane, telling the budget of each answer whether it was a 429, and whether the server is there at all.
+ * `workspace`: whether it is known to be of the workspace API.
+ */
 export function pacedControlPlane(
   inner: ControlPlane,
   budget: Budget,
   listener: PaceListener,
   contact: Contact,
+  workspace: () => boolean = () => true,
 ): ControlPlane {
   const told = async <T>(endpoint: Endpoint, answer: Promise<T>): Promise<T> => {
-    const tier = budgetTierOf(endpoint)
+    const tier = budgetTierOf(endpoint, workspace())
     try {
       const value = await answer
       budget.passed(tier)
@@ -28,8 +31,7 @@ export function pacedControlPlane(
     } catch (error) {
       contact.failed(error)
       if (error instanceof AgentError && error.code === 'icp.rate_limited') {
-        const after = error.details['retryAfterMs']
-        const retryAfterMs = typeof after === 'number' ? after : DEFAULT_RETRY_AFTER_MS
+        const retryAfterMs = pauseOf(error)
         // The window around the whole service answers in a form of its own; whoever asks next would meet it too.
         const met = error.details['tier'] === 'service' ? 'open' : tier
         budget.limited(met, retryAfterMs)

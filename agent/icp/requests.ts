@@ -72,7 +72,7 @@ export class Requests {
       const wait = Math.min(MAX_BACKOFF_MS, Math.max(backoff, outcome.retryAfterMs))
       events.retrying(exchange.endpoint, codeOf(outcome.cause), attempt + 1, wait)
       await this.#wait(wait, exchange.signal)
-      await budget.turn(budgetTierOf(exchange.endpoint), exchange.signal, clock)
+      await budget.turn(budgetTierOf(exchange.endpoint, this.identity.workspace), exchange.signal, clock)
     }
   }
 
@@ -89,7 +89,7 @@ export class Requests {
       let sent = 0
       const response = await this.identity.choose(endpoint, (withoutIdentity) => {
         // With and without the certificate: the second one is a request too.
-        if (sent++ > 0) budget.take(budgetTierOf(endpoint))
+        if (sent++ > 0) budget.take(budgetTierOf(endpoint, this.identity.workspace))
         return this.#exchange(exchange, withoutIdentity)
       })
       if (response.status === 200 || response.status === 201) {

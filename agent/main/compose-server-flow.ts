@@ -60,13 +60,14 @@ export function composeServerFlow(config: Config, world: World) {
       if (tier === 'standard' || tier === 'open') pace.limited()
     },
   }
-  const controlPlane = pacedControlPlane(client, budget, stretch, contact)
+  const controlPlane = pacedControlPlane(client, budget, stretch, contact, client.workspace)
   const keys = new KeyPool()
   const keeper = createIdentityKeeper({
     clock,
     random,
     files,
     control: controlPlane,
+    budget,
     skew: client.skew,
     keys,
     withCommonName: createCommonName(config.icpService.csrCommonName),

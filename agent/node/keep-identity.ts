@@ -1,6 +1,7 @@
 import { AgentError, type ErrorCode } from '../errors.js'
 import { pauseOf } from '../icp/budget.js'
 import type { ServerSkew } from '../icp/control-plane.js'
+import { renewalTier } from '../icp/endpoints.js'
 import type { NodeEvents } from '../observability/node-events.js'
 import type { Clock } from '../ports/clock.js'
 import type { Random } from '../ports/random.js'
@@ -52,9 +53,9 @@ const LOCKED_OUT: ReadonlySet<ErrorCode> = new Set(['icp.unauthorized', 'agent.l
 
 /**
  * Keeps the agent's own identity: restores it, attests the node, renews in time, attests again where renewal is
- * refused. What is valid is served on whatever happens, and replaced only by what was verified; a failing disk holds up a first
- * attestation with a join token alone. One
- * attempt is one request in its tier, so that whoever paces requests sees each of them.
+ * refused. What is valid is served on whatever happens, and replaced only by what was verified; a failing disk holds up
+ * attestations with a join token alone. An attempt is one request in the tier that `due` names; what it asks besides (a
+ * bundle that the answer lacks, a CSR with another common name) it takes from the budget itself.
  */
 export class IdentityKeeper {
   #identity: AgentIdentity | null = null
@@ -121,9 +122,8 @@ export class IdentityKeeper {
     const step = this.#step(now)
     const at = step === 'renew' ? this.#renewAt : step === 'wait' ? (this.#clockWait(now) ?? now) : now
     const wait = this.#pace.waitFor(step === 'attest' ? 'attest' : 'other')
-    // Older servers count renewals with attestations.
-    const renewTier = this.#identity?.workspace ? 'standard' : 'bootstrap'
-    const tier = step === 'renew' ? renewTier : step === 'complete' ? 'open' : 'bootstrap'
+    const renewal = renewalTier(this.#identity?.workspace ?? false)
+    const tier = step === 'renew' ? renewal : step === 'complete' ? 'open' : 'bootstrap'
     return { at: Math.max(at, now + wait), urgent: this.current() === null, tier }
   }
 

@@ -41,12 +41,13 @@ async function node(icp: DevIcp, files: TemporaryFiles): Promise<AsyncDisposable
   const settings = { address: icp.address, timeoutMs: 5000, maxRetries: 0, retryBackoffMs: 10 }
   const { tenantId } = icp
   const nodeId = 'node-1'
+  const budget = new Budget(clock, random)
   const client = createIcpClient({
     settings,
     tenantId,
     nodeId,
     http,
-    budget: new Budget(clock, random),
+    budget,
     clock,
     random,
     events: serverEvents(new RecordedSinks(), clock),
@@ -57,6 +58,7 @@ async function node(icp: DevIcp, files: TemporaryFiles): Promise<AsyncDisposable
     random,
     files,
     control: client,
+    budget,
     skew: client.skew,
     keys: await FixedKeys.create(3),
     withCommonName: createCommonName({ mode: 'auto' }),

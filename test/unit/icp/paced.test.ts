@@ -9,16 +9,22 @@ import { fixedRandom } from '../../fakes/random.js'
 
 const SIGNAL = new AbortController().signal
 
-async function refusedWith(tier: string, method: 'entries' | 'jwtBundle') {
+const CSR = { agentId: 'an-agent', csrPem: '' }
+
+async function refusedWith(tier: string, method: 'entries' | 'jwtBundle' | 'renewAgent', workspace = true) {
   const clock = new FakeClock()
   const server = await FakeControlPlane.create({ clock })
   const budget = new Budget(clock, fixedRandom(0))
   const told: [Tier, number][] = []
   const listener = { limited: (met: Tier, ms: number) => void told.push([met, ms]) }
-  const control = pacedControlPlane(server, budget, listener, new Contact(clock))
+  const control = pacedControlPlane(server, budget, listener, new Contact(clock), () => workspace)
   server.fail(method, new AgentError('icp.rate_limited', 'slow down', { details: { tier, retryAfterMs: 60_000 } }))
-  const asked = method === 'entries' ? control.entries(server.agent, SIGNAL) : control.jwtBundle(SIGNAL)
-  await expect(asked).rejects.toMatchObject({ code: 'icp.rate_limited' })
+  const ask = {
+    entries: () => control.entries(server.agent, SIGNAL),
+    jwtBundle: () => control.jwtBundle(SIGNAL),
+    renewAgent: () => control.renewAgent(CSR, SIGNAL),
+  }
+  await expect(ask[method]()).rejects.toMatchObject({ code: 'icp.rate_limited' })
   const opensIn = (of: Tier) => budget.opensIn(of)
   return { told, waits: (['bootstrap', 'standard', 'sensitive', 'open'] as const).map(opensIn) }
 }
@@ -35,5 +41,17 @@ test.each(['entries', 'jwtBundle'] as const)(
     const { told, waits } = await refusedWith('service', method)
     expect(told).toEqual([['open', 60_000]])
     expect(waits).toEqual([60_000, 60_000, 60_000, 60_000])
+  },
+)
+
+test.each([
+  ['workspace', 'standard', [0, 60_000, 0, 0]],
+  ['tenant', 'bootstrap', [60_000, 0, 0, 0]],
+] as const)(
+  'a 429 to a renewal in the %s API pauses %s, the tier that its slot came from',
+  async (generation, tier, paused) => {
+    const { told, waits } = await refusedWith('standard', 'renewAgent', generation === 'workspace')
+    expect(told).toEqual([[tier, 60_000]])
+    expect(waits).toEqual(paused)
   },
 )

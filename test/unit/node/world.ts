@@ -1,4 +1,5 @@
 import { Secret } from '../../../agent/crypto/secret.js'
+import type { Tier } from '../../../agent/icp/budget.js'
 import { createCommonName } from '../../../agent/icp/common-name.js'
 import type { ControlPlane } from '../../../agent/icp/control-plane.js'
 import { createIdentityKeeper } from '../../../agent/node/create-keeper.js'
@@ -41,6 +42,8 @@ interface Overrides extends Partial<WorldOptions> {
 export class World {
   readonly files = new MemoryFiles()
   sinks = new RecordedSinks()
+  /** What attempts took besides the slot that they came with. */
+  readonly owed: Tier[] = []
   /** How far the server's clock is said to be ahead of ours; null: it was never heard of. */
   skew: () => number | null = () => null
   private constructor(
@@ -88,6 +91,7 @@ export class World {
       files,
       keys,
       control: overrides.control ?? this.server,
+      budget: { take: (tier) => void this.owed.push(tier) },
       skew: () => this.skew(),
       withCommonName: createCommonName({ mode: 'auto' }),
       events: nodeEvents(this.sinks, clock),
