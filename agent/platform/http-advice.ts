@@ -68,6 +68,7 @@ const NETWORK: Readonly<Record<string, string>> = {
   UND_ERR_CONNECT_TIMEOUT: 'the connection timed out',
   UND_ERR_SOCKET: 'the connection was closed before the answer was complete',
   UND_ERR_ABORTED: 'the proxy refused the connection',
+  UND_ERR_HEADERS_TIMEOUT: 'the proxy does not answer', // For servers there is only the deadline of the whole exchange.
   UND_ERR_DESTROYED: 'the client was closed',
   UND_ERR_CLOSED: 'the client was closed',
 }

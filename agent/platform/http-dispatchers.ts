@@ -1,7 +1,7 @@
 import { subscribe } from 'node:diagnostics_channel'
 import { setMaxListeners } from 'node:events'
 import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls'
-import { Agent, type Dispatcher, EnvHttpProxyAgent, errors } from 'undici'
+import { Agent, type Dispatcher, EnvHttpProxyAgent, errors, Pool } from 'undici'
 import type { TlsSettings } from '../ports/http.js'
 
 /** How requests leave the machine. */
@@ -11,11 +11,11 @@ export interface Route {
   /** PEM of the authorities that are trusted besides `tls().ca`; read once, at the first need. */
   readonly roots: () => readonly string[]
   readonly proxy: { readonly httpsProxy: string | null; readonly noProxy: string | null } | null
+  readonly connectTimeoutMs: number
 }
 
 /** Below the idle timeouts of common load balancers (60 s), so that a kept connection is rarely closed under a request. */
 const KEEP_ALIVE_MS = 45_000
-const CONNECT_TIMEOUT_MS = 10_000
 const MAX_CONNECTIONS = 16
 
 /** Timeouts are the client's affair: one deadline for all of an exchange. */
@@ -97,7 +97,7 @@ export class Dispatchers {
   }
 
   #connect() {
-    return { timeout: CONNECT_TIMEOUT_MS, signal: this.#end.signal }
+    return { timeout: this.route.connectTimeoutMs, signal: this.#end.signal }
   }
 
   #retire(dispatcher: Dispatcher): void {
@@ -118,6 +118,8 @@ export class Dispatchers {
       proxyTls: { ...this.#connect(), secureContext: this.#context({ ca: settings.ca }) },
       httpProxy: '',
       httpsProxy: proxy.httpsProxy,
+      // Else a proxy that never answers would hold each connection for minutes, and so all of them in the end.
+      clientFactory: (origin, options) => new Pool(origin, { ...options, headersTimeout: this.route.connectTimeoutMs }),
       // A server on this machine is never behind a proxy.
       noProxy: [proxy.noProxy ?? '', 'localhost', '[::1]', ...loopback(host)].join(','),
     })

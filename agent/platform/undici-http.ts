@@ -13,6 +13,8 @@ export interface HttpClientOptions {
   readonly roots?: () => readonly string[]
   /** For the ICP server only; Unix sockets and loopback addresses never go through it. Default: none. */
   readonly proxy?: { readonly httpsProxy: string | null; readonly noProxy: string | null }
+  /** For each step of making a connection: address, TLS, proxy. A request may wait for less. Default: 10 seconds. */
+  readonly connectTimeoutMs?: number
 }
 
 const NO_TLS: TlsSettings = { ca: [] }
@@ -27,6 +29,7 @@ export function createHttpClient(options: HttpClientOptions = {}): HttpClient {
     tls: options.tls ?? (() => NO_TLS),
     roots: options.roots ?? (() => systemRoots(environmentSource())),
     proxy: options.proxy ?? null,
+    connectTimeoutMs: options.connectTimeoutMs ?? 10_000,
   })
 
   return {

@@ -141,6 +141,21 @@ describe.each(ASKS)('while a connection is being made, a %s', (_name, ask) => {
   })
 })
 
+it('a proxy that never answers holds no connection for longer than a server may that never does', async () => {
+  const mute = await muteServer()
+  const { happened, ends } = story()
+  const httpsProxy = `http://127.0.0.1:${mute.port}`
+  const http = keep(createHttpClient({ roots: () => [], proxy: { httpsProxy, noProxy: null }, connectTimeoutMs: 200 }))
+  await ends(http.request(get('https://icp.test/', { timeoutMs: 50 })))
+  expect(happened).toEqual(['icp.timeout'])
+  await mute.accepted(1)
+  await expect.poll(() => mute.open, { timeout: 5_000 }).toBe(0)
+  await expect(http.request(get('https://icp.test/'))).rejects.toMatchObject({
+    code: 'icp.unreachable',
+    message: expect.stringContaining('the proxy does not answer'),
+  })
+})
+
 describe('a client that is closed', () => {
   it('gives up the connections that it is making', async () => {
     const server = await muteServer()
