@@ -29,7 +29,9 @@ test('an entry that is served tells more than one that is not; one without selec
 })
 
 test('only the server saying that it knows no such entry means that it is gone', () => {
-  const failed = (code: 'icp.no_match' | 'icp.server_error' | 'icp.forbidden' | 'icp.not_found' | 'entry.shadowed'): EntryState => ({
+  const failed = (
+    code: 'icp.no_match' | 'icp.server_error' | 'icp.forbidden' | 'icp.not_found' | 'entry.shadowed',
+  ): EntryState => ({
     kind: 'wanted',
     failures: { count: 1, retryAt: 0, code },
   })
