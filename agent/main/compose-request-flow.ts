@@ -8,13 +8,11 @@ import { attestorEvents } from '../observability/attestor-events.js'
 import { callerEvents } from '../observability/caller-events.js'
 import { engineEvents } from '../observability/engine-events.js'
 import { kubernetesEvents } from '../observability/kubernetes-events.js'
-import { ownControlGroup } from '../platform/environment.js'
 import { socketDirectory } from '../platform/socket-directory.js'
 import { socketPair } from '../platform/socket-pair.js'
 import { createHttpClient } from '../platform/undici-http.js'
 import { readVersioned } from '../platform/versioned-file.js'
 import { JwtJudge } from '../sync/judge-jwt.js'
-import { Denials } from '../workload-api/denials.js'
 import { GrpcServer } from '../workload-api/grpc-server.js'
 import { JwtCalls } from '../workload-api/jwt-calls.js'
 import { JwtValidation } from '../workload-api/jwt-validation.js'
@@ -59,13 +57,11 @@ export function composeRequestFlow(config: Config, world: World, server: ServerF
   })
   const digestWanted = askedFor(store, 'unix:sha256', () => workloads.lookAgain('unix'))
   const api = apiEvents(sinks('workload-api'), clock)
-  const denials = new Denials(clock)
   const sessions = new Sessions((caller) => workloads.acquire(caller), {
     store,
     demand,
     maxIdentities: config.workloadApi.maxIdentities,
     events: api,
-    denials,
   })
   const late: { listener: Listener | null } = { listener: null }
   const calls = {
@@ -113,12 +109,11 @@ export function composeRequestFlow(config: Config, world: World, server: ServerF
       onChange: (changed) => store.watch(changed),
     },
   })
-  const own = ownControlGroup()
   const listenOnSocket = async (inherited: number | null) => {
     late.listener = await listen({
       kernel,
       limits: config.workloadApi.limits,
-      subjectOf: (caller) => subjectOf(caller, own),
+      subjectOf: (caller) => subjectOf(caller, kernel.ownCgroup),
       clock,
       events: attesting,
       onConnection: (connection) => grpc.accept(connection),
@@ -128,5 +123,5 @@ export function composeRequestFlow(config: Config, world: World, server: ServerF
     return late.listener
   }
 
-  return { attestors, workloads, streams, grpc, sessions, denials, late, listenOnSocket }
+  return { attestors, workloads, streams, grpc, sessions, late, listenOnSocket }
 }

@@ -40,11 +40,6 @@ export function insideContainer(
     .some((line) => line.split(' ')[4] === '/' && / - overlay /.test(line) && LAYERS.test(line))
 }
 
-/** The text of the agent's own `/proc/self/cgroup`. */
-export function ownControlGroup(): string {
-  return readFileSync('/proc/self/cgroup', 'latin1')
-}
-
 function readMountinfo(): string {
   try {
     return readFileSync('/proc/self/mountinfo', 'latin1')
