@@ -32,12 +32,14 @@ export interface Denial {
   readonly facts: Selectors
   readonly missing: readonly string[]
   readonly trail: readonly { readonly attestor: string; readonly text: string }[]
-  /** The entries that the caller came nearest to. */
-  readonly nearest: readonly {
-    readonly id: string
-    readonly spiffeId: string
-    readonly lacks: readonly { readonly key: string; readonly wanted: string; readonly found: string | null }[]
-  }[]
+  /** Finds the entries that the caller came nearest to; null where that says nothing. It looks at all of them. */
+  readonly nearest: (() => readonly NearEntry[]) | null
+}
+
+interface NearEntry {
+  readonly id: string
+  readonly spiffeId: string
+  readonly lacks: readonly { readonly key: string; readonly wanted: string; readonly found: string | null }[]
 }
 
 /** What happens on the Workload API. */
@@ -96,14 +98,14 @@ export const apiEvents = ({ log, metrics }: Sinks, clock: Pick<Clock, 'monotonic
         trail: denial.trail.map((line) => `${line.attestor}: ${line.text}`),
         ...(suppressed ? { suppressed } : {}),
       })
-      if (denial.nearest.length === 0) return
+      const { nearest } = denial
+      if (!nearest) return
       log.debug('Entries that the denied process came nearest to', {
         denial_id: denial.id,
-        nearest: denial.nearest.map(({ id, spiffeId, lacks }) => ({
-          entry_id: id,
-          spiffe_id: spiffeId,
-          lacks: lacks.map(({ key, wanted, found }) => ({ key, wanted, found })),
-        })),
+        // Read only where the line is written: a log at another level costs nothing.
+        get nearest() {
+          return nearest().map(({ id, spiffeId, lacks }) => ({ entry_id: id, spiffe_id: spiffeId, lacks }))
+        },
       })
     },
     /** More entries match than a workload may hold. */

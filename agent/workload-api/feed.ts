@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import type { Workload } from '../attestation/workload.js'
 import type { Selectors } from '../identity/selector.js'
-import type { ApiEvents, Method } from '../observability/api-events.js'
+import type { ApiEvents, Denial } from '../observability/api-events.js'
 import type { Demand, Use } from '../store/demand.js'
 import { type Match, NO_MATCH } from '../store/entry-index.js'
 import type { IdentityStore, Watch } from '../store/identity-store.js'
 import type { Change } from '../store/snapshot.js'
-import { type DenialRecord, type Denials, nearestEntries } from './denials.js'
+import { type NearEntry, nearestEntries } from './nearest-entries.js'
 import type { Circumstances, Refusal } from './verdict.js'
 
 export interface FeedOptions {
@@ -15,7 +15,6 @@ export interface FeedOptions {
   /** At most so many identities a workload. */
   readonly maxIdentities: number
   readonly events: Pick<ApiEvents, 'truncated'>
-  readonly denials: Denials
 }
 
 /** How many entries are named that a denied caller came near to. */
@@ -82,34 +81,29 @@ export class Feed {
 
   /**
    * What there is to say of a denial. One and the same denial of the same facts has one id, however often a client asks
-   * again; `first` when it is new, and recorded then.
+   * again; `first` when it is new.
    */
-  denial(refusal: Refusal, method: Method): Omit<DenialRecord, 'at'> & { readonly first: boolean } {
+  denial({ code }: Refusal): Denial {
     const { state, caller } = this.workload
-    const { code, message } = refusal
     const attested = state.kind === 'attested' ? state : null
     const facts = attested?.facts ?? state.kind
     const known = this.#denial
     const first = known?.code !== code || known.facts !== facts
     const id = first ? randomBytes(6).toString('hex') : known.id
     this.#denial = { code, facts, id }
-    const denial = {
+    return {
       id,
-      method,
-      code,
-      message,
+      first,
       caller: { pid: caller.pid, uid: caller.uid, gid: caller.gid },
       facts: attested?.facts ?? new Map(),
       missing: attested?.missing ?? [],
       trail: attested?.trail ?? [],
-      nearest: first && attested && code === 'entry.none' ? this.#nearest(attested.facts, attested.missing) : [],
+      nearest: first && attested && code === 'entry.none' ? () => this.#nearest(attested.facts) : null,
     }
-    if (first) this.options.denials.add(denial)
-    return { ...denial, first }
   }
 
-  #nearest(facts: Selectors, missing: readonly string[]): DenialRecord['nearest'] {
-    return nearestEntries(this.options.store.current.entries.values(), facts, missing, MAX_NEAREST)
+  #nearest(facts: Selectors): readonly NearEntry[] {
+    return nearestEntries(this.options.store.current.entries.values(), facts, MAX_NEAREST)
   }
 
   #refusal(): Refusal | null {

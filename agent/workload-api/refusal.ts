@@ -25,7 +25,7 @@ export function refusalStatus(refusal: Refusal, feed: Feed, method: Method, even
     events.refused(method, refusal, feed.workload.caller)
     return grpcError(refusal)
   }
-  const denial = feed.denial(refusal, method)
+  const denial = feed.denial(refusal)
   events.denied(method, refusal, denial)
   return grpcError({
     code: refusal.code,

@@ -6,7 +6,6 @@ import { Demand } from '../../agent/store/demand.js'
 import { EntryIndex } from '../../agent/store/entry-index.js'
 import { IdentityStore } from '../../agent/store/identity-store.js'
 import { type View, Views } from '../../agent/store/view.js'
-import { Denials } from '../../agent/workload-api/denials.js'
 import { encodedOnce } from '../../agent/workload-api/dialect.js'
 import { Feed } from '../../agent/workload-api/feed.js'
 import { Pump } from '../../agent/workload-api/pump.js'
@@ -65,7 +64,6 @@ export class Crowd {
   open(): void {
     const events = apiEvents(new RecordedSinks(), this.clock)
     const demand = new Demand(this.clock)
-    const denials = new Denials(this.clock)
     const encoders = this.encoded.map((count) =>
       encodedOnce((view: View) => {
         count.times++
@@ -75,7 +73,7 @@ export class Crowd {
     for (let n = 0; n < this.size.workloads; n++) {
       const facts = this.#facts(n)
       const workload = FakeWorkload.attested(facts)
-      const feed = new Feed(workload, { store: this.store, demand, maxIdentities: 64, events, denials })
+      const feed = new Feed(workload, { store: this.store, demand, maxIdentities: 64, events })
       const calls = encoders.map((encode, dialect) => {
         const call = new FakeCall()
         const pump = new Pump(call, {

@@ -7,7 +7,6 @@ import { apiEvents } from '../../../agent/observability/api-events.js'
 import { socketPair } from '../../../agent/platform/socket-pair.js'
 import { Demand } from '../../../agent/store/demand.js'
 import { IdentityStore } from '../../../agent/store/identity-store.js'
-import { Denials } from '../../../agent/workload-api/denials.js'
 import { GrpcServer } from '../../../agent/workload-api/grpc-server.js'
 import { JwtCalls } from '../../../agent/workload-api/jwt-calls.js'
 import { JwtValidation } from '../../../agent/workload-api/jwt-validation.js'
@@ -56,7 +55,7 @@ export class ApiWorld implements AsyncDisposable {
         this.caller.holders++
         return this.caller
       },
-      { store, demand, maxIdentities: 64, events, denials: new Denials(clock) },
+      { store, demand, maxIdentities: 64, events },
     )
     const calls = { callStarted: (id: string) => this.#count(id, 1), callEnded: (id: string) => this.#count(id, -1) }
     const shared = { store, sessions: this.sessions, clock, events, holdMs: 4_000, calls }

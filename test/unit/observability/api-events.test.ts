@@ -17,7 +17,7 @@ function setting() {
     facts: new Map([['systemd:id', unit]]),
     missing: [],
     trail: [],
-    nearest: [],
+    nearest: null,
   })
   const warnings = () => sinks.lines.filter((line) => line.level === 'warn')
   return { clock, sinks, events, denial, warnings }
@@ -57,4 +57,19 @@ test('a denial that is told again is neither a warning nor one that was left out
   events.denied('FetchX509SVID', REFUSAL, denial(1000))
   expect(warnings()).toHaveLength(2)
   expect(warnings()[1]?.fields).not.toHaveProperty('suppressed')
+})
+
+test('the entries nearest to a denial are looked for only where the line is written', () => {
+  const { sinks, events, denial } = setting()
+  let looked = 0
+  const nearest = () => {
+    looked++
+    return [{ id: 'e1', spiffeId: 'spiffe://td/e1', lacks: [{ key: 'unix:uid', wanted: '1', found: '2' }] }]
+  }
+  events.denied('FetchX509SVID', REFUSAL, { ...denial(1000), nearest })
+  expect(looked).toBe(0)
+  const line = sinks.lines.find(({ level }) => level === 'debug')
+  expect(line?.fields).toMatchObject({
+    nearest: [{ entry_id: 'e1', spiffe_id: 'spiffe://td/e1', lacks: [{ key: 'unix:uid', wanted: '1', found: '2' }] }],
+  })
 })

@@ -12,7 +12,6 @@ import { Demand } from '../../../agent/store/demand.js'
 import { EntryIndex } from '../../../agent/store/entry-index.js'
 import { IdentityStore } from '../../../agent/store/identity-store.js'
 import type { HeldJwt, JwtSubject } from '../../../agent/store/jwt-cache.js'
-import { Denials } from '../../../agent/workload-api/denials.js'
 import { JwtCalls } from '../../../agent/workload-api/jwt-calls.js'
 import type { JwtValidation, ValidJwt } from '../../../agent/workload-api/jwt-validation.js'
 import { Sessions } from '../../../agent/workload-api/sessions.js'
@@ -59,13 +58,11 @@ export function callWorld({ openToAll = false } = {}) {
   const store = new IdentityStore()
   const workload = new FakeWorkload()
   const events = apiEvents(sinks, clock)
-  const denials = new Denials(clock)
   const sessions = new Sessions(() => workload, {
     store,
     demand: new Demand(clock),
     maxIdentities: 64,
     events,
-    denials,
   })
   sessions.opened('peer', workload.caller, () => undefined)
   const wanted: { subject: JwtSubject; deadlineMs: number }[] = []

@@ -4,7 +4,6 @@ import type { Selectors } from '../../../agent/identity/selector.js'
 import { Demand } from '../../../agent/store/demand.js'
 import { EntryIndex, type Match } from '../../../agent/store/entry-index.js'
 import { IdentityStore } from '../../../agent/store/identity-store.js'
-import { Denials } from '../../../agent/workload-api/denials.js'
 import { Feed } from '../../../agent/workload-api/feed.js'
 import { FakeClock, settle } from '../../fakes/clock.js'
 import { bundlesOf, entryOf, snapshotOf } from '../../fakes/identities.js'
@@ -25,11 +24,10 @@ const b = entryOf('b', { selectors: MINE, createdAt: 2 })
 function setting(workload = FakeWorkload.attested(MINE), maxIdentities = 64) {
   const clock = new FakeClock()
   const demand = new Demand(clock)
-  const denials = new Denials(clock)
   const store = new IdentityStore()
   const truncated: number[] = []
   const events = { truncated: (caller: { pid: number }, _limit: number) => void truncated.push(caller.pid) }
-  const feed = new Feed(workload, { store, demand, maxIdentities, events, denials })
+  const feed = new Feed(workload, { store, demand, maxIdentities, events })
   const show = (...entries: (typeof a)[]) => {
     const index = new CountingIndex(entries)
     store.publish(snapshotOf(entries, {}, { index }), { entries: 'all', bundles: false })
@@ -38,8 +36,8 @@ function setting(workload = FakeWorkload.attested(MINE), maxIdentities = 64) {
   const heard: string[] = []
   const listen = (name = 'heard', options?: { demand: boolean }) => feed.listen(() => heard.push(name), options)
   const wanted = () => [...demand.ids()].filter((id) => (demand.want(id)?.uids.size ?? 0) > 0)
-  const denial = (code: ErrorCode) => feed.denial({ code, message: `says ${code}` }, 'FetchX509SVID')
-  return { demand, store, feed, denials, denial, show, heard, listen, wanted, workload, truncated }
+  const denial = (code: ErrorCode) => feed.denial({ code, message: `says ${code}` })
+  return { demand, store, feed, denial, show, heard, listen, wanted, workload, truncated }
 }
 
 describe('the match of a feed', () => {
@@ -204,14 +202,13 @@ describe('the caller of a feed', () => {
   })
 
   it('gets one id for one and the same denial, and another for another', () => {
-    const { denial, denials } = setting()
+    const { denial } = setting()
     const first = denial('entry.none')
     expect(first).toMatchObject({ id: expect.stringMatching(/^[0-9a-f]{12}$/), first: true })
     expect(denial('entry.none')).toMatchObject({ id: first.id, first: false })
     const other = denial('entry.shadowed')
     expect(other.first).toBe(true)
     expect(other.id).not.toBe(first.id)
-    expect([...denials].map(({ id }) => id)).toEqual([first.id, other.id])
   })
 
   it('gets a new id once the facts are others: the log tells of those', async () => {
@@ -228,22 +225,17 @@ describe('the caller of a feed', () => {
     expect(second.id).not.toBe(first.id)
   })
 
-  it('is explained by the entries that came nearest, where none matched and as of then', async () => {
-    const { feed, show, denial, denials, workload } = setting()
+  it('is explained by the entries that came nearest, where none matched and when it is new', () => {
+    const { feed, show, denial } = setting()
     show(entryOf('c', { selectors: { 'unix:uid': '1000', 'docker:label:app': 'web' } }))
     feed.circumstances()
-    const { id } = denial('entry.none')
-    show()
-    workload.attest({ 'unix:uid': '7' })
-    expect(denials.get(id)).toMatchObject({
-      at: Date.parse('2026-01-01T00:00:00Z'),
-      code: 'entry.none',
-      message: 'says entry.none',
-      caller: { uid: 1000 },
-      nearest: [{ id: 'c', lacks: [{ key: 'docker:label:app', wanted: 'web', found: null, unknown: false }] }],
-    })
-    expect(Object.fromEntries(denials.get(id)?.facts ?? [])).toEqual(MINE)
-    show(a)
-    expect(denial('entry.shadowed').nearest).toEqual([])
+    const first = denial('entry.none')
+    expect(first).toMatchObject({ caller: { uid: 1000 } })
+    expect(Object.fromEntries(first.facts)).toEqual(MINE)
+    expect(first.nearest?.()).toMatchObject([
+      { id: 'c', lacks: [{ key: 'docker:label:app', wanted: 'web', found: null }] },
+    ])
+    expect(denial('entry.none').nearest).toBeNull()
+    expect(denial('entry.shadowed').nearest).toBeNull()
   })
 })

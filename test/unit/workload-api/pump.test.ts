@@ -6,7 +6,6 @@ import { Demand } from '../../../agent/store/demand.js'
 import { IdentityStore } from '../../../agent/store/identity-store.js'
 import type { EntryState } from '../../../agent/store/snapshot.js'
 import { type View, Views } from '../../../agent/store/view.js'
-import { Denials } from '../../../agent/workload-api/denials.js'
 import { Feed } from '../../../agent/workload-api/feed.js'
 import { Pump, type Source } from '../../../agent/workload-api/pump.js'
 import { verdict } from '../../../agent/workload-api/verdict.js'
@@ -31,7 +30,6 @@ function setting(workload = FakeWorkload.attested(MINE)) {
     demand: new Demand(clock),
     maxIdentities: 64,
     events,
-    denials: new Denials(clock),
   })
   const views = new Views()
   const happened: string[] = []

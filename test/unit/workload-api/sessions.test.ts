@@ -4,7 +4,6 @@ import { AgentError } from '../../../agent/errors.js'
 import { apiEvents } from '../../../agent/observability/api-events.js'
 import { Demand } from '../../../agent/store/demand.js'
 import { IdentityStore } from '../../../agent/store/identity-store.js'
-import { Denials } from '../../../agent/workload-api/denials.js'
 import { Sessions } from '../../../agent/workload-api/sessions.js'
 import { FakeClock } from '../../fakes/clock.js'
 import { RecordedSinks } from '../../fakes/sinks.js'
@@ -24,7 +23,6 @@ function setting() {
       demand: new Demand(new FakeClock()),
       maxIdentities: 64,
       events: apiEvents(new RecordedSinks(), new FakeClock()),
-      denials: new Denials(new FakeClock()),
     },
   )
   const callerWith = (pid: number) => new FakeWorkload({ pid }).caller
@@ -87,7 +85,6 @@ describe('Sessions', () => {
         demand: new Demand(new FakeClock()),
         maxIdentities: 64,
         events: apiEvents(new RecordedSinks(), new FakeClock()),
-        denials: new Denials(new FakeClock()),
       },
     )
     expect(() => failing.opened('c1', new FakeWorkload().caller, nothing)).toThrow('a defect')

@@ -1,0 +1,55 @@
+import { byAge, type Entry } from '../identity/entry.js'
+import type { Selectors } from '../identity/selector.js'
+
+/** A selector that an entry asks for and the caller does not have. */
+export interface Lack {
+  readonly key: string
+  readonly wanted: string
+  /** What the caller has instead; null: nothing under this key. */
+  readonly found: string | null
+}
+
+export interface NearEntry {
+  readonly id: string
+  readonly spiffeId: string
+  readonly lacks: readonly Lack[]
+}
+
+interface Candidate {
+  readonly entry: Entry
+  readonly lacking: number
+  readonly common: number
+}
+
+/**
+ * The entries that the caller came nearest to matching, at most `limit`: those that lack the fewest selectors, of these
+ * the ones that share the most, then the oldest. Those that match, and those that nobody can match, are left out. Pure;
+ * 10,000 entries take some milliseconds.
+ */
+export function nearestEntries(entries: Iterable<Entry>, facts: Selectors, limit: number): readonly NearEntry[] {
+  const nearest: Candidate[] = []
+  for (const entry of entries) {
+    const { size } = entry.selectors
+    let common = 0
+    for (const [key, value] of entry.selectors) if (facts.get(key) === value) common++
+    if (common === size) continue
+    const candidate = { entry, lacking: size - common, common }
+    const last = nearest.at(-1)
+    if (nearest.length >= limit && last && byNearness(candidate, last) >= 0) continue
+    nearest.push(candidate)
+    nearest.sort(byNearness)
+    nearest.length = Math.min(nearest.length, limit)
+  }
+  return nearest.map(({ entry }) => ({
+    id: entry.id,
+    spiffeId: entry.spiffeId.uri,
+    lacks: [...entry.selectors].flatMap(([key, wanted]) => {
+      const found = facts.get(key) ?? null
+      return found === wanted ? [] : [{ key, wanted, found }]
+    }),
+  }))
+}
+
+function byNearness(a: Candidate, b: Candidate): number {
+  return a.lacking - b.lacking || b.common - a.common || byAge(a.entry, b.entry)
+}
