@@ -25,6 +25,7 @@ const TOKEN = 'eyJhbGciOiJSUzI1NiJ9.e30.AAAA'
 /** What an answer can be, whatever it holds. */
 const REFUSED = [
   ...['icp.bad_response', 'icp.too_large', 'icp.bad_request', 'icp.unauthorized', 'icp.forbidden', 'icp.not_found'],
+  'icp.jwt_unauthorized',
   ...['icp.conflict', 'icp.rate_limited', 'icp.server_error', 'icp.csr_dropped', 'icp.no_match', 'icp.cn_refused'],
 ]
 
