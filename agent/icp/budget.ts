@@ -140,11 +140,6 @@ export class Budget {
     return pressure === 0 ? 0 : pressure * Math.exp((pressedAt - this.clock.monotonic()) / PRESSURE_FADES_MS)
   }
 
-  /** Requests per minute now allowed, for `/status`. */
-  pacePerMinute(tier: Tier): number {
-    return this.#buckets[tier].pace * 60_000
-  }
-
   /** True while somebody (the agent's own renewal, the poll of JWT keys) waits in `slot`: everything else stands back. */
   get urgentWaiting(): boolean {
     return this.#urgent > 0
