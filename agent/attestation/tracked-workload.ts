@@ -53,10 +53,6 @@ export class TrackedWorkload implements Workload, Disposable {
     return this.#ended
   }
 
-  get held(): boolean {
-    return this.#holders > 0
-  }
-
   /** Watches the process and what the attestors know of it, and attests for the first time. */
   start(): void {
     this.#watches.push(this.context.kernel.onExit(this.caller.process, () => this.#end()))

@@ -37,10 +37,6 @@ export class Workloads implements Disposable {
     this.#context = { ...options, idle: (workload) => this.#linger(workload), over: (workload) => this.#drop(workload) }
   }
 
-  get size(): number {
-    return this.#workloads.size
-  }
-
   /**
    * The workload of a caller, counted: each acquire wants one `release()`. Takes over `caller.process`: it is disposed
    * here, at once where the workload holds the same process already.
@@ -69,10 +65,6 @@ export class Workloads implements Disposable {
   /** Facts of the platform are wanted that were not looked for before: of every workload they are unknown until then. */
   lookAgain(platform: string): void {
     for (const workload of [...this.#workloads.values()]) workload.lookAgain(platform)
-  }
-
-  [Symbol.iterator](): Iterator<Workload> {
-    return this.#workloads.values()
   }
 
   [Symbol.dispose](): void {

@@ -55,11 +55,6 @@ export class Connections implements Disposable {
     return this.#held.size >= this.limits.connections
   }
 
-  /** Open connections by subject, for `/status`. */
-  get subjects(): ReadonlyMap<string, number> {
-    return this.#subjects
-  }
-
   /** Why one more would be too many, or null. */
   excess({ subject, pid }: Quota): CloseReason | null {
     const ofSubject = this.#subjects.get(subject) ?? 0
@@ -89,10 +84,6 @@ export class Connections implements Disposable {
     if (this.#idle.size === 0) this.#rest()
   }
 
-  get(id: string): Connection | undefined {
-    return this.#held.get(id)?.connection
-  }
-
   /** A call began: the connection is not idle until it ended. */
   callStarted(id: string): void {
     const held = this.#held.get(id)
@@ -108,18 +99,8 @@ export class Connections implements Disposable {
     if (--held.calls === 0) this.#idleFromNow(held)
   }
 
-  /** A sign of life without a call: the time begins anew. */
-  touch(id: string): void {
-    const held = this.#held.get(id)
-    if (held && held.calls === 0) this.#idleFromNow(held)
-  }
-
   closeAll(reason: CloseReason): void {
     for (const { connection } of [...this.#held.values()]) connection.close(reason)
-  }
-
-  [Symbol.iterator](): Iterator<Connection> {
-    return [...this.#held.values()].map((held) => held.connection)[Symbol.iterator]()
   }
 
   [Symbol.dispose](): void {

@@ -60,8 +60,4 @@ export class Sessions {
   closeAll(reason: 'stopping'): void {
     for (const { close } of [...this.#open.values()]) close(reason)
   }
-
-  get size(): number {
-    return this.#open.size
-  }
 }

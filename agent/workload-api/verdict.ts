@@ -26,8 +26,8 @@ export interface Refusal {
 
 /** What to do with a call now. It holds until something changes, or as long as it says. */
 export type Verdict =
-  /** These entries, in this order; none of their SVIDs expires before `until` (wall clock). */
-  | { readonly kind: 'send'; readonly ids: readonly string[]; readonly until: number }
+  /** These entries, in this order. */
+  | { readonly kind: 'send'; readonly ids: readonly string[] }
   /** Wait, at most so many milliseconds more; `reason` is what the refusal will say then. */
   | { readonly kind: 'hold'; readonly forMs: number; readonly reason: Refusal }
   | ({ readonly kind: 'refuse' } & Refusal)
@@ -57,7 +57,7 @@ export function bundlesVerdict(
   const denied = entitlement(c)
   if (denied && !(c.openToAll && isNoIdentity(denied))) return denied
   if (!c.available) return hold(c, 'agent.starting', 'no trust bundle has been received yet; try again')
-  return { kind: 'send', ids: [], until: Number.POSITIVE_INFINITY }
+  return { kind: 'send', ids: [] }
 }
 
 /** Null when the caller matches at least one entry; else what it is told. */
@@ -97,7 +97,7 @@ function judgeIdentities(c: Circumstances): Verdict {
   if (awaited && c.served === null && c.heldForMs < c.holdMs) {
     return hold(c, 'svid.pending', 'some SVIDs have not been issued yet; try again')
   }
-  return { kind: 'send', ids: sendable, until: earliestExpiry(c, sendable) }
+  return { kind: 'send', ids: sendable }
 }
 
 /** What may be sent without changing the default identity by accident; empty when nothing may. */
@@ -153,13 +153,4 @@ function isHopeless(state: EntryState | undefined): boolean {
 
 function isValid(state: EntryState | undefined, now: number): boolean {
   return state?.kind === 'issued' && now < state.held.svid.notAfter
-}
-
-function earliestExpiry(c: Circumstances, ids: readonly string[]): number {
-  let earliest = Number.POSITIVE_INFINITY
-  for (const id of ids) {
-    const state = c.snapshot.states.get(id)
-    if (state?.kind === 'issued') earliest = Math.min(earliest, state.held.svid.notAfter)
-  }
-  return earliest
 }

@@ -154,6 +154,11 @@ export class ApiWorld implements AsyncDisposable {
     return socket
   }
 
+  /** Connections that the API knows. */
+  get sessionsOpen(): number {
+    return Array.from({ length: this.#connections }, (_, i) => this.sessions.of(`c${i + 1}`)).filter(Boolean).length
+  }
+
   get callsRunning(): number {
     return [...this.running.values()].reduce((sum, one) => sum + one, 0)
   }

@@ -299,11 +299,6 @@ describe('every answer to FetchX509SVID', () => {
     expect(said(verdict(circumstances(given)))).toBe(expected)
   })
 
-  it('tells until when none of what is sent expires', () => {
-    const given = { matched: ['a', 'b'], states: { a: longer, b: valid } }
-    expect(verdict(circumstances(given))).toMatchObject({ kind: 'send', until: NOW + 60_000 })
-  })
-
   it('never hands on what the server said: it may name selectors', () => {
     const found = verdict(circumstances({ states: { a: refused } }))
     expect(found).toMatchObject({ kind: 'refuse', code: 'icp.no_match' })
