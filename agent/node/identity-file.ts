@@ -57,7 +57,7 @@ export class IdentityFile {
     return this.#pending
   }
 
-  /** Why what is in force is not on disk; null where it is. */
+  /** Why what is in force, or the attempt at the next, is not on disk; null where it is. */
   get unsaved(): AgentError | null {
     return this.#unsaved
   }
@@ -96,16 +96,21 @@ export class IdentityFile {
     })
   }
 
+  /** As `savePending`, but remembered even where the disk fails (`file.io`): `unsaved` tells, `flush` tries again. */
+  async adoptPending(pending: Pending): Promise<void> {
+    await this.savePending(pending).catch((error: unknown) => {
+      this.#unsaved = diskFailure(error)
+      this.#pending = pending
+    })
+  }
+
   /** As `save`, but in force even where the disk fails (`file.io`): `unsaved` tells, `flush` tries again. */
   async adopt(identity: AgentIdentity): Promise<void> {
-    try {
-      await this.save(identity)
-    } catch (error) {
-      if (!(error instanceof AgentError) || error.code !== 'file.io') throw error
+    await this.save(identity).catch((error: unknown) => {
+      this.#unsaved = diskFailure(error)
       this.#identity = identity
       this.#pending = null
-      this.#unsaved = error
-    }
+    })
   }
 
   /** Writes what is in force, if it is not on disk. Throws `file.*`. */
@@ -156,4 +161,10 @@ export class IdentityFile {
     if (identity && !identity.spiffeId.equals(this.options.spiffeId)) return 'it is for another SPIFFE ID'
     return null
   }
+}
+
+/** The error where the disk failed; throws any other. */
+function diskFailure(error: unknown): AgentError {
+  if (error instanceof AgentError && error.code === 'file.io') return error
+  throw error
 }

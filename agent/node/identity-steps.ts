@@ -2,7 +2,7 @@ import type { KeyObject } from 'node:crypto'
 import { parseCertificate } from '../crypto/certificate.js'
 import type { KeySource } from '../crypto/keys.js'
 import { Secret } from '../crypto/secret.js'
-import { AgentError, codeOf } from '../errors.js'
+import { AgentError } from '../errors.js'
 import type { ServerSkew } from '../icp/control-plane.js'
 import type { Random } from '../ports/random.js'
 import { type AgentIdentity, type Claimed, validAt, verifyIdentity } from './agent-identity.js'
@@ -135,11 +135,8 @@ export class IdentitySteps {
 
   /** On disk for the sake of a join token: nothing else must wait until the disk works. Throws `file.*`. */
   async #remember(way: Way, pending: Pending): Promise<void> {
-    try {
-      await this.options.file.savePending(pending)
-    } catch (error) {
-      if (!canBeHadAgain({ ...pending, way }) || codeOf(error) !== 'file.io') throw error
-    }
+    const { file } = this.options
+    await (canBeHadAgain({ ...pending, way }) ? file.adoptPending(pending) : file.savePending(pending))
   }
 
   async #authorities(held: Held, asking: () => void, signal: AbortSignal): Promise<readonly Uint8Array[]> {

@@ -250,4 +250,21 @@ describe('a disk that is full', () => {
     await keeper.attempt(never())
     expect([keeper.current()?.serial, keeper.state().reason?.code]).toEqual([before, 'svid.invalid'])
   })
+
+  it('and an answer that is given up meanwhile is given up in memory', async () => {
+    const world = await World.create()
+    world.server.withoutBundle = true
+    const { bundle } = world.server
+    world.server.bundle = async () => {
+      full(world)
+      throw new AgentError('icp.unreachable', 'away')
+    }
+    const keeper = world.keeper()
+    await attestation(keeper)
+    expect(keeper.state().reason?.code).toBe('svid.issuer_unknown')
+    world.server.bundle = bundle
+    world.server.withoutBundle = false
+    await keeper.attempt(never())
+    expect([keeper.state().kind, world.server.count('attestNode')]).toEqual(['valid', 2])
+  })
 })
