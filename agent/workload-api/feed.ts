@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import type { Metadata } from '@grpc/grpc-js'
 import type { Workload } from '../attestation/workload.js'
 import type { Selectors } from '../identity/selector.js'
 import type { ApiEvents, Denial } from '../observability/api-events.js'
@@ -6,6 +7,7 @@ import type { Demand, Use } from '../store/demand.js'
 import { type Match, NO_MATCH } from '../store/entry-index.js'
 import type { IdentityStore, Watch } from '../store/identity-store.js'
 import type { Change } from '../store/snapshot.js'
+import { type Claim, claimsOf, contradictions } from './claims.js'
 import { type NearEntry, nearestEntries } from './nearest-entries.js'
 import type { Circumstances, Refusal } from './verdict.js'
 
@@ -14,7 +16,7 @@ export interface FeedOptions {
   readonly demand: Demand
   /** At most so many identities a workload. */
   readonly maxIdentities: number
-  readonly events: Pick<ApiEvents, 'truncated'>
+  readonly events: Pick<ApiEvents, 'truncated' | 'contradicted'>
 }
 
 /** How many entries are named that a denied caller came near to. */
@@ -40,6 +42,8 @@ export class Feed {
   readonly #listeners = new Set<() => void>()
   #demanding = 0
   #denial: Denied | null = null
+  /** What the process said of itself first, until that is compared; null before it said anything. */
+  #claims: readonly Claim[] | null = null
 
   constructor(
     readonly workload: Workload,
@@ -79,6 +83,13 @@ export class Feed {
     }
   }
 
+  /** Takes note of what a call says of its process: compared once, with the first facts there are, and never believed. */
+  claimed(metadata: Metadata): void {
+    if (this.#claims) return
+    this.#claims = claimsOf(metadata)
+    this.#compare()
+  }
+
   /**
    * What there is to say of a denial. One and the same denial of the same facts has one id, however often a client asks
    * again; `first` when it is new.
@@ -100,6 +111,14 @@ export class Feed {
       trail: attested?.trail ?? [],
       nearest: first && attested && code === 'entry.none' ? () => this.#nearest(attested.facts) : null,
     }
+  }
+
+  #compare(): void {
+    const { state, caller } = this.workload
+    if (!this.#claims?.length || state.kind !== 'attested') return
+    const wrong = contradictions(this.#claims, { pid: caller.pid, facts: state.facts, missing: state.missing })
+    this.#claims = []
+    if (wrong.length > 0) this.options.events.contradicted(caller, wrong)
   }
 
   #nearest(facts: Selectors): readonly NearEntry[] {
@@ -168,6 +187,7 @@ export class Feed {
     this.#stale = this.#watch === null
     this.#use?.entries(this.#match.ids)
     this.#watch?.entries(this.#match.ids)
+    this.#compare()
     if (this.#match.truncated && !before.truncated) events.truncated(caller, maxIdentities)
   }
 }

@@ -101,6 +101,7 @@ export class Streams {
       return
     }
     calls.callStarted(peer)
+    session.feed.claimed(call.metadata)
     const pump: Pump = new Pump(call, {
       feed: session.feed,
       source,
