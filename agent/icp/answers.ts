@@ -35,7 +35,7 @@ const ABOUT_THE_CA =
   /\b(?:vault|openbao|pki)\b|\b(?:issue|issuing|issuance|sign|signing|generate|generating)\b[^:]*\b(?:certificate|svid|csr)\b/i
 const ABOUT_THE_ENTRY = /not authorized|no workload entry/i
 /** What a 429 without Retry-After asks for: the server's windows are of a minute. */
-export const DEFAULT_RETRY_AFTER_MS = 60_000
+const DEFAULT_RETRY_AFTER_MS = 60_000
 /** A proxy's mistake must not silence an agent for longer than its own certificate lives. */
 const MAX_RETRY_AFTER_MS = 3_600_000
 

@@ -1,7 +1,7 @@
 import type { KeySource } from '../crypto/keys.js'
 import { AgentError } from '../errors.js'
 import type { Budget } from '../icp/budget.js'
-import type { WithCommonName } from '../icp/common-name.js'
+import { counting, type WithCommonName } from '../icp/common-name.js'
 import type { ControlPlane } from '../icp/control-plane.js'
 import type { Entry } from '../identity/entry.js'
 import type { SpiffeId } from '../identity/spiffe-id.js'
@@ -64,7 +64,7 @@ export class Issuance {
     const options = {
       ...this.options,
       controlPlane: this.#controlPlane,
-      withCommonName: this.#withCommonName,
+      withCommonName: counting(this.options.withCommonName, () => this.options.budget.take('standard')),
       known: this.publisher.book.authorities,
       now: () => clock.now(),
     }
@@ -141,16 +141,6 @@ export class Issuance {
         return controlPlane.bundle(signal)
       },
     }
-  }
-
-  /** Every name but the first costs one more request. */
-  readonly #withCommonName: WithCommonName = (attempt) => {
-    const { withCommonName, budget } = this.options
-    let attempts = 0
-    return withCommonName((commonName) => {
-      if (attempts++ > 0) budget.take('standard')
-      return attempt(commonName)
-    })
   }
 }
 
