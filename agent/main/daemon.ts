@@ -9,6 +9,7 @@ import type { AgentMetrics } from '../platform/prom-metrics.js'
 import type { ServiceManager } from '../ports/service-manager.js'
 import { runSync } from '../sync/loop.js'
 import { type Agent, compose } from './compose.js'
+import { openDataDirectory } from './data-directory.js'
 import { gauges } from './gauges.js'
 import { afterThreads } from './hanging-threads.js'
 import { type Facts, healthFacts } from './health-facts.js'
@@ -32,7 +33,7 @@ export interface DaemonWorld extends World {
  * when it cannot start, or on a defect of our own.
  */
 export async function runDaemon(config: Config, world: DaemonWorld, signal: AbortSignal): Promise<void> {
-  const { clock, files, log } = world
+  const { clock, log } = world
   const agent = compose(config, world)
   const startedAt = clock.now()
   const startedMonotonic = clock.monotonic()
@@ -52,7 +53,7 @@ export async function runDaemon(config: Config, world: DaemonWorld, signal: Abor
   using _attestors = agent.attestors
   using _workloads = agent.workloads
 
-  await files.makeDirectory(config.agent.dataDir, 0o700)
+  await openDataDirectory(config, world)
   using _lock = holdLock(agent.lockPath)
   await using _health = await openHealthServer(facts, world)
   await warnOfOthersTokens(agent.config, world)

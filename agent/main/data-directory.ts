@@ -1,0 +1,41 @@
+import { relative, sep } from 'node:path'
+import type { Config } from '../config/config.js'
+import type { Log } from '../observability/log.js'
+import { makePrivate } from '../platform/private-directory.js'
+import type { Files } from '../ports/files.js'
+
+const MODE = 0o700
+
+/** The settings that say where the agent keeps what. */
+interface Places {
+  readonly agent: Pick<Config['agent'], 'dataDir' | 'socketPath'>
+  readonly security: Pick<Config['security'], 'cachePath'>
+  readonly logging: Pick<Config['logging'], 'filePath'>
+}
+
+/**
+ * Makes the data directory where it is missing, and keeps others out of one of ours that is there: kubelets make it 0755.
+ * Errors: `file.unsafe` where others can write to it, for what they may have put there cannot be told from ours.
+ */
+export async function openDataDirectory(
+  { agent: { dataDir, socketPath }, security, logging }: Places,
+  { files, log }: { readonly files: Pick<Files, 'makeDirectory'>; readonly log: Pick<Log, 'info' | 'warn'> },
+): Promise<void> {
+  await files.makeDirectory(dataDir, MODE)
+  const opened = makePrivate(dataDir, {
+    ours: [security.cachePath, logging.filePath].flatMap((path) =>
+      path === null ? [] : (nameIn(dataDir, path) ?? []),
+    ),
+    forOthers: nameIn(dataDir, socketPath) === null ? null : 'the socket lies in it; give it a directory of its own',
+  })
+  if (opened === null) return
+  const fields = { path: dataDir, mode: opened.mode?.toString(8).padStart(4, '0') ?? 'unknown' }
+  if (opened.reason === null) log.info('Data directory tightened to 0700: others could look into it', fields)
+  else log.warn('Data directory stays open to others', { ...fields, reason: opened.reason })
+}
+
+/** The name in the directory through which the path leads; null where it lies elsewhere. */
+function nameIn(directory: string, path: string): string | null {
+  const [name] = relative(directory, path).split(sep)
+  return name === undefined || name === '' || name === '..' ? null : name
+}

@@ -1,0 +1,52 @@
+import { closeSync, constants, fchmodSync, fstatSync, openSync, readdirSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { messageOf } from '../errors.js'
+import { type Self, self } from './directory.js'
+
+/** A directory into which others can look, or could. */
+export interface Opened {
+  /** Its mode before; null where that could not be read. */
+  readonly mode: number | null
+  /** Why it stays so; null: others are kept out from now on. */
+  readonly reason: string | null
+}
+
+/** What is known of a directory beside what the disk says. */
+export interface Contents {
+  /** Names of directories in it that are ours, whatever their mode. */
+  readonly ours: readonly string[]
+  /** Why others have to get in; null where they need not. */
+  readonly forOthers: string | null
+}
+
+/**
+ * Takes every right in a directory of ours from everybody else; null where there is nothing to take, or the directory is
+ * not ours. One with a directory in it that others may enter is not ours alone (`/var/lib`) and stays as it is. Never
+ * throws.
+ */
+export function makePrivate(path: string, { ours, forOthers }: Contents, me: Self = self()): Opened | null {
+  let fd: number | null = null
+  let mode: number | null = null
+  try {
+    fd = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW)
+    const facts = fstatSync(fd)
+    mode = facts.mode & 0o7777
+    if (facts.uid !== me.uid || (mode & 0o077) === 0) return null
+    const reason = forOthers ?? enterable(path, ours)
+    if (reason === null) fchmodSync(fd, mode & 0o7700)
+    return { mode, reason }
+  } catch (error) {
+    return { mode, reason: messageOf(error) }
+  } finally {
+    if (fd !== null) closeSync(fd)
+  }
+}
+
+function enterable(path: string, ours: readonly string[]): string | null {
+  for (const entry of readdirSync(path, { withFileTypes: true })) {
+    if (!entry.isDirectory() || ours.includes(entry.name)) continue
+    const inner = join(path, entry.name)
+    if ((statSync(inner).mode & 0o055) !== 0) return `others may enter ${inner}, which is not the agent's`
+  }
+  return null
+}
