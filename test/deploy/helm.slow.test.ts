@@ -1,4 +1,4 @@
-import { chown, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { chmod, chown, lchown, lstat, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -151,21 +151,56 @@ describe('the chart', () => {
     })
   })
 
-  it.skipIf(process.getuid?.() !== 0)(
-    'makes a directory that the older chart left one that the agent takes',
-    async () => {
-      const left = join(dir, 'sockets')
-      await mkdir(left, { mode: 0o755 })
-      await chown(left, 1000, 1000)
-      const agent = { uid: 0, gid: 0 }
-      expect(checkDirectory(left, agent)).toMatchObject({ state: 'unsafe', at: left })
-      const set = ['--set', `agent.takeOverSocketDirectory=true,agent.socketPath=${left}/agent.sock`]
-      const { command } = one(await render(...tenant, ...set), 'DaemonSet').spec.template.spec.initContainers[0]
-      const only = ['--bounding-set', '-all,+chown', '--inh-caps', '-all', '--no-new-privs']
-      expect(await ran('setpriv', [...only, ...command])).toMatchObject({ code: 0 })
-      expect(checkDirectory(left, agent)).toMatchObject({ state: 'safe' })
-    },
-  )
+  it('runs what takes over the directory with the SELinux label of the agent', async () => {
+    const set = ['--set', 'agent.takeOverSocketDirectory=true,securityContext.seLinuxOptions.type=spc_t']
+    const { initContainers, containers } = one(await render(...tenant, ...set), 'DaemonSet').spec.template.spec
+    expect(containers[0].securityContext.seLinuxOptions).toEqual({ type: 'spc_t' })
+    expect(initContainers[0].securityContext.seLinuxOptions).toEqual({ type: 'spc_t' })
+  })
+
+  describe.skipIf(process.getuid?.() !== 0)('what the older chart left', () => {
+    const rootWith = (capability: string) => [
+      '--bounding-set',
+      `-all,+${capability}`,
+      '--inh-caps',
+      '-all',
+      '--no-new-privs',
+    ]
+    const connecting = (path: string) => {
+      const program = `require('node:net').connect(${JSON.stringify(path)}).once('error', ({ code }) => console.log(code))`
+      return ran('setpriv', [...rootWith('sys_ptrace'), process.execPath, '-e', program])
+    }
+
+    it.each([0o755, 0o700])(
+      'is taken over: a directory of mode %o, and the socket of an agent that was killed',
+      async (mode) => {
+        const left = await mkdtemp(join(dir, 'sockets-'))
+        const socket = join(left, 'agent.sock')
+        const bound = `import os, socket; socket.socket(socket.AF_UNIX).bind(${JSON.stringify(socket)})`
+        expect(await ran('python3', ['-c', bound])).toMatchObject({ code: 0 })
+        await symlink('/etc/hostname', join(left, 'other'))
+        await chmod(socket, 0o755)
+        await chmod(left, mode)
+        for (const path of [left, socket]) await chown(path, 1000, 1000)
+        await lchown(join(left, 'other'), 1000, 1000)
+        const agent = { uid: 0, gid: 0 }
+        expect(checkDirectory(left, agent)).toMatchObject({ state: 'unsafe', at: left })
+        expect((await connecting(socket)).stdout).toBe('EACCES\n')
+
+        const set = ['--set', `agent.takeOverSocketDirectory=true,agent.socketPath=${socket}`]
+        const { command } = one(await render(...tenant, ...set), 'DaemonSet').spec.template.spec.initContainers[0]
+        const takeOver = () => ran('setpriv', [...rootWith('chown'), ...command])
+        expect(await takeOver()).toMatchObject({ code: 0, stderr: '' })
+        expect(checkDirectory(left, agent)).toMatchObject({ state: 'safe' })
+        // A socket that nobody listens on is replaced by the agent.
+        expect((await connecting(socket)).stdout).toBe('ECONNREFUSED\n')
+        expect((await lstat(join(left, 'other'))).uid).toBe(1000)
+
+        await rm(socket)
+        expect(await takeOver()).toMatchObject({ code: 0, stderr: '' })
+      },
+    )
+  })
 
   it.each(['docker-repo-public.example.org/spire-agent', 'spire-agent'])(
     'refuses the image %s of the older agent with a sentence',
