@@ -416,10 +416,12 @@ commit() {
 
 # ── Installing ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-# set_variable KEY VALUE: in $work/agent.env, where it stands or at the end.
+# set_variable KEY VALUE: at the end of $work/agent.env, and nowhere else. grep ends the last line where nobody did.
 set_variable() {
-  sed "/^[[:space:]]*$1=/d" "$work/agent.env" >"$work/agent.env.next"
-  printf '%s=%s\n' "$1" "$2" >>"$work/agent.env.next"
+  {
+    grep -v "^[[:space:]]*$1=" "$work/agent.env" || :
+    printf '%s=%s\n' "$1" "$2"
+  } >"$work/agent.env.next"
   mv "$work/agent.env.next" "$work/agent.env"
 }
 
@@ -468,6 +470,22 @@ write_configuration() {
     put 600 "$work/token" $ETC/join-token
   fi
   [ -z "$token$token_file" ] || chmod 600 $ETC/join-token
+  tell_of_older
+}
+
+# What the service still uses of the older agent's folders. A variable wins over config.yaml.
+tell_of_older() {
+  for file in $ETC/config.yaml $ETC/agent.env; do
+    grep -nF -e "$OLDER/" -e /var/lib/spire-agent "$file" | while IFS= read -r line; do
+      key=$(printf '%s\n' "${line#*:}" | sed 's/^[[:space:]]*//; s/[:=].*//')
+      case $key in
+        '#'*) continue ;;
+        *[!a-z_]*) ;;
+        *) ! grep -q "^ICP_AGENT_[A-Z_]*__$(printf %s "$key" | tr '[:lower:]' '[:upper:]')=" $ETC/agent.env || continue ;;
+      esac
+      warn "$file, line ${line%%:*}, names what is the older agent's (in $OLDER or /var/lib/spire-agent): keep that, or name a copy"
+    done
+  done
 }
 
 # change KEY VALUE: only what was asked for.

@@ -141,8 +141,7 @@ describe('the configuration of the older agent', () => {
   }
 
   /** Takes it over, as an installation does, and tells the variables afterwards. */
-  function takeOver(older: string, trust = ''): { readonly etc: string; readonly variables: string } {
-    const etc = folder()
+  function takeOver(older: string, trust = '', etc = folder()) {
     const script = `${FUNCTIONS}
       ETC='${etc}' OLDER='${older}' work=$(mktemp -d) target=systemd
       JOURNAL=$work count=0 tenant= server= node= token= token_file= trust='${trust}'
@@ -150,8 +149,8 @@ describe('the configuration of the older agent', () => {
       write_configuration >/dev/null
       rm -r "$work"`
     const { status, stderr } = spawnSync('sh', ['-c', script], { encoding: 'utf8' })
-    expect([status, stderr]).toEqual([0, ''])
-    return { etc, variables: readFileSync(join(etc, 'agent.env'), 'utf8') }
+    expect(status).toBe(0)
+    return { etc, variables: readFileSync(join(etc, 'agent.env'), 'utf8'), warnings: stderr }
   }
 
   function olderFolder(trustBundlePath: string): string {
@@ -169,7 +168,8 @@ describe('the configuration of the older agent', () => {
   it('needs nothing of its folder: the trust bundle that lies there is copied', () => {
     const older = olderFolder('OLDER/trust-bundle.pem')
     writeFileSync(join(older, 'trust-bundle.pem'), 'PEM\n', { mode: 0o600 })
-    const { etc, variables } = takeOver(older)
+    const { etc, variables, warnings } = takeOver(older)
+    expect(warnings).toBe('')
     expect(variables).toContain(`\n${VARIABLE}=${etc}/trust-bundle.pem\n`)
     expect(readFileSync(join(etc, 'trust-bundle.pem'), 'utf8')).toBe('PEM\n')
     expect(statSync(join(etc, 'trust-bundle.pem')).mode & 0o777).toBe(0o644)
@@ -195,6 +195,50 @@ describe('the configuration of the older agent', () => {
     const { etc, variables } = takeOver(older, wanted)
     expect(variables.split(VARIABLE)).toHaveLength(2)
     expect(readFileSync(join(etc, 'trust-bundle.pem'), 'utf8')).toBe('WANTED\n')
+  })
+
+  it('may end without a line break: a variable that is set gets a line of its own', () => {
+    const older = olderFolder('OLDER/trust-bundle.pem')
+    writeFileSync(join(older, 'trust-bundle.pem'), 'PEM\n')
+    writeFileSync(join(older, 'agent.env'), `TENANT_ID=${TENANT}\nLOG_LEVEL=info`)
+    const { etc, variables } = takeOver(older)
+    expect(variables.split('\n')).toEqual([
+      `TENANT_ID=${TENANT}`,
+      'LOG_LEVEL=info',
+      `${VARIABLE}=${etc}/trust-bundle.pem`,
+      '',
+    ])
+  })
+
+  it('may hold nothing but the variable that is set anew', () => {
+    const older = olderFolder('OLDER/trust-bundle.pem')
+    writeFileSync(join(older, 'trust-bundle.pem'), 'PEM\n')
+    writeFileSync(join(older, 'agent.env'), `${VARIABLE}=/elsewhere`)
+    const { etc, variables } = takeOver(older)
+    expect(variables).toBe(`${VARIABLE}=${etc}/trust-bundle.pem\n`)
+  })
+
+  it('that names its folder behind a variable is told: what it names is not copied', () => {
+    const older = olderFolder(`"\${TRUST_BUNDLE:-OLDER/trust-bundle.pem}"`)
+    writeFileSync(join(older, 'trust-bundle.pem'), 'PEM\n')
+    const first = takeOver(older)
+    expect(first.warnings.split('\n')).toEqual([expect.stringContaining(`${first.etc}/config.yaml, line 2,`), ''])
+    // At each run, as long as it is so.
+    expect(takeOver(older, '', first.etc).warnings).toBe(first.warnings)
+    writeFileSync(join(first.etc, 'agent.env'), `${VARIABLE}=/elsewhere/ca.pem\n`)
+    expect(takeOver(older, '', first.etc).warnings).toBe('')
+  })
+
+  it('is told of what its variables name in its folders, and not of comments', () => {
+    const older = folder()
+    writeFileSync(
+      join(older, 'config.yaml'),
+      '# /etc/spire-agent/config.yaml\nagent:\n  data_dir: /var/lib/spire-agent\n',
+    )
+    writeFileSync(join(older, 'agent.env'), `# /etc/spire-agent\nICP_AGENT_AGENT__JOIN_TOKEN_PATH=${older}/token`)
+    const { etc, warnings } = takeOver(older)
+    expect(warnings.split('\n')).toEqual([expect.stringContaining(`${etc}/agent.env, line 2,`), ''])
+    expect(warnings).not.toContain('token')
   })
 })
 
