@@ -108,7 +108,7 @@ export function workloadAttestors(
   const units = wantsUnits ? systemdWorkloads({ ...world, events: attestorEvents, root }) : null
   return {
     all: [
-      new UnixWorkloadAttestor({ host: kernel.host, accounts, digests, digestWanted, forgeable: unix.forgeable }),
+      new UnixWorkloadAttestor({ kernel, accounts, digests, digestWanted, forgeable: unix.forgeable }),
       containers.attestor,
       ...(pods ? [pods.attestor] : []),
       ...(units ? [units] : []),

@@ -114,7 +114,7 @@ async function measure(): Promise<void> {
   using digests = new ExecutableDigests({ clock, events, maxBytes: 512 * 1024 * 1024 })
   const accounts = new Accounts({ read: readVersioned, clock, root: kernel.host.root })
   const unix = new UnixWorkloadAttestor({
-    host: kernel.host,
+    kernel,
     accounts,
     digests,
     digestWanted: () => true,

@@ -3,8 +3,8 @@ export interface DigestRequest {
   readonly id: number
   /** Opens the executable itself, not a path that may name something else. */
   readonly path: string
-  /** Files are read in turn by user. */
-  readonly uid: number
+  /** `container:ID` or `uid:N`: files are read in turn by subject. */
+  readonly subject: string
 }
 
 /** Or told to let go of: nobody waits for it any more, or another's turn has come. */
@@ -31,7 +31,7 @@ export interface DigestWorkerData {
 }
 
 /**
- * The program of the digest worker: reads files synchronously, a piece at a time and in turn by user, so that a large or
+ * The program of the digest worker: reads files synchronously, a piece at a time and in turn by subject, so that a large or
  * slow one does not keep the others waiting. Self-contained, because its source is evaluated in the worker: that works from
  * TypeScript, from the build and from a single executable alike.
  */
@@ -39,7 +39,7 @@ export function digestWorker(): void {
   interface Job {
     /** The requests that it answers; never none. */
     readonly ids: number[]
-    readonly uid: number
+    readonly subject: string
     readonly fd: number
     readonly key: string
     readonly stat: import('node:fs').BigIntStats
@@ -75,7 +75,7 @@ export function digestWorker(): void {
   }
 
   /** Opens one file, unless its digest is known. What others had open already is hashed once for all. */
-  const begin = ({ id, path, uid }: DigestRequest): void => {
+  const begin = ({ id, path, subject }: DigestRequest): void => {
     let fd: number | undefined
     let keep = false
     try {
@@ -89,7 +89,7 @@ export function digestWorker(): void {
       else if (known !== undefined) found(id, stat, key, known)
       else if (leader) leader.ids.push(id)
       else {
-        jobs.push({ ids: [id], uid, fd, key, stat, hash: createHash('sha256'), left: stat.size })
+        jobs.push({ ids: [id], subject, fd, key, stat, hash: createHash('sha256'), left: stat.size })
         keep = true
       }
     } catch (error) {
@@ -135,12 +135,15 @@ export function digestWorker(): void {
     answer({ id, kind: 'dropped' })
   }
 
-  /** The first one goes on; its user's others go behind everybody else's. */
+  /** The first one goes on; its subject's others go behind everybody else's. */
   const turn = (): Job | undefined => {
     const [first] = jobs
     if (!first) return undefined
     const others = jobs.splice(0).filter((job) => job !== first)
-    jobs.push(...others.filter(({ uid }) => uid !== first.uid), ...others.filter(({ uid }) => uid === first.uid))
+    jobs.push(
+      ...others.filter(({ subject }) => subject !== first.subject),
+      ...others.filter(({ subject }) => subject === first.subject),
+    )
     return first
   }
 

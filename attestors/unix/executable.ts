@@ -27,7 +27,7 @@ const MAX_ABANDONED = 4
 const MAX_OPEN = 16
 
 interface Job {
-  readonly uid: number
+  readonly subject: string
   readonly request: DigestRequest
   readonly executable: ExecutableId
   readonly settle: (digest: Digest) => void
@@ -47,7 +47,7 @@ interface Thread {
  * SHA-256 of executables, read in a thread of its own: opening or reading a file may hang for ever (a dead network or
  * FUSE file system), and neither the event loop nor its four file threads must. A thread that hangs is abandoned and
  * replaced, and its device left alone until it is back; at most four are abandoned. Sixteen files are open at a time,
- * shared evenly among users.
+ * shared evenly among subjects: containers, and the users of what runs outside of them.
  */
 export class ExecutableDigests implements Disposable {
   /** Threads that hang, each with the device on which it does. */
@@ -77,10 +77,10 @@ export class ExecutableDigests implements Disposable {
   /**
    * The digest of the file behind `path`, if that is the executable given. Whenever the path is opened, it must lead to
    * the file that this process runs, or to none: what is read is compared with the executable. Never rejects; `unknown`
-   * when the signal aborts first. One file of each user is read on then, if nobody else wants its place, so that the
+   * when the signal aborts first. One file of each subject is read on then, if nobody else wants its place, so that the
    * next one who asks finds it done.
    */
-  async digest(path: string, executable: ExecutableId, uid: number, signal: AbortSignal): Promise<Digest> {
+  async digest(path: string, executable: ExecutableId, subject: string, signal: AbortSignal): Promise<Digest> {
     if (this.options.maxBytes === 0) return { kind: 'absent', reason: 'digests are switched off' }
     if (signal.aborted) return unknown('no time left')
     return new Promise((resolve) => {
@@ -93,8 +93,8 @@ export class ExecutableDigests implements Disposable {
         job.wanted = false
         resolve(digest)
       }
-      const request = { id: ++this.#lastId, path, uid }
-      const job: Job = { uid, request, executable, settle, wanted: true, leaving: false }
+      const request = { id: ++this.#lastId, path, subject }
+      const job: Job = { subject, request, executable, settle, wanted: true, leaving: false }
       signal.addEventListener('abort', giveUp, { once: true })
       this.#waiting.add(job)
       this.#begin()
@@ -116,12 +116,12 @@ export class ExecutableDigests implements Disposable {
   /** Gives free places to those who wait. */
   #begin(): void {
     for (;;) {
-      const open = this.#openByUser()
+      const open = this.#openBySubject()
       if ((this.#current?.jobs.size ?? 0) >= MAX_OPEN) {
         this.#makeRoom(open)
         return
       }
-      const job = this.#waiting.next((uid) => open.get(uid)?.length ?? 0)
+      const job = this.#waiting.next((subject) => open.get(subject)?.length ?? 0)
       if (!job) return
       const hopeless = this.#hopeless(job)
       if (hopeless) job.settle(hopeless)
@@ -135,20 +135,20 @@ export class ExecutableDigests implements Disposable {
     return exhausted ? unknown('too many file systems do not answer') : null
   }
 
-  #openByUser(): ReadonlyMap<number, readonly Job[]> {
-    const open = new Map<number, Job[]>()
+  #openBySubject(): ReadonlyMap<string, readonly Job[]> {
+    const open = new Map<string, Job[]>()
     for (const job of this.#current?.jobs.values() ?? []) {
-      const others = open.get(job.uid)
+      const others = open.get(job.subject)
       if (others) others.push(job)
-      else open.set(job.uid, [job])
+      else open.set(job.subject, [job])
     }
     return open
   }
 
-  /** A user who has no place gets one of the user who has the most: what nobody waits for, else what came last. */
-  #makeRoom(open: ReadonlyMap<number, readonly Job[]>): void {
+  /** A subject that has no place gets one of the subject that has the most: what nobody waits for, else what came last. */
+  #makeRoom(open: ReadonlyMap<string, readonly Job[]>): void {
     const jobs = [...open.values()].flat()
-    const needed = [...this.#waiting.users].some((uid) => !open.has(uid))
+    const needed = [...this.#waiting.subjects].some((subject) => !open.has(subject))
     if (!needed || jobs.some(({ leaving }) => leaving)) return
     const [most = []] = [...open.values()].sort((a, b) => b.length - a.length)
     const from = most.length > 1 ? most : jobs
@@ -156,10 +156,12 @@ export class ExecutableDigests implements Disposable {
     if (least) this.#drop(least)
   }
 
-  /** Of what a user does not wait for any more, the oldest is read on. */
+  /** Of what a subject does not wait for any more, the oldest is read on. */
   #givenUp(job: Job): void {
     if (this.#waiting.delete(job) || !this.#current?.jobs.has(job.request.id)) return
-    const idle = [...this.#current.jobs.values()].filter((one) => one.uid === job.uid && !one.wanted && !one.leaving)
+    const idle = [...this.#current.jobs.values()].filter(
+      (one) => one.subject === job.subject && !one.wanted && !one.leaving,
+    )
     for (const one of idle.slice(1)) this.#drop(one)
     this.#begin()
   }

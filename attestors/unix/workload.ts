@@ -1,11 +1,12 @@
 import type { Finding, TrailLine, WorkloadAttestor } from '../../agent/attestation/attestor.js'
 import type { Caller } from '../../agent/attestation/caller.js'
-import type { HostNamespaces } from '../../agent/ports/kernel.js'
+import type { Kernel } from '../../agent/ports/kernel.js'
+import { subjectOf } from '../shared/subject.js'
 import type { Accounts } from './accounts.js'
 import type { ExecutableDigests } from './executable.js'
 
 export interface UnixWorkloadOptions {
-  readonly host: HostNamespaces
+  readonly kernel: Pick<Kernel, 'host' | 'ownCgroup'>
   readonly accounts: Pick<Accounts, 'user' | 'group'>
   readonly digests: Pick<ExecutableDigests, 'digest'>
   /** Whether any entry asks for `unix:sha256`: reading a whole program is not worth it otherwise. */
@@ -52,12 +53,12 @@ export class UnixWorkloadAttestor implements WorkloadAttestor {
   }
 
   #isKnown(id: number): boolean {
-    return this.options.host.allIdsMapped || id !== OVERFLOW_ID
+    return this.options.kernel.host.allIdsMapped || id !== OVERFLOW_ID
   }
 
   #isOfHost({ process }: Caller, kind: 'mnt' | 'user', notes: Notes): boolean {
     const own = process.namespace(kind)
-    if (own !== null && own === this.options.host[kind]) return true
+    if (own !== null && own === this.options.kernel.host[kind]) return true
     const why = own === null ? 'cannot be read (SYS_PTRACE)' : "is not the host's"
     notes.add(`${kind === 'mnt' ? 'path and names' : 'names'} left out: its ${kind} namespace ${why}`)
     return false
@@ -81,7 +82,8 @@ export class UnixWorkloadAttestor implements WorkloadAttestor {
     else for (const key of ['group', 'groupname']) notes.set(key, group)
   }
 
-  async #digest({ executable, process, uid }: Caller, signal: AbortSignal, notes: Notes): Promise<void> {
+  async #digest(caller: Caller, signal: AbortSignal, notes: Notes): Promise<void> {
+    const { executable, process } = caller
     if (!executable) {
       notes.add('unix:sha256 left out: the executable cannot be seen (SYS_PTRACE)')
       return
@@ -90,7 +92,10 @@ export class UnixWorkloadAttestor implements WorkloadAttestor {
       notes.add('unix:sha256 not computed: no entry asks for it')
       return
     }
-    const digest = await this.options.digests.digest(process.executableFile, executable, uid, signal)
+    const { digests, kernel } = this.options
+    // Not by user: a container whose processes are root's has its own turns all the same.
+    const subject = subjectOf(caller, kernel.ownCgroup)
+    const digest = await digests.digest(process.executableFile, executable, subject, signal)
     if (digest.kind === 'digest') {
       notes.set('sha256', digest.sha256)
       return

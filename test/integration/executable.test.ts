@@ -50,7 +50,7 @@ function setting(options: { maxBytes?: number; stallMs?: number } = {}) {
     maxBytes: options.maxBytes ?? 1_000_000_000,
     stallMs: options.stallMs ?? 500,
   })
-  const ask = (path: string, uid = 0, until = signal()) => digests.digest(path, idOf(path), uid, until)
+  const ask = (path: string, uid = 0, until = signal()) => digests.digest(path, idOf(path), `uid:${uid}`, until)
   return {
     directory,
     digests,
@@ -77,7 +77,7 @@ function bareThread(
     ask: (path) =>
       new Promise((resolve) => {
         waiting.set(++last, resolve)
-        thread.post({ id: last, path, uid: 0 })
+        thread.post({ id: last, path, subject: 'uid:0' })
       }),
     steps: () => thread.progress().steps,
     [Symbol.dispose]: () => thread.terminate(),
@@ -104,9 +104,9 @@ describe('the digest thread', () => {
     writeFileSync(s.directory.file('new'), 'two')
     const before = idOf(path)
     renameSync(s.directory.file('new'), path)
-    const held = await s.digests.digest(`/proc/self/fd/${fd}`, before, 0, signal())
+    const held = await s.digests.digest(`/proc/self/fd/${fd}`, before, 'uid:0', signal())
     expect(held).toEqual({ kind: 'digest', sha256: sha256(Buffer.from('one')) })
-    expect(await s.digests.digest(path, before, 0, signal())).toMatchObject({ kind: 'absent' })
+    expect(await s.digests.digest(path, before, 'uid:0', signal())).toMatchObject({ kind: 'absent' })
     closeSync(fd)
   })
 
@@ -156,7 +156,7 @@ describe('the digest thread', () => {
     const fifo = s.directory.file('fifo')
     execFileSync('mkfifo', [fifo])
     writeFileSync(s.directory.file('app'), 'x')
-    const hanging = s.digests.digest(fifo, { device: 1n, inode: 1n }, 0, signal())
+    const hanging = s.digests.digest(fifo, { device: 1n, inode: 1n }, 'uid:0', signal())
     const other = s.ask(s.directory.file('app'))
     expect(await other).toMatchObject({ kind: 'digest' })
     expect(await hanging).toMatchObject({ kind: 'unknown' })

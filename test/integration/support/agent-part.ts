@@ -27,7 +27,7 @@ export async function startAgentPart(
   const kernel = createLinuxKernel({ exitPollMs: 20, ...options })
   const digests = new ExecutableDigests({ clock, events, maxBytes: 1_000_000_000, stallMs: 200 })
   const attestor = new UnixWorkloadAttestor({
-    host: kernel.host,
+    kernel,
     accounts: new Accounts({ read: readVersioned, clock, root: kernel.host.root }),
     digests,
     digestWanted: () => true,

@@ -63,7 +63,7 @@ function setting(maxBytes = 100) {
   }
   const digests = new ExecutableDigests({ clock, events: callerEvents(sinks), maxBytes, stallMs: 500, start })
   const ask = (path: string, signal = new AbortController().signal, device = BigInt(path.length), uid = 0) =>
-    digests.digest(path, { device, inode: 1n }, uid, signal)
+    digests.digest(path, { device, inode: 1n }, `uid:${uid}`, signal)
   /** Asks as somebody who can give up. */
   const askAs = (uid: number, path: string) => {
     const gone = new AbortController()
@@ -213,7 +213,7 @@ describe('many digests at a time', () => {
     for (const { answer } of asked) expect(await answer).toMatchObject({ kind: 'unknown' })
   })
 
-  it('that one user asks for do not keep another one waiting', async () => {
+  it('that one subject asks for do not keep another one waiting', async () => {
     const { askAs, ask, open, digests } = setting()
     for (const path of slow(1, 40)) void askAs(1, path)
     await settle()
@@ -236,7 +236,7 @@ describe('many digests at a time', () => {
     digests[Symbol.dispose]()
   })
 
-  it('are closed when nobody waits for them any more, but for one of each user', async () => {
+  it('are closed when nobody waits for them any more, but for one of each subject', async () => {
     const { askAs, open, digests } = setting()
     const asked = [1, 2].flatMap((uid) => slow(uid, 5).map((path) => askAs(uid, path)))
     await settle()
@@ -269,7 +269,7 @@ describe('many digests at a time', () => {
     digests[Symbol.dispose]()
   })
 
-  it('that gave their place to another user are read again, and answered', async () => {
+  it('that gave their place to another subject are read again, and answered', async () => {
     const { askAs, ask, open, threads, digests } = setting()
     const asked = slow(1, 16).map((path) => askAs(1, path))
     await settle()

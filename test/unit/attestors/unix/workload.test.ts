@@ -14,13 +14,13 @@ function setting(
 ) {
   const kernel = new FakeKernel()
   if (options.allIdsMapped === false) kernel.host = { ...kernel.host, allIdsMapped: false }
-  const asked: { path: string; inode: bigint }[] = []
+  const asked: { path: string; inode: bigint; subject: string }[] = []
   const attestor = new UnixWorkloadAttestor({
-    host: kernel.host,
+    kernel,
     accounts: { user: async (id) => USERS.get(id) ?? null, group: async (id) => GROUPS.get(id) ?? null },
     digests: {
-      digest: async (path, { inode }) => {
-        asked.push({ path, inode })
+      digest: async (path, { inode }, subject) => {
+        asked.push({ path, inode, subject })
         return options.digest ?? { kind: 'digest', sha256: SHA }
       },
     },
@@ -51,6 +51,14 @@ describe('the unix attestor', () => {
     const { facts, asked } = setting()
     expect(await facts()).toEqual(ALL)
     expect(asked).toHaveLength(1)
+  })
+
+  it('has the programs of each container read in its turns, and those outside of containers in those of their user', async () => {
+    const { attest, asked } = setting()
+    const cgroups = ['a', 'b'].map((digit) => `0::/docker/${digit.repeat(64)}\n`)
+    for (const cgroup of [...cgroups, '0::/user.slice\n']) await attest({ uid: 0, files: { cgroup } })
+    const containers = ['a', 'b'].map((digit) => `container:${digit.repeat(64)}`)
+    expect(asked.map(({ subject }) => subject)).toEqual([...containers, 'uid:0'])
   })
 
   it('reads no program while no entry asks for the digest, and says so', async () => {
@@ -91,7 +99,7 @@ describe('the unix attestor', () => {
   it('a host whose namespaces are not known has no processes', async () => {
     const { kernel } = setting()
     const attestor = new UnixWorkloadAttestor({
-      host: { mnt: null, user: null, root: '', allIdsMapped: true },
+      kernel: { host: { mnt: null, user: null, root: '', allIdsMapped: true }, ownCgroup: '' },
       accounts: { user: async () => 'root', group: async () => 'root' },
       digests: { digest: async () => ({ kind: 'digest', sha256: SHA }) },
       digestWanted: () => true,
