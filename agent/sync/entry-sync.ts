@@ -79,7 +79,10 @@ export class EntrySync {
     } catch (error) {
       signal.throwIfAborted()
       if (!(error instanceof AgentError)) throw error
-      if (error.code === 'icp.rate_limited') return
+      if (error.code === 'icp.rate_limited') {
+        pace.refused({ known: store.current.synced })
+        return
+      }
       pace.failed()
       events.syncFailed(error)
     }

@@ -61,6 +61,14 @@ export class SyncPace {
     this.#putOff(this.intervalMs)
   }
 
+  /**
+   * A sync met a 429 itself. The slots until the next one are for renewals: they must not starve for entries that are
+   * known already. Before any are known nothing else is worth a slot, and it stays due.
+   */
+  refused({ known }: { readonly known: boolean }): void {
+    if (known) this.#putOff(this.intervalMs)
+  }
+
   /** A sync failed, but not by a 429: soon again at first, then at the usual interval. */
   failed(): void {
     this.#putOff(Math.min(this.intervalMs, AGAIN_MS * 2 ** Math.min(this.#failures++, 16)))

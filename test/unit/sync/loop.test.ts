@@ -132,6 +132,17 @@ describe('the loop', () => {
     expect(world.store.current.synced).toBe(true)
   })
 
+  it('renews in time though every read of the entries meets a 429', async () => {
+    const { world, want } = await start(['a', 'b'])
+    want('a', 'b')
+    await world.pass(30_000)
+    world.server.fail('entries', rateLimited(), { times: 10_000 })
+    await world.pass(3 * HOUR, 5_000)
+    expect(world.sinks.events('error')).toEqual([])
+    expect([world.state('a')?.kind, world.state('b')?.kind]).toEqual(['issued', 'issued'])
+    expect(times(world, 'entries').length).toBeGreaterThanOrEqual(18)
+  })
+
   it('revokes what a server that failed did not, between two reads of the entries', async () => {
     const { world, want } = await start(['a', 'b'], { revokeRemoved: true })
     const use = want('a')

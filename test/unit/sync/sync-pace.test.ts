@@ -90,6 +90,20 @@ describe('SyncPace', () => {
     expect(pace.dueIn()).toBe(-66 * SECOND)
   })
 
+  it('is put off by the stretched interval when a sync itself was refused with 429, once entries are known', async () => {
+    const { clock, pace } = setting()
+    pace.limited()
+    pace.refused({ known: false })
+    expect(pace.dueIn()).toBe(0)
+    pace.refused({ known: true })
+    expect(pace.dueIn()).toBeCloseTo(pace.intervalMs)
+    pace.synced()
+    await clock.advance('10m')
+    pace.limited()
+    pace.refused({ known: true })
+    expect(pace.dueIn()).toBeCloseTo(pace.intervalMs)
+  })
+
   it('comes no sooner for a 429: what a failure put off stays put off', async () => {
     const { clock, pace } = setting()
     pace.synced()
