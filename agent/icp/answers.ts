@@ -64,6 +64,20 @@ const SPECIAL: readonly Special[] = [
     advice: 'TLS must end at the server or its ingress must forward the client certificate',
   },
   {
+    status: OF_THE_CA,
+    endpoints: SIGNING,
+    when: ({ message }) => ABOUT_THE_NAME.test(message) && !ABOUT_THE_ENTRY.test(message),
+    code: 'icp.cn_refused',
+    advice: 'set icp_service.csr_common_name to a name that the role of the PKI allows',
+  },
+  {
+    status: [400, 422],
+    endpoints: SIGNING,
+    when: ({ message }) => ABOUT_THE_CA.test(message) && !ABOUT_THE_ENTRY.test(message),
+    code: 'icp.server_error',
+    advice: "its CA is away or refuses the CSR: look at the ICP server's log",
+  },
+  {
     status: [400, 403, 404, 409],
     endpoints: OF_AN_ENTRY,
     when: ({ code }) => code === 'INTERNAL_ERROR',
@@ -85,20 +99,6 @@ const SPECIAL: readonly Special[] = [
     when: ({ message }) => !/workspace|tenant/i.test(message),
     code: 'icp.no_match',
     advice: 'the entry was changed or deleted; the next sync brings the new state',
-  },
-  {
-    status: OF_THE_CA,
-    endpoints: SIGNING,
-    when: ({ message }) => ABOUT_THE_NAME.test(message) && !ABOUT_THE_ENTRY.test(message),
-    code: 'icp.cn_refused',
-    advice: 'set icp_service.csr_common_name to a name that the role of the PKI allows',
-  },
-  {
-    status: [400, 422],
-    endpoints: SIGNING,
-    when: ({ message }) => ABOUT_THE_CA.test(message) && !ABOUT_THE_ENTRY.test(message),
-    code: 'icp.server_error',
-    advice: "its CA is away or refuses the CSR: look at the ICP server's log",
   },
 ]
 

@@ -42,6 +42,8 @@ describe('the meaning of an answer', () => {
       'icp.cn_refused',
     ],
     ['attest_node', json(400, { error: 'common name x not allowed by this role' }), 'icp.cn_refused'],
+    ['sign_workload', json(400, { error: 'common name x not allowed by this role' }), 'icp.cn_refused'],
+    ['sign_workload', json(400, { error: 'Failed to issue certificate: vault is sealed' }), 'icp.server_error'],
     ['sign_workload', handler(503, 'PKI: common name x not allowed by this role'), 'icp.cn_refused'],
     ['sign_workload', handler(400, 'Attestation failed: failed to issue certificate'), 'icp.server_error'],
     ['sign_workload', handler(400, 'Attestation failed: Vault is sealed'), 'icp.server_error'],
