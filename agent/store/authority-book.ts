@@ -76,6 +76,21 @@ export class AuthorityBook {
     })
   }
 
+  /** With what an earlier run knew besides: of either, whatever lasts longer. */
+  merged({ lines: earlier, domains: ends, longestLifeMs }: BookPage): AuthorityBook {
+    const lines = new Map(earlier.map((line) => [line.authority.fingerprint, line]))
+    for (const line of this.page.lines) {
+      const { fingerprint } = line.authority
+      const known = lines.get(fingerprint) ?? line
+      const firstSeen = Math.min(known.firstSeen, line.firstSeen)
+      lines.set(fingerprint, { ...line, firstSeen, lastActive: Math.max(known.lastActive, line.lastActive) })
+    }
+    const domains = new Map(ends)
+    for (const [domain, end] of this.page.domains) domains.set(domain, Math.max(end, domains.get(domain) ?? 0))
+    const longest = Math.max(this.page.longestLifeMs, longestLifeMs)
+    return this.#with({ lines: [...lines.values()], domains, longestLifeMs: longest })
+  }
+
   /**
    * Without what has had its time; the same object where nothing has. An authority goes when it has expired, or when
    * the server has named others for as long as its SVIDs may live. The time that counts is that of the server's last

@@ -3,7 +3,7 @@ import type { ControlPlane } from '../icp/control-plane.js'
 import type { SpiffeId } from '../identity/spiffe-id.js'
 import type { Authority } from '../identity/trust-bundle.js'
 import { usableAuthorities } from '../identity/usable-authorities.js'
-import { AuthorityBook, type BookPage } from '../store/authority-book.js'
+import type { AuthorityBook, BookPage } from '../store/authority-book.js'
 import { EntryIndex } from '../store/entry-index.js'
 import type { Snapshot } from '../store/snapshot.js'
 import { issuersInUse } from './bundle-sources.js'
@@ -75,16 +75,17 @@ export class Sync {
 
   /**
    * What an earlier run knew: served from now on, and renewed like everything else. Where entries have come from the
-   * server meanwhile, only SVIDs of theirs that are still missing are taken over.
+   * server meanwhile, only SVIDs of theirs that are still missing are taken over; what this run has learnt of
+   * authorities and trust domains stays.
    */
   restore(snapshot: Pick<Snapshot, 'entries' | 'states' | 'jwtKeys'>, book: BookPage): void {
-    const { store, account, clock } = this.options
+    const { store } = this.options
     const { current } = store
     const entries = current.synced ? current.entries : snapshot.entries
     const fitting = [...snapshot.states].filter(
       ([id]) => !current.states.has(id) && entries.get(id)?.spiffeId.uri === snapshot.entries.get(id)?.spiffeId.uri,
     )
-    this.#publisher.learn(({ authorities }) => new AuthorityBook(account, book).named(authorities, clock.now()))
+    this.#publisher.learn((known) => known.merged(book))
     store.publish(
       {
         synced: true,

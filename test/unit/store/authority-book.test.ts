@@ -103,6 +103,45 @@ describe('the trust domains', () => {
   })
 })
 
+describe('a page of an earlier run', () => {
+  const middle = authorityOf('middle')
+  const earlier = empty()
+    .named([old, middle], NOW)
+    .issued(svid('example.org', NOW + 9 * HOUR), NOW)
+    .spokeFor('both.org', NOW + HOUR)
+  const later = empty()
+    .named([middle, young], NOW + HOUR)
+    .issued(svidOf('a', { notBefore: NOW, notAfter: NOW + 24 * HOUR, domain: 'new.org', authority: '' }), NOW + HOUR)
+    .spokeFor('both.org', NOW + 2 * HOUR)
+
+  it.each([
+    ['taken into a newer one', later.merged(earlier.page)],
+    ['that takes in a newer one', earlier.merged(later.page)],
+  ])('%s loses nothing of either', (_which, book) => {
+    const { lines, domains, longestLifeMs } = book.page
+    const moments = new Map(lines.map((line) => [line.authority.fingerprint, [line.firstSeen, line.lastActive]]))
+    expect(moments).toEqual(
+      new Map([
+        [old.fingerprint, [NOW, NOW]],
+        [middle.fingerprint, [NOW, NOW + HOUR]],
+        [young.fingerprint, [NOW + HOUR, NOW + HOUR]],
+      ]),
+    )
+    expect(domains).toEqual(
+      new Map([
+        ['example.org', NOW + 9 * HOUR],
+        ['both.org', NOW + 2 * HOUR],
+        ['new.org', NOW + 24 * HOUR],
+      ]),
+    )
+    expect(longestLifeMs).toBe(24 * HOUR)
+  })
+
+  it('comes first: authorities stay in the order in which they were first seen', () => {
+    expect(names(later.merged(earlier.page))).toEqual([old.fingerprint, middle.fingerprint, young.fingerprint])
+  })
+})
+
 describe('the bundles', () => {
   it('are the same object as long as nothing about them changes, and so is each bundle', () => {
     const book = empty()
