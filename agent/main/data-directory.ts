@@ -1,6 +1,8 @@
-import { relative, sep } from 'node:path'
+import { dirname } from 'node:path'
 import type { Config } from '../config/config.js'
 import type { Log } from '../observability/log.js'
+import { checkDirectory } from '../platform/directory.js'
+import { nameIn } from '../platform/name-in.js'
 import { makePrivate } from '../platform/private-directory.js'
 import type { Files } from '../ports/files.js'
 
@@ -21,6 +23,11 @@ export async function openDataDirectory(
   { agent: { dataDir, socketPath }, security, logging }: Places,
   { files, log }: { readonly files: Pick<Files, 'makeDirectory'>; readonly log: Pick<Log, 'info' | 'warn'> },
 ): Promise<void> {
+  // The cache's own, where the data directory lies below it: what is made on the way to a directory is open to others.
+  const cache = dirname(security.cachePath)
+  if (nameIn(cache, dataDir) !== null && checkDirectory(cache).state === 'missing') {
+    await files.makeDirectory(cache, MODE)
+  }
   await files.makeDirectory(dataDir, MODE)
   const opened = makePrivate(dataDir, {
     ours: [security.cachePath, logging.filePath].flatMap((path) =>
@@ -32,10 +39,4 @@ export async function openDataDirectory(
   const fields = { path: dataDir, mode: opened.mode?.toString(8).padStart(4, '0') ?? 'unknown' }
   if (opened.reason === null) log.info('Data directory tightened to 0700: others could look into it', fields)
   else log.warn('Data directory stays open to others', { ...fields, reason: opened.reason })
-}
-
-/** The name in the directory through which the path leads; null where it lies elsewhere. */
-function nameIn(directory: string, path: string): string | null {
-  const [name] = relative(directory, path).split(sep)
-  return name === undefined || name === '' || name === '..' ? null : name
 }

@@ -26,10 +26,13 @@ function make(path: string, mode: number): void {
   mkdirSync(path)
   chmodSync(path, mode)
 }
-function open(socketPath = join(root, 'run', 'agent.sock')): Promise<void> {
+function open(
+  socketPath = join(root, 'run', 'agent.sock'),
+  cachePath = join(data, 'cache', 'svid.cache'),
+): Promise<void> {
   const config = {
     agent: { dataDir: data, socketPath },
-    security: { cachePath: join(data, 'cache', 'svid.cache') },
+    security: { cachePath },
     logging: { filePath: join(data, 'log', 'agent.log') },
   }
   return openDataDirectory(config, { files: new Disk(), log: sinks.log })
@@ -81,6 +84,35 @@ test('one with the socket in it stays open, or nobody could connect', async () =
   await open(join(data, 'run', 'agent.sock'))
   expect(modeOf(data)).toBe(0o755)
   expect(sinks.events('warn')).toEqual([OPEN])
+})
+
+test('one with the socket in it stays open also where the socket is named through a symlink, as /var/run is', async () => {
+  make(data, 0o755)
+  symlinkSync('.', join(root, 'link'))
+  await open(join(root, 'link', 'data', 'agent.sock'))
+  expect(modeOf(data)).toBe(0o755)
+  expect(sinks.events('warn')).toEqual([OPEN])
+})
+
+test('the directories of the cache and of the log are known by another name too', async () => {
+  make(data, 0o755)
+  make(join(data, 'cache'), 0o755)
+  symlinkSync('.', join(root, 'link'))
+  await open(undefined, join(root, 'link', 'data', 'cache', 'svid.cache'))
+  expect(modeOf(data)).toBe(0o700)
+})
+
+test('a data directory below the directory of the cache leaves neither open', async () => {
+  data = join(root, 'agent', 'data')
+  await open(undefined, join(root, 'agent', 'svid.cache'))
+  expect([join(root, 'agent'), data].map(modeOf)).toEqual([0o700, 0o700])
+})
+
+test('a directory that others share may be that of the cache', async () => {
+  make(join(root, 'shared'), 0o1777)
+  data = join(root, 'shared', 'data')
+  await open(undefined, join(root, 'shared', 'svid.cache'))
+  expect([join(root, 'shared'), data].map(modeOf)).toEqual([0o1777, 0o700])
 })
 
 test.each([0o777, 0o1777])('one of ours that others can write to (%o) is refused and not touched', async (mode) => {
