@@ -7,6 +7,7 @@ import { readNodeFacts } from '../platform/node-facts.js'
 import { createLog } from '../platform/pino-log.js'
 import { createMetrics } from '../platform/prom-metrics.js'
 import { serviceManager } from '../platform/service-manager.js'
+import { makeSocketDirectory } from '../platform/socket-directory.js'
 import { SystemClock } from '../platform/system-clock.js'
 import { systemRandom } from '../platform/system-random.js'
 import type { CommandIo } from './command.js'
@@ -33,6 +34,7 @@ async function runUntilStopped(
   threads: { hang: boolean },
 ): Promise<number> {
   const { config, warnings } = await readConfig(configFile, io)
+  makeSocketDirectory(config.agent.socketPath)
   using log = createLog({
     level: config.logging.level,
     format: config.logging.format,

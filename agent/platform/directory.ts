@@ -34,6 +34,7 @@ export type DirectoryVerdict =
 
 const MAX_SYMLINKS = 40
 const STICKY = 0o1000
+const ABOVE_MODE = 0o755
 /** What file systems answer that cannot sync a directory (FUSE, 9p), or where it may be written to but not read. */
 export const UNSYNCABLE: ReadonlySet<string> = new Set(['EINVAL', 'ENOTSUP', 'ENOSYS', 'EACCES', 'EBADF'])
 
@@ -53,7 +54,7 @@ export function writableByOthers(part: Part, me: Self): boolean {
 }
 
 /** What is allowed beyond the rule. */
-export interface Tolerance {
+interface Tolerance {
   /**
    * A group may write to the directories above (Ubuntu's `/var/log`). Its members can then take away what lies there,
    * or put something of root's or ours in its place: for what it does not matter where it is written.
@@ -107,16 +108,17 @@ export function checkDirectory(path: string, me: Self = self(), tolerance: Toler
 }
 
 /**
- * Creates a directory and its missing ancestors with exactly `mode`, whatever the umask. A directory that is there
- * already keeps its mode. Errors: `file.unsafe` where somebody else could tamper with it, `file.io`.
+ * Creates a directory with exactly `mode`, whatever the umask, and what is missing above it with 0755: others may have
+ * to pass there. A directory that is there already keeps its mode. Errors: `file.unsafe` where somebody else could
+ * tamper with it, `file.io`.
  */
 export function ensureDirectory(path: string, mode: number, me: Self = self(), tolerance: Tolerance = {}): void {
   const before = checkDirectory(path, me, tolerance)
   if (before.state === 'missing') {
     let made = before.existing
-    for (const name of before.rest) {
+    for (const [index, name] of before.rest.entries()) {
       made = join(made, name)
-      makeOne(made, mode)
+      makeOne(made, index === before.rest.length - 1 ? mode : ABOVE_MODE)
     }
   }
   const verdict = before.state === 'missing' ? checkDirectory(path, me, tolerance) : before

@@ -13,8 +13,9 @@ const FILE_MODE = 0o600
 
 /**
  * Opens the log file to append to it, and returns its descriptor: a regular file, never through a symlink, 0600 where
- * it is new; directories that are missing are made. Errors: `file.unsafe` where others can write to the directory, or
- * anybody to one above it (a group may: `/var/log` on Ubuntu), and where it is no regular file; `file.io`.
+ * it is new; a directory that is missing is made, with what is missing above it. Errors: `file.unsafe` where others can
+ * write to the directory, or anybody to one above it (a group may: `/var/log` on Ubuntu), and where it is no regular
+ * file; `file.io`.
  */
 export function openLogFile(path: string, me: Self = self()): number {
   const directory = dirname(resolve(path))

@@ -19,9 +19,23 @@ import { ioError } from './io-error.js'
 
 /** `sun_path` without the byte that ends it. */
 const MAX_PATH_BYTES = 107
+const MODE = 0o755
 /** A socket under a temporary name that is older was left by an agent that was killed at the wrong moment. */
 const LEFT_BEHIND_MS = 60_000
 const TEMPORARY = /^\.icp-agent\.[0-9a-f]{8}$/
+
+/**
+ * Makes the directory of the socket where it is missing. Before any other: one that is made for the agent alone, for the
+ * log or the keys, may lie above it or be the same, and what is there already stays open to those who call. Where it
+ * cannot be made, `prepare` says why.
+ */
+export function makeSocketDirectory(path: string): void {
+  try {
+    if (isAbsolute(path)) ensureDirectory(dirname(path), MODE)
+  } catch (error) {
+    if (!(error instanceof AgentError)) throw error
+  }
+}
 
 /** The real directories. */
 export const socketDirectory: SocketDirectory = {
@@ -54,7 +68,7 @@ export const socketDirectory: SocketDirectory = {
  */
 function openDirectory(path: string): { readonly fd: number; readonly tightenedFrom: number | null } {
   const verdict = checkDirectory(path)
-  if (verdict.state === 'missing') ensureDirectory(path, 0o755)
+  if (verdict.state === 'missing') ensureDirectory(path, MODE)
   const loose = verdict.state === 'writable' && verdict.ours && !verdict.sticky ? verdict.directory.mode : null
   if (loose === null && verdict.state !== 'missing' && verdict.state !== 'safe') throw unsafeDirectory(path, verdict)
   try {

@@ -7,7 +7,7 @@ export interface Files {
   read(path: string, options: { maxBytes: number; own?: boolean }): Promise<Buffer | null>
   /** Writes beside the target, fsyncs, renames over it, fsyncs the directory. Mode defaults to 0600. */
   writeAtomically(path: string, content: Uint8Array, mode?: number): Promise<void>
-  /** Creates the directory and its missing ancestors with the mode; refuses one that others can write to. */
+  /** Creates the directory with the mode, what is missing above it with 0755; refuses one that others can write to. */
   makeDirectory(path: string, mode: number): Promise<void>
   /** Names in a directory; empty where there is none. */
   list(path: string): Promise<readonly string[]>

@@ -30,8 +30,8 @@ afterAll(async () => {
   await dir?.[Symbol.asyncDispose]()
 })
 
-/** Where one agent lives. */
-async function home(name: string) {
+/** Where one agent lives; its settings beyond that, by section. */
+async function home(name: string, more: (directory: string) => Readonly<Record<string, object>> = () => ({})) {
   const directory = join(dir.path, name)
   await mkdir(directory)
   const socketPath = join(directory, 'run', 'agent.sock')
@@ -44,6 +44,7 @@ async function home(name: string) {
       attestation: { type: 'unix' },
       sync: { interval: '5s' },
       health: { enabled: false },
+      ...more(directory),
     }),
   )
   return { socketPath, address: `unix://${socketPath}`, config, directory }
@@ -99,6 +100,29 @@ test('killed and started again it serves the same identity, from a directory wit
   expect(statSync(join(directory, 'run')).ino).toBe(inode)
   second.child.kill('SIGTERM')
   expect(await second.ended).toBe(0)
+})
+
+test('what the agent keeps for itself above its socket, or beside it, keeps nobody from the socket', {
+  timeout: 180_000,
+}, async () => {
+  const { config, directory } = await home('open', (directory) => ({
+    logging: { file_path: join(directory, 'run', 'agent.log') },
+    security: { cache_path: join(directory, 'run', 'svid.cache') },
+    agent: {
+      tenant_id: TENANT,
+      node_id: 'open',
+      data_dir: join(directory, 'run', 'data'),
+      socket_path: join(directory, 'run', 'sockets', 'agent.sock'),
+    },
+  }))
+  const socketPath = join(directory, 'run', 'sockets', 'agent.sock')
+  const agent = run(config)
+  await served(`unix://${socketPath}`)
+  const modeOf = (...names: string[]) => statSync(join(directory, 'run', ...names)).mode & 0o777
+  expect([modeOf(), modeOf('sockets'), modeOf('sockets', 'agent.sock')]).toEqual([0o755, 0o755, 0o666])
+  expect([modeOf('data'), modeOf('agent.log')]).toEqual([0o700, 0o600])
+  agent.child.kill('SIGTERM')
+  expect(await agent.ended).toBe(0)
 })
 
 test('with a socket that the service manager holds, nobody who connects during a restart is refused', {

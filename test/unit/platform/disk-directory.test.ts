@@ -81,8 +81,16 @@ describe('on the disk', () => {
       for (const path of [at(`u${umask}`), at(`u${umask}`, 'b'), at(`u${umask}`, 'b', 'c')])
         expect(modeOf(path)).toBe(0o755)
     }
-    ensureDirectory(at('private'), 0o700)
-    expect(modeOf(at('private'))).toBe(0o700)
+  })
+
+  test.each([0o700, 0o750])('one of mode %o closes nothing that is made on the way to it', (mode) => {
+    const before = process.umask(0o077)
+    try {
+      ensureDirectory(at('a', 'b', 'private'), mode)
+    } finally {
+      process.umask(before)
+    }
+    expect([at('a'), at('a', 'b'), at('a', 'b', 'private')].map(modeOf)).toEqual([0o755, 0o755, mode])
   })
 
   test('what is missing is told apart from what is there', () => {

@@ -39,14 +39,14 @@ function append(path: string, text: string): void {
 }
 const refusal = (code: string) => expect.objectContaining({ code })
 
-test('a directory that is missing is made with mode 0750, and those above it, whatever the umask', () => {
+test('a directory that is missing is made with mode 0750, those above it with 0755, whatever the umask', () => {
   const before = process.umask(0o077)
   try {
     append(at('a', 'b', 'agent.log'), 'one\n')
   } finally {
     process.umask(before)
   }
-  expect([at('a'), at('a', 'b'), at('a', 'b', 'agent.log')].map(modeOf)).toEqual([0o750, 0o750, 0o600])
+  expect([at('a'), at('a', 'b'), at('a', 'b', 'agent.log')].map(modeOf)).toEqual([0o755, 0o750, 0o600])
 })
 
 test('what the file held stays before what is appended', () => {
