@@ -198,6 +198,7 @@ export class ExecutableDigests implements Disposable {
 
   #answered(thread: Thread, answer: DigestAnswer): void {
     if (this.#abandoned.has(thread)) this.#cameBack(thread)
+    if (answer.kind === 'reading') return
     const job = thread.jobs.get(answer.id)
     thread.jobs.delete(answer.id)
     if (job && answer.kind !== 'dropped') job.settle(digestOf(answer, job.executable))
@@ -266,7 +267,7 @@ export class ExecutableDigests implements Disposable {
   }
 }
 
-function digestOf(answer: Exclude<DigestAnswer, { kind: 'dropped' }>, executable: ExecutableId): Digest {
+function digestOf(answer: Exclude<DigestAnswer, { kind: 'dropped' | 'reading' }>, executable: ExecutableId): Digest {
   switch (answer.kind) {
     case 'digest':
       // The process may have gone on to another program between accept and here.
