@@ -32,7 +32,7 @@ export function soonestEnd({ states }: Pick<Entries, 'states'>, demand: Uses, no
 }
 
 /** What an entry that is asked for may lack: its first SVID, a renewal in time, the server's consent. */
-export type Lack = 'wanted' | 'expired' | 'refused'
+type Lack = 'wanted' | 'expired' | 'refused'
 
 /** Number of entries that somebody asked for lately, or asks for now, and that have no valid SVID. */
 export function unserved({ entries, states }: Entries, demand: Uses, now: number): Record<Lack, number> {

@@ -36,9 +36,11 @@ export interface Denial {
   readonly nearest: (() => readonly NearEntry[]) | null
 }
 
-interface NearEntry {
+/** An entry, and the selectors that it asks for and the caller does not have. */
+export interface NearEntry {
   readonly id: string
   readonly spiffeId: string
+  /** `found`: what the caller has instead; null: nothing under this key. */
   readonly lacks: readonly { readonly key: string; readonly wanted: string; readonly found: string | null }[]
 }
 

@@ -4,7 +4,7 @@ import { messageOf } from '../errors.js'
 import { type Self, self } from './directory.js'
 
 /** A directory into which others can look, or could. */
-export interface Opened {
+interface Opened {
   /** Its mode before; null where that could not be read. */
   readonly mode: number | null
   /** Why it stays so; null: others are kept out from now on. */
@@ -12,7 +12,7 @@ export interface Opened {
 }
 
 /** What is known of a directory beside what the disk says. */
-export interface Contents {
+interface Contents {
   /** Names of directories in it that are ours, whatever their mode. */
   readonly ours: readonly string[]
   /** Why others have to get in; null where they need not. */

@@ -8,12 +8,12 @@ export interface Claim {
 }
 
 /** A claim, and what is so instead; null: no such fact. */
-export interface Contradiction extends Claim {
+interface Contradiction extends Claim {
   readonly found: string | null
 }
 
 /** The facts that claims are compared with. */
-export interface Facts {
+interface Facts {
   readonly pid: number
   readonly facts: Selectors
   readonly missing: readonly string[]

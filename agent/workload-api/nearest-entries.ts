@@ -1,19 +1,6 @@
 import { byAge, type Entry } from '../identity/entry.js'
 import type { Selectors } from '../identity/selector.js'
-
-/** A selector that an entry asks for and the caller does not have. */
-export interface Lack {
-  readonly key: string
-  readonly wanted: string
-  /** What the caller has instead; null: nothing under this key. */
-  readonly found: string | null
-}
-
-export interface NearEntry {
-  readonly id: string
-  readonly spiffeId: string
-  readonly lacks: readonly Lack[]
-}
+import type { NearEntry } from '../observability/api-events.js'
 
 interface Candidate {
   readonly entry: Entry
