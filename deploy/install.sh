@@ -416,12 +416,11 @@ commit() {
 
 # ── Installing ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-# set_variable KEY VALUE: at the end of $work/agent.env, and nowhere else. grep ends the last line where nobody did.
+# set_variable KEY VALUE: at the end of $work/agent.env, on a line of its own, and nowhere else.
 set_variable() {
-  {
-    grep -v "^[[:space:]]*$1=" "$work/agent.env" || :
-    printf '%s=%s\n' "$1" "$2"
-  } >"$work/agent.env.next"
+  sed "/^[[:space:]]*$1=/d" "$work/agent.env" >"$work/agent.env.next"
+  [ -z "$(tail -c 1 "$work/agent.env.next")" ] || printf '\n' >>"$work/agent.env.next"
+  printf '%s=%s\n' "$1" "$2" >>"$work/agent.env.next"
   mv "$work/agent.env.next" "$work/agent.env"
 }
 
@@ -476,7 +475,7 @@ write_configuration() {
 # What the service still uses of the older agent's folders. A variable wins over config.yaml.
 tell_of_older() {
   for file in $ETC/config.yaml $ETC/agent.env; do
-    grep -nF -e "$OLDER/" -e /var/lib/spire-agent "$file" | while IFS= read -r line; do
+    LC_ALL=C grep -nF -e "$OLDER/" -e /var/lib/spire-agent "$file" | while IFS= read -r line; do
       key=$(printf '%s\n' "${line#*:}" | sed 's/^[[:space:]]*//; s/[:=].*//')
       case $key in
         '#'*) continue ;;

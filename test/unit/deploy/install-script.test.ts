@@ -141,14 +141,15 @@ describe('the configuration of the older agent', () => {
   }
 
   /** Takes it over, as an installation does, and tells the variables afterwards. */
-  function takeOver(older: string, trust = '', etc = folder()) {
+  function takeOver(older: string, trust = '', etc = folder(), locale = 'C') {
     const script = `${FUNCTIONS}
       ETC='${etc}' OLDER='${older}' work=$(mktemp -d) target=systemd
       JOURNAL=$work count=0 tenant= server= node= token= token_file= trust='${trust}'
       effective_trust=\${trust:-$(named trust_bundle_path)}
       write_configuration >/dev/null
       rm -r "$work"`
-    const { status, stderr } = spawnSync('sh', ['-c', script], { encoding: 'utf8' })
+    const env = { PATH: process.env['PATH'], LC_ALL: locale }
+    const { status, stderr } = spawnSync('sh', ['-c', script], { encoding: 'utf8', env })
     expect(status).toBe(0)
     return { etc, variables: readFileSync(join(etc, 'agent.env'), 'utf8'), warnings: stderr }
   }
@@ -208,6 +209,15 @@ describe('the configuration of the older agent', () => {
       `${VARIABLE}=${etc}/trust-bundle.pem`,
       '',
     ])
+  })
+
+  it('keeps each byte of its variables, also where they are no UTF-8', () => {
+    const older = olderFolder('OLDER/trust-bundle.pem')
+    writeFileSync(join(older, 'trust-bundle.pem'), 'PEM\n')
+    const before = Buffer.from(`# f\xfcr M\xfcnchen\nTENANT_ID=${TENANT}\n`, 'latin1')
+    writeFileSync(join(older, 'agent.env'), before)
+    const { etc } = takeOver(older, '', undefined, 'C.UTF-8')
+    expect(readFileSync(join(etc, 'agent.env')).subarray(0, before.length)).toEqual(before)
   })
 
   it('may hold nothing but the variable that is set anew', () => {
