@@ -3,7 +3,7 @@ import type { Clock } from '../../agent/ports/clock.js'
 import type { ExecutableId } from '../../agent/ports/kernel.js'
 import { type DigestThread, type StartThread, workerThread } from './digest-thread.js'
 import type { DigestAnswer, DigestRequest } from './digest-worker.js'
-import { Turns } from './turns.js'
+import { Places } from './places.js'
 
 /** `absent`: it has no digest, and why. `unknown`: nobody can say now; ask again later. */
 export type Digest =
@@ -23,8 +23,6 @@ export interface DigestsOptions {
 
 const STALL_MS = 500
 const MAX_ABANDONED = 4
-/** Files that are open at a time, each with a descriptor of the agent; the other callers wait without one. */
-const MAX_OPEN = 16
 
 interface Job {
   readonly subject: string
@@ -54,7 +52,7 @@ export class ExecutableDigests implements Disposable {
   readonly #abandoned = new Map<Thread, bigint>()
   /** All that were started and have not ended. */
   readonly #threads = new Set<Thread>()
-  readonly #waiting = new Turns<Job>()
+  readonly #places = new Places<Job>(() => this.#current?.jobs.values() ?? [])
   readonly #stallMs: number
   #current: Thread | undefined
   #timer: Disposable | undefined
@@ -96,7 +94,7 @@ export class ExecutableDigests implements Disposable {
       const request = { id: ++this.#lastId, path, subject }
       const job: Job = { subject, request, executable, settle, wanted: true, leaving: false }
       signal.addEventListener('abort', giveUp, { once: true })
-      this.#waiting.add(job)
+      this.#places.waiting.add(job)
       this.#begin()
     })
   }
@@ -104,7 +102,7 @@ export class ExecutableDigests implements Disposable {
   [Symbol.dispose](): void {
     this.#timer?.[Symbol.dispose]()
     this.#timer = undefined
-    for (const job of this.#waiting.drain()) job.settle(unknown('the agent is stopping'))
+    for (const job of this.#places.waiting.drain()) job.settle(unknown('the agent is stopping'))
     for (const { thread, jobs } of [...(this.#current ? [this.#current] : []), ...this.#abandoned.keys()]) {
       for (const job of jobs.values()) job.settle(unknown('the agent is stopping'))
       jobs.clear()
@@ -113,20 +111,15 @@ export class ExecutableDigests implements Disposable {
     this.#current = undefined
   }
 
-  /** Gives free places to those who wait. */
+  /** Gives free places to those who wait, and sees to it that there will be one for who may not be kept waiting. */
   #begin(): void {
-    for (;;) {
-      const open = this.#openBySubject()
-      if ((this.#current?.jobs.size ?? 0) >= MAX_OPEN) {
-        this.#makeRoom(open)
-        return
-      }
-      const job = this.#waiting.next((subject) => open.get(subject)?.length ?? 0)
-      if (!job) return
+    for (let job = this.#places.next(); job; job = this.#places.next()) {
       const hopeless = this.#hopeless(job)
       if (hopeless) job.settle(hopeless)
       else this.#submit(job)
     }
+    const displaced = this.#places.displaced()
+    if (displaced) this.#drop(displaced)
   }
 
   #hopeless({ executable }: Job): Digest | null {
@@ -135,34 +128,9 @@ export class ExecutableDigests implements Disposable {
     return exhausted ? unknown('too many file systems do not answer') : null
   }
 
-  #openBySubject(): ReadonlyMap<string, readonly Job[]> {
-    const open = new Map<string, Job[]>()
-    for (const job of this.#current?.jobs.values() ?? []) {
-      const others = open.get(job.subject)
-      if (others) others.push(job)
-      else open.set(job.subject, [job])
-    }
-    return open
-  }
-
-  /** A subject that has no place gets one of the subject that has the most: what nobody waits for, else what came last. */
-  #makeRoom(open: ReadonlyMap<string, readonly Job[]>): void {
-    const jobs = [...open.values()].flat()
-    const needed = [...this.#waiting.subjects].some((subject) => !open.has(subject))
-    if (!needed || jobs.some(({ leaving }) => leaving)) return
-    const [most = []] = [...open.values()].sort((a, b) => b.length - a.length)
-    const from = most.length > 1 ? most : jobs
-    const least = from.find(({ wanted }) => !wanted) ?? (most.length > 1 ? most.at(-1) : undefined)
-    if (least) this.#drop(least)
-  }
-
-  /** Of what a subject does not wait for any more, the oldest is read on. */
   #givenUp(job: Job): void {
-    if (this.#waiting.delete(job) || !this.#current?.jobs.has(job.request.id)) return
-    const idle = [...this.#current.jobs.values()].filter(
-      (one) => one.subject === job.subject && !one.wanted && !one.leaving,
-    )
-    for (const one of idle.slice(1)) this.#drop(one)
+    if (this.#places.waiting.delete(job) || !this.#current?.jobs.has(job.request.id)) return
+    for (const idle of this.#places.idle(job.subject)) this.#drop(idle)
     this.#begin()
   }
 
@@ -198,8 +166,11 @@ export class ExecutableDigests implements Disposable {
 
   #answered(thread: Thread, answer: DigestAnswer): void {
     if (this.#abandoned.has(thread)) this.#cameBack(thread)
-    if (answer.kind === 'reading') return
     const job = thread.jobs.get(answer.id)
+    if (answer.kind === 'reading') {
+      if (job && this.#places.hasHadItsTurn(job)) this.#drop(job)
+      return
+    }
     thread.jobs.delete(answer.id)
     if (job && answer.kind !== 'dropped') job.settle(digestOf(answer, job.executable))
     else if (job) this.#waitAgain(job)
@@ -233,7 +204,7 @@ export class ExecutableDigests implements Disposable {
 
   #waitAgain(job: Job): void {
     job.leaving = false
-    if (job.wanted) this.#waiting.add(job)
+    if (job.wanted) this.#places.waiting.add(job)
   }
 
   /** It hung, and now it does not any more: its device may be asked again. Nothing else may go to a used-up thread. */

@@ -12,6 +12,13 @@ export class Turns<T extends OfSubject> {
     return this.#subjects.keys()
   }
 
+  /** How many wait. */
+  get size(): number {
+    let size = 0
+    for (const items of this.#subjects.values()) size += items.size
+    return size
+  }
+
   add(item: T): void {
     const items = this.#subjects.get(item.subject)
     if (items) items.add(item)

@@ -189,6 +189,24 @@ describe('the digest thread', () => {
     await expect.poll(() => openFiles(s.directory.path)).toBe(1)
   })
 
+  it('keeps a small file of the same subject waiting for a piece of each large one before it, not for all of it', async () => {
+    using s = setting()
+    const gone = new AbortController()
+    let done = 0
+    const large = Array.from({ length: 40 }, async (_, i) => {
+      const path = s.directory.file(`large${i}`)
+      writeFileSync(path, '')
+      truncateSync(path, 64 * 1024 * 1024)
+      await s.ask(path, 0, gone.signal)
+      done++
+    })
+    writeFileSync(s.directory.file('small'), 'small')
+    expect(await s.ask(s.directory.file('small'))).toMatchObject({ kind: 'digest' })
+    expect(done).toBe(0)
+    gone.abort()
+    await Promise.all(large)
+  })
+
   it('goes on for whoever still waits when the one who asked first is gone', async () => {
     using s = setting()
     const path = s.directory.file('app')

@@ -45,6 +45,10 @@ class FakeThread {
       this.finish(next)
     }
   }
+  /** Says of each file that it reads that it goes on. */
+  tell(): void {
+    for (const id of [...this.open.keys()]) this.answered({ id, kind: 'reading' })
+  }
   /** What hung goes on. */
   finish({ id, path }: { id: number; path: string } = { id: this.at, path: '/late' }): void {
     this.at = 0
@@ -225,6 +229,32 @@ describe('many digests at a time', () => {
     digests[Symbol.dispose]()
   })
 
+  it('of one subject go round: a small file does not wait for all of the large ones before it', async () => {
+    const { askAs, ask, open, threads, digests } = setting()
+    for (const path of slow(1, 40)) void askAs(1, path)
+    const small = ask('/small', undefined, undefined, 1)
+    await settle()
+    for (let i = 0; i < 2; i++) {
+      threads[0]?.tell()
+      await settle()
+    }
+    expect(await small).toMatchObject({ kind: 'digest' })
+    // The first are back, behind those that had not been read.
+    expect(new Set(open())).toEqual(new Set([...slow(1, 40).slice(32), ...slow(1, 8)]))
+    digests[Symbol.dispose]()
+  })
+
+  it('keep their places while nobody waits', async () => {
+    const { askAs, open, threads, digests } = setting()
+    for (const path of slow(1, 16)) void askAs(1, path)
+    await settle()
+    threads[0]?.tell()
+    await settle()
+    expect(open()).toEqual(slow(1, 16))
+    expect(threads[0]?.steps).toBe(16)
+    digests[Symbol.dispose]()
+  })
+
   it('share the places evenly among those who ask for more than one', async () => {
     const { askAs, open, digests } = setting()
     for (const path of slow(1, 40)) void askAs(1, path)
@@ -266,6 +296,16 @@ describe('many digests at a time', () => {
     }
     expect(open()).toHaveLength(16)
     expect(await ask('/honest', undefined, undefined, 99)).toMatchObject({ kind: 'digest' })
+    digests[Symbol.dispose]()
+  })
+
+  it('that are read on for nobody make room for another one of the same subject', async () => {
+    const { askAs, ask, digests } = setting()
+    const { giveUp } = askAs(2, '/slow-2')
+    for (const path of slow(1, 15)) void askAs(1, path)
+    await settle()
+    giveUp()
+    expect(await ask('/honest', undefined, undefined, 2)).toMatchObject({ kind: 'digest' })
     digests[Symbol.dispose]()
   })
 

@@ -33,7 +33,9 @@ describe('turns', () => {
     const [one, other] = [item('a'), item('b')]
     turns.add(one)
     turns.add(other)
+    expect(turns.size).toBe(2)
     expect([turns.delete(one), turns.delete(one)]).toEqual([true, false])
+    expect(turns.size).toBe(1)
     expect([...turns.subjects]).toEqual(['b'])
     expect(turns.drain()).toEqual([other])
     expect(turns.next(() => 0)).toBeUndefined()
