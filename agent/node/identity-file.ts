@@ -98,16 +98,16 @@ export class IdentityFile {
 
   /** As `savePending`, but remembered even where the disk fails (`file.io`): `unsaved` tells, `flush` tries again. */
   async adoptPending(pending: Pending): Promise<void> {
-    await this.savePending(pending).catch((error: unknown) => {
-      this.#unsaved = diskFailure(error)
+    await this.#inTurn(async () => {
+      await this.#tryWrite(this.#identity, pending)
       this.#pending = pending
     })
   }
 
   /** As `save`, but in force even where the disk fails (`file.io`): `unsaved` tells, `flush` tries again. */
   async adopt(identity: AgentIdentity): Promise<void> {
-    await this.save(identity).catch((error: unknown) => {
-      this.#unsaved = diskFailure(error)
+    await this.#inTurn(async () => {
+      await this.#tryWrite(identity, null)
       this.#identity = identity
       this.#pending = null
     })
@@ -137,6 +137,15 @@ export class IdentityFile {
     const text = formatRecord(this.options.owner, identity, pending)
     await this.options.files.writeAtomically(this.path, Buffer.from(text), 0o600)
     this.#unsaved = null
+  }
+
+  /** Part of the turn: a write that waits for its own must find in force what this one could not write. */
+  async #tryWrite(identity: AgentIdentity | null, pending: Pending | null): Promise<void> {
+    try {
+      await this.#write(identity, pending)
+    } catch (error) {
+      this.#unsaved = diskFailure(error)
+    }
   }
 
   async #read(now: number): Promise<Omit<Restored, 'setAside'> | Omit<SetAside, 'path'>> {

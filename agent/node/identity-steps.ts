@@ -175,7 +175,7 @@ export class IdentitySteps {
     if (!(error instanceof AgentError) || canBeHadAgain(held) || !life) return false
     // A certificate has ended when it has by both clocks: either may be wrong.
     if (Math.min(now, now + (skew() ?? 0)) >= life.notAfter) return false
-    if (error.code === 'file.io') return true
+    if (error.code.startsWith('file.')) return true
     if (error.code === 'svid.issuer_unknown') return held.answer.authorities.length === 0
     const idle = file.identity === null || !validAt(file.identity, now)
     return idle && error.details['check'] === 'time' && (life.notBefore > now || life.notAfter <= now)
