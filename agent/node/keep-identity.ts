@@ -267,8 +267,11 @@ export class IdentityKeeper {
     this.#trouble = { error, since: this.#trouble?.since ?? clock.now() }
     if (this.#locked) {
       events.stillLockedOut(error)
-      if (step === 'attest') this.#pace.lockedOut('token')
-      else if (RENEWAL_REFUSED.has(error.code)) this.#pace.renewalRefused()
+      const refused = step === 'renew' && RENEWAL_REFUSED.has(error.code)
+      // Attesting costs nothing without a join token, and keeps its own pace: the refusal may have passed.
+      if (refused && this.#locked.tokenDigest === null) this.#attestNext = true
+      else if (step === 'attest') this.#pace.lockedOut('token')
+      else if (refused) this.#pace.renewalRefused()
       else this.#pace.failed(pauseOf(error))
     } else {
       const wait = this.#pace.failed(pauseOf(error))

@@ -208,6 +208,41 @@ describe('a node that the server no longer renews', () => {
   })
 })
 
+describe('a node that needs no join token, on a server that renews nothing', () => {
+  it.each([1, 3])('outlives refusals in a row: it attests before its identity ends (%d)', async (times) => {
+    const world = await World.create({ generation: 'tenant', joinTokenPath: null })
+    const keeper = await world.attested()
+    world.server.fail('attestNode', refusal('icp.unauthorized', 401), { times })
+    const stop = new AbortController()
+    const running = keeper.run(stop.signal, open)
+    let lapses = 0
+    for (let minute = 0; minute < 90; minute++) {
+      await world.pass(MINUTE, 5000)
+      if (keeper.current() === null) lapses++
+    }
+    expect([lapses, keeper.state().kind]).toEqual([0, 'valid'])
+    // One at the start, those that were refused, and one per life.
+    expect(world.server.count('attestNode')).toBeLessThanOrEqual(times + 5)
+    stop.abort()
+    await running
+  })
+
+  it('is asked at a pace that slows down to ten minutes while it lets nobody attest', async () => {
+    const world = await World.create({ generation: 'tenant', joinTokenPath: null })
+    const keeper = await world.attested()
+    world.server.fail('attestNode', refusal('icp.unauthorized', 401), { times: 1000 })
+    await world.clock.advance('25m')
+    const stop = new AbortController()
+    const running = keeper.run(stop.signal, open)
+    await world.pass(30 * MINUTE, 5000)
+    expect(keeper.state().kind).toBe('locked_out')
+    expect(world.server.count('attestNode')).toBeLessThanOrEqual(1 + 7)
+    expect(world.server.count('renewAgent')).toBeLessThanOrEqual(1 + 7)
+    stop.abort()
+    await running
+  })
+})
+
 describe('a clock that jumps ahead and is set right again', () => {
   it.each([5, 15, 20, 23])(
     'at minute %d costs the node nothing: the lock-out does not hold back the renewal',
