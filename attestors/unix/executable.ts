@@ -57,6 +57,8 @@ export class ExecutableDigests implements Disposable {
   #current: Thread | undefined
   #timer: Disposable | undefined
   #lastId = 0
+  /** Whether the thread that was started last could be. */
+  #startable = true
 
   constructor(private readonly options: DigestsOptions) {
     this.#stallMs = options.stallMs ?? STALL_MS
@@ -141,6 +143,10 @@ export class ExecutableDigests implements Disposable {
 
   #submit(job: Job): void {
     this.#current ??= this.#startThread()
+    if (!this.#current) {
+      for (const one of [job, ...this.#places.waiting.drain()]) one.settle(unknown('no thread can be started'))
+      return
+    }
     this.#current.jobs.set(job.request.id, job)
     this.#current.thread.post(job.request)
     this.#lookLater()
@@ -150,18 +156,26 @@ export class ExecutableDigests implements Disposable {
     this.#timer ??= this.options.clock.after(this.#stallMs, () => this.#watch())
   }
 
-  #startThread(): Thread {
+  /** None when the system has no room for one; that must not end the agent, nor be said at each request. */
+  #startThread(): Thread | undefined {
     const start = this.options.start ?? workerThread(this.options.maxBytes)
-    const thread: Thread = {
-      thread: start(
-        (answer) => this.#answered(thread, answer),
-        (error) => this.#died(thread, error),
-      ),
-      jobs: new Map(),
-      steps: -1,
+    try {
+      const thread: Thread = {
+        thread: start(
+          (answer) => this.#answered(thread, answer),
+          (error) => this.#died(thread, error),
+        ),
+        jobs: new Map(),
+        steps: -1,
+      }
+      this.#threads.add(thread)
+      this.#startable = true
+      return thread
+    } catch (error) {
+      if (this.#startable) this.options.events.digestThreadDied(error)
+      this.#startable = false
+      return undefined
     }
-    this.#threads.add(thread)
-    return thread
   }
 
   #answered(thread: Thread, answer: DigestAnswer): void {

@@ -60,7 +60,10 @@ function setting(maxBytes = 100) {
   const clock = new FakeClock()
   const sinks = new RecordedSinks()
   const threads: FakeThread[] = []
+  /** The system has no room for another thread. */
+  const full = { is: false }
   const start: StartThread = (answered, died) => {
+    if (full.is) throw new Error('ERR_WORKER_INIT_FAILED')
     const thread = new FakeThread(answered, died)
     threads.push(thread)
     return thread
@@ -75,7 +78,7 @@ function setting(maxBytes = 100) {
   }
   /** Paths that the thread reads now. */
   const open = () => [...(threads[0]?.open.values() ?? [])].map(({ path }) => path)
-  return { clock, sinks, threads, digests, ask, askAs, open }
+  return { clock, sinks, threads, digests, ask, askAs, open, full }
 }
 
 describe('digests of executables', () => {
@@ -192,6 +195,24 @@ describe('digests of executables', () => {
     expect(await dead).toMatchObject({ kind: 'unknown' })
     expect(sinks.events('error')).toHaveLength(1)
     expect(await ask('/a')).toMatchObject({ kind: 'digest' })
+  })
+
+  it('a thread that cannot be started when another one died leaves nobody waiting, and is tried again', async () => {
+    const { ask, threads, sinks, clock, full } = setting()
+    const asked = Array.from({ length: 20 }, (_, i) => ask(`/slow-${i}`))
+    await settle()
+    full.is = true
+    // Must not throw: this is an event of the thread, and nobody would catch it.
+    threads[0]?.died(new Error('out of memory'))
+    for (const answer of asked) expect(await answer).toMatchObject({ kind: 'unknown' })
+    expect(await ask('/a')).toMatchObject({ kind: 'unknown', reason: 'no thread can be started' })
+    // That it died, and that no other can be started; not once for each who asks.
+    expect(sinks.events('error')).toHaveLength(2)
+    await clock.advance('1s')
+    expect(clock.pending).toBe(0)
+    full.is = false
+    expect(await ask('/a')).toMatchObject({ kind: 'digest' })
+    expect(threads).toHaveLength(2)
   })
 
   it('the end of the agent settles what is open and leaves no timer', async () => {
