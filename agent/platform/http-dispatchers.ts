@@ -1,8 +1,8 @@
 import { subscribe } from 'node:diagnostics_channel'
-import { setMaxListeners } from 'node:events'
 import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls'
 import { Agent, type Dispatcher, EnvHttpProxyAgent, errors, Pool } from 'undici'
 import type { TlsSettings } from '../ports/http.js'
+import { Connections } from './http-connections.js'
 
 /** How requests leave the machine. */
 export interface Route {
@@ -49,20 +49,20 @@ export class Dispatchers {
   readonly #slots = new Map<boolean, Slot>()
   readonly #sockets = new Map<string, Dispatcher>()
   readonly #retired = new Set<Dispatcher>()
-  readonly #end = new AbortController()
+  readonly #connections = new Connections()
   #roots: readonly string[] | null = null
 
   constructor(private readonly route: Route) {
     if (!listening) subscribe('undici:client:connected', keepAlerts)
     listening = true
-    setMaxListeners(0, this.#end.signal) // One for each connection.
   }
 
   unixSocket(path: string): Dispatcher {
     this.#refuseAfterEnd()
     let dispatcher = this.#sockets.get(path)
     if (!dispatcher) {
-      dispatcher = new Agent({ ...COMMON, connect: { ...this.#connect(), socketPath: path } })
+      const timeout = this.route.connectTimeoutMs
+      dispatcher = new Agent({ ...COMMON, connect: this.#connections.connector({ socketPath: path, timeout }) })
       this.#sockets.set(path, dispatcher)
     }
     return dispatcher
@@ -88,16 +88,12 @@ export class Dispatchers {
     this.#sockets.clear()
     const destroyed = [...all, ...this.#retired].map((dispatcher) => dispatcher.destroy())
     // The library would let a handshake that nobody answers go on, and the process live until that times out.
-    this.#end.abort()
+    this.#connections.cutAll()
     await Promise.all(destroyed)
   }
 
   #refuseAfterEnd(): void {
-    if (this.#end.signal.aborted) throw new errors.ClientDestroyedError()
-  }
-
-  #connect() {
-    return { timeout: this.route.connectTimeoutMs, signal: this.#end.signal }
+    if (this.#connections.cut) throw new errors.ClientDestroyedError()
   }
 
   #retire(dispatcher: Dispatcher): void {
@@ -107,19 +103,22 @@ export class Dispatchers {
   }
 
   #open(host: string, settings: TlsSettings): Dispatcher {
-    const connect = { ...this.#connect(), secureContext: this.#context(settings) }
+    const timeout = this.route.connectTimeoutMs
+    const server = { timeout, secureContext: this.#context(settings) }
+    const connect = this.#connections.connector(server)
     const { proxy } = this.route
     if (!proxy?.httpsProxy || proxy.noProxy?.trim() === '*') return new Agent({ ...COMMON, connect })
+    // The proxy itself never sees the client certificate.
+    const toProxy = this.#connections.connector({ timeout, secureContext: this.#context({ ca: settings.ca }) })
     return new EnvHttpProxyAgent({
       ...COMMON,
       connect,
-      requestTls: connect,
-      // The proxy itself never sees the client certificate.
-      proxyTls: { ...this.#connect(), secureContext: this.#context({ ca: settings.ca }) },
+      // TLS in a tunnel ends with the tunnel, whose connection is cut like any other.
+      requestTls: { ...server, maxCachedSessions: 0 },
       httpProxy: '',
       httpsProxy: proxy.httpsProxy,
       // Else a proxy that never answers would hold each connection for minutes, and so all of them in the end.
-      clientFactory: (origin, options) => new Pool(origin, { ...options, headersTimeout: this.route.connectTimeoutMs }),
+      clientFactory: (origin) => new Pool(origin, { connect: toProxy, headersTimeout: timeout }),
       // A server on this machine is never behind a proxy.
       noProxy: [proxy.noProxy ?? '', 'localhost', '[::1]', ...loopback(host)].join(','),
     })

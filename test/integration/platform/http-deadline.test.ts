@@ -4,7 +4,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { createHttpClient } from '../../../agent/platform/undici-http.js'
 import type { HttpClient, HttpRequest } from '../../../agent/ports/http.js'
 import { TemporaryFiles } from '../../fakes/files.js'
-import { httpServer, proxy } from '../support/https-server.js'
+import { httpServer, newCa, proxy } from '../support/https-server.js'
 
 const open: AsyncDisposable[] = []
 const keep = <T extends AsyncDisposable>(thing: T): T => {
@@ -174,17 +174,32 @@ describe('a client that is closed', () => {
     await expect.poll(() => server.open).toBe(0)
   })
 
-  it('gives up those through a proxy as well', async () => {
+  it.each(['http', 'https'])('gives up those through a proxy as well (%s)', async (scheme) => {
     const server = await muteServer()
-    const forward = keep(await proxy(server.port))
+    const ca = await newCa('Proxy CA')
+    const forward = keep(await proxy(server.port, () => true, scheme === 'https' ? ca : null))
     const { happened, ends } = story()
-    const http = keep(createHttpClient({ roots: () => [], proxy: { httpsProxy: forward.address, noProxy: null } }))
+    const through = { httpsProxy: forward.address, noProxy: null }
+    const http = keep(createHttpClient({ roots: () => [ca.pem], proxy: through }))
     const call = ends(http.request(get('https://icp.test/')))
     await server.accepted(1)
     await http[Symbol.asyncDispose]()
     await call
     expect(happened).toEqual(['icp.unreachable'])
     await expect.poll(() => server.open).toBe(0)
+  })
+
+  it.each(['http', 'https'])('gives up those to a proxy that never answers (%s)', async (scheme) => {
+    const mute = await muteServer()
+    const { happened, ends } = story()
+    const httpsProxy = `${scheme}://127.0.0.1:${mute.port}`
+    const http = keep(createHttpClient({ roots: () => [], proxy: { httpsProxy, noProxy: null } }))
+    const call = ends(http.request(get('https://icp.test/')))
+    await mute.accepted(1)
+    await http[Symbol.asyncDispose]()
+    await call
+    expect(happened).toEqual(['icp.unreachable'])
+    await expect.poll(() => mute.open).toBe(0)
   })
 
   it('asks nobody any more', async () => {

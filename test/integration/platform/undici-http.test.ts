@@ -360,6 +360,22 @@ describe('a proxy', () => {
     expect(forward.asked).toEqual(['icp.test:443'])
   })
 
+  it('may speak TLS itself, and be named by its address', async () => {
+    const server = await serve(ok, named)
+    const forward = keep(await proxy(server.port, () => true, ca))
+    const client = clientWith({ proxy: { httpsProxy: forward.address, noProxy: null } })
+    expect((await client.request(get('https://icp.test/'))).body.toString()).toBe('ok')
+    expect(forward.asked).toEqual(['icp.test:443'])
+  })
+
+  it('that speaks TLS must prove who it is', async () => {
+    const server = await serve(ok, named)
+    const forward = keep(await proxy(server.port, () => true, await newCa('Other CA')))
+    const client = clientWith({ proxy: { httpsProxy: forward.address, noProxy: null } })
+    expect(await failure(client.request(get('https://icp.test/')))).toMatch(/^icp\.tls/)
+    expect(forward.asked).toEqual([])
+  })
+
   it('is not used for this machine', async () => {
     const server = await serve(ok)
     const forward = keep(await proxy(server.port))

@@ -48,13 +48,19 @@ export function httpServer(answer: RequestListener, socketPath?: string): Promis
   return listening(createHttpServer(answer), 'http', socketPath)
 }
 
-/** A forwarding proxy: whatever host is asked for, it connects to the given port of this machine. */
+/**
+ * A forwarding proxy: whatever host is asked for, it connects to the given port of this machine. With an authority it
+ * speaks TLS itself.
+ */
 export async function proxy(
   port: number,
   allow: (request: IncomingMessage) => boolean = () => true,
+  ca: TestCa | null = null,
 ): Promise<Listening & { readonly asked: string[] }> {
   const asked: string[] = []
-  const server = createHttpServer()
+  const names = [{ type: 'ip' as const, value: '127.0.0.1' }]
+  const own = ca && (await credentials(ca, { names, subject: 'proxy' }))
+  const server = own ? createServer({ cert: own.certificate, key: own.key }) : createHttpServer()
   server.on('connect', (request: IncomingMessage, client: Socket) => {
     asked.push(String(request.url))
     if (!allow(request)) return void client.end('HTTP/1.1 407 Proxy Authentication Required\r\n\r\n')
@@ -65,7 +71,7 @@ export async function proxy(
     upstream.on('error', () => client.destroy())
     client.on('error', () => upstream.destroy())
   })
-  const open = await listening(server, 'http')
+  const open = await listening(server, own ? 'https' : 'http')
   return { ...open, asked }
 }
 
