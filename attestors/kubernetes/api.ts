@@ -47,10 +47,10 @@ export class KubernetesApi implements AsyncDisposable {
     const token = await this.#readToken()
     const stream = await this.#send(path, token, signal)
     if (stream.status !== 401) return await this.#accepted(stream)
+    const refusal = await this.#refusal(stream)
     const fresh = await this.#readToken()
     // It was replaced in between; the same one again would be refused again.
-    if (fresh.reveal() === token.reveal()) return await this.#accepted(stream)
-    await errorText(stream)
+    if (fresh.reveal() === token.reveal()) throw refusal
     return await this.#accepted(await this.#send(path, fresh, signal))
   }
 
@@ -60,7 +60,11 @@ export class KubernetesApi implements AsyncDisposable {
 
   async #accepted(stream: HttpStream): Promise<HttpStream> {
     if (stream.status === 200) return stream
-    throw refusalOf(this.options, stream.status, stream.headers, await errorText(stream))
+    throw await this.#refusal(stream)
+  }
+
+  async #refusal(stream: HttpStream): Promise<AgentError> {
+    return refusalOf(this.options, stream.status, stream.headers, await errorText(stream))
   }
 
   async #send(path: string, token: Secret, signal: AbortSignal): Promise<HttpStream> {
@@ -121,12 +125,13 @@ export class KubernetesApi implements AsyncDisposable {
   }
 }
 
-/** What the server says about its refusal, at most 64 KiB of it. */
-async function errorText({ body }: HttpStream): Promise<string> {
+/** What the server says about its refusal, at most 64 KiB of it. The stream is over then. */
+async function errorText(stream: HttpStream): Promise<string> {
+  using refused = stream
   const pieces: Buffer[] = []
   let bytes = 0
   try {
-    for await (const piece of body) {
+    for await (const piece of refused.body) {
       pieces.push(piece)
       bytes += piece.length
       if (bytes > MAX_ERROR_BYTES) break

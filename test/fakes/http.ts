@@ -5,6 +5,8 @@ type Answer = HttpResponse | Error | ((request: HttpRequest) => HttpResponse | P
 /** An HttpClient that answers what it is told to, in order, and remembers what it was asked. */
 export class ScriptedHttp implements HttpClient {
   readonly requests: HttpRequest[] = []
+  /** Streams that were neither read, to the end or until somebody stopped, nor disposed. */
+  openStreams = 0
   #script: Answer[]
   #always: Answer | null = null
 
@@ -41,13 +43,23 @@ export class ScriptedHttp implements HttpClient {
 
   async stream(request: HttpRequest): Promise<HttpStream> {
     const { status, headers, body } = await this.request(request)
+    this.openStreams++
+    let open = true
+    const release = () => {
+      if (open) this.openStreams--
+      open = false
+    }
     return {
       status,
       headers,
       body: (async function* () {
-        yield body
+        try {
+          yield body
+        } finally {
+          release()
+        }
       })(),
-      [Symbol.dispose]: () => undefined,
+      [Symbol.dispose]: release,
     }
   }
 

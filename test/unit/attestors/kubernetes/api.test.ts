@@ -67,6 +67,25 @@ describe('a request to Kubernetes', () => {
     expect(http.requests.map(({ headers }) => headers?.['authorization'])).toEqual(['Bearer first', 'Bearer second'])
   })
 
+  it('whose token was refused holds on to no connection, whatever the file of the token says then', async () => {
+    const { http, files, failure } = setUp(() => {
+      files.content.delete('/sa/token')
+      return status(401, 'Unauthorized')
+    })
+    expect((await failure()).message).toContain('there is no token')
+    expect(http.openStreams).toBe(0)
+  })
+
+  it('whose token was refused is over before the file of the token is read again', async () => {
+    const open: number[] = []
+    const { http, files, failure } = setUp(status(401, 'Unauthorized'))
+    files.hook = ({ path, when }) => {
+      if (path === '/sa/token' && when === 'before') open.push(http.openStreams)
+    }
+    expect(statusOf(await failure())).toBe(401)
+    expect(open).toEqual([0, 0])
+  })
+
   it('is not repeated with the token that was refused', async () => {
     const { http, failure } = setUp(status(401, 'Unauthorized'))
     expect(statusOf(await failure())).toBe(401)
