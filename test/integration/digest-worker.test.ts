@@ -98,8 +98,8 @@ describe('the digest worker', () => {
 
   it.each([
     ['goes on where it was', false],
-    ['begins anew when the file has changed', true],
-  ])('%s when a file is asked for again that it was told to let go of', async (_what, changes) => {
+    ['begins anew, where the file has changed,', true],
+  ])('%s when it is asked again for a file that it was told to let go of', async (_what, changes) => {
     using w = bare(1)
     const path = w.sparse('app', 64 * MIB)
     w.post({ id: 1, path, subject: 'uid:1' })
