@@ -1,6 +1,6 @@
 import type { Demand } from '../store/demand.js'
 import type { EntryState, Snapshot } from '../store/snapshot.js'
-import { KEEP_MS } from '../sync/plan.js'
+import { isKept } from '../sync/plan.js'
 
 type Entries = Pick<Snapshot, 'entries' | 'states'>
 type Uses = Pick<Demand, 'unusedFor'>
@@ -24,8 +24,9 @@ export function soonestEnd({ states }: Pick<Entries, 'states'>, demand: Uses, no
   let soonest: number | null = null
   for (const [id, state] of states) {
     if (state.kind !== 'issued') continue
-    const { notBefore, notAfter } = (state.next ?? state).held.svid
-    if (demand.unusedFor(id, now) > Math.max(KEEP_MS, notAfter - notBefore)) continue
+    const { held } = state.next ?? state
+    if (!isKept(held, demand.unusedFor(id, now))) continue
+    const { notAfter } = held.svid
     if (soonest === null || notAfter < soonest) soonest = notAfter
   }
   return soonest

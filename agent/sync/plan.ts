@@ -127,7 +127,7 @@ function whenDue(entryId: string, { demand, snapshot, now }: PlanInput): number 
       return null
     case 'issued': {
       const { held } = state.next ?? state
-      if (unusedFor > Math.max(KEEP_MS, lifeOf(held))) return null
+      if (!isKept(held, unusedFor)) return null
       return Math.max(held.renewAt, state.failures?.retryAt ?? 0)
     }
   }
@@ -164,6 +164,11 @@ function renewalClass(state: Issued, now: number): Class {
 
 function isFailing({ failures }: Exclude<EntryState, { kind: 'shadowed' }>): boolean {
   return (failures?.count ?? 0) >= AGAIN_AND_AGAIN
+}
+
+/** Whether an SVID is still renewed, that nobody has used for so long (in milliseconds). */
+export function isKept(held: HeldSvid, unusedFor: number): boolean {
+  return unusedFor <= Math.max(KEEP_MS, lifeOf(held))
 }
 
 function lifeOf({ svid }: HeldSvid): number {
