@@ -1,12 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startServer, TENANT } from '../test/support/agent.js'
 import { bundlePrograms } from '../test/support/bundle-programs.js'
+import { freePort } from '../test/support/free-port.js'
 import type { Order, Reply, Usage, UsageQuestion } from './agent/messages.js'
 
 /**
@@ -69,17 +69,6 @@ async function ask<Answer>(child: ChildProcess, question: object): Promise<Answe
 
 async function order(child: ChildProcess, what: Order): Promise<readonly number[]> {
   return (await ask<Reply>(child, what)).times
-}
-
-/** A port that was free a moment ago. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  if (address === null || typeof address === 'string') throw new TypeError('a port has no number')
-  return address.port
 }
 
 async function ready(port: number): Promise<void> {

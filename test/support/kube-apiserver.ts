@@ -1,11 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { generateKeyPairSync } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createHttpClient } from '../../agent/platform/undici-http.js'
 import { credentials, newCa } from '../integration/support/https-server.js'
+import { freePort } from './free-port.js'
 import { kubeBinaries } from './kube-binaries.js'
 import type { PodObject } from './kubernetes-pods.js'
 import { ownDirectory } from './own-directory.js'
@@ -198,16 +198,4 @@ function pem(
   type: 'spki' | 'pkcs8',
 ) {
   return key.export({ type, format: 'pem' }).toString()
-}
-
-/** Free a moment ago; nobody else asks for ports here by number. */
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer()
-    server.once('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address()
-      server.close(() => resolve(typeof address === 'object' && address ? address.port : 0))
-    })
-  })
 }

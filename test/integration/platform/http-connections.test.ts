@@ -1,26 +1,20 @@
 import type { RequestListener } from 'node:http'
 import { Socket } from 'node:net'
 import { queryObjects } from 'node:v8'
-import { afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { beforeAll, describe, expect, it } from 'vitest'
 import { createHttpClient, type HttpClientOptions } from '../../../agent/platform/undici-http.js'
 import type { HttpRequest } from '../../../agent/ports/http.js'
 import type { TestCa } from '../../fakes/ca.js'
 import { TemporaryFiles } from '../../fakes/files.js'
 import { httpServer, httpsServer, newCa, proxy } from '../support/https-server.js'
+import { keeping } from '../support/kept.js'
 
 let ca: TestCa
 beforeAll(async () => {
   ca = await newCa('Server CA')
 })
 
-const open: AsyncDisposable[] = []
-const keep = <T extends AsyncDisposable>(thing: T): T => {
-  open.push(thing)
-  return thing
-}
-afterEach(async () => {
-  for (const thing of open.splice(0).reverse()) await thing[Symbol.asyncDispose]()
-})
+const keep = keeping()
 
 const CONNECTIONS = 20
 /** Looking through the heap takes a while. */

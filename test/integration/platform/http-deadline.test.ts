@@ -1,19 +1,13 @@
 import { getEventListeners } from 'node:events'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
-import { afterEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { createHttpClient } from '../../../agent/platform/undici-http.js'
 import type { HttpClient, HttpRequest } from '../../../agent/ports/http.js'
 import { TemporaryFiles } from '../../fakes/files.js'
 import { httpServer, newCa, proxy } from '../support/https-server.js'
+import { keeping } from '../support/kept.js'
 
-const open: AsyncDisposable[] = []
-const keep = <T extends AsyncDisposable>(thing: T): T => {
-  open.push(thing)
-  return thing
-}
-afterEach(async () => {
-  for (const thing of open.splice(0).reverse()) await thing[Symbol.asyncDispose]()
-})
+const keep = keeping()
 
 const get = (url: string, more: Partial<HttpRequest> = {}): HttpRequest => ({
   method: 'GET',

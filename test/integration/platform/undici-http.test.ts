@@ -1,26 +1,20 @@
 import type { RequestListener } from 'node:http'
 import type { TLSSocket } from 'node:tls'
-import { afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { beforeAll, describe, expect, it } from 'vitest'
 import { AgentError } from '../../../agent/errors.js'
 import { createHttpClient, type HttpClientOptions } from '../../../agent/platform/undici-http.js'
 import type { HttpClient, HttpRequest, TlsSettings } from '../../../agent/ports/http.js'
 import type { TestCa, Wish } from '../../fakes/ca.js'
 import { TemporaryFiles } from '../../fakes/files.js'
 import { credentials, httpServer, httpsServer, type Listening, newCa, proxy } from '../support/https-server.js'
+import { keeping } from '../support/kept.js'
 
 let ca: TestCa
 beforeAll(async () => {
   ca = await newCa('Server CA')
 })
 
-const open: AsyncDisposable[] = []
-const keep = <T extends AsyncDisposable>(thing: T): T => {
-  open.push(thing)
-  return thing
-}
-afterEach(async () => {
-  for (const thing of open.splice(0).reverse()) await thing[Symbol.asyncDispose]()
-})
+const keep = keeping()
 
 const serve = async (answer: RequestListener, options = {}): Promise<Listening> =>
   keep(await httpsServer(ca, answer, options))
