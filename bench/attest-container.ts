@@ -110,7 +110,11 @@ async function measure(): Promise<void> {
   const files = new Disk()
   const events = callerEvents(new RecordedSinks())
   const options = { http, files, kernel, clock, random: systemRandom, socketPath, tenantId: 't', authsecLabels: true }
-  const docker = dockerWorkloads({ ...options, events: engineEvents(new RecordedSinks(), clock) })
+  const docker = dockerWorkloads({
+    ...options,
+    imageLabels: 'separate',
+    events: engineEvents(new RecordedSinks(), clock),
+  })
   using digests = new ExecutableDigests({ clock, events, maxBytes: 512 * 1024 * 1024 })
   const accounts = new Accounts({ read: readVersioned, clock, root: kernel.host.root })
   const unix = new UnixWorkloadAttestor({

@@ -47,6 +47,7 @@ export function assemble(
       docker: {
         socketPath: values['attestation.docker.socket_path'],
         authsecLabels: values['attestation.docker.authsec_labels'],
+        imageLabels: values['attestation.docker.image_labels'],
       },
       unix: {
         method: values['attestation.unix.method'],

@@ -39,7 +39,11 @@ export interface Config {
       readonly kubeletAddress: string
       readonly kubeletCaPath: string
     }
-    readonly docker: { readonly socketPath: string; readonly authsecLabels: boolean }
+    readonly docker: {
+      readonly socketPath: string
+      readonly authsecLabels: boolean
+      readonly imageLabels: 'separate' | 'merged'
+    }
     readonly unix: {
       readonly method: 'procfs' | 'systemd'
       readonly forgeable: boolean

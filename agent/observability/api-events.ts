@@ -44,9 +44,13 @@ export interface NearEntry {
   readonly lacks: readonly { readonly key: string; readonly wanted: string; readonly found: string | null }[]
 }
 
+/** Entries of which it is remembered that something was said. */
+const MAX_TOLD = 1024
+
 /** What happens on the Workload API. */
 export const apiEvents = ({ log, metrics }: Sinks, clock: Pick<Clock, 'monotonic'>) => {
   const sparingly = new Sparingly(clock)
+  const told = new Set<string>()
   const open = new Map<Method, number>(METHODS.map((method) => [method, 0]))
   metrics.gauge('icp_agent_streams', () => [...open].map(([method, value]) => ({ value, labels: { method } })))
   return {
@@ -117,6 +121,16 @@ export const apiEvents = ({ log, metrics }: Sinks, clock: Pick<Clock, 'monotonic
         'Workload matches more entries than it may hold; the youngest are left out',
         { pid, uid, limit, ...(suppressed ? { suppressed } : {}) },
       )
+    },
+    /** An entry that counts on labels of images, which no longer grant anything; said once each. */
+    labelOfImage(entry: { readonly id: string; readonly spiffeId: string }): void {
+      if (told.has(entry.id) || told.size >= MAX_TOLD) return
+      told.add(entry.id)
+      log.warn('Entry no longer matches by a label that the image was built with', {
+        entry: entry.id,
+        spiffe_id: entry.spiffeId,
+        remedy: 'use docker:image-label:* in the entry, or set attestation.docker.image_labels to merged',
+      })
     },
     /** What a process says of itself in metadata is not so. It changes nothing: only facts count. */
     contradicted(

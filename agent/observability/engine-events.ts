@@ -12,6 +12,7 @@ export const engineEvents = ({ log }: Pick<Sinks, 'log'>, clock: Clock) => {
     recovered: 'Container engine answers again',
   })
   const said = new Set<string>()
+  const unread = new Set<string>()
   let seen = false
   return {
     answers(socketPath: string): void {
@@ -24,6 +25,21 @@ export const engineEvents = ({ log }: Pick<Sinks, 'log'>, clock: Clock) => {
     away(error: unknown, absent: boolean): void {
       if (absent && !seen) log.debug('There is no container engine', { error })
       else engine.failed(error)
+    },
+
+    /** Said once an image: until its labels are read, selectors on labels of its containers are unavailable. */
+    imageLabelsUnavailable(image: string, error: unknown): void {
+      const level = unread.has(image) || unread.size >= MAX_SAID ? 'debug' : 'warn'
+      if (level === 'warn') unread.add(image)
+      log[level]('Labels of an image cannot be read; selectors on labels of its containers are unavailable', {
+        image: `sha256:${image}`,
+        remedy: 'allow GET /images/*/json in the proxy before the engine; start containers of a removed image anew',
+        error,
+      })
+    },
+
+    imageLabelsRead(image: string): void {
+      if (unread.delete(image)) log.info('Labels of an image are read', { image: `sha256:${image}` })
     },
 
     /** Somebody named a control group, or mounted files, so as to be taken for a container: said once each. */

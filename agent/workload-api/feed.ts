@@ -8,6 +8,7 @@ import { type Match, NO_MATCH } from '../store/entry-index.js'
 import type { IdentityStore, Watch } from '../store/identity-store.js'
 import type { Change } from '../store/snapshot.js'
 import { type Claim, claimsOf, contradictions } from './claims.js'
+import { lostMatches } from './inherited-labels.js'
 import { nearestEntries } from './nearest-entries.js'
 import type { Circumstances, Refusal } from './verdict.js'
 
@@ -16,7 +17,7 @@ export interface FeedOptions {
   readonly demand: Demand
   /** At most so many identities a workload. */
   readonly maxIdentities: number
-  readonly events: Pick<ApiEvents, 'truncated' | 'contradicted'>
+  readonly events: Pick<ApiEvents, 'truncated' | 'contradicted' | 'labelOfImage'>
 }
 
 /** How many entries are named that a denied caller came near to. */
@@ -188,6 +189,17 @@ export class Feed {
     this.#use?.entries(this.#match.ids)
     this.#watch?.entries(this.#match.ids)
     this.#compare()
+    if (state.kind === 'attested') this.#sayLost(state.facts)
     if (this.#match.truncated && !before.truncated) events.truncated(caller, maxIdentities)
+  }
+
+  /** Entries that matched while labels of images counted as given to the container. */
+  #sayLost(facts: Selectors): void {
+    const { store, maxIdentities, events } = this.options
+    const { index, entries } = store.current
+    for (const id of lostMatches(index, facts, this.#match.ids, 2 * maxIdentities)) {
+      const entry = entries.get(id)
+      if (entry) events.labelOfImage({ id, spiffeId: entry.spiffeId.uri })
+    }
   }
 }

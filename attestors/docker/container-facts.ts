@@ -1,9 +1,12 @@
 import type { Selectors } from '../../agent/identity/selector.js'
-import type { Inspected } from './inspected.js'
+import { type LabelsOfImage, sortLabels } from './image-labels.js'
+import type { Inspected, Labels } from './inspected.js'
 
 export interface FactsOptions {
   /** `attestation.docker.authsec_labels`: labels may name an AI agent. */
   readonly authsecLabels: boolean
+  /** `attestation.docker.image_labels`: `merged` counts labels of the image as given to the container. */
+  readonly imageLabels: 'separate' | 'merged'
   /** The agent's own account, a fact wherever an AI agent is named. */
   readonly tenantId: string
 }
@@ -12,14 +15,27 @@ export interface ContainerFacts {
   readonly facts: Selectors
   /** What was left out, and why. */
   readonly notes: readonly string[]
+  /** Whose labels they are cannot be told now: those left out are unavailable. */
+  readonly incomplete: boolean
 }
 
 const MAX_LABELS = 512
 const MAX_KEY = 512
 const MAX_VALUE = 4096
 
-/** The selectors of a container: what the engine says of it, in every spelling that is in use. */
-export function factsOf(container: Inspected, { authsecLabels, tenantId }: FactsOptions): ContainerFacts {
+const AGENT_LABELS = ['authsec.ai/client-id', 'authsec.ai/agent-type'] as const
+
+/** Whether it depends on the labels of its image what a container is. */
+export function imageMatters({ labels }: Inspected, { authsecLabels, imageLabels }: FactsOptions): boolean {
+  if (imageLabels === 'separate') return labels.size > 0
+  return authsecLabels && AGENT_LABELS.some((key) => labels.has(key))
+}
+
+/**
+ * The selectors of a container: what the engine says of it, in every spelling that is in use. `image`: null where it does
+ * not matter.
+ */
+export function factsOf(container: Inspected, image: LabelsOfImage | null, options: FactsOptions): ContainerFacts {
   const facts = new Map<string, string>()
   const notes: string[] = []
   const set = (value: string, ...keys: readonly string[]) => {
@@ -27,30 +43,39 @@ export function factsOf(container: Inspected, { authsecLabels, tenantId }: Facts
   }
   set(container.id, 'container-id', 'container_id')
   if (container.name !== '') set(container.name, 'container-name', 'container_name')
-  const image = imageName(container)
-  if (image === null) notes.push('docker:image-name left out: the container was made from an image id, not a name')
-  else set(image, 'image-name', 'image_name', 'image')
+  const name = imageName(container)
+  if (name === null) notes.push('docker:image-name left out: the container was made from an image id, not a name')
+  else set(name, 'image-name', 'image_name', 'image')
   if (container.imageId !== null) {
     set(container.imageId.slice(0, 12), 'image-id', 'image_id')
     set(`sha256:${container.imageId}`, 'image-digest')
   }
-  let left = MAX_LABELS
-  for (const [key, value] of container.labels) {
-    if (left > 0 && key.length <= MAX_KEY && value.length <= MAX_VALUE) {
-      set(value, `label:${key}`)
-      left--
-    } else {
-      notes.push(`a label left out (${key.slice(0, 40)}): at most ${MAX_LABELS}, of ${MAX_VALUE} characters`)
+  const setLabels = (labels: Labels, prefix: string) => {
+    let left = MAX_LABELS
+    for (const [key, value] of labels) {
+      if (left > 0 && key.length <= MAX_KEY && value.length <= MAX_VALUE) {
+        set(value, `${prefix}:${key}`)
+        left--
+      } else {
+        notes.push(`a label left out (${key.slice(0, 40)}): at most ${MAX_LABELS}, of ${MAX_VALUE} characters`)
+      }
     }
   }
-  if (authsecLabels) setAgent(container, tenantId, facts)
-  return { facts, notes: notes.slice(0, 8) }
+  const incomplete = image !== null && 'unavailable' in image
+  if (incomplete) notes.unshift(`labels are unavailable: those of the image cannot be told apart: ${image.unavailable}`)
+  const { operator, image: inherited } = sortLabels(container.labels, image && !incomplete ? image.labels : new Map())
+  if (options.imageLabels === 'merged') setLabels(container.labels, 'label')
+  else if (!incomplete) {
+    setLabels(operator, 'label')
+    setLabels(inherited, 'image-label')
+  }
+  if (options.authsecLabels && !incomplete) setAgent(operator, options.tenantId, facts)
+  return { facts, notes: notes.slice(0, 8), incomplete }
 }
 
-/** Only what the platform vouches for: whoever may start a container may name any AI agent. */
-function setAgent({ labels }: Inspected, tenantId: string, facts: Map<string, string>): void {
-  const client = labels.get('authsec.ai/client-id')
-  const type = labels.get('authsec.ai/agent-type')
+/** Whoever may start a container may name any AI agent; whoever built its image may not. */
+function setAgent(operator: Labels, tenantId: string, facts: Map<string, string>): void {
+  const [client, type] = AGENT_LABELS.map((key) => operator.get(key))
   if (type) facts.set('authsec:agent_type', type)
   if (!client) return
   facts.set('authsec:client_id', client)

@@ -14,7 +14,13 @@ export interface ContainersOptions {
 }
 
 export type Found =
-  | { readonly kind: 'known'; readonly facts: Selectors; readonly notes: readonly string[] }
+  /** `incomplete`: selectors on labels are unavailable now. */
+  | {
+      readonly kind: 'known'
+      readonly facts: Selectors
+      readonly notes: readonly string[]
+      readonly incomplete: boolean
+    }
   /** The engine knows the container, and its first process is elsewhere: the claim is false. */
   | { readonly kind: 'elsewhere' }
   | { readonly kind: 'absent'; readonly why: string }
@@ -23,14 +29,19 @@ export type Found =
 interface Known {
   readonly facts: Selectors
   readonly notes: readonly string[]
+  readonly incomplete: boolean
   readonly first: FirstProcess
   /** Looked at twice. */
   readonly careful: boolean
   /** Something may have changed: asked about again at the next need, and good for as long as there is no answer. */
   stale: boolean
+  /** Until when it is as good as can be: for ever, unless it is incomplete. */
+  readonly until: number
 }
 
 const MAX_KNOWN = 4096
+/** What could not be found out about a container is asked again after this, at the next need. */
+const INCOMPLETE_MS = 5_000
 /** Containers that this engine does not know are those of another one. */
 const ABSENT_MS = 30_000
 const MAX_ABSENT = 1024
@@ -67,7 +78,7 @@ export class Containers implements Disposable {
   async find(claim: Claim, signal: AbortSignal): Promise<Found> {
     const { containerId: id, doubtful } = claim
     const known = this.#known.get(id)
-    if (known && !known.stale && (known.careful || !doubtful)) {
+    if (known && !known.stale && known.until > this.options.clock.monotonic() && (known.careful || !doubtful)) {
       const found = judged(claim, known)
       if (found.kind === 'known' || this.#live) return found
     }
@@ -75,7 +86,9 @@ export class Containers implements Disposable {
     if (absent && absent.until > this.options.clock.monotonic()) return { kind: 'absent', why: absent.why }
     const looked = await this.#looks.at(id, doubtful, signal)
     if (looked.kind === 'absent') return looked
-    if (looked.kind === 'found') return judged(claim, { ...factsOf(looked.container, this.options.facts), ...looked })
+    if (looked.kind === 'found') {
+      return judged(claim, { ...factsOf(looked.container, looked.image, this.options.facts), first: looked.first })
+    }
     const kept = this.#known.get(id)
     return kept && (kept.careful || !doubtful) ? judged(claim, kept) : looked
   }
@@ -113,8 +126,9 @@ export class Containers implements Disposable {
     if (looked.kind === 'unknown') return
     this.#answered = true
     if (looked.kind === 'found') {
-      const { facts, notes } = factsOf(looked.container, this.options.facts)
-      this.#known.set(id, { facts, notes, first: looked.first, careful, stale: false })
+      const found = factsOf(looked.container, looked.image, this.options.facts)
+      const until = found.incomplete ? this.options.clock.monotonic() + INCOMPLETE_MS : Number.POSITIVE_INFINITY
+      this.#known.set(id, { ...found, first: looked.first, careful, stale: false, until })
       trim(this.#known, MAX_KNOWN)
     } else {
       this.#known.delete(id)
@@ -124,8 +138,9 @@ export class Containers implements Disposable {
   }
 }
 
-function judged(claim: Claim, { facts, notes, first }: Pick<Known, 'facts' | 'notes' | 'first'>): Found {
-  return holds(claim, first) ? { kind: 'known', facts, notes } : { kind: 'elsewhere' }
+function judged(claim: Claim, known: Pick<Known, 'facts' | 'notes' | 'incomplete' | 'first'>): Found {
+  const { facts, notes, incomplete, first } = known
+  return holds(claim, first) ? { kind: 'known', facts, notes, incomplete } : { kind: 'elsewhere' }
 }
 
 /** The oldest go. */

@@ -5,9 +5,11 @@ import type { Files } from '../../agent/ports/files.js'
 import type { HttpClient } from '../../agent/ports/http.js'
 import type { Kernel } from '../../agent/ports/kernel.js'
 import type { Random } from '../../agent/ports/random.js'
+import { imageMatters } from './container-facts.js'
 import { Containers } from './containers.js'
 import { EngineApi } from './engine-api.js'
 import { watchEngine } from './engine-watch.js'
+import { ImageLabels } from './image-labels.js'
 import { LookUp } from './look-up.js'
 import { DockerWorkloadAttestor } from './workload.js'
 
@@ -21,6 +23,7 @@ export interface DockerWorkloadsOptions {
   /** `attestation.docker.socket_path`; there need not be a socket (yet). */
   readonly socketPath: string
   readonly authsecLabels: boolean
+  readonly imageLabels: 'separate' | 'merged'
   readonly tenantId: string
 }
 
@@ -32,10 +35,17 @@ export interface DockerWorkloads extends Disposable {
 
 /** The attestor of containers of one engine, and what keeps it up to date. */
 export function dockerWorkloads(options: DockerWorkloadsOptions): DockerWorkloads {
-  const { authsecLabels, tenantId, clock } = options
+  const { authsecLabels, imageLabels, tenantId, clock, events } = options
   const api = new EngineApi(options)
-  const lookUp = new LookUp({ ...options, api })
-  const containers = new Containers({ lookUp, clock, facts: { authsecLabels, tenantId } })
+  const images = new ImageLabels({ api, events })
+  const facts = { authsecLabels, imageLabels, tenantId }
+  const lookUp = new LookUp({
+    ...options,
+    api,
+    images,
+    imageMatters: (container) => imageMatters(container, facts),
+  })
+  const containers = new Containers({ lookUp, clock, facts })
   return {
     attestor: new DockerWorkloadAttestor({ ...options, containers }),
     run: (signal) => watchEngine({ ...options, api, containers }, signal),

@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { AgentError, messageOf } from '../../agent/errors.js'
 import type { HttpClient, HttpRequest } from '../../agent/ports/http.js'
 import { linesOf } from '../shared/lines.js'
-import { type Inspected, parseInspected } from './inspected.js'
+import { type Inspected, type Labels, parseImageLabels, parseInspected } from './inspected.js'
 
 export interface EngineApiOptions {
   readonly http: Pick<HttpClient, 'request' | 'stream'>
@@ -54,6 +54,19 @@ export class EngineApi {
     const inspected = parseInspected(body.toString('utf8'))
     // A name may look like the id of another container.
     return inspected.id.startsWith(id) ? inspected : null
+  }
+
+  /**
+   * The labels that an image was built with, by its id (64 hex digits) and, where the engine names one, the platform that
+   * runs. An engine that does not show them (a proxy in front refuses, the image was removed) is `platform.unavailable`.
+   */
+  async imageLabels(id: string, platform: string | null, timeoutMs: number, signal: AbortSignal): Promise<Labels> {
+    if (!/^[0-9a-f]{64}$/.test(id)) throw new TypeError(`not the id of an image: ${id}`)
+    const query = platform === null ? '' : `?platform=${encodeURIComponent(platform)}`
+    const request = this.#get(`/images/sha256:${id}/json${query}`, { timeoutMs, maxBytes: MAX_INSPECT_BYTES, signal })
+    const { status, body } = await this.#ask(() => this.options.http.request(request), signal)
+    if (status !== 200) throw refused(this.socketPath, status)
+    return parseImageLabels(body.toString('utf8'))
   }
 
   /** What happens to containers from now on, for as long as the engine and the signal live; `opened` once it is on. */

@@ -1,6 +1,8 @@
 import { z } from 'zod'
 import { AgentError } from '../../agent/errors.js'
 
+export type Labels = ReadonlyMap<string, string>
+
 /** What is needed of `GET /containers/ID/json` (Docker Engine API 1.24 and later, and podman's). */
 export interface Inspected {
   /** 64 lower-case hex digits. */
@@ -11,7 +13,10 @@ export interface Inspected {
   readonly imageName: string
   /** 64 hex digits; null where the engine shows none. */
   readonly imageId: string | null
-  readonly labels: ReadonlyMap<string, string>
+  /** Those of the image among them, unless the container was given others of the same keys. */
+  readonly labels: Labels
+  /** Of an image for several platforms the one that runs, as the engine writes it (JSON); null where it has one only. */
+  readonly imagePlatform: string | null
   /** `ended`: a fact that does not change until the container is started again. */
   readonly state: 'starting' | 'running' | 'ended'
   /** The container's first process, as the engine sees it; 0 where there is none. */
@@ -22,11 +27,14 @@ export interface Inspected {
 const ID = /^[0-9a-f]{64}$/
 const ENDED = new Set(['exited', 'dead', 'removing', 'stopped', 'stopping'])
 
+const labels = z.record(z.string(), z.string()).nullish()
+const image = z.object({ Config: z.object({ Labels: labels }).nullish() })
 const answer = z.object({
   Id: z.string().regex(ID),
   Name: z.string(),
   Image: z.string().optional(),
-  Config: z.object({ Image: z.string(), Labels: z.record(z.string(), z.string()).nullish() }),
+  ImageManifestDescriptor: z.object({ platform: z.record(z.string(), z.unknown()).nullish() }).nullish(),
+  Config: z.object({ Image: z.string(), Labels: labels }),
   State: z.object({
     Running: z.boolean(),
     Paused: z.boolean().optional(),
@@ -38,7 +46,8 @@ const answer = z.object({
 
 /** Throws `platform.unavailable` where the text is no such answer. */
 export function parseInspected(body: string): Inspected {
-  const { Id, Name, Image, Config, State } = parse(body)
+  const { Id, Name, Image, ImageManifestDescriptor, Config, State } = parse(answer, body, 'a container')
+  const platform = ImageManifestDescriptor?.platform
   const digest = Image?.replace(/^sha256:/, '') ?? ''
   return {
     id: Id,
@@ -46,10 +55,16 @@ export function parseInspected(body: string): Inspected {
     imageName: Config.Image,
     imageId: ID.test(digest) ? digest : null,
     labels: new Map(Object.entries(Config.Labels ?? {})),
+    imagePlatform: platform ? JSON.stringify(platform) : null,
     state: stateOf(State),
     pid: State.Pid,
     startedAt: State.StartedAt ?? '',
   }
+}
+
+/** The labels in an answer to `GET /images/ID/json`. Throws `platform.unavailable` where the text is no such answer. */
+export function parseImageLabels(body: string): Labels {
+  return new Map(Object.entries(parse(image, body, 'an image').Config?.Labels ?? {}))
 }
 
 /** A paused container lives, and one that restarts has no process for a moment. */
@@ -58,15 +73,12 @@ function stateOf({ Running, Paused, Pid, Status }: z.infer<typeof answer>['State
   return !Running && Status !== undefined && ENDED.has(Status) ? 'ended' : 'starting'
 }
 
-function parse(body: string): z.infer<typeof answer> {
+function parse<T extends z.ZodType>(form: T, body: string, what: string): z.infer<T> {
   try {
-    return answer.parse(JSON.parse(body))
+    return form.parse(JSON.parse(body))
   } catch (cause) {
     if (!(cause instanceof SyntaxError || cause instanceof z.ZodError)) throw cause
     const where = cause instanceof z.ZodError ? ` (${cause.issues[0]?.path.join('.')})` : ''
-    throw new AgentError(
-      'platform.unavailable',
-      `the container engine does not describe a container as expected${where}`,
-    )
+    throw new AgentError('platform.unavailable', `the container engine does not describe ${what} as expected${where}`)
   }
 }

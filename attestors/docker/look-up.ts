@@ -5,6 +5,7 @@ import type { Files } from '../../agent/ports/files.js'
 import type { Random } from '../../agent/ports/random.js'
 import { type FirstProcess, firstProcess } from './claim.js'
 import { type EngineApi, isAbsent } from './engine-api.js'
+import type { ImageLabels, LabelsOfImage } from './image-labels.js'
 import type { Inspected } from './inspected.js'
 
 export interface LookUpOptions {
@@ -13,10 +14,19 @@ export interface LookUpOptions {
   readonly clock: Clock
   readonly random: Random
   readonly events: EngineEvents
+  readonly images: Pick<ImageLabels, 'of'>
+  /** Whether the labels of a container's image decide anything. */
+  readonly imageMatters: (container: Inspected) => boolean
 }
 
 export type Looked =
-  | { readonly kind: 'found'; readonly container: Inspected; readonly first: FirstProcess }
+  | {
+      readonly kind: 'found'
+      readonly container: Inspected
+      readonly first: FirstProcess
+      /** Null where they decide nothing. */
+      readonly image: LabelsOfImage | null
+    }
   /** A fact: the engine knows no such container, or it has ended. */
   | { readonly kind: 'absent'; readonly why: string }
   /** Nobody can say now. */
@@ -26,6 +36,8 @@ const TRIES = 3
 const FIRST_PAUSE_MS = 100
 /** For all tries together: whoever waits has a deadline of his own, and a slow answer still serves the next one. */
 const DEADLINE_MS = 10_000
+/** For the image, however late it is. */
+const IMAGE_MS = 2_000
 /** An engine hears of the end of a process within milliseconds. */
 const SECOND_LOOK_MS = 100
 const MAX_PROC_BYTES = 1024 * 1024
@@ -44,6 +56,10 @@ export class LookUp {
     let why = ''
     for (let tried = 1; ; tried++) {
       const looked = await this.#once(id, careful, end - clock.monotonic(), signal)
+      if (looked.kind === 'found') {
+        const ms = Math.max(IMAGE_MS, end - clock.monotonic())
+        return { ...looked, image: await this.#image(looked.container, ms, signal) }
+      }
       if (looked.kind !== 'unknown') return looked
       why = looked.why
       const pause = FIRST_PAUSE_MS * 2 ** (tried - 1) * (0.75 + 0.5 * random.fraction())
@@ -73,7 +89,12 @@ export class LookUp {
     if (container.state === 'ended') return { kind: 'absent', why: 'the container has ended' }
     const first = container.state === 'running' ? await this.#firstProcess(container.pid) : null
     if (!first) return { kind: 'unknown', why: 'the container has no first process (yet, or any more)' }
-    return { kind: 'found', container, first }
+    return { kind: 'found', container, first, image: null }
+  }
+
+  async #image(container: Inspected, ms: number, signal: AbortSignal): Promise<LabelsOfImage | null> {
+    const { images, imageMatters } = this.options
+    return imageMatters(container) ? await images.of(container, ms, signal) : null
   }
 
   async #inspect(id: string, ms: number, signal: AbortSignal): Promise<Inspected | null> {

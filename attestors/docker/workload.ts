@@ -51,7 +51,7 @@ export class DockerWorkloadAttestor implements WorkloadAttestor {
         case 'known':
           note(`in container ${id}, where its first process is too`)
           for (const text of found.notes) note(text)
-          return { facts: found.facts, missing: [], trail }
+          return { facts: found.facts, missing: found.incomplete ? this.platforms : [], trail }
         case 'elsewhere':
           note(`container ${id} left out: its first process is not in this control group`)
           this.options.events.claimRefused({ pid: caller.pid, uid: caller.uid, container: id })

@@ -6,11 +6,18 @@ export interface ContainerTraits {
   readonly name?: string
   readonly image?: string
   readonly imageId?: string
+  /** Given to the container; those of the image come besides. */
   readonly labels?: Readonly<Record<string, string>>
+  /** Those that the image was built with. */
+  readonly imageLabels?: Readonly<Record<string, string>>
+  /** The platform of the image that runs, where the engine tells. */
+  readonly platform?: Readonly<Record<string, string>>
   /** The control group of its first process; default: as Docker with the cgroupfs driver has it. */
   readonly cgroup?: string
   readonly mountinfo?: string
 }
+
+const IMAGE = 'f0'.repeat(32)
 
 interface FakeContainer {
   traits: ContainerTraits
@@ -30,6 +37,8 @@ export class FakeEngine implements Pick<HttpClient, 'request' | 'stream'> {
   readonly files = new MemoryFiles()
   readonly requests: HttpRequest[] = []
   mood: Mood = 'well'
+  /** What it answers to who asks for an image; null: the image. */
+  imageMood: { readonly status: number; readonly body?: string } | null = null
   /** Runs after the engine has answered and before anybody has heard it. */
   meanwhile: () => void = () => undefined
   readonly #containers = new Map<string, FakeContainer>()
@@ -39,7 +48,12 @@ export class FakeEngine implements Pick<HttpClient, 'request' | 'stream'> {
 
   /** Requests that asked for containers, not for events. */
   get inspections(): number {
-    return this.requests.filter(({ url }) => url.endsWith('/json')).length
+    return this.#asked(/\/containers\/[^/]+\/json$/)
+  }
+
+  /** Requests that asked for images. */
+  get imageInspections(): number {
+    return this.#asked(/\/images\/[^/]+\/json/)
   }
 
   get listeners(): number {
@@ -113,6 +127,8 @@ export class FakeEngine implements Pick<HttpClient, 'request' | 'stream'> {
   async request(request: HttpRequest): Promise<HttpResponse> {
     this.requests.push(request)
     await this.#answers(request)
+    const image = /\/images\/sha256:([0-9a-f]{64})\/json/.exec(request.url)?.[1]
+    if (image && this.mood === 'well') return this.#image(image)
     const id = /\/containers\/([^/]+)\/json$/.exec(request.url)?.[1] ?? ''
     if (typeof this.mood === 'object') return response(this.mood.status, this.mood.body ?? '')
     const [found] = [...this.#containers].filter(([known]) => known.startsWith(id))
@@ -177,6 +193,18 @@ export class FakeEngine implements Pick<HttpClient, 'request' | 'stream'> {
     }
   }
 
+  #asked(url: RegExp): number {
+    return this.requests.filter((request) => url.test(request.url)).length
+  }
+
+  #image(id: string): HttpResponse {
+    if (this.imageMood) return response(this.imageMood.status, this.imageMood.body ?? '')
+    for (const { traits } of this.#containers.values()) {
+      if ((traits.imageId ?? IMAGE) === id) return response(200, JSON.stringify(describeImage(traits)))
+    }
+    return response(404, '{"message":"No such image"}')
+  }
+
   #speak(): void {
     for (const speak of [...this.#silenced]) speak()
     this.#silenced.clear()
@@ -197,10 +225,20 @@ function describe(id: string, { traits, pid, status, startedAt }: FakeContainer)
   return {
     Id: id,
     Name: `/${traits.name ?? 'web-1'}`,
-    Image: `sha256:${traits.imageId ?? 'f0'.repeat(32)}`,
-    Config: { Image: traits.image ?? 'registry.example/web:1.2', Labels: traits.labels ?? null },
+    Image: `sha256:${traits.imageId ?? IMAGE}`,
+    ...(traits.platform && { ImageManifestDescriptor: { platform: traits.platform } }),
+    Config: { Image: traits.image ?? 'registry.example/web:1.2', Labels: labelsOf(traits) },
     State: { Running: status === 'running', Pid: pid, Status: status, StartedAt: startedAt },
   }
+}
+
+function describeImage({ imageId, imageLabels }: ContainerTraits): unknown {
+  return { Id: `sha256:${imageId ?? IMAGE}`, Config: { Labels: imageLabels ?? null } }
+}
+
+/** As engines merge them: what the container was given wins. */
+function labelsOf({ labels, imageLabels }: ContainerTraits): Readonly<Record<string, string>> | null {
+  return labels || imageLabels ? { ...imageLabels, ...labels } : null
 }
 
 function response(status: number, body: string): HttpResponse {

@@ -37,6 +37,7 @@ describe.skipIf(unavailable !== null)(`on a real Docker Engine${skipped}`, () =>
     const dir = use(await temporaryDirectory())
     engine = use(await startDockerEngine())
     await engine.makeImage('workload:1')
+    await engine.makeImage('labelled:1', undefined, { app: 'payments' })
     server = use(await startServer(join(dir.path, 'icp'), { workloadTrustDomain: DOMAIN }))
     const settings = { ...SETTINGS, ...engine.settings, AGENT__SOCKET_PATH: join(dir.path, 'run', 'agent.sock') }
     containers = await Containers.prepare(engine, settings.AGENT__SOCKET_PATH)
@@ -63,6 +64,8 @@ describe.skipIf(unavailable !== null)(`on a real Docker Engine${skipped}`, () =>
       'docker:image_id': image.slice(0, 12),
       'docker:label:com.docker.compose.service': 'web',
     })
+    await entry('by-label', { 'docker:label:app': 'payments' })
+    await entry('by-image-label', { 'docker:image-label:app': 'payments' })
     await entry('named', { 'docker:container-name': 'the-name' })
     await entry('plain', { 'docker:label:plain': 'yes' })
     await entry('steady', { 'docker:label:steady': 'yes' })
@@ -113,6 +116,14 @@ describe.skipIf(unavailable !== null)(`on a real Docker Engine${skipped}`, () =>
     await spelled.start()
     const line = await spelled.line((written) => served(written).length === 2)
     expect(served(line).toSorted()).toEqual([idOf('dashes'), idOf('underscores')])
+  })
+
+  it('a label of the image is not one that the container was given', async () => {
+    const built = await containers.run({ name: 'built', image: 'labelled:1' })
+    expect(await built.identities()).toEqual([idOf('by-image-label')])
+    await agent.logged('Entry no longer matches by a label that the image was built with')
+    const given = await containers.run({ name: 'given', labels: { app: 'payments' } })
+    expect(await given.identities()).toEqual([idOf('by-label')])
   })
 
   it('a rename is felt within two seconds', async () => {

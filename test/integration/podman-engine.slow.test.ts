@@ -14,11 +14,14 @@ describe.skipIf(unavailable !== null)(`on podman's socket${unavailable ? ` (skip
     await using dir = await temporaryDirectory()
     await using podman = await startPodman()
     await podman.makeImage('workload:1')
+    await podman.makeImage('labelled:1', undefined, { color: 'blue' })
     await using server = await startServer(join(dir.path, 'icp'), { workloadTrustDomain: DOMAIN })
     const entry = (name: string, selectors: Readonly<Record<string, string>>) =>
       server.createEntry({ spiffeId: idOf(name), selectors })
     await entry('blue', { 'docker:label:color': 'blue', 'docker:image-name': 'localhost/workload:1' })
     await entry('green', { 'docker:container-name': 'green' })
+    await entry('by-image', { 'docker:image-label:color': 'blue' })
+    await entry('by-label', { 'docker:label:color': 'blue', 'docker:image-name': 'localhost/labelled:1' })
     await entry('renamed', { 'docker:container-name': 'turquoise' })
     await using agent = await startAgent({
       dir: dir.path,
@@ -31,6 +34,9 @@ describe.skipIf(unavailable !== null)(`on podman's socket${unavailable ? ` (skip
     const green = await containers.run({ name: 'green' })
     expect(await blue.identities()).toEqual([idOf('blue')])
     expect(await green.identities()).toEqual([idOf('green')])
+
+    const labelled = await containers.run({ name: 'labelled', image: 'localhost/labelled:1' })
+    expect(await labelled.identities()).toEqual([idOf('by-image')])
 
     await podman.docker('rename', 'green', 'turquoise')
     await green.line((line) => 'svids' in line && line.svids.includes(idOf('renamed')))

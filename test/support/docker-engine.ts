@@ -20,8 +20,15 @@ export interface DockerEngine extends AsyncDisposable {
   readonly settings: Readonly<Record<string, string>>
   /** Runs the command line of Docker against this engine and gives what it prints. */
   docker(...args: string[]): Promise<string>
-  /** Makes an image of these files; programs come by volumes (`nodeVolumes`), so it may be next to empty. */
-  makeImage(name: string, files?: Readonly<Record<string, string>>): Promise<void>
+  /**
+   * Makes an image of these files; programs come by volumes (`nodeVolumes`), so it may be next to empty. `labels`: those
+   * that it is built with.
+   */
+  makeImage(
+    name: string,
+    files?: Readonly<Record<string, string>>,
+    labels?: Readonly<Record<string, string>>,
+  ): Promise<void>
   /** Stops the engine alone: containers live on (live-restore). */
   stop(): Promise<void>
   /** Starts it again. */
@@ -34,6 +41,11 @@ export async function dockerUnavailable(): Promise<string | null> {
   const missing = ['dockerd', 'containerd', 'runc', 'docker', 'tar'].filter((program) => pathOf(program) === null)
   if (missing.length > 0) return `${missing.join(', ')} missing: apt-get install docker.io containerd runc`
   return await unlessItRuns(startDockerEngine)
+}
+
+/** Arguments of `docker import` that give an image labels. */
+export function labelChanges(labels: Readonly<Record<string, string>>): readonly string[] {
+  return Object.entries(labels).flatMap(([key, value]) => ['--change', `LABEL ${key}=${value}`])
 }
 
 /** Why a first container does not run, or null. */
@@ -94,7 +106,11 @@ class Engine implements DockerEngine {
     return (args[0] === 'logs' ? stdout + stderr : stdout).trim()
   }
 
-  async makeImage(name: string, files: Readonly<Record<string, string>> = { 'etc/image': name }): Promise<void> {
+  async makeImage(
+    name: string,
+    files: Readonly<Record<string, string>> = { 'etc/image': name },
+    labels: Readonly<Record<string, string>> = {},
+  ): Promise<void> {
     const root = join(this.dir, `image-${name.replaceAll(/\W/g, '-')}`)
     for (const [path, content] of Object.entries(files)) {
       await mkdir(join(root, path, '..'), { recursive: true })
@@ -102,7 +118,7 @@ class Engine implements DockerEngine {
     }
     const archive = `${root}.tar`
     await run('tar', ['-C', root, '-cf', archive, '.'])
-    await this.docker('import', archive, name)
+    await this.docker('import', ...labelChanges(labels), archive, name)
   }
 
   async start(): Promise<void> {

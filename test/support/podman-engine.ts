@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { type DockerEngine, mountsBelow, pathOf, searchPath, unlessItRuns } from './docker-engine.js'
+import { type DockerEngine, labelChanges, mountsBelow, pathOf, searchPath, unlessItRuns } from './docker-engine.js'
 
 const run = promisify(execFile)
 const START_TIMEOUT_MS = 30_000
@@ -51,14 +51,18 @@ class Podman implements PodmanEngine {
     return stdout.trim()
   }
 
-  async makeImage(name: string, files: Readonly<Record<string, string>> = { 'etc/image': name }): Promise<void> {
+  async makeImage(
+    name: string,
+    files: Readonly<Record<string, string>> = { 'etc/image': name },
+    labels: Readonly<Record<string, string>> = {},
+  ): Promise<void> {
     const root = join(this.dir, 'image')
     for (const [path, content] of Object.entries(files)) {
       await mkdir(join(root, path, '..'), { recursive: true })
       await writeFile(join(root, path), content)
     }
     await run('tar', ['-C', root, '-cf', `${root}.tar`, '.'])
-    await this.docker('import', `${root}.tar`, name)
+    await this.docker('import', ...labelChanges(labels), `${root}.tar`, name)
   }
 
   async start(): Promise<void> {

@@ -92,6 +92,11 @@ export const attestationSettings = {
     default: 'false',
     what: 'Container labels may name an AI agent. Whoever may start a container may claim any.',
   }),
+  'attestation.docker.image_labels': setting(choice(['separate', 'merged']), {
+    kind: '`separate`, `merged`',
+    default: 'separate',
+    what: '`separate`: labels that the image was built with are `docker:image-label:*`. `merged`: they count as given to the container, so that whoever builds an image chooses `docker:label:*`.',
+  }),
   'attestation.unix.method': setting(choice(['procfs', 'systemd']), {
     kind: '`procfs`, `systemd`',
     default: 'procfs',

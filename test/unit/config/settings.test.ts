@@ -41,7 +41,7 @@ test('the defaults are those that are documented', async () => {
         kubeletAddress: 'https://node-1:10250',
         kubeletCaPath: `${account}/ca.crt`,
       },
-      docker: { socketPath: '/var/run/docker.sock', authsecLabels: false },
+      docker: { socketPath: '/var/run/docker.sock', authsecLabels: false, imageLabels: 'separate' },
       unix: { method: 'procfs', forgeable: false, maxExecutableBytes: 512 * 1024 * 1024 },
     },
     security: {

@@ -28,8 +28,10 @@ function setting(workload = FakeWorkload.attested(MINE), maxIdentities = 64) {
   const store = new IdentityStore()
   const truncated: number[] = []
   const contradicted: string[] = []
+  const lost: string[] = []
   const events = {
     truncated: (caller: { pid: number }, _limit: number) => void truncated.push(caller.pid),
+    labelOfImage: ({ id }: { id: string }) => void lost.push(id),
     contradicted: (_caller: unknown, claims: readonly { name: string; claimed: string; found: string | null }[]) =>
       void contradicted.push(...claims.map(({ name, claimed, found }) => `${name} ${claimed} ${found}`)),
   }
@@ -43,7 +45,7 @@ function setting(workload = FakeWorkload.attested(MINE), maxIdentities = 64) {
   const listen = (name = 'heard', options?: { demand: boolean }) => feed.listen(() => heard.push(name), options)
   const wanted = () => [...demand.ids()].filter((id) => (demand.want(id)?.uids.size ?? 0) > 0)
   const denial = (code: ErrorCode) => feed.denial({ code, message: `says ${code}` })
-  return { demand, store, feed, denial, show, heard, listen, wanted, workload, truncated, contradicted }
+  return { demand, store, feed, denial, show, heard, listen, wanted, workload, truncated, contradicted, lost }
 }
 
 describe('the match of a feed', () => {
@@ -102,6 +104,16 @@ describe('the match of a feed', () => {
     expect(heard).toEqual([])
     store.publish({}, { entries: new Set(['a']), bundles: false })
     expect(heard).toEqual(['heard'])
+  })
+
+  it('names the entries that a label of the image matched before', () => {
+    const labelled = entryOf('labelled', { selectors: { ...MINE, 'docker:label:app': 'payments' } })
+    const facts = { ...MINE, 'docker:image-label:app': 'payments' }
+    const { feed, show, listen, lost } = setting(FakeWorkload.attested(facts))
+    show(a, labelled)
+    using _listening = listen()
+    expect(feed.circumstances().match.ids).toEqual(['a'])
+    expect(lost).toEqual(['labelled'])
   })
 
   it('is cut at the limit, which is said once', () => {

@@ -11,12 +11,14 @@ const container = (over: Partial<Inspected> = {}): Inspected => ({
   imageName: 'web:1',
   imageId: IMAGE,
   labels: new Map(),
+  imagePlatform: null,
   state: 'running',
   pid: 7,
   startedAt: '',
   ...over,
 })
-const facts = (over: Partial<Inspected>) => factsOf(container(over), { authsecLabels: false, tenantId: 't' })
+const OPTIONS = { authsecLabels: false, imageLabels: 'separate', tenantId: 't' } as const
+const facts = (over: Partial<Inspected>) => factsOf(container(over), { labels: new Map() }, OPTIONS)
 
 describe('the name of an image', () => {
   it.each([

@@ -13,7 +13,7 @@ export const OTHER = 'b6'.repeat(32)
 export const TENANT = '11111111-2222-4333-8444-555555555555'
 
 /** The docker attestor of a machine with a fake engine, kernel and clock. */
-export function machine(options: { authsecLabels?: boolean } = {}) {
+export function machine(options: { authsecLabels?: boolean; imageLabels?: 'separate' | 'merged' } = {}) {
   const engine = new FakeEngine()
   const kernel = new FakeKernel()
   const clock = new FakeClock()
@@ -28,6 +28,7 @@ export function machine(options: { authsecLabels?: boolean } = {}) {
     events: engineEvents(sinks, clock),
     socketPath: '/run/docker.sock',
     authsecLabels: options.authsecLabels ?? false,
+    imageLabels: options.imageLabels ?? 'separate',
     tenantId: TENANT,
   })
   const { attestor } = docker

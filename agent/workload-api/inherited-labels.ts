@@ -1,0 +1,26 @@
+import type { Selectors } from '../identity/selector.js'
+import type { EntryIndex } from '../store/entry-index.js'
+
+const OF_CONTAINER = 'docker:label:'
+const OF_IMAGE = 'docker:image-label:'
+
+/**
+ * The ids of entries that the workload would match if the labels of its image counted as given to the container, as with
+ * `attestation.docker.image_labels: merged`; `matched` are those that it does match. At most `limit` in all.
+ */
+export function lostMatches(
+  index: Pick<EntryIndex, 'match'>,
+  facts: Selectors,
+  matched: readonly string[],
+  limit: number,
+): readonly string[] {
+  const merged = new Map<string, string>()
+  for (const [key, value] of facts) {
+    if (!key.startsWith(OF_IMAGE)) continue
+    const asGiven = OF_CONTAINER + key.slice(OF_IMAGE.length)
+    if (!facts.has(asGiven)) merged.set(asGiven, value)
+  }
+  if (merged.size === 0) return []
+  for (const [key, value] of facts) merged.set(key, value)
+  return index.match(merged, [], limit).ids.filter((id) => !matched.includes(id))
+}
