@@ -52,6 +52,7 @@ export const ERROR_CODES = {
   'file.unsafe': 'A file or directory could be tampered with by others.',
   'file.io': 'A file could not be read or written.',
   'file.too_large': 'A file is larger than allowed.',
+  'file.broken': 'A file that the agent reads again and again holds nothing that can be used.',
   'health.unavailable': 'The port for health, status and metrics cannot be opened.',
   'cache.rejected': 'The sealed cache cannot be trusted.',
   'client.address_invalid': 'The address of a Workload API is malformed.',

@@ -4,6 +4,7 @@ import type { NodeAttestationType, NodeAttestor } from '../agent/node/evidence.j
 import type { AttestorEvents, AttestorStanding } from '../agent/observability/attestor-events.js'
 import type { CallerEvents } from '../agent/observability/caller-events.js'
 import type { EngineEvents } from '../agent/observability/engine-events.js'
+import type { FileEvents } from '../agent/observability/file-events.js'
 import type { KubernetesEvents } from '../agent/observability/kubernetes-events.js'
 import type { Clock } from '../agent/ports/clock.js'
 import type { Files } from '../agent/ports/files.js'
@@ -27,6 +28,8 @@ import { UnixWorkloadAttestor } from './unix/workload.js'
 /** What attestors need of the world. */
 export interface AttestorWorld {
   readonly files: Files
+  /** Tells of files that are read again and cannot be used. */
+  readonly fileEvents: FileEvents
   readonly clock: Clock
   readonly random: Random
   readonly node: NodeFacts
@@ -51,7 +54,7 @@ export interface AttestorWorld {
 /** The ways in which this node can attest itself to the server. */
 export function nodeAttestors(
   { attestation }: Pick<Config, 'attestation'>,
-  { files, node, inPod }: Pick<AttestorWorld, 'files' | 'node' | 'inPod'>,
+  { files, fileEvents, node, inPod }: Pick<AttestorWorld, 'files' | 'fileEvents' | 'node' | 'inPod'>,
   http: HttpClient,
 ): Readonly<Record<NodeAttestationType, NodeAttestor>> {
   return {
@@ -59,6 +62,7 @@ export function nodeAttestors(
     docker: dockerNodeAttestor({ files, http, socketPath: attestation.docker.socketPath, hostname: node.hostname }),
     kubernetes: kubernetesNodeAttestor({
       files,
+      fileEvents,
       inPod,
       tokenPath: attestation.kubernetes.tokenPath,
       clusterName: attestation.kubernetes.clusterName,
@@ -87,11 +91,11 @@ export function workloadAttestors(
   world: AttestorWorld,
 ): WorkloadAttestors {
   const { type, unix, docker, kubernetes } = config.attestation
-  const { kernel, clock, readVersioned, events, attestorEvents, digestWanted } = world
+  const { kernel, clock, readVersioned, fileEvents, events, attestorEvents, digestWanted } = world
   const { root } = kernel.host
   const { tenantId } = config.agent
   const digests = new ExecutableDigests({ clock, events, maxBytes: unix.maxExecutableBytes })
-  const accounts = new Accounts({ read: readVersioned, clock, root })
+  const accounts = new Accounts({ read: readVersioned, clock, root, fileEvents })
   const containers = dockerWorkloads({
     ...world,
     ...docker,

@@ -10,6 +10,7 @@ import { type Caller, callerOf } from '../agent/attestation/caller.js'
 import { stillItself } from '../agent/attestation/still-itself.js'
 import { callerEvents } from '../agent/observability/caller-events.js'
 import { engineEvents } from '../agent/observability/engine-events.js'
+import { fileEvents } from '../agent/observability/file-events.js'
 import { Disk } from '../agent/platform/disk.js'
 import { createLinuxKernel } from '../agent/platform/linux-kernel.js'
 import { SystemClock } from '../agent/platform/system-clock.js'
@@ -116,7 +117,12 @@ async function measure(): Promise<void> {
     events: engineEvents(new RecordedSinks(), clock),
   })
   using digests = new ExecutableDigests({ clock, events, maxBytes: 512 * 1024 * 1024 })
-  const accounts = new Accounts({ read: readVersioned, clock, root: kernel.host.root })
+  const accounts = new Accounts({
+    read: readVersioned,
+    clock,
+    fileEvents: fileEvents(new RecordedSinks().log, clock),
+    root: kernel.host.root,
+  })
   const unix = new UnixWorkloadAttestor({
     kernel,
     accounts,

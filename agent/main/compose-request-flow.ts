@@ -30,7 +30,7 @@ const UNARY_DEADLINE_MS = 10_000
 /** The flow from a caller to its answer: the socket, attestation, verdicts, both dialects. Nothing listens yet. */
 export function composeRequestFlow(config: Config, world: World, server: ServerFlow) {
   const { clock, random, kernel, log, metrics } = world
-  const { budget, http, controlPlane, jwtKeys, jwtSvids, store, demand } = server
+  const { budget, http, rereadFiles, controlPlane, jwtKeys, jwtSvids, store, demand } = server
   const sinks = (name: string) => ({ log: log.named(name), metrics })
 
   const attesting = callerEvents(sinks('attestation'))
@@ -39,6 +39,7 @@ export function composeRequestFlow(config: Config, world: World, server: ServerF
     ...world,
     http,
     readVersioned,
+    fileEvents: rereadFiles,
     events: attesting,
     digestWanted: () => digestWanted(),
     attestorEvents: attestorEvents(sinks('attestation')),

@@ -7,6 +7,7 @@ import { createCommonName } from '../icp/common-name.js'
 import { Contact } from '../icp/contact.js'
 import { pacedControlPlane } from '../icp/paced.js'
 import { createIdentityKeeper } from '../node/create-keeper.js'
+import { fileEvents } from '../observability/file-events.js'
 import { jwtEvents } from '../observability/jwt-events.js'
 import { nodeEvents } from '../observability/node-events.js'
 import { serverEvents } from '../observability/server-events.js'
@@ -39,7 +40,14 @@ export function composeServerFlow(config: Config, world: World) {
   const pace = new SyncPace(clock, random, config.sync)
   const events = syncEvents(sinks('sync'), clock)
   const requests = serverEvents(sinks('icp'), clock)
-  const extraRoots = new ExtraRoots({ path: config.icpService.trustBundlePath, files, clock, log: log.named('icp') })
+  const rereadFiles = fileEvents(log.named('files'), clock)
+  const extraRoots = new ExtraRoots({
+    path: config.icpService.trustBundlePath,
+    files,
+    fileEvents: rereadFiles,
+    clock,
+    log: log.named('icp'),
+  })
   const { httpsProxy, noProxy } = config.icpService.proxy
   const proxy = { httpsProxy: httpsProxy?.reveal() ?? null, noProxy }
   const tls = tlsSettings({ identity: () => keeper.current(), roots: () => extraRoots.current })
@@ -73,7 +81,10 @@ export function composeServerFlow(config: Config, world: World) {
     withCommonName: createCommonName(config.icpService.csrCommonName),
     events: nodeEvents(sinks('node'), clock),
     agent: config.agent,
-    attestation: { type: config.attestation.type, attestors: nodeAttestors(config, world, http) },
+    attestation: {
+      type: config.attestation.type,
+      attestors: nodeAttestors(config, { ...world, fileEvents: rereadFiles }, http),
+    },
     joinToken: { token: config.agent.joinToken, path: config.agent.joinTokenPath },
     threshold,
     backoff: { baseMs: config.icpService.retryBackoffMs },
@@ -129,6 +140,7 @@ export function composeServerFlow(config: Config, world: World) {
     http,
     client,
     contact,
+    rereadFiles,
     outage: () => requests.outage,
     controlPlane,
     extraRoots,

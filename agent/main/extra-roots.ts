@@ -1,6 +1,9 @@
-import { messageOf } from '../errors.js'
 import type { Contact } from '../icp/contact.js'
+import { anchorFileTrouble } from '../identity/anchor-file.js'
+import type { FileEvents } from '../observability/file-events.js'
 import type { Log } from '../observability/log.js'
+import type { Recurring } from '../observability/once.js'
+import { RereadFile } from '../observability/reread-file.js'
 import type { Clock } from '../ports/clock.js'
 import type { Files } from '../ports/files.js'
 
@@ -11,19 +14,30 @@ const LOOK_SOON_MS = 2_000
 
 /**
  * The PEM text of `icp_service.trust_bundle_path`, read again from time to time: a private CA is replaced, or put in
- * place after the agent has started. A file that is missing trusts nobody more; one that cannot be read changes nothing.
+ * place after the agent has started. Only a file of whole certificates replaces what is trusted.
  */
 export class ExtraRoots {
   #current: readonly string[] = []
+  readonly #file: { readonly reread: RereadFile; readonly said: Recurring } | null
 
   constructor(
     private readonly options: {
       readonly path: string | null
       readonly files: Pick<Files, 'read'>
+      readonly fileEvents: FileEvents
       readonly clock: Clock
       readonly log: Log
     },
-  ) {}
+  ) {
+    const { path, files, fileEvents } = options
+    if (path === null) {
+      this.#file = null
+      return
+    }
+    const said = fileEvents.file(path, 'icp_service.trust_bundle_path')
+    const judge = (text: string) => anchorFileTrouble(text)?.problem ?? null
+    this.#file = { said, reread: new RereadFile({ path, maxBytes: MAX_BYTES, files, judge, said }) }
+  }
 
   /** The same array as long as the file stays the same. */
   get current(): readonly string[] {
@@ -32,17 +46,18 @@ export class ExtraRoots {
 
   /** True when it changed. */
   async look(): Promise<boolean> {
-    const { path, files, log } = this.options
-    if (path === null) return false
+    const text = await this.#read()
+    if (text === null || text === this.#current[0]) return false
+    this.#current = [text]
+    return true
+  }
+
+  async #read(): Promise<string | null> {
     try {
-      const text = (await files.read(path, { maxBytes: MAX_BYTES }))?.toString('utf8') ?? null
-      const next = text === null ? [] : [text]
-      if (next[0] === this.#current[0]) return false
-      this.#current = next
-      return true
+      return (await this.#file?.reread.read()) ?? null
     } catch (error) {
-      log.debug('The trust bundle of the ICP server cannot be read now', { path, reason: messageOf(error) })
-      return false
+      this.#file?.said.failed(error)
+      return null
     }
   }
 

@@ -54,6 +54,7 @@ export function healthFacts(facts: Facts): HealthFacts {
     ...entriesOf(facts.agent, now),
     node: facts.node,
     attestors: attestors.standings(),
+    brokenFiles: facts.agent.rereadFiles.broken(),
   }
 }
 

@@ -5,6 +5,7 @@ import {
   componentsOf,
   type HealthFacts,
   iso,
+  otherTroubles,
   overall,
   restartReason,
   unreadyReasons,
@@ -32,7 +33,10 @@ export function liveness(facts: HealthFacts, loopDelayMs: number, verbose: boole
   if (!verbose) return { code, body: { status } }
   const components = componentsOf(facts)
   const restart = restartReason(facts, loopDelayMs)
-  const reasons = Object.values(components).flatMap(({ status, message }) => (status === 'healthy' ? [] : [message]))
+  const reasons = [
+    ...Object.values(components).flatMap(({ status, message }) => (status === 'healthy' ? [] : [message])),
+    ...otherTroubles(facts).map(({ message }) => message),
+  ]
   const all = restart === null || reasons.includes(restart) ? reasons : [restart, ...reasons]
   return { code, body: { status, reasons: all, components: componentFields(facts) } }
 }
@@ -47,7 +51,8 @@ export function readiness(facts: HealthFacts, verbose: boolean): Answer {
 /** GET /status: everything that a person asks first. */
 export function statusDocument(facts: HealthFacts, loopDelayMs: number, agent: AgentNames, version: string): Answer {
   const { sync, entries, icpService, agentSvid, workloadApi } = facts
-  const since = Object.values(componentsOf(facts)).flatMap((component) => component.since ?? [])
+  const troubles = [...Object.values(componentsOf(facts)), ...otherTroubles(facts)]
+  const since = troubles.flatMap((trouble) => trouble.since ?? [])
   const body = {
     status: overall(facts, loopDelayMs),
     ready: unreadyReasons(facts).length === 0,
@@ -85,6 +90,12 @@ export function statusDocument(facts: HealthFacts, loopDelayMs: number, agent: A
     },
     svids: facts.validSvids,
     attestors: facts.attestors.map(({ name, active, reason }) => ({ name, active, reason: bounded(reason) })),
+    broken_files: facts.brokenFiles.map(({ path, code, message, since }) => ({
+      path: bounded(path),
+      code,
+      problem: bounded(message),
+      since: iso(since),
+    })),
     node: facts.node,
   }
   return { code: 200, body }

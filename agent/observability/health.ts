@@ -1,5 +1,6 @@
 import type { NodeFacts } from '../ports/node-facts.js'
 import type { AttestorStanding } from './attestor-events.js'
+import type { BrokenFile } from './file-events.js'
 import type { Trouble } from './once.js'
 import { printable } from './printable.js'
 
@@ -53,6 +54,8 @@ export interface HealthFacts {
   readonly validSvids: number
   readonly node: NodeFacts | null
   readonly attestors: readonly AttestorStanding[]
+  /** Files that are read again and cannot be used now; what they held before is in force. */
+  readonly brokenFiles: readonly BrokenFile[]
 }
 
 export interface NeverIssued {
@@ -89,6 +92,13 @@ export function componentsOf(facts: HealthFacts): Readonly<Record<ComponentName,
   }
 }
 
+/** What degrades the agent besides its components, in words for a person. */
+export function otherTroubles(facts: HealthFacts): readonly { readonly message: string; readonly since: number }[] {
+  return facts.brokenFiles.map(({ message, code, since }) => {
+    return { message: bounded(`what it held before is in force, but ${message} (${code})`), since }
+  })
+}
+
 /** Why a restart would help, or null. Nothing else may make a liveness probe fail: a restart costs every workload. */
 export function restartReason(facts: HealthFacts, loopDelayMs: number): string | null {
   if (loopDelayMs >= LOOP_STUCK_MS) return `the event loop did not come round for ${Math.round(loopDelayMs / 1000)} s`
@@ -100,7 +110,8 @@ export function restartReason(facts: HealthFacts, loopDelayMs: number): string |
 export function overall(facts: HealthFacts, loopDelayMs: number): Status {
   if (restartReason(facts, loopDelayMs) !== null) return 'unhealthy'
   const statuses = Object.values(componentsOf(facts)).map((component) => component.status)
-  if (statuses.includes('degraded') || statuses.includes('unhealthy')) return 'degraded'
+  const troubled = statuses.includes('degraded') || statuses.includes('unhealthy')
+  if (troubled || otherTroubles(facts).length > 0) return 'degraded'
   return statuses.includes('starting') ? 'starting' : 'healthy'
 }
 

@@ -1,14 +1,19 @@
 import { Secret } from '../../agent/crypto/secret.js'
 import { AgentError, messageOf } from '../../agent/errors.js'
+import { anchorFileTrouble } from '../../agent/identity/anchor-file.js'
+import type { FileEvents } from '../../agent/observability/file-events.js'
+import { RereadFile } from '../../agent/observability/reread-file.js'
 import type { Files } from '../../agent/ports/files.js'
 import type { HttpClient, HttpStream, TlsSettings } from '../../agent/ports/http.js'
 import { refusalOf } from './api-errors.js'
+import { tokenFile } from './token-file.js'
 
 /** Opens a client that trusts only what it is told. */
 export type OpenHttp = (tls: () => TlsSettings) => HttpClient
 
 export interface ApiOptions {
   readonly files: Pick<Files, 'read'>
+  readonly fileEvents: FileEvents
   readonly openHttp: OpenHttp
   /** `https://10.96.0.1:443`, without a trailing slash. */
   readonly address: string
@@ -18,7 +23,6 @@ export interface ApiOptions {
   readonly caSetting: string
 }
 
-const MAX_TOKEN_BYTES = 64 * 1024
 const MAX_CA_BYTES = 1024 * 1024
 const MAX_ERROR_BYTES = 64 * 1024
 /** For the beginning of an answer; what follows has deadlines of its own. */
@@ -26,14 +30,23 @@ const ANSWER_TIMEOUT_MS = 30_000
 
 /**
  * The API server, or a kubelet, as this node's service account sees it. Token and authority are read from their files
- * for each request: both rotate. All failures are `platform.unavailable`, with the HTTP status in `details.status`
+ * for each request, for both rotate; a file that breaks leaves what it held before in force. All failures are `platform.unavailable`, with the HTTP status in `details.status`
  * where there was an answer.
  */
 export class KubernetesApi implements AsyncDisposable {
   #ca: readonly string[] = []
   readonly #http: HttpClient
+  readonly #caFile: RereadFile
+  readonly #tokenFile: RereadFile
+  /** The last one that the server took. */
+  #accepted: Secret | null = null
 
   constructor(private readonly options: ApiOptions) {
+    const { files, fileEvents, caPath, caSetting, tokenPath } = options
+    const judge = (text: string) => anchorFileTrouble(text)?.problem ?? null
+    const said = fileEvents.file(caPath, caSetting)
+    this.#caFile = new RereadFile({ path: caPath, maxBytes: MAX_CA_BYTES, files, judge, said })
+    this.#tokenFile = tokenFile(options, tokenPath, 'attestation.kubernetes.api_token_path')
     this.#http = options.openHttp(() => ({ ca: this.#ca }))
   }
 
@@ -46,19 +59,32 @@ export class KubernetesApi implements AsyncDisposable {
     await this.#readCa()
     const token = await this.#readToken()
     const stream = await this.#send(path, token, signal)
-    if (stream.status !== 401) return await this.#accepted(stream)
+    if (stream.status !== 401) return await this.#taken(stream, token)
     const refusal = await this.#refusal(stream)
-    const fresh = await this.#readToken()
-    // It was replaced in between; the same one again would be refused again.
-    if (fresh.reveal() === token.reveal()) throw refusal
-    return await this.#accepted(await this.#send(path, fresh, signal))
+    const other = await this.#otherThan(token)
+    if (other === null) throw refusal
+    const again = await this.#taken(await this.#send(path, other, signal), other)
+    this.#tokenFile.refuse(
+      token.reveal(),
+      'holds a token that the server refuses (401), unlike the one before',
+      other.reveal(),
+    )
+    return again
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#http[Symbol.asyncDispose]()
   }
 
-  async #accepted(stream: HttpStream): Promise<HttpStream> {
+  /** After a 401: what the file holds by now, else what the server took last. The same one would be refused again. */
+  async #otherThan(refused: Secret): Promise<Secret | null> {
+    this.#tokenFile.forgive()
+    const others = [await this.#readToken(), this.#accepted]
+    return others.find((token) => token !== null && token.reveal() !== refused.reveal()) ?? null
+  }
+
+  async #taken(stream: HttpStream, token: Secret): Promise<HttpStream> {
+    if (stream.status !== 401) this.#accepted = token
     if (stream.status === 200) return stream
     throw await this.#refusal(stream)
   }
@@ -104,24 +130,33 @@ export class KubernetesApi implements AsyncDisposable {
   }
 
   async #readToken(): Promise<Secret> {
-    const { files, tokenPath } = this.options
-    const token = (await files.read(tokenPath, { maxBytes: MAX_TOKEN_BYTES }))?.toString('utf8').trim() ?? ''
-    if (token !== '') return new Secret(token)
+    const { tokenPath } = this.options
+    const token = (await usable(this.#tokenFile, 'attestation.kubernetes.api_token_path'))?.trim()
+    if (token) return new Secret(token)
     throw unavailable(
       `there is no token for the Kubernetes API at ${tokenPath}: mount the service account's (automountServiceAccountToken), or set attestation.kubernetes.api_token_path`,
     )
   }
 
   async #readCa(): Promise<void> {
-    const { files, caPath, caSetting } = this.options
-    const pem = (await files.read(caPath, { maxBytes: MAX_CA_BYTES }))?.toString('utf8') ?? null
+    const { caPath, caSetting } = this.options
+    const pem = await usable(this.#caFile, caSetting)
     if (pem === null) {
       throw unavailable(
         `there is no authority of the Kubernetes API at ${caPath}: a token that is projected into the same directory hides it, so mount that token elsewhere, or set ${caSetting}`,
       )
     }
-    if (!pem.includes('-----BEGIN CERTIFICATE-----')) throw unavailable(`${caPath} holds no certificate (${caSetting})`)
     if (pem !== this.#ca[0]) this.#ca = [pem]
+  }
+}
+
+/** What is in force, or null; says which setting names a file that never was of use. */
+async function usable(file: RereadFile, setting: string): Promise<string | null> {
+  try {
+    return await file.read()
+  } catch (error) {
+    if (!(error instanceof AgentError) || error.code !== 'file.broken') throw error
+    throw unavailable(`${error.message} (${setting})`)
   }
 }
 

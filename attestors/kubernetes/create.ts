@@ -1,3 +1,4 @@
+import type { FileEvents } from '../../agent/observability/file-events.js'
 import type { KubernetesEvents } from '../../agent/observability/kubernetes-events.js'
 import type { Clock } from '../../agent/ports/clock.js'
 import type { Files } from '../../agent/ports/files.js'
@@ -25,6 +26,7 @@ export interface KubernetesSettings {
 
 export interface KubernetesWorkloadsOptions {
   readonly files: Pick<Files, 'read'>
+  readonly fileEvents: FileEvents
   readonly kernel: Pick<Kernel, 'ownCgroup'>
   readonly clock: Clock
   readonly random: Random
@@ -71,8 +73,14 @@ export function kubernetesWorkloads(options: KubernetesWorkloadsOptions): Kubern
   }
 }
 
-function apiOf({ settings, files, openHttp, kubernetesApi }: KubernetesWorkloadsOptions): KubernetesApi | null {
-  const common = { files, openHttp, tokenPath: settings.apiTokenPath }
+function apiOf({
+  settings,
+  files,
+  fileEvents,
+  openHttp,
+  kubernetesApi,
+}: KubernetesWorkloadsOptions): KubernetesApi | null {
+  const common = { files, fileEvents, openHttp, tokenPath: settings.apiTokenPath }
   if (settings.source === 'kubelet') {
     const caSetting = 'attestation.kubernetes.kubelet_ca_path'
     return new KubernetesApi({ ...common, address: settings.kubeletAddress, caPath: settings.kubeletCaPath, caSetting })

@@ -1,13 +1,13 @@
 import { Secret } from '../../agent/crypto/secret.js'
 import { AgentError } from '../../agent/errors.js'
 import type { NodeAttestor } from '../../agent/node/evidence.js'
+import type { FileEvents } from '../../agent/observability/file-events.js'
 import type { Files } from '../../agent/ports/files.js'
-
-/** A projected token is about 1 KB; audiences and claims make it grow. */
-const MAX_TOKEN_BYTES = 64 * 1024
+import { tokenFile } from './token-file.js'
 
 export interface KubernetesNode {
   readonly files: Pick<Files, 'read'>
+  readonly fileEvents: FileEvents
   /** True where KUBERNETES_SERVICE_HOST is set: the agent runs in a pod. */
   readonly inPod: boolean
   /** `attestation.kubernetes.token_path`. */
@@ -21,10 +21,8 @@ export interface KubernetesNode {
  * has the cluster review. The kubelet replaces the file long before the token ends, so it is read at every attempt.
  */
 export function kubernetesNodeAttestor(node: KubernetesNode): NodeAttestor {
-  const token = async (): Promise<string> => {
-    const content = await node.files.read(node.tokenPath, { maxBytes: MAX_TOKEN_BYTES })
-    return content?.toString('utf8').trim() ?? ''
-  }
+  const file = tokenFile(node, node.tokenPath, 'attestation.kubernetes.token_path')
+  const token = async (): Promise<string> => (await file.read())?.trim() ?? ''
   return {
     type: 'kubernetes',
     applies: async () => node.inPod && (await token().catch(unreadable)) !== '',

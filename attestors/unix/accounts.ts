@@ -1,3 +1,6 @@
+import { AgentError } from '../../agent/errors.js'
+import type { FileEvents } from '../../agent/observability/file-events.js'
+import type { Recurring } from '../../agent/observability/once.js'
 import type { Clock } from '../../agent/ports/clock.js'
 
 /**
@@ -12,6 +15,7 @@ export type ReadVersioned = (
 export interface AccountsOptions {
   readonly read: ReadVersioned
   readonly clock: Pick<Clock, 'monotonic'>
+  readonly fileEvents: FileEvents
   /** Where the host's files are seen from here: empty, or `/proc/1/root`. */
   readonly root: string
 }
@@ -47,11 +51,14 @@ class Database {
   #version: string | null = null
   #lookedAt = Number.NEGATIVE_INFINITY
   #looking: Promise<void> | undefined
+  readonly #said: Recurring
 
   constructor(
     private readonly path: string,
     private readonly options: AccountsOptions,
-  ) {}
+  ) {
+    this.#said = options.fileEvents.file(path, 'unix:user, unix:group')
+  }
 
   async name(id: number): Promise<string | null> {
     if (this.options.clock.monotonic() - this.#lookedAt >= LOOK_EVERY_MS) {
@@ -66,9 +73,20 @@ class Database {
   async #look(): Promise<void> {
     const found = await this.options.read(this.path, this.#version)
     this.#lookedAt = this.options.clock.monotonic()
-    if (found === 'unchanged') return
-    this.#names = found ? namesById(found.text) : new Map()
-    this.#version = found?.version ?? null
+    if (found === 'unchanged') {
+      this.#said.succeeded()
+      return
+    }
+    const names = found && namesById(found.text)
+    // A system without the file has no names; one whose file breaks has those of before.
+    if (names && names.size > 0) {
+      this.#names = names
+      this.#version = found.version
+      this.#said.succeeded()
+    } else if (this.#names.size > 0) {
+      const problem = names ? 'holds no account' : 'is gone, too large, no regular file, or cannot be read'
+      this.#said.failed(new AgentError('file.broken', `${this.path} ${problem}`, { details: { path: this.path } }))
+    }
   }
 }
 

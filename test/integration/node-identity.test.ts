@@ -10,6 +10,7 @@ import { createCommonName } from '../../agent/icp/common-name.js'
 import { tlsIdentity } from '../../agent/node/agent-identity.js'
 import { createIdentityKeeper } from '../../agent/node/create-keeper.js'
 import type { IdentityKeeper } from '../../agent/node/keep-identity.js'
+import { fileEvents } from '../../agent/observability/file-events.js'
 import { nodeEvents } from '../../agent/observability/node-events.js'
 import { serverEvents } from '../../agent/observability/server-events.js'
 import { SystemClock } from '../../agent/platform/system-clock.js'
@@ -69,7 +70,13 @@ async function node(icp: DevIcp, files: TemporaryFiles): Promise<AsyncDisposable
       attestors: {
         unix: unixNodeAttestor(machine),
         docker: dockerNodeAttestor({ files, http, socketPath: files.path('no-engine'), hostname: 'host' }),
-        kubernetes: kubernetesNodeAttestor({ files, inPod: false, tokenPath: '/nowhere', clusterName: '' }),
+        kubernetes: kubernetesNodeAttestor({
+          files,
+          fileEvents: fileEvents(sinks.log, clock),
+          inPod: false,
+          tokenPath: '/nowhere',
+          clusterName: '',
+        }),
         join_token: joinTokenNodeAttestor(),
       },
     },

@@ -36,7 +36,7 @@ export const icpServiceSettings = {
     kind: 'path',
     path: 'file',
     defaultIs: 'none',
-    what: "PEM certificates trusted besides the system's. A missing file is a warning, a broken one an error.",
+    what: "PEM certificates trusted besides the system's. A missing file is a warning, a broken one an error; one that breaks while the agent runs leaves what it held in force.",
   }),
   'icp_service.csr_common_name': setting(csrCommonName, {
     kind: '`auto`, `empty` or text',

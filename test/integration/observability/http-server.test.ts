@@ -23,6 +23,7 @@ const FACTS: HealthFacts = {
   validSvids: 0,
   node: null,
   attestors: [],
+  brokenFiles: [],
 }
 
 const open: AsyncDisposable[] = []

@@ -4,6 +4,7 @@ import { listen } from '../../../agent/endpoint/listener.js'
 import type { AgentError } from '../../../agent/errors.js'
 import { callerEvents } from '../../../agent/observability/caller-events.js'
 import type { Sinks } from '../../../agent/observability/events.js'
+import { fileEvents } from '../../../agent/observability/file-events.js'
 import { createLinuxKernel, type LinuxKernelOptions } from '../../../agent/platform/linux-kernel.js'
 import { socketDirectory } from '../../../agent/platform/socket-directory.js'
 import { SystemClock } from '../../../agent/platform/system-clock.js'
@@ -28,7 +29,12 @@ export async function startAgentPart(
   const digests = new ExecutableDigests({ clock, events, maxBytes: 1_000_000_000, stallMs: 200 })
   const attestor = new UnixWorkloadAttestor({
     kernel,
-    accounts: new Accounts({ read: readVersioned, clock, root: kernel.host.root }),
+    accounts: new Accounts({
+      read: readVersioned,
+      clock,
+      fileEvents: fileEvents(sinks.log, clock),
+      root: kernel.host.root,
+    }),
     digests,
     digestWanted: () => true,
     forgeable: false,

@@ -1,6 +1,7 @@
 import { rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { callerOf } from '../../../agent/attestation/caller.js'
+import { fileEvents } from '../../../agent/observability/file-events.js'
 import { kubernetesEvents } from '../../../agent/observability/kubernetes-events.js'
 import { Disk } from '../../../agent/platform/disk.js'
 import { SystemClock } from '../../../agent/platform/system-clock.js'
@@ -32,6 +33,7 @@ export async function startKubernetesPart(
   const sinks = new RecordedSinks()
   const part = kubernetesWorkloads({
     files: new Disk(),
+    fileEvents: fileEvents(sinks.log, clock),
     kernel,
     clock,
     random: systemRandom,

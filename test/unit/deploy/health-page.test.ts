@@ -25,6 +25,7 @@ const FACTS: HealthFacts = {
   validSvids: 0,
   node: { hostname: '', username: '', os: '', kernel: '', arch: '', cpus: 1, memoryBytes: 1 },
   attestors: [{ name: 'docker', active: false, reason: 'no engine' }],
+  brokenFiles: [{ path: '/ca', code: 'file.broken', message: 'it is empty', since: 0 }],
 }
 
 /** The keys of an answer, those of what is in it too. */

@@ -5,6 +5,7 @@ import type { ControlPlane } from '../../../agent/icp/control-plane.js'
 import { createIdentityKeeper } from '../../../agent/node/create-keeper.js'
 import type { NodeAttestationType, NodeAttestor } from '../../../agent/node/evidence.js'
 import type { IdentityKeeper } from '../../../agent/node/keep-identity.js'
+import { fileEvents } from '../../../agent/observability/file-events.js'
 import { nodeEvents } from '../../../agent/observability/node-events.js'
 import type { Files } from '../../../agent/ports/files.js'
 import type { RenewalThreshold } from '../../../agent/rotation/renewal-time.js'
@@ -82,7 +83,13 @@ export class World {
     const attestors: Record<NodeAttestationType, NodeAttestor> = {
       unix: unixNodeAttestor({ pid: 7, username: 'root', hostname: 'node-1' }),
       docker: { ...unixNodeAttestor({ pid: 7, username: 'root', hostname: 'node-1' }), applies: async () => false },
-      kubernetes: kubernetesNodeAttestor({ files, inPod: false, tokenPath: '/var/run/token', clusterName: 'c' }),
+      kubernetes: kubernetesNodeAttestor({
+        files,
+        fileEvents: fileEvents(this.sinks.log, clock),
+        inPod: false,
+        tokenPath: '/var/run/token',
+        clusterName: 'c',
+      }),
       join_token: joinTokenNodeAttestor(),
     }
     return createIdentityKeeper({

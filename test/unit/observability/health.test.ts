@@ -21,6 +21,7 @@ const HEALTHY: HealthFacts = {
   validSvids: 1,
   node: null,
   attestors: [{ name: 'docker', active: false, reason: 'there is no engine\u001b' }],
+  brokenFiles: [],
 }
 type Change = { [K in keyof HealthFacts]?: HealthFacts[K] extends object ? Partial<HealthFacts[K]> : HealthFacts[K] }
 function facts(change: Change): HealthFacts {

@@ -1,22 +1,29 @@
 import { describe, expect, it } from 'vitest'
 import { AgentError } from '../../../../agent/errors.js'
+import { fileEvents } from '../../../../agent/observability/file-events.js'
 import type { TlsSettings } from '../../../../agent/ports/http.js'
 import { KubernetesApi } from '../../../../attestors/kubernetes/api.js'
 import { retryAfterOf, statusOf } from '../../../../attestors/kubernetes/api-errors.js'
+import { TestCa } from '../../../fakes/ca.js'
+import { FakeClock } from '../../../fakes/clock.js'
 import { json, ScriptedHttp, text } from '../../../fakes/http.js'
 import { MemoryFiles } from '../../../fakes/memory-files.js'
+import { RecordedSinks } from '../../../fakes/sinks.js'
 
-const CA = '-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n'
+const CA = (await TestCa.create('cluster', { notBefore: 0, notAfter: 4_000_000_000_000 })).pem
 const signal = new AbortController().signal
 
 function setUp(...script: ConstructorParameters<typeof ScriptedHttp>) {
   const files = new MemoryFiles()
   files.content.set('/sa/token', Buffer.from('first\n'))
   files.content.set('/sa/ca.crt', Buffer.from(CA))
+  const sinks = new RecordedSinks()
+  const events = fileEvents(sinks.log, new FakeClock())
   const http = new ScriptedHttp(...script)
   const trusted: { now: () => TlsSettings } = { now: () => ({ ca: [] }) }
   const api = new KubernetesApi({
     files,
+    fileEvents: events,
     openHttp: (tls) => {
       trusted.now = tls
       return http
@@ -31,7 +38,7 @@ function setUp(...script: ConstructorParameters<typeof ScriptedHttp>) {
     if (!(error instanceof AgentError)) throw new TypeError('it did not fail as it must')
     return error
   }
-  return { api, files, http, trusted, failure }
+  return { api, files, sinks, events, http, trusted, failure }
 }
 const status = (code: number, message: string) => json(code, { kind: 'Status', code, message })
 
@@ -72,7 +79,7 @@ describe('a request to Kubernetes', () => {
       files.content.delete('/sa/token')
       return status(401, 'Unauthorized')
     })
-    expect((await failure()).message).toContain('there is no token')
+    expect(statusOf(await failure())).toBe(401)
     expect(http.openStreams).toBe(0)
   })
 
@@ -101,6 +108,79 @@ describe('a request to Kubernetes', () => {
     files.content.set('/sa/ca.crt', Buffer.from(`${CA}${CA}`))
     await api.open('/a', signal)
     expect(trusted.now().ca).toEqual([`${CA}${CA}`])
+  })
+})
+
+describe('a file that breaks while the agent runs', () => {
+  it.each([
+    ['/sa/token', 'empty', ''],
+    ['/sa/token', 'gone', null],
+    ['/sa/token', 'two words', 'Internal error'],
+    ['/sa/ca.crt', 'empty', ''],
+    ['/sa/ca.crt', 'gone', null],
+    ['/sa/ca.crt', 'garbage', 'nonsense'],
+    ['/sa/ca.crt', 'cut off', `${CA}${CA.slice(0, 100)}`],
+    ['/sa/ca.crt', 'cut off within a boundary', `${CA}-----BEG`],
+    ['/sa/ca.crt', 'a key', '-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n'],
+  ])('leaves what %s held before in force (%s), says so once, and when it is over', async (path, _what, content) => {
+    const { api, files, http, trusted, sinks, events } = setUp()
+    http.always(json(200, {}))
+    await api.open('/a', signal)
+    const good = files.content.get(path) ?? Buffer.alloc(0)
+    if (content === null) files.content.delete(path)
+    else files.content.set(path, Buffer.from(content))
+    for (let i = 0; i < 3; i++) await api.open('/a', signal)
+    expect(http.last.headers).toMatchObject({ authorization: 'Bearer first' })
+    expect(trusted.now()).toEqual({ ca: [CA] })
+    expect(sinks.events('warn')).toHaveLength(1)
+    expect(events.broken()).toMatchObject([{ path, code: 'file.broken', message: expect.stringContaining(path) }])
+    files.content.set(path, good)
+    await api.open('/a', signal)
+    expect(sinks.events('info')).toEqual(['A file can be used again'])
+    expect(events.broken()).toEqual([])
+  })
+
+  it('and cannot be read does likewise', async () => {
+    const { api, files, http, events } = setUp()
+    http.always(json(200, {}))
+    await api.open('/a', signal)
+    files.hook = ({ path }) => {
+      throw new AgentError('file.unsafe', `refusing ${path}: it is a directory`)
+    }
+    expect((await api.open('/a', signal)).status).toBe(200)
+    expect(events.broken().map(({ path }) => path)).toEqual(['/sa/ca.crt', '/sa/token'])
+  })
+
+  it('with a token that the server refuses leaves the one that it took', async () => {
+    const { api, files, http, sinks } = setUp()
+    http.always(({ headers }) => (headers?.['authorization'] === 'Bearer bad' ? status(401, 'no') : json(200, {})))
+    await api.open('/a', signal)
+    files.content.set('/sa/token', Buffer.from('bad\n'))
+    for (let i = 0; i < 3; i++) expect((await api.open('/a', signal)).status).toBe(200)
+    expect(http.requests.map(({ headers }) => headers?.['authorization'])).toEqual([
+      'Bearer first',
+      'Bearer bad',
+      'Bearer first',
+      'Bearer first',
+      'Bearer first',
+    ])
+    expect(sinks.events('warn')).toHaveLength(1)
+    expect(JSON.stringify(sinks.lines)).not.toContain('first')
+  })
+
+  it('with a token that was refused by mistake is believed once the former one is refused', async () => {
+    const { api, files, http } = setUp()
+    const refused = new Set(['Bearer second'])
+    http.always(({ headers }) => (refused.has(headers?.['authorization'] ?? '') ? status(401, 'no') : json(200, {})))
+    await api.open('/a', signal)
+    files.content.set('/sa/token', Buffer.from('second'))
+    await api.open('/a', signal)
+    refused.clear()
+    refused.add('Bearer first')
+    expect((await api.open('/a', signal)).status).toBe(200)
+    expect(http.last.headers).toMatchObject({ authorization: 'Bearer second' })
+    expect((await api.open('/a', signal)).status).toBe(200)
+    expect(http.requests).toHaveLength(6)
   })
 })
 

@@ -1,16 +1,21 @@
 import { describe, expect, it } from 'vitest'
 import { Secret } from '../../../../agent/crypto/secret.js'
 import { AgentError } from '../../../../agent/errors.js'
+import { fileEvents } from '../../../../agent/observability/file-events.js'
 import { kubernetesNodeAttestor } from '../../../../attestors/kubernetes/node.js'
+import { FakeClock } from '../../../fakes/clock.js'
 import { MemoryFiles } from '../../../fakes/memory-files.js'
+import { RecordedSinks } from '../../../fakes/sinks.js'
 
 const TOKEN = '/var/run/secrets/tokens/psat'
 const never = () => new AbortController().signal
 
 function node(inPod = true) {
   const files = new MemoryFiles()
-  const attestor = kubernetesNodeAttestor({ files, inPod, tokenPath: TOKEN, clusterName: 'prod' })
-  return { files, attestor, put: (text: string) => files.content.set(TOKEN, Buffer.from(text)) }
+  const sinks = new RecordedSinks()
+  const events = fileEvents(sinks.log, new FakeClock())
+  const attestor = kubernetesNodeAttestor({ files, fileEvents: events, inPod, tokenPath: TOKEN, clusterName: 'prod' })
+  return { files, sinks, attestor, put: (text: string) => files.content.set(TOKEN, Buffer.from(text)) }
 }
 
 describe('the kubernetes node attestor', () => {
@@ -34,6 +39,26 @@ describe('the kubernetes node attestor', () => {
     put('two')
     expect(await read()).toBe('two')
   })
+
+  it.each(['', 'a b', 'header.payload.sig', 'header.payl', '\u0000\u0001'])(
+    'sends the token that was read last while the file holds %j, and says so once',
+    async (content) => {
+      const { attestor, put, sinks } = node()
+      put('header.payload.signature')
+      await attestor.evidence(never())
+      put(content)
+      for (let i = 0; i < 3; i++) {
+        const { psat_token: token } = (await attestor.evidence(never())).evidence
+        expect(token instanceof Secret && token.reveal()).toBe('header.payload.signature')
+        expect(await attestor.applies(never())).toBe(true)
+      }
+      expect(sinks.events('warn')).toHaveLength(1)
+      expect(JSON.stringify(sinks.lines)).not.toMatch(/payl|sig\b/)
+      put('header.payload.another00')
+      await attestor.evidence(never())
+      expect(sinks.events('info')).toHaveLength(1)
+    },
+  )
 
   it('applies in a pod that has a token, nowhere else', async () => {
     const inPod = node()

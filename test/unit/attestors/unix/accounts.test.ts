@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest'
+import { fileEvents } from '../../../../agent/observability/file-events.js'
 import { Accounts, namesById, type ReadVersioned } from '../../../../attestors/unix/accounts.js'
 import { FakeClock } from '../../../fakes/clock.js'
+import { RecordedSinks } from '../../../fakes/sinks.js'
 
 function setting(root = '') {
   const clock = new FakeClock()
@@ -12,7 +14,16 @@ function setting(root = '') {
     if (text === undefined) return null
     return text === known ? 'unchanged' : { version: text, text }
   }
-  return { clock, files, accounts: new Accounts({ read, clock, root }), reads: () => reads }
+  const sinks = new RecordedSinks()
+  const events = fileEvents(sinks.log, clock)
+  return {
+    clock,
+    files,
+    sinks,
+    events,
+    accounts: new Accounts({ read, clock, root, fileEvents: events }),
+    reads: () => reads,
+  }
 }
 
 describe('names of ids', () => {
@@ -49,15 +60,41 @@ describe('names of ids', () => {
     expect(reads()).toBe(3)
   })
 
-  it('of a file that is gone are unknown, not those of before', async () => {
-    const { clock, files, accounts } = setting()
+  it.each([
+    ['is gone', undefined],
+    ['is emptied', ''],
+    ['holds no account any more', 'nonsense'],
+  ])('of a file that %s are those of before, which is told once', async (_what, content) => {
+    const { clock, files, accounts, sinks, events } = setting()
     files.set('/etc/passwd', 'a:x:5:')
     expect(await accounts.user(5)).toBe('a')
-    files.delete('/etc/passwd')
+    if (content === undefined) files.delete('/etc/passwd')
+    else files.set('/etc/passwd', content)
+    for (let i = 0; i < 3; i++) {
+      await clock.advance('1s')
+      expect(await accounts.user(5)).toBe('a')
+    }
+    expect(sinks.events('warn')).toHaveLength(1)
+    expect(events.broken()).toMatchObject([{ path: '/etc/passwd', code: 'file.broken' }])
+    files.set('/etc/passwd', 'a:x:5:')
+    await clock.advance('1s')
+    expect(await accounts.user(5)).toBe('a')
+    expect(sinks.events('info')).toEqual(['A file can be used again'])
+    expect(events.broken()).toEqual([])
+  })
+
+  it('of a file that was never there are unknown, which is no trouble', async () => {
+    const { accounts, sinks } = setting()
+    expect(await accounts.user(5)).toBeNull()
+    expect(sinks.lines).toEqual([])
+  })
+
+  it('follow a file that is whole: a removed account has no name', async () => {
+    const { clock, files, accounts } = setting()
+    files.set('/etc/passwd', 'a:x:5:\nb:x:6:')
+    expect(await accounts.user(5)).toBe('a')
+    files.set('/etc/passwd', 'b:x:6:')
     await clock.advance('1s')
     expect(await accounts.user(5)).toBeNull()
-    files.set('/etc/passwd', 'a:x:5:')
-    await clock.advance('1s')
-    expect(await accounts.user(5)).toBe('a')
   })
 })

@@ -1,0 +1,38 @@
+import { X509Certificate } from 'node:crypto'
+
+const BEGIN = '-----BEGIN CERTIFICATE-----'
+const WHOLE = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g
+/** The last line of a file that broke off within a boundary. */
+const CUT = /(?:^|\n)-+(?:B|BE|BEG|BEGI|BEGIN[^\n]*)?\s*$/
+
+/** What is wrong with a file of certificates, as the rest of a sentence that its name begins, and what to do. */
+export interface AnchorFileTrouble {
+  readonly problem: string
+  readonly remedy: string
+}
+
+/**
+ * Null where a PEM text serves as trust anchors: it holds a certificate, and each that begins in it is whole. TLS would
+ * pass over one that breaks off, and over all after it, without a word.
+ */
+export function anchorFileTrouble(text: string): AnchorFileTrouble | null {
+  const whole = text.match(WHOLE) ?? []
+  const begun = text.split(BEGIN).length - 1 + (CUT.test(text) ? 1 : 0)
+  if (begun === 0) return { problem: 'holds no PEM certificate', remedy: 'use PEM, not DER' }
+  const bad = whole.findIndex((pem) => !readable(pem))
+  if (bad === -1 && whole.length === begun) return null
+  const place = bad === -1 ? whole.length : bad
+  return {
+    problem: `is damaged: certificate ${place + 1} of ${begun} is broken`,
+    remedy: 'replace it with the whole certificate',
+  }
+}
+
+function readable(pem: string): boolean {
+  try {
+    return new X509Certificate(pem).raw.length > 0
+  } catch (error) {
+    if (error instanceof Error) return false
+    throw error
+  }
+}

@@ -1,0 +1,37 @@
+import type { Clock } from '../ports/clock.js'
+import type { Log } from './log.js'
+import { type Recurring, sayOnce, type Trouble } from './once.js'
+
+/** A file that cannot be used now, while what it held before stays in force. */
+export interface BrokenFile extends Trouble {
+  readonly path: string
+}
+
+/** The files that are read again while the agent runs: what is wrong with each is said once, and told by `/status`. */
+export const fileEvents = (log: Log, clock: Clock) => {
+  const watched: { readonly path: string; readonly said: Recurring }[] = []
+  return {
+    /** `holder`: the setting that names it, or what the file is. */
+    file(path: string, holder: string): Recurring {
+      const once = sayOnce(log, clock, {
+        failing: 'A file cannot be used; what was read from it before stays in force',
+        recovered: 'A file can be used again',
+      })
+      const said: Recurring = {
+        failed: (error, fields) => once.failed(error, { path, holder, ...fields }),
+        succeeded: (fields) => once.succeeded({ path, holder, ...fields }),
+        get trouble() {
+          return once.trouble
+        },
+      }
+      watched.push({ path, said })
+      return said
+    },
+
+    /** Those that cannot be used now. */
+    broken: (): readonly BrokenFile[] =>
+      watched.flatMap(({ path, said }) => (said.trouble === null ? [] : { path, ...said.trouble })),
+  }
+}
+
+export type FileEvents = ReturnType<typeof fileEvents>
