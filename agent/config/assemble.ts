@@ -41,6 +41,7 @@ export function assemble(
         authsecNamespaces: values['attestation.kubernetes.authsec_namespaces'],
         source: values['attestation.kubernetes.source'],
         nodeName,
+        ownPod: ownPod(around.env),
         kubeletAddress: values['attestation.kubernetes.kubelet_address'] ?? `https://${nodeName}:10250`,
         kubeletCaPath: values['attestation.kubernetes.kubelet_ca_path'] ?? values['attestation.kubernetes.api_ca_path'],
       },
@@ -93,4 +94,11 @@ export function assemble(
     },
     metrics: { spiffeIdLabels: values['metrics.spiffe_id_labels'] },
   }
+}
+
+/** As the downward API tells it (`metadata.namespace`, `metadata.name`). */
+function ownPod(env: Environment): Config['attestation']['kubernetes']['ownPod'] {
+  const namespace = env['POD_NAMESPACE']?.trim()
+  const name = env['POD_NAME']?.trim()
+  return namespace && name ? { namespace, name } : null
 }

@@ -1,10 +1,12 @@
-import { type AgentError, codeOf } from '../errors.js'
+import { AgentError, codeOf } from '../errors.js'
 import type { Clock } from '../ports/clock.js'
 import type { Sinks } from './events.js'
 import { sayOnce } from './once.js'
 
 /** `list` and `watch` of the API server, or the kubelet. */
 export type KubernetesEndpoint = 'list' | 'watch' | 'kubelet'
+
+const LACKS_OWN = 'it has just started, or attestation.kubernetes.node_name names another node'
 
 /** What happens between the agent and the platform that says which pods run on this node. */
 export const kubernetesEvents = ({ log, metrics }: Sinks, clock: Clock) => {
@@ -15,6 +17,10 @@ export const kubernetesEvents = ({ log, metrics }: Sinks, clock: Clock) => {
   const right = sayOnce(log, clock, {
     failing: 'Kubernetes forbids watching pods; the list is polled',
     recovered: 'Kubernetes allows watching pods again',
+  })
+  const own = sayOnce(log, clock, {
+    failing: 'Kubernetes does not show the pod of this agent; its list of pods withdraws nothing',
+    recovered: 'Kubernetes shows the pod of this agent again',
   })
   const said = { listed: false, empty: false, unreadable: false }
   const count = (endpoint: KubernetesEndpoint, outcome: string) =>
@@ -45,6 +51,12 @@ export const kubernetesEvents = ({ log, metrics }: Sinks, clock: Clock) => {
         })
       }
       said.empty = pods === 0
+    },
+
+    /** `shown`: the last list shows the pod that the agent runs in, or it is not known which that is. */
+    ownPod(nodeName: string, shown: boolean): void {
+      if (shown) own.succeeded({ node_name: nodeName })
+      else own.failed(new AgentError('platform.unavailable', LACKS_OWN), { node_name: nodeName })
     },
 
     /** A watch is open: changes arrive by themselves. */

@@ -1,5 +1,6 @@
 import type { Selectors } from '../../agent/identity/selector.js'
 import type { Clock } from '../../agent/ports/clock.js'
+import { CONFIRM_MS, SecondLook } from '../shared/second-look.js'
 import { type Claim, type FirstProcess, holds } from './claim.js'
 import { type FactsOptions, factsOf } from './container-facts.js'
 import type { EngineEvent } from './engine-api.js'
@@ -9,7 +10,7 @@ import { Watchers } from './watchers.js'
 
 export interface ContainersOptions {
   readonly lookUp: Pick<LookUp, 'container'>
-  readonly clock: Pick<Clock, 'monotonic'>
+  readonly clock: Pick<Clock, 'monotonic' | 'after'>
   readonly facts: FactsOptions
 }
 
@@ -55,11 +56,15 @@ export class Containers implements Disposable {
   readonly #known = new Map<string, Known>()
   readonly #absent = new Map<string, { readonly why: string; readonly until: number }>()
   readonly #looks: SharedLooks
+  /** Containers that the engine no longer knows without having told of their end. */
+  readonly #denied: SecondLook
+  readonly #timers = new Map<string, Disposable>()
   /** The engine tells of changes. */
   #live = false
   #answered = false
 
   constructor(private readonly options: ContainersOptions) {
+    this.#denied = new SecondLook(options.clock)
     this.#looks = new SharedLooks({
       lookUp: options.lookUp,
       onLooked: (id, looked, careful, late) => {
@@ -85,12 +90,13 @@ export class Containers implements Disposable {
     const absent = this.#absent.get(id)
     if (absent && absent.until > this.options.clock.monotonic()) return { kind: 'absent', why: absent.why }
     const looked = await this.#looks.at(id, doubtful, signal)
-    if (looked.kind === 'absent') return looked
+    if (looked.kind === 'absent' && !this.#known.has(id)) return looked
     if (looked.kind === 'found') {
       return judged(claim, { ...factsOf(looked.container, looked.image, this.options.facts), first: looked.first })
     }
     const kept = this.#known.get(id)
-    return kept && (kept.careful || !doubtful) ? judged(claim, kept) : looked
+    if (kept && (kept.careful || !doubtful)) return judged(claim, kept)
+    return looked.kind === 'absent' ? { ...looked, kind: 'unknown' } : looked
   }
 
   /** From now on the engine tells of every change; before, some may have been missed. */
@@ -112,14 +118,18 @@ export class Containers implements Disposable {
     // An end goes before each start, so what is known then, or being asked, is of this run already.
     if (what === 'started' && known) return
     this.#absent.delete(containerId)
-    if (what === 'ended') this.#known.delete(containerId)
-    else if (known) known.stale = true
+    if (what === 'ended') {
+      this.#known.delete(containerId)
+      this.#denied.settled(containerId)
+    }
+    if (what === 'renamed' && known) known.stale = true
     if (what !== 'started') this.#looks.outdated(containerId)
     this.watchers.tell(containerId)
   }
 
   [Symbol.dispose](): void {
     this.#looks[Symbol.dispose]()
+    for (const timer of this.#timers.values()) timer[Symbol.dispose]()
   }
 
   #remember(id: string, looked: Looked, careful: boolean): void {
@@ -130,11 +140,26 @@ export class Containers implements Disposable {
       const until = found.incomplete ? this.options.clock.monotonic() + INCOMPLETE_MS : Number.POSITIVE_INFINITY
       this.#known.set(id, { ...found, first: looked.first, careful, stale: false, until })
       trim(this.#known, MAX_KNOWN)
+      this.#denied.settled(id)
+    } else if (this.#known.has(id) && !this.#denied.denied(id)) {
+      this.#lookAgain(id)
     } else {
       this.#known.delete(id)
       this.#absent.set(id, { why: looked.why, until: this.options.clock.monotonic() + ABSENT_MS })
       trim(this.#absent, MAX_ABSENT)
     }
+  }
+
+  /** An engine that has just started may not know its containers yet. Whoever is in one is looked at again. */
+  #lookAgain(id: string): void {
+    const known = this.#known.get(id)
+    if (known) known.stale = true
+    if (this.#timers.has(id)) return
+    const timer = this.options.clock.after(CONFIRM_MS, () => {
+      this.#timers.delete(id)
+      this.watchers.tell(id)
+    })
+    this.#timers.set(id, timer)
   }
 }
 

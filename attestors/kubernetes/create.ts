@@ -8,7 +8,7 @@ import { containerOf } from '../shared/cgroup.js'
 import { KubernetesApi, type OpenHttp } from './api.js'
 import { Kubelet } from './kubelet.js'
 import { ListWatch } from './list-watch.js'
-import { Pods } from './pods.js'
+import { type OwnPod, Pods } from './pods.js'
 import { KubernetesWorkloadAttestor } from './workload.js'
 
 /** The settings of `attestation.kubernetes` that concern workloads. */
@@ -19,6 +19,8 @@ export interface KubernetesSettings {
   readonly authsecNamespaces: readonly string[]
   readonly source: 'api' | 'kubelet'
   readonly nodeName: string
+  /** Null where the environment does not say in which pod the agent runs. */
+  readonly ownPod: OwnPod | null
   /** Without a trailing slash. */
   readonly kubeletAddress: string
   readonly kubeletCaPath: string
@@ -50,10 +52,10 @@ export function kubernetesWorkloads(options: KubernetesWorkloadsOptions): Kubern
   const { settings, kernel, clock, events, tenantId } = options
   const api = apiOf(options)
   if (!api) return null
-  const pods = new Pods(clock, settings.nodeName)
-  const context = { ...options, api, pods }
-  const source =
-    settings.source === 'kubelet' ? new Kubelet(context) : new ListWatch({ ...context, nodeName: settings.nodeName })
+  const { nodeName } = settings
+  const pods = new Pods(clock, nodeName, settings.ownPod)
+  const context = { ...options, api, pods, nodeName }
+  const source = settings.source === 'kubelet' ? new Kubelet(context) : new ListWatch(context)
   const { clusterName, authsecNamespaces } = settings
   return {
     attestor: new KubernetesWorkloadAttestor({

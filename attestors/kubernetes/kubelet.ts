@@ -12,6 +12,7 @@ import type { PodSource } from './source.js'
 export interface KubeletOptions {
   readonly api: Pick<KubernetesApi, 'open'>
   readonly pods: Pods
+  readonly nodeName: string
   readonly clock: Clock
   readonly random: Random
   readonly events: KubernetesEvents
@@ -44,7 +45,7 @@ export class Kubelet implements PodSource {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    const { api, pods, clock, random, events } = this.options
+    const { api, pods, nodeName, clock, random, events } = this.options
     const failed = (error: Error) => {
       this.#polling.ended('failed')
       pods.fellBehind('the kubelet does not answer')
@@ -56,6 +57,7 @@ export class Kubelet implements PodSource {
       const list = await withDeadline(clock, LIST_TIMEOUT_MS, signal, (limited) => onePage(api, '/pods', limited))
       pods.replace(list.pods, askedAt)
       events.listed('kubelet', list.pods.length, list.unreadable)
+      events.ownPod(nodeName, !pods.lacksOwn)
       this.#polling.ended('listed')
       await this.#polling.pause(signal)
     })

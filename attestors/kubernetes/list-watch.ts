@@ -2,6 +2,7 @@ import { AgentError } from '../../agent/errors.js'
 import type { KubernetesEvents } from '../../agent/observability/kubernetes-events.js'
 import type { Clock } from '../../agent/ports/clock.js'
 import type { Random } from '../../agent/ports/random.js'
+import { CONFIRM_MS } from '../shared/second-look.js'
 import type { KubernetesApi } from './api.js'
 import { statusOf } from './api-errors.js'
 import { withDeadline } from './deadline.js'
@@ -34,6 +35,8 @@ const SHORT_WATCH_MS = 1_000
 /** A caller whose pod does not appear within a second makes the pods be listed anew, at most so often. */
 const RELIST_AFTER_MS = 1_000
 const RELIST_SPACING_MS = 10_000
+/** A list without the agent's own pod is asked for again after so long: the name of the node may be wrong for ever. */
+const LACKS_OWN_MS = 60_000
 
 /**
  * The pods of this node at the API server: listed once, then watched. A watch that ends goes on where it was; when the
@@ -51,6 +54,7 @@ export class ListWatch implements PodSource {
   /** Ends the watch that is open. */
   #interrupt: (() => void) | null = null
   #relist: Disposable | undefined
+  #confirm: Disposable | undefined
 
   constructor(private readonly options: ListWatchOptions) {
     const { clock, random, pods } = options
@@ -90,6 +94,7 @@ export class ListWatch implements PodSource {
       else await this.#watch(signal)
     })
     this.#relist?.[Symbol.dispose]()
+    this.#confirm?.[Symbol.dispose]()
   }
 
   get #polls(): boolean {
@@ -110,7 +115,17 @@ export class ListWatch implements PodSource {
     this.#listNeeded = false
     this.#polling.ended('listed')
     events.listed('list', list.pods.length, list.unreadable)
-    events.noPods(nodeName, list.pods.length)
+    if (!pods.lacksOwn) events.noPods(nodeName, list.pods.length)
+    events.ownPod(nodeName, !pods.lacksOwn)
+    this.#confirm?.[Symbol.dispose]()
+    this.#confirm = undefined
+    if (pods.lacksOwn) this.#listAgainAfter(LACKS_OWN_MS)
+    else if (pods.unconfirmed) this.#listAgainAfter(CONFIRM_MS)
+  }
+
+  /** Where lists are polled they come anyway. */
+  #listAgainAfter(ms: number): void {
+    this.#confirm = this.options.clock.after(ms, () => this.#interrupt?.())
   }
 
   async #poll(signal: AbortSignal): Promise<void> {

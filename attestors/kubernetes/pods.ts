@@ -1,4 +1,5 @@
 import type { Clock } from '../../agent/ports/clock.js'
+import { SecondLook } from '../shared/second-look.js'
 import { type Pod, type PodContainer, samePod } from './pod.js'
 
 /** A container in a pod, as a control group names them. */
@@ -14,6 +15,12 @@ export type Found =
   /** A fact: there is no such pod on this node. */
   | { readonly kind: 'absent'; readonly why: string }
 
+/** The pod that the agent runs in, by what its environment says: a static pod's uid differs from that in the API. */
+export interface OwnPod {
+  readonly namespace: string
+  readonly name: string
+}
+
 /** How long a pod that nobody knows is waited for, with the API in sync, before it counts as absent. */
 const GRACE_MS = 5_000
 /** A list that was asked for so long after the first question has had its chance to show the pod. */
@@ -28,6 +35,8 @@ export class Pods {
   readonly #pods = new Map<string, Pod>()
   readonly #watchers = new Map<string, Set<() => void>>()
   readonly #sleepers = new Set<() => void>()
+  /** Pods that the last list did not show: a kubelet that has just started shows nothing, then static pods alone. */
+  readonly #unseen: SecondLook
   /** Pods that were deleted, so that their absence needs no grace. */
   readonly #deleted = new Set<string>()
   /** When somebody first asked for a pod that is unknown. */
@@ -36,14 +45,29 @@ export class Pods {
   #behind: string | null = 'the pods of this node have not been listed yet'
   #behindSince = Number.NEGATIVE_INFINITY
   #listedAt = Number.NEGATIVE_INFINITY
+  #lacksOwn = false
 
+  /** `own`: null where it is not known. */
   constructor(
     private readonly clock: Pick<Clock, 'monotonic' | 'after'>,
     private readonly nodeName: string,
-  ) {}
+    private readonly own: OwnPod | null = null,
+  ) {
+    this.#unseen = new SecondLook(clock)
+  }
 
   get size(): number {
     return this.#pods.size
+  }
+
+  /** Whether the last list lacked pods that are known: another one, CONFIRM_MS later, decides. */
+  get unconfirmed(): boolean {
+    return this.#unseen.pending > 0
+  }
+
+  /** Whether the last list lacked the agent's own pod, so that what it does not show says nothing. */
+  get lacksOwn(): boolean {
+    return this.#lacksOwn
   }
 
   /** How long changes may have been missed, in milliseconds; 0 while in sync, infinite before the first list. */
@@ -103,6 +127,8 @@ export class Pods {
   }
 
   put(pod: Pod): void {
+    this.#unseen.settled(pod.uid)
+    if (this.#isOwn(pod)) this.#lacksOwn = false
     const before = this.#pods.get(pod.uid)
     // The same facts stay the same object.
     if (before && samePod(before, pod)) return
@@ -115,17 +141,26 @@ export class Pods {
     const pod = this.#pods.get(uid)
     if (!pod) return
     this.#pods.delete(uid)
+    this.#unseen.settled(uid)
     this.#deleted.add(uid)
     trim(this.#deleted)
     this.#tell(pod)
   }
 
-  /** All pods there are, by a list that was asked for at that (monotonic) time. */
+  /**
+   * All pods there are, by a list that was asked for at that (monotonic) time. What it shows counts at once; what it does
+   * not show, when a later list agrees, and not at all in a list without the agent's own pod.
+   */
   replace(pods: readonly Pod[], askedAt: number): void {
-    const uids = new Set(pods.map(({ uid }) => uid))
-    for (const uid of [...this.#pods.keys()]) if (!uids.has(uid)) this.remove(uid)
+    this.#lacksOwn = this.own !== null
     for (const pod of pods) this.put(pod)
-    this.#listedAt = askedAt
+    if (!this.#lacksOwn) {
+      const uids = new Set(pods.map(({ uid }) => uid))
+      for (const uid of [...this.#pods.keys()]) {
+        if (!uids.has(uid) && this.#unseen.denied(uid, askedAt)) this.remove(uid)
+      }
+      this.#listedAt = askedAt
+    }
     this.caughtUp()
     for (const wake of [...this.#sleepers]) wake()
   }
@@ -141,8 +176,23 @@ export class Pods {
     this.#behind = why
   }
 
+  #isOwn({ namespace, name }: Pod): boolean {
+    return this.own?.namespace === namespace && this.own.name === name
+  }
+
   #missing(podUid: string): Found {
     if (this.#behind !== null) return { kind: 'unknown', why: this.#behind }
+    if (this.own && this.#lacksOwn) {
+      const { namespace, name } = this.own
+      const why = `the pods that Kubernetes shows on node ${this.nodeName} lack the agent's own, ${namespace}/${name}`
+      return { kind: 'unknown', why: `${why}: it has just started, or attestation.kubernetes.node_name is wrong` }
+    }
+    if (this.unconfirmed) {
+      return {
+        kind: 'unknown',
+        why: `the last list of pods lacked ${this.#unseen.pending} known ones; another is awaited`,
+      }
+    }
     if (this.#pods.size === 0) {
       // A process of a pod asks, so there is one: the agent looks at the wrong node.
       const why = `Kubernetes shows no pods on node ${this.nodeName}: is attestation.kubernetes.node_name right?`

@@ -1,5 +1,6 @@
 import { AgentError, messageOf } from '../../agent/errors.js'
 import type { Clock } from '../../agent/ports/clock.js'
+import { SecondLook } from '../shared/second-look.js'
 import type { AskManager } from './manager-bus.js'
 import { interfaceOf, objectPathOf } from './unit-name.js'
 import type { Unit } from './unit-of.js'
@@ -32,8 +33,13 @@ interface Asked {
 /** The files that units come from. Many who ask for one unit at the same time cost one question. */
 export class Fragments {
   readonly #asked = new Map<string, Asked>()
+  /** Units that the manager has owned to. */
+  readonly #owned = new Set<string>()
+  readonly #denied: SecondLook
 
-  constructor(private readonly options: FragmentsOptions) {}
+  constructor(private readonly options: FragmentsOptions) {
+    this.#denied = new SecondLook(options.clock)
+  }
 
   /** Never rejects; `unknown` when the signal aborts first. */
   async of(unit: Unit, signal: AbortSignal): Promise<Fragment> {
@@ -84,12 +90,30 @@ export class Fragments {
         ],
         deadline.signal,
       )
-      if (!groups.includes(group ?? '')) return { kind: 'foreign', why: `systemd keeps no ${id} in ${groups[0]}` }
+      if (!groups.includes(group ?? '')) return this.#foreign(groups[0] ?? '', `systemd keeps no ${id} in ${groups[0]}`)
+      this.#own(groups[0] ?? '')
       if (fragment) return { kind: 'known', path: fragment }
       return { kind: 'absent', why: 'systemd made the unit without a file' }
     } catch (error) {
       return unknown(messageOf(error))
     }
+  }
+
+  #own(key: string): void {
+    this.#owned.delete(key)
+    this.#owned.add(key)
+    this.#denied.settled(key)
+    const [oldest] = this.#owned
+    if (oldest === undefined || this.#owned.size <= MAX_REMEMBERED) return
+    this.#owned.delete(oldest)
+    this.#denied.settled(oldest)
+  }
+
+  /** A manager that has just been executed again may not know its units yet. */
+  #foreign(key: string, why: string): Fragment {
+    if (this.#owned.has(key) && !this.#denied.denied(key)) return unknown(`${why}, but it did a moment ago`)
+    this.#owned.delete(key)
+    return { kind: 'foreign', why }
   }
 }
 

@@ -37,6 +37,8 @@ export class FakeEngine implements Pick<HttpClient, 'request' | 'stream'> {
   readonly files = new MemoryFiles()
   readonly requests: HttpRequest[] = []
   mood: Mood = 'well'
+  /** It knows no container, as one that has just started. */
+  forgets = false
   /** What it answers to who asks for an image; null: the image. */
   imageMood: { readonly status: number; readonly body?: string } | null = null
   /** Runs after the engine has answered and before anybody has heard it. */
@@ -131,7 +133,7 @@ export class FakeEngine implements Pick<HttpClient, 'request' | 'stream'> {
     if (image && this.mood === 'well') return this.#image(image)
     const id = /\/containers\/([^/]+)\/json$/.exec(request.url)?.[1] ?? ''
     if (typeof this.mood === 'object') return response(this.mood.status, this.mood.body ?? '')
-    const [found] = [...this.#containers].filter(([known]) => known.startsWith(id))
+    const [found] = [...this.#containers].filter(([known]) => known.startsWith(id) && !this.forgets)
     const answer = found ? response(200, JSON.stringify(describe(...found))) : response(404, '{"message":"No such"}')
     this.meanwhile()
     return answer

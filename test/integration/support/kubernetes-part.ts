@@ -48,6 +48,7 @@ export async function startKubernetesPart(
       authsecNamespaces: [],
       source: 'api',
       nodeName: NODE,
+      ownPod: null,
       kubeletAddress: api.address,
       kubeletCaPath: paths.ca,
       ...settings,

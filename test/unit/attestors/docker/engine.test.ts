@@ -358,10 +358,11 @@ describe('an engine that was away', () => {
   })
 
   it('withdraws what ended meanwhile, and only when it says so', async () => {
-    const { engine, clock, run, facts, inContainer } = machine()
+    const { engine, clock, run, facts, inContainer, watch } = machine()
     engine.start(ID)
     await using _running = await run()
     const who = inContainer(ID)
+    using watching = watch(who)
     await facts(who)
     engine.goAway()
     engine.end(ID)
@@ -369,7 +370,45 @@ describe('an engine that was away', () => {
     expect(await facts(who)).toMatchObject({ 'docker:container-id': ID })
     engine.comeBack()
     await clock.advance('7s')
+    expect(await facts(who)).toMatchObject({ 'docker:container-id': ID })
+    const told = watching.told.times
+    await clock.advance('10s')
+    expect(watching.told.times).toBe(told + 1)
     expect(await facts(who)).toEqual({})
+  })
+
+  it.each(['docker', 'podman'])('and does not know its containers for a moment withdraws nothing: %s', async (kind) => {
+    const { engine, clock, run, facts, inContainer, inGroup } = machine()
+    const cgroup = `0::/machine.slice/libpod-${ID}.scope\n`
+    engine.start(ID, kind === 'podman' ? { cgroup } : {})
+    const who = kind === 'podman' ? inGroup(cgroup) : inContainer(ID)
+    await using _running = await run()
+    await facts(who)
+    engine.goAway()
+    await clock.advance('1m')
+    engine.forgets = true
+    engine.comeBack()
+    await clock.advance('6s')
+    expect(await facts(who)).toMatchObject({ 'docker:container-id': ID })
+    engine.forgets = false
+    await clock.advance('1m')
+    expect(await facts(who)).toMatchObject({ 'docker:container-id': ID })
+  })
+
+  it('leaves no timer behind when the agent stops before the second look', async () => {
+    const { engine, clock, docker, run, facts, inContainer } = machine()
+    engine.start(ID)
+    {
+      await using _running = await run()
+      await facts(inContainer(ID))
+      engine.goAway()
+      engine.forgets = true
+      engine.comeBack()
+      await clock.advance('6s')
+      await facts(inContainer(ID))
+    }
+    docker[Symbol.dispose]()
+    expect(clock.pending).toBe(0)
   })
 
   it('and falls silent at once: what was known holds', async () => {

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { kubernetesEvents } from '../../../../agent/observability/kubernetes-events.js'
 import { Kubelet } from '../../../../attestors/kubernetes/kubelet.js'
-import { Pods } from '../../../../attestors/kubernetes/pods.js'
+import { type OwnPod, Pods } from '../../../../attestors/kubernetes/pods.js'
 import { FakeClock } from '../../../fakes/clock.js'
 import { fixedRandom } from '../../../fakes/random.js'
 import { RecordedSinks } from '../../../fakes/sinks.js'
@@ -16,13 +16,14 @@ afterEach(async () => {
 const { uid } = podObject().metadata
 const place = { podUid: uid, containerId: containerId(`${uid}/app0`) }
 
-function start() {
+function start(own: OwnPod | null = null, shown = [podObject()]) {
   const clock = new FakeClock()
   const api = new ScriptedApi()
-  api.pods = [podObject()]
+  api.pods = shown
   const sinks = new RecordedSinks()
-  const pods = new Pods(clock, NODE)
-  const source = new Kubelet({ api, pods, clock, random: fixedRandom(0.5), events: kubernetesEvents(sinks, clock) })
+  const pods = new Pods(clock, NODE, own)
+  const events = kubernetesEvents(sinks, clock)
+  const source = new Kubelet({ api, pods, nodeName: NODE, clock, random: fixedRandom(0.5), events })
   const stop = new AbortController()
   const ended = source.run(stop.signal)
   running.push(async () => {
@@ -87,5 +88,66 @@ describe('the kubelet', () => {
     await clock.advance('1m')
     expect(pods.find(place).kind).toBe('known')
     expect(pods.ageMs).toBeGreaterThan(30_000)
+  })
+})
+
+describe('a kubelet that has just started', () => {
+  const OWN = podObject({ name: 'icp-agent' })
+  const own = { namespace: OWN.metadata.namespace, name: OWN.metadata.name }
+  const STATIC = podObject({ name: 'etcd', annotations: { 'kubernetes.io/config.hash': 'abc' } })
+  const stranger = { podUid: 'c0ffee', containerId: containerId('stranger') }
+
+  it('shows nothing, then static pods alone, and withdraws and denies nothing, for as long as its own source is away', async () => {
+    const { clock, api, pods, sinks } = start(own, [podObject(), OWN])
+    await clock.advance('1s')
+    using _listener = pods.watch(uid, () => {})
+    for (const shown of [[], [STATIC]]) {
+      api.pods = shown
+      await clock.advance('1m')
+      expect(pods.find(place).kind).toBe('known')
+      expect(pods.find(stranger).kind).toBe('unknown')
+    }
+    expect(sinks.events('warn')).toEqual([
+      'Kubernetes does not show the pod of this agent; its list of pods withdraws nothing',
+    ])
+    api.pods = [STATIC, OWN, podObject()]
+    await clock.advance('6s')
+    expect([pods.find(place).kind, pods.find(stranger).kind]).toEqual(['known', 'unknown'])
+    await clock.advance('11s')
+    expect([pods.find(place).kind, pods.find(stranger).kind]).toEqual(['known', 'absent'])
+    expect(sinks.events('info')).toContain('Kubernetes shows the pod of this agent again')
+  })
+
+  it('withdraws and denies nothing for ten seconds where the agent does not know its own pod', async () => {
+    const { clock, api, pods } = start(null, [podObject(), STATIC])
+    await clock.advance('1s')
+    using _listener = pods.watch(uid, () => {})
+    api.pods = [STATIC]
+    await clock.advance('9s')
+    expect([pods.find(place).kind, pods.find(stranger).kind]).toEqual(['known', 'unknown'])
+    api.pods = [podObject(), STATIC]
+    await clock.advance('1m')
+    expect(pods.find(place).kind).toBe('known')
+  })
+
+  it('adds and changes at once', async () => {
+    const { clock, api, pods } = start(own, [podObject(), OWN])
+    await clock.advance('1s')
+    using _listener = pods.watch(uid, () => {})
+    api.pods = [podObject({ labels: { app: 'changed' } }), STATIC]
+    await clock.advance('6s')
+    expect(pods.find(place)).toMatchObject({ pod: { labels: new Map([['app', 'changed']]) } })
+    expect(pods.size).toBe(3)
+  })
+
+  it('is believed about a pod that is gone when it says so again ten seconds later', async () => {
+    const { clock, api, pods } = start(own, [podObject(), OWN])
+    await clock.advance('1s')
+    using _listener = pods.watch(uid, () => {})
+    api.pods = [OWN]
+    await clock.advance('9s')
+    expect(pods.find(place).kind).toBe('known')
+    await clock.advance('12s')
+    expect(pods.find(place).kind).toBe('absent')
   })
 })

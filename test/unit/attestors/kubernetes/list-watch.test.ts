@@ -171,9 +171,26 @@ describe('a version that the server no longer knows', () => {
       resourceVersion: '100',
       resourceVersionMatch: 'NotOlderThan',
     })
-    expect([label(), label({ name: 'gone' })]).toEqual(['changed', 'absent'])
+    expect([label(), label({ name: 'gone' })]).toEqual(['changed', 'web'])
     expect(api.watch.query.get('resourceVersion')).toBe('300')
+    await clock.advance('11s')
+    expect(label({ name: 'gone' })).toBe('absent')
     expect(sinks.events('warn')).toEqual([])
+  })
+
+  it('makes a server that was restored to an older state withdraw nothing that it shows again ten seconds later', async () => {
+    const { clock, api, label } = start((api) => {
+      api.pods = [podObject(), podObject({ name: 'younger' })]
+    })
+    await clock.advance(0)
+    const all = api.pods
+    api.pods = [podObject()]
+    api.watch.event('ERROR', gone)
+    await clock.advance('5s')
+    expect(label({ name: 'younger' })).toBe('web')
+    api.pods = all
+    await clock.advance('1m')
+    expect(label({ name: 'younger' })).toBe('web')
   })
 
   it('may be told by the status of the answer', async () => {

@@ -107,15 +107,34 @@ describe('a pod that nobody knows', () => {
     expect(pods.find(placeIn(pod())).kind).toBe('known')
   })
 
-  it('is absent at once when a list does not have it any more', () => {
+  it('is absent when two lists do not have it any more, ten seconds apart', async () => {
     const { clock, pods } = setUp(pod(), pod({ name: 'other' }))
-    pods.replace([pod({ name: 'other' })], clock.monotonic())
-    expect(pods.find(placeIn(pod())).kind).toBe('absent')
+    for (const [wait, found] of [
+      [0, 'known'],
+      [9_000, 'known'],
+      [1_000, 'absent'],
+    ] as const) {
+      await clock.advance(wait)
+      pods.replace([pod({ name: 'other' })], clock.monotonic())
+      expect(pods.find(placeIn(pod())).kind).toBe(found)
+    }
+  })
+
+  it('that a list shows again was never gone', async () => {
+    const { clock, pods } = setUp(pod(), pod({ name: 'other' }))
+    for (let i = 0; i < 4; i++) {
+      await clock.advance('8s')
+      pods.replace(i % 2 ? [pod(), pod({ name: 'other' })] : [pod({ name: 'other' })], clock.monotonic())
+      expect(pods.find(placeIn(pod())).kind).toBe('known')
+    }
   })
 
   it('is not absent where there are no pods at all', async () => {
     const { clock, pods } = setUp(pod())
     pods.find(stranger)
+    await clock.advance('10s')
+    pods.replace([], clock.monotonic())
+    expect([pods.find(stranger).kind, pods.find(placeIn(pod())).kind]).toEqual(['unknown', 'known'])
     await clock.advance('10s')
     pods.replace([], clock.monotonic())
     expect([pods.find(stranger).kind, pods.find(placeIn(pod())).kind]).toEqual(['unknown', 'unknown'])
@@ -146,7 +165,7 @@ describe('those who watch a pod', () => {
       () => pods.put(pod()),
       () => pods.put(pod()),
       () => pods.put(pod({ labels: { x: 'y' } })),
-      () => pods.replace([pod({ name: 'other' })], 0),
+      () => pods.remove(pod().uid),
     ]
     const counts = steps.map((step) => {
       step()

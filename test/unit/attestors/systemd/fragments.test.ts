@@ -136,3 +136,29 @@ describe('the file of a unit', () => {
     expect(questions).toHaveLength(1_026)
   })
 })
+
+describe('a manager that has just been executed again', () => {
+  it('withdraws no unit that it owned to, until it denies it a second time, ten seconds later', async () => {
+    const { clock, of, manager } = setting()
+    const owned = manager.answer
+    expect((await of()).kind).toBe('known')
+    await clock.advance('10s')
+    manager.answer = [null, null]
+    expect((await of()).kind).toBe('unknown')
+    await clock.advance('5s')
+    expect((await of()).kind).toBe('unknown')
+    manager.answer = owned
+    expect((await of()).kind).toBe('known')
+    await clock.advance('10s')
+    manager.answer = [null, null]
+    expect((await of()).kind).toBe('unknown')
+    await clock.advance('10s')
+    expect((await of()).kind).toBe('foreign')
+  })
+
+  it('is believed at once about a unit that it never owned to', async () => {
+    const { of, manager } = setting()
+    manager.answer = [null, null]
+    expect((await of()).kind).toBe('foreign')
+  })
+})
