@@ -4,7 +4,7 @@ import type { Scene } from './scene.js'
 import { elsewhere, ownScene, type Target } from './target.js'
 
 /** A busy machine is no failure: nothing waits so long but what never comes. */
-const PATIENCE_MS = 60_000
+const PATIENCE_MS = 180_000
 let prepared = false
 
 /** The test of one line of the checklist, against any agent. Its name is the line's id and sentence. */

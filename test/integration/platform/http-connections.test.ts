@@ -17,8 +17,6 @@ beforeAll(async () => {
 const keep = keeping()
 
 const CONNECTIONS = 20
-/** Looking through the heap takes a while. */
-const PATIENT = { timeout: 20_000 }
 
 /** What a client is asked for, over and over; each time it takes a connection of its own. */
 interface Way extends Pick<HttpRequest, 'url' | 'unixSocket'> {
@@ -78,7 +76,7 @@ describe('nothing of a client holds on to a connection that was closed', () => {
       },
     ],
   ])('%s', async (_name, way) => {
-    await expect.poll(await kept(await way(), 200), PATIENT).toBeLessThan(3)
+    await expect.poll(await kept(await way(), 200)).toBeLessThan(3)
   })
 })
 
@@ -109,6 +107,6 @@ describe('nothing of a client holds on to a connection that was refused', () => 
       async () => ({ url: 'https://icp.test/', client: through(`http://127.0.0.1:${await nobody()}`) }),
     ],
   ])('%s', async (_name, code, way) => {
-    await expect.poll(await kept(await way(), code), PATIENT).toBeLessThan(3)
+    await expect.poll(await kept(await way(), code)).toBeLessThan(3)
   })
 })

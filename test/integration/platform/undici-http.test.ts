@@ -1,9 +1,10 @@
+import { once } from 'node:events'
 import type { RequestListener } from 'node:http'
 import type { TLSSocket } from 'node:tls'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { AgentError } from '../../../agent/errors.js'
 import { createHttpClient, type HttpClientOptions } from '../../../agent/platform/undici-http.js'
-import type { HttpClient, HttpRequest, TlsSettings } from '../../../agent/ports/http.js'
+import type { HttpClient, HttpRequest, HttpStream, TlsSettings } from '../../../agent/ports/http.js'
 import type { TestCa, Wish } from '../../fakes/ca.js'
 import { TemporaryFiles } from '../../fakes/files.js'
 import { credentials, httpServer, httpsServer, type Listening, newCa, proxy } from '../support/https-server.js'
@@ -75,16 +76,20 @@ describe('the HTTP client', () => {
   })
 
   it('keeps connections and takes a new one where the server closed the old', async () => {
-    let connections = 0
+    const connections: TLSSocket[] = []
     const server = await serve(ok)
-    server.server.on('secureConnection', () => void connections++)
+    server.server.on('secureConnection', (socket: TLSSocket) => void connections.push(socket))
     const client = clientWith()
     for (let i = 0; i < 3; i++) await oneByOne(client.request(get(server.address)))
-    expect(connections).toBe(1)
+    expect(connections).toHaveLength(1)
+    const closed = once(connections[0] ?? server.server, 'close')
     server.server.closeIdleConnections()
+    await closed
+    // The end is in the client's socket by now; whatever a timer is late, sockets are read before the second turn.
     await new Promise((resolve) => setTimeout(resolve, 50))
+    for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setImmediate(resolve))
     expect((await client.request(get(server.address))).body.toString()).toBe('ok')
-    expect(connections).toBe(2)
+    expect(connections).toHaveLength(2)
   })
 
   it('speaks to a Unix socket', async () => {
@@ -132,9 +137,8 @@ describe('a body', () => {
       const drip = setInterval(() => response.write('x'), 20)
       response.on('close', () => clearInterval(drip))
     })
-    const began = Date.now()
+    // The drip never ends by itself.
     expect(await failure(clientWith().request(get(server.address, { timeoutMs: 300 })))).toMatch(/^icp\.timeout/)
-    expect(Date.now() - began).toBeLessThan(2000)
   })
 
   it('that breaks off is an unreachable server, not an answer', async () => {
@@ -195,14 +199,27 @@ describe('a stream', () => {
     })
     const stop = new AbortController()
     const reason = new Error('enough')
-    const stream = await clientWith().stream(get(server.address, { timeoutMs: 100, signal: stop.signal }))
+    const client = clientWith()
+    // A slow machine does not answer within the first of these.
+    let timeoutMs = 100
+    const open = async (): Promise<HttpStream> => {
+      try {
+        return await client.stream(get(server.address, { timeoutMs, signal: stop.signal }))
+      } catch (error) {
+        if (!(error instanceof AgentError) || error.code !== 'icp.timeout') throw error
+        timeoutMs *= 2
+        return await open()
+      }
+    }
+    const stream = await open()
+    const began = performance.now()
     expect(stream.status).toBe(200)
     let seen = ''
     const end = await failure(
       (async () => {
         for await (const piece of stream.body) {
           seen += piece.toString()
-          if (seen.split('\n').length > 6) stop.abort(reason)
+          if (seen.split('\n').length > 6 && performance.now() - began > 2 * timeoutMs) stop.abort(reason)
         }
       })(),
     )

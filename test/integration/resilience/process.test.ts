@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, statSync } from 'node:fs'
-import { mkdir, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { status } from '@grpc/grpc-js'
@@ -90,8 +90,11 @@ test('killed and started again it serves the same identity, from a directory wit
   const first = run(config)
   const { leaf } = await served(address)
   const inode = statSync(join(directory, 'run')).ino
-  // What was issued is on disk a moment later.
-  await new Promise((resolve) => setTimeout(resolve, 2_500))
+  // What was issued is on disk a moment later; the SVID is the last that is written.
+  await eventually(
+    () => readdir(join(directory, 'data'), { recursive: true }),
+    (names) => names.some((name) => name.includes('.svids/')),
+  )
   first.child.kill('SIGKILL')
   await first.ended
   expect(statSync(socketPath).isSocket()).toBe(true)

@@ -63,7 +63,7 @@ export async function startKubernetesPart(
     return callerOf(kernel.peer(kernel.spawn({ files: { cgroup: cgroupOf(uid, containerId(`${uid}/${container}`)) } })))
   }
   /** Attests with so many milliseconds to wait for what is not known. */
-  const attest = (wish: PodWish, ms = 3_000, container?: string) =>
+  const attest = (wish: PodWish, ms = 600_000, container?: string) =>
     part.attestor.attest(callerIn(wish, container), AbortSignal.timeout(ms))
   /** The value of a label, or why there is none. */
   const label = async (wish: PodWish, key = 'app', ms?: number) => {
@@ -87,7 +87,7 @@ export async function startKubernetesPart(
 }
 
 /** Looks every few milliseconds until it is so. */
-export async function eventually(look: () => boolean | Promise<boolean>, what: string, ms = 8_000): Promise<void> {
+export async function eventually(look: () => boolean | Promise<boolean>, what: string, ms = 120_000): Promise<void> {
   const until = performance.now() + ms
   while (!(await look())) {
     if (performance.now() > until) throw new Error(`${what}: not within ${ms} ms`)

@@ -27,6 +27,16 @@ test('a bad answer is an answer: what comes after it is no return', () => {
   expect(returns).toBe(0)
 })
 
+test.each<ErrorCode>(['icp.server_error', 'icp.bad_response', 'icp.too_large'])(
+  '%s is trouble, since no answer can be used',
+  (code) => {
+    const contact = new Contact(new FakeClock())
+    contact.failed(failure(code))
+    expect(contact.trouble?.code).toBe(code)
+    expect(contact.reachedAt).toBeNull()
+  },
+)
+
 test('trouble keeps the time of its begin', async () => {
   const clock = new FakeClock()
   const contact = new Contact(clock)

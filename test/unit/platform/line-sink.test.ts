@@ -5,6 +5,9 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { LineSink } from '../../../agent/platform/line-sink.js'
 
+/** What never comes takes as long; a busy machine is no failure. */
+const PATIENT = { timeout: 60_000 }
+
 let directory: string
 const open: number[] = []
 beforeEach(() => {
@@ -37,7 +40,7 @@ test('a full disk is reported once, and lines beyond 1 MiB are dropped', async (
     sink.write('x'.repeat(100_000))
     await new Promise((resolve) => setImmediate(resolve))
   }
-  await vi.waitFor(() => expect(onFailure).toHaveBeenCalled())
+  await vi.waitFor(() => expect(onFailure).toHaveBeenCalled(), PATIENT)
   expect(onFailure).toHaveBeenCalledTimes(1)
   expect(onFailure.mock.calls[0]?.[0]).toMatchObject({ code: 'ENOSPC' })
   sink.flush()
@@ -50,12 +53,12 @@ test('a target that takes lines again gets what waited and says how many were dr
   const fd = openSync('/dev/null', 'r')
   const sink = new LineSink(fd, { onFailure, onRecovery })
   sink.write('first\n')
-  await vi.waitFor(() => expect(onFailure).toHaveBeenCalledTimes(1))
+  await vi.waitFor(() => expect(onFailure).toHaveBeenCalledTimes(1), PATIENT)
   closeSync(fd)
   expect(opened(path, 'a')).toBe(fd)
   sink.write('second\n')
-  await vi.waitFor(() => expect(onRecovery).toHaveBeenCalledWith(0))
-  await vi.waitFor(() => expect(readFileSync(path, 'utf8')).toBe('first\nsecond\n'))
+  await vi.waitFor(() => expect(onRecovery).toHaveBeenCalledWith(0), PATIENT)
+  await vi.waitFor(() => expect(readFileSync(path, 'utf8')).toBe('first\nsecond\n'), PATIENT)
 })
 
 test('a reader that is slow gets every line', async () => {
@@ -74,7 +77,7 @@ test('a reader that is slow gets every line', async () => {
       expect(error).toMatchObject({ code: 'EAGAIN' })
     }
     expect(got.length).toBe(text.length)
-  }, 5000)
+  }, PATIENT)
 })
 
 test('lines that were dropped while the target was slow are told', async () => {
@@ -82,7 +85,7 @@ test('lines that were dropped while the target was slow are told', async () => {
   const onRecovery = vi.fn()
   const sink = new LineSink(opened(path, 'a'), { onRecovery })
   for (let i = 0; i < 25; i++) sink.write('x'.repeat(100_000))
-  await vi.waitFor(() => expect(onRecovery).toHaveBeenCalledTimes(1))
+  await vi.waitFor(() => expect(onRecovery).toHaveBeenCalledTimes(1), PATIENT)
   const dropped = onRecovery.mock.calls[0]?.[0] as number
   expect(dropped).toBeGreaterThan(0)
   expect(readFileSync(path).length).toBe((25 - dropped) * 100_000)
@@ -96,7 +99,7 @@ test('a reader that has gone ends the writing quietly', async () => {
   const sink = new LineSink(opened(fifo, constants.O_WRONLY | constants.O_NONBLOCK), { onFailure })
   closeSync(reader)
   sink.write('x\n')
-  await vi.waitFor(() => expect(onFailure).toHaveBeenCalledTimes(1))
+  await vi.waitFor(() => expect(onFailure).toHaveBeenCalledTimes(1), PATIENT)
   sink.write('y\n')
   sink.flush()
   expect(onFailure).toHaveBeenCalledTimes(1)

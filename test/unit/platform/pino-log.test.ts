@@ -5,6 +5,9 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { Secret } from '../../../agent/crypto/secret.js'
 import { type AgentLog, createLog, type LogOptions } from '../../../agent/platform/pino-log.js'
 
+/** What never comes takes as long; a busy machine is no failure. */
+const PATIENT = { timeout: 60_000 }
+
 let directory: string
 let lines: string[]
 let log: AgentLog
@@ -98,7 +101,7 @@ test('the file gets the same lines, after what it held', async () => {
   const filePath = join(directory, 'agent.log')
   writeFileSync(filePath, 'before\n', { mode: 0o600 })
   open({ filePath }).info('x')
-  await vi.waitFor(() => expect(readFileSync(filePath, 'utf8')).toBe(`before\n${lines[0]}`))
+  await vi.waitFor(() => expect(readFileSync(filePath, 'utf8')).toBe(`before\n${lines[0]}`), PATIENT)
 })
 
 test('a new file is 0600', () => {
@@ -113,8 +116,8 @@ test('after reopen, lines go to the new file', async () => {
   renameSync(filePath, `${filePath}.1`)
   log.reopen()
   log.info('two')
-  await vi.waitFor(() => expect(readFileSync(`${filePath}.1`, 'utf8')).toContain('one'))
-  await vi.waitFor(() => expect(readFileSync(filePath, 'utf8')).toBe(lines[1]))
+  await vi.waitFor(() => expect(readFileSync(`${filePath}.1`, 'utf8')).toContain('one'), PATIENT)
+  await vi.waitFor(() => expect(readFileSync(filePath, 'utf8')).toBe(lines[1]), PATIENT)
 })
 
 test('where the file cannot be reopened, the old one stays in use', async () => {
@@ -125,13 +128,13 @@ test('where the file cannot be reopened, the old one stays in use', async () => 
   log.reopen()
   expect(last()['event']).toBe('Log file cannot be opened anew; the old one stays in use')
   log.info('two')
-  await vi.waitFor(() => expect(readFileSync(`${filePath}.1`, 'utf8')).toContain('two'))
+  await vi.waitFor(() => expect(readFileSync(`${filePath}.1`, 'utf8')).toContain('two'), PATIENT)
 })
 
 test('the directory of the file is made before the file is opened', async () => {
   const filePath = join(directory, 'made', 'agent.log')
   open({ filePath }).info('x')
-  await vi.waitFor(() => expect(readFileSync(filePath, 'utf8')).toBe(lines[0]))
+  await vi.waitFor(() => expect(readFileSync(filePath, 'utf8')).toBe(lines[0]), PATIENT)
 })
 
 test.each<[string, (path: string) => void]>([
