@@ -75,6 +75,7 @@ say(
       verdict({
         refusal: null,
         attesting: false,
+        waitMs: 0,
         match,
         snapshot: current,
         now: crowd.clock.now(),

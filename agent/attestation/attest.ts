@@ -19,6 +19,8 @@ export interface Attestation {
   readonly missing: readonly string[]
   readonly trail: readonly TrailLine[]
   readonly known: Known
+  /** The longest wait that an attestor asks for; 0: none does. */
+  readonly waitMs: number
 }
 
 export interface AttestContext {
@@ -83,6 +85,7 @@ function merge(attestors: readonly WorkloadAttestor[], outcomes: readonly Outcom
   const facts = new Map<string, string>()
   const known = new Map<string, Selectors>()
   const missing = new Set<string>()
+  let waitMs = 0
   const trail: TrailLine[] = []
   const lines = new Map<string, number>()
   const note = (attestor: string, text: string): void => {
@@ -106,6 +109,7 @@ function merge(attestors: readonly WorkloadAttestor[], outcomes: readonly Outcom
     if (!lines.has(attestor.name)) note(attestor.name, `facts found: ${own.size}`)
     known.set(attestor.name, own)
     for (const platform of finding.missing) missing.add(platform)
+    waitMs = Math.max(waitMs, finding.waitMs ?? 0)
     for (const [key, value] of own) {
       const other = facts.get(key)
       if (other === undefined) facts.set(key, value)
@@ -114,7 +118,7 @@ function merge(attestors: readonly WorkloadAttestor[], outcomes: readonly Outcom
   })
   const errors = outcomes.flatMap((outcome) => ('error' in outcome ? [outcome.error] : []))
   if (errors.length > 0 && errors.length === outcomes.length && facts.size === 0) throw allFailed(errors)
-  return { facts, missing: [...missing].sort(), trail, known }
+  return { facts, missing: [...missing].sort(), trail, known, waitMs }
 }
 
 function findingOf(attestor: WorkloadAttestor, outcome: Outcome | undefined): Finding {

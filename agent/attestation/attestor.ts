@@ -13,6 +13,11 @@ export interface Finding {
   /** Platforms (selector key prefixes: `docker`, `k8s`) whose facts are unknown now: engine away, API slow. */
   readonly missing: readonly string[]
   readonly trail: readonly TrailLine[]
+  /**
+   * For so many milliseconds it is worth waiting for what is missing: the platform knows the caller, and has not shown all
+   * of it yet. Absent: no longer than for anything else.
+   */
+  readonly waitMs?: number
 }
 
 /** The consumer's port: says what a caller is, from facts only. */

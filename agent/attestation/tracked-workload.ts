@@ -158,15 +158,15 @@ export class TrackedWorkload implements Workload, Disposable {
     }
   }
 
-  #accept({ facts, trail, known, ...found }: Attestation, ms: number): void {
+  #accept({ facts, trail, known, waitMs, ...found }: Attestation, ms: number): void {
     const missing = withAll(found.missing, this.#unlooked)
     this.context.events.attested(this.caller, { facts, missing, ms })
     this.#known = known
     const before = this.#state
     const unchanged = before.kind === 'attested' && sameFacts(before.facts, facts)
     const kept = unchanged ? before.facts : facts
-    const quiet = unchanged && before.missing.join() === missing.join()
-    this.#state = { kind: 'attested', facts: kept, missing, trail, at: this.context.clock.monotonic() }
+    const quiet = unchanged && before.missing.join() === missing.join() && before.waitMs === waitMs
+    this.#state = { kind: 'attested', facts: kept, missing, trail, waitMs, at: this.context.clock.monotonic() }
     if (!quiet) this.#tell()
     if (missing.length > 0) this.#retryLater()
     else this.#attempts = 0

@@ -13,6 +13,8 @@ export type WorkloadState =
       /** Platforms whose facts are unknown now; facts of theirs that were known before for this process are kept. */
       readonly missing: readonly string[]
       readonly trail: readonly TrailLine[]
+      /** How long it is worth waiting for what is missing, in milliseconds; 0: no longer than for anything else. */
+      readonly waitMs: number
       /** Monotonic milliseconds. */
       readonly at: number
     }

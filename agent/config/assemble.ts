@@ -41,6 +41,7 @@ export function assemble(
         authsecNamespaces: values['attestation.kubernetes.authsec_namespaces'],
         source: values['attestation.kubernetes.source'],
         nodeName,
+        containerWaitMs: values['attestation.kubernetes.container_wait'],
         ownPod: ownPod(around.env),
         kubeletAddress: values['attestation.kubernetes.kubelet_address'] ?? `https://${nodeName}:10250`,
         kubeletCaPath: values['attestation.kubernetes.kubelet_ca_path'] ?? values['attestation.kubernetes.api_ca_path'],

@@ -35,6 +35,7 @@ export interface Config {
       readonly source: 'api' | 'kubelet'
       /** This node's name in Kubernetes (`spec.nodeName`); default: NODE_NAME or the node id. */
       readonly nodeName: string
+      readonly containerWaitMs: number
       /** The pod that the agent runs in, by POD_NAMESPACE and POD_NAME; null where one of them is missing. */
       readonly ownPod: { readonly namespace: string; readonly name: string } | null
       /** Without a trailing slash. */

@@ -73,12 +73,13 @@ export class Feed {
    * The facts for a verdict, as of now: the process is looked at each time, the match is redone when it may differ (each
    * time where nobody listens).
    */
-  circumstances(): Pick<Circumstances, 'refusal' | 'attesting' | 'match' | 'snapshot'> {
+  circumstances(): Pick<Circumstances, 'refusal' | 'attesting' | 'waitMs' | 'match' | 'snapshot'> {
     if (this.#stale) this.#rematch()
     const { state } = this.workload
     return {
       refusal: this.#refusal(),
       attesting: state.kind === 'pending',
+      waitMs: state.kind === 'attested' ? state.waitMs : 0,
       match: this.#match,
       snapshot: this.options.store.current,
     }

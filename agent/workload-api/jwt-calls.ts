@@ -30,7 +30,7 @@ export interface JwtCallsOptions {
   readonly clock: Clock
   readonly events: ApiEvents
   readonly holdMs: number
-  /** What a call may take in all, whatever its own deadline. */
+  /** What a call may take, whatever its own deadline; of the time until its caller is known at most `holdMs` counts. */
   readonly deadlineMs: number
   readonly allowUnauthenticatedVerifiers: boolean
   readonly calls: { callStarted(id: string): void; callEnded(id: string): void }
@@ -48,6 +48,8 @@ interface Call {
   readonly signal: AbortSignal
   /** Milliseconds left for it. */
   readonly left: () => number
+  /** The caller is known: a longer wait for its platform does not count. */
+  readonly known: () => void
 }
 
 /** The unary methods of the JWT profile, in both dialects. */
@@ -81,6 +83,7 @@ export class JwtCalls {
     }
     const suffices = (ids: readonly string[]) => askedFor(ids).length > 0
     const entries = oncePerIdentity(askedFor(await this.#entitled(call, { suffices })))
+    call.known()
     if (entries.length === 0) throw notEntitled()
     const { uid } = call.feed.workload.caller
     const results = await Promise.allSettled(
@@ -122,7 +125,7 @@ export class JwtCalls {
     dialect: Dialect,
     answer: (call: Call) => Promise<Buffer>,
   ): handleUnaryCall<Message, Buffer> {
-    const { sessions, clock, events, deadlineMs, calls } = this.options
+    const { sessions, clock, events, holdMs, deadlineMs, calls } = this.options
     return (grpcCall, respond) => {
       const peer = grpcCall.getPeer()
       const session = sessions.of(peer)
@@ -134,7 +137,8 @@ export class JwtCalls {
         return
       }
       const began = clock.monotonic()
-      const allowed = Math.min(deadlineMs, untilDeadline(grpcCall, clock.now()))
+      let counted = began
+      const allowed = untilDeadline(grpcCall, clock.now())
       const gone = new AbortController()
       // A wait for each identity that is asked for.
       setMaxListeners(0, gone.signal)
@@ -147,7 +151,13 @@ export class JwtCalls {
         feed: session.feed,
         method,
         signal: gone.signal,
-        left: () => Math.max(1, allowed - (clock.monotonic() - began)),
+        left: () => {
+          const now = clock.monotonic()
+          return Math.max(1, Math.min(deadlineMs - (now - counted), allowed - (now - began)))
+        },
+        known: () => {
+          counted = Math.max(counted, clock.monotonic() - holdMs)
+        },
       }
       answer(call)
         .then(

@@ -8,6 +8,8 @@ export interface Circumstances {
   readonly refusal: Refusal | null
   /** Attestation has not come to an end yet. */
   readonly attesting: boolean
+  /** How long a platform that is missing is worth waiting for, where that is longer than `holdMs`; else 0. */
+  readonly waitMs: number
   readonly match: Match
   readonly snapshot: Pick<Snapshot, 'synced' | 'states'>
   readonly now: number
@@ -76,6 +78,10 @@ export function entitlement(c: Circumstances): Verdict | null {
 /** What to tell a caller that matches nothing of what it asks for, while a platform is missing; null: none is. */
 export function uncertainty(c: Circumstances): Verdict | null {
   if (!c.match.uncertain) return null
+  if (c.waitMs > c.holdMs) {
+    const message = 'the platform knows the caller and has not shown all of it yet; try again'
+    return hold({ ...c, holdMs: c.waitMs }, 'attestation.platform_missing', message)
+  }
   return hold(c, 'attestation.platform_missing', 'a platform that says what the caller is does not answer; try again')
 }
 

@@ -19,6 +19,7 @@ export interface KubernetesSettings {
   readonly authsecNamespaces: readonly string[]
   readonly source: 'api' | 'kubelet'
   readonly nodeName: string
+  readonly containerWaitMs: number
   /** Null where the environment does not say in which pod the agent runs. */
   readonly ownPod: OwnPod | null
   /** Without a trailing slash. */
@@ -56,13 +57,14 @@ export function kubernetesWorkloads(options: KubernetesWorkloadsOptions): Kubern
   const pods = new Pods(clock, nodeName, settings.ownPod)
   const context = { ...options, api, pods, nodeName }
   const source = settings.source === 'kubelet' ? new Kubelet(context) : new ListWatch(context)
-  const { clusterName, authsecNamespaces } = settings
+  const { clusterName, authsecNamespaces, containerWaitMs } = settings
   return {
     attestor: new KubernetesWorkloadAttestor({
       locate: (caller) => containerOf(caller.process.read('cgroup'), kernel.ownCgroup),
       pods,
       source,
       settings: { clusterName, authsecNamespaces, tenantId },
+      containerWaitMs,
     }),
     async run(signal) {
       await using _api = api

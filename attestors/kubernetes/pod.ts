@@ -18,6 +18,8 @@ export interface Pod {
   readonly annotations: ReadonlyMap<string, string>
   readonly owners: readonly Owner[]
   readonly containers: readonly PodContainer[]
+  /** It has containers that its status does not show as running. */
+  readonly starting: boolean
 }
 
 export interface Owner {
@@ -96,6 +98,9 @@ export function parsePod(object: unknown): Pod | null {
       (list ?? []).map(({ name, image }) => [name, image ?? ''] as const),
     ),
   )
+  const shown = [status?.containerStatuses, status?.initContainerStatuses, status?.ephemeralContainerStatuses].flatMap(
+    (list) => (list ?? []).flatMap((one) => running(one, images)),
+  )
   return {
     uid: metadata.uid,
     hash: annotations[MIRROR] ?? annotations[HASH] ?? null,
@@ -110,9 +115,9 @@ export function parsePod(object: unknown): Pod | null {
       name,
       controller: controller === true,
     })),
-    containers: [status?.containerStatuses, status?.initContainerStatuses, status?.ephemeralContainerStatuses].flatMap(
-      (list) => (list ?? []).flatMap((one) => running(one, images)),
-    ),
+    containers: shown,
+    // An init container that has ended does not run again.
+    starting: images.size > shown.length + (status?.initContainerStatuses ?? []).filter(hasEnded).length,
   }
 }
 
@@ -128,6 +133,10 @@ function running({ name, containerID, image, imageID, state }: Status, images: R
   if (!containerID || state?.terminated || state?.waiting) return []
   const id = containerID.slice(containerID.lastIndexOf('/') + 1)
   return [{ id, name, image: images.get(name) || (image ?? ''), imageId: withoutScheme(imageID ?? '') }]
+}
+
+function hasEnded({ state }: Status): boolean {
+  return state?.terminated !== undefined && state.terminated !== null
 }
 
 /** `docker-pullable://nginx@sha256:…`: cri-dockerd writes how the image came. */

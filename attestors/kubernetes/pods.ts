@@ -11,7 +11,8 @@ export interface Place {
 export type Found =
   | { readonly kind: 'known'; readonly pod: Pod; readonly container: PodContainer }
   /** As things stand nobody can say; it may be known in a moment. */
-  | { readonly kind: 'unknown'; readonly why: string }
+  /** `starting`: the pod is known, and has containers that its status does not show as running yet. */
+  | { readonly kind: 'unknown'; readonly why: string; readonly starting?: boolean }
   /** A fact: there is no such pod on this node. */
   | { readonly kind: 'absent'; readonly why: string }
 
@@ -91,7 +92,8 @@ export class Pods {
     this.#asked.delete(podUid)
     const container = pod.containers.find(({ id }) => id === containerId)
     if (container) return { kind: 'known', pod, container }
-    return { kind: 'unknown', why: `the status of pod ${pod.namespace}/${pod.name} does not show the container yet` }
+    const why = `the status of pod ${pod.namespace}/${pod.name} does not show the container yet`
+    return { kind: 'unknown', why, starting: pod.starting }
   }
 
   /** Calls back when the pod of this uid came, changed or went. */

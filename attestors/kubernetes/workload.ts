@@ -14,6 +14,8 @@ export interface KubernetesWorkloadOptions {
   readonly pods: Pods
   readonly source: Pick<PodSource, 'want' | 'current'>
   readonly settings: SelectorSettings
+  /** How long a caller waits for its container in the status of a pod that is known, in milliseconds. */
+  readonly containerWaitMs: number
 }
 
 const NAME = 'kubernetes'
@@ -47,7 +49,10 @@ export class KubernetesWorkloadAttestor implements WorkloadAttestor {
       const found = this.#find(where)
       if (found.kind === 'known') return this.#known(found)
       if (found.kind === 'absent') return finding(NO_FACTS, [], found.why)
-      if (signal.aborted) return finding(NO_FACTS, this.platforms, found.why)
+      if (signal.aborted) {
+        const waitMs = found.starting ? this.options.containerWaitMs : 0
+        return { ...finding(NO_FACTS, this.platforms, found.why), waitMs }
+      }
       source.want()
       await pods.next(where.places[0].podUid, LOOK_MS, signal)
     }

@@ -1,5 +1,5 @@
 import { quote } from '../problem.js'
-import { bool, choice, list, matching, optional, path, setting, size, textual } from '../setting.js'
+import { bool, choice, duration, list, matching, optional, path, setting, size, textual } from '../setting.js'
 import { socketPath } from './agent.js'
 
 const SERVICE_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount'
@@ -80,6 +80,11 @@ export const attestationSettings = {
     path: 'file',
     defaultIs: '`api_ca_path`',
     what: "Certificate authority of the kubelet's serving certificate, which is often one of its own.",
+  }),
+  'attestation.kubernetes.container_wait': setting(duration('0s', '5m'), {
+    kind: 'duration',
+    default: '30s',
+    what: 'How long a call is held while its pod is known and its container is not shown yet: kubelets show containers when all have started and every `postStart` hook has ended.',
   }),
   'attestation.docker.socket_path': setting(socketPath, {
     kind: 'path or `unix:///path`',

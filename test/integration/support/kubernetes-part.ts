@@ -49,6 +49,7 @@ export async function startKubernetesPart(
       source: 'api',
       nodeName: NODE,
       ownPod: null,
+      containerWaitMs: 30_000,
       kubeletAddress: api.address,
       kubeletCaPath: paths.ca,
       ...settings,

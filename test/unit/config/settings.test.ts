@@ -38,6 +38,7 @@ test('the defaults are those that are documented', async () => {
         authsecNamespaces: [],
         source: 'api',
         nodeName: 'node-1',
+        containerWaitMs: 30_000,
         ownPod: null,
         kubeletAddress: 'https://node-1:10250',
         kubeletCaPath: `${account}/ca.crt`,

@@ -26,7 +26,14 @@ const HEADER = { 'workload.spiffe.io': 'true' }
 
 /** A workload whose fate tests decide. */
 export class FakeWorkload implements Workload {
-  state: WorkloadState = { kind: 'attested', facts: new Map([['unix:uid', '1000']]), missing: [], trail: [], at: 0 }
+  state: WorkloadState = {
+    kind: 'attested',
+    facts: new Map([['unix:uid', '1000']]),
+    missing: [],
+    trail: [],
+    waitMs: 0,
+    at: 0,
+  }
   problem: AgentError | null = null
   readonly ended = false
   readonly caller = { pid: 7, uid: 1000, gid: 1000, groups: [], executable: null } as Partial<Caller> as Caller

@@ -94,8 +94,15 @@ describe('FetchJWTSVID refuses', () => {
       ...entry(id, path),
       selectors: new Map([['docker:image-name', 'api:1']]),
     })
-    const attested = (facts: Readonly<Record<string, string>>, missing: readonly string[]) => {
-      world.workload.state = { kind: 'attested', facts: new Map(Object.entries(facts)), missing, trail: [], at: 0 }
+    const attested = (facts: Readonly<Record<string, string>>, missing: readonly string[], waitMs = 0) => {
+      world.workload.state = {
+        kind: 'attested',
+        facts: new Map(Object.entries(facts)),
+        missing,
+        trail: [],
+        waitMs,
+        at: 0,
+      }
     }
     beforeEach(() => {
       world.setEntries(entry('e1', '/web'), ofContainer('e2', '/api'))
@@ -115,6 +122,16 @@ describe('FetchJWTSVID refuses', () => {
       attested({ 'unix:uid': '1000', 'docker:image-name': 'api:1' }, [])
       world.setEntries(entry('e1', '/web'), ofContainer('e2', '/api'))
       expect(await identities(call)).toEqual(['spiffe://td/api'])
+    })
+
+    test('nothing once it shows a caller that it knew, however late, and leaves the server its time', async () => {
+      attested({ 'unix:uid': '1000' }, ['docker'], 30_000)
+      const call = world.fetch(['db'], 'spiffe://td/api')
+      await world.clock.advance(20_000)
+      attested({ 'unix:uid': '1000', 'docker:image-name': 'api:1' }, [])
+      world.setEntries(entry('e1', '/web'), ofContainer('e2', '/api'))
+      expect(await identities(call)).toEqual(['spiffe://td/api'])
+      expect(world.wanted.map(({ deadlineMs }) => deadlineMs)).toEqual([10_000 - HOLD_MS])
     })
 
     test('nothing of what the caller has without it', async () => {

@@ -41,6 +41,7 @@ function circumstancesOf(given: typeof circumstances extends fc.Arbitrary<infer 
   return {
     refusal: null,
     attesting: given.attesting,
+    waitMs: 0,
     match: { ids: given.matched, truncated: false, uncertain: given.uncertain },
     snapshot: { synced: given.synced, states: statesOf(given.states) },
     now: NOW,
@@ -126,6 +127,7 @@ describe('a live stream', () => {
           const found = verdict({
             refusal: null,
             attesting: false,
+            waitMs: 0,
             match: { ids, truncated: false, uncertain: false },
             snapshot,
             now: NOW,
@@ -156,6 +158,7 @@ describe('a live stream', () => {
         const found = verdict({
           refusal: null,
           attesting: false,
+          waitMs: 0,
           match: { ids, truncated: false, uncertain: false },
           snapshot: { synced: true, states: statesOf(now) },
           now: NOW,

@@ -40,6 +40,7 @@ function circumstances(given: Given): Circumstances {
   return {
     refusal: null,
     attesting: false,
+    waitMs: 0,
     match: { ids: matched, truncated: false, uncertain },
     snapshot: { synced, states: new Map(Object.entries(states)) },
     now: NOW,
@@ -155,6 +156,16 @@ describe('every answer to FetchX509SVID', () => {
       'the platform does not answer for too long',
       { matched: [], uncertain: true, heldForMs: HOLD },
       refusedWith('attestation.platform_missing', UNAVAILABLE),
+    ],
+    [
+      'a platform that knows the caller is about to show it, within its own time',
+      { matched: [], uncertain: true, waitMs: 30_000, heldForMs: HOLD },
+      'hold attestation.platform_missing for 26000',
+    ],
+    [
+      'a platform that knows the caller did not show it in time',
+      { matched: [], uncertain: true, waitMs: 30_000, heldForMs: 30_000 },
+      'refuse attestation.platform_missing UNAVAILABLE',
     ],
     ['an entry matches without the missing platform', { uncertain: true, states: { a: valid } }, 'send a'],
 

@@ -31,6 +31,7 @@ function setUp(...known: PodWish[]) {
       pods,
       source,
       settings: { clusterName: 'prod', authsecNamespaces, tenantId: 't' },
+      containerWaitMs: 30_000,
     })
   const processIn = (wish: PodWish, container = 'app0') => {
     const { uid } = parsed(wish)
@@ -148,5 +149,36 @@ describe('a change of its pod', () => {
     watch[Symbol.dispose]()
     pods.put(parsed())
     expect([changes, pods.watched]).toEqual([2, false])
+  })
+})
+
+describe('a container that the status of its pod does not show yet', () => {
+  const attest = async (wish: PodWish, container: string, ...known: PodWish[]) => {
+    const { attestor, callerIn } = setUp(...known)
+    return await attestor().attest(callerIn(wish, container), AbortSignal.abort())
+  }
+
+  it.each<[string, PodWish]>([
+    ['all containers are created', { containers: [{ state: 'waiting' }, { state: 'waiting' }] }],
+    ['another one runs its postStart hook', { containers: [{}, { state: 'waiting' }] }],
+    ['it is started again', { containers: [{ state: 'terminated' }] }],
+  ])('is worth waiting for while %s', async (_what, wish) => {
+    const { missing, waitMs } = await attest(wish, 'app9', wish)
+    expect(missing).toEqual(['k8s', 'node'])
+    expect(waitMs).toBe(30_000)
+  })
+
+  it.each<[string, PodWish, readonly PodWish[]]>([
+    ['all containers run: it is the pause container', {}, [{}]],
+    [
+      'init containers have ended',
+      { initContainers: [{ state: 'terminated' }] },
+      [{ initContainers: [{ state: 'terminated' }] }],
+    ],
+    ['the pod is unknown', { name: 'unknown' }, [{}]],
+  ])('is not where %s', async (_what, wish, known) => {
+    const { missing, waitMs } = await attest(wish, 'app9', ...known)
+    expect(missing).toEqual(['k8s', 'node'])
+    expect(waitMs ?? 0).toBe(0)
   })
 })
