@@ -269,6 +269,17 @@ describe('the chart', () => {
     expect((await ran(helm, ['template', 'test', CHART, ...tenant, ...two])).stderr).toContain('one of them')
   })
 
+  it('refuses a rollout with two agents on a node, and says why', async () => {
+    const surge = (value: string) => ['--set', `updateStrategy.rollingUpdate.maxSurge=${value}`]
+    for (const value of ['1', '25%']) {
+      const args = ['template', 'test', CHART, ...tenant, ...surge(value)]
+      expect((await ran(helm, args)).stderr).toContain('maxSurge')
+      expect((await ran(helm, [...args, '--skip-schema-validation'])).stderr).toContain('waits for the lock')
+    }
+    for (const value of ['0', '0%', 'null'])
+      expect(await render(...tenant, ...surge(value))).toContain('maxUnavailable: 1')
+  })
+
   it('lets the agent out to the kubelet where it asks it, and only there', async () => {
     const ports = async (...args: string[]) => {
       const text = await render(...tenant, '--set', 'networkPolicy.enabled=true', ...args)

@@ -36,6 +36,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- $id -}}
 {{- end }}
 
+{{/* Two agents never run on one node: they share its data directory, its socket and the lock on both. */}}
+{{- define "icp-agent.updateStrategy" -}}
+{{- $surge := dig "rollingUpdate" "maxSurge" 0 .Values.updateStrategy | default 0 | toString -}}
+{{- if not (has $surge (list "0" "0%")) }}{{ fail (printf "updateStrategy.rollingUpdate.maxSurge is %s: it must be 0, because the new agent of a node waits for the lock of the old one, and the old one stays until the new one is ready; use maxUnavailable" $surge) }}{{ end -}}
+{{- toYaml .Values.updateStrategy -}}
+{{- end }}
+
 {{- define "icp-agent.clusterName" -}}{{ .Values.agent.clusterName | default .Values.clusterName | default "" }}{{- end }}
 
 {{- define "icp-agent.address" -}}{{ (.Values.icpService).address | default .Values.agent.icpServiceUrl }}{{- end }}

@@ -45,6 +45,10 @@ const v1 = (path: string) => CONTROLLERS.map((controllers, i) => `${12 - i}:${co
 /** `name=systemd` apart from the controllers. */
 const v1of = (path: string, systemd: string) => `11:memory:${path}\n10:pids:${path}\n1:name=systemd:${systemd}\n`
 
+/** Every hierarchy of a machine with hybrid cgroups, `cpu` and `cpuacct` apart, and the unified one beside them. */
+const HYBRID = ['name=systemd', 'pids', 'blkio', 'freezer', 'devices', 'memory', 'cpuset', 'cpuacct', 'cpu', '']
+const hybrid = (path: string) => HYBRID.map((controllers, i) => `${9 - i}:${controllers}:${path}\n`).join('')
+
 const docker = { id: ID, runtime: 'docker', trusted: 'engine-must-confirm' } as const
 const bare = { id: ID, runtime: 'unknown', trusted: 'engine-must-confirm' } as const
 const podman = { id: ID, runtime: 'podman', trusted: 'engine-must-confirm' } as const
@@ -239,6 +243,12 @@ const IN_DOCKER: readonly Recorded[] = [
 ]
 
 const KUBERNETES: readonly Recorded[] = [
+  ...['besteffort/', 'burstable/', ''].map((quality) => ({
+    what: `a hybrid node, cgroupfs driver: ${quality || 'guaranteed'}`,
+    origin: 'kubelet 1.36.3, containerd 2.3.7, runc 1.1.5',
+    cgroup: hybrid(`/kubepods/${quality}pod${POD}/${ID}`),
+    is: kubelet,
+  })),
   {
     what: 'burstable, cgroupfs, v1',
     origin: 'here: docker run --cgroup-parent /kubepods/burstable/podUID, as the kubelet has it',
