@@ -2,6 +2,12 @@ import { isIP } from 'node:net'
 import { buildConnector, errors } from 'undici'
 
 /**
+ * Of every TLS connection: whom it is made to is verified, whatever NODE_TLS_REJECT_UNAUTHORIZED says, and proven each
+ * time, as no session is resumed.
+ */
+export const ALWAYS = { rejectUnauthorized: true, maxCachedSessions: 0 } as const
+
+/**
  * Makes connections, so that all of them can be cut at once, also those that nobody has got yet.
  *
  * Each has a signal of its own: Node never takes its listener off a socket's signal, so that one signal for all of
@@ -15,13 +21,12 @@ export class Connections {
     return this.#cut
   }
 
-  /** No session is resumed: whom a connection is made to, and who makes it, is proven each time. */
   connector(options: buildConnector.BuildOptions): buildConnector.connector {
     return (target, callback) => {
       if (this.#cut) return queueMicrotask(() => callback(new errors.ClientDestroyedError(), null))
       const end = new AbortController()
       const over = () => void this.#open.delete(end)
-      const connect = buildConnector({ ...options, maxCachedSessions: 0, signal: end.signal })
+      const connect = buildConnector({ ...options, ...ALWAYS, signal: end.signal })
       connect(namedByDns(target), (...made) => {
         // A tunnel outlives its request to the proxy, and then only its socket tells when it is over.
         if (made[1]) made[1].once('close', over)

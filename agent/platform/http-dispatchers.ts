@@ -2,7 +2,7 @@ import { subscribe } from 'node:diagnostics_channel'
 import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls'
 import { Agent, type Dispatcher, EnvHttpProxyAgent, errors, Pool } from 'undici'
 import type { TlsSettings } from '../ports/http.js'
-import { Connections } from './http-connections.js'
+import { ALWAYS, Connections } from './http-connections.js'
 
 /** How requests leave the machine. */
 export interface Route {
@@ -114,7 +114,7 @@ export class Dispatchers {
       ...COMMON,
       connect,
       // TLS in a tunnel ends with the tunnel, whose connection is cut like any other.
-      requestTls: { ...server, maxCachedSessions: 0 },
+      requestTls: { ...server, ...ALWAYS },
       httpProxy: '',
       httpsProxy: proxy.httpsProxy,
       // Else a proxy that never answers would hold each connection for minutes, and so all of them in the end.

@@ -16,6 +16,8 @@ export interface RootsSource {
   readonly file?: string
   /** `SSL_CERT_DIR`: a directory of PEM files, used besides it. */
   readonly directory?: string
+  /** `NODE_EXTRA_CA_CERTS`: used besides all others. Node itself heeds it only where no authorities are named. */
+  readonly extra?: string
 }
 
 /**
@@ -26,13 +28,14 @@ export function systemRoots(source: RootsSource = {}): readonly string[] {
   const named = [source.file, ...directoryFiles(source.directory)].filter((path) => path !== undefined)
   const texts = named.map(readPem).filter((text) => text !== null)
   if (source.file === undefined || texts.length === 0) texts.push(...firstOf(FILES))
-  return texts.length > 0 ? texts : [...rootCertificates]
+  const extra = source.extra === undefined ? null : readPem(source.extra)
+  return [...(texts.length > 0 ? texts : rootCertificates), ...(extra === null ? [] : [extra])]
 }
 
-/** What OpenSSL's variables name. */
+/** What the variables of OpenSSL and Node name. */
 export function environmentSource(env: Readonly<Record<string, string | undefined>> = process.env): RootsSource {
-  const { SSL_CERT_FILE: file, SSL_CERT_DIR: directory } = env
-  return { ...(file ? { file } : {}), ...(directory ? { directory } : {}) }
+  const { SSL_CERT_FILE: file, SSL_CERT_DIR: directory, NODE_EXTRA_CA_CERTS: extra } = env
+  return { ...(file ? { file } : {}), ...(directory ? { directory } : {}), ...(extra ? { extra } : {}) }
 }
 
 function firstOf(paths: readonly string[]): string[] {

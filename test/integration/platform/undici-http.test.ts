@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import type { RequestListener } from 'node:http'
 import type { TLSSocket } from 'node:tls'
-import { beforeAll, describe, expect, it } from 'vitest'
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { AgentError } from '../../../agent/errors.js'
 import { createHttpClient, type HttpClientOptions } from '../../../agent/platform/undici-http.js'
 import type { HttpClient, HttpRequest, HttpStream, TlsSettings } from '../../../agent/ports/http.js'
@@ -298,6 +298,43 @@ describe('TLS', () => {
     const forward = keep(await proxy(server.port))
     const client = clientWith({ proxy: { httpsProxy: forward.address, noProxy: null } })
     expect(await failure(client.request(get('https://icp.test/')))).toMatch(/^icp\.tls: .*client certificate/)
+  })
+})
+
+describe('with NODE_TLS_REJECT_UNAUTHORIZED=0', () => {
+  const variable = 'NODE_TLS_REJECT_UNAUTHORIZED'
+  let before: string | undefined
+  beforeEach(() => {
+    before = process.env[variable]
+    process.env[variable] = '0'
+  })
+  afterEach(() => {
+    if (before === undefined) delete process.env[variable]
+    else process.env[variable] = before
+  })
+  const named = { wish: { names: [{ type: 'dns' as const, value: 'icp.test' }] } }
+
+  it('a server must prove who it is', async () => {
+    const server = await serve(ok)
+    const strangers = clientWith({ tls: () => ({ ca: [] }) })
+    expect(await failure(strangers.request(get(server.address)))).toMatch(/^icp\.tls/)
+    expect((await clientWith().request(get(server.address))).status).toBe(200)
+  })
+
+  it('a server behind a proxy must prove who it is', async () => {
+    const server = await serve(ok, named)
+    const forward = keep(await proxy(server.port))
+    const through = { proxy: { httpsProxy: forward.address, noProxy: null } }
+    const strangers = clientWith({ ...through, tls: () => ({ ca: [] }) })
+    expect(await failure(strangers.request(get('https://icp.test/')))).toMatch(/^icp\.tls/)
+    expect((await clientWith(through).request(get('https://icp.test/'))).status).toBe(200)
+  })
+
+  it('a proxy that speaks TLS must prove who it is', async () => {
+    const server = await serve(ok, named)
+    const forward = keep(await proxy(server.port, () => true, await newCa('Other CA')))
+    const client = clientWith({ proxy: { httpsProxy: forward.address, noProxy: null } })
+    expect(await failure(client.request(get('https://icp.test/')))).toMatch(/^icp\.tls/)
   })
 })
 

@@ -39,6 +39,16 @@ describe('the roots of the system', () => {
     expect(texts).not.toContain('text')
   })
 
+  it('come from the file of NODE_EXTRA_CA_CERTS besides, wherever the others come from', async () => {
+    const extra = files.path('extra.pem')
+    await files.writeAtomically(extra, Buffer.from(PEM))
+    await files.writeAtomically(files.path('roots.pem'), Buffer.from(`roots\n${PEM}`))
+    expect(systemRoots({ extra })).toEqual([...systemRoots(), PEM])
+    expect(systemRoots({ extra, file: files.path('roots.pem') })).toEqual([`roots\n${PEM}`, PEM])
+    expect(systemRoots({ extra: files.path('missing.pem') })).toEqual(systemRoots())
+    expect(environmentSource({ NODE_EXTRA_CA_CERTS: extra })).toEqual({ extra })
+  })
+
   it('are named by the environment, an empty variable names none', () => {
     expect(environmentSource({ SSL_CERT_FILE: '/a', SSL_CERT_DIR: '' })).toEqual({ file: '/a' })
     expect(environmentSource({})).toEqual({})
