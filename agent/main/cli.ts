@@ -1,4 +1,5 @@
 import { nearestKey } from '../config/nearest-key.js'
+import { printable } from '../observability/printable.js'
 import { misused, quoted } from './arguments.js'
 import type { CommandIo } from './command.js'
 import { COMMAND_LIST, findCommand, groupOf } from './command-list.js'
@@ -33,7 +34,15 @@ async function dispatch(args: readonly string[], io: CommandIo): Promise<number>
     io.stdout.write(command.help)
     return 0
   }
+  // The daemon says so in its log.
+  if (found.name !== 'run') warnOfIgnored(io)
   return await command.run(found.rest, io)
+}
+
+function warnOfIgnored({ ignoredVariables = [], stderr }: CommandIo): void {
+  if (ignoredVariables.length === 0) return
+  const names = printable(ignoredVariables.join(', '))
+  stderr.write(`warning these variables would weaken the command and are without effect: ${names}\n`)
 }
 
 function asksForHelp(args: readonly string[]): boolean {

@@ -14,10 +14,12 @@ export interface CommandIo {
   readonly stdout: TextSink
   /** What a person reads: warnings, mistakes in the arguments. */
   readonly stderr: TextSink
-  /** Aborts on SIGINT and SIGTERM: a command that runs on ends cleanly and returns. */
+  /** Aborts on SIGINT, SIGTERM and SIGQUIT: a command that runs on ends cleanly and returns. */
   readonly signal: AbortSignal
-  /** Calls back at SIGHUP. Absent where there is none. */
-  onReload?(reload: () => void): Disposable
+  /** Variables that the process was started with and that are without effect, by name (weakening.ts). */
+  readonly ignoredVariables?: readonly string[]
+  /** Calls back at every other signal that would end the process, until disposed. Absent where there are none. */
+  onSignal?(heard: (signal: NodeJS.Signals) => void): Disposable
 }
 
 /** A subcommand of `icp-agent`, one file each under commands/. */

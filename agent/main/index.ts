@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-import 'reflect-metadata'
-import { runProcess } from './process.js'
+import './first.js'
 
-await runProcess()
+// Not a static import: all modules would be read before the first one runs.
+const { start } = await import('./start.js')
+await start(() => import('./process.js'))

@@ -1,16 +1,31 @@
+import 'reflect-metadata'
 import { setMaxListeners } from 'node:events'
 import { main } from './cli.js'
 import type { CommandIo } from './command.js'
+
+/** What ends a process that does not handle it, and is no crash. SIGPIPE is ignored by Node. */
+const SIGNALS: readonly NodeJS.Signals[] = [
+  'SIGHUP',
+  'SIGUSR1',
+  'SIGUSR2',
+  'SIGALRM',
+  'SIGVTALRM',
+  'SIGIO',
+  'SIGPWR',
+  'SIGSTKFLT',
+  'SIGXCPU',
+  'SIGXFSZ',
+]
 
 /**
  * Runs the command that the process was started with, and sets its exit code. No process.exit: the process ends because
  * nothing is left to do, and what was written is written.
  */
-export async function runProcess(): Promise<void> {
+export async function runProcess(ignoredVariables: readonly string[] = []): Promise<void> {
   const stop = new AbortController()
   // Every sleeper of the process listens to it.
   setMaxListeners(0, stop.signal)
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop.abort())
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGQUIT'] as const) process.on(signal, () => stop.abort())
   // A reader that has seen enough (`icp-agent api watch x509 | head`) ends the command without a stack.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error
@@ -21,10 +36,20 @@ export async function runProcess(): Promise<void> {
     stdout: process.stdout,
     stderr: process.stderr,
     signal: stop.signal,
-    onReload: (reload) => {
-      process.on('SIGHUP', reload)
-      return { [Symbol.dispose]: () => void process.off('SIGHUP', reload) }
-    },
+    ignoredVariables,
+    onSignal,
   }
   process.exitCode = await main(process.argv.slice(2), io)
+}
+
+function onSignal(heard: (signal: NodeJS.Signals) => void): Disposable {
+  // A profiler of Node's own works by SIGPROF, and a handler would break it.
+  const profiled = process.execArgv.some((option) => /^--(?:cpu-)?prof/.test(option))
+  const signals = profiled ? SIGNALS : [...SIGNALS, 'SIGPROF' as const]
+  for (const signal of signals) process.on(signal, heard)
+  return {
+    [Symbol.dispose]() {
+      for (const signal of signals) process.off(signal, heard)
+    },
+  }
 }

@@ -1,7 +1,9 @@
 import { AgentError, messageOf } from '../errors.js'
+import type { Log } from '../observability/log.js'
 import { seesOtherUsers } from '../platform/capabilities.js'
 import { Disk } from '../platform/disk.js'
 import { exitNow } from '../platform/exit-now.js'
+import { loadLibc } from '../platform/koffi-libc.js'
 import { createLinuxKernel } from '../platform/linux-kernel.js'
 import { readNodeFacts } from '../platform/node-facts.js'
 import { createLog } from '../platform/pino-log.js'
@@ -10,6 +12,7 @@ import { serviceManager } from '../platform/service-manager.js'
 import { makeSocketDirectory } from '../platform/socket-directory.js'
 import { SystemClock } from '../platform/system-clock.js'
 import { systemRandom } from '../platform/system-random.js'
+import { answerSignals } from './answer-signals.js'
 import type { CommandIo } from './command.js'
 import { runDaemon } from './daemon.js'
 import { kubernetesApi } from './kubernetes-api.js'
@@ -41,13 +44,11 @@ async function runUntilStopped(
     filePath: config.logging.filePath,
   })
   for (const warning of warnings) log.warn('Configuration warning', { ...warning })
+  warnOfIgnored(io.ignoredVariables ?? [], log)
   const manager = serviceManager(io.env, { pid: process.pid, log })
-  using _reload = io.onReload?.(() => {
-    manager.reloading()
-    log.reopen()
-    manager.ready()
-  })
+  using _signals = io.onSignal?.(answerSignals(log, manager))
   try {
+    loadLibc().ignoreRealTimeSignals()
     using kernel = createLinuxKernel()
     if (!seesOtherUsers()) {
       log.warn('Programs of other users cannot be seen: SYS_PTRACE is not in effect', {
@@ -87,4 +88,12 @@ async function runUntilStopped(
     if (!(error instanceof AgentError)) io.stderr.write(`${messageOf(error)}\n`)
     return 1
   }
+}
+
+function warnOfIgnored(variables: readonly string[], log: Log): void {
+  if (variables.length === 0) return
+  log.warn('Variables of the environment that weaken the agent are without effect', {
+    variables,
+    remedy: 'unset them for the agent; the authorities of a private CA go into icp_service.trust_bundle_path',
+  })
 }

@@ -9,10 +9,14 @@ import {
   EPOLL_CTL_DEL,
   EPOLLIN,
   ERRNO,
+  F_SETFD,
   LOCK_EX,
   LOCK_NB,
   MSG_DONTWAIT,
   MSG_NOSIGNAL,
+  SIG_IGN,
+  SIGRTMAX,
+  SIGRTMIN,
   SOCK_CLOEXEC,
   SOCK_DGRAM,
   SOCK_STREAM,
@@ -58,6 +62,10 @@ export interface Libc {
   sendDatagram(path: string, message: string): void
   /** Two connected Unix sockets. */
   socketPair(): readonly [number, number]
+  /** Puts a program, with this process's environment and only these descriptors, into the process's place. */
+  execute(path: string, args: readonly string[], descriptors: readonly number[]): never
+  /** The process neither ends by the real-time signals, which Node has no names for, nor notices them. */
+  ignoreRealTimeSignals(): void
 }
 
 export type Koffi = Pick<typeof import('koffi'), 'load' | 'errno'>
@@ -112,6 +120,10 @@ function functions(koffi: Koffi, abi: (typeof ABIS)[string]): Libc {
   const sendto = c.func('sendto', 'long', ['int', 'void *', 'size_t', 'int', 'void *', 'uint'])
   const close = c.func('close', 'int', ['int'])
   const socketpair = c.func('socketpair', 'int', ['int', 'int', 'int', 'void *'])
+  const execv = c.func('execv', 'int', ['str', 'const char **'])
+  // fcntl() is variadic and its third argument an int here: as for syscall() below, that is no difference in registers.
+  const fcntl = c.func('fcntl', 'int', ['int', 'int', 'int'])
+  const signal = c.func('signal', 'intptr_t', ['int', 'intptr_t'])
   // syscall() takes what is variable in registers, as any function of six integers does, on both architectures.
   const pidfdOpen = c.func('syscall', 'long', ['long', 'int', 'uint'])
   const statx = c.func('syscall', 'long', ['long', 'int', 'str', 'int', 'uint', 'void *'])
@@ -189,6 +201,16 @@ function functions(koffi: Koffi, abi: (typeof ABIS)[string]): Libc {
     socketPair() {
       checked('socketpair', socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
       return [pair.readInt32LE(0), pair.readInt32LE(4)]
+    },
+    execute(path, args, descriptors) {
+      // Node has made those that it was given close-on-exec. One that is not open stays so.
+      for (const fd of descriptors) fcntl(fd, F_SETFD, 0)
+      execv(path, [...args, null])
+      throw new LibcError('execv', koffi.errno())
+    },
+    ignoreRealTimeSignals() {
+      // The C library refuses the first few, which are its own.
+      for (let number = SIGRTMIN; number <= SIGRTMAX; number++) signal(number, SIG_IGN)
     },
   }
 }

@@ -38,6 +38,12 @@ export const EPOLL_CTL_ADD = 1
 export const EPOLL_CTL_DEL = 2
 export const EPOLLIN = 0x1
 
+export const F_SETFD = 2
+
+export const SIG_IGN = 1
+export const SIGRTMIN = 32
+export const SIGRTMAX = 64
+
 export const LOCK_EX = 2
 export const LOCK_NB = 4
 

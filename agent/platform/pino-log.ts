@@ -19,7 +19,7 @@ export interface LogOptions {
 
 /** The agent's log: stdout always, and a file where one is configured. */
 export interface AgentLog extends Log, Disposable {
-  /** Opens the file anew, after something rotated it away (SIGHUP). Where that fails, the old file stays in use. */
+  /** Opens the file anew, after something rotated it away. Where that fails, the old file stays in use. */
   reopen(): void
   /** Writes what still waits, synchronously. Also done when the process exits. */
   flush(): void

@@ -29,6 +29,10 @@ export async function makeExecutable(arch, code, file) {
         output: 'sea.blob',
         disableExperimentalSEAWarning: true,
         useCodeCache,
+        execArgv: ['--disable-sigusr1'],
+        // Node heeds no NODE_OPTIONS then, which could open its debugger before a line of ours runs. Not 'none': the
+        // heap's size comes in this way (agent/main/start.ts).
+        execArgvExtension: 'cli',
         assets: { 'koffi.node': join(koffiPackage(arch), `linux_${arch}`, 'koffi.node') },
       }),
     )

@@ -1,5 +1,6 @@
-import { execFileSync, spawnSync } from 'node:child_process'
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
+import { once } from 'node:events'
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -79,6 +80,25 @@ describe('the packages', () => {
     const { status, stdout, stderr } = spawnSync(executable(process.arch), ['version'], { encoding: 'utf8', env: {} })
     expect([status, stdout, stderr]).toEqual([0, `icp-agent ${version} (Node 24.21.0, linux ${process.arch})\n`, ''])
     expect(serves([executable(process.arch)])).toContain('gRPC Workload API Server started')
+  })
+
+  it('have an executable in which Node heeds nothing of NODE_OPTIONS but what is harmless', async () => {
+    const weak = { NODE_OPTIONS: '--inspect-brk=127.0.0.1:0 --max-old-space-size=300' }
+    const version = spawnSync(executable(process.arch), ['version'], { encoding: 'utf8', env: weak, timeout: 60_000 })
+    expect([version.status, version.stderr]).toEqual([
+      0,
+      expect.stringMatching(/^warning .*NODE_OPTIONS \(--inspect-brk\)\n$/),
+    ])
+    const child = spawn(executable(process.arch), ['api', 'watch', 'x509', '--socket', '/nowhere'], { env: weak })
+    try {
+      const commandLine = () => readFileSync(`/proc/${child.pid}/cmdline`, 'latin1').split('\0')
+      await expect.poll(commandLine, { timeout: 30_000 }).toContain('--node-options=--max-old-space-size=300')
+      child.kill('SIGUSR1')
+      child.kill('SIGTERM')
+      expect(await once(child, 'exit')).toEqual([0, null])
+    } finally {
+      child.kill('SIGKILL')
+    }
   })
 
   it('have an npm package that needs no other package', () => {

@@ -38,7 +38,7 @@ export const operationSettings = {
     kind: 'path',
     path: 'file',
     defaultIs: 'none',
-    what: 'A file that gets the lines besides standard output; opened again on SIGHUP.',
+    what: 'A file that gets the lines besides standard output; opened again on SIGHUP, SIGUSR1 and SIGUSR2.',
   }),
   'health.enabled': setting(bool(), {
     kind: 'true, false',

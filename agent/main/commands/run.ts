@@ -6,7 +6,8 @@ export const run: Command = {
   summary: 'Run the agent (this is what happens without a command).',
   help: `Usage: icp-agent [run] [-c FILE]
 
-Runs the agent until it gets SIGTERM or SIGINT. SIGHUP reopens the log file.
+Runs the agent until it gets SIGTERM, SIGINT or SIGQUIT. SIGHUP, SIGUSR1 and SIGUSR2 reopen the log
+file; none of them reads the configuration again.
 
 Options:
   -c, --config FILE   the configuration; default: ./config.yaml, then /etc/icp-agent/config.yaml.
@@ -20,6 +21,8 @@ Example:
 `,
   async run(args, io) {
     const { options } = readArguments(args, { config: { type: 'string', short: 'c' } })
+    // Until there is a log to reopen, signals do nothing.
+    using _ = io.onSignal?.(() => undefined)
     // The daemon takes long to load; a mistake on the command line is told before.
     const { runAgent } = await import('../run.js')
     return await runAgent(options.config, io)

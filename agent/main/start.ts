@@ -1,0 +1,71 @@
+import { writeSync } from 'node:fs'
+import { messageOf } from '../errors.js'
+import { exitNow } from '../platform/exit-now.js'
+import { loadLibc } from '../platform/koffi-libc.js'
+import { FIRST_SOCKET, inheritedSocket } from './socket-activation.js'
+import { weakeningOf } from './weakening.js'
+
+/** Tells the process that takes this one's place what was left out. */
+const MARK = 'ICP_AGENT_WITHOUT'
+const MAX_SHOWN = 1_000
+
+/**
+ * Runs the command, in a process that nothing in its environment weakens. Where a variable does, most are in force
+ * before the first line of ours: the same program takes this process's place (same pid, descriptors and arguments)
+ * without them. With a debugger open nothing is run at all. `sea`: a single executable, in which Node does not heed
+ * NODE_OPTIONS.
+ */
+export async function start(
+  load: () => Promise<typeof import('./process.js')>,
+  { sea = false }: { readonly sea?: boolean } = {},
+): Promise<void> {
+  refuseDebugger()
+  const { ignored, variables, nodeOptions } = weakeningOf(process.env)
+  if (ignored.length > 0 || (sea && nodeOptions !== '')) {
+    for (const name of [...variables, 'NODE_OPTIONS']) delete process.env[name]
+    if (ignored.length > 0) process.env[MARK] = ignored.join('; ').slice(0, MAX_SHOWN)
+    if (nodeOptions !== '' && !sea) process.env['NODE_OPTIONS'] = nodeOptions
+    takeMyPlace(sea && nodeOptions !== '' ? [`--node-options=${nodeOptions}`] : [], { sea, ignored })
+  }
+  const without = process.env[MARK]?.split('; ') ?? []
+  delete process.env[MARK]
+  const { runProcess } = await load()
+  // A signal from before the first module may have taken until now.
+  refuseDebugger()
+  await runProcess(without)
+}
+
+function takeMyPlace(more: readonly string[], { sea, ignored }: { sea: boolean; ignored: readonly string[] }): never {
+  const { argv, argv0, execArgv, execPath } = process
+  const args = sea ? [argv0, ...more, ...argv.slice(2)] : [argv0, ...execArgv, ...argv.slice(1)]
+  try {
+    const socket = inheritedSocket(process.env, process.pid)
+    const held = socket === null ? 0 : Number(process.env['LISTEN_FDS'])
+    return loadLibc().execute(execPath, args, [0, 1, 2, ...Array.from({ length: held }, (_, i) => FIRST_SOCKET + i)])
+  } catch (error) {
+    const what = ignored.length > 0 ? ignored.join('; ') : 'NODE_OPTIONS'
+    say(`cannot start without these variables (${messageOf(error)}); unset them for the agent: ${what}`)
+    exitNow(2)
+  }
+}
+
+/** Whoever reaches the port of Node's debugger runs code in this process: it is ended, before there is anything to take. */
+function refuseDebugger(): void {
+  const inspector = process.getBuiltinModule?.('node:inspector')
+  if (inspector?.url() === undefined) return
+  const opens = (text: string) => /--(?:inspect|debug)/.test(text.replaceAll('_', '-'))
+  const named = opens(process.env['NODE_OPTIONS'] ?? '')
+  const typed = process.execArgv.some(opens)
+  if (named || typed) {
+    const what = named ? 'the variable NODE_OPTIONS opens' : "Node's option --inspect opens"
+    say(`${what} Node's debugger, through which every local user runs code in the agent; start it without --inspect`)
+  } else {
+    say("SIGUSR1 has opened Node's debugger before the agent began, and every local user could use it; start it again")
+  }
+  // Not by way of Node, which would wait for whoever is connected.
+  exitNow(named || typed ? 2 : 1)
+}
+
+function say(text: string): void {
+  writeSync(2, `error ${text}\n`)
+}
