@@ -1,4 +1,5 @@
 import { dirname } from 'node:path'
+import { fullPace, LIMITS, REQUESTS_OF_A_BUNDLE_POLL, ROUTINE_TAKES_ONE_OF, SHORTEST } from '../icp/limits.js'
 import type { Files } from '../ports/files.js'
 import type { Environment } from './placeholders.js'
 import { type Problem, quote } from './problem.js'
@@ -62,6 +63,13 @@ export async function check(understood: Understood, around: Circumstances): Prom
       ),
     )
   }
+  for (const [key, shortest, arithmetic] of ROUTINES) {
+    if (values[key] >= shortest) continue
+    const [given, least] = [seconds(values[key]), seconds(shortest)]
+    warnings.push(
+      at(key, `is ${given}, and ${arithmetic}: so it is read every ${least} at most`, `use ${least} or more`),
+    )
+  }
   const limits = ['connections_per_pid', 'connections_per_subject', 'connections'] as const
   for (const [i, name] of limits.slice(0, -1).entries()) {
     const wider = limits[i + 1] ?? 'connections'
@@ -91,6 +99,25 @@ export async function check(understood: Understood, around: Circumstances): Prom
     if (found !== null) (found.level === 'problem' ? problems : warnings).push(found.finding)
   }
   return { problems, warnings }
+}
+
+const [PACE, PACE_OF_ALL] = [fullPace('standard'), fullPace('open')]
+/** What is read again and again, the shortest interval at which it is, and why. */
+const ROUTINES = [
+  [
+    'sync.interval',
+    SHORTEST.sync,
+    `entries take a third at most of the ${PACE} requests a minute that the agent makes of the ${LIMITS.standard.perMinute} that the server allows an address, which is ${PACE / ROUTINE_TAKES_ONE_OF} a minute`,
+  ],
+  [
+    'sync.bundle_interval',
+    SHORTEST.bundlePoll,
+    `bundles take a third at most of the ${PACE_OF_ALL} requests a minute that the agent makes of all kinds, which is ${PACE_OF_ALL / ROUTINE_TAKES_ONE_OF} a minute, ${REQUESTS_OF_A_BUNDLE_POLL} each time`,
+  ],
+] as const
+
+function seconds(ms: number): string {
+  return ms < 1000 ? `${ms}ms` : `${Math.ceil(ms / 100) / 10}s`
 }
 
 /** Whether the host name will do as the node id. */

@@ -5,7 +5,7 @@ import { formatSize, parseSize } from './size.js'
 
 /** One setting: its type, and what an operator must know of it. docs/configuration.md holds the same words. */
 export interface Setting<T> {
-  /** From the text that was written (a list for list settings) to the value. */
+  /** From the text that was written (a list for list settings) to the value; described by its range, if it has one. */
   readonly parse: z.ZodType<T>
   /** As documented: `duration`, `path`, `` `json`, `console` ``. */
   readonly kind: string
@@ -32,6 +32,11 @@ export function optional<T>(
   rest: Omit<Setting<T>, 'parse' | 'default'> & { defaultIs: string },
 ): Setting<T | null> {
   return { parse, default: null, ...rest }
+}
+
+/** Its type and range, as documented. */
+export function typeOf({ kind, parse }: Setting<unknown>): string {
+  return parse.description === undefined ? kind : `${kind}, ${parse.description}`
 }
 
 type Refusal = readonly [problem: string, remedy: string]
@@ -62,7 +67,7 @@ export const integer = (min: number, max: number) =>
   textual((text) => {
     const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN
     return value >= min && value <= max ? { value } : [`is ${quote(text)}`, `use a whole number from ${min} to ${max}`]
-  })
+  }).describe(`${min} to ${max}`)
 
 /** Milliseconds. `min` and `max` are written as durations. */
 export const duration = (min: string, max: string, options: { plainSeconds?: boolean } = {}) =>
@@ -74,7 +79,7 @@ export const duration = (min: string, max: string, options: { plainSeconds?: boo
       options.plainSeconds === true ? 'seconds, or a duration such as 30s' : 'a duration such as 30s, 15m, 6h or 1d'
     const range = `from ${formatDuration(least)} to ${formatDuration(most)}`
     return [`is ${quote(text)}`, `use ${example}, ${range}`]
-  })
+  }).describe(`${min} to ${max}`)
 
 /** Bytes. */
 export const size = (min: number, max: number) =>
@@ -82,7 +87,7 @@ export const size = (min: number, max: number) =>
     const value = parseSize(text)
     if (value !== null && value >= min && value <= max) return { value }
     return [`is ${quote(text)}`, `use a size such as 64KiB or 512MiB, from ${formatSize(min)} to ${formatSize(max)}`]
-  })
+  }).describe(`${formatSize(min)} to ${formatSize(max)}`)
 
 /** One of a few words, in any case. */
 export const choice = <const T extends string>(values: readonly T[], aliases: Readonly<Record<string, T>> = {}) =>

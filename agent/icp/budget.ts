@@ -1,26 +1,10 @@
 import type { AgentError } from '../errors.js'
 import type { Clock } from '../ports/clock.js'
 import type { Random } from '../ports/random.js'
+import { fullPace, LIMITS, type Tier } from './limits.js'
 
-/**
- * The server's rate-limit tiers. `open` is the limit around everything, under which all requests fall, and those for
- * bundles and JWT-SVIDs alone.
- */
-export type Tier = 'bootstrap' | 'standard' | 'sensitive' | 'open'
+export type { Tier } from './limits.js'
 
-/**
- * What one address may ask of the server, all agents behind it together: per minute, and at once. Around everything the
- * server counts 100 in a window of a minute, into which burst and refill must fit together.
- */
-const LIMITS: Readonly<Record<Tier, { readonly perMinute: number; readonly burst: number }>> = {
-  bootstrap: { perMinute: 60, burst: 20 },
-  standard: { perMinute: 30, burst: 10 },
-  sensitive: { perMinute: 10, burst: 5 },
-  open: { perMinute: 80, burst: 20 },
-}
-
-/** The pace stays this far below the limit, so that a lone agent never meets a 429. */
-const HEADROOM = 0.9
 /** Own burst, as a part of the server's. */
 const BURST = 0.8
 const SLOWEST_PER_MINUTE = 0.5
@@ -70,7 +54,7 @@ export class Budget {
     private readonly random: Random,
   ) {
     const bucket = (tier: Tier): Bucket => {
-      const fastest = (LIMITS[tier].perMinute * HEADROOM) / 60_000
+      const fastest = fullPace(tier) / 60_000
       const burst = Math.max(1, Math.floor(LIMITS[tier].burst * BURST))
       const now = clock.monotonic()
       return {
@@ -129,6 +113,11 @@ export class Budget {
     for (const bucket of this.#concerned(tier)) {
       bucket.pace = Math.min(bucket.fastest, bucket.pace + bucket.fastest * GROWTH)
     }
+  }
+
+  /** Requests of the tier that may go a millisecond, as things are; pauses and what was saved up aside. */
+  pace(tier: Tier): number {
+    return Math.min(...this.#concerned(tier).map(({ pace }) => pace))
   }
 
   /** How crowded the address is, from 0 (no 429 for a long time) to 1: what can wait does. */

@@ -5,6 +5,7 @@ import { Budget, type Tier } from '../icp/budget.js'
 import { createIcpClient } from '../icp/client.js'
 import { createCommonName } from '../icp/common-name.js'
 import { Contact } from '../icp/contact.js'
+import { SHORTEST } from '../icp/limits.js'
 import { pacedControlPlane } from '../icp/paced.js'
 import { createIdentityKeeper } from '../node/create-keeper.js'
 import { fileEvents } from '../observability/file-events.js'
@@ -37,7 +38,7 @@ export function composeServerFlow(config: Config, world: World) {
   const threshold = { ms: config.agent.renewalThresholdMs, explicit: config.agent.renewalThresholdExplicit }
 
   const budget = new Budget(clock, random)
-  const pace = new SyncPace(clock, random, config.sync)
+  const pace = new SyncPace(clock, random, config.sync, budget)
   const events = syncEvents(sinks('sync'), clock)
   const requests = serverEvents(sinks('icp'), clock)
   const rereadFiles = fileEvents(log.named('files'), clock)
@@ -105,7 +106,7 @@ export function composeServerFlow(config: Config, world: World) {
     events,
     threshold,
     account: tenantId,
-    trustDelayMs: POLLS_BEFORE_TRUST * config.sync.bundleIntervalMs,
+    trustDelayMs: POLLS_BEFORE_TRUST * Math.max(config.sync.bundleIntervalMs, SHORTEST.bundlePoll),
     retryBackoffMs: config.icpService.retryBackoffMs,
     revokeRemoved: config.security.revokeRemoved,
   })

@@ -63,6 +63,7 @@ export class EntrySync {
   /** One read; a failure is said, and the pace knows of it. Rejects with the signal's reason and with defects. */
   async sync(agent: SpiffeId, signal: AbortSignal): Promise<void> {
     const { controlPlane, store, events, pace, clock } = this.options
+    pace.began({ known: store.current.synced })
     try {
       const answer = await controlPlane.entries(agent, signal)
       this.#lastAt = clock.now()

@@ -2,6 +2,7 @@ import { setMaxListeners } from 'node:events'
 import { AgentError } from '../errors.js'
 import type { Budget } from '../icp/budget.js'
 import type { Contact } from '../icp/contact.js'
+import { REQUESTS_OF_A_BUNDLE_POLL, routineGap } from '../icp/limits.js'
 import type { SpiffeId } from '../identity/spiffe-id.js'
 import type { SyncEvents } from '../observability/sync-events.js'
 import type { Clock } from '../ports/clock.js'
@@ -152,14 +153,16 @@ async function pollJwtKeys({ jwtKeys, budget, clock, events }: LoopOptions, sign
   }
 }
 
-/** The published bundle, polled at its own interval under the outer limit only. */
+/** The published bundle, polled at its own interval under the outer limit only, of which polls take a third at most. */
 async function bundles(options: LoopOptions, signal: AbortSignal): Promise<void> {
   const { sync, budget, clock, random, bundleIntervalMs } = options
   for (;;) {
     await budget.turn('open', signal, clock)
     await sync.pollBundle(signal)
     await pollJwtKeys(options, signal)
-    const due = clock.monotonic() + bundleIntervalMs * (0.9 + 0.2 * random.fraction())
+    const shortest = REQUESTS_OF_A_BUNDLE_POLL * routineGap(budget.pace('open'))
+    const interval = Math.max(shortest, bundleIntervalMs * (0.9 + 0.2 * random.fraction()))
+    const due = clock.monotonic() + interval
     for (let wait = due - clock.monotonic(); wait > 0; wait = due - clock.monotonic()) await clock.sleep(wait, signal)
   }
 }

@@ -40,9 +40,9 @@ export interface PlanInput {
 const CLASS = {
   overdueSync: 0,
   nearExpiry: 1,
-  sync: 2,
-  waiting: 3,
-  renewal: 4,
+  waiting: 2,
+  renewal: 3,
+  sync: 4,
   failingRenewal: 5,
   failing: 6,
   recent: 7,
@@ -61,8 +61,8 @@ type Issued = Extract<EntryState, { kind: 'issued' }>
 
 /**
  * The one decision of what to ask the server next, taken when a slot is open: entries before anything is known (or
- * when their sync is late), SVIDs close to their end, the regular sync, callers who wait (uids take turns), renewals by
- * soonest expiry, what has failed again and again, then what was wanted a moment ago. Where agents share an address,
+ * when their sync is late), SVIDs close to their end, callers who wait (uids take turns), renewals by soonest expiry, the
+ * regular sync, what has failed again and again, then what was wanted a moment ago. Where agents share an address,
  * renewals that are not close to the end are spread evenly over the lives: everybody goes only as fast as needed.
  * `waitMs` is how long nothing is worth it, unless demand or the snapshot changes.
  */

@@ -1,3 +1,5 @@
+import type { Budget } from '../icp/budget.js'
+import { routineGap } from '../icp/limits.js'
 import type { Clock } from '../ports/clock.js'
 import type { Random } from '../ports/random.js'
 
@@ -12,8 +14,8 @@ const ONE_MS = 60_000
 
 /**
  * When entries are synced: every base interval, jittered; 429s show neighbours behind the same address and stretch the
- * interval towards the longest, quiet times shrink it again. The interval in force bounds how late a change of entries
- * reaches streams.
+ * interval towards the longest, quiet times shrink it again. Whatever the interval, entries take a third of the pace at
+ * most: the rest is for SVIDs. The interval in force bounds how late a change of entries reaches streams.
  */
 export class SyncPace {
   #stretch = 0
@@ -22,11 +24,14 @@ export class SyncPace {
   /** When the last good end of a sync was; null before the first. */
   #syncedAt: number | null = null
   #dueAt: number
+  /** Until when the requests made so far take the whole share of entries. */
+  #sharedUntil = Number.NEGATIVE_INFINITY
 
   constructor(
     private readonly clock: Pick<Clock, 'monotonic'>,
     private readonly random: Random,
     private readonly settings: { readonly intervalMs: number; readonly maxIntervalMs: number },
+    private readonly budget: Pick<Budget, 'pace'>,
   ) {
     this.#dueAt = clock.monotonic()
   }
@@ -34,12 +39,17 @@ export class SyncPace {
   /** The interval now in force. */
   get intervalMs(): number {
     const { intervalMs, maxIntervalMs } = this.settings
-    return intervalMs * Math.max(1, maxIntervalMs / intervalMs) ** this.#stretchNow()
+    return Math.max(this.#gap, intervalMs * Math.max(1, maxIntervalMs / intervalMs) ** this.#stretchNow())
   }
 
   /** Milliseconds until the next sync is due; negative when it is late. */
   dueIn(): number {
-    return this.#dueAt - this.clock.monotonic()
+    return Math.max(this.#dueAt, this.#sharedUntil - this.#gap) - this.clock.monotonic()
+  }
+
+  /** A read begins. While no entries are known nothing else needs the pace: then it takes nothing of its share. */
+  began({ known }: { readonly known: boolean }): void {
+    if (known) this.#sharedUntil = Math.max(this.#sharedUntil, this.clock.monotonic()) + this.#gap
   }
 
   /**
@@ -82,6 +92,11 @@ export class SyncPace {
   /** Something suggests that entries changed: sync at the next slot. */
   soon(): void {
     this.#dueAt = Math.min(this.#dueAt, this.clock.monotonic())
+  }
+
+  /** Between two reads in the long run; after a pause two may follow each other at once. */
+  get #gap(): number {
+    return routineGap(this.budget.pace('standard'))
   }
 
   #stretchNow(): number {

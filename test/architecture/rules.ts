@@ -62,7 +62,8 @@ export const FOLDERS: Readonly<Record<string, readonly string[]>> = {
   'agent/dev-icp': ['agent/identity', 'agent/crypto', 'agent/ports'],
   // The real ends of the ports. The ports of logs and metrics stand in observability, Secret in crypto.
   'agent/platform': ['agent/observability', 'agent/crypto', 'agent/ports'],
-  'agent/config': ['agent/identity', 'agent/crypto', 'agent/ports'],
+  // What the server's limits make of an interval is said before the agent runs.
+  'agent/config': ['agent/icp/limits.ts', 'agent/identity', 'agent/crypto', 'agent/ports'],
   'agent/observability': ['agent/identity', 'agent/ports'],
   'agent/store': ['agent/rotation', 'agent/observability', 'agent/identity', 'agent/crypto', 'agent/ports'],
   'agent/rotation': ['agent/ports'],

@@ -131,7 +131,7 @@ class SimulatedAgent {
     const { clock, scenario } = world
     this.#random = seededRandom((scenario.seed ?? 1) * 1000 + n)
     this.#budget = new Budget(clock, this.#random)
-    this.pace = new SyncPace(clock, this.#random, { intervalMs: 30_000, maxIntervalMs: 600_000 })
+    this.pace = new SyncPace(clock, this.#random, { intervalMs: 30_000, maxIntervalMs: 600_000 }, this.#budget)
     this.#demand = new Demand(clock)
   }
 
@@ -216,6 +216,7 @@ class SimulatedAgent {
 
   #sync(): void {
     this.#inFlight.add('sync-entries')
+    this.pace.began({ known: this.#synced })
     this.#request('standard', (passed) => {
       this.#inFlight.delete('sync-entries')
       if (!passed) return

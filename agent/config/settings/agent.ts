@@ -28,7 +28,7 @@ const tenantId = textual((text) => {
 })
 
 /** The last segment of the agent's SPIFFE ID. */
-export const nodeId = matching(/^[A-Za-z0-9][A-Za-z0-9._-]{0,254}$/, NODE_ID_REMEDY)
+export const nodeId = matching(/^[A-Za-z0-9][A-Za-z0-9._-]{0,254}$/, NODE_ID_REMEDY).describe('at most 255 characters')
 
 /** A Unix socket, for us to listen on or to connect to. */
 export const socketPath = textual((text) => {
@@ -43,14 +43,14 @@ export const socketPath = textual((text) => {
     return [`is ${bytes} bytes long`, `the kernel allows ${MAX_SOCKET_PATH_BYTES} for a socket; use a shorter path`]
   }
   return { value: text }
-})
+}).describe(`at most ${MAX_SOCKET_PATH_BYTES} bytes`)
 
 // The token goes into an HTTP header: printable ASCII without spaces.
 const joinToken = textual((text) =>
   /^[\x21-\x7e]{1,4096}$/.test(text)
     ? { value: new Secret(text) }
     : ['has characters that no join token has, or is too long', 'give the token alone, as the server showed it'],
-)
+).describe('at most 4096 characters')
 
 export const agentSettings = {
   'agent.tenant_id': optional(tenantId, {
@@ -61,7 +61,7 @@ export const agentSettings = {
   'agent.node_id': optional(nodeId, {
     kind: 'name',
     defaultIs: 'the host name; required inside a container',
-    what: "The last segment of the agent's SPIFFE ID: unique and lasting, at most 255 of `A-Za-z0-9._-`.",
+    what: "The last segment of the agent's SPIFFE ID: unique and lasting, of `A-Za-z0-9._-`.",
   }),
   'agent.data_dir': setting(path(), {
     kind: 'path',
@@ -73,7 +73,7 @@ export const agentSettings = {
     kind: 'path or `unix:///path`',
     path: 'socket',
     default: '/run/spire/sockets/agent.sock',
-    what: 'The Workload API socket, at most 107 bytes. Its directory is made with mode 0755.',
+    what: 'The Workload API socket. Its directory is made with mode 0755.',
   }),
   'agent.renewal_threshold': setting(duration('1s', '365d'), {
     kind: 'duration',

@@ -63,7 +63,7 @@ export const attestationSettings = {
     what: 'Where the pods of this node are read: list and watch at the API server, or the kubelet.',
   }),
   'attestation.kubernetes.node_name': optional(
-    matching(SUBDOMAIN, "use the node's name as `kubectl get nodes` shows it"),
+    matching(SUBDOMAIN, "use the node's name as `kubectl get nodes` shows it").describe('at most 253 characters'),
     {
       kind: 'name',
       defaultIs: '`NODE_NAME` from the environment, else the node id',

@@ -24,7 +24,7 @@ const csrCommonName = textual<CsrCommonName>((text) => {
   if (text === 'auto' || text === 'empty') return { value: { mode: text } }
   if (text.length <= MAX_COMMON_NAME && /^[\x20-\x7e]+$/.test(text)) return { value: { mode: 'text', text } }
   return [`is ${quote(text)}`, `use auto, empty, or at most ${MAX_COMMON_NAME} printable ASCII characters`]
-})
+}).describe(`at most ${MAX_COMMON_NAME} characters`)
 
 export const icpServiceSettings = {
   'icp_service.address': setting(address, {

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { variableOf } from '../../../agent/config/environment-tree.js'
 import { SETTING_KEYS, SETTINGS, type SettingKey } from '../../../agent/config/schema.js'
-import type { Setting } from '../../../agent/config/setting.js'
+import { type Setting, typeOf } from '../../../agent/config/setting.js'
 import { load } from './given.js'
 
 const root = join(import.meta.dirname, '../../..')
@@ -15,7 +15,7 @@ function row(key: SettingKey): string {
   const setting: Setting<unknown> = SETTINGS[key]
   const value =
     setting.default === null ? setting.defaultIs : setting.default === '' ? 'empty' : `\`${setting.default}\``
-  return `| \`${key}\` | ${setting.kind} | ${value} | \`${variableOf(key)}\` | ${setting.what} |`
+  return `| \`${key}\` | ${typeOf(setting)} | ${value} | \`${variableOf(key)}\` | ${setting.what} |`
 }
 
 describe('docs/configuration.md', () => {

@@ -264,6 +264,24 @@ describe('values', () => {
     ])
   })
 
+  test('an interval too short for the share of entries is a warning with the arithmetic', async () => {
+    const { warnings } = await load(withVariable('ICP_AGENT_SYNC__INTERVAL', '2s'))
+    expect(warnings).toEqual([
+      {
+        key: 'sync.interval',
+        source: 'ICP_AGENT_SYNC__INTERVAL',
+        problem:
+          'is 2s, and entries take a third at most of the 27 requests a minute that the agent makes of the 30 that the server allows an address, which is 9 a minute: so it is read every 6.7s at most',
+        remedy: 'use 6.7s or more',
+      },
+    ])
+    expect((await load(withVariable('ICP_AGENT_SYNC__INTERVAL', '6700ms'))).warnings).toEqual([])
+    expect(warningsOf(await load(withVariable('ICP_AGENT_SYNC__BUNDLE_INTERVAL', '1s')))).toEqual([
+      'sync.bundle_interval ICP_AGENT_SYNC__BUNDLE_INTERVAL',
+    ])
+    expect((await load(withVariable('ICP_AGENT_SYNC__BUNDLE_INTERVAL', '5s'))).warnings).toEqual([])
+  })
+
   test('limits that contradict one another are a warning, intervals that do are a problem', async () => {
     expect(warningsOf(await load(withVariable('ICP_AGENT_WORKLOAD_API__LIMITS__CONNECTIONS_PER_PID', '600')))).toEqual([
       'workload_api.limits.connections_per_pid ICP_AGENT_WORKLOAD_API__LIMITS__CONNECTIONS_PER_PID',

@@ -1,5 +1,5 @@
 import { getEventListeners } from 'node:events'
-import { afterEach, describe, expect, it } from 'vitest'
+import { afterEach, describe, expect, it, vi } from 'vitest'
 import { AgentError } from '../../../agent/errors.js'
 import { settle } from '../../fakes/clock.js'
 import { rateLimited } from '../../fakes/control-plane.js'
@@ -18,11 +18,12 @@ async function start(
   ids: readonly string[],
   options: WorldOptions = {},
   prepare: (world: SyncWorld) => void = () => {},
+  jwtKeys?: Parameters<SyncWorld['run']>[0],
 ) {
   const world = await SyncWorld.create(options)
   for (const id of ids) world.server.addEntry({ id, path: `/${id}`, selectors: { 'unix:path': `/bin/${id}` } })
   prepare(world)
-  const loop = world.run()
+  const loop = world.run(jwtKeys)
   running.push({ world, loop })
   await world.quiet()
   const want = (...wanted: string[]) => {
@@ -100,6 +101,43 @@ describe('the loop', () => {
     const asked = [...times(world, 'signWorkload'), ...times(world, 'entries')].filter((at) => at <= begin + MINUTE)
     expect(asked.length).toBeLessThanOrEqual(8 + 27)
     expect(asked.length).toBeGreaterThan(25)
+  })
+
+  it.each([100, 2_000])('issues at once what is wanted, at a sync interval of %d ms', async (syncMs) => {
+    const ids = Array.from({ length: 12 }, (_, n) => `e${n}`)
+    const { world, want } = await start(ids, { syncMs })
+    await world.pass(2 * MINUTE, 500)
+    const begin = world.clock.now()
+    for (const id of ids) {
+      want(id)
+      await world.pass(5_000, 500)
+      expect(world.state(id)?.kind).toBe('issued')
+    }
+    const reads = times(world, 'entries').filter((at) => at > begin)
+    expect(reads.length).toBeGreaterThan(6)
+    expect(reads.length).toBeLessThanOrEqual(9 + 2)
+  })
+
+  it('lets reads of entries wait for callers, but for no more than a minute', async () => {
+    const ids = Array.from({ length: 120 }, (_, n) => `e${n}`)
+    const { world, want } = await start(ids)
+    const begin = world.clock.now()
+    want(...ids)
+    await world.pass(4 * MINUTE)
+    const reads = times(world, 'entries').map((at) => (at - begin) / 1000)
+    expect(reads[1]).toBeGreaterThanOrEqual(30 + 60)
+    for (const [n, at] of reads.slice(1).entries()) expect(at - (reads[n] ?? 0)).toBeLessThan(30 + 60 + 3)
+  })
+
+  it('polls bundles with a third of the requests at most, however short their interval', async () => {
+    const refresh = vi.fn(async () => undefined)
+    const ids = Array.from({ length: 30 }, (_, n) => `e${n}`)
+    const { world, want } = await start(ids, { bundleMs: 100 }, () => undefined, { refresh })
+    want(...ids)
+    const before = times(world, 'bundle').length + refresh.mock.calls.length
+    await world.pass(2 * MINUTE, 500)
+    expect(times(world, 'bundle').length + refresh.mock.calls.length - before).toBeLessThanOrEqual((2 * 72) / 3)
+    expect(ids.filter((id) => world.state(id)?.kind === 'issued')).toEqual(ids)
   })
 
   it('counts the time that it waited for a slot, and no more than that', async () => {

@@ -83,7 +83,7 @@ function failing(count: number, retryAt = 0): { failures: Failures } {
 }
 
 describe('what is worth the next request', () => {
-  it('is chosen by urgency: a late sync, what ends soon, sync, who waits, renewals, what fails, the recent, revocations', () => {
+  it('is chosen by urgency: a late sync, what ends soon, who waits, renewals, sync, what fails, the recent, revocations', () => {
     const scene = new Scene()
     scene
       .entry('recent', undefined, null)
@@ -94,9 +94,9 @@ describe('what is worth the next request', () => {
       .entry('ends-soon', scene.left(14))
     expect(scene.order({ syncDueIn: 0, revocations: ['01', '02'] })).toEqual([
       'ends-soon',
-      'sync-entries',
       'waits',
       'renewal',
+      'sync-entries',
       'failing-renewal',
       'failing',
       'recent',

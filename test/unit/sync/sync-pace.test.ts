@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { Budget } from '../../../agent/icp/budget.js'
 import { SyncPace } from '../../../agent/sync/sync-pace.js'
 import { FakeClock } from '../../fakes/clock.js'
 import { fixedRandom } from '../../fakes/random.js'
@@ -6,9 +7,10 @@ import { fixedRandom } from '../../fakes/random.js'
 const SECOND = 1000
 const MINUTE = 60 * SECOND
 
-function setting(fraction = 0.5, maxIntervalMs = 10 * MINUTE) {
+function setting(fraction = 0.5, maxIntervalMs = 10 * MINUTE, intervalMs = 30 * SECOND) {
   const clock = new FakeClock()
-  return { clock, pace: new SyncPace(clock, fixedRandom(fraction), { intervalMs: 30 * SECOND, maxIntervalMs }) }
+  const budget = new Budget(clock, fixedRandom(0))
+  return { clock, budget, pace: new SyncPace(clock, fixedRandom(fraction), { intervalMs, maxIntervalMs }, budget) }
 }
 
 describe('SyncPace', () => {
@@ -146,5 +148,46 @@ describe('SyncPace', () => {
     await clock.advance('40s')
     pace.soon()
     expect(pace.dueIn()).toBe(-10 * SECOND)
+  })
+
+  it('takes a third of the pace at most, however short the interval, and however often a read fails', async () => {
+    for (const end of ['synced', 'failed', 'again', 'soon'] as const) {
+      const { clock, pace } = setting(0, MINUTE, 100)
+      let reads = 0
+      for (let seconds = 0; seconds < 600; seconds++) {
+        if (pace.dueIn() <= 0) {
+          reads++
+          pace.began({ known: true })
+          pace[end]()
+        }
+        await clock.advance('1s')
+      }
+      expect(reads).toBeGreaterThan(80)
+      expect(reads).toBeLessThanOrEqual(90 + 1)
+    }
+  })
+
+  it('takes a third of what 429s have left of the pace, and says the interval that follows', () => {
+    const { budget, pace } = setting(0.5, MINUTE, 2 * SECOND)
+    expect(pace.intervalMs / SECOND).toBeCloseTo(20 / 3)
+    budget.limited('standard', 0)
+    expect(pace.intervalMs / SECOND).toBeCloseTo(20 / 3 / 0.7)
+    expect(setting(0.5, 10 * MINUTE).pace.intervalMs).toBe(30 * SECOND)
+  })
+
+  it('reads a doubted answer again as soon as without a share, after a pause', async () => {
+    const { clock, pace } = setting()
+    pace.began({ known: true })
+    pace.synced()
+    await clock.advance('30s')
+    pace.began({ known: true })
+    pace.again()
+    expect(pace.dueIn()).toBe(5 * SECOND)
+  })
+
+  it('has no share while no entries are known: nothing else needs the pace', () => {
+    const { pace } = setting()
+    for (let i = 0; i < 5; i++) pace.began({ known: false })
+    expect(pace.dueIn()).toBe(0)
   })
 })

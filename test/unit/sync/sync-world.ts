@@ -24,6 +24,9 @@ export const TRUST_DELAY = 10 * MINUTE
 export interface WorldOptions extends Omit<FakeOptions, 'clock'> {
   readonly revokeRemoved?: boolean
   readonly withCommonName?: WithCommonName
+  /** `sync.interval` and `sync.bundle_interval`. */
+  readonly syncMs?: number
+  readonly bundleMs?: number
 }
 
 /** Counts the jobs that run, so that tests can wait for keys and signatures, which take real time. */
@@ -65,18 +68,22 @@ export class SyncWorld {
   agent: SpiffeId | null
   readonly #agentListeners = new Set<() => void>()
   readonly #options
+  readonly #bundleMs: number
 
   private constructor(
     readonly server: FakeControlPlane,
     keys: FixedKeys,
-    { revokeRemoved = false, withCommonName = (attempt) => attempt('svid@localhost') }: WorldOptions,
+    options: WorldOptions,
   ) {
+    const { revokeRemoved = false, withCommonName = (attempt) => attempt('svid@localhost') } = options
+    const { syncMs = 30_000, bundleMs = 5 * MINUTE } = options
     const clock = server.options.clock as FakeClock
     this.clock = clock
     const random = fixedRandom(0.5)
+    this.#bundleMs = bundleMs
     this.demand = new Demand(clock)
     this.budget = new Budget(clock, fixedRandom(0))
-    this.pace = new SyncPace(clock, random, { intervalMs: 30_000, maxIntervalMs: 10 * MINUTE })
+    this.pace = new SyncPace(clock, random, { intervalMs: syncMs, maxIntervalMs: 10 * MINUTE }, this.budget)
     this.contact = new Contact(clock)
     this.agent = server.agent
     const events = syncEvents(this.sinks, clock)
@@ -144,7 +151,7 @@ export class SyncWorld {
           this.#agentListeners.add(changed)
           return { [Symbol.dispose]: () => void this.#agentListeners.delete(changed) }
         },
-        bundleIntervalMs: 5 * MINUTE,
+        bundleIntervalMs: this.#bundleMs,
       },
       this.stop.signal,
     )
