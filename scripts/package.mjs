@@ -46,7 +46,7 @@ try {
   makeNpmPackage({ code, bill, licenseTexts, file: join(work, `icp-agent-${version}.tgz`) })
   for (const arch of architectures) {
     koffiPackage(arch)
-    await makeExecutable(arch, code, join(work, `icp-agent-${version}-linux-${arch}`))
+    makeExecutable(arch, code, join(work, `icp-agent-${version}-linux-${arch}`))
   }
   for (const file of ['deploy/install.sh', 'deploy/uninstall.sh', 'docs/install/vm.md', ...unitFiles()]) {
     cpSync(join(ROOT, file), join(work, file.slice(file.lastIndexOf('/') + 1)))

@@ -4,18 +4,18 @@ import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { CACHE, LOCK, say } from './paths.mjs'
+import { CACHE, LOCK, ROOT, say } from './paths.mjs'
 
-/** The newest long-term release of Node that both architectures have. */
-export const NODE_VERSION = '24.21.0'
-const NODE_INTEGRITY = {
-  x64: 'sha512-3nULszZ5X0fciYpG0t6TrdApJzAn8+FlINP6OiMX7V8HrvpATPN936U1LlReOJriLRa4e8yEqQBYCnLyPNAs7Q==',
-  arm64: 'sha512-FpJRPEz2OvvTLfjIOlNGFY9JLPMKgl5m+d4oGYBLg24kJ1mmvN1Zl/HPJgF4HDaJ51ISev1l1cRZ/DM+keXW5g==',
-}
+/**
+ * The release of Node that is handed out and that CI tests, the newest of a line in long-term support that both
+ * architectures have: the only place that says so.
+ */
+const NODE = JSON.parse(readFileSync(join(ROOT, 'scripts/package/node.json'), 'utf8'))
+export const NODE_VERSION = NODE.version
 
 /** The folder of Node for an architecture; `bin/node` and LICENSE are in it. */
 export function nodePackage(arch) {
-  return unpacked(`node-linux-${arch}`, NODE_VERSION, NODE_INTEGRITY[arch])
+  return unpacked(`node-linux-${arch}`, NODE_VERSION, NODE.integrity[arch])
 }
 
 /** The folder of koffi's prebuilt libraries for an architecture. */

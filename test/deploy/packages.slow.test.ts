@@ -1,11 +1,12 @@
 import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { repositoryFiles } from '../architecture/files.js'
+import { pinnedNode } from '../support/pinned-node.js'
 
 const ARM_LIBRARIES = '/usr/aarch64-linux-gnu'
 const qemu = ['qemu-aarch64-static', 'qemu-aarch64'].find((tool) => !spawnSync(tool, ['--version']).error)
@@ -17,7 +18,15 @@ describe('the packages', () => {
   const out = join(work, 'first', version)
   const executable = (arch: string) => join(out, `icp-agent-${version}-linux-${arch}`)
 
-  beforeAll(() => pack(process.cwd(), join(work, 'first')))
+  beforeAll(() => {
+    // A directory of PATH in which files have the names of tools, but are no programs.
+    const odd = join(work, 'odd')
+    mkdirSync(odd)
+    for (const name of ['aarch64-linux-gnu-strip', 'x86_64-linux-gnu-strip', 'llvm-strip']) {
+      writeFileSync(join(odd, name), '', { mode: 0o644 })
+    }
+    pack(process.cwd(), join(work, 'first'), { PATH: `${odd}:${process.env['PATH']}` })
+  })
   afterAll(() => rmSync(work, { recursive: true, force: true }))
 
   it('are the same bytes when they are made again, in another place', () => {
@@ -78,7 +87,11 @@ describe('the packages', () => {
 
   it('have an executable that needs nothing beside it', () => {
     const { status, stdout, stderr } = spawnSync(executable(process.arch), ['version'], { encoding: 'utf8', env: {} })
-    expect([status, stdout, stderr]).toEqual([0, `icp-agent ${version} (Node 24.21.0, linux ${process.arch})\n`, ''])
+    expect([status, stdout, stderr]).toEqual([
+      0,
+      `icp-agent ${version} (Node ${pinnedNode().version}, linux ${process.arch})\n`,
+      '',
+    ])
     expect(serves([executable(process.arch)])).toContain('gRPC Workload API Server started')
   })
 
@@ -140,6 +153,10 @@ describe('the packages', () => {
   }
 })
 
-function pack(root: string, out: string): void {
-  execFileSync('node', ['scripts/package.mjs', '--out', out], { cwd: root, stdio: ['ignore', 'ignore', 'pipe'] })
+function pack(root: string, out: string, env: Readonly<Record<string, string>> = {}): void {
+  execFileSync('node', ['scripts/package.mjs', '--out', out], {
+    cwd: root,
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
 }
