@@ -1,5 +1,5 @@
 import { createHash, timingSafeEqual, type X509Certificate } from 'node:crypto'
-import { forbidden, unauthorized } from './api-error.js'
+import { forbidden, ServerDies, unauthorized } from './api-error.js'
 import { type ClientIdentity, verifyClient } from './client-certificate.js'
 import type { Services } from './exchange.js'
 import type { Access } from './routes.js'
@@ -7,6 +7,8 @@ import type { Access } from './routes.js'
 /** What a request brings to show who it is. */
 export interface Credentials {
   readonly certificate: X509Certificate | null
+  /** TLS ended before the server: no certificate can reach it. */
+  readonly behindProxy: boolean
   /** The token of `Authorization: Bearer`, or empty. */
   readonly bearer: string
 }
@@ -26,16 +28,22 @@ export function authorize(
       return null
     case 'svid':
       return clientOf(credentials, services, now)
-    case 'agent-if-any':
-      return credentials.certificate ? agentOf(credentials, services, now) : null
+    case 'agent-by-word':
+      if (credentials.certificate) throw new ServerDies('a client certificate reached an endpoint of agents')
+      return null
     case 'agent':
       return agentOf(credentials, services, now)
   }
 }
 
 function clientOf(credentials: Credentials, services: Services, now: number): ClientIdentity {
-  if (!credentials.certificate) throw unauthorized('Client certificate required')
-  const client = verifyClient(credentials.certificate, services.authority.generations, now)
+  const { certificate, behindProxy } = credentials
+  const tenant = services.generation === 'tenant'
+  if (!certificate) {
+    throw unauthorized(tenant && behindProxy ? 'TLS connection required' : 'Client certificate required')
+  }
+  const issuers = tenant ? services.authority.generations : [services.knownIssuer.pem]
+  const client = verifyClient(certificate, issuers, now)
   if ('refused' in client) throw unauthorized(client.refused)
   if (![services.accountId, services.workloadTrustDomain].includes(client.spiffeId.trustDomain)) {
     throw unauthorized('Client certificate is not from a known workspace')

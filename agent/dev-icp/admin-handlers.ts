@@ -38,7 +38,7 @@ export const updateEntry: Handler = async (exchange, services) => {
 /** DELETE /v1/entries/:id. */
 export const deleteEntry: Handler = async (exchange, services) => {
   const id = exchange.params['id'] ?? ''
-  services.registry.deleteEntry(id)
+  services.registry.deleteEntry(id, services.generation)
   await services.save()
   return ok({ message: 'Workload entry deleted successfully', id })
 }

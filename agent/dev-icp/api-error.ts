@@ -12,6 +12,11 @@ export class ApiError extends Error {
   }
 }
 
+/** The server's process dies of a request: nobody gets an answer any more. */
+export class ServerDies extends Error {
+  override readonly name = 'ServerDies'
+}
+
 export const badRequest = (message: string) => new ApiError(400, 'BAD_REQUEST', message)
 export const unauthorized = (message: string) => new ApiError(401, 'UNAUTHORIZED', message)
 export const forbidden = (message: string) => new ApiError(403, 'FORBIDDEN', message)

@@ -42,8 +42,8 @@ interface Generation {
 }
 
 /**
- * The CA behind the server. It keeps all its generations: the last one issues and is the whole published bundle, the
- * older ones still vouch for client certificates.
+ * The CA behind the server. It keeps all its generations: the last one is its default issuer, which signs and is the
+ * whole bundle that answers carry.
  */
 export class Authority {
   readonly #roles: Record<RoleName, Role>
@@ -68,7 +68,7 @@ export class Authority {
     return new Authority(roles, restored.length > 0 ? restored : [await makeGeneration(accountId, 1, now)])
   }
 
-  /** The issuing CA's certificate, the only one that the server publishes. */
+  /** The default issuer's certificate, the only one that the server names. */
   get bundlePem(): string {
     return this.#current.pem
   }
@@ -104,6 +104,7 @@ export class Authority {
         notBefore: request.now - Math.min(BACKDATE_MS, lifeMs / 10),
         notAfter: request.now + lifeMs,
         ca: false,
+        basicConstraints: role.basicConstraints,
         digitalSignature: true,
       },
     }

@@ -19,17 +19,17 @@ const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2'
 const SUBJECT_ALTERNATIVE_NAME = '2.5.29.17'
 
 /**
- * Verifies a client certificate against every generation of the CA, by the server's own clock (`now`, milliseconds
- * since 1970): TLS only proves that the client holds the key, and would go by the machine's clock.
+ * Verifies a client certificate against the given issuers (PEM), by the server's own clock (`now`, milliseconds since
+ * 1970): TLS only proves that the client holds the key, and would go by the machine's clock.
  */
 export function verifyClient(
   certificate: X509Certificate,
-  generations: readonly string[],
+  issuers: readonly string[],
   now: number,
 ): ClientIdentity | RefusedCertificate {
   const spiffeId = spiffeIdOf(certificate)
   if (!spiffeId) return { refused: 'No valid SPIFFE ID in client certificate' }
-  const authorities = generations.map((pem) => new X509Certificate(pem))
+  const authorities = issuers.map((pem) => new X509Certificate(pem))
   const issued = authorities.some((ca) => certificate.checkIssued(ca) && certificate.verify(ca.publicKey))
   const current = Date.parse(certificate.validFrom) <= now && now <= Date.parse(certificate.validTo)
   const forClients = certificate.keyUsage?.includes(CLIENT_AUTH) ?? false

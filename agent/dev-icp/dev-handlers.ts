@@ -23,10 +23,19 @@ export const clearFaults: Handler = async (exchange, services) => {
   return ok({ faults: services.faults.list() })
 }
 
-/** POST /dev/rotate-ca: a fresh CA issues from now on; certificates of the older ones still count as clients. */
+/** POST /dev/rotate-ca: a fresh CA issues from now on. */
 export const rotateCa: Handler = async (_exchange, services) => {
   await services.rotateCa()
   return ok({ ca_bundle: services.authority.bundlePem, generations: services.authority.generations.length })
+}
+
+/** POST /dev/agents/:id: `{"status":"active"|"revoked"}`; the newer generation refuses a revoked one with 403. */
+export const setAgentStatus: Handler = async (exchange, services) => {
+  const { status } = parseBody(z.object({ status: z.enum(['active', 'revoked']) }), exchange)
+  const id = exchange.params['id'] ?? ''
+  services.registry.setAgentStatus(id, status)
+  await services.save()
+  return ok({ id, status })
 }
 
 /** POST /dev/limits: `{"mode":"faithful"|"off"}`. */

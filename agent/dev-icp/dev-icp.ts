@@ -77,10 +77,10 @@ export class DevIcp implements AsyncDisposable {
   }
 
   async deleteEntry(id: string): Promise<void> {
-    await this.#saved(this.#services.registry.deleteEntry(id))
+    await this.#saved(this.#services.registry.deleteEntry(id, this.generation))
   }
 
-  /** Of an agent that is not active every request with its certificate is refused with 403. */
+  /** The newer generation refuses whatever comes with the certificate of an agent that is not active (403). */
   async setAgentStatus(id: string, status: AgentRecord['status']): Promise<void> {
     await this.#saved(this.#services.registry.setAgentStatus(id, status))
   }
@@ -117,10 +117,18 @@ export class DevIcp implements AsyncDisposable {
     this.#services.limits.mode = mode
   }
 
-  /** A fresh CA issues from now on; resolves with its certificate. Certificates of older ones still count as clients. */
+  /**
+   * A fresh CA issues from now on; resolves with its certificate. For `issuerCacheSeconds`, or until `lookUpIssuer`, the
+   * newer generation accepts client certificates of the old one alone, then of the new one alone.
+   */
   async rotateCa(): Promise<string> {
     await this.#services.rotateCa()
     return this.issuerPem
+  }
+
+  /** From now on client certificates are checked against the CA that issues now, although the time is not over. */
+  lookUpIssuer(): void {
+    this.#services.knownIssuer.lookUp()
   }
 
   /** Closes every connection; what was told is on disk. */

@@ -1,7 +1,7 @@
 import type { X509Certificate } from 'node:crypto'
 import { messageOf } from '../errors.js'
 import { authorize } from './access.js'
-import { ApiError, badRequest, rateLimited } from './api-error.js'
+import { ApiError, badRequest, rateLimited, ServerDies } from './api-error.js'
 import type { Exchange, Reply, Services } from './exchange.js'
 import { type Fault, findFault } from './faults.js'
 import { WINDOW_LIMIT } from './limits.js'
@@ -24,8 +24,9 @@ export interface Incoming {
 }
 
 export interface Outcome {
-  /** Null: the connection is to be dropped without an answer. */
+  /** Null: the connection is to be dropped without an answer; `dies`: every connection. */
   readonly reply: Reply | null
+  readonly dies: boolean
   readonly faults: readonly Fault[]
   /** The server's time in milliseconds since 1970, for the Date header. */
   readonly now: number
@@ -33,16 +34,16 @@ export interface Outcome {
 
 /** Takes a request through faults, limits, authorization and its handler, and records it. */
 export async function dispatch(incoming: Incoming, services: Services): Promise<Outcome> {
-  const { method, path, certificate } = incoming
+  const { method, path } = incoming
   const found = findRoute(method, path)
   const faults = services.faults.strike({
     pattern: found?.route.pattern ?? null,
     path,
     administration: isAdministration(found),
-    withCertificate: certificate !== null,
+    withCertificate: incoming.certificate !== null,
   })
   const now = services.clock.now() + (findFault(faults, 'clock-offset')?.seconds ?? 0) * 1000
-  const trace: Trace = { client: null, reason: null }
+  const trace: Trace = { client: null, reason: null, dies: false }
   const reply = await answer(incoming, found, faults, now, services, trace)
   services.requests.add({
     at: services.clock.now(),
@@ -56,13 +57,14 @@ export async function dispatch(incoming: Incoming, services: Services): Promise<
     faults: faults.map((fault) => fault.kind),
     reason: trace.reason,
   })
-  return { reply, faults, now }
+  return { reply, dies: trace.dies, faults, now }
 }
 
 /** What the request log learns on the way. */
 interface Trace {
   client: string | null
   reason: string | null
+  dies: boolean
 }
 
 async function answer(
@@ -107,19 +109,20 @@ async function handle(
   now: number,
   services: Services,
   trace: Trace,
-): Promise<Reply> {
-  const { ip } = incoming
+): Promise<Reply | null> {
+  const { ip, bearer, query } = incoming
   const monotonic = services.clock.monotonic()
   // Administrators come from elsewhere; here they share the loopback address with the agents.
   if (!isAdministration(found) && !services.limits.admits(ip, monotonic)) return windowFull()
   if (!found) return { status: 404, body: null, raw: { contentType: 'text/plain', text: '404 page not found' } }
   const { route, params } = found
   try {
-    const client = authorize(route.access[services.generation], incoming, services, now)
+    const behindProxy = findFault(faults, 'tls-ends-before') !== null
+    const credentials = { bearer, behindProxy, certificate: behindProxy ? null : incoming.certificate }
+    const client = authorize(route.access[services.generation], credentials, services, now)
     trace.client = client?.spiffeId.uri ?? null
     const tier = route.tier[services.generation]
     if (tier && !services.limits.takes(tier, ip, monotonic)) return tierEmpty(60)
-    const { query, bearer } = incoming
     const exchange: Exchange = { params, query, bearer, client, now, faults, body: parseJson(incoming.body) }
     return await route.handle(exchange, services)
   } catch (error) {
@@ -128,6 +131,8 @@ async function handle(
       return refusal(error)
     }
     trace.reason = messageOf(error)
+    trace.dies = error instanceof ServerDies
+    if (trace.dies) return null
     return refusal(new ApiError(500, 'INTERNAL_ERROR', 'Internal server error'))
   }
 }

@@ -6,6 +6,7 @@ import type { ClientIdentity } from './client-certificate.js'
 import type { Fault, Faults } from './faults.js'
 import type { JoinTokens } from './join-tokens.js'
 import type { JwtSvids } from './jwt-svids.js'
+import type { KnownIssuer } from './known-issuer.js'
 import type { Limits } from './limits.js'
 import type { Generation } from './options.js'
 import type { Registry } from './registry.js'
@@ -44,6 +45,8 @@ export interface Services {
   readonly svidTtlSeconds: number
   readonly clock: Clock
   readonly authority: Authority
+  /** What client certificates are checked against, in the newer generation. */
+  readonly knownIssuer: KnownIssuer
   readonly registry: Registry
   readonly joinTokens: JoinTokens
   readonly jwts: JwtSvids

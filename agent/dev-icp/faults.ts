@@ -31,6 +31,7 @@ const fault = z.discriminatedUnion('kind', [
       .default(100 * MIB),
     ...scope,
   }),
+  z.strictObject({ kind: z.literal('tls-ends-before'), ...scope }),
   z.strictObject({ kind: z.literal('clock-offset'), seconds: z.number(), ...scope }),
   // In the answer itself.
   z.strictObject({ kind: z.literal('certificate'), flaw: z.enum(FLAWS), ...scope }),
@@ -38,6 +39,7 @@ const fault = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('csr-dropped'), ...scope }),
   z.strictObject({ kind: z.literal('ca-away'), ...scope }),
   z.strictObject({ kind: z.literal('ca-errors-wrapped'), reason: z.boolean().default(true), ...scope }),
+  z.strictObject({ kind: z.literal('bundle-served'), ...scope }),
   z.strictObject({ kind: z.literal('entries-null'), ...scope }),
   z.strictObject({ kind: z.literal('duplicate-ids'), ...scope }),
   z.strictObject({ kind: z.literal('malformed-entry'), entry: z.unknown().optional(), ...scope }),
@@ -59,6 +61,7 @@ const MEANINGFUL: Partial<Record<FaultKind, readonly string[]>> = {
   'ca-away': [...ISSUING, '/v1/workload/revoke', '/bundle/:id'],
   'ca-errors-wrapped': ISSUING,
   'csr-dropped': ['/v1/workload/attest'],
+  'bundle-served': ['/bundle/:id'],
   'entries-null': ENTRIES,
   'duplicate-ids': ENTRIES,
   'malformed-entry': ENTRIES,

@@ -89,7 +89,9 @@ export class HttpsFront implements AsyncDisposable {
         return
       }
       const outcome = await dispatch(incomingOf(request, body, gone.signal), this.services)
-      await send(response, outcome, this.services.clock, gone.signal)
+      // A process that dies takes everybody's connections with it; a supervisor has it back at once.
+      if (outcome.dies) for (const socket of this.#sockets) socket.destroy()
+      else await send(response, outcome, this.services.clock, gone.signal)
     } catch {
       // Only a client that went away, or our own closing, ends an exchange like this.
       response.destroy()

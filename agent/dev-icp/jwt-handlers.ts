@@ -86,7 +86,7 @@ export const validateJwt: Handler = async (exchange, services) => {
   const asserted = namedAccount(services, body)
   const ours = asserted === '' || asserted === services.accountId
   const claims = ours ? await services.jwts.validate(body.token, body.audience, exchange.now) : null
-  if (!claims) return ok({ spiffe_id: '', valid: false })
+  if (!claims) return ok({ spiffe_id: '', valid: false, ...(services.generation === 'tenant' ? { claims: null } : {}) })
   return ok({
     spiffe_id: claims.sub ?? '',
     valid: true,

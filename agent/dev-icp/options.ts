@@ -33,6 +33,13 @@ export interface DevIcpOptions {
   readonly svidTtlSeconds?: number
   /** Trust domain in which workload certificates are issued. Default: the account id. */
   readonly workloadTrustDomain?: string
+  /** Issue leaves with the BasicConstraints extension, as roles with `basic_constraints_valid_for_non_ca` do. Default false. */
+  readonly basicConstraints?: boolean
+  /**
+   * For so many seconds the newer generation keeps the default issuer that client certificates are checked against;
+   * default 300. With 0 it looks each time.
+   */
+  readonly issuerCacheSeconds?: number
   /** Called for each request once it is answered. */
   readonly onRequest?: (record: RequestRecord) => void
   /** Put a `kid` into the header of JWT-SVIDs; the real server does not. Default false. */
@@ -83,6 +90,12 @@ export function parseLifetime(what: string, seconds: number): number {
   if (!Number.isInteger(seconds) || seconds < 1) {
     throw new AgentError('config.invalid', `${what} must be a whole number of seconds, at least 1`)
   }
+  return seconds
+}
+
+/** Throws `config.invalid` unless it is a number of seconds that is not negative. */
+export function parseIssuerCache(seconds: number): number {
+  if (!(seconds >= 0)) throw new AgentError('config.invalid', 'the time that the issuer is kept must not be negative')
   return seconds
 }
 

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { SpiffeId } from '../identity/spiffe-id.js'
 import { badRequest, conflict, notFound } from './api-error.js'
+import type { Generation } from './options.js'
 import type { AgentRecord, EntryRecord, SvidRecord } from './state.js'
 
 /** A registration entry as an administrator gives it. */
@@ -77,9 +78,12 @@ export class Registry {
     return this.#put({ ...fieldsOf(input), id, createdAt, updatedAt: now })
   }
 
-  deleteEntry(id: string): void {
+  /** In the newer generation the records of what was issued for it go with it. */
+  deleteEntry(id: string, generation: Generation): void {
     this.#ids.delete(this.entry(id).spiffeId)
     this.#entries.delete(id)
+    if (generation === 'tenant') return
+    for (const { serial, entryId } of this.#svids.values()) if (entryId === id) this.#svids.delete(serial)
   }
 
   agents(): AgentRecord[] {

@@ -9,6 +9,8 @@ export interface Role {
   readonly subdomainsOf: string | null
   readonly allowIpAddresses: boolean
   readonly maxTtlSeconds: number
+  /** `basic_constraints_valid_for_non_ca`, which is off by default: leaves come without the extension. */
+  readonly basicConstraints: boolean
 }
 
 /** What a CSR asks for, already read and with a verified signature. */
@@ -34,7 +36,15 @@ export interface Granted {
 
 const MIN_RSA_BITS = 2048
 
-export function roles(accountId: string, workloadTrustDomain: string, agentTtlSeconds: number): Record<RoleName, Role> {
+export interface RoleOptions {
+  readonly accountId: string
+  readonly workloadTrustDomain: string
+  readonly agentTtlSeconds: number
+  readonly basicConstraints: boolean
+}
+
+export function roles(options: RoleOptions): Record<RoleName, Role> {
+  const { accountId, workloadTrustDomain, agentTtlSeconds, basicConstraints } = options
   return {
     agent: {
       name: 'agent',
@@ -42,6 +52,7 @@ export function roles(accountId: string, workloadTrustDomain: string, agentTtlSe
       subdomainsOf: null,
       allowIpAddresses: false,
       maxTtlSeconds: Math.max(7200, agentTtlSeconds),
+      basicConstraints,
     },
     workload: {
       name: 'workload',
@@ -49,6 +60,7 @@ export function roles(accountId: string, workloadTrustDomain: string, agentTtlSe
       subdomainsOf: workloadTrustDomain,
       allowIpAddresses: true,
       maxTtlSeconds: 86_400,
+      basicConstraints,
     },
   }
 }

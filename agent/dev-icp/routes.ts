@@ -10,7 +10,16 @@ import {
   revokeJoinToken,
   updateEntry,
 } from './admin-handlers.js'
-import { clearFaults, listFaults, listRequests, revokeJwt, rotateCa, setFaults, setLimits } from './dev-handlers.js'
+import {
+  clearFaults,
+  listFaults,
+  listRequests,
+  revokeJwt,
+  rotateCa,
+  setAgentStatus,
+  setFaults,
+  setLimits,
+} from './dev-handlers.js'
 import type { Handler } from './exchange.js'
 import { issueDelegatedJwt, issueJwt, jwtBundle, validateJwt } from './jwt-handlers.js'
 import type { Tier } from './limits.js'
@@ -20,10 +29,10 @@ import { bundle, health } from './public-handlers.js'
 import { attestWorkload, entriesByParent, revokeWorkload } from './workload-handlers.js'
 
 /**
- * Who may call. `agent`: an active agent by its certificate. `agent-if-any`: the same, but only if a certificate is
- * presented. `svid`: any verified certificate. `admin`: the administrator's bearer token.
+ * Who may call. `agent`: an active agent by its certificate. `agent-by-word`: whoever says to be an agent, without a
+ * certificate, of which the server dies. `svid`: any verified certificate. `admin`: the administrator's bearer token.
  */
-export type Access = 'public' | 'agent' | 'agent-if-any' | 'svid' | 'admin'
+export type Access = 'public' | 'agent' | 'agent-by-word' | 'svid' | 'admin'
 
 export interface Route {
   readonly method: string
@@ -35,7 +44,7 @@ export interface Route {
 }
 
 const both = <T>(value: T): Record<Generation, T> => ({ tenant: value, workspace: value })
-const agents = { tenant: 'agent-if-any', workspace: 'agent' } as const
+const agents = { tenant: 'agent-by-word', workspace: 'agent' } as const
 const route = (
   method: string,
   pattern: string,
@@ -81,6 +90,7 @@ export const ROUTES: readonly Route[] = [
   admin('POST', '/dev/faults', setFaults),
   admin('DELETE', '/dev/faults', clearFaults),
   admin('POST', '/dev/rotate-ca', rotateCa),
+  admin('POST', '/dev/agents/:id', setAgentStatus),
   admin('POST', '/dev/limits', setLimits),
   admin('POST', '/dev/revoke-jwt', revokeJwt),
   admin('GET', '/dev/requests', listRequests),

@@ -32,6 +32,7 @@ export async function makeServerIdentity(ca: Issuer, host: string): Promise<Serv
     },
     publicKey: await PublicKey.create(keys.publicKey, webcrypto),
     ca: false,
+    basicConstraints: true,
     digitalSignature: true,
   })
   return { key: await exportKey(keys.privateKey), certificate: signed.pem }

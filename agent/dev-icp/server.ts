@@ -9,8 +9,16 @@ import { HttpsFront } from './https-front.js'
 import { saveIssuer } from './issuer.js'
 import { JoinTokens } from './join-tokens.js'
 import { JwtSvids } from './jwt-svids.js'
+import { KnownIssuer } from './known-issuer.js'
 import { Limits } from './limits.js'
-import { type DevIcpOptions, parseAccountId, parseLifetime, parseListen, parseTrustDomain } from './options.js'
+import {
+  type DevIcpOptions,
+  parseAccountId,
+  parseIssuerCache,
+  parseLifetime,
+  parseListen,
+  parseTrustDomain,
+} from './options.js'
 import { Registry } from './registry.js'
 import { RequestLog } from './requests.js'
 import { roles } from './roles.js'
@@ -29,6 +37,7 @@ export async function startDevIcp(options: DevIcpOptions): Promise<DevIcp> {
   const listen = parseListen(options.listen ?? '127.0.0.1:0')
   const agentTtlSeconds = parseLifetime('the life of agent certificates', options.agentTtlSeconds ?? 3600)
   const svidTtlSeconds = parseLifetime('the life of workload certificates', options.svidTtlSeconds ?? 3600)
+  const issuerCacheSeconds = parseIssuerCache(options.issuerCacheSeconds ?? 300)
   await files.makeDirectory(dataDir, 0o700)
   const statePath = join(dataDir, 'state.json')
   const saved = await readState(files, statePath)
@@ -36,7 +45,8 @@ export async function startDevIcp(options: DevIcpOptions): Promise<DevIcp> {
   const workloadTrustDomain = parseTrustDomain(options.workloadTrustDomain ?? accountId)
   const adminToken = options.adminToken ?? (await ownAdminToken(options))
 
-  const rules = roles(accountId, workloadTrustDomain, agentTtlSeconds)
+  const { basicConstraints = false } = options
+  const rules = roles({ accountId, workloadTrustDomain, agentTtlSeconds, basicConstraints })
   const [authority, serverCa] = await Promise.all([
     Authority.open(rules, saved?.authorities ?? [], accountId, clock.now()),
     openServerCa(saved?.serverCa ?? null),
@@ -55,6 +65,7 @@ export async function startDevIcp(options: DevIcpOptions): Promise<DevIcp> {
     ...registry.save(clock.now()),
     joinTokens: joinTokens.save(),
   }))
+  const knownIssuer = new KnownIssuer(() => authority.bundlePem, clock, issuerCacheSeconds * 1000)
   const services: Services = {
     generation,
     accountId,
@@ -64,6 +75,7 @@ export async function startDevIcp(options: DevIcpOptions): Promise<DevIcp> {
     svidTtlSeconds,
     clock,
     authority,
+    knownIssuer,
     registry,
     joinTokens,
     jwts,
@@ -73,6 +85,8 @@ export async function startDevIcp(options: DevIcpOptions): Promise<DevIcp> {
     save: () => file.save(),
     saveSoon: () => file.saveSoon(),
     rotateCa: async () => {
+      // As if an agent had asked just before: the new issuer stays unknown for the whole time, which is the hardest case.
+      knownIssuer.lookUp()
       await authority.rotate(accountId, clock.now())
       await file.save()
       front.caChanged()

@@ -22,6 +22,8 @@ export interface Draft extends Validity {
   readonly names: Granted
   readonly publicKey: PublicKey
   readonly ca: boolean
+  /** Whether the extension is there; a CA always has it. */
+  readonly basicConstraints: boolean
   readonly digitalSignature: boolean
 }
 
@@ -64,7 +66,7 @@ async function extensionsOf(issuer: Issuer, draft: Draft): Promise<Extension[]> 
     ...generalNames('url', uris),
   ]
   return [
-    new BasicConstraintsExtension(draft.ca, undefined, true),
+    ...(draft.ca || draft.basicConstraints ? [new BasicConstraintsExtension(draft.ca, undefined, true)] : []),
     new KeyUsagesExtension(usage, true),
     new ExtendedKeyUsageExtension([ExtendedKeyUsage.serverAuth, ExtendedKeyUsage.clientAuth]),
     await SubjectKeyIdentifierExtension.create(draft.publicKey, false, webcrypto),

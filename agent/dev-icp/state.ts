@@ -46,6 +46,8 @@ const svid = z.object({
   serial: z.string(),
   agentSpiffeId: z.string(),
   spiffeId: z.string(),
+  /** Of an earlier version's state it is not known. */
+  entryId: z.string().default(''),
   expiresAt: z.number(),
   revokedAt: z.number().nullable(),
 })

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { ApiError, badRequest, forbidden, notFound, unauthorized } from './api-error.js'
+import { ApiError, badRequest, forbidden, internal, notFound, unauthorized } from './api-error.js'
 import { entryAnswer } from './entry-answer.js'
 import {
   account,
@@ -62,6 +62,7 @@ export const attestWorkload: Handler = async (exchange, services) => {
     serial: issued.serial,
     agentSpiffeId: agent,
     spiffeId: entry.spiffeId,
+    entryId: entry.id,
     expiresAt: claimedEnd,
     revokedAt: null,
   })
@@ -78,21 +79,26 @@ export const attestWorkload: Handler = async (exchange, services) => {
 
 const revokeRequest = z.object({ ...account, serial_number: text })
 
-/** POST /v1/workload/revoke. In the newer generation only what the agent itself obtained. */
+/**
+ * POST /v1/workload/revoke. In the newer generation only what the agent itself obtained, and only while its entry is
+ * there. The older one takes any serial that it issued, again and again, and fails on others.
+ */
 export const revokeWorkload: Handler = async (exchange, services) => {
   const body = parseBody(revokeRequest, exchange)
   sameAccount(services, body)
   if (body.serial_number === '') throw badRequest('serial_number is required')
   const svid = services.registry.svid(body.serial_number)
-  const own = services.generation === 'tenant' || svid?.agentSpiffeId === exchange.client?.spiffeId.uri
-  if (!svid || !own) throw notFound('Workload SVID not found')
+  const tenant = services.generation === 'tenant'
+  if (!svid || !(tenant || svid.agentSpiffeId === exchange.client?.spiffeId.uri)) {
+    throw tenant ? internal('Failed to revoke workload SVID', 'no such serial') : notFound('Workload SVID not found')
+  }
   requireCa(exchange)
   svid.revokedAt ??= services.clock.now()
   await services.save()
   return ok({ message: 'Workload SVID revoked successfully', serial_number: body.serial_number })
 }
 
-/** The agent that asks: by its certificate, or in the older generation by its word. */
+/** The agent that asks: in the newer generation by its certificate, in the older one by its word. */
 function callingAgent(
   exchange: Exchange,
   services: Services,
@@ -100,20 +106,18 @@ function callingAgent(
   claimed: string,
   field: string,
 ): string {
-  const certified = exchange.client?.spiffeId.uri ?? ''
   if (services.generation === 'tenant') {
     const asserted = namedAccount(services, named)
     if (asserted === '') throw badRequest('tenant_id is required')
     if (asserted !== services.accountId) throw notFound('Tenant not found')
     if (claimed === '') throw badRequest(`${field} is required`)
-  } else {
-    sameAccount(services, named)
-    if (certified === '') throw unauthorized('Agent certificate required')
+    return claimed
   }
-  if (claimed !== '' && certified !== '' && claimed !== certified) {
-    throw forbidden(`${field} does not match the authenticated agent`)
-  }
-  return certified || claimed
+  sameAccount(services, named)
+  if (!exchange.client) throw unauthorized('Agent certificate required')
+  const certified = exchange.client.spiffeId.uri
+  if (claimed !== '' && claimed !== certified) throw forbidden(`${field} does not match the authenticated agent`)
+  return certified
 }
 
 function matchingEntry(agent: string, selectors: Readonly<Record<string, string>>, services: Services): EntryRecord {
@@ -122,7 +126,7 @@ function matchingEntry(agent: string, selectors: Readonly<Record<string, string>
   if (services.generation === 'workspace') throw notFound('No workload entry of this agent matches the selectors')
   if (!match) throw failed('no workload entry matches the provided selectors')
   const { spiffeId, parentId } = match.foreign
-  throw failed(`agent ${agent} is not authorized for workload ${spiffeId} (expected parent: ${parentId})`)
+  throw failed(`agent ${agent} is not authorized for workload ${spiffeId} (expected parent ${parentId})`)
 }
 
 async function workloadCsr(pem: string, exchange: Exchange, services: Services): Promise<ReadCsr> {

@@ -63,7 +63,7 @@ export function createIcpClient(options: IcpClientOptions): IcpClient {
         },
         parseAttested,
       )
-      requests.identity.learnGeneration(node.workspace)
+      requests.identity.attested(node.workspace)
       return node
     },
 

@@ -8,7 +8,7 @@ export interface EndpointSpec {
   /** Below `icp_service.address`; `{account}` stands for the tenant or workspace id. */
   readonly path: string
   readonly tier: Tier
-  /** True where the client certificate is presented: workspace servers demand it there and take the account from it. */
+  /** True where the client certificate counts: workspace servers demand it there and take the account from it. */
   readonly identity: boolean
   /** What is done there, as the subject of an error message. */
   readonly name: string

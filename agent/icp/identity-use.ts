@@ -1,26 +1,40 @@
+import { AgentError } from '../errors.js'
 import type { ServerEvents } from '../observability/server-events.js'
 import type { Clock } from '../ports/clock.js'
 import type { HttpResponse } from '../ports/http.js'
 import { type Endpoint, specOf } from './endpoints.js'
+import { parseError } from './wire.js'
 
-/** After a repetition that did not help either, so long passes before the next one. */
+/** After a repetition that did not help, so long passes before the next one. */
 const DOUBT_PAUSE_MS = 300_000
+/** The other side closed the connection, or its process died. */
+const CLOSED: ReadonlySet<unknown> = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE'])
+/** These say nothing of what a certificate is worth: refused for want of one, too many requests, a proxy's trouble. */
+const NO_ANSWER: ReadonlySet<number> = new Set([401, 403, 429])
 
-type Knowledge = 'unknown' | 'accepted' | 'fails'
+type Exchange = (withoutIdentity: boolean) => Promise<HttpResponse>
+
+interface Group {
+  /** `wanted`: refused without the certificate, served with it. `fails`: refused without, and fails on it. */
+  knowledge: 'unknown' | 'wanted' | 'fails'
+  doubtFrom: number
+}
 
 /**
- * Whether the client certificate is presented. Some deployments of the tenant API answer 500 to a certificate that
- * reaches the handler: unless the server is known to be of the workspace API, or has answered a certificate well, such
- * a request is repeated once without; if that helps, it stays so until the server asks for the certificate again.
+ * Whether the client certificate is presented. A server of the workspace API demands it. In the tenant API it is of no
+ * use to agents, some deployments answer 500 to it, and in others the server process dies of one that reaches it. So
+ * where attestation named no workspace, a request goes without it first, and with it only after a 401 that wants one;
+ * what a server fails on is not presented again before the next attestation.
  */
 export class IdentityUse {
-  #knowledge: Knowledge = 'unknown'
   #workspace = false
-  #doubtFrom = Number.NEGATIVE_INFINITY
+  /** Issuance of JWT-SVIDs is apart: the tenant API wants the certificate there, and dies of it elsewhere. */
+  #agent = newGroup()
+  #jwt = newGroup()
 
   constructor(
-    private readonly clock: Clock,
-    private readonly events: ServerEvents,
+    private readonly clock: Pick<Clock, 'monotonic'>,
+    private readonly events: Pick<ServerEvents, 'identityWithheld' | 'identityPresented'>,
   ) {}
 
   /** True once the server is known to be of the workspace API. */
@@ -28,45 +42,95 @@ export class IdentityUse {
     return this.#workspace
   }
 
-  /** A server of the workspace API demands the certificate. */
+  /** Which API the server is of, as the identity in use tells; another certificate may be worth more than the last. */
   learnGeneration(workspace: boolean): void {
     this.#workspace = workspace
-    if (workspace) this.#knowledge = 'unknown'
+    for (const group of [this.#agent, this.#jwt]) group.doubtFrom = Number.NEGATIVE_INFINITY
   }
 
-  async choose(
-    endpoint: Endpoint,
-    exchange: (withoutIdentity: boolean) => Promise<HttpResponse>,
-  ): Promise<HttpResponse> {
+  /** The node was attested: nothing learned before counts. */
+  attested(workspace: boolean): void {
+    this.#agent = newGroup()
+    this.#jwt = newGroup()
+    this.learnGeneration(workspace)
+  }
+
+  async choose(endpoint: Endpoint, exchange: Exchange): Promise<HttpResponse> {
     if (!specOf(endpoint).identity) return await exchange(true)
-    if (this.#knowledge === 'fails') return await this.#without(endpoint, exchange)
-    const response = await exchange(false)
-    if (response.status < 300) this.#knowledge = 'accepted'
-    if (response.status !== 500 || !this.#doubtful()) return response
-    const second = await exchange(true)
-    if (second.status >= 400) {
-      this.#doubtFrom = this.clock.monotonic() + DOUBT_PAUSE_MS
+    if (this.#workspace) return await exchange(false)
+    const group = endpoint === 'issue_jwt' ? this.#jwt : this.#agent
+    return group.knowledge === 'wanted'
+      ? await this.#with(group, endpoint, exchange)
+      : await this.#without(group, endpoint, exchange)
+  }
+
+  async #without(group: Group, endpoint: Endpoint, exchange: Exchange): Promise<HttpResponse> {
+    const response = await exchange(true)
+    if (!wantsOne(endpoint, response) || group.knowledge === 'fails' || this.#paused(group)) return response
+    const second = await unlessClosed(exchange(false))
+    if (second instanceof AgentError || second.status === 500) {
+      group.knowledge = 'fails'
+      this.events.identityWithheld(endpoint)
       return response
     }
-    this.#knowledge = 'fails'
-    this.events.identityWithheld(endpoint)
+    if (isAnswer(second)) {
+      group.knowledge = 'wanted'
+      this.events.identityPresented(endpoint)
+    } else if (second.status === 401) this.#pause(group)
     return second
   }
 
-  async #without(
-    endpoint: Endpoint,
-    exchange: (withoutIdentity: boolean) => Promise<HttpResponse>,
-  ): Promise<HttpResponse> {
-    const response = await exchange(true)
-    if (response.status !== 401 && response.status !== 403) return response
-    const second = await exchange(false)
-    if (second.status >= 400) return response
-    this.#knowledge = 'accepted'
-    this.events.identityPresented(endpoint)
-    return second
+  async #with(group: Group, endpoint: Endpoint, exchange: Exchange): Promise<HttpResponse> {
+    const response = await unlessClosed(exchange(false))
+    const closed = response instanceof AgentError
+    if (!closed && (response.status !== 500 || this.#paused(group))) return response
+    // While a process that died comes back nothing is answered: the next request, too, goes without first.
+    if (closed) group.knowledge = 'unknown'
+    const second = await exchange(true)
+    if (isAnswer(second)) {
+      group.knowledge = 'unknown'
+      this.events.identityWithheld(endpoint)
+      return second
+    }
+    group.knowledge = 'wanted'
+    if (closed) throw response
+    this.#pause(group)
+    return response
   }
 
-  #doubtful(): boolean {
-    return !this.#workspace && this.#knowledge === 'unknown' && this.clock.monotonic() >= this.#doubtFrom
+  #paused(group: Group): boolean {
+    return this.clock.monotonic() < group.doubtFrom
+  }
+
+  #pause(group: Group): void {
+    group.doubtFrom = this.clock.monotonic() + DOUBT_PAUSE_MS
+  }
+}
+
+function newGroup(): Group {
+  return { knowledge: 'unknown', doubtFrom: Number.NEGATIVE_INFINITY }
+}
+
+/** A refusal that a certificate may help against. */
+function wantsOne(endpoint: Endpoint, response: HttpResponse): boolean {
+  if (response.status !== 401) return false
+  // The tenant API answers 401 to every renewal, and behind a proxy to every issuance of a JWT-SVID.
+  return endpoint !== 'renew_agent' && !/TLS connection required/i.test(parseError(response.body).message)
+}
+
+/** The request itself was looked at, whatever became of it. */
+function isAnswer({ status }: HttpResponse): boolean {
+  return status < 500 && !NO_ANSWER.has(status)
+}
+
+/** The answer, or the error of a connection that was closed before there was one. */
+async function unlessClosed(exchange: Promise<HttpResponse>): Promise<HttpResponse | AgentError> {
+  try {
+    return await exchange
+  } catch (error) {
+    if (error instanceof AgentError && error.code === 'icp.unreachable' && CLOSED.has(error.details['reason'])) {
+      return error
+    }
+    throw error
   }
 }

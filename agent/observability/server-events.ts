@@ -56,14 +56,14 @@ export const serverEvents = ({ log, metrics }: Sinks, clock: Clock) => {
       log.debug('ICP server request is repeated', { endpoint, code, attempt, wait_seconds: waitMs / 1000 })
     },
 
-    /** The server fails where a client certificate is presented and answers without. */
+    /** The server fails, or its process dies, where a client certificate is presented; without one it answers. */
     identityWithheld(endpoint: string): void {
       log.warn('ICP server fails on client certificates and is asked without from now on', { endpoint })
     },
 
-    /** The server wants the client certificate after all. */
+    /** A server that named no workspace wants the client certificate. */
     identityPresented(endpoint: string): void {
-      log.info('ICP server wants client certificates again', { endpoint })
+      log.info('ICP server wants client certificates', { endpoint })
     },
 
     /** Entries of the last sync that cannot be used. Said whenever the server's answer changes. */

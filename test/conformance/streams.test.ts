@@ -60,12 +60,16 @@ line.controlled('SM-03', async ({ address, server, addEntry }) => {
   await server.deleteEntry(entry.id)
   await svids.until((message) => message.svids.length === 1)
   await server.rotateCa()
+  // The server names its CA beside what it issues.
+  const issued = await addEntry('/issued-by-the-new-authority')
   const authorities = (before.svids[0]?.bundle.length ?? 0) + 1
   await Promise.all([
     svids.until((message) => message.svids[0]?.bundle.length === authorities),
     pem.until((message) => message.svids[0]?.bundle.length === authorities),
     bundles.until((message) => message[server.tenantId]?.length === authorities),
   ])
+  await server.deleteEntry(issued.id)
+  await svids.until((message) => message.svids.length === 1)
 })
 
 line.controlled('SM-06', async ({ address, server, entitled }) => {

@@ -18,6 +18,8 @@ export interface Subject extends AsyncDisposable {
   readonly nodeId: string
   /** Wall-clock milliseconds at the server. */
   now(): number
+  /** From now on `/bundle/{id}` answers; servers in the field fail there. */
+  serveBundle(): void
   /** Registers an entry below the workload trust domain and says what the server made of it. */
   register(entry: { path: string; selectors: Record<string, string>; ttlSeconds?: number }): Promise<{ id: string }>
   remove(id: string): Promise<void>
@@ -143,6 +145,7 @@ export function controlPlaneContract(name: string, open: () => Promise<Subject>)
 
     it('publishes the authority that signs', async () => {
       const node = await attest()
+      subject.serveBundle()
       const authorities = (await subject.plane.bundle(SIGNAL)).map(parseAuthority)
       expect(authorities.map((authority) => authority.fingerprint)).toContain(verify(node, agent).authority)
     })

@@ -1,6 +1,7 @@
 import type { KeyObject } from 'node:crypto'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { createCsr } from '../../agent/crypto/csr.js'
+import { pemFromDer } from '../../agent/crypto/pem.js'
 import { Secret } from '../../agent/crypto/secret.js'
 import type { Generation } from '../../agent/dev-icp/options.js'
 import type { AgentError } from '../../agent/errors.js'
@@ -11,6 +12,7 @@ import { SpiffeId } from '../../agent/identity/spiffe-id.js'
 import { verifyX509Svid } from '../../agent/identity/verify-svid.js'
 import { controlPlaneContract } from '../contract/control-plane.js'
 import { rsaKey } from '../fakes/keys.js'
+import { serialOf } from './support/dev-icp.js'
 import { Servers, type Setup } from './support/icp-client.js'
 
 const SIGNAL = new AbortController().signal
@@ -29,6 +31,7 @@ for (const generation of ['tenant', 'workspace'] as const) {
       tenantId: icp.tenantId,
       nodeId: setup.nodeId,
       now: () => Date.now(),
+      serveBundle: () => void icp.setFault({ kind: 'bundle-served' }),
       register: async ({ path, selectors, ttlSeconds }) =>
         icp.createEntry({
           spiffeId: `spiffe://${icp.workloadTrustDomain}${path}`,
@@ -91,15 +94,28 @@ describe('the ICP client before a server that misbehaves', () => {
     })
   const WORKLOAD = '/v1/workload/attest'
 
-  it('repeats once without the certificate where a tenant server fails on it, and remembers', async () => {
+  it('shows no certificate to a tenant server that dies of one, and lives to be answered each time', async () => {
     await start('tenant')
-    setup.icp.setFault({ kind: 'status', status: 500, with_certificate: true })
-    expect(verify(await sign()).spiffeId.path).toBe('/web')
-    expect(verify(await sign()).spiffeId.path).toBe('/web')
-    expect(setup.icp.requests.list({ endpoint: WORKLOAD }).map(({ status }) => status)).toEqual([500, 200, 200])
-    expect(setup.sinks.events('warn')).toContain(
-      'ICP server fails on client certificates and is asked without from now on',
-    )
+    const issued = await sign()
+    expect(verify(issued).spiffeId.path).toBe('/web')
+    const leaf = pemFromDer(issued.chain[0] ?? new Uint8Array(), 'CERTIFICATE')
+    await setup.client.revokeWorkload(serialOf(leaf), SIGNAL)
+    await failure(setup.client.renewAgent({ agentId: 'a', csrPem: '' }, SIGNAL))
+    expect((await setup.client.entries(setup.agent, SIGNAL)).entries).toHaveLength(1)
+    expect(setup.icp.requests.list().map(({ status }) => status)).toEqual([200, 200, 200, 401, 200])
+  })
+
+  it('shows it to a tenant server where that issues JWT-SVIDs, and there alone', async () => {
+    await start('tenant')
+    const wanted = { spiffeId: SpiffeId.parse('spiffe://acme.example/web'), audience: ['db'] }
+    for (let n = 0; n < 2; n++) {
+      expect((await setup.client.issueJwt(wanted, SIGNAL)).spiffeId).toBe(wanted.spiffeId.uri)
+      expect((await setup.client.entries(setup.agent, SIGNAL)).entries).toHaveLength(1)
+    }
+    const jwts = setup.icp.requests.list({ endpoint: '/v1/jwt/issue' })
+    expect(jwts.map(({ status }) => status)).toEqual([401, 200, 200])
+    setup.icp.setFault({ kind: 'tls-ends-before' })
+    expect((await failure(setup.client.issueJwt(wanted, SIGNAL))).code).toBe('icp.jwt_unauthorized')
   })
 
   it('never asks a workspace server without the certificate', async () => {
@@ -202,7 +218,7 @@ describe('the ICP client before a server that misbehaves', () => {
     // The server names whole seconds, and writes them at some moment of the exchange.
     const skewOf = async () => {
       const began = performance.now()
-      await setup.client.bundle(SIGNAL)
+      await setup.client.jwtBundle(SIGNAL)
       return { skew: setup.client.skew() ?? Number.NaN, most: 2_000 + performance.now() - began }
     }
     const now = await skewOf()

@@ -84,6 +84,10 @@ async function node(icp: DevIcp, files: TemporaryFiles): Promise<AsyncDisposable
     threshold: { ms: 6 * 3_600_000, explicit: false },
     backoff: { baseMs: 10 },
   })
+  keeper.subscribe(() => {
+    const identity = keeper?.current()
+    if (identity) client.learnGeneration(identity.workspace)
+  })
   await keeper.restore()
   return { keeper, sinks, client, [Symbol.asyncDispose]: () => http[Symbol.asyncDispose]() }
 }
@@ -164,6 +168,7 @@ describe('against a server of the newer generation', () => {
     await world.giveToken()
     await using agent = await node(world.icp, world.files)
     world.icp.setFault({ kind: 'certificate', flaw: 'empty-bundle', endpoint: '/v1/node/attest' })
+    world.icp.setFault({ kind: 'bundle-served' })
     await agent.keeper.attempt(never())
     expect(agent.keeper.state().kind).toBe('valid')
   })

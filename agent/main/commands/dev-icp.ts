@@ -21,10 +21,13 @@ const OPTIONS = {
   'svid-ttl': { type: 'string' },
   'workload-trust-domain': { type: 'string' },
   'jwt-kid': { type: 'string' },
+  'basic-constraints': { type: 'boolean' },
+  'issuer-cache': { type: 'string' },
   verbose: { type: 'boolean' },
 } as const
 
 const HOUR_MS = 3_600_000
+const ISSUER_CACHE_MS = 300_000
 const MAX_TOKEN_BYTES = 4096
 
 export const devIcp: Command = {
@@ -50,6 +53,9 @@ Options:
   --svid-ttl DURATION           life of workload certificates whose entry says nothing, default 1h
   --workload-trust-domain NAME  default: the tenant id
   --jwt-kid MODE                off (default, as the real server) or on: name the key in JWT-SVIDs
+  --basic-constraints           issue with the BasicConstraints extension, which some clients want and the real server
+                                leaves out until its PKI roles have basic_constraints_valid_for_non_ca
+  --issuer-cache DURATION       workspace: for so long the server knows the CA of before a change, default 5m
   --verbose                     tell each request on stderr
 
 Example:
@@ -81,6 +87,8 @@ async function settingsOf(options: OptionValues<typeof OPTIONS>, io: CommandIo):
     limits: choice(options.limits, ['faithful', 'off'], '--limits'),
     agentTtlSeconds: duration(options['agent-ttl'], HOUR_MS, '--agent-ttl') / 1000,
     svidTtlSeconds: duration(options['svid-ttl'], HOUR_MS, '--svid-ttl') / 1000,
+    issuerCacheSeconds: duration(options['issuer-cache'], ISSUER_CACHE_MS, '--issuer-cache') / 1000,
+    basicConstraints: options['basic-constraints'] ?? false,
     jwtKid: choice(options['jwt-kid'], ['off', 'on'], '--jwt-kid') === 'on',
     ...(listen === undefined ? {} : { listen }),
     ...(tenantId === undefined ? {} : { tenantId }),

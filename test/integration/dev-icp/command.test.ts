@@ -83,11 +83,13 @@ describe('icp-agent dev-icp', () => {
     await using files = await TemporaryFiles.create()
     await using running = await run([
       ...['--data', files.path('icp'), '--generation', 'workspace', '--limits', 'off', '--jwt-kid', 'on', '--verbose'],
+      ...['--basic-constraints', '--issuer-cache', '1s'],
       ...['--agent-ttl', '20s', '--svid-ttl', '90s', '--workload-trust-domain', 'acme.example'],
     ])
     const server = await serverAt(running)
-    const { json } = await call(server, 'GET', '/bundle/acme.example')
-    expect(json['workspace_id']).toBe('acme.example')
+    const admin = { bearer: (await readFile(files.path('icp', 'admin-token'), 'utf8')).trim() }
+    const entry = { spiffe_id: 'spiffe://acme.example/web', selectors: { 'unix:uid': '1' } }
+    expect((await call(server, 'POST', '/v1/entries', { ...admin, body: entry })).status).toBe(201)
     expect((await call(server, 'POST', '/v1/node/attest', { body: {} })).status).toBe(401)
     expect(running.stderr()).toContain('POST /v1/node/attest 401')
   })

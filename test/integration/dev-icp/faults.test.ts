@@ -23,6 +23,7 @@ describe('faults on request', () => {
   afterAll(() => open[Symbol.asyncDispose]())
   afterEach(() => open.icp.clearFaults())
 
+  const jwtBundle = () => call(open.icp, 'GET', `/v1/jwt/bundle?tenant_id=${open.icp.tenantId}`)
   const bundle = () => call(open.icp, 'GET', `/bundle/${open.icp.tenantId}`)
   const entries = () =>
     call(open.icp, 'GET', `/v1/entries/by-parent?tenant_id=${open.icp.tenantId}&parent_id=${agentId(open.icp)}`)
@@ -38,13 +39,13 @@ describe('faults on request', () => {
 
   test('strike as often as they were asked for, then no more', async () => {
     open.icp.setFault({ kind: 'status', status: 502, times: 2 })
-    const statuses = [(await bundle()).status, (await bundle()).status, (await bundle()).status]
+    const statuses = [(await jwtBundle()).status, (await jwtBundle()).status, (await jwtBundle()).status]
     expect(statuses).toEqual([502, 502, 200])
   })
 
   test('strike one endpoint by its pattern or its path, and administration only by its name', async () => {
-    open.icp.setFault({ kind: 'status', endpoint: '/bundle/:id' })
-    expect((await bundle()).status).toBe(500)
+    open.icp.setFault({ kind: 'status', endpoint: '/bundle/:id', status: 502 })
+    expect((await bundle()).status).toBe(502)
     expect((await entries()).status).toBe(200)
     open.icp.clearFaults()
     open.icp.setFault({ kind: 'status', endpoint: `/bundle/${open.icp.tenantId}`, status: 504 })
@@ -59,7 +60,7 @@ describe('faults on request', () => {
   test('strike only requests with, or without, a certificate', async () => {
     const identity = await attestedAgent(open.icp)
     open.icp.setFault({ kind: 'status', with_certificate: true })
-    const path = `/bundle/${open.icp.tenantId}`
+    const path = `/v1/jwt/bundle?tenant_id=${open.icp.tenantId}`
     expect((await call(open.icp, 'GET', path, { identity })).status).toBe(500)
     expect((await call(open.icp, 'GET', path)).status).toBe(200)
   })
@@ -82,12 +83,12 @@ describe('faults on request', () => {
 
   test('limit with and without Retry-After, in both forms', async () => {
     open.icp.setFault({ kind: 'rate-limit', times: 1, retry_after: 7 })
-    const withHeader = await bundle()
+    const withHeader = await jwtBundle()
     expect(withHeader.status).toBe(429)
     expect(withHeader.headers['retry-after']).toBe('7')
     expect(withHeader.json.error.code).toBe('RATE_LIMITED')
     open.icp.setFault({ kind: 'rate-limit', times: 1, retry_after: null })
-    const without = await bundle()
+    const without = await jwtBundle()
     expect(without.status).toBe(429)
     expect(without.headers['retry-after']).toBeUndefined()
     expect(without.json.error).toBe('Rate limit exceeded')
@@ -96,7 +97,7 @@ describe('faults on request', () => {
   test('drop the connection before or after the request was processed', async () => {
     const { icp } = open
     icp.setFault({ kind: 'drop', times: 1 })
-    await expect(bundle()).rejects.toThrow()
+    await expect(jwtBundle()).rejects.toThrow()
     icp.setFault({ kind: 'drop', when: 'after', times: 1 })
     const body = await attestBody(icp, { node_id: 'lost', csr: await csrFor(agentId(icp, 'lost')) })
     await expect(call(icp, 'POST', '/v1/node/attest', { body })).rejects.toThrow()
@@ -106,24 +107,24 @@ describe('faults on request', () => {
 
   test('answer HTML, cut JSON, too much JSON, and JSON late', async () => {
     open.icp.setFault({ kind: 'html', times: 1 })
-    const html = await bundle()
+    const html = await jwtBundle()
     expect(html.status).toBe(200)
     expect(html.headers['content-type']).toContain('text/html')
     open.icp.setFault({ kind: 'truncate', times: 1 })
-    const cut = await bundle()
+    const cut = await jwtBundle()
     expect(cut.status).toBe(200)
     expect(() => JSON.parse(cut.text)).toThrow()
     open.icp.setFault({ kind: 'truncate', times: 1, bytes: 0 })
-    expect((await bundle()).text).toBe('')
+    expect((await jwtBundle()).text).toBe('')
     open.icp.setFault({ kind: 'huge-body', times: 1, bytes: 3_000_000 })
-    const huge = await bundle()
+    const huge = await jwtBundle()
     expect(huge.text.length).toBe('{"padding":""}'.length + 3_000_000)
     expect(JSON.parse(huge.text)).toHaveProperty('padding')
     open.icp.setFault({ kind: 'slow-body', interval_ms: 1, times: 1, endpoint: '/health' })
     expect((await call(open.icp, 'GET', '/health')).json).toEqual({ status: 'healthy' })
     open.icp.setFault({ kind: 'latency', ms: 80, times: 1 })
     const before = performance.now()
-    expect((await bundle()).status).toBe(200)
+    expect((await jwtBundle()).status).toBe(200)
     expect(performance.now() - before).toBeGreaterThanOrEqual(79)
   })
 
@@ -140,6 +141,25 @@ describe('faults on request', () => {
     expect((await bundle()).status).toBe(503)
     expect((await attestWorkload()).status).toBe(503)
     expect((await entries()).status).toBe(200)
+  })
+
+  test('publish the issuing CA as it was meant, under the account’s id alone', async () => {
+    const { icp } = open
+    open.icp.setFault({ kind: 'bundle-served' })
+    expect((await bundle()).json).toEqual({ ca_bundle: icp.issuerPem, tenant_id: icp.tenantId })
+    expect((await call(icp, 'GET', '/bundle/elsewhere')).status).toBe(404)
+  })
+
+  test('end TLS before the server: no certificate reaches it, and JWT-SVIDs say so', async () => {
+    const { icp } = open
+    const identity = await attestedAgent(icp)
+    const path = `/v1/entries/by-parent?tenant_id=${icp.tenantId}&parent_id=${agentId(icp)}`
+    const body = { spiffe_id: `spiffe://${icp.tenantId}/web`, audience: ['db'] }
+    expect((await call(icp, 'POST', '/v1/jwt/issue', { identity, body })).status).toBe(200)
+    icp.setFault({ kind: 'tls-ends-before' })
+    expect((await call(icp, 'GET', path, { identity })).status).toBe(200)
+    const { status, json } = await call(icp, 'POST', '/v1/jwt/issue', { identity, body })
+    expect([status, json.error.message]).toEqual([401, 'TLS connection required'])
   })
 
   test('drop the CSR', async () => {
@@ -227,8 +247,8 @@ describe('faults on request', () => {
   test('a fault that is disposed is gone', async () => {
     {
       using _fault = open.icp.setFault({ kind: 'status' })
-      expect((await bundle()).status).toBe(500)
+      expect((await jwtBundle()).status).toBe(500)
     }
-    expect((await bundle()).status).toBe(200)
+    expect((await jwtBundle()).status).toBe(200)
   })
 })

@@ -57,6 +57,11 @@ describe('JWT-SVIDs', () => {
     expect(await life(1_000_000)).toBe(86_400)
   })
 
+  test('need an audience', async () => {
+    const { status, json } = await issue({ spiffe_id: web, audience: [] })
+    expect([status, json.error.message]).toEqual([500, 'audience is required'])
+  })
+
   test('are given for the caller itself or what the calling agent serves', async () => {
     expect((await issue({})).json.spiffe_id).toBe(agentId(open.icp))
     expect((await issue({ spiffe_id: `spiffe://${open.icp.tenantId}/foreign` })).status).toBe(404)
@@ -102,6 +107,13 @@ describe('JWT-SVIDs', () => {
     expect((await adminCall(open.icp, 'POST', '/dev/revoke-jwt', { token: second })).status).toBe(200)
     expect((await validate(second)).valid).toBe(false)
     expect((await adminCall(open.icp, 'POST', '/dev/revoke-jwt', { token: 'rubbish' })).status).toBe(400)
+  })
+
+  test('that are invalid have null for claims in the tenant API', async () => {
+    await using other = await openDevIcp()
+    const body = { token: 'rubbish', audience: 'db' }
+    const { json } = await call(other.icp, 'POST', '/v1/jwt/validate', { body })
+    expect(json).toEqual({ valid: false, spiffe_id: '', claims: null })
   })
 
   test('carry a kid where that was asked for', async () => {

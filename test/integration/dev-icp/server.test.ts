@@ -52,6 +52,8 @@ describe('the embedded ICP server', () => {
     const entry = await before.createEntry({ spiffeId: `spiffe://${TENANT}/web`, selectors: { 'unix:uid': '1' } })
     const jwt = await call(before, 'POST', '/v1/jwt/issue', { identity: agent, body: { audience: ['db'] } })
     await before.rotateCa()
+    const body = { csr: await csrFor(agentId(before)) }
+    const renewed = await call(before, 'POST', '/v1/agent/renew', { identity: agent, body })
     await before[Symbol.asyncDispose]()
 
     for (const [name, mode] of [
@@ -66,13 +68,14 @@ describe('the embedded ICP server', () => {
     expect(after).toMatchObject({ tenantId: TENANT, adminToken: before.adminToken, caPem: before.caPem })
     expect(after.issuers).toEqual(before.issuers)
     expect(after.entries).toEqual([entry])
-    expect((await call(after, 'GET', '/v1/entries/by-parent', { identity: agent })).json.total).toBe(1)
+    const identity = { ...agent, certificate: renewed.json.certificate }
+    expect((await call(after, 'GET', '/v1/entries/by-parent', { identity })).json.total).toBe(1)
     const attest = async (token: string) =>
       await call(after, 'POST', '/v1/node/attest', { body: await attestBody(after, { join_token: token }) })
     expect((await attest(used.token)).status).toBe(401)
     expect((await attest(unused.token)).status).toBe(200)
-    const body = { token: jwt.json.token, audience: 'db' }
-    expect((await call(after, 'POST', '/v1/jwt/validate', { body })).json.valid).toBe(true)
+    const validation = { token: jwt.json.token, audience: 'db' }
+    expect((await call(after, 'POST', '/v1/jwt/validate', { body: validation })).json.valid).toBe(true)
   })
 
   test('refuses a data directory of another account, and one whose state is damaged', async () => {
@@ -190,13 +193,40 @@ describe('the embedded ICP server', () => {
     await call(icp, 'GET', `/bundle/${icp.tenantId}`, { headers: { 'x-tenant-id': icp.tenantId } })
     await call(icp, 'GET', '/nowhere')
     await call(icp, 'POST', '/v1/agent/renew', { rawBody: '{', identity })
-    expect(seen).toEqual(['/v1/node/attest 200', '/bundle/:id 200', '/nowhere 404', '/v1/agent/renew 400'])
+    expect(seen).toEqual(['/v1/node/attest 200', '/bundle/:id 500', '/nowhere 404', '/v1/agent/renew 400'])
     expect(icp.requests.count()).toBe(4)
     expect(icp.requests.count({ endpoint: '/bundle/:id' })).toBe(1)
     expect(icp.requests.list({ endpoint: '/bundle/:id' })).toMatchObject([{ account: icp.tenantId, ip: '127.0.0.1' }])
     expect((await adminCall(icp, 'GET', '/dev/requests')).json['requests']).toMatchObject({ 'GET /nowhere': 1 })
     icp.requests.clear()
     expect(icp.requests.count()).toBe(0)
+  })
+
+  test('revokes an agent over HTTP, and makes it active again', async () => {
+    await using open = await openDevIcp({ generation: 'workspace' })
+    const { icp } = open
+    const identity = await attestedAgent(icp)
+    const set = (status: string) => adminCall(icp, 'POST', `/dev/agents/${identity.agentId}`, { status })
+    expect((await set('revoked')).status).toBe(200)
+    const { status, json } = await call(icp, 'GET', '/v1/entries/by-parent', { identity })
+    expect([status, json.error.message]).toEqual([403, 'Agent is not active'])
+    expect((await set('active')).status).toBe(200)
+    expect((await call(icp, 'GET', '/v1/entries/by-parent', { identity })).status).toBe(200)
+    expect((await set('dead')).status).toBe(400)
+    expect((await adminCall(icp, 'POST', '/dev/agents/unknown', { status: 'revoked' })).status).toBe(404)
+  })
+
+  test('knows a new CA in client certificates once the time for which it keeps the issuer is over', async () => {
+    const clock = new FakeClock()
+    await using open = await openDevIcp({ clock, generation: 'workspace', issuerCacheSeconds: 120 })
+    const { icp } = open
+    const identity = await attestedAgent(icp)
+    const entries = async () => (await call(icp, 'GET', '/v1/entries/by-parent', { identity })).status
+    await icp.rotateCa()
+    await clock.advance('119s')
+    expect(await entries()).toBe(200)
+    await clock.advance('1s')
+    expect(await entries()).toBe(401)
   })
 
   test('rotates its CA over HTTP', async () => {

@@ -1,4 +1,5 @@
 import { X509Certificate } from 'node:crypto'
+import { BasicConstraintsExtension, X509Certificate as ParsedCertificate } from '@peculiar/x509'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import {
   adminCall,
@@ -10,6 +11,7 @@ import {
   csrFor,
   type OpenDevIcp,
   openDevIcp,
+  serialOf,
 } from '../support/dev-icp.js'
 
 describe('the workspace API', () => {
@@ -61,6 +63,7 @@ describe('the workspace API', () => {
     expect((await attest({ ...join, attestation_type: 'tpm' })).status).toBe(401)
     expect((await attest({ ...join, csr: 'hello' })).status).toBe(400)
     expect((await attest({ ...join, workspace_id: '00000000-0000-4000-8000-000000000000' })).status).toBe(401)
+    expect((await attest({ ...join, workspace_id: open.icp.tenantId.toUpperCase() })).status).toBe(401)
     expect((await attest(join)).status).toBe(200)
   })
 
@@ -179,32 +182,73 @@ describe('the workspace API', () => {
       identity: agent,
       body: { selectors: { 'unix:uid': '1' }, csr },
     })
-    const hex = new X509Certificate(json.certificate).serialNumber.toLowerCase()
-    const serial = hex.match(/../g)?.join(':')
-    const revoke = (identity: ClientIdentity, serialNumber: string | undefined) =>
+    const serial = serialOf(json.certificate)
+    const revoke = (identity: ClientIdentity, serialNumber: string) =>
       call(icp, 'POST', '/v1/workload/revoke', { identity, body: { serial_number: serialNumber } })
     const other = await attestedAgent(icp, 'other')
     expect((await revoke(other, serial)).status).toBe(404)
     expect((await revoke(agent, 'aa:bb')).status).toBe(404)
     expect((await revoke(agent, serial)).json).toMatchObject({ serial_number: serial })
+    // The record goes with the entry.
     await icp.deleteEntry(entry.id)
+    const gone = await revoke(agent, serial)
+    expect([gone.status, gone.json.error.message]).toEqual([404, 'Workload SVID not found'])
   })
 
-  test('accepts client certificates of every generation of the CA, and publishes the current one alone', async () => {
+  test('after a change of the CA knows the old issuer alone for a while, then the new one alone, everywhere', async () => {
     const { icp } = open
     const before = icp.issuerPem
+    const entry = await icp.createEntry({ spiffeId: 'spiffe://acme.example/web', selectors: { 'unix:uid': '1' } })
     const after = await icp.rotateCa()
-    expect(after).not.toBe(before)
     expect(icp.issuers).toEqual([before, after])
-    expect((await call(icp, 'GET', '/bundle/acme.example')).json.ca_bundle).toBe(after)
-    expect((await call(icp, 'GET', '/v1/entries/by-parent', { identity: agent })).status).toBe(200)
     const renewed = await call(icp, 'POST', '/v1/agent/renew', {
       identity: agent,
       body: { csr: await csrFor(agentId(icp)) },
     })
     expect(new X509Certificate(renewed.json.certificate).verify(new X509Certificate(after).publicKey)).toBe(true)
-    const identity = { ...agent, certificate: renewed.json.certificate }
-    expect((await call(icp, 'GET', '/v1/entries/by-parent', { identity })).status).toBe(200)
+    const young = { ...agent, certificate: renewed.json.certificate }
+    const csr = await csrFor(entry.spiffeId)
+    const everywhere = async (identity: ClientIdentity) => {
+      const answers = [
+        await call(icp, 'GET', '/v1/entries/by-parent', { identity }),
+        await call(icp, 'POST', '/v1/agent/renew', { identity, body: { csr: await csrFor(agentId(icp)) } }),
+        await call(icp, 'POST', '/v1/workload/attest', { identity, body: { selectors: { 'unix:uid': '1' }, csr } }),
+        await call(icp, 'POST', '/v1/jwt/issue', { identity, body: { audience: ['db'] } }),
+        await call(icp, 'POST', '/v1/workload/revoke', { identity, body: { serial_number: 'aa:bb' } }),
+      ]
+      return answers.map(({ status, json }) => (status === 401 ? json.error.message : status))
+    }
+    const refused = Array(5).fill('Client certificate could not be verified')
+    expect(await everywhere(agent)).toEqual([200, 200, 200, 200, 404])
+    expect(await everywhere(young)).toEqual(refused)
+    icp.lookUpIssuer()
+    expect(await everywhere(agent)).toEqual(refused)
+    expect(await everywhere(young)).toEqual([200, 200, 200, 200, 404])
+    agent = { ...agent, certificate: renewed.json.certificate }
+    await icp.deleteEntry(entry.id)
+  })
+
+  test('takes an entry in the account’s own trust domain, and never issues a certificate for it, only JWT-SVIDs', async () => {
+    const { icp } = open
+    const spiffeId = `spiffe://${icp.tenantId}/stranded`
+    const created = await adminCall(icp, 'POST', '/v1/entries', { spiffe_id: spiffeId, selectors: { 'unix:uid': '1' } })
+    expect(created.status).toBe(201)
+    const body = { selectors: { 'unix:uid': '1' }, csr: await csrFor(spiffeId) }
+    const { status, json } = await call(icp, 'POST', '/v1/workload/attest', { identity: agent, body })
+    expect([status, json.error.message]).toEqual([500, 'Failed to issue certificate'])
+    const jwt = await call(icp, 'POST', '/v1/jwt/issue', {
+      identity: agent,
+      body: { spiffe_id: spiffeId, audience: ['db'] },
+    })
+    expect(jwt.json.spiffe_id).toBe(spiffeId)
+    await icp.deleteEntry(created.json.id)
+  })
+
+  test('leaves BasicConstraints out of leaves, unless its roles are told to put it in', async () => {
+    const extensionOf = (pem: string) => new ParsedCertificate(pem).getExtension(BasicConstraintsExtension)
+    expect(extensionOf(agent.certificate)).toBeNull()
+    await using cured = await openDevIcp({ basicConstraints: true })
+    expect(extensionOf((await attestedAgent(cured.icp)).certificate)).toMatchObject({ ca: false, critical: true })
   })
 
   test('keeps entries within the account’s trust domains, with selectors, one per SPIFFE ID', async () => {

@@ -28,6 +28,7 @@ test('a published bundle that names only a CA of which nobody here has an SVID o
 }, async () => {
   await using dir = await temporaryDirectory()
   await using server = await startServer(`${dir.path}/icp`)
+  server.setFault({ kind: 'bundle-served' })
   await server.createEntry({ spiffeId: `spiffe://${TENANT}/web`, selectors: { 'unix:uid': uid } })
   await using agent = await startAgent({ dir: dir.path, server, settings: { SYNC__BUNDLE_INTERVAL: '1s' } })
   const before = await served(agent.address)

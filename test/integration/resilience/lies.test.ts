@@ -20,6 +20,7 @@ let agent: SpiffeId
 beforeAll(async () => {
   setup = await servers.setUp('tenant')
   agent = setup.agent
+  setup.icp.setFault({ kind: 'bundle-served' })
   const evidence = { pid: 7, username: 'agent', hostname: 'node' }
   const node = await setup.client.attestNode(
     { evidence: { type: 'unix', evidence }, csrPem: await csrFor(agent.uri) },

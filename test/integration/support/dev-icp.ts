@@ -1,4 +1,4 @@
-import type { KeyObject } from 'node:crypto'
+import { type KeyObject, X509Certificate } from 'node:crypto'
 import { request as httpsRequest } from 'node:https'
 import { createCsr } from '../../../agent/crypto/csr.js'
 import { pkcs8Pem } from '../../../agent/crypto/keys.js'
@@ -132,6 +132,12 @@ export async function csrFor(uri: string, commonName = 'svid@localhost', keyNumb
 
 export function agentId(icp: DevIcp, nodeId = 'node-1'): string {
   return `spiffe://${icp.tenantId}/agent/${nodeId}`
+}
+
+/** The serial number of a certificate as revocation names it. */
+export function serialOf(pem: string): string {
+  const hex = new X509Certificate(pem).serialNumber.toLowerCase()
+  return hex.match(/../g)?.join(':') ?? ''
 }
 
 /** The body of a node attestation that the server accepts. */

@@ -15,7 +15,7 @@ describe('the registry', () => {
       expect.objectContaining({ status: 409 }),
     )
     expect(registry.entryBySpiffeId('spiffe://account/site')?.id).toBe(first.id)
-    registry.deleteEntry(second.id)
+    registry.deleteEntry(second.id, 'workspace')
     expect(registry.entryBySpiffeId(web.spiffeId)).toBeNull()
     expect(registry.createEntry(web, 6).id).not.toBe(second.id)
   })
@@ -45,11 +45,24 @@ describe('the registry', () => {
 
   test('forgets issued SVIDs once they have expired', () => {
     const registry = new Registry(null)
-    const svid = { agentSpiffeId: 'a', spiffeId: 's', revokedAt: null }
+    const svid = { agentSpiffeId: 'a', spiffeId: 's', entryId: 'e', revokedAt: null }
     registry.issued({ ...svid, serial: '01', expiresAt: 10 })
     registry.issued({ ...svid, serial: '02', expiresAt: 20 })
     expect(registry.save(15).svids.map(({ serial }) => serial)).toEqual(['02'])
     expect(registry.svid('01')).toBeNull()
+  })
+
+  test.each([
+    ['tenant', ['01', '02']],
+    ['workspace', ['02']],
+  ] as const)('in the %s API, of the SVIDs of a deleted entry and others, remembers %j', (generation, left) => {
+    const registry = new Registry(null)
+    const { id } = registry.createEntry(web, 1)
+    const svid = { agentSpiffeId: 'a', spiffeId: web.spiffeId, expiresAt: 10, revokedAt: null }
+    registry.issued({ ...svid, serial: '01', entryId: id })
+    registry.issued({ ...svid, serial: '02', entryId: 'another' })
+    registry.deleteEntry(id, generation)
+    expect(registry.save(2).svids.map(({ serial }) => serial)).toEqual(left)
   })
 
   test('restores what it saved', () => {

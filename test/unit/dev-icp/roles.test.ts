@@ -1,7 +1,13 @@
 import { describe, expect, test } from 'vitest'
 import { type CsrFacts, grant, roles } from '../../../agent/dev-icp/roles.js'
 
-const { agent, workload } = roles('account', 'acme.example', 3600)
+const OPTIONS = {
+  accountId: 'account',
+  workloadTrustDomain: 'acme.example',
+  agentTtlSeconds: 3600,
+  basicConstraints: false,
+}
+const { agent, workload } = roles(OPTIONS)
 const csr = (change: Partial<CsrFacts> = {}): CsrFacts => ({
   keyType: 'rsa',
   keyBits: 2048,
@@ -65,7 +71,7 @@ describe('a role of the PKI', () => {
 
   test('clamps agents to two hours, or to what they are configured for', () => {
     expect(agent.maxTtlSeconds).toBe(7200)
-    expect(roles('a', 'b', 86_400).agent.maxTtlSeconds).toBe(86_400)
+    expect(roles({ ...OPTIONS, agentTtlSeconds: 86_400 }).agent.maxTtlSeconds).toBe(86_400)
     expect(workload.maxTtlSeconds).toBe(86_400)
   })
 })

@@ -65,7 +65,9 @@ describe('requests', () => {
 
   it('of renewal name the agent by the id of its attestation', async () => {
     const http = new ScriptedHttp(json(200, issued({ ca_chain: [pem] })))
-    await clientOver(http).client.renewAgent({ agentId: 'a-1', csrPem: 'CSR' }, SIGNAL)
+    const { client } = clientOver(http)
+    client.learnGeneration(true)
+    await client.renewAgent({ agentId: 'a-1', csrPem: 'CSR' }, SIGNAL)
     expect(http.last.url).toBe(`${ADDRESS}/v1/agent/renew`)
     expect(http.last.withoutIdentity).toBe(false)
     expect(bodyOf(http)).toEqual({ agent_id: 'a-1', tenant_id: TENANT, workspace_id: TENANT, csr: 'CSR' })

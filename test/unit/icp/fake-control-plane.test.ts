@@ -17,6 +17,7 @@ for (const generation of ['tenant', 'workspace'] as const) {
       tenantId: plane.tenantId,
       nodeId: plane.nodeId,
       now: () => clock.now(),
+      serveBundle: () => undefined,
       register: async (entry) => plane.addEntry(entry),
       remove: async (id) => plane.removeEntry(id),
       mintToken: async () => plane.mintToken(),

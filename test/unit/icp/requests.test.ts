@@ -2,6 +2,8 @@ import { describe, expect, it } from 'vitest'
 import { Secret } from '../../../agent/crypto/secret.js'
 import { AgentError, codeOf } from '../../../agent/errors.js'
 import { SpiffeId } from '../../../agent/identity/spiffe-id.js'
+import type { HttpResponse } from '../../../agent/ports/http.js'
+import { TestCa } from '../../fakes/ca.js'
 import { settle } from '../../fakes/clock.js'
 import { TENANT } from '../../fakes/control-plane.js'
 import { json, ScriptedHttp, text } from '../../fakes/http.js'
@@ -161,78 +163,152 @@ describe('a request', () => {
 describe('the client certificate', () => {
   const used = (http: ScriptedHttp) =>
     http.requests.map(({ withoutIdentity }) => (withoutIdentity ? 'without' : 'with'))
-  const failing = () =>
-    new ScriptedHttp().always(({ withoutIdentity }) => (withoutIdentity ? ENTRIES : json(500, { error: 'oops' })))
+  /** Answers by whether there is a certificate. */
+  const server = (without: HttpResponse | Error, withOne: HttpResponse | Error) =>
+    new ScriptedHttp().always(({ withoutIdentity }) => {
+      const answer = withoutIdentity ? without : withOne
+      if (answer instanceof Error) throw answer
+      return answer
+    })
+  const wanted = json(401, { error: { code: 'UNAUTHORIZED', message: 'Client certificate required' } })
+  const closed = new AgentError('icp.unreachable', 'closed', { details: { reason: 'UND_ERR_SOCKET' } })
+  const refused = new AgentError('icp.unreachable', 'refused', { details: { reason: 'ECONNREFUSED' } })
+  const renewal = { agentId: 'a', csrPem: 'CSR' }
+  const jwt = { spiffeId: SpiffeId.parse(`spiffe://${TENANT}/web`), audience: ['db'] }
+  const TOKEN = json(200, { spiffe_id: 'x', token: 'y' })
+  const WITHHELD = 'ICP server fails on client certificates and is asked without from now on'
 
-  it('is withheld for good once a server answers without it what it failed with it', async () => {
-    const http = failing()
+  it('is not shown to a server that named no workspace and does not want one, not even once', async () => {
+    const http = server(ENTRIES, closed)
     const { client, sinks } = clientOver(http)
     await client.entries(AGENT, SIGNAL)
-    await client.entries(AGENT, SIGNAL)
-    expect(used(http)).toEqual(['with', 'without', 'without'])
-    expect(sinks.events('warn')).toHaveLength(1)
+    await client.revokeWorkload('aa:bb', SIGNAL)
+    expect(used(http)).toEqual(['without', 'without'])
+    expect(sinks.events()).toEqual([])
   })
 
-  it('is presented to a server of the workspace API, even where it fails', async () => {
-    const http = failing()
+  it('is shown to a server of the workspace API, even where it fails', async () => {
+    const http = server(ENTRIES, json(500, { error: 'oops' }))
     const { client } = clientOver(http)
     client.learnGeneration(true)
     expect(codeOf(await client.entries(AGENT, SIGNAL).catch(thrown))).toBe('icp.server_error')
     expect(used(http)).toEqual(['with'])
   })
 
-  it('is presented further on where the server fails without it too, and doubted again only later', async () => {
-    const http = new ScriptedHttp().always(json(500, { error: 'oops' }))
+  it('is shown after a 401 that wants one, and from then on', async () => {
+    const http = server(wanted, ENTRIES)
+    const { client, sinks } = clientOver(http)
+    await client.entries(AGENT, SIGNAL)
+    await client.revokeWorkload('aa:bb', SIGNAL)
+    expect(used(http)).toEqual(['without', 'with', 'with'])
+    expect(sinks.events()).toEqual(['ICP server wants client certificates'])
+  })
+
+  it('is not shown because a renewal is refused, which the tenant API does whatever it sees', async () => {
+    const http = server(wanted, ENTRIES)
+    const { client } = clientOver(http)
+    expect(codeOf(await client.renewAgent(renewal, SIGNAL).catch(thrown))).toBe('icp.unauthorized')
+    expect(used(http)).toEqual(['without'])
+    await client.entries(AGENT, SIGNAL)
+    await client.renewAgent(renewal, SIGNAL).catch(thrown)
+    expect(used(http)).toEqual(['without', 'without', 'with', 'with'])
+  })
+
+  it('is not shown where TLS ends before the server', async () => {
+    const http = server(json(401, { error: { code: 'UNAUTHORIZED', message: 'TLS connection required' } }), TOKEN)
+    const { client } = clientOver(http)
+    expect(codeOf(await client.issueJwt(jwt, SIGNAL).catch(thrown))).toBe('icp.jwt_unauthorized')
+    expect(used(http)).toEqual(['without'])
+  })
+
+  it('that JWT-SVIDs are issued to is of no concern to the rest', async () => {
+    const http = server(wanted, TOKEN)
+    const { client } = clientOver(http)
+    await client.issueJwt(jwt, SIGNAL)
+    http.add(ENTRIES)
+    await client.entries(AGENT, SIGNAL)
+    await client.issueJwt(jwt, SIGNAL)
+    expect(used(http)).toEqual(['without', 'with', 'without', 'with'])
+  })
+
+  it.each([
+    ['whose process dies of it', closed],
+    ['that answers 500 to it', json(500, { error: 'oops' })],
+  ])('is shown once to a server that wants it and %s, and again only after the next attestation', async (_, answer) => {
+    const http = server(wanted, answer)
+    const { client, sinks, clock } = clientOver(http)
+    for (let n = 0; n < 2; n++) {
+      expect(codeOf(await client.entries(AGENT, SIGNAL).catch(thrown))).toBe('icp.unauthorized')
+      await clock.advance('1h')
+      // A renewed certificate does not heal the server.
+      client.learnGeneration(false)
+    }
+    expect(used(http)).toEqual(['without', 'with', 'without'])
+    expect(sinks.events('warn')).toEqual([WITHHELD])
+    const { pem } = await TestCa.create('CA', { notBefore: 0, notAfter: 2e12 })
+    http.add(json(200, { spiffe_id: AGENT.uri, agent_id: 'a', certificate: pem, ca_bundle: pem, ttl: 1 }))
+    await client.attestNode({ evidence: { type: 'unix', evidence: {} }, csrPem: 'CSR' }, SIGNAL)
+    await client.entries(AGENT, SIGNAL).catch(thrown)
+    expect(used(http).slice(3)).toEqual(['without', 'without', 'with'])
+  })
+
+  it.each([
+    ['closes the connection on', closed],
+    ['answers 500 to', json(500, { error: 'oops' })],
+  ])('that a server wanted is withheld once it %s it and answers without', async (_, answer) => {
+    const http = server(wanted, ENTRIES)
+    const { client, sinks } = clientOver(http)
+    await client.entries(AGENT, SIGNAL)
+    http.add(answer, ENTRIES)
+    await client.entries(AGENT, SIGNAL)
+    http.add(ENTRIES)
+    await client.entries(AGENT, SIGNAL)
+    expect(used(http).slice(2)).toEqual(['with', 'without', 'without'])
+    expect(sinks.events('warn')).toEqual([WITHHELD])
+  })
+
+  it('is wanted on after a connection that closes, where the request without it is refused: that was the network', async () => {
+    const http = server(wanted, ENTRIES)
+    const { client, sinks } = clientOver(http, { maxRetries: 0 })
+    await client.entries(AGENT, SIGNAL)
+    http.add(closed, wanted)
+    expect(codeOf(await client.entries(AGENT, SIGNAL).catch(thrown))).toBe('icp.unreachable')
+    await client.entries(AGENT, SIGNAL)
+    expect(used(http).slice(2)).toEqual(['with', 'without', 'with'])
+    expect(sinks.events('warn')).not.toContain(WITHHELD)
+  })
+
+  it('is not shown again to a server that died of it and is on its way back, before it wants one again', async () => {
+    const http = server(wanted, ENTRIES)
     const { client, clock } = clientOver(http)
-    for (let i = 0; i < 2; i++) await client.entries(AGENT, SIGNAL).catch(thrown)
-    expect(used(http)).toEqual(['with', 'without', 'with'])
+    await client.entries(AGENT, SIGNAL)
+    http.add(closed, refused, ENTRIES)
+    const answer = client.entries(AGENT, SIGNAL)
+    await clock.advance('10s')
+    expect((await answer).entries).toEqual([])
+    expect(used(http).slice(2)).toEqual(['with', 'without', 'without'])
+  })
+
+  it('that helps against nothing costs a second request only now and then', async () => {
+    const http = server(wanted, json(401, {}))
+    const { client, clock } = clientOver(http)
+    for (let n = 0; n < 2; n++) await client.entries(AGENT, SIGNAL).catch(thrown)
+    expect(used(http)).toEqual(['without', 'with', 'without'])
     await clock.advance('6m')
     await client.entries(AGENT, SIGNAL).catch(thrown)
-    expect(used(http).slice(3)).toEqual(['with', 'without'])
+    expect(used(http).slice(3)).toEqual(['without', 'with'])
+    // Another certificate may be worth more than the last.
+    client.learnGeneration(false)
+    await client.entries(AGENT, SIGNAL).catch(thrown)
+    expect(used(http).slice(5)).toEqual(['without', 'with'])
   })
 
-  it('is not doubted once it was answered well', async () => {
-    const http = new ScriptedHttp(ENTRIES, json(500, {}))
-    const { client } = clientOver(http)
-    await client.entries(AGENT, SIGNAL)
-    expect(codeOf(await client.entries(AGENT, SIGNAL).catch(thrown))).toBe('icp.server_error')
-    expect(used(http)).toEqual(['with', 'with'])
-  })
-
-  it('that fails the handshake means what 401 means, where one is presented', async () => {
+  it('that fails the handshake means what 401 means, where one is shown', async () => {
     const handshake = new AgentError('icp.tls', 'expired', { details: { clientCertificate: true } })
     const { client } = clientOver(new ScriptedHttp().always(handshake))
-    expect(codeOf(await client.renewAgent({ agentId: 'a', csrPem: 'CSR' }, SIGNAL).catch(thrown))).toBe(
-      'icp.unauthorized',
-    )
     expect(codeOf(await client.bundle(SIGNAL).catch(thrown))).toBe('icp.tls')
-  })
-
-  it('comes back when the server asks for it again', async () => {
-    let fixed = false
-    const http = new ScriptedHttp().always(({ withoutIdentity }) => {
-      if (withoutIdentity) return fixed ? json(401, {}) : ENTRIES
-      return fixed ? ENTRIES : json(500, {})
-    })
-    const { client } = clientOver(http)
-    await client.entries(AGENT, SIGNAL)
-    fixed = true
-    await client.entries(AGENT, SIGNAL)
-    await client.entries(AGENT, SIGNAL)
-    expect(used(http)).toEqual(['with', 'without', 'without', 'with', 'with'])
-  })
-
-  it('is withheld on after a 401 that it does not help against', async () => {
-    const http = failing()
-    const { client } = clientOver(http)
-    await client.entries(AGENT, SIGNAL)
-    http.always(json(401, {}))
-    expect(codeOf(await client.renewAgent({ agentId: 'a', csrPem: 'CSR' }, SIGNAL).catch(thrown))).toBe(
-      'icp.unauthorized',
-    )
-    http.always(ENTRIES)
-    await client.entries(AGENT, SIGNAL)
-    expect(used(http).at(-1)).toBe('without')
+    client.learnGeneration(true)
+    expect(codeOf(await client.renewAgent(renewal, SIGNAL).catch(thrown))).toBe('icp.unauthorized')
   })
 })
 
