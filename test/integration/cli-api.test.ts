@@ -101,7 +101,7 @@ describe('api watch x509', () => {
           granting = server
             .createEntry({ spiffeId: API, selectors: { ...MINE, 'unix:gid': String(process.getgid?.()) } })
             .then((created) => void entry.push(created))
-        } else if (names.length === 2) void server.deleteEntry(entry[0]?.id ?? '')
+        } else if (names.length === 2) void granting?.then(() => server.deleteEntry(entry[0]?.id ?? ''))
         else if (granting !== null) stop.abort()
       },
     })
