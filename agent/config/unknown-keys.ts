@@ -1,4 +1,5 @@
 import { misspelledVariables, variableOf } from './environment-tree.js'
+import { foreignKey } from './foreign-keys.js'
 import { nearestKey } from './nearest-key.js'
 import type { Environment } from './placeholders.js'
 import { type Problem, quote } from './problem.js'
@@ -31,9 +32,15 @@ function unknown(key: string, node: TreeNode): Problem {
   const shown = /^[\w.-]{1,100}$/.test(key) ? key : quote(key)
   const retired = RETIRED[key]
   if (retired !== undefined) return { key: shown, source, problem: 'is no longer a setting', remedy: retired }
-  const nearest = nearestKey(key, node.kind === 'section' ? SECTION_KEYS : SETTING_KEYS) ?? nearestKey(key, KNOWN)
+  const foreign = foreignKey(key)
   const problem = 'is not a setting and has no effect'
+  if (foreign && 'remedy' in foreign) return { key: shown, source, problem, remedy: foreign.remedy }
+  const nearest = foreign?.key ?? near(key, node)
   if (nearest === null) return { key: shown, source, problem, remedy: 'remove it; docs/configuration.md lists all' }
   const fromVariable = node.kind === 'leaf' && node.variables.includes(source)
   return { key: shown, source, problem, remedy: `did you mean ${fromVariable ? variableOf(nearest) : nearest}?` }
+}
+
+function near(key: string, { kind }: TreeNode): string | null {
+  return nearestKey(key, kind === 'section' ? SECTION_KEYS : SETTING_KEYS) ?? nearestKey(key, KNOWN)
 }

@@ -5,6 +5,7 @@ import { Budget, type Tier } from '../icp/budget.js'
 import { createIcpClient } from '../icp/client.js'
 import { createCommonName } from '../icp/common-name.js'
 import { Contact } from '../icp/contact.js'
+import { ENDPOINTS } from '../icp/endpoints.js'
 import { SHORTEST } from '../icp/limits.js'
 import { pacedControlPlane } from '../icp/paced.js'
 import { createIdentityKeeper } from '../node/create-keeper.js'
@@ -41,6 +42,7 @@ export function composeServerFlow(config: Config, world: World) {
   const pace = new SyncPace(clock, random, config.sync, budget)
   const events = syncEvents(sinks('sync'), clock)
   const requests = serverEvents(sinks('icp'), clock)
+  requests.expects(Object.keys(ENDPOINTS))
   const rereadFiles = fileEvents(log.named('files'), clock)
   const extraRoots = new ExtraRoots({
     path: config.icpService.trustBundlePath,

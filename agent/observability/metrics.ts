@@ -27,7 +27,12 @@ export const METRICS = {
     help: "How far the ICP server's clock is ahead; missing until it has answered.",
     labels: [],
   },
-  icp_agent_rate_limited_total: { kind: 'counter', help: 'Answers 429 of the ICP server, by tier.', labels: ['tier'] },
+  icp_agent_rate_limited_total: {
+    kind: 'counter',
+    help: 'Answers 429 of the ICP server, by tier.',
+    labels: ['tier'],
+    fromZero: ['bootstrap', 'standard', 'sensitive', 'none', 'service'].map((tier) => ({ tier })),
+  },
   icp_agent_rate_limit_wait_seconds_total: {
     kind: 'counter',
     help: 'Time that jobs waited for a slot in the request budget.',
@@ -113,7 +118,12 @@ export const METRICS = {
     labels: ['method'],
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 4],
   },
-  icp_agent_denials_total: { kind: 'counter', help: 'Calls refused, by reason (an error code).', labels: ['reason'] },
+  icp_agent_denials_total: {
+    kind: 'counter',
+    help: 'Calls refused, by reason (an error code).',
+    labels: ['reason'],
+    fromZero: [{ reason: 'entry.none' }],
+  },
 } as const satisfies Record<string, MetricSpec>
 
 export interface MetricSpec {
@@ -121,6 +131,8 @@ export interface MetricSpec {
   readonly help: string
   readonly labels: readonly string[]
   readonly buckets?: readonly number[]
+  /** Series that alerts ask for: a counter that begins with its first event has no rate at that event. */
+  readonly fromZero?: readonly Readonly<Record<string, string>>[]
 }
 
 export type MetricName = keyof typeof METRICS

@@ -8,6 +8,17 @@ const MAX_LISTED = 20
 /** Failures of the way to the server rather than of one request. */
 const OUTAGE: ReadonlySet<ErrorCode> = new Set(['icp.unreachable', 'icp.timeout', 'icp.tls'])
 
+/** Outcomes of requests that are counted from 0 on. */
+const COUNTED: readonly string[] = [
+  'ok',
+  ...OUTAGE,
+  'icp.bad_response',
+  'icp.unauthorized',
+  'icp.forbidden',
+  'icp.rate_limited',
+  'icp.server_error',
+]
+
 /**
  * What happens between the agent and the ICP server. That the server cannot be reached is said here, once for all
  * endpoints; what it refuses is counted here and said by whoever asked.
@@ -23,6 +34,13 @@ export const serverEvents = ({ log, metrics }: Sinks, clock: Clock) => {
     /** Why the server cannot be reached, and since when; null while it answers. */
     get outage(): Trouble | null {
       return reaching.trouble
+    },
+
+    /** Counts every outcome that an alert asks for from 0 on, for these endpoints. */
+    expects(endpoints: readonly string[]): void {
+      for (const endpoint of endpoints) {
+        for (const outcome of COUNTED) metrics.count('icp_agent_server_requests_total', { endpoint, outcome }, 0)
+      }
     },
 
     /** A request was answered with success. */

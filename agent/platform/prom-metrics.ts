@@ -13,6 +13,8 @@ const MAX_SERIES = 200
 /** Values of one gauge, the largest of which is the expiry of each SVID. */
 const MAX_GAUGE_VALUES = 2000
 const MAX_LABEL = 256
+/** Gauges of Node that are named like counters, which Prometheus' own check complains of; each has a twin by type. */
+const MISNAMED = ['handles', 'requests', 'resources'].map((what) => `nodejs_active_${what}_total`)
 
 /** The agent's figures, with those of Node and the process, as Prometheus reads them. */
 export interface AgentMetrics extends Metrics {
@@ -35,7 +37,10 @@ type Reader = () => readonly { readonly value: number; readonly labels?: LabelVa
  */
 export function createMetrics(options: { processMetrics: boolean } = { processMetrics: true }): AgentMetrics {
   const register = new Registry()
-  if (options.processMetrics) collectDefaultMetrics({ register, eventLoopMonitoringPrecision: 1000 })
+  if (options.processMetrics) {
+    collectDefaultMetrics({ register, eventLoopMonitoringPrecision: 1000 })
+    for (const name of MISNAMED) register.removeSingleMetric(name)
+  }
   const readers = new Map<string, Set<Reader>>()
   const counters = new Map<string, Counter>()
   const histograms = new Map<string, Histogram>()
@@ -43,8 +48,11 @@ export function createMetrics(options: { processMetrics: boolean } = { processMe
 
   for (const [name, spec] of Object.entries(METRICS) as [MetricName, MetricSpec][]) {
     const config = { name, help: spec.help, labelNames: [...spec.labels], registers: [register] }
-    if (spec.kind === 'counter') counters.set(name, new Counter(config))
-    else if (spec.kind === 'histogram') {
+    if (spec.kind === 'counter') {
+      const counter = new Counter(config)
+      for (const labels of spec.fromZero ?? []) counter.inc(bounded(name, labels), 0)
+      counters.set(name, counter)
+    } else if (spec.kind === 'histogram') {
       histograms.set(name, new Histogram({ ...config, buckets: [...(spec.buckets ?? [])] }))
     } else {
       const own = new Set<Reader>()

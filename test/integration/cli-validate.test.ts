@@ -23,6 +23,16 @@ test('a configuration that can be used exits 0', async () => {
   expect(stdout).not.toContain('problem')
 })
 
+test('the file may be named without an option, but only one', async () => {
+  await writeFile(path, `${GOOD}  node_ids: x\n`)
+  const { code, stdout } = await icpAgent(['validate', path])
+  expect(code).toBe(0)
+  expect(stdout).toContain(path)
+  expect(stdout).toContain('did you mean agent.node_id?')
+  expect((await icpAgent(['validate', path, '-c', `${path}.other`])).code).toBe(2)
+  expect((await icpAgent(['validate', path, path])).code).toBe(2)
+})
+
 test('every problem is told at once, with where it stands', async () => {
   await writeFile(path, 'agent:\n  tenant_id: nonsense\n  node_id: "no way"\nhealth:\n  port: 99999\n')
   const { code, stdout } = await icpAgent(['validate', '--config', path])

@@ -25,6 +25,8 @@ Example:
     using _ = io.onSignal?.(() => undefined)
     // The daemon takes long to load; a mistake on the command line is told before.
     const { runAgent } = await import('../run.js')
+    // What ps, pgrep and systemctl show; otherwise it is the name of a thread of Node's.
+    process.title = 'icp-agent'
     return await runAgent(options.config, io)
   },
 }

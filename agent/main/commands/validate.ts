@@ -5,7 +5,7 @@ import { AgentError } from '../../errors.js'
 import { printable } from '../../observability/printable.js'
 import { Disk } from '../../platform/disk.js'
 import { surroundings } from '../../platform/environment.js'
-import { choice, readArguments } from '../arguments.js'
+import { choice, misused, readArguments } from '../arguments.js'
 import type { Command, CommandIo } from '../command.js'
 import { problemList } from '../problem-list.js'
 import { count } from '../terminal/count.js'
@@ -24,25 +24,27 @@ interface Findings {
 export const validate: Command = {
   name: 'validate',
   summary: 'Check a configuration and tell everything that is wrong with it.',
-  help: `Usage: icp-agent validate [-c FILE] [-o pretty|json]
+  help: `Usage: icp-agent validate [FILE] [-o pretty|json]
 
 Reads the configuration as the agent would, environment included, and tells every problem at once: the
 setting, where its value comes from, what is wrong, and what would be right. Nothing is written, and
 no server is asked.
 
 Options:
-  -c, --config FILE     default: ./config.yaml, then /etc/icp-agent/config.yaml
+  -c, --config FILE     the same as FILE; default: ./config.yaml, then /etc/icp-agent/config.yaml
   -o, --output FORMAT   pretty (default) or json
 
 Exit codes: 0 the agent would start with it (there may be warnings), 1 it would not, 2 misused.
 
 Example:
-  icp-agent validate --config /etc/icp-agent/config.yaml
+  icp-agent validate /etc/icp-agent/config.yaml
 `,
   async run(args, io) {
-    const { options } = readArguments(args, OPTIONS)
+    const { options, positionals } = readArguments(args, OPTIONS, 1)
+    const [named = options.config] = positionals
+    if (options.config !== undefined && named !== options.config) throw misused('two files are named; give one')
     const json = choice(options.output, ['pretty', 'json'], '--output') === 'json'
-    const findings = await examine(options.config, io)
+    const findings = await examine(named, io)
     io.stdout.write(json ? `${JSON.stringify(findings, null, 2)}\n` : report(findings, io))
     return findings.valid ? 0 : 1
   },

@@ -16,6 +16,16 @@ describe('unknown keys', () => {
     ['healthz: {port: 1}', 'healthz', 'health'],
     ['docker: {socket_path: /x}', 'docker', 'attestation.docker'],
     ['security: {cache_encryption_keys: x}', 'security.cache_encryption_keys', 'security.cache_encryption_key'],
+    ['agent: {address: x}', 'agent.address', 'icp_service.address'],
+    ['logging: {interval: 1m}', 'logging.interval', 'sync.interval'],
+    ['icp_service: {tenant_id: x}', 'icp_service.tenant_id', 'agent.tenant_id'],
+    ['agent: {server_address: x}', 'agent.server_address', 'icp_service.address'],
+    ['agent: {log_level: x}', 'agent.log_level', 'logging.level'],
+    ['agent: {logFile: x}', 'agent.logFile', 'logging.file_path'],
+    ['socketPath: x', 'socketPath', 'agent.socket_path'],
+    ['agent: {join_token_file: x}', 'agent.join_token_file', 'agent.join_token_path'],
+    ['workspace_id: x', 'workspace_id', 'agent.tenant_id'],
+    ['health_checks: {bind_port: 1}', 'health_checks', 'health'],
   ])('%s: the nearest known key is named', async (file, key, nearest) => {
     expect(await warn(file)).toEqual([{ key, source: 'c.yaml:1', remedy: `did you mean ${nearest}?` }])
   })
@@ -23,6 +33,19 @@ describe('unknown keys', () => {
   test('a key that has nothing to do with ours is named alone', async () => {
     const [warning] = await warn('zebra: {stripes: 3}\n')
     expect(warning).toMatchObject({ key: 'zebra' })
+    expect(warning?.remedy).not.toContain('did you mean')
+  })
+
+  test.each([
+    ['agent: {trust_domain: x}', 'agent.trust_domain', 'agent.tenant_id'],
+    ['agent: {server_port: 8081}', 'agent.server_port', 'icp_service.address'],
+    ['agent: {insecure_bootstrap: true}', 'agent.insecure_bootstrap', 'icp_service.trust_bundle_path'],
+    ['telemetry: {Prometheus: {port: 1}}', 'telemetry', '/metrics'],
+  ])('%s: what SPIRE has and this agent has not is explained', async (file, key, named) => {
+    const [warning, ...others] = await warn(file)
+    expect(others).toEqual([])
+    expect(warning?.key).toBe(key)
+    expect(warning?.remedy).toContain(named)
     expect(warning?.remedy).not.toContain('did you mean')
   })
 

@@ -1,7 +1,12 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
-import { parseAllDocuments } from 'yaml'
+import { parseAllDocuments, stringify } from 'yaml'
+import { ENDPOINTS } from '../../../agent/icp/endpoints.js'
 import { METRICS } from '../../../agent/observability/metrics.js'
+import { serverEvents } from '../../../agent/observability/server-events.js'
+import { createMetrics } from '../../../agent/platform/prom-metrics.js'
+import { FakeClock } from '../../fakes/clock.js'
+import { RecordedSinks } from '../../fakes/sinks.js'
 
 /** What the chart makes with everything on; that the chart still makes it is a test of its own. */
 const RENDERED = 'helm/icp-agent/ci/expected/everything.yaml'
@@ -72,5 +77,40 @@ describe('alerts of the chart', () => {
   it('stand in docs/metrics.md', () => {
     const page = readFileSync('docs/metrics.md', 'utf8').split('## What to alert on')[1] ?? ''
     expect(rules.filter(({ expr }) => !page.includes(`\`${expr}\``)).map(({ alert }) => alert)).toEqual([])
+  })
+})
+
+describe('a counter that an alert asks for', () => {
+  const page = readFileSync('docs/metrics.md', 'utf8').split('## What to alert on')[1] ?? ''
+  const asked = new Set([...page.matchAll(/(?:rate|increase)\((icp_agent_\w+)/g)].map(([, name = '']) => name))
+
+  it('begins with 0 when the agent starts, for what the alert selects', async () => {
+    const metrics = createMetrics({ processMetrics: false })
+    serverEvents({ log: new RecordedSinks().log, metrics }, new FakeClock()).expects(Object.keys(ENDPOINTS))
+    const text = await metrics.text()
+    expect([...asked].sort()).toEqual([
+      'icp_agent_denials_total',
+      'icp_agent_rate_limited_total',
+      'icp_agent_server_requests_total',
+    ])
+    for (const name of asked) expect(text).toMatch(new RegExp(`^${name}\\{.+\\} 0$`, 'm'))
+    expect(text).toContain('icp_agent_denials_total{reason="entry.none"} 0')
+    expect(text).toContain('icp_agent_server_requests_total{endpoint="entries",outcome="icp.unreachable"} 0')
+  })
+})
+
+describe('deploy/monitoring', () => {
+  it('has the alerts of the chart as a rule file of Prometheus', () => {
+    const made = `# Made from the chart's alerts. Prometheus: rule_files: [alerts.yaml].\n${stringify({ groups: one('PrometheusRule').spec.groups })}`
+    const path = 'deploy/monitoring/alerts.yaml'
+    if (process.env['ICP_UPDATE_DOCS']) writeFileSync(path, made)
+    expect(readFileSync(path, 'utf8')).toBe(made)
+  })
+
+  it('has the dashboard of the chart', () => {
+    const made = readFileSync('helm/icp-agent/files/dashboard.json', 'utf8')
+    const path = 'deploy/monitoring/dashboard.json'
+    if (process.env['ICP_UPDATE_DOCS']) writeFileSync(path, made)
+    expect(readFileSync(path, 'utf8')).toBe(made)
   })
 })

@@ -76,7 +76,8 @@ test('label values without end are counted as other after 200', async () => {
   for (let i = 0; i < 5000; i++) metrics.count('icp_agent_denials_total', { reason: `r${i}` })
   const found = await samples('icp_agent_denials_total')
   expect(Object.keys(found)).toHaveLength(201)
-  expect(found['icp_agent_denials_total{reason="other"}']).toBe(4800)
+  // One series is there from the start.
+  expect(found['icp_agent_denials_total{reason="other"}']).toBe(4801)
 })
 
 test('a label value of any length or content cannot break the page', async () => {
@@ -85,6 +86,12 @@ test('a label value of any length or content cannot break the page', async () =>
   const text = await metrics.text()
   expect(text).not.toMatch(/^b 1/m)
   expect(text).toContain('reason="other"')
+})
+
+test('no gauge is named like a counter', async () => {
+  const gauges = [...(await createMetrics().text()).matchAll(/^# TYPE (\S+) gauge$/gm)].map(([, name = '']) => name)
+  expect(gauges.length).toBeGreaterThan(20)
+  expect(gauges.filter((name) => name.endsWith('_total'))).toEqual([])
 })
 
 test('the figures of Node and the process are there, event-loop lag among them', async () => {

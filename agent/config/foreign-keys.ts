@@ -1,0 +1,48 @@
+/** A key as others write it, and the setting of ours or what to know instead. */
+type Foreign = { readonly key: string } | { readonly remedy: string }
+
+/**
+ * Last names of keys that people bring along: those of SPIRE's agent, and what a server's address is called elsewhere.
+ * Without case, hyphens and underscores.
+ */
+const FOREIGN: Readonly<Record<string, Foreign>> = {
+  adminsocketpath: { remedy: 'there is no admin socket' },
+  authorizeddelegates: { remedy: 'there is no delegated identity API' },
+  availabilitytarget: { key: 'agent.renewal_threshold' },
+  bindport: { key: 'health.port' },
+  clustername: { key: 'attestation.kubernetes.cluster_name' },
+  healthchecks: { key: 'health' },
+  insecurebootstrap: {
+    remedy: 'the ICP server is always verified; give its authority with icp_service.trust_bundle_path',
+  },
+  jointokenfile: { key: 'agent.join_token_path' },
+  logfile: { key: 'logging.file_path' },
+  logformat: { key: 'logging.format' },
+  loglevel: { key: 'logging.level' },
+  logsourcelocation: { remedy: 'a line names the part that wrote it, in `component`' },
+  nodeattestor: { key: 'attestation.type' },
+  serveraddress: { key: 'icp_service.address' },
+  serverport: { remedy: 'write the port into icp_service.address, such as https://icp.example:8443/spiresvc' },
+  serverurl: { key: 'icp_service.address' },
+  syncinterval: { key: 'sync.interval' },
+  telemetry: { remedy: 'metrics are served at /metrics while health.enabled is true' },
+  tenant: { key: 'agent.tenant_id' },
+  trustbundleformat: { remedy: 'a trust bundle is PEM' },
+  trustbundleurl: {
+    remedy: 'fetch the bundle yourself, check it, and give its file with icp_service.trust_bundle_path',
+  },
+  trustdomain: {
+    remedy: 'give the account with agent.tenant_id; the trust domains of SVIDs come from the ICP server',
+  },
+  url: { key: 'icp_service.address' },
+  workloadkeytype: { remedy: 'keys are RSA 2048, which the ICP server demands' },
+  workloadx509svidkeytype: { remedy: 'keys are RSA 2048, which the ICP server demands' },
+  workspaceid: { key: 'agent.tenant_id' },
+}
+
+/** What is known of a key (`agent.trust_domain`) that is not ours, whatever its section; null: nothing. */
+export function foreignKey(key: string): Foreign | null {
+  const last = key.slice(key.lastIndexOf('.') + 1).toLowerCase()
+  const plain = last.replace(/[-_\s]/g, '')
+  return Object.hasOwn(FOREIGN, plain) ? (FOREIGN[plain] ?? null) : null
+}
