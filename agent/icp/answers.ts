@@ -24,6 +24,15 @@ type Special = Meaning & {
   readonly when: (reply: ErrorReply) => boolean
 }
 
+/** Where the server knows which agent asks, or is about to know it. */
+const OF_AN_AGENT: readonly Endpoint[] = [
+  'attest_node',
+  'renew_agent',
+  'entries',
+  'sign_workload',
+  'revoke_workload',
+  'issue_jwt',
+]
 const SIGNING: readonly Endpoint[] = ['attest_node', 'renew_agent', 'sign_workload']
 /** A refusal by these is about an entry, and withholds its identity. */
 const OF_AN_ENTRY: readonly Endpoint[] = ['sign_workload', 'issue_jwt']
@@ -41,6 +50,21 @@ const MAX_RETRY_AFTER_MS = 3_600_000
 
 /** Answers whose meaning is in the text as well; the first row that fits counts. */
 const SPECIAL: readonly Special[] = [
+  {
+    status: 403,
+    endpoints: OF_AN_AGENT,
+    when: ({ message }) => /agent is not active/i.test(message),
+    code: 'icp.agent_inactive',
+    advice: 'an administrator has revoked this agent; it takes a join token that was never used to come back',
+  },
+  {
+    // Unlike the row below, this is about the certificate, as any other endpoint says it.
+    status: 401,
+    endpoints: ['issue_jwt'],
+    when: ({ message }) => /could not be verified/i.test(message),
+    code: 'icp.jwt_unauthorized',
+    advice: "the CA that issued the agent's certificate is not the server's any more",
+  },
   {
     status: 400,
     endpoints: SIGNING,

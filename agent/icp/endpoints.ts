@@ -17,6 +17,7 @@ export interface EndpointSpec {
 }
 
 const ATTEST_AGAIN = 'the agent attests the node anew'
+const CERTIFICATE_REFUSED = 'its certificate is not accepted; if that lasts, the agent attests the node anew'
 
 /** Every endpoint that the agent calls: one row each. */
 export const ENDPOINTS = {
@@ -38,7 +39,7 @@ export const ENDPOINTS = {
     tier: 'standard',
     identity: true,
     name: 'renewal of the agent SVID',
-    advice: { 401: ATTEST_AGAIN, 403: ATTEST_AGAIN, 404: ATTEST_AGAIN },
+    advice: { 401: CERTIFICATE_REFUSED, 403: ATTEST_AGAIN, 404: ATTEST_AGAIN },
   },
   entries: {
     method: 'GET',

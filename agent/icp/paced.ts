@@ -1,13 +1,15 @@
 import { AgentError } from '../errors.js'
 import { type Budget, pauseOf, type Tier } from './budget.js'
 import type { Contact } from './contact.js'
-import type { ControlPlane } from './control-plane.js'
+import type { ControlPlane, IssuedCertificate } from './control-plane.js'
 import { budgetTierOf, type Endpoint } from './endpoints.js'
 
 /** What every answer of the server says about the pace; requests themselves are paced by whoever makes them. */
 export interface PaceListener {
   /** `open`: the limit around everything was met, by a request of whatever tier. */
   limited(tier: Tier, retryAfterMs: number): void
+  /** An answer named these authorities (DER) as the server's; there is at least one. */
+  issuersNamed?(authorities: readonly Uint8Array[]): void
 }
 
 /**
@@ -40,13 +42,25 @@ export function pacedControlPlane(
       throw error
     }
   }
+  const named = (authorities: readonly Uint8Array[]) => {
+    if (authorities.length > 0) listener.issuersNamed?.(authorities)
+  }
+  const issued = async <T extends IssuedCertificate>(endpoint: Endpoint, answer: Promise<T>): Promise<T> => {
+    const value = await told(endpoint, answer)
+    named(value.bundle)
+    return value
+  }
   return {
-    attestNode: (request, signal) => told('attest_node', inner.attestNode(request, signal)),
-    renewAgent: (request, signal) => told('renew_agent', inner.renewAgent(request, signal)),
+    attestNode: (request, signal) => issued('attest_node', inner.attestNode(request, signal)),
+    renewAgent: (request, signal) => issued('renew_agent', inner.renewAgent(request, signal)),
     entries: (agent, signal) => told('entries', inner.entries(agent, signal)),
-    signWorkload: (request, signal) => told('sign_workload', inner.signWorkload(request, signal)),
+    signWorkload: (request, signal) => issued('sign_workload', inner.signWorkload(request, signal)),
     revokeWorkload: (serial, signal) => told('revoke_workload', inner.revokeWorkload(serial, signal)),
-    bundle: (signal) => told('bundle', inner.bundle(signal)),
+    bundle: async (signal) => {
+      const authorities = await told('bundle', inner.bundle(signal))
+      named(authorities)
+      return authorities
+    },
     issueJwt: (request, signal) => told('issue_jwt', inner.issueJwt(request, signal)),
     jwtBundle: (signal) => told('jwt_bundle', inner.jwtBundle(signal)),
     validateJwt: (request, signal) => told('validate_jwt', inner.validateJwt(request, signal)),

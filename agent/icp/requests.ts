@@ -5,6 +5,7 @@ import type { HttpClient, HttpRequest, HttpResponse } from '../ports/http.js'
 import type { Random } from '../ports/random.js'
 import { errorOf, retryAfterOf } from './answers.js'
 import type { Budget } from './budget.js'
+import { type ClientCertificates, NO_CLIENT_CERTIFICATES, presenting } from './client-certificates.js'
 import { budgetTierOf, type Endpoint, specOf } from './endpoints.js'
 import { IdentityUse } from './identity-use.js'
 import { ServerClock } from './server-clock.js'
@@ -28,7 +29,12 @@ export interface RequestOptions {
   readonly clock: Clock
   readonly random: Random
   readonly events: ServerEvents
+  /** What requests present. Default: nobody is told what the server makes of it, and there is no other to present. */
+  readonly certificates?: ClientCertificates
 }
+
+/** What one exchange presents: the certificate in front, the other, or none. */
+type Presented = 'first' | 'other' | 'none'
 
 export interface Exchange {
   readonly endpoint: Endpoint
@@ -55,8 +61,10 @@ const RETRIED_CODES = new Set(['icp.unreachable', 'icp.timeout'])
 export class Requests {
   readonly clock: ServerClock
   readonly identity: IdentityUse
+  readonly #certificates: ClientCertificates
 
   constructor(private readonly options: RequestOptions) {
+    this.#certificates = options.certificates ?? NO_CLIENT_CERTIFICATES
     this.clock = new ServerClock(options.clock, options.events)
     this.identity = new IdentityUse(options.clock, options.events)
   }
@@ -87,11 +95,14 @@ export class Requests {
     const seconds = () => (clock.monotonic() - began) / 1000
     try {
       let sent = 0
-      const response = await this.identity.choose(endpoint, (withoutIdentity) => {
-        // With and without the certificate: the second one is a request too.
+      const send = (presented: Presented) => {
+        // With and without the certificate, or with the other: the second one is a request too.
         if (sent++ > 0) budget.take(budgetTierOf(endpoint, this.identity.workspace))
-        return this.#exchange(exchange, withoutIdentity)
-      })
+        return this.#exchange(exchange, presented)
+      }
+      const response = await this.identity.choose(endpoint, (withoutIdentity) =>
+        withoutIdentity ? this.#sendWithout(endpoint, send) : this.#present(endpoint, send),
+      )
       if (response.status === 200 || response.status === 201) {
         const result = accept(response)
         events.answered(endpoint, seconds())
@@ -100,6 +111,7 @@ export class Requests {
       const error = errorOf({ endpoint, response, secrets: exchange.secrets ?? [], now: clock.now() })
       events.failed(endpoint, seconds(), error)
       if (error.code === 'icp.rate_limited') events.rateLimited(endpoint, error)
+      if (error.code === 'icp.agent_inactive' && specOf(endpoint).identity) this.#certificates.inactive(error)
       const passing = RETRIED_STATUS.has(response.status) && error.code !== 'icp.cn_refused'
       return new Failure(error, passing, retryAfterOf(response, clock.now()) ?? 0)
     } catch (error) {
@@ -110,18 +122,36 @@ export class Requests {
     }
   }
 
-  async #exchange(exchange: Exchange, withoutIdentity: boolean): Promise<HttpResponse> {
+  #present(endpoint: Endpoint, send: (presented: Presented) => Promise<HttpResponse>): Promise<HttpResponse> {
+    // Servers of the tenant API refuse every renewal, whatever is presented.
+    if (endpoint === 'renew_agent' && !this.identity.workspace) return send('first')
+    const { clock } = this.options
+    return presenting(
+      this.#certificates,
+      endpoint,
+      (other) => send(other ? 'other' : 'first'),
+      () => clock.now(),
+    )
+  }
+
+  async #sendWithout(endpoint: Endpoint, send: (presented: Presented) => Promise<HttpResponse>): Promise<HttpResponse> {
+    const response = await send('none')
+    if (specOf(endpoint).identity && response.status < 300) this.#certificates.accepted(null)
+    return response
+  }
+
+  async #exchange(exchange: Exchange, presented: Presented): Promise<HttpResponse> {
     const sent = this.options.clock.monotonic()
     try {
-      const response = await this.options.http.request(this.#request(exchange, withoutIdentity))
+      const response = await this.options.http.request(this.#request(exchange, presented))
       this.clock.read(response, sent)
       return response
     } catch (error) {
-      throw withoutIdentity ? error : asRefusal(exchange.endpoint, error)
+      throw presented === 'none' ? error : asRefusal(exchange.endpoint, error)
     }
   }
 
-  #request({ endpoint, query, body, maxBytes, signal }: Exchange, withoutIdentity: boolean): HttpRequest {
+  #request({ endpoint, query, body, maxBytes, signal }: Exchange, presented: Presented): HttpRequest {
     const { settings, tenantId } = this.options
     const { method, path } = specOf(endpoint)
     const search = query ? `?${new URLSearchParams(query).toString()}` : ''
@@ -138,7 +168,8 @@ export class Requests {
       timeoutMs: settings.timeoutMs,
       maxBytes: maxBytes ?? MAX_BYTES,
       signal,
-      withoutIdentity,
+      withoutIdentity: presented === 'none',
+      ...(presented === 'other' ? { otherIdentity: true } : {}),
     }
   }
 

@@ -3,12 +3,14 @@ import type { Config } from '../config/config.js'
 import { KeyPool } from '../crypto/keys.js'
 import { Budget, type Tier } from '../icp/budget.js'
 import { createIcpClient } from '../icp/client.js'
+import type { ClientCertificates } from '../icp/client-certificates.js'
 import { createCommonName } from '../icp/common-name.js'
 import { Contact } from '../icp/contact.js'
 import { ENDPOINTS } from '../icp/endpoints.js'
 import { SHORTEST } from '../icp/limits.js'
 import { pacedControlPlane } from '../icp/paced.js'
 import { createIdentityKeeper } from '../node/create-keeper.js'
+import type { StateKind } from '../node/identity-state.js'
 import { fileEvents } from '../observability/file-events.js'
 import { jwtEvents } from '../observability/jwt-events.js'
 import { nodeEvents } from '../observability/node-events.js'
@@ -53,7 +55,17 @@ export function composeServerFlow(config: Config, world: World) {
   })
   const { httpsProxy, noProxy } = config.icpService.proxy
   const proxy = { httpsProxy: httpsProxy?.reveal() ?? null, noProxy }
-  const tls = tlsSettings({ identity: () => keeper.current(), roots: () => extraRoots.current })
+  const tls = tlsSettings({
+    identity: () => keeper.certificates.current(),
+    other: () => keeper.certificates.other(),
+    roots: () => extraRoots.current,
+  })
+  const certificates: ClientCertificates = {
+    names: () => keeper.certificates.names(),
+    accepted: (name) => keeper.certificates.accepted(name),
+    refused: (error) => keeper.certificates.refused(error),
+    inactive: (error) => keeper.certificates.inactive(error),
+  }
   const http = createHttpClient({ tls, proxy })
   const client = createIcpClient({
     settings: config.icpService,
@@ -64,12 +76,14 @@ export function composeServerFlow(config: Config, world: World) {
     clock,
     random,
     events: requests,
+    certificates,
   })
   const contact = new Contact(clock)
   const stretch = {
     limited: (tier: Tier) => {
       if (tier === 'standard' || tier === 'open') pace.limited()
     },
+    issuersNamed: (authorities: readonly Uint8Array[]) => keeper.certificates.issuersNamed(authorities),
   }
   const controlPlane = pacedControlPlane(client, budget, stretch, contact, client.workspace)
   const keys = new KeyPool()
@@ -128,6 +142,7 @@ export function composeServerFlow(config: Config, world: World) {
   })
 
   const onIdentity = () => {
+    withhold(store, keeper.certificates.usable ? null : keeper.state().kind)
     const identity = keeper.current()
     if (!identity) return
     client.learnGeneration(identity.workspace)
@@ -135,6 +150,7 @@ export function composeServerFlow(config: Config, world: World) {
     jwtSvids.wake()
   }
   keeper.subscribe(onIdentity)
+  keeper.certificates.onAccepted(() => sync.serverReturned())
   contact.onReturn(() => keeper.serverReturned())
 
   return {
@@ -156,4 +172,17 @@ export function composeServerFlow(config: Config, world: World) {
     sync,
     events,
   }
+}
+
+/** What callers are told while nothing can be issued, whatever the server is asked: it is there, and not to blame. */
+const WITHHELD: Partial<Record<StateKind, string>> = {
+  refused: 'the ICP server answers but does not accept the certificate of the agent',
+  inactive: 'an administrator has made the agent of this node inactive',
+  locked_out: 'the agent of this node is locked out until it gets a join token',
+}
+
+/** `kind`: null while the agent has a certificate that the server accepts. */
+function withhold(store: IdentityStore, kind: StateKind | null): void {
+  const withheld = (kind && WITHHELD[kind]) ?? null
+  if ((store.current.withheld ?? null) !== withheld) store.publish({ withheld }, { entries: new Set(), bundles: false })
 }

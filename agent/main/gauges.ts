@@ -1,3 +1,4 @@
+import { STATE_KINDS, type StateKind } from '../node/identity-state.js'
 import type { Metrics } from '../observability/metrics.js'
 import type { Clock } from '../ports/clock.js'
 import type { Agent } from './compose.js'
@@ -9,7 +10,7 @@ export interface Gauged {
   readonly config: { readonly metrics: Agent['config']['metrics'] }
   readonly store: Pick<Agent['store'], 'current'>
   readonly demand: Pick<Agent['demand'], 'unusedFor'>
-  readonly keeper: { current(): { readonly notAfter: number } | null }
+  readonly keeper: { current(): { readonly notAfter: number } | null; state(): { readonly kind: StateKind } }
   readonly client: Pick<Agent['client'], 'skew'>
   readonly sync: { readonly lastSync: number | null }
   readonly pace: { readonly intervalMs: number }
@@ -31,6 +32,10 @@ export function gauges(agent: Gauged, { metrics, clock }: { metrics: Metrics; cl
     metrics.gauge('icp_agent_info', () => [{ value: 1, labels: { version: agentVersion() } }]),
     metrics.gauge('icp_agent_start_time_seconds', () => [{ value: started }]),
     metrics.gauge('icp_agent_agent_svid_expiry_seconds', () => [{ value: ownExpiry() }]),
+    metrics.gauge('icp_agent_agent_svid_state', () => {
+      const { kind } = agent.keeper.state()
+      return STATE_KINDS.map((state) => ({ value: state === kind ? 1 : 0, labels: { state } }))
+    }),
     // Any number may be a true skew, so that before the first answer there is none.
     metrics.gauge('icp_agent_server_clock_skew_seconds', () => {
       const skewMs = agent.client.skew()

@@ -5,6 +5,8 @@ import type { TlsSettings } from '../ports/http.js'
 export interface TlsSources {
   /** The agent's own identity while it is valid. */
   readonly identity: () => AgentIdentity | null
+  /** The other one that is valid: there are two for a while after each renewal. */
+  readonly other?: () => AgentIdentity | null
   /** PEM of the authorities that are trusted besides the system's. */
   readonly roots: () => readonly string[]
 }
@@ -14,14 +16,25 @@ export interface TlsSources {
  * certificate valid, or ends it, and nobody is told. The same object again as long as nothing changed: whoever makes
  * connections of it makes them anew only then.
  */
-export function tlsSettings({ identity, roots }: TlsSources): () => TlsSettings {
-  let last: { readonly own: AgentIdentity | null; readonly settings: TlsSettings } | null = null
+export function tlsSettings({ identity, other, roots }: TlsSources): () => TlsSettings {
+  let last: Made | null = null
   return () => {
-    const own = identity()
-    const ca = roots()
-    if (last === null || last.own !== own || last.settings.ca !== ca) {
-      last = { own, settings: { ca, ...(own && { identity: tlsIdentity(own) }) } }
+    const shown = { own: identity(), other: other?.() ?? null, ca: roots() }
+    if (!last || last.own !== shown.own || last.other !== shown.other || last.ca !== shown.ca) {
+      const settings = {
+        ca: shown.ca,
+        ...(shown.own && { identity: tlsIdentity(shown.own) }),
+        ...(shown.other && { other: tlsIdentity(shown.other) }),
+      }
+      last = { ...shown, settings }
     }
     return last.settings
   }
+}
+
+interface Made {
+  readonly own: AgentIdentity | null
+  readonly other: AgentIdentity | null
+  readonly ca: readonly string[]
+  readonly settings: TlsSettings
 }

@@ -2,7 +2,8 @@ import { join } from 'node:path'
 import { AgentError, codeOf, messageOf } from '../errors.js'
 import type { SpiffeId } from '../identity/spiffe-id.js'
 import type { Files } from '../ports/files.js'
-import { type AgentIdentity, verifyStored } from './agent-identity.js'
+import { type AgentIdentity, type Claimed, verifyStored } from './agent-identity.js'
+import { adopted, type Certificates, NO_CERTIFICATES } from './certificates.js'
 import { formatRecord, type Owner, parseRecord, type StoredRecord } from './identity-record.js'
 import type { Pending } from './pending.js'
 
@@ -32,16 +33,25 @@ export interface Restored {
   readonly setAside: SetAside | null
 }
 
+interface Kept {
+  readonly certificates: Certificates
+  readonly pending: Pending | null
+  /** The file holds a key that is of no use any more. */
+  readonly stale: boolean
+}
+
 /**
- * The agent's identity on disk: key, certificate and id, and the attempt at the next one, in one file of mode 0600
+ * The agent's identity on disk: keys, certificates and id, and the attempt at the next one, in one file of mode 0600
  * that is only ever replaced as a whole. Whenever the process dies, the file holds the state before or after a step,
  * never one between. One that the disk would not take is in memory alone (`unsaved`).
  */
 export class IdentityFile {
   readonly path: string
-  #identity: AgentIdentity | null = null
+  #certificates = NO_CERTIFICATES
   #pending: Pending | null = null
   #unsaved: AgentError | null = null
+  /** Something was noted that no write has taken along yet. */
+  #noted = false
   /** Ends when the last write that was asked for has: each writes what is in force when its turn comes. */
   #turn: Promise<void> = Promise.resolve()
 
@@ -49,8 +59,18 @@ export class IdentityFile {
     this.path = join(options.dataDir, NAME)
   }
 
+  /** The newest. */
   get identity(): AgentIdentity | null {
-    return this.#identity
+    return this.#certificates.newest
+  }
+
+  get certificates(): Certificates {
+    return this.#certificates
+  }
+
+  /** True while what was noted has yet to be written: `flush` does. */
+  get noted(): boolean {
+    return this.#noted
   }
 
   get pending(): Pending | null {
@@ -66,23 +86,32 @@ export class IdentityFile {
    * Reads the file. One that is damaged, or belongs to another tenant or node, is renamed (never deleted: it may be
    * somebody's only key) and counts as none. Throws `file.io` where the disk does not answer.
    */
-  async load(now: number): Promise<Restored> {
-    const read = await this.#read(now)
+  async load({ now, monotonic }: { readonly now: number; readonly monotonic: number }): Promise<Restored> {
+    const read = await this.#read(now, monotonic)
     if ('reason' in read) {
       const stamp = new Date(now).toISOString().replace(/[-:]|\.\d+/g, '')
       const path = `${this.path}.${read.reason}-${stamp}`
       await this.options.files.rename(this.path, path)
       return { identity: null, pending: null, setAside: { ...read, path } }
     }
-    this.#identity = read.identity
+    this.#certificates = read.certificates
     this.#pending = read.pending
-    return { ...read, setAside: null }
+    this.#noted = read.stale
+    return { identity: read.certificates.newest, pending: read.pending, setAside: null }
+  }
+
+  /** What is known of the certificates changed; it is in force at once, and on disk with the next write. */
+  note(change: (before: Certificates) => Certificates): void {
+    const after = change(this.#certificates)
+    if (after === this.#certificates) return
+    this.#certificates = after
+    this.#noted = true
   }
 
   /** Remembers an attempt beside the identity in force, before its request leaves. Throws `file.*`. */
   async savePending(pending: Pending | null): Promise<void> {
     await this.#inTurn(async () => {
-      await this.#write(this.#identity, pending)
+      await this.#write(this.#certificates, pending)
       this.#pending = pending
     })
   }
@@ -90,16 +119,15 @@ export class IdentityFile {
   /** Puts the new identity in force; the attempt that led to it is over. Throws `file.*`, and then nothing changed. */
   async save(identity: AgentIdentity): Promise<void> {
     await this.#inTurn(async () => {
-      await this.#write(identity, null)
-      this.#identity = identity
-      this.#pending = null
+      await this.#write(adopted(this.#certificates, identity), null)
+      this.#inForce(identity)
     })
   }
 
   /** As `savePending`, but remembered even where the disk fails (`file.io`): `unsaved` tells, `flush` tries again. */
   async adoptPending(pending: Pending): Promise<void> {
     await this.#inTurn(async () => {
-      await this.#tryWrite(this.#identity, pending)
+      await this.#tryWrite(this.#certificates, pending)
       this.#pending = pending
     })
   }
@@ -107,18 +135,17 @@ export class IdentityFile {
   /** As `save`, but in force even where the disk fails (`file.io`): `unsaved` tells, `flush` tries again. */
   async adopt(identity: AgentIdentity): Promise<void> {
     await this.#inTurn(async () => {
-      await this.#tryWrite(identity, null)
-      this.#identity = identity
-      this.#pending = null
+      await this.#tryWrite(adopted(this.#certificates, identity), null)
+      this.#inForce(identity)
     })
   }
 
   /** Writes what is in force, if it is not on disk. Throws `file.*`. */
   async flush(): Promise<void> {
     await this.#inTurn(async () => {
-      if (!this.#unsaved) return
+      if (!this.#unsaved && !this.#noted) return
       try {
-        await this.#write(this.#identity, this.#pending)
+        await this.#write(this.#certificates, this.#pending)
       } catch (error) {
         if (error instanceof AgentError) this.#unsaved = error
         throw error
@@ -133,30 +160,50 @@ export class IdentityFile {
     await turn
   }
 
-  async #write(identity: AgentIdentity | null, pending: Pending | null): Promise<void> {
-    const text = formatRecord(this.options.owner, identity, pending)
-    await this.options.files.writeAtomically(this.path, Buffer.from(text), 0o600)
+  /** Of what is known now: something may have been noted while the disk worked. */
+  #inForce(identity: AgentIdentity): void {
+    this.#certificates = adopted(this.#certificates, identity)
+    this.#pending = null
+  }
+
+  async #write(certificates: Certificates, pending: Pending | null): Promise<void> {
+    const text = formatRecord(this.options.owner, certificates, pending)
+    const noted = this.#noted
+    this.#noted = false
+    try {
+      await this.options.files.writeAtomically(this.path, Buffer.from(text), 0o600)
+    } catch (error) {
+      this.#noted ||= noted
+      throw error
+    }
     this.#unsaved = null
   }
 
   /** Part of the turn: a write that waits for its own must find in force what this one could not write. */
-  async #tryWrite(identity: AgentIdentity | null, pending: Pending | null): Promise<void> {
+  async #tryWrite(certificates: Certificates, pending: Pending | null): Promise<void> {
     try {
-      await this.#write(identity, pending)
+      await this.#write(certificates, pending)
     } catch (error) {
       this.#unsaved = diskFailure(error)
     }
   }
 
-  async #read(now: number): Promise<Omit<Restored, 'setAside'> | Omit<SetAside, 'path'>> {
+  async #read(now: number, monotonic: number): Promise<Kept | Omit<SetAside, 'path'>> {
     try {
       const content = await this.options.files.read(this.path, { maxBytes: MAX_BYTES, own: true })
-      if (!content) return { identity: null, pending: null }
+      if (!content) return { certificates: NO_CERTIFICATES, pending: null, stale: false }
       const record = parseRecord(content.toString('utf8'))
       const foreign = this.#foreign(record)
       if (foreign) return { reason: 'foreign', detail: foreign }
-      const identity = record.identity && verifyStored(record.identity, now)
-      return { identity, pending: record.pending }
+      const { pending, older, reception } = record
+      const newest = record.identity && verifyStored(record.identity, now)
+      const other = newest && older && beside(newest, older, now)
+      const { refusedSince, ...known } = reception
+      // The refusal lasts since then, also while no process ran: it counts once the server says it again.
+      const countedAt = monotonic - Math.max(0, now - (refusedSince ?? now))
+      const refusal = refusedSince === null ? null : { since: refusedSince, forMs: 0, countedAt }
+      const stale = older !== null && other === null
+      return { certificates: { ...known, newest, older: other, refusal }, pending, stale }
     } catch (error) {
       if (!(error instanceof AgentError) || codeOf(error) === 'file.io') throw error
       return { reason: 'damaged', detail: messageOf(error) }
@@ -168,6 +215,18 @@ export class IdentityFile {
     if (owner.tenantId !== tenantId) return `it belongs to tenant ${owner.tenantId}, not ${tenantId}`
     if (owner.nodeId !== nodeId) return `it belongs to node ${owner.nodeId}, not ${nodeId}`
     if (identity && !identity.spiffeId.equals(this.options.spiffeId)) return 'it is for another SPIFFE ID'
+    return null
+  }
+}
+
+/** The older certificate, if it is another one of the same agent; it is not worth the identity in force. */
+function beside(newest: AgentIdentity, older: Claimed, now: number): AgentIdentity | null {
+  try {
+    const verified = verifyStored(older, now)
+    const same = verified.agentId === newest.agentId && verified.spiffeId.equals(newest.spiffeId)
+    return same && verified.serial !== newest.serial && now < verified.notAfter ? verified : null
+  } catch (error) {
+    if (!(error instanceof AgentError)) throw error
     return null
   }
 }

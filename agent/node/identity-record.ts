@@ -5,6 +5,7 @@ import { Secret } from '../crypto/secret.js'
 import { AgentError } from '../errors.js'
 import { SpiffeId } from '../identity/spiffe-id.js'
 import type { AgentIdentity, Claimed } from './agent-identity.js'
+import type { Certificates } from './certificates.js'
 import type { Answer, Pending } from './pending.js'
 
 /** The shape of `data_dir/agent-identity.json`. Times are milliseconds since 1970, keys and certificates PEM. */
@@ -16,18 +17,25 @@ const certificate = {
   chain: z.array(z.string()).min(1),
   authorities: z.array(z.string()),
 }
+const identity = z.object({
+  ...certificate,
+  spread: z.number().min(0).max(1),
+  join_token_sha256: z.string().nullable(),
+  key: z.string(),
+})
+/** How the server takes the certificates; a version that does not know it leaves it out. */
+const reception = z.object({
+  older_first: z.boolean(),
+  accepted_at: z.number().nullable(),
+  refused_since: z.number().nullable(),
+  inactive: z.object({ since: z.number(), join_token_sha256: z.string().nullish() }).nullable(),
+  used_join_tokens: z.array(z.string()),
+})
 const RECORD = z.object({
   version: z.literal(1),
   tenant_id: z.string(),
   node_id: z.string(),
-  identity: z
-    .object({
-      ...certificate,
-      spread: z.number().min(0).max(1),
-      join_token_sha256: z.string().nullable(),
-      key: z.string(),
-    })
-    .nullable(),
+  identity: identity.nullable(),
   pending: z
     .object({
       key: z.string(),
@@ -36,10 +44,14 @@ const RECORD = z.object({
       answer: z.object(certificate).nullable(),
     })
     .nullable(),
+  // Versions before these members ignore them, read `identity`, and drop them when they write. What is wrong with them
+  // costs them alone.
+  older_identity: identity.nullish().catch(null),
+  reception: reception.nullish().catch(null),
 })
 
-type Certificate = z.infer<typeof RECORD>['identity'] & object
-type StoredAnswer = Omit<Certificate, 'spread' | 'join_token_sha256' | 'key'>
+type StoredIdentity = z.infer<typeof identity>
+type StoredAnswer = Omit<StoredIdentity, 'spread' | 'join_token_sha256' | 'key'>
 
 /** Whose record it is: a data directory may have been copied from another node, or the configuration changed. */
 export interface Owner {
@@ -52,6 +64,13 @@ export interface StoredRecord {
   readonly owner: Owner
   readonly identity: Claimed | null
   readonly pending: Pending | null
+  readonly older: Claimed | null
+  readonly reception: Reception
+}
+
+/** How the server took the certificates, as far as it outlives a process. */
+export interface Reception extends Pick<Certificates, 'first' | 'acceptedAt' | 'inactive' | 'usedTokens'> {
+  readonly refusedSince: number | null
 }
 
 /** Throws `svid.invalid` for anything that this version did not write; the message never quotes the text. */
@@ -61,15 +80,19 @@ export function parseRecord(text: string): StoredRecord {
     const [issue] = parsed.error.issues
     throw new AgentError('svid.invalid', `${issue?.path.join('.') || 'the document'} is not what it must be`)
   }
-  const { tenant_id, node_id, identity, pending } = parsed.data
+  const { tenant_id, node_id, identity, pending, older_identity, reception } = parsed.data
   return {
     owner: { tenantId: tenant_id, nodeId: node_id },
-    identity: identity && {
-      ...answerOf(identity),
-      spiffeId: SpiffeId.parse(identity.spiffe_id),
-      key: new Secret(privateKeyFromPem(identity.key)),
-      spread: identity.spread,
-      tokenDigest: identity.join_token_sha256,
+    identity: identity && claimed(identity),
+    older: older_identity ? readable(older_identity) : null,
+    reception: {
+      first: reception?.older_first ? 'older' : 'newest',
+      acceptedAt: reception?.accepted_at ?? null,
+      refusedSince: reception?.refused_since ?? null,
+      inactive: reception?.inactive
+        ? { since: reception.inactive.since, tokenDigest: reception.inactive.join_token_sha256 }
+        : null,
+      usedTokens: reception?.used_join_tokens ?? [],
     },
     pending: pending && {
       key: new Secret(privateKeyFromPem(pending.key)),
@@ -81,29 +104,62 @@ export function parseRecord(text: string): StoredRecord {
 }
 
 /** The text of the file. It holds private keys: write it with mode 0600, and nowhere else. */
-export function formatRecord(owner: Owner, identity: AgentIdentity | null, pending: Pending | null): string {
+export function formatRecord(owner: Owner, certificates: Certificates, pending: Pending | null): string {
+  const { newest, older, first, acceptedAt, refusal, inactive, usedTokens } = certificates
   const record: z.infer<typeof RECORD> = {
     version: 1,
     tenant_id: owner.tenantId,
     node_id: owner.nodeId,
-    identity: identity && {
-      ...stored({
-        ...identity,
-        named: identity.spiffeId.uri,
-        authorities: identity.authorities.map((authority) => authority.der),
-      }),
-      spread: identity.spread,
-      join_token_sha256: identity.tokenDigest,
-      key: pkcs8Pem(identity.key.reveal()),
-    },
+    identity: newest && storedIdentity(newest),
     pending: pending && {
       key: pkcs8Pem(pending.key.reveal()),
       since: pending.since,
       join_token: pending.token && { sha256: pending.token.digest, at: pending.token.at },
       answer: pending.answer && stored(pending.answer),
     },
+    older_identity: older && storedIdentity(older),
+    reception: {
+      older_first: first === 'older',
+      accepted_at: acceptedAt,
+      refused_since: refusal?.since ?? null,
+      inactive: inactive && { since: inactive.since, join_token_sha256: inactive.tokenDigest },
+      used_join_tokens: [...usedTokens],
+    },
   }
   return `${JSON.stringify(record, null, 2)}\n`
+}
+
+function claimed(from: StoredIdentity): Claimed {
+  return {
+    ...answerOf(from),
+    spiffeId: SpiffeId.parse(from.spiffe_id),
+    key: new Secret(privateKeyFromPem(from.key)),
+    spread: from.spread,
+    tokenDigest: from.join_token_sha256,
+  }
+}
+
+/** Null where it cannot be read: the identity in force does not need it. */
+function readable(from: StoredIdentity): Claimed | null {
+  try {
+    return claimed(from)
+  } catch (error) {
+    if (!(error instanceof AgentError)) throw error
+    return null
+  }
+}
+
+function storedIdentity(identity: AgentIdentity): StoredIdentity {
+  return {
+    ...stored({
+      ...identity,
+      named: identity.spiffeId.uri,
+      authorities: identity.authorities.map((authority) => authority.der),
+    }),
+    spread: identity.spread,
+    join_token_sha256: identity.tokenDigest,
+    key: pkcs8Pem(identity.key.reveal()),
+  }
 }
 
 function answerOf(from: StoredAnswer): Answer {

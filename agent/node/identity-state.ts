@@ -1,5 +1,7 @@
 import type { AgentError, ErrorCode } from '../errors.js'
 import { type AgentIdentity, SKEW_MS, validAt } from './agent-identity.js'
+import { type Certificates, presentable } from './certificates.js'
+import { REFUSED_LONG_MS } from './next-step.js'
 
 /** While the clocks disagree, it is looked again after so long whether they still do. */
 const DISAGREEMENT_LOOK_MS = 60_000
@@ -10,9 +12,24 @@ const AHEAD: Reason = {
     "the clock of this machine is ahead: by the ICP server's clock the agent's certificate has not ended; set the clock",
 }
 
+/**
+ * `refused`: the server accepts no certificate of the agent, though they are valid. `inactive`: an administrator has
+ * revoked the agent.
+ */
+export const STATE_KINDS = [
+  'starting',
+  'valid',
+  'renewal_failing',
+  'refused',
+  'inactive',
+  'locked_out',
+  'expired',
+] as const
+export type StateKind = (typeof STATE_KINDS)[number]
+
 /** How it stands with the agent's own identity, for `/status` and health. */
 export interface IdentityState {
-  readonly kind: 'starting' | 'valid' | 'renewal_failing' | 'locked_out' | 'expired'
+  readonly kind: StateKind
   /** What is wrong and what to do, where something is. */
   readonly reason?: Reason
   /** Milliseconds since 1970. */
@@ -31,7 +48,7 @@ export interface Trouble {
 }
 
 export interface Standing {
-  readonly identity: AgentIdentity | null
+  readonly certificates: Certificates
   readonly trouble: Trouble | null
   /** The server wants what only an administrator can give. */
   readonly locked: Trouble | null
@@ -40,12 +57,20 @@ export interface Standing {
   readonly startedAt: number
   /** How far the server's clock is ahead of ours (ms); null while that is not known. */
   readonly skewMs: number | null
+  /** What an administrator is to do with a new join token, as the end of a sentence. */
+  readonly remedy: string
 }
 
-/** A lock-out comes first, for it does not pass by itself, even while what is held is still valid. */
+/** What an administrator has to end comes first, for it does not pass by itself, even while what is held is still valid. */
 export function stateOf(standing: Standing, now: number): IdentityState {
-  const { identity, trouble, locked, unsaved, startedAt, skewMs } = standing
+  const { certificates, trouble, locked, unsaved, startedAt, skewMs } = standing
+  const { newest, inactive, refusal } = certificates
+  if (inactive) return { kind: 'inactive', reason: madeInactive(standing.remedy), since: inactive.since }
   if (locked) return { kind: 'locked_out', ...said(locked) }
+  const [first] = presentable(certificates, now)
+  if (refusal && first) return { kind: 'refused', reason: allRefused(standing), since: refusal.since }
+  // What is judged is what the agent has; where nothing can be presented, the newest says why.
+  const identity = first ?? newest
   const known = trouble ? said(trouble) : { since: startedAt }
   if (!identity) return { kind: 'starting', ...known }
   if (validAt(identity, now)) {
@@ -62,6 +87,24 @@ export function stateOf(standing: Standing, now: number): IdentityState {
       message: `the clock of this machine is behind: the agent's certificate is valid from ${begins} on`,
     },
     since: startedAt,
+  }
+}
+
+function madeInactive(remedy: string): Reason {
+  return {
+    code: 'icp.agent_inactive',
+    message: `an administrator has made this agent inactive on the ICP server (403); nothing is renewed until there is a join token that was never used: ${remedy}`,
+  }
+}
+
+function allRefused({ certificates: { newest, older }, remedy }: Standing): Reason {
+  const what = older ? 'accepts neither certificate of the agent' : "does not accept the agent's certificate"
+  const next = newest?.workspace
+    ? `the node attests anew once that has lasted for ${REFUSED_LONG_MS / 60_000} min, or at once: ${remedy}`
+    : 'it is asked again and again'
+  return {
+    code: 'agent.certificate_refused',
+    message: `the ICP server answers, but ${what} (401), as after a change of its CA; ${next}`,
   }
 }
 

@@ -7,6 +7,7 @@ import type { ServerSkew } from '../icp/control-plane.js'
 import type { Random } from '../ports/random.js'
 import { type AgentIdentity, type Claimed, validAt, verifyIdentity } from './agent-identity.js'
 import { type Answered, attestNode, type Exchange, renewNode } from './attest-node.js'
+import { isFresh } from './certificates.js'
 import { collectEvidence, type EvidenceOptions } from './evidence.js'
 import type { IdentityFile } from './identity-file.js'
 import { lockout, tokenUntouched } from './lockout.js'
@@ -56,12 +57,16 @@ export class IdentitySteps {
     return this.#tokenSent
   }
 
-  /** Throws `agent.locked_out`, `agent.token_consumed`, `icp.*`, `svid.*`, `platform.unavailable`, `file.*`. */
+  /** Throws `agent.locked_out`, `agent.token_consumed`, `icp.*` (`icp.agent_inactive`, and nothing was asked), `svid.*`, `platform.unavailable`, `file.*`. */
   async attest(signal: AbortSignal): Promise<Earned> {
     const { file, clock } = this.options
     this.#tokenSent = null
     const { evidence, tokenDigest } = await collectEvidence(this.options.evidence, signal)
     this.#tokenSent = tokenDigest
+    // The file may have changed since it was looked at: what an administrator has decided stands.
+    if (file.certificates.inactive && !isFresh(file.certificates, tokenDigest)) {
+      throw new AgentError('icp.agent_inactive', 'the node does not attest without a join token that was never used')
+    }
     const before = file.pending?.token ?? null
     const earlier = before && before.digest === tokenDigest ? before : null
     const token = earlier ?? (tokenDigest === null ? before : { digest: tokenDigest, at: clock.now() })

@@ -1,19 +1,23 @@
-import { AgentError, type ErrorCode } from '../errors.js'
+import { AgentError } from '../errors.js'
 import { pauseOf } from '../icp/budget.js'
 import type { ServerSkew } from '../icp/control-plane.js'
-import { renewalTier } from '../icp/endpoints.js'
 import type { NodeEvents } from '../observability/node-events.js'
 import type { Clock } from '../ports/clock.js'
 import type { Random } from '../ports/random.js'
 import { type Backoff, delay } from '../rotation/backoff.js'
 import { keep } from '../rotation/keep.js'
 import { type RenewalThreshold, renewalTime } from '../rotation/renewal-time.js'
-import { type AgentIdentity, validAt } from './agent-identity.js'
+import type { AgentIdentity } from './agent-identity.js'
 import { AttemptPace } from './attempt-pace.js'
+import { tokenSpent } from './certificates.js'
+import { type Due, dueOf, type RequestTier } from './due.js'
+import { HeldCertificates } from './held-certificates.js'
 import type { IdentityFile } from './identity-file.js'
-import { clockWait, type IdentityState, stateOf, type Trouble, turnsAt } from './identity-state.js'
+import { clockWait, type IdentityState, stateOf, type Trouble } from './identity-state.js'
 import type { Earned, IdentitySteps } from './identity-steps.js'
 import type { JoinTokenSource } from './join-token.js'
+import { type NextStep, nextStep } from './next-step.js'
+import { LOCKED_OUT, RENEWAL_REFUSED, SILENCE } from './outcomes.js'
 import { UnsavedIdentity } from './unsaved-identity.js'
 
 export interface KeeperOptions {
@@ -28,29 +32,6 @@ export interface KeeperOptions {
   readonly events: NodeEvents
 }
 
-/** The server's rate-limit tier of the next request; `open` is in none but the window around everything. */
-export type RequestTier = 'bootstrap' | 'standard' | 'open'
-
-export interface Due {
-  /** The wall-clock moment (ms) of the next attempt; in the past: now. */
-  readonly at: number
-  /** True while there is no valid identity: without one nothing else works. */
-  readonly urgent: boolean
-  readonly tier: RequestTier
-}
-
-type Step = 'complete' | 'renew' | 'attest' | 'wait'
-
-/** How often a new join token is looked for during a lock-out. */
-const TOKEN_LOOK_MS = 5000
-
-/** No answer at all. */
-const SILENCE: ReadonlySet<ErrorCode> = new Set(['icp.unreachable', 'icp.timeout', 'icp.tls'])
-/** A renewal that fails like this leads to node attestation. */
-const RENEWAL_REFUSED: ReadonlySet<ErrorCode> = new Set(['icp.unauthorized', 'icp.forbidden', 'icp.not_found'])
-/** A node attestation that fails like this goes on failing until an administrator does something. */
-const LOCKED_OUT: ReadonlySet<ErrorCode> = new Set(['icp.unauthorized', 'agent.locked_out', 'agent.token_consumed'])
-
 /**
  * Keeps the agent's own identity: restores it, attests the node, renews in time, attests again where renewal is
  * refused. What is valid is served on whatever happens, and replaced only by what was verified; a failing disk holds up
@@ -58,7 +39,8 @@ const LOCKED_OUT: ReadonlySet<ErrorCode> = new Set(['icp.unauthorized', 'agent.l
  * bundle that the answer lacks, a CSR with another common name) it takes from the budget itself.
  */
 export class IdentityKeeper {
-  #identity: AgentIdentity | null = null
+  /** What requests to the server present. */
+  readonly certificates: HeldCertificates
   #renewAt = 0
   #restored = false
   /** Renewal was refused, or a fresh join token is there: the next attempt attests the node. */
@@ -67,44 +49,43 @@ export class IdentityKeeper {
   readonly #unsaved: UnsavedIdentity
   #trouble: Trouble | null = null
   #locked: (Trouble & { readonly tokenDigest: string | null }) | null = null
-  /** By the clock that never jumps. */
-  #lookedAt = Number.NEGATIVE_INFINITY
   #expirySaid = false
-  /** What was current when the listeners were last told. */
-  #told: AgentIdentity | null = null
   #running: Promise<void> | null = null
   readonly #startedAt: number
-  readonly #listeners = new Set<() => void>()
 
   constructor(private readonly options: KeeperOptions) {
     this.#startedAt = options.clock.now()
     this.#pace = new AttemptPace(options)
     this.#unsaved = new UnsavedIdentity(options)
+    this.certificates = new HeldCertificates(options)
+    this.certificates.onAccepted(() => this.#pace.reset())
   }
 
   /** Reads what is on disk; call it once, before anything else. Throws `file.io` where the disk does not answer. */
   async restore(): Promise<void> {
     const { file, events, clock } = this.options
-    const { identity, pending, setAside } = await file.load(clock.now())
+    const { identity, pending, setAside } = await file.load({ now: clock.now(), monotonic: clock.monotonic() })
     if (setAside) events.setAside(setAside)
     if (pending?.token && !pending.answer) events.unfinished(pending.token.at)
     if (identity) {
-      this.#adopt(identity)
+      this.#inForce(identity)
       events.restored(identity)
     }
+    if (file.certificates.inactive) events.inactive(identity)
     this.#restored = true
-    this.#notify()
+    this.certificates.changed()
   }
 
   /** The identity to present, or null while there is none that is valid now. */
   current(): AgentIdentity | null {
-    return this.#identity && validAt(this.#identity, this.options.clock.now()) ? this.#identity : null
+    return this.certificates.current()
   }
 
   state(): IdentityState {
-    const { clock, skew } = this.options
-    const standing = { identity: this.#identity, trouble: this.#trouble, locked: this.#locked, skewMs: skew() }
-    return stateOf({ ...standing, unsaved: this.#unsaved.trouble, startedAt: this.#startedAt }, clock.now())
+    const { clock, skew, file, joinTokens } = this.options
+    const troubles = { trouble: this.#trouble, locked: this.#locked, unsaved: this.#unsaved.trouble }
+    const known = { certificates: file.certificates, startedAt: this.#startedAt, remedy: joinTokens.remedy }
+    return stateOf({ ...known, ...troubles, skewMs: skew() }, clock.now())
   }
 
   /**
@@ -112,26 +93,23 @@ export class IdentityKeeper {
    * only while `run` runs, and a little later than `current`.
    */
   subscribe(listener: () => void): Disposable {
-    this.#listeners.add(listener)
-    return { [Symbol.dispose]: () => void this.#listeners.delete(listener) }
+    return this.certificates.subscribe(listener)
   }
 
-  /** When the next attempt is worth it; null before `restore`. */
+  /** When the next attempt is worth it; null before `restore`, and where something else has to change first. */
   due(now: number): Due | null {
     if (!this.#restored) return null
-    const step = this.#step(now)
-    const at = step === 'renew' ? this.#renewAt : step === 'wait' ? (this.#clockWait(now) ?? now) : now
-    const wait = this.#pace.waitFor(step === 'attest' ? 'attest' : 'other')
-    const renewal = renewalTier(this.#identity?.workspace ?? false)
-    const tier = step === 'renew' ? renewal : step === 'complete' ? 'open' : 'bootstrap'
-    return { at: Math.max(at, now + wait), urgent: this.current() === null, tier }
+    const next = this.#next(now)
+    const waitMs = this.#pace.waitFor(next.step === 'attest' ? 'attest' : 'other')
+    const workspace = this.options.file.identity?.workspace ?? false
+    return dueOf(next, { now, waitMs, urgent: this.current() === null, workspace })
   }
 
   /** The server answers again: an attempt that failed for want of an answer need not wait. */
   serverReturned(): void {
     if (this.#locked || !this.#trouble || !SILENCE.has(this.#trouble.error.code)) return
     this.#pace.reset()
-    this.#notify()
+    this.certificates.changed()
   }
 
   /**
@@ -147,7 +125,7 @@ export class IdentityKeeper {
 
   /** Keeps the identity until the signal aborts; `slot` waits for a place in the budget of requests. */
   async run(signal: AbortSignal, slot: (tier: RequestTier, signal: AbortSignal) => Promise<void>): Promise<void> {
-    const { clock, backoff, random, joinTokens } = this.options
+    const { clock, backoff, random } = this.options
     const loop = {
       clock,
       signal,
@@ -165,51 +143,63 @@ export class IdentityKeeper {
     })
     const looks = keep({
       ...loop,
-      nextAt: () => {
-        if (!this.#locked || !joinTokens.watchable) return null
-        return clock.now() + Math.max(0, this.#lookedAt + TOKEN_LOOK_MS - clock.monotonic())
-      },
+      nextAt: () => (this.#wantsToken ? this.certificates.looksAt(clock.now()) : null),
       run: () => this.lookForToken(),
     })
-    const validity = keep({
+    const time = keep({
       ...loop,
-      nextAt: () => (this.current() === this.#told ? turnsAt(this.#identity, clock.now()) : clock.now()),
-      run: async () => this.#notify(),
+      nextAt: () => this.certificates.turnsAt(clock.now()),
+      run: async () => this.certificates.timePassed(),
     })
-    const writes = this.#unsaved.run(signal, loop.onChange, () => this.#notify())
-    await Promise.all([attempts, looks, validity, writes])
+    const writes = this.#unsaved.run(signal, loop.onChange, () => this.certificates.changed())
+    await Promise.all([attempts, looks, time, writes])
   }
 
-  /** Ends a lock-out once there is another join token than the one that was refused. Cheap: one small file is read. */
+  /** Ends a lock-out or a refusal once there is a join token for it. Cheap: one small file is read. */
   async lookForToken(): Promise<void> {
-    this.#lookedAt = this.options.clock.monotonic()
+    const { file, events } = this.options
     this.#noticeExpiry()
-    const found = await this.options.joinTokens.read()
-    if (!this.#locked || !found || found.digest === this.#locked.tokenDigest) return
-    this.options.events.joinTokenFound()
+    const { digest, news } = await this.certificates.look()
+    const { refusal, inactive } = file.certificates
+    const unlocks = this.#locked !== null && !inactive && digest !== null && digest !== this.#locked.tokenDigest
+    const helps = (refusal !== null || inactive !== null) && news && this.certificates.freshToken
+    if (!unlocks && !helps) return
+    events.joinTokenFound()
     this.#locked = null
-    this.#attestNext = true
+    this.#attestNext = unlocks
     this.#pace.reset()
-    this.#notify()
+    this.certificates.changed()
   }
 
-  #step(now: number): Step {
-    if (this.options.steps.unfinished) return 'complete'
-    if (!this.#identity) return 'attest'
-    // Whatever the server issued now would not be valid by this clock either, and a join token would be spent on it.
-    if (this.#clockWait(now) !== null) return 'wait'
-    return this.#attestNext || !validAt(this.#identity, now) ? 'attest' : 'renew'
+  get #wantsToken(): boolean {
+    const { refusal, inactive } = this.options.file.certificates
+    return this.#locked !== null || refusal !== null || inactive !== null
   }
 
-  #clockWait(now: number): number | null {
-    const { joinTokens, skew } = this.options
-    return this.#identity && clockWait(this.#identity, now, joinTokens.configured ? skew() : null)
+  #next(now: number): NextStep {
+    const { steps, file, joinTokens, skew } = this.options
+    const { newest, refusal, inactive } = file.certificates
+    return nextStep(
+      {
+        unfinished: steps.unfinished,
+        newest: newest && { workspace: newest.workspace, renewAt: this.#renewAt },
+        valid: this.current() !== null,
+        clockWait: newest && clockWait(newest, now, joinTokens.configured ? skew() : null),
+        newIssuerAt: this.certificates.newIssuerAt(now),
+        refusedForMs: refusal?.forMs ?? null,
+        inactive: inactive !== null,
+        freshToken: this.certificates.freshToken,
+        attestNext: this.#attestNext,
+        locked: this.#locked !== null,
+      },
+      now,
+    )
   }
 
   async #attempt(signal: AbortSignal): Promise<void> {
-    const { steps, clock } = this.options
-    const step = this.#step(clock.now())
-    const identity = this.#identity
+    const { steps, clock, file } = this.options
+    const { step } = this.#next(clock.now())
+    const identity = file.identity
     if (step === 'wait' || !this.#restored) return
     try {
       if (step === 'renew' && identity) this.#earned(await steps.renew(identity, signal))
@@ -217,42 +207,51 @@ export class IdentityKeeper {
     } catch (error) {
       if (signal.aborted) throw signal.reason
       if (!(error instanceof AgentError)) throw error
-      if (step === 'attest' && LOCKED_OUT.has(error.code)) this.#lockOut(error)
-      else if (step === 'renew' && RENEWAL_REFUSED.has(error.code) && !this.#locked) this.#attestInstead(error)
-      else this.#failed(step, error)
+      this.#judge(step, error)
+      await this.#lookQuietly()
     }
     this.#unsaved.look()
-    this.#notify()
+    this.certificates.changed()
+  }
+
+  #judge(step: NextStep['step'], error: AgentError): void {
+    const { file, steps, events } = this.options
+    const ofTheAgent = step === 'renew' && error.code === 'icp.unauthorized' && file.identity?.workspace === true
+    if (ofTheAgent) this.certificates.noteRefusal(error)
+    if (error.code === 'icp.agent_inactive')
+      this.certificates.noteInactive(error, step === 'attest' ? steps.tokenSent : null)
+    else if (step === 'attest' && LOCKED_OUT.has(error.code)) this.#lockOut(error)
+    else if (ofTheAgent && !this.#locked) this.#pace.failed(pauseOf(error))
+    else if (step === 'renew' && RENEWAL_REFUSED.has(error.code) && !this.#locked) {
+      events.renewalRefused(error)
+      this.#attestNext = true
+    } else this.#failed(step, error)
   }
 
   #earned({ identity, way }: Earned): void {
-    this.#adopt(identity)
+    const { events } = this.options
+    this.#inForce(identity)
+    this.certificates.renewed(identity)
     this.#attestNext = false
     this.#pace.reset()
     this.#trouble = null
     this.#locked = null
-    if (way === 'attest') this.options.events.attested(identity)
-    else this.options.events.renewed(identity)
+    if (way === 'attest') events.attested(identity)
+    else events.renewed(identity)
   }
 
-  #adopt(identity: AgentIdentity): void {
-    this.#identity = identity
+  #inForce(identity: AgentIdentity): void {
     this.#expirySaid = false
     this.#renewAt = renewalTime({ ...identity, threshold: this.options.threshold, fraction: identity.spread })
   }
 
-  #attestInstead(error: AgentError): void {
-    this.options.events.renewalRefused(error)
-    this.#attestNext = true
-  }
-
   #lockOut(error: AgentError): void {
-    const { clock, events, steps } = this.options
+    const { clock, events, steps, file } = this.options
     const tokenDigest = steps.tokenSent
+    file.note((known) => tokenSpent(known, tokenDigest))
     if (this.#locked) events.stillLockedOut(error)
     else events.lockedOut(error, this.current())
     this.#locked = { error, since: this.#locked?.since ?? clock.now(), tokenDigest }
-    this.#lookedAt = clock.monotonic()
     // What is held may be renewed yet: a gateway may have refused what the server would not.
     this.#attestNext = false
     const perhaps = error.code === 'icp.unauthorized' || this.current() !== null
@@ -260,7 +259,7 @@ export class IdentityKeeper {
     this.#noticeExpiry()
   }
 
-  #failed(step: Step, error: AgentError): void {
+  #failed(step: NextStep['step'], error: AgentError): void {
     const { clock, events } = this.options
     // A valid identity may be renewed again by then, which costs no join token.
     this.#attestNext = false
@@ -281,15 +280,21 @@ export class IdentityKeeper {
     this.#noticeExpiry()
   }
 
-  #noticeExpiry(): void {
-    const identity = this.#identity
-    if (!identity || this.#expirySaid || this.options.clock.now() < identity.notAfter) return
-    this.#expirySaid = true
-    this.options.events.expired(identity)
+  /** What lies there at the moment of a refusal, where that can be read; else the next look tells. */
+  async #lookQuietly(): Promise<void> {
+    if (!this.#wantsToken || this.#locked) return
+    try {
+      await this.lookForToken()
+    } catch (error) {
+      if (!(error instanceof AgentError)) throw error
+    }
   }
 
-  #notify(): void {
-    this.#told = this.current()
-    for (const listener of [...this.#listeners]) listener()
+  #noticeExpiry(): void {
+    const { file, clock, events } = this.options
+    const { identity } = file
+    if (!identity || this.#expirySaid || clock.now() < identity.notAfter) return
+    this.#expirySaid = true
+    events.expired(identity)
   }
 }

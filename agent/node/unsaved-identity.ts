@@ -9,7 +9,7 @@ import type { Trouble } from './identity-state.js'
 interface UnsavedOptions {
   readonly clock: Clock
   readonly random: Random
-  readonly file: Pick<IdentityFile, 'unsaved' | 'flush'>
+  readonly file: Pick<IdentityFile, 'unsaved' | 'noted' | 'flush'>
   readonly backoff: Backoff
   readonly events: Pick<NodeEvents, 'unsaved' | 'saved'>
 }
@@ -33,14 +33,14 @@ export class UnsavedIdentity {
     this.#trouble = error && { error, since: this.#trouble?.since ?? clock.now() }
   }
 
-  /** Writes what is unsaved, again and again at growing distances, until the signal aborts; tells after each try. */
+  /** Writes what is unsaved or was noted, again and again at growing distances, until the signal aborts; tells after each try. */
   async run(signal: AbortSignal, onChange: (wake: () => void) => Disposable, tried: () => void): Promise<void> {
     const { clock, random, file, backoff } = this.options
     await keep({
       clock,
       signal,
       onChange,
-      nextAt: () => (this.#trouble ? clock.now() : null),
+      nextAt: () => (this.#trouble || file.noted ? clock.now() : null),
       run: async () => {
         try {
           await file.flush()

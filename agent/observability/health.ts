@@ -1,3 +1,4 @@
+import type { ErrorCode } from '../errors.js'
 import type { NodeFacts } from '../ports/node-facts.js'
 import type { AttestorStanding } from './attestor-events.js'
 import type { BrokenFile } from './file-events.js'
@@ -127,11 +128,21 @@ export function unreadyReasons(facts: HealthFacts): string[] {
   return reasons
 }
 
+/** What is wrong while the certificate is valid, where it is not that renewal fails. */
+const WHILE_VALID: Partial<Record<ErrorCode, string>> = {
+  'file.io': 'writing it to disk fails',
+  'agent.certificate_refused': 'not accepted',
+  'icp.agent_inactive': 'revoked',
+}
+
 function agentSvid({ agentSvid: { expiresAt, trouble }, now }: HealthFacts): Component {
   if (expiresAt !== null && now < expiresAt) {
     if (trouble === null) return fine(`the agent's SVID is valid until ${iso(expiresAt)}`)
-    const what = trouble.code === 'file.io' ? 'writing it to disk' : 'renewal'
-    return troubled('degraded', trouble, `valid until ${iso(expiresAt)}, but ${what} fails`)
+    return troubled(
+      'degraded',
+      trouble,
+      `valid until ${iso(expiresAt)}, but ${WHILE_VALID[trouble.code] ?? 'renewal fails'}`,
+    )
   }
   if (trouble !== null) return troubled('unhealthy', trouble, 'the agent has no valid SVID')
   if (expiresAt === null) return { status: 'starting', message: 'the node has not attested yet', since: null }

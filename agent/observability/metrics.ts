@@ -10,6 +10,16 @@ export const METRICS = {
     help: "Seconds until the agent's own SVID expires; -1 while there is none that is valid.",
     labels: [],
   },
+  icp_agent_agent_svid_state: {
+    kind: 'gauge',
+    help: "How it stands with the agent's own SVID: 1 for the state it is in, 0 for the others.",
+    labels: ['state'],
+  },
+  icp_agent_certificate_refusals_total: {
+    kind: 'counter',
+    help: 'Requests whose first client certificate the ICP server refused, by what came of it: other_accepted, all_refused.',
+    labels: ['outcome'],
+  },
   icp_agent_node_attestations_total: { kind: 'counter', help: 'Node attestations by outcome.', labels: ['outcome'] },
   icp_agent_server_requests_total: {
     kind: 'counter',

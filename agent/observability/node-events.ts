@@ -34,6 +34,10 @@ export const nodeEvents = ({ log, metrics }: Sinks, clock: Clock) => {
     failing: 'Agent identity cannot be written and is in memory only',
     recovered: 'Agent identity is on disk again',
   })
+  const accepting = sayOnce(log, clock, {
+    failing: 'ICP server accepts no certificate of the agent',
+    recovered: 'ICP server accepts the agent again',
+  })
   return {
     /** An identity that was on disk is in force again. */
     restored(identity: IdentityFields): void {
@@ -95,6 +99,42 @@ export const nodeEvents = ({ log, metrics }: Sinks, clock: Clock) => {
     stillLockedOut(error: AgentError): void {
       metrics.count('icp_agent_node_attestations_total', { outcome: error.code })
       log.debug('Node is still locked out', { code: error.code })
+    },
+
+    /** The server refuses every certificate that is valid. */
+    refused(error: AgentError, identity: IdentityFields | null): void {
+      accepting.failed(error, identity ? { valid_until: until(identity) } : {})
+    },
+
+    /** A request was refused under every certificate. */
+    refusalCounted(): void {
+      metrics.count('icp_agent_certificate_refusals_total', { outcome: 'all_refused' })
+    },
+
+    /** A certificate is accepted again, or the agent is active again, or has a new certificate. */
+    acceptedAgain(): void {
+      accepting.succeeded()
+    },
+
+    /** One certificate was refused and the other accepted; the server's CA is changing, or has changed. */
+    otherAccepted(which: 'newest' | 'older'): void {
+      metrics.count('icp_agent_certificate_refusals_total', { outcome: 'other_accepted' })
+      log.info('ICP server accepts the other certificate of the agent', { certificate: which })
+    },
+
+    /** An administrator has revoked the agent; without an error: so it was when the agent last stopped. */
+    inactive(identity: IdentityFields | null, error?: AgentError): void {
+      log.error('Agent was made inactive by an administrator', {
+        ...(error && { error }),
+        ...(identity && { valid_until: until(identity) }),
+      })
+    },
+
+    /** An answer named an issuer that does not vouch for the agent's certificate. */
+    newIssuer(renewsInMs: number): void {
+      log.info('ICP server has a new issuer; the agent SVID is renewed early', {
+        renews_in_seconds: Math.round(renewsInMs / 1000),
+      })
     },
 
     joinTokenFound(): void {

@@ -1,7 +1,7 @@
 import { subscribe } from 'node:diagnostics_channel'
 import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls'
 import { Agent, type Dispatcher, EnvHttpProxyAgent, errors, Pool } from 'undici'
-import type { TlsSettings } from '../ports/http.js'
+import type { ClientIdentity, TlsSettings } from '../ports/http.js'
 import { ALWAYS, Connections } from './http-connections.js'
 
 /** How requests leave the machine. */
@@ -35,18 +35,25 @@ const keepAlerts = (message: unknown): void => {
 }
 let listening = false
 
+/** Which client certificate a request presents, where there is one. */
+export type Presented = 'first' | 'other' | 'none'
+
+interface Shown {
+  readonly ca: readonly string[]
+  readonly identity?: ClientIdentity
+}
 interface Slot {
-  readonly settings: TlsSettings
+  readonly shown: Shown
   readonly dispatcher: Dispatcher
 }
 
 /**
- * Connections by what they present: with the client certificate, without it, and one kind for each Unix socket. When
- * certificate or authorities change, requests in flight finish on the old connections, which then close; new ones go
- * to new connections.
+ * Connections by what they present: with a client certificate (there may be two), without one, and one kind for each
+ * Unix socket. When certificates or authorities change, requests in flight finish on the old connections, which then
+ * close; new ones go to new connections. Nothing of a certificate is kept that is not presented any more.
  */
 export class Dispatchers {
-  readonly #slots = new Map<boolean, Slot>()
+  #slots: readonly Slot[] = []
   readonly #sockets = new Map<string, Dispatcher>()
   readonly #retired = new Set<Dispatcher>()
   readonly #connections = new Connections()
@@ -68,23 +75,26 @@ export class Dispatchers {
     return dispatcher
   }
 
-  /** `identity`: present the client certificate if there is one. */
-  network(host: string, identity: boolean): Dispatcher {
+  network(host: string, presented: Presented): Dispatcher {
     this.#refuseAfterEnd()
-    const { ca, identity: own } = this.route.tls()
-    const settings: TlsSettings = identity && own ? { ca, identity: own } : { ca }
-    const slot = this.#slots.get(identity)
-    if (slot && sameSettings(slot.settings, settings)) return slot.dispatcher
-    if (slot) this.#retire(slot.dispatcher)
-    const dispatcher = this.#open(host, settings)
-    this.#slots.set(identity, { settings, dispatcher })
+    const { ca, identity, other } = this.route.tls()
+    const kept = [{ ca }, ...[identity, other].flatMap((each) => (each ? [{ ca, identity: each }] : []))]
+    const live = this.#slots.filter((slot) => kept.some((shown) => sameShown(shown, slot.shown)))
+    for (const slot of this.#slots) if (!live.includes(slot)) this.#retire(slot.dispatcher)
+    this.#slots = live
+    const own = presented === 'none' ? undefined : presented === 'other' ? (other ?? identity) : identity
+    const shown: Shown = own ? { ca, identity: own } : { ca }
+    const slot = live.find((candidate) => sameShown(candidate.shown, shown))
+    if (slot) return slot.dispatcher
+    const dispatcher = this.#open(host, shown)
+    this.#slots = [...live, { shown, dispatcher }]
     return dispatcher
   }
 
   /** Cuts every connection, also those that are being made; requests in flight fail, and so do later ones. */
   async destroy(): Promise<void> {
-    const all = [...[...this.#slots.values()].map(({ dispatcher }) => dispatcher), ...this.#sockets.values()]
-    this.#slots.clear()
+    const all = [...this.#slots.map(({ dispatcher }) => dispatcher), ...this.#sockets.values()]
+    this.#slots = []
     this.#sockets.clear()
     const destroyed = [...all, ...this.#retired].map((dispatcher) => dispatcher.destroy())
     // The library would let a handshake that nobody answers go on, and the process live until that times out.
@@ -102,7 +112,7 @@ export class Dispatchers {
     dispatcher.close().then(forget, forget)
   }
 
-  #open(host: string, settings: TlsSettings): Dispatcher {
+  #open(host: string, settings: Shown): Dispatcher {
     const timeout = this.route.connectTimeoutMs
     const server = { timeout, secureContext: this.#context(settings) }
     const connect = this.#connections.connector(server)
@@ -125,7 +135,7 @@ export class Dispatchers {
   }
 
   /** Made once for many connections: reading a system's roots takes about 20 ms. */
-  #context({ ca, identity }: TlsSettings): SecureContext {
+  #context({ ca, identity }: Shown): SecureContext {
     this.#roots ??= this.route.roots()
     return createSecureContext({
       ca: [...this.#roots, ...ca],
@@ -135,7 +145,7 @@ export class Dispatchers {
   }
 }
 
-function sameSettings(a: TlsSettings, b: TlsSettings): boolean {
+function sameShown(a: Shown, b: Shown): boolean {
   return (
     a.identity?.certificate === b.identity?.certificate &&
     a.identity?.key === b.identity?.key &&

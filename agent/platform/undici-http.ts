@@ -2,7 +2,7 @@ import type { Readable } from 'node:stream'
 import type { Dispatcher } from 'undici'
 import { AgentError } from '../errors.js'
 import type { HttpClient, HttpRequest, HttpResponse, HttpStream, TlsSettings } from '../ports/http.js'
-import { Dispatchers } from './http-dispatchers.js'
+import { Dispatchers, type Presented } from './http-dispatchers.js'
 import { httpError } from './http-errors.js'
 import { environmentSource, systemRoots } from './system-roots.js'
 
@@ -125,7 +125,7 @@ async function send(
   }
   const dispatcher =
     request.unixSocket === undefined
-      ? dispatchers.network(url.hostname, !request.withoutIdentity)
+      ? dispatchers.network(url.hostname, presented(request))
       : dispatchers.unixSocket(request.unixSocket)
   const response = await dispatcher.request({
     origin: url.origin,
@@ -137,6 +137,11 @@ async function send(
   })
   if (signal.aborted) discard(response.body)
   return response
+}
+
+function presented({ withoutIdentity, otherIdentity }: HttpRequest): Presented {
+  if (withoutIdentity) return 'none'
+  return otherIdentity ? 'other' : 'first'
 }
 
 function head({ statusCode, headers }: Dispatcher.ResponseData): Pick<HttpResponse, 'status' | 'headers'> {

@@ -11,6 +11,8 @@ export interface HttpRequest {
   readonly signal?: AbortSignal
   /** Do not present the client certificate on this exchange. */
   readonly withoutIdentity?: boolean
+  /** Present the other client certificate instead, where there is one. */
+  readonly otherIdentity?: boolean
 }
 
 export interface HttpResponse {
@@ -35,7 +37,14 @@ export interface TlsSettings {
   /** PEM certificates trusted besides the system's. */
   readonly ca: readonly string[]
   /** PEM chain and PKCS#8 PEM key of the client certificate. */
-  readonly identity?: { readonly certificate: string; readonly key: string }
+  readonly identity?: ClientIdentity
+  /** One that a request may present in its place. */
+  readonly other?: ClientIdentity
+}
+
+export interface ClientIdentity {
+  readonly certificate: string
+  readonly key: string
 }
 
 /** Errors: `icp.unreachable`, `icp.timeout`, `icp.tls`, `icp.too_large`; the signal's reason when it aborts. */

@@ -50,6 +50,8 @@ export interface Snapshot {
   readonly bundles: BundleSet
   /** Keys of JWT-SVIDs, of every trust domain that is served; the same array as long as nothing changes. */
   readonly jwtKeys: readonly JwtKey[]
+  /** Why nothing can be issued now though the server is there, in words for a caller; absent or null: nothing is known of that. */
+  readonly withheld?: string | null
 }
 
 /** What a publication changed; `entries: 'all'` when the set of entries itself changed and matches must be redone. */

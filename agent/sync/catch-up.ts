@@ -1,17 +1,17 @@
 import type { ErrorCode } from '../errors.js'
 import type { EntryState } from '../store/snapshot.js'
-import { isDefinite, isServerAway } from './outcomes.js'
+import { isDefinite, isOfTheAgent, isServerAway } from './outcomes.js'
 
 /** States that are different now, by entry. */
 export type Changes = ReadonlyMap<string, EntryState>
 
 /**
  * What failed with the server as a whole may be tried again at once, for it works again; the plan takes the soonest
- * expiry first. `away`: it only answers again, so that only what failed for want of an answer is worth a try. A
- * refusal of the entry itself stands.
+ * expiry first. `away`: it only answers again, or accepts the agent again, so that only what failed for want of that is
+ * worth a try. A refusal of the entry itself stands.
  */
 export function caughtUp(states: ReadonlyMap<string, EntryState>, { away }: { readonly away: boolean }): Changes {
-  const passing = (code: ErrorCode) => (away ? isServerAway(code) : !isDefinite(code))
+  const passing = (code: ErrorCode) => (away ? isServerAway(code) || isOfTheAgent(code) : !isDefinite(code))
   return changed(states, (state) => {
     if (state.kind === 'shadowed' || !state.failures || !passing(state.failures.code)) return state
     return retryAt(state, 0)

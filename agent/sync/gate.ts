@@ -2,7 +2,7 @@ import type { ErrorCode } from '../errors.js'
 import type { Clock } from '../ports/clock.js'
 import type { Random } from '../ports/random.js'
 import { delay } from '../rotation/backoff.js'
-import { isDefinite } from './outcomes.js'
+import { isDefinite, isOfTheAgent } from './outcomes.js'
 
 /** So many failures in a row, of at least two entries, are the server's and not an entry's. */
 const SUSPICIOUS = 3
@@ -17,6 +17,8 @@ const QUICK_TRIES = 24
 export class Gate {
   #failures = 0
   readonly #entries = new Set<string>()
+  /** Whatever this agent asks is refused. */
+  #ofTheAgent = false
   #closedUntil = Number.NEGATIVE_INFINITY
 
   constructor(
@@ -35,8 +37,9 @@ export class Gate {
     if (isDefinite(code)) return
     this.#failures++
     this.#entries.add(entryId)
+    this.#ofTheAgent = isOfTheAgent(code)
     if (!this.#suspicious) return
-    const tries = this.#failures - SUSPICIOUS + 1
+    const tries = Math.max(1, this.#failures - SUSPICIOUS + 1)
     const capMs = tries <= QUICK_TRIES ? QUICK_CAP_MS : 60_000
     this.#closedUntil = this.clock.monotonic() + delay(tries, { baseMs: this.baseMs, capMs }, this.random.fraction())
   }
@@ -46,11 +49,12 @@ export class Gate {
     const was = this.#suspicious
     this.#failures = 0
     this.#entries.clear()
+    this.#ofTheAgent = false
     this.#closedUntil = Number.NEGATIVE_INFINITY
     return was
   }
 
   get #suspicious(): boolean {
-    return this.#failures >= SUSPICIOUS && this.#entries.size > 1
+    return this.#ofTheAgent || (this.#failures >= SUSPICIOUS && this.#entries.size > 1)
   }
 }

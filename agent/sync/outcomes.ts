@@ -11,12 +11,19 @@ const DEFINITE: ReadonlySet<ErrorCode> = new Set([
 ])
 /** Of the server as a whole, never of one entry: it does not make an entry hopeless. */
 const SERVER_AWAY: ReadonlySet<ErrorCode> = new Set(['icp.unreachable', 'icp.timeout', 'icp.tls', 'agent.no_identity'])
+/** Of the agent as a whole, which the server does not accept: as little of one entry. */
+const OF_THE_AGENT: ReadonlySet<ErrorCode> = new Set(['icp.unauthorized', 'icp.agent_inactive'])
 /** After so many failures in a row an entry that others outlive is called refused and holds nobody back. */
 const AGAIN_AND_AGAIN = 3
 
 /** The server means this entry, and will say the same of it again. */
 export function isDefinite(code: ErrorCode): boolean {
   return DEFINITE.has(code)
+}
+
+/** The server refuses whatever this agent asks. */
+export function isOfTheAgent(code: ErrorCode): boolean {
+  return OF_THE_AGENT.has(code)
 }
 
 /** The server did not answer at all. */
@@ -47,7 +54,8 @@ export function failed(
 ): EntryState {
   const failures = { count: failureCount(state) + 1, retryAt: failure.retryAt, code: failure.code }
   if (state?.kind === 'issued') return { ...state, failures }
-  const again = failure.outlived && failures.count >= AGAIN_AND_AGAIN && !SERVER_AWAY.has(failure.code)
+  const everybody = SERVER_AWAY.has(failure.code) || OF_THE_AGENT.has(failure.code)
+  const again = failure.outlived && failures.count >= AGAIN_AND_AGAIN && !everybody
   if (again || DEFINITE.has(failure.code)) {
     return { kind: 'refused', code: failure.code, message: failure.message, until: failure.retryAt, failures }
   }

@@ -11,7 +11,7 @@ export interface Circumstances {
   /** How long a platform that is missing is worth waiting for, where that is longer than `holdMs`; else 0. */
   readonly waitMs: number
   readonly match: Match
-  readonly snapshot: Pick<Snapshot, 'synced' | 'states'>
+  readonly snapshot: Pick<Snapshot, 'synced' | 'states' | 'withheld'>
   readonly now: number
   /** How long the call, or this wait of a live stream, has lasted (milliseconds, by a clock that never jumps). */
   readonly heldForMs: number
@@ -69,7 +69,8 @@ export function entitlement(c: Circumstances): Verdict | null {
   if (c.refusal) return hold(c, c.refusal.code, c.refusal.message, c.refusal.code === 'caller.unidentified')
   if (c.attesting) return hold(c, 'attestation.timeout', 'the caller is still being attested; try again')
   if (!c.snapshot.synced) {
-    return hold(c, 'agent.starting', 'the agent has not received its registration entries yet; try again')
+    const why = c.snapshot.withheld ?? 'try again'
+    return hold(c, 'agent.starting', `the agent has not received its registration entries yet; ${why}`)
   }
   if (c.match.ids.length > 0) return null
   return uncertainty(c) ?? refuse('entry.none', 'no identity issued: no registration entry matches this process')
@@ -97,7 +98,7 @@ function judgeIdentities(c: Circumstances): Verdict {
   if (first === undefined) return hopeless(c)
   const ready = issuable.filter((id) => isValid(c.snapshot.states.get(id), c.now))
   const sendable = withDefault(c, ready, first)
-  if (sendable.length === 0) return hold(c, ...pending(c.snapshot.states.get(first)))
+  if (sendable.length === 0) return hold(c, ...pending(c.snapshot.states.get(first), c.snapshot.withheld))
   // On a new call a partial set waits for what may yet come; on a live stream it never delays what is served.
   const awaited = issuable.some((id) => !ready.includes(id) && isAwaited(c, id))
   if (awaited && c.served === null && c.heldForMs < c.holdMs) {
@@ -130,10 +131,13 @@ function hopeless(c: Circumstances): Verdict {
   return refuse('entry.shadowed', 'no identity issued: other registration entries with the same selectors always win')
 }
 
-function pending(state: EntryState | undefined): [ErrorCode, string] {
+/** `withheld`: why nothing can be issued though the server is there. */
+function pending(state: EntryState | undefined, withheld: string | null | undefined): [ErrorCode, string] {
   if (state?.kind === 'issued' || (state?.kind === 'wanted' && state.expired)) {
-    return ['svid.expired', 'the SVID has expired and could not be renewed; the ICP server may be away']
+    const why = withheld ?? 'the ICP server may be away'
+    return ['svid.expired', `the SVID has expired and could not be renewed; ${why}`]
   }
+  if (withheld) return ['svid.pending', `the SVID has not been issued yet; ${withheld}`]
   if (state?.kind === 'wanted' && state.failures) {
     return ['svid.pending', `the SVID could not be issued yet (${state.failures.code}); try again`]
   }

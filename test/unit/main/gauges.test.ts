@@ -20,7 +20,7 @@ function shown(agent: Partial<Gauged>): Disposable {
     config: { metrics: { spiffeIdLabels: false } },
     store: new IdentityStore(),
     demand: new Demand(clock),
-    keeper: { current: () => null },
+    keeper: { current: () => null, state: () => ({ kind: 'starting' as const }) },
     client: { skew: () => null },
     sync: { lastSync: null },
     pace: { intervalMs: 30_000 },
@@ -36,9 +36,16 @@ test("the agent's own expiry is -1 while it has no SVID", () => {
 
 test("the agent's own expiry runs down", async () => {
   const notAfter = clock.now() + 60_000
-  shown({ keeper: { current: () => ({ notAfter }) } })
+  shown({ keeper: { current: () => ({ notAfter }), state: () => ({ kind: 'valid' }) } })
   await clock.advance('20s')
   expect(read('icp_agent_agent_svid_expiry_seconds')).toEqual([{ value: 40 }])
+})
+
+test("of the states of the agent's own SVID one is 1", () => {
+  shown({ keeper: { current: () => null, state: () => ({ kind: 'refused' }) } })
+  const states = read('icp_agent_agent_svid_state') ?? []
+  expect(states.filter(({ value }) => value === 1)).toEqual([{ value: 1, labels: { state: 'refused' } }])
+  expect(states.length).toBeGreaterThan(5)
 })
 
 test('an SVID that somebody uses and that expired is unserved, while no SVID is left whose end could be told', () => {

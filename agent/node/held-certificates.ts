@@ -1,0 +1,189 @@
+import type { AgentError } from '../errors.js'
+import type { ClientCertificates } from '../icp/client-certificates.js'
+import type { NodeEvents } from '../observability/node-events.js'
+import type { Clock } from '../ports/clock.js'
+import type { AgentIdentity } from './agent-identity.js'
+import {
+  accepted,
+  isFresh,
+  madeInactive,
+  olderEndsAt,
+  presentable,
+  refused,
+  tokenSeen,
+  tokenSpent,
+  withoutOlder,
+} from './certificates.js'
+import type { IdentityFile } from './identity-file.js'
+import { turnsAt } from './identity-state.js'
+import type { JoinTokenSource } from './join-token.js'
+import { NewIssuer } from './new-issuer.js'
+
+export interface HeldOptions {
+  readonly clock: Clock
+  readonly file: IdentityFile
+  readonly joinTokens: JoinTokenSource
+  readonly events: NodeEvents
+}
+
+/** How often a new join token is looked for while one is wanted. */
+const TOKEN_LOOK_MS = 5000
+
+/**
+ * The agent's certificates in use: which of the two is presented, what the server makes of them, and whether a join
+ * token lies there that would help. It takes note and tells; what to do about it is the keeper's affair.
+ */
+export class HeldCertificates implements ClientCertificates {
+  readonly #newIssuer = new NewIssuer()
+  /** Digest of the join token that lay there at the last look. */
+  #token: string | null = null
+  /** By the clock that never jumps; null: what is known of the token is of no use. */
+  #lookedAt: number | null = null
+  /** What was current when the listeners were last told. */
+  #told: AgentIdentity | null = null
+  readonly #listeners = new Set<() => void>()
+  readonly #acceptances = new Set<() => void>()
+
+  constructor(private readonly options: HeldOptions) {}
+
+  /** The one to present, or null while there is none that is valid now. */
+  current(): AgentIdentity | null {
+    return this.#presentable[0] ?? null
+  }
+
+  /** The other one that can be presented, for a while after each renewal. */
+  other(): AgentIdentity | null {
+    return this.#presentable[1] ?? null
+  }
+
+  names(): readonly string[] {
+    return this.#presentable.map(({ serial }) => serial)
+  }
+
+  /** False while there is no valid certificate, or the server refuses what there is. */
+  get usable(): boolean {
+    const { refusal, inactive } = this.options.file.certificates
+    return this.current() !== null && refusal === null && inactive === null
+  }
+
+  /** Calls back after every change. */
+  subscribe(listener: () => void): Disposable {
+    this.#listeners.add(listener)
+    return { [Symbol.dispose]: () => void this.#listeners.delete(listener) }
+  }
+
+  /** Calls back when the server accepts a certificate again after it had accepted none, or the agent is active again. */
+  onAccepted(listener: () => void): Disposable {
+    this.#acceptances.add(listener)
+    return { [Symbol.dispose]: () => void this.#acceptances.delete(listener) }
+  }
+
+  accepted(name: string | null): void {
+    const { file, clock, events } = this.options
+    const before = file.certificates
+    file.note((known) => accepted(known, name, clock.now()))
+    const after = file.certificates
+    if (after === before) return
+    if (after.first !== before.first) events.otherAccepted(after.first)
+    if (before.refusal || before.inactive) {
+      events.acceptedAgain()
+      for (const listener of [...this.#acceptances]) listener()
+    }
+    this.changed()
+  }
+
+  refused(error: AgentError): void {
+    this.options.events.refusalCounted()
+    this.noteRefusal(error)
+    this.changed()
+  }
+
+  inactive(error: AgentError): void {
+    this.noteInactive(error)
+    this.changed()
+  }
+
+  noteRefusal(error: AgentError): void {
+    const { file, clock, events } = this.options
+    if (!file.certificates.refusal) this.#lookedAt = null
+    file.note((known) => refused(known, { now: clock.now(), monotonic: clock.monotonic() }))
+    events.refused(error, this.current())
+  }
+
+  /** `spent`: digest of the join token that was sent with the attestation that was refused like this. */
+  noteInactive(error: AgentError, spent: string | null = null): void {
+    const { file, clock, events } = this.options
+    file.note((known) => tokenSpent(known, spent))
+    if (file.certificates.inactive) return
+    file.note((known) => madeInactive(known, clock.now()))
+    this.#lookedAt = null
+    events.inactive(this.current(), error)
+  }
+
+  /** An answer named these authorities (DER): the certificate is renewed early where none of them vouches for it. */
+  issuersNamed(authorities: readonly Uint8Array[]): void {
+    const { file, clock, events } = this.options
+    if (!this.#newIssuer.named(authorities, file.identity, clock.monotonic())) return
+    events.newIssuer((this.#newIssuer.at ?? clock.monotonic()) - clock.monotonic())
+    this.changed()
+  }
+
+  renewed(identity: AgentIdentity): void {
+    this.#newIssuer.renewed(identity, this.options.clock.monotonic())
+    this.options.events.acceptedAgain()
+  }
+
+  /** When to renew for the sake of a new issuer; null: nothing calls for it. */
+  newIssuerAt(now: number): number | null {
+    const { at } = this.#newIssuer
+    return at === null ? null : now + Math.max(0, at - this.options.clock.monotonic())
+  }
+
+  /** A join token lies there that an attestation is worth. */
+  get freshToken(): boolean {
+    return this.#lookedAt !== null && isFresh(this.options.file.certificates, this.#token)
+  }
+
+  /** When the join token is looked for again; null where it cannot change while the agent runs. */
+  looksAt(now: number): number | null {
+    if (this.#lookedAt === null) return now
+    if (!this.options.joinTokens.watchable) return null
+    return now + Math.max(0, this.#lookedAt + TOKEN_LOOK_MS - this.options.clock.monotonic())
+  }
+
+  /** Looks for the join token; the digest of what lies there, and whether it is one that was not there at the last look. Throws `file.*`. */
+  async look(): Promise<{ readonly digest: string | null; readonly news: boolean }> {
+    const { clock, joinTokens, file } = this.options
+    const first = this.#lookedAt === null
+    this.#lookedAt = clock.monotonic()
+    const digest = (await joinTokens.read())?.digest ?? null
+    file.note((known) => tokenSeen(known, digest))
+    const news = first || digest !== this.#token
+    this.#token = digest
+    return { digest, news }
+  }
+
+  /** When time alone changes something. */
+  turnsAt(now: number): number {
+    const { certificates } = this.options.file
+    if (this.current() !== this.#told) return now
+    const turns = [certificates.newest, certificates.older].map((identity) => turnsAt(identity, now))
+    return Math.min(...turns, olderEndsAt(certificates))
+  }
+
+  /** Erases the older certificate and its key when their time is over, and tells. */
+  timePassed(): void {
+    const { file, clock } = this.options
+    if (clock.now() >= olderEndsAt(file.certificates)) file.note(withoutOlder)
+    this.changed()
+  }
+
+  changed(): void {
+    this.#told = this.current()
+    for (const listener of [...this.#listeners]) listener()
+  }
+
+  get #presentable(): readonly AgentIdentity[] {
+    return presentable(this.options.file.certificates, this.options.clock.now())
+  }
+}
