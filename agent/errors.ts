@@ -55,7 +55,7 @@ export const ERROR_CODES = {
   'file.io': 'A file could not be read or written.',
   'file.too_large': 'A file is larger than allowed.',
   'file.broken': 'A file that the agent reads again and again holds nothing that can be used.',
-  'health.unavailable': 'The port for health, status and metrics cannot be opened.',
+  'health.unavailable': 'The port or Unix socket for health, status and metrics cannot be opened.',
   'cache.rejected': 'The sealed cache cannot be trusted.',
   'client.address_invalid': 'The address of a Workload API is malformed.',
   'client.unreachable': 'No agent answers on the Workload API socket.',

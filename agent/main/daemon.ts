@@ -2,7 +2,6 @@ import { setMaxListeners } from 'node:events'
 import { basename, dirname } from 'node:path'
 import type { Config } from '../config/config.js'
 import { AgentError } from '../errors.js'
-import { startHealthServer } from '../observability/http-server.js'
 import type { Log } from '../observability/log.js'
 import { holdLock } from '../platform/file-lock.js'
 import type { AgentMetrics } from '../platform/prom-metrics.js'
@@ -12,7 +11,8 @@ import { type Agent, compose } from './compose.js'
 import { openDataDirectory } from './data-directory.js'
 import { gauges } from './gauges.js'
 import { afterThreads } from './hanging-threads.js'
-import { type Facts, healthFacts } from './health-facts.js'
+import type { Facts } from './health-facts.js'
+import { openHealthServer, openHealthSocket } from './health-server.js'
 import { restoreCache } from './sealed-cache.js'
 import { reportToServiceManager } from './service-status.js'
 import { agentVersion } from './version.js'
@@ -56,6 +56,7 @@ export async function runDaemon(config: Config, world: DaemonWorld, signal: Abor
   await openDataDirectory(config, world)
   using _lock = holdLock(agent.lockPath)
   await using _health = await openHealthServer(facts, world)
+  await using _healthSocket = await openHealthSocket(facts, world)
   await warnOfOthersTokens(agent.config, world)
   await agent.extraRoots.look()
   await agent.keeper.restore()
@@ -102,29 +103,6 @@ export async function runDaemon(config: Config, world: DaemonWorld, signal: Abor
   await Promise.all(keepers)
   if (failure.signal.aborted) {
     throw new AgentError('internal', 'a part of the agent failed', { cause: failure.signal.reason })
-  }
-}
-
-/** Identities matter more than probes: where the port cannot be opened, that is said, and the agent serves. */
-async function openHealthServer(facts: Facts, { log, metrics, clock }: DaemonWorld): Promise<AsyncDisposable | null> {
-  const { config } = facts.agent
-  if (!config.health.enabled) return null
-  try {
-    const server = await startHealthServer({
-      bindAddress: config.health.bindAddress,
-      port: config.health.port,
-      facts: () => healthFacts(facts),
-      metrics,
-      version: agentVersion(),
-      agent: { tenantId: config.agent.tenantId, nodeId: config.agent.nodeId },
-      clock,
-      log: log.named('health'),
-    })
-    log.info('Health server started', { bind_address: config.health.bindAddress, port: server.port })
-    return server
-  } catch (error) {
-    log.error('Health server could not start; the agent goes on without it', { error })
-    return null
   }
 }
 

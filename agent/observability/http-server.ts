@@ -1,27 +1,24 @@
+import type { Server } from 'node:net'
 import type { FastifyInstance } from 'fastify'
-import { AgentError } from '../errors.js'
-import type { Clock } from '../ports/clock.js'
-import type { HealthFacts } from './health.js'
-import { type AgentNames, type Answer, greeting, liveness, readiness, statusDocument } from './health-answers.js'
-import type { Log } from './log.js'
+import { AgentError, messageOf } from '../errors.js'
+import { addHealthRoutes, type HealthSource } from './health-routes.js'
+import { type ConnectionLimits, ProbeConnections } from './probe-connections.js'
 
-/** Far more than probes and scrapers need, so that silent connections of others do not keep a probe out. */
-const MAX_CONNECTIONS = 1024
+/** Far more than probes and scrapers need; 1024 descriptors at most. */
+const LIMITS: ConnectionLimits = { perAddress: 64, network: 512, loopback: 512 }
 const MAX_HEADER_BYTES = 8192
+/** Node's 511 are filled by a flood while the event loop is elsewhere; a probe would knock again after a second, and three. */
+const BACKLOG = 4096
+/** A probe says all that it has to say at once. */
+const HEADERS_MS = 1000
+const LOOK_MS = 500
 /** What a request may take to arrive, and what an idle connection is kept for. */
 const REQUEST_MS = 3000
 
-export interface HealthServerOptions {
+export interface HealthServerOptions extends HealthSource {
   readonly bindAddress: string
   /** 0 takes any free port. */
   readonly port: number
-  /** Called for each request; must not wait for anything. */
-  readonly facts: () => HealthFacts
-  readonly metrics: { text(): Promise<string>; readonly contentType: string }
-  readonly version: string
-  readonly agent: AgentNames
-  readonly clock: Pick<Clock, 'monotonic'>
-  readonly log: Log
 }
 
 export interface HealthServer extends AsyncDisposable {
@@ -29,10 +26,57 @@ export interface HealthServer extends AsyncDisposable {
 }
 
 /**
- * Serves liveness, readiness, status and metrics over plain HTTP. GET and HEAD only, nothing is changed by a request.
- * Throws `health.unavailable` where the port cannot be opened: the caller decides whether the agent goes on without.
+ * Serves health over plain HTTP at a port. Throws `health.unavailable` where it cannot be opened: the caller decides
+ * whether the agent goes on without.
  */
 export async function startHealthServer(options: HealthServerOptions): Promise<HealthServer> {
+  const app = await healthApp(options)
+  const connections = new ProbeConnections(LIMITS)
+  app.server.on('connection', (socket) => connections.admit(socket))
+  app.server.on('request', ({ socket }, response) => {
+    connections.asks(socket)
+    response.once('finish', () => connections.answered(socket))
+  })
+  try {
+    await app.listen({ host: options.bindAddress, port: options.port, backlog: BACKLOG })
+  } catch (error) {
+    await app.close()
+    throw new AgentError('health.unavailable', refusal(options, error), { cause: error })
+  }
+  const address = app.server.address()
+  const port = typeof address === 'object' && address !== null ? address.port : options.port
+  return { port, [Symbol.asyncDispose]: () => app.close() }
+}
+
+export interface HealthSocketOptions extends HealthSource {
+  readonly path: string
+  /** Lets the server listen at the path, so that nobody but the agent's user can connect. */
+  readonly listen: (server: Server, path: string) => Promise<void>
+}
+
+/** The same on a Unix socket, which no neighbour on the network can fill. Throws `health.unavailable`. */
+export async function startHealthSocket(options: HealthSocketOptions): Promise<AsyncDisposable> {
+  const { path } = options
+  const app = await healthApp(options)
+  try {
+    await app.ready()
+    await options.listen(app.server, path)
+  } catch (error) {
+    await app.close()
+    throw new AgentError('health.unavailable', `${path} cannot be opened (${messageOf(error)})`, { cause: error })
+  }
+  return {
+    async [Symbol.asyncDispose]() {
+      // The framework closes only what it opened.
+      const closed = new Promise((resolve) => app.server.close(resolve))
+      app.server.closeAllConnections()
+      await closed
+      await app.close()
+    },
+  }
+}
+
+async function healthApp(source: HealthSource): Promise<FastifyInstance> {
   // Loaded here, because an agent with health.enabled: false need not pay for it.
   const { fastify } = await import('fastify')
   const app = fastify({
@@ -41,69 +85,16 @@ export async function startHealthServer(options: HealthServerOptions): Promise<H
     requestTimeout: REQUEST_MS,
     keepAliveTimeout: REQUEST_MS,
     forceCloseConnections: true,
-    http: { maxHeaderSize: MAX_HEADER_BYTES, headersTimeout: REQUEST_MS, connectionsCheckingInterval: REQUEST_MS },
+    http: {
+      maxHeaderSize: MAX_HEADER_BYTES,
+      headersTimeout: HEADERS_MS,
+      connectionsCheckingInterval: LOOK_MS,
+      requireHostHeader: false,
+    },
     routerOptions: { ignoreTrailingSlash: true },
   })
-  app.server.maxConnections = MAX_CONNECTIONS
-  addRoutes(app, options)
-  try {
-    await app.listen({ host: options.bindAddress, port: options.port })
-  } catch (error) {
-    await app.close()
-    throw new AgentError('health.unavailable', refusal(options, error), { cause: error })
-  }
-  const address = app.server.address()
-  const port = typeof address === 'object' && address !== null ? address.port : options.port
-  return {
-    port,
-    async [Symbol.asyncDispose]() {
-      await app.close()
-    },
-  }
-}
-
-function addRoutes(app: FastifyInstance, { facts, metrics, version, agent, clock, log }: HealthServerOptions): void {
-  const answers: Record<string, (verbose: boolean, loopDelayMs: number) => Answer> = {
-    '/healthz': (verbose, loopDelayMs) => liveness(facts(), loopDelayMs, verbose),
-    '/health': (verbose, loopDelayMs) => liveness(facts(), loopDelayMs, verbose),
-    '/ready': (verbose) => readiness(facts(), verbose),
-    '/readyz': (verbose) => readiness(facts(), verbose),
-    '/status': (_, loopDelayMs) => statusDocument(facts(), loopDelayMs, agent, version),
-    '/': () => greeting(agent, version),
-  }
-  const refuse = (code: number, error: string): Answer => ({ code, body: { error } })
-
-  app.addHook('onRequest', async (request, reply) => {
-    reply.header('cache-control', 'no-store')
-    if (request.method === 'GET' || request.method === 'HEAD') return
-    const { code, body } = refuse(405, 'only GET and HEAD')
-    return reply.code(code).header('allow', 'GET, HEAD').send(body)
-  })
-  for (const [path, answer] of Object.entries(answers)) {
-    app.get<{ Querystring: Record<string, unknown> }>(path, async (request, reply) => {
-      const { code, body } = answer('verbose' in request.query, await loopDelay(clock))
-      return reply
-        .code(code)
-        .type('application/json; charset=utf-8')
-        .send(`${JSON.stringify(body)}\n`)
-    })
-  }
-  app.get('/metrics', async (_, reply) => reply.type(metrics.contentType).send(await metrics.text()))
-  app.setNotFoundHandler((_, reply) => {
-    const { code, body } = refuse(404, `not here; try ${[...Object.keys(answers), '/metrics'].join(', ')}`)
-    return reply.code(code).send(body)
-  })
-  app.setErrorHandler((error, request, reply) => {
-    log.error('Health endpoint failed', { path: request.routeOptions.url, error })
-    const { code, body } = refuse(500, 'internal')
-    return reply.code(code).send(body)
-  })
-}
-
-/** How long the event loop takes to come round once. */
-function loopDelay(clock: Pick<Clock, 'monotonic'>): Promise<number> {
-  const asked = clock.monotonic()
-  return new Promise((resolve) => setImmediate(() => resolve(clock.monotonic() - asked)))
+  addHealthRoutes(app, source)
+  return app
 }
 
 function refusal({ bindAddress, port }: HealthServerOptions, error: unknown): string {

@@ -8,11 +8,25 @@ export interface HttpAnswer {
   readonly body: string
 }
 
+export interface GetOptions {
+  /** Aborts with whoever asks. */
+  readonly signal: AbortSignal
+  /** Aborts when the time is over. */
+  readonly deadline: AbortSignal
+  /** A Unix socket to ask instead of the URL's host. */
+  readonly socketPath?: string
+}
+
+/** Aborts after so long; does not keep the process from ending. */
+export function deadlineAfter(ms: number): AbortSignal {
+  return AbortSignal.timeout(ms)
+}
+
 /** One GET without proxies, redirects or a connection that is kept: a health check must be small and quick. */
-export function httpGet(url: URL, options: { timeoutMs: number; signal: AbortSignal }): Promise<HttpAnswer> {
+export function httpGet(url: URL, { signal, deadline, socketPath }: GetOptions): Promise<HttpAnswer> {
   return new Promise((resolve, reject) => {
-    const signal = AbortSignal.any([options.signal, AbortSignal.timeout(options.timeoutMs)])
-    const request = get(url, { agent: false, signal }, (response) => {
+    const either = AbortSignal.any([signal, deadline])
+    const request = get(url, { agent: false, signal: either, ...(socketPath && { socketPath }) }, (response) => {
       let body = ''
       response.setEncoding('utf8')
       response.on('data', (text: string) => {
@@ -21,9 +35,6 @@ export function httpGet(url: URL, options: { timeoutMs: number; signal: AbortSig
       response.on('end', () => resolve({ status: response.statusCode ?? 0, body }))
       response.on('error', reject)
     })
-    request.on('error', (error) => {
-      const late = signal.aborted && !options.signal.aborted
-      reject(late ? new Error(`no answer within ${options.timeoutMs / 1000} s`, { cause: error }) : error)
-    })
+    request.on('error', reject)
   })
 }

@@ -129,6 +129,16 @@ export class Streams {
   }
 }
 
+/** What servers of other gRPC libraries take at most. */
+const MAX_METADATA_BYTES = 16 * 1024
+
+function sizeOf(metadata: Metadata): number {
+  const values = Object.entries(metadata.toJSON()).flatMap(([key, all]) =>
+    all.map((value) => key.length + value.length),
+  )
+  return values.reduce((sum, length) => sum + length, 0)
+}
+
 /** Why a call is refused before anything else is looked at. */
 export function refusalOfCall(
   { metadata, request }: { readonly metadata: Metadata; readonly request: Message },
@@ -144,6 +154,10 @@ export function refusalOfCall(
         message: 'the metadata `workload.spiffe.io: true` is missing (security header)',
       }
     }
+  }
+  if (sizeOf(metadata) > MAX_METADATA_BYTES) {
+    const limit = `${MAX_METADATA_BYTES / 1024} KiB`
+    return { code: 'request.invalid', message: `the metadata of the call is larger than ${limit}; send less` }
   }
   if (request === MALFORMED) return { code: 'request.invalid', message: 'the request cannot be read' }
   if (session === undefined) return { code: 'agent.stopping', message: 'the connection is closing; connect again' }

@@ -87,7 +87,7 @@ export const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   '@peculiar/webcrypto': ['agent/crypto'],
   '@peculiar/x509': ['agent/crypto', 'agent/dev-icp'],
   'reflect-metadata': ['agent/crypto', 'agent/dev-icp', 'agent/main'],
-  fastify: ['agent/observability/http-server.ts'],
+  fastify: ['agent/observability/http-server.ts', 'agent/observability/health-routes.ts'],
   jose: ['agent/crypto', 'agent/identity', 'agent/dev-icp'],
   koffi: ['agent/platform/koffi-libc.ts'],
   pino: ['agent/platform/pino-log.ts'],

@@ -131,6 +131,34 @@ describe('the chart', () => {
     expect(spec.template.spec.hostNetwork).toBeUndefined()
   })
 
+  const livenessOf = async (...values: string[]) => {
+    const { spec } = one(await render(...tenant, ...values.flatMap((value) => ['--set', value])), 'DaemonSet')
+    return spec.template.spec.containers[0].livenessProbe
+  }
+  const own = 'healthProbe.livenessProbe'
+
+  it('asks for liveness over the Unix socket in the data directory', async () => {
+    const { exec, httpGet } = await livenessOf('agent.dataDir=/srv/icp/')
+    const socket = '/srv/icp/health.sock'
+    expect(httpGet).toBeUndefined()
+    expect(exec.command.join(' ')).toBe(`curl -fsS --max-time 4 --unix-socket ${socket} http://localhost/healthz`)
+  })
+
+  it.each([
+    ['httpGet', [`${own}.httpGet.path=/live`, `${own}.httpGet.port=8080`]],
+    ['exec', [`${own}.exec.command={true}`]],
+    ['tcpSocket', [`${own}.tcpSocket.port=8080`]],
+  ])('leaves a liveness probe by %s as it is given', async (kind, values) => {
+    const probe = await livenessOf(...values)
+    expect(['exec', 'httpGet', 'tcpSocket'].filter((name) => name in probe)).toEqual([kind])
+    expect(JSON.stringify(probe)).not.toContain('health.sock')
+  })
+
+  it('asks the port where workloads mount the data directory, for there the agent serves no socket', async () => {
+    const { exec, httpGet } = await livenessOf('agent.dataDir=/run/icp', 'agent.socketPath=/run/icp/agent.sock')
+    expect([exec, httpGet.path]).toEqual([undefined, '/healthz'])
+  })
+
   it('changes no owner on the host unless it is told to', async () => {
     expect(one(await render(...tenant), 'DaemonSet').spec.template.spec.initContainers).toBeUndefined()
   })

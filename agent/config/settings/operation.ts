@@ -43,7 +43,7 @@ export const operationSettings = {
   'health.enabled': setting(bool(), {
     kind: 'true, false',
     default: 'true',
-    what: 'Serves health, readiness, status and metrics over HTTP.',
+    what: 'Serves health, readiness, status and metrics over HTTP, at the port and on `health.sock` in `agent.data_dir`.',
   }),
   'health.port': setting(integer(0, 65_535), {
     kind: 'whole number',

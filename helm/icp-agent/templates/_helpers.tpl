@@ -58,6 +58,15 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 
 {{- define "icp-agent.socketDirectory" -}}{{ dir (trimPrefix "unix://" .Values.agent.socketPath) }}{{- end }}
 
+{{/* Empty where the agent serves none: workloads mount its directory, or it is too long for a socket. */}}
+{{- define "icp-agent.healthSocket" -}}
+{{- $agent := (include "icp-agent.config" . | fromYaml).agent -}}
+{{- $data := clean $agent.data_dir -}}
+{{- $sockets := dir (trimPrefix "unix://" $agent.socket_path) -}}
+{{- $path := printf "%s/health.sock" $data -}}
+{{- if and (not (hasPrefix (printf "%s/" $sockets) $path)) (le (len $path) 107) }}{{ $path }}{{ end -}}
+{{- end }}
+
 {{- define "icp-agent.kubeletCa" -}}
 {{- if and .Values.kubelet.ca .Values.kubelet.caHostPath }}{{ fail "kubelet.ca and kubelet.caHostPath are both given: one of them says whom to trust" }}{{ end -}}
 {{- if .Values.kubelet.ca }}/etc/icp-agent/kubelet-ca.pem{{ else if .Values.kubelet.caHostPath }}/var/run/secrets/icp-agent-kubelet/ca.pem{{ end -}}

@@ -1,13 +1,19 @@
+import { statSync } from 'node:fs'
+import { request } from 'node:http'
 import { connect, createServer, type Socket } from 'node:net'
+import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
 import type { HealthFacts } from '../../../agent/observability/health.js'
 import {
   type HealthServer,
   type HealthServerOptions,
   startHealthServer,
+  startHealthSocket,
 } from '../../../agent/observability/http-server.js'
+import { listenPrivately } from '../../../agent/platform/private-socket.js'
 import { SystemClock } from '../../../agent/platform/system-clock.js'
 import { RecordedSinks } from '../../fakes/sinks.js'
+import { temporaryDirectory } from '../../support/agent.js'
 
 const FACTS: HealthFacts = {
   now: 0,
@@ -31,18 +37,17 @@ afterEach(async () => {
   for (const server of open.splice(0)) await server[Symbol.asyncDispose]()
 })
 
+const source = () => ({
+  facts: () => FACTS,
+  metrics: { text: async () => 'a 1\n', contentType: 'text/plain; version=0.0.4; charset=utf-8' },
+  version: '1.2.3',
+  agent: { tenantId: 'tenant', nodeId: 'node' },
+  clock: new SystemClock(),
+  log: new RecordedSinks().log,
+})
+
 async function start(options: Partial<HealthServerOptions> = {}): Promise<HealthServer & { url: string }> {
-  const server = await startHealthServer({
-    bindAddress: '127.0.0.1',
-    port: 0,
-    facts: () => FACTS,
-    metrics: { text: async () => 'a 1\n', contentType: 'text/plain; version=0.0.4; charset=utf-8' },
-    version: '1.2.3',
-    agent: { tenantId: 'tenant', nodeId: 'node' },
-    clock: new SystemClock(),
-    log: new RecordedSinks().log,
-    ...options,
-  })
+  const server = await startHealthServer({ bindAddress: '127.0.0.1', port: 0, ...source(), ...options })
   open.push(server)
   return { ...server, url: `http://127.0.0.1:${server.port}` }
 }
@@ -51,6 +56,8 @@ test.each([
   ['/healthz', 200, { status: 'healthy' }],
   ['/health', 200, { status: 'healthy' }],
   ['/healthz/', 200, { status: 'healthy' }],
+  ['/live', 200, { status: 'healthy' }],
+  ['/livez', 200, { status: 'healthy' }],
   ['/ready', 200, { ready: true }],
   ['/readyz', 200, { ready: true }],
   ['/', 200, { service: 'ICP Agent', version: '1.2.3', tenant_id: 'tenant', node_id: 'node' }],
@@ -151,6 +158,72 @@ test('silent connections keep neither a probe from its answer nor the server fro
   await Promise.all(
     sockets.map((socket) => socket.destroyed || new Promise((resolve) => socket.once('close', resolve))),
   )
+})
+
+test('more silent connections than there is room for keep no probe from its answer', async () => {
+  const server = await start()
+  const sockets = Array.from({ length: 1200 }, () => connect(server.port, '127.0.0.1').on('error', () => undefined))
+  const settled = (socket: Socket) =>
+    new Promise((resolve) => socket.once('connect', resolve).once('error', resolve).once('close', resolve))
+  await Promise.all(sockets.map(settled))
+  for (let i = 0; i < 20; i++) {
+    expect((await fetch(`${server.url}/healthz`, { headers: { connection: 'close' } })).status).toBe(200)
+  }
+  for (const socket of sockets) socket.destroy()
+})
+
+/** The status of an answer to a request with that Host header; null: without one. */
+function answerTo(where: { port: number } | { socketPath: string }, host: string | null): Promise<number | undefined> {
+  return new Promise((resolve, reject) => {
+    const asked = request({
+      ...where,
+      path: '/status',
+      agent: false,
+      setHost: false,
+      ...(host && { headers: { host } }),
+    })
+    asked.on('response', (response) => resolve(response.resume().statusCode)).on('error', reject)
+    asked.end()
+  })
+}
+
+test.each([
+  ['evil.example', 421],
+  ['localhost.evil.example:80', 421],
+  ['localhost:8080', 200],
+  ['127.0.0.1', 200],
+  [null, 200],
+])('on a loopback address a request with the Host header %s is answered with %d', async (host, code) => {
+  const { port } = await start()
+  expect(await answerTo({ port }, host)).toBe(code)
+})
+
+test('health on a Unix socket is for the user of the agent alone, whatever the umask', async () => {
+  await using dir = await temporaryDirectory()
+  const path = join(dir.path, 'health.sock')
+  const umask = process.umask(0)
+  try {
+    open.push(await startHealthSocket({ ...source(), listen: listenPrivately, path }))
+  } finally {
+    process.umask(umask)
+  }
+  expect(statSync(path).mode & 0o777).toBe(0o600)
+  expect(await answerTo({ socketPath: path }, 'whatever.example')).toBe(200)
+})
+
+test('a socket that an earlier run left is replaced, and its own one removed; what is no socket stays', async () => {
+  await using dir = await temporaryDirectory()
+  const path = join(dir.path, 'health.sock')
+  const earlier = await startHealthSocket({ ...source(), listen: listenPrivately, path })
+  const next = await startHealthSocket({ ...source(), listen: listenPrivately, path })
+  expect(await answerTo({ socketPath: path }, 'localhost')).toBe(200)
+  await next[Symbol.asyncDispose]()
+  expect(statSync(path, { throwIfNoEntry: false })).toBeUndefined()
+  await earlier[Symbol.asyncDispose]()
+  await expect(startHealthSocket({ ...source(), listen: listenPrivately, path: dir.path })).rejects.toMatchObject({
+    code: 'health.unavailable',
+  })
+  expect(statSync(dir.path).isDirectory()).toBe(true)
 })
 
 test('after it ends, the port is free', async () => {

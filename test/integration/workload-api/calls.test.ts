@@ -143,6 +143,21 @@ describe('the security header', () => {
   })
 })
 
+describe('metadata of more than 16 KiB', () => {
+  it.each<[string, Parameters<typeof metadataOf>[0]]>([
+    ['one value', { 'x-big': 'x'.repeat(70 * 1024) }],
+    ['many values', Object.fromEntries(Array.from({ length: 70 }, (_, i) => [`x-${i}`, 'x'.repeat(1024)]))],
+  ])('(%s) is InvalidArgument, which clients do not repeat', async (_what, more) => {
+    world.show({ a: '01' })
+    const client = world.client()
+    const stream = new Stream(client, `${SPIFFE}/FetchX509SVID`, { ...HEADER, ...more })
+    expect(await stream.ended()).toBe(status.INVALID_ARGUMENT)
+    expect(stream.details).toContain('16 KiB')
+    expect(await unary(client, `${AUTHSEC}/FetchJWTSVID`, more)).toBe(status.INVALID_ARGUMENT)
+    expect(world.workload.checks).toBe(0)
+  })
+})
+
 describe('what is not offered', () => {
   it('is Unimplemented: the WIT profile, methods and services that nobody knows', async () => {
     const client = world.client()

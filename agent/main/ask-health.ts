@@ -1,0 +1,96 @@
+import { messageOf } from '../errors.js'
+import { deadlineAfter, type HttpAnswer, httpGet } from '../platform/http-get.js'
+
+/** Whom to ask. Only the agent's user can have made the socket; whoever answers at a port may be anybody. */
+export interface Respondent {
+  readonly url: URL
+  readonly socketPath: string | null
+  /** Account and node of the agent that is meant, as far as the configuration names them. */
+  readonly expected: Names | null
+}
+
+export interface Names {
+  readonly tenantId: string
+  readonly nodeId: string
+}
+
+/** What came of a question: `trouble` in words, or null for a yes; `but`: what is wrong all the same. */
+export interface Health {
+  readonly trouble: string | null
+  readonly but: string | null
+}
+
+/** Asks each in turn, the next one only where this user may not ask. */
+export async function askHealth(
+  respondents: readonly Respondent[],
+  path: string,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<Health> {
+  const deadline = deadlineAfter(timeoutMs)
+  let last: Health = { trouble: 'there is nobody to ask', but: null }
+  for (const respondent of respondents) {
+    const { socketPath, url } = respondent
+    const get = (where: string) =>
+      httpGet(new URL(where, url), { signal, deadline, ...(socketPath !== null && { socketPath }) })
+    try {
+      return await answerOf(respondent, path, get)
+    } catch (error) {
+      signal.throwIfAborted()
+      const why = deadline.aborted ? `no answer within ${timeoutMs / 1000} s` : messageOf(error)
+      last = { trouble: `no agent answers at ${socketPath ?? new URL(path, url).href} (${why})`, but: null }
+      if (socketPath === null || !isForbidden(error)) return last
+    }
+  }
+  return last
+}
+
+type Get = (path: string) => Promise<HttpAnswer>
+
+async function answerOf({ expected, url }: Respondent, path: string, get: Get): Promise<Health> {
+  const stranger = expected && notMeant(expected, (await get('/')).body)
+  if (stranger) return { trouble: `${stranger} answers at ${url.origin}`, but: null }
+  const { status, body } = await get(path)
+  if (status < 200 || status >= 300) {
+    return { trouble: reasonsIn(body).join('; ') || `${new URL(path, url).href} answers ${status}`, but: null }
+  }
+  // The question is answered; what else is wrong may remain untold.
+  const whole = await get('/healthz?verbose').catch(() => ({ body: '' }))
+  const reasons = reasonsIn(whole.body)
+  return { trouble: null, but: reasons.length > 0 ? `${statusIn(whole.body)}: ${reasons.join('; ')}` : null }
+}
+
+/** Who answers, where it is not who was meant. */
+function notMeant({ tenantId, nodeId }: Names, greeting: string): string | null {
+  const answer = parsed(greeting)
+  if (!answer || !('tenant_id' in answer) || !('node_id' in answer)) return 'something else than an agent'
+  if (answer.tenant_id === tenantId && answer.node_id === nodeId) return null
+  const other = `account ${String(answer.tenant_id)}, node ${String(answer.node_id)}`
+  return `another agent (${other}; the configuration names account ${tenantId}, node ${nodeId})`
+}
+
+/** The agent's own words, from `{"reasons":[…]}`; none where the answer has none. */
+function reasonsIn(body: string): readonly string[] {
+  const answer = parsed(body)
+  return answer && 'reasons' in answer && Array.isArray(answer.reasons) ? answer.reasons.map(String) : []
+}
+
+function statusIn(body: string): string {
+  const answer = parsed(body)
+  return answer && 'status' in answer ? String(answer.status) : 'degraded'
+}
+
+function parsed(body: string): object | null {
+  try {
+    const answer: unknown = JSON.parse(body)
+    return typeof answer === 'object' ? answer : null
+  } catch (error) {
+    if (error instanceof SyntaxError) return null
+    throw error
+  }
+}
+
+function isForbidden(error: unknown): boolean {
+  const code = error instanceof Error && 'code' in error ? error.code : null
+  return code === 'EACCES' || code === 'EPERM'
+}

@@ -1,0 +1,62 @@
+import type { HealthSource } from '../observability/health-routes.js'
+import { startHealthServer, startHealthSocket } from '../observability/http-server.js'
+import type { Log } from '../observability/log.js'
+import { listenPrivately } from '../platform/private-socket.js'
+import type { AgentMetrics } from '../platform/prom-metrics.js'
+import type { Clock } from '../ports/clock.js'
+import { type Facts, healthFacts } from './health-facts.js'
+import { healthSocketPath } from './health-socket-path.js'
+import { agentVersion } from './version.js'
+
+interface HealthWorld {
+  readonly clock: Clock
+  readonly log: Log
+  readonly metrics: AgentMetrics
+}
+
+/** Health at its port. Identities matter more than probes: where it cannot be opened, that is said, and the agent serves. */
+export async function openHealthServer(facts: Facts, world: HealthWorld): Promise<AsyncDisposable | null> {
+  const { bindAddress, port, enabled } = facts.agent.config.health
+  if (!enabled) return null
+  const { log } = world
+  try {
+    const server = await startHealthServer({ ...sourceOf(facts, world), bindAddress, port })
+    log.info('Health server started', { bind_address: bindAddress, port: server.port })
+    return server
+  } catch (error) {
+    log.error('Health server could not start; the agent goes on without it', { error })
+    return null
+  }
+}
+
+/** The same on its Unix socket, which no neighbour on the network can fill. */
+export async function openHealthSocket(facts: Facts, world: HealthWorld): Promise<AsyncDisposable | null> {
+  const { agent, health } = facts.agent.config
+  if (!health.enabled) return null
+  const { log } = world
+  const place = healthSocketPath(agent)
+  if ('reason' in place) {
+    log.warn('Health is not served on a Unix socket', { reason: place.reason })
+    return null
+  }
+  try {
+    const server = await startHealthSocket({ ...sourceOf(facts, world), path: place.path, listen: listenPrivately })
+    log.info('Health socket started', { path: place.path })
+    return server
+  } catch (error) {
+    log.error('Health socket could not start; the agent goes on without it', { error })
+    return null
+  }
+}
+
+function sourceOf(facts: Facts, { log, metrics, clock }: HealthWorld): HealthSource {
+  const { tenantId, nodeId } = facts.agent.config.agent
+  return {
+    facts: () => healthFacts(facts),
+    metrics,
+    version: agentVersion(),
+    agent: { tenantId, nodeId },
+    clock,
+    log: log.named('health'),
+  }
+}

@@ -1,0 +1,20 @@
+import { dirname, join } from 'node:path'
+import { nameIn } from '../platform/name-in.js'
+
+/** What fits into `sockaddr_un`, without the zero byte at its end. */
+const MAX_PATH_BYTES = 107
+
+/** Where health is served besides its port, or why it is not: agent, `healthcheck` and probes say the same. */
+export function healthSocketPath(agent: {
+  readonly dataDir: string
+  readonly socketPath: string
+}): { readonly path: string } | { readonly reason: string } {
+  const path = join(agent.dataDir, 'health.sock')
+  if (nameIn(dirname(agent.socketPath), path) !== null) {
+    return { reason: 'agent.data_dir lies in the directory of agent.socket_path, which workloads mount' }
+  }
+  if (Buffer.byteLength(path) > MAX_PATH_BYTES) {
+    return { reason: `agent.data_dir is so long that ${path} is no path of a socket` }
+  }
+  return { path }
+}

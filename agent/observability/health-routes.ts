@@ -1,0 +1,70 @@
+import type { FastifyInstance } from 'fastify'
+import type { Clock } from '../ports/clock.js'
+import type { HealthFacts } from './health.js'
+import { type AgentNames, type Answer, greeting, liveness, readiness, statusDocument } from './health-answers.js'
+import type { Log } from './log.js'
+import { isLoopback, isLoopbackHost } from './loopback.js'
+
+/** What is answered from. */
+export interface HealthSource {
+  /** Called for each request; must not wait for anything. */
+  readonly facts: () => HealthFacts
+  readonly metrics: { text(): Promise<string>; readonly contentType: string }
+  readonly version: string
+  readonly agent: AgentNames
+  readonly clock: Pick<Clock, 'monotonic'>
+  readonly log: Log
+}
+
+/** Liveness, readiness, status and metrics. GET and HEAD only, nothing is changed by a request. */
+export function addHealthRoutes(app: FastifyInstance, source: HealthSource): void {
+  const { facts, metrics, version, agent, clock, log } = source
+  const alive = (verbose: boolean, loopDelayMs: number) => liveness(facts(), loopDelayMs, verbose)
+  const answers: Record<string, (verbose: boolean, loopDelayMs: number) => Answer> = {
+    '/healthz': alive,
+    '/health': alive,
+    '/live': alive,
+    '/livez': alive,
+    '/ready': (verbose) => readiness(facts(), verbose),
+    '/readyz': (verbose) => readiness(facts(), verbose),
+    '/status': (_, loopDelayMs) => statusDocument(facts(), loopDelayMs, agent, version),
+    '/': () => greeting(agent, version),
+  }
+  const refuse = (code: number, error: string): Answer => ({ code, body: { error } })
+
+  app.addHook('onRequest', async (request, reply) => {
+    reply.header('cache-control', 'no-store')
+    if (isLoopback(request.socket.localAddress) && !isLoopbackHost(request.headers.host)) {
+      const { code, body } = refuse(421, 'on a loopback address the Host header must be a loopback name')
+      return reply.code(code).send(body)
+    }
+    if (request.method === 'GET' || request.method === 'HEAD') return
+    const { code, body } = refuse(405, 'only GET and HEAD')
+    return reply.code(code).header('allow', 'GET, HEAD').send(body)
+  })
+  for (const [path, answer] of Object.entries(answers)) {
+    app.get<{ Querystring: Record<string, unknown> }>(path, async (request, reply) => {
+      const { code, body } = answer('verbose' in request.query, await loopDelay(clock))
+      return reply
+        .code(code)
+        .type('application/json; charset=utf-8')
+        .send(`${JSON.stringify(body)}\n`)
+    })
+  }
+  app.get('/metrics', async (_, reply) => reply.type(metrics.contentType).send(await metrics.text()))
+  app.setNotFoundHandler((_, reply) => {
+    const { code, body } = refuse(404, `not here; try ${[...Object.keys(answers), '/metrics'].join(', ')}`)
+    return reply.code(code).send(body)
+  })
+  app.setErrorHandler((error, request, reply) => {
+    log.error('Health endpoint failed', { path: request.routeOptions.url, error })
+    const { code, body } = refuse(500, 'internal')
+    return reply.code(code).send(body)
+  })
+}
+
+/** How long the event loop takes to come round once. */
+function loopDelay(clock: Pick<Clock, 'monotonic'>): Promise<number> {
+  const asked = clock.monotonic()
+  return new Promise((resolve) => setImmediate(() => resolve(clock.monotonic() - asked)))
+}

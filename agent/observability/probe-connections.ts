@@ -1,0 +1,104 @@
+import type { Socket } from 'node:net'
+import { isLoopback } from './loopback.js'
+
+export interface ConnectionLimits {
+  /** Connections from one address of the network (IPv6: one /64). */
+  readonly perAddress: number
+  /** Connections from the network together. */
+  readonly network: number
+  /** Connections from this machine. */
+  readonly loopback: number
+}
+
+/** Connections of one origin, each by when it fell silent or was asked something, oldest first. */
+interface Share {
+  readonly origin: string
+  readonly silent: Set<Socket>
+  readonly asking: Set<Socket>
+}
+
+const LOOPBACK = 'loopback'
+
+/**
+ * Makes room for whoever comes: where a share is full, its connection that has been silent for longest goes. A probe
+ * speaks as soon as it is connected, so what is silent for longest is none. Nobody's silence costs another address
+ * anything, and nobody's on the network costs this machine.
+ */
+export class ProbeConnections {
+  readonly #shares = new Map<string, Share>()
+  readonly #shareOf = new Map<Socket, Share>()
+
+  constructor(private readonly limits: ConnectionLimits) {}
+
+  /** A connection was accepted. */
+  admit(socket: Socket): void {
+    const origin = originOf(socket.remoteAddress)
+    const share = this.#share(origin)
+    const own = origin === LOOPBACK
+    if (sizeOf(share) >= this.limits[own ? 'loopback' : 'perAddress']) this.#evict(share)
+    else if (!own && this.#onNetwork() >= this.limits.network) this.#evict(this.#largest())
+    share.silent.add(socket)
+    this.#shares.set(origin, share)
+    this.#shareOf.set(socket, share)
+    socket.once('close', () => this.#forget(socket))
+  }
+
+  /** A request has come on it. */
+  asks(socket: Socket): void {
+    const share = this.#shareOf.get(socket)
+    if (share?.silent.delete(socket)) share.asking.add(socket)
+  }
+
+  /** Its request was answered. */
+  answered(socket: Socket): void {
+    const share = this.#shareOf.get(socket)
+    if (share?.asking.delete(socket)) share.silent.add(socket)
+  }
+
+  #share(origin: string): Share {
+    return this.#shares.get(origin) ?? { origin, silent: new Set(), asking: new Set() }
+  }
+
+  #onNetwork(): number {
+    return this.#shareOf.size - sizeOf(this.#share(LOOPBACK))
+  }
+
+  #largest(): Share {
+    const shares = [...this.#shares.values()].filter(({ origin }) => origin !== LOOPBACK)
+    return shares.reduce((largest, share) => (sizeOf(share) > sizeOf(largest) ? share : largest))
+  }
+
+  /** Where none is silent, whoever takes longest to read an answer. */
+  #evict(share: Share): void {
+    const [oldest] = share.silent.size > 0 ? share.silent : share.asking
+    if (!oldest) return
+    this.#forget(oldest)
+    // A reset, or each of them would be kept by the kernel for another minute.
+    oldest.resetAndDestroy()
+  }
+
+  #forget(socket: Socket): void {
+    const share = this.#shareOf.get(socket)
+    if (!share) return
+    this.#shareOf.delete(socket)
+    share.silent.delete(socket)
+    share.asking.delete(socket)
+    if (sizeOf(share) === 0) this.#shares.delete(share.origin)
+  }
+}
+
+function sizeOf({ silent, asking }: Share): number {
+  return silent.size + asking.size
+}
+
+/** One host of an IPv6 network has all addresses of its /64. */
+function originOf(address: string | undefined): string {
+  if (isLoopback(address)) return LOOPBACK
+  if (address === undefined || !address.includes(':')) return address ?? 'unknown'
+  if (address.startsWith('::ffff:')) return address.slice(7)
+  const [head = '', tail] = address.split('::')
+  const groups = head === '' ? [] : head.split(':')
+  const rest = tail === undefined || tail === '' ? [] : tail.split(':')
+  const zeros = tail === undefined ? 0 : 8 - groups.length - rest.length
+  return [...groups, ...Array<string>(zeros).fill('0'), ...rest].slice(0, 4).join(':')
+}
