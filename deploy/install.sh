@@ -416,11 +416,25 @@ commit() {
 
 # ── Installing ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-# set_variable KEY VALUE: at the end of $work/agent.env, on a line of its own, and nowhere else.
+# set_variable KEY VALUE: in $work/agent.env, below its comment: where it is, else where it is commented out, else at the
+# end; and nowhere else.
 set_variable() {
-  sed "/^[[:space:]]*$1=/d" "$work/agent.env" >"$work/agent.env.next"
-  [ -z "$(tail -c 1 "$work/agent.env.next")" ] || printf '\n' >>"$work/agent.env.next"
-  printf '%s=%s\n' "$1" "$2" >>"$work/agent.env.next"
+  KEY=$1 VALUE=$2 LC_ALL=C awk '
+    function named(line, key) {
+      sub(/^[ \t]*/, "", line)
+      return substr(line, 1, length(key) + 1) == key "="
+    }
+    { lines[NR] = $0 }
+    named($0, ENVIRON["KEY"]) { there = NR }
+    !hint && named($0, "#" ENVIRON["KEY"]) { hint = NR }
+    END {
+      at = there ? there : hint
+      for (i = 1; i <= NR; i++) {
+        if (i == at) print ENVIRON["KEY"] "=" ENVIRON["VALUE"]
+        else if (!named(lines[i], ENVIRON["KEY"])) print lines[i]
+      }
+      if (!at) print ENVIRON["KEY"] "=" ENVIRON["VALUE"]
+    }' "$work/agent.env" >"$work/agent.env.next"
   mv "$work/agent.env.next" "$work/agent.env"
 }
 

@@ -2,10 +2,10 @@ import { type Endpoint, findEndpoint } from '../client/address.js'
 import type { DialectName } from '../client/dialect.js'
 import type { Retry } from '../client/watch.js'
 import { WorkloadApiClient } from '../client/workload-api-client.js'
-import { AgentError } from '../errors.js'
+import { AgentError, codeOf } from '../errors.js'
 import { SystemClock } from '../platform/system-clock.js'
 import type { Clock } from '../ports/clock.js'
-import { choice } from './arguments.js'
+import { choice, duration } from './arguments.js'
 import type { CommandIo } from './command.js'
 import { configuredValues } from './configured-values.js'
 
@@ -51,15 +51,45 @@ async function endpointFor(socket: string | undefined, io: CommandIo): Promise<E
   return { kind: 'unix', path: values['agent.socket_path'] }
 }
 
-/** Runs a call that must come to an end in time; the signal also aborts when the command is stopped. */
+/** How long a call may take. `chosen`: by --timeout, so that an agent that is not there yet is waited for, too. */
+export interface Patience {
+  readonly ms: number
+  readonly chosen: boolean
+}
+
+const FIRST_PAUSE_MS = 250
+const LAST_PAUSE_MS = 2_000
+
+/** The value of --timeout, or the default in milliseconds. Throws `command.misused`. */
+export function patience(timeout: string | undefined, standardMs: number): Patience {
+  return { ms: duration(timeout, standardMs, '--timeout'), chosen: timeout !== undefined }
+}
+
+/**
+ * Runs a call, again where the agent cannot answer it yet, until the time is over; then the last failure counts. The
+ * signal also aborts when the command is stopped.
+ */
 export async function inTime<T>(
-  ms: number,
+  { ms, chosen }: Patience,
   clock: Clock,
   io: Pick<CommandIo, 'signal'>,
   call: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const late = new AbortController()
-  const error = new AgentError('client.timeout', `the agent did not answer within ${ms / 1000} s`)
-  using _ = clock.after(ms, () => late.abort(error))
-  return await call(AbortSignal.any([io.signal, late.signal]))
+  let failure = new AgentError('client.timeout', `the agent did not answer within ${ms / 1000} s`)
+  using _ = clock.after(ms, () => late.abort())
+  const signal = AbortSignal.any([io.signal, late.signal])
+  for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(2 * pauseMs, LAST_PAUSE_MS)) {
+    try {
+      return await call(signal)
+    } catch (error) {
+      if (late.signal.aborted) throw failure
+      const passing = codeOf(error) === 'client.unavailable' || (chosen && codeOf(error) === 'client.unreachable')
+      if (!passing || !(error instanceof AgentError)) throw error
+      failure = error
+    }
+    await clock.sleep(pauseMs, signal).catch((error: unknown) => {
+      throw late.signal.aborted ? failure : error
+    })
+  }
 }

@@ -8,11 +8,11 @@ export const REMEDIES: Partial<Record<ErrorCode, string>> = {
   'client.denied':
     'Where no other cause is named: compare the registration entries with what this process is. The log of the agent has the selectors that it found.',
   'client.unavailable':
-    'Try again in a moment; `icp-agent healthcheck` and the log of the agent say what it waits for.',
+    'Wait longer (--timeout 1m). What the agent waits for stands in its log and, for whoever reaches its health port, at /status (curl localhost:8080/status).',
   'client.unimplemented': 'Use an agent, or a version of it, that offers it.',
   'client.bad_response': 'Do not use what was received. Is the socket that of an agent, and are both up to date?',
   'client.timeout':
-    'Wait longer (--timeout 30s); `icp-agent healthcheck` and the log of the agent say what it waits for.',
+    'Wait longer (--timeout 1m). What the agent waits for stands in its log and, for whoever reaches its health port, at /status (curl localhost:8080/status).',
   'request.too_many': 'This user or container holds too many connections or streams; close some.',
   'config.invalid': '`icp-agent validate --config FILE` checks a configuration without starting the agent.',
   'agent.already_running': 'Stop the other agent, or give this one a data_dir and a socket_path of its own.',

@@ -1,6 +1,7 @@
 import type { Clock } from '../ports/clock.js'
 import type { ServiceManager } from '../ports/service-manager.js'
 import { type Facts, healthFacts } from './health-facts.js'
+import { count } from './terminal/count.js'
 
 const STATUS_EVERY_MS = 5_000
 /** Whoever has just started the agent is looking. */
@@ -24,11 +25,11 @@ export async function reportToServiceManager(
   }
 }
 
-/** `serving 12 entries, 3 SVIDs`, or what is wrong. */
+/** `12 entries known, 3 SVIDs held`, or what is wrong. */
 export function statusLine(facts: Facts): string {
   const { agentSvid, icpService, entries, validSvids, sync } = healthFacts(facts)
   const known = Object.values(entries.byState).reduce((sum, count) => sum + count, 0)
-  const serving = `${known} entries known, ${validSvids} SVIDs held`
+  const serving = `${count(known, 'entry', 'entries')} known, ${count(validSvids, 'SVID')} held`
   const trouble = agentSvid.trouble ?? icpService.trouble
   if (trouble) return `degraded (${trouble.code}: ${trouble.message}); ${serving}`
   return sync.lastSuccessAt === null ? 'starting' : serving

@@ -1,7 +1,7 @@
 import { addressOf } from '../../client/address.js'
 import { printable } from '../../observability/printable.js'
-import { API_OPTIONS, API_OPTIONS_HELP, inTime, openClient } from '../api-client.js'
-import { duration, readArguments } from '../arguments.js'
+import { API_OPTIONS, API_OPTIONS_HELP, inTime, openClient, patience } from '../api-client.js'
+import { readArguments } from '../arguments.js'
 import { bundlesJson, bundlesText, readBundles } from '../bundle-listing.js'
 import type { Command } from '../command.js'
 import { styleFor } from '../terminal/style.js'
@@ -17,7 +17,8 @@ Asks the agent for the authorities and the JWT keys of every trust domain that i
 
 Options:
 ${API_OPTIONS_HELP}; json has the certificates as PEM and each JWKS
-  --timeout DURATION    how long to wait for the answer; default 10s
+  --timeout DURATION    how long to wait for the answer; default 10s. Given, it also waits
+                        for an agent that does not run yet
 
 Exit codes: 0 fetched, 1 refused or failed, 2 misused.
 
@@ -26,10 +27,10 @@ Example:
 `,
   async run(args, io) {
     const { options } = readArguments(args, OPTIONS)
-    const timeoutMs = duration(options.timeout, 10_000, '--timeout')
+    const within = patience(options.timeout, 10_000)
     const { client, dialect, json, clock } = await openClient(options, io)
     using _ = client
-    const bundles = await inTime(timeoutMs, clock, io, async (signal) => {
+    const bundles = await inTime(within, clock, io, async (signal) => {
       const x509 = await client.fetchX509Bundles(signal)
       return readBundles(x509, await client.fetchJwtBundles(signal))
     })

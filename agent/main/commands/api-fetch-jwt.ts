@@ -3,8 +3,8 @@ import { addressOf } from '../../client/address.js'
 import type { HeldJwtSvid } from '../../client/jwt.js'
 import { printable } from '../../observability/printable.js'
 import { Disk } from '../../platform/disk.js'
-import { API_OPTIONS, API_OPTIONS_HELP, inTime, openClient } from '../api-client.js'
-import { duration, misused, readArguments } from '../arguments.js'
+import { API_OPTIONS, API_OPTIONS_HELP, inTime, openClient, patience } from '../api-client.js'
+import { misused, readArguments } from '../arguments.js'
 import type { Command } from '../command.js'
 import { count } from '../terminal/count.js'
 import { styleFor } from '../terminal/style.js'
@@ -31,7 +31,8 @@ Options:
   -a, --audience NAMES  who is to accept the token; several are separated by commas
   --id SPIFFE_ID        only for this identity; default: each identity of the process
 ${API_OPTIONS_HELP}
-  --timeout DURATION    how long to wait for the answer; default 10s
+  --timeout DURATION    how long to wait for the answer; default 10s. Given, it also waits
+                        for an agent that does not run yet
   --token               print the token alone, of the first identity, for use in a script
   --write DIR           write jwt.N.token (mode 0600) into DIR, each file atomically
 
@@ -44,11 +45,11 @@ Example:
     const { options } = readArguments(args, OPTIONS)
     const audience = (options.audience ?? '').split(',').filter((name) => name !== '')
     if (audience.length === 0) throw misused('--audience is missing: name who is to accept the token')
-    const timeoutMs = duration(options.timeout, 10_000, '--timeout')
+    const within = patience(options.timeout, 10_000)
     const { client, dialect, json, clock } = await openClient(options, io)
     using _ = client
     const request = { audience, ...(options.id === undefined ? {} : { spiffeId: options.id }) }
-    const tokens = await inTime(timeoutMs, clock, io, (signal) => client.fetchJwtSvids(request, signal))
+    const tokens = await inTime(within, clock, io, (signal) => client.fetchJwtSvids(request, signal))
     const written = options.write === undefined ? [] : await write(resolve(options.write), tokens)
     if (options.token) {
       io.stdout.write(`${tokens[0]?.token.reveal() ?? ''}\n`)

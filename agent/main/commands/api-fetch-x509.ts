@@ -2,8 +2,8 @@ import { resolve } from 'node:path'
 import { addressOf } from '../../client/address.js'
 import { printable } from '../../observability/printable.js'
 import { Disk } from '../../platform/disk.js'
-import { API_OPTIONS, API_OPTIONS_HELP, inTime, openClient } from '../api-client.js'
-import { duration, readArguments } from '../arguments.js'
+import { API_OPTIONS, API_OPTIONS_HELP, inTime, openClient, patience } from '../api-client.js'
+import { readArguments } from '../arguments.js'
 import type { Command } from '../command.js'
 import { contextJson } from '../svid-json.js'
 import { contextText } from '../svid-text.js'
@@ -23,7 +23,8 @@ never printed; --write puts them into files.
 
 Options:
 ${API_OPTIONS_HELP}
-  --timeout DURATION    how long to wait for the answer; default 10s
+  --timeout DURATION    how long to wait for the answer; default 10s. Given, it also waits
+                        for an agent that does not run yet
   --write DIR           write svid.N.pem, svid.N.key (mode 0600), bundle.N.pem and
                         federated.NAME.pem into DIR, each file atomically
 
@@ -34,11 +35,11 @@ Example:
 `,
   async run(args, io) {
     const { options } = readArguments(args, OPTIONS)
-    const timeoutMs = duration(options.timeout, 10_000, '--timeout')
+    const within = patience(options.timeout, 10_000)
     const { client, dialect, json, clock } = await openClient(options, io)
     using _ = client
     const begin = clock.monotonic()
-    const context = await inTime(timeoutMs, clock, io, (signal) => client.fetchX509Svid(signal))
+    const context = await inTime(within, clock, io, (signal) => client.fetchX509Svid(signal))
     const ms = Math.round(clock.monotonic() - begin)
     const written = options.write === undefined ? [] : await writeSvids(resolve(options.write), context, new Disk())
     if (json) {

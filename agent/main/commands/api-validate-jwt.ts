@@ -1,8 +1,8 @@
 import { Secret } from '../../crypto/secret.js'
 import { printable } from '../../observability/printable.js'
 import { Disk } from '../../platform/disk.js'
-import { API_OPTIONS, API_OPTIONS_HELP, inTime, openClient } from '../api-client.js'
-import { duration, misused, readArguments } from '../arguments.js'
+import { API_OPTIONS, API_OPTIONS_HELP, inTime, openClient, patience } from '../api-client.js'
+import { misused, readArguments } from '../arguments.js'
 import type { Command } from '../command.js'
 import { styleFor } from '../terminal/style.js'
 
@@ -26,7 +26,8 @@ Options:
   -a, --audience NAME   who the token must be for
   -f, --file FILE       where the token is; white space around it does not matter
 ${API_OPTIONS_HELP}
-  --timeout DURATION    how long to wait for the answer; default 10s
+  --timeout DURATION    how long to wait for the answer; default 10s. Given, it also waits
+                        for an agent that does not run yet
 
 Exit codes: 0 it holds, 1 it does not or the call failed, 2 misused.
 
@@ -37,14 +38,14 @@ Example:
     const { options } = readArguments(args, OPTIONS)
     if (!options.audience) throw misused('--audience is missing: name who the token must be for')
     if (!options.file) throw misused('--file is missing: name the file that holds the token')
-    const timeoutMs = duration(options.timeout, 10_000, '--timeout')
+    const within = patience(options.timeout, 10_000)
     const content = await new Disk().read(options.file, { maxBytes: MAX_TOKEN_BYTES })
     const token = content?.toString('utf8').trim() ?? ''
     if (token === '') throw misused(`${options.file} holds no token`)
     const { audience } = options
     const { client, json, clock } = await openClient(options, io)
     using _ = client
-    const valid = await inTime(timeoutMs, clock, io, (signal) =>
+    const valid = await inTime(within, clock, io, (signal) =>
       client.validateJwtSvid(new Secret(token), audience, signal),
     )
     if (json) {

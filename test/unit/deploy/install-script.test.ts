@@ -211,6 +211,14 @@ describe('the configuration of the older agent', () => {
     ])
   })
 
+  it('keeps each variable below its comment, and uncomments what is set', () => {
+    const older = olderFolder('OLDER/trust-bundle.pem')
+    writeFileSync(join(older, 'trust-bundle.pem'), 'PEM\n')
+    writeFileSync(join(older, 'agent.env'), `# Private authority.\n#${VARIABLE}=/x\n\n# Level.\nLOG_LEVEL=info\n`)
+    const { etc, variables } = takeOver(older)
+    expect(variables).toBe(`# Private authority.\n${VARIABLE}=${etc}/trust-bundle.pem\n\n# Level.\nLOG_LEVEL=info\n`)
+  })
+
   it('keeps each byte of its variables, also where they are no UTF-8', () => {
     const older = olderFolder('OLDER/trust-bundle.pem')
     writeFileSync(join(older, 'trust-bundle.pem'), 'PEM\n')
