@@ -20,8 +20,9 @@ export const jwtEvents = ({ log, metrics }: Sinks) => {
       unseen = true
       log.warn('The ICP server sees no client certificate, and issues no JWT-SVIDs', { code })
     },
-    keysChanged(count: number): void {
-      log.info('JWT bundle changed', { keys: count })
+    /** `kids`: how many names the keys have between them. */
+    keysChanged(count: number, kids: number): void {
+      log.info('JWT bundle changed', { ...(kids < count && { sharing_a_kid: count - kids }), keys: count })
     },
     keysUnusable(count: number): void {
       log.warn('The JWT bundle of the ICP server has keys that no JWT-SVID can be signed with', { count })

@@ -72,11 +72,14 @@ export class JwtKeys {
     const before = store.current.jwtKeys
     const next = this.#merge(before, distinct(parsed), clock.now())
     if (next.length === before.length && next.every((key, i) => key === before[i])) return
-    events.keysChanged(next.length)
+    events.keysChanged(next.length, new Set(next.map(({ jwk }) => jwk.kid)).size)
     store.publish({ jwtKeys: next }, { entries: new Set(), bundles: true })
   }
 
-  /** Published keys first, as the same objects where nothing about them changed; then old ones that still count. */
+  /**
+   * Published keys first, as the same objects where nothing about them changed, those that were not known before ahead of
+   * the others, whatever order the server has; then old ones that still count.
+   */
   #merge(before: readonly JwtKey[], published: readonly JwtKey[], now: number): readonly JwtKey[] {
     // A key that was restored from disk was named by the server at some time: it counts from now.
     const lastNamed = new Map(before.map(({ fingerprint }) => [fingerprint, this.#lastNamed.get(fingerprint) ?? now]))
@@ -86,7 +89,9 @@ export class JwtKeys {
         !published.some((key) => key.fingerprint === fingerprint) &&
         now < (lastNamed.get(fingerprint) ?? 0) + KEEP_OLD_MS,
     )
-    const next = [...published.map((key) => before.find((old) => sameKey(old, key)) ?? key), ...kept]
+    const place = (key: JwtKey) => before.findIndex(({ fingerprint }) => fingerprint === key.fingerprint)
+    const newestFirst = [...published].sort((a, b) => place(a) - place(b))
+    const next = [...newestFirst.map((key) => before.find((old) => sameKey(old, key)) ?? key), ...kept]
     this.#lastNamed = new Map(next.map(({ fingerprint }) => [fingerprint, lastNamed.get(fingerprint) ?? now]))
     return next
   }

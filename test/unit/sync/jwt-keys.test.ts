@@ -72,6 +72,20 @@ describe('a refresh', () => {
     expect(fingerprints()[1]).toBe(before[0])
   })
 
+  test('puts a new key first, wherever the server names it, and tells that keys share a kid', async () => {
+    await keys.refresh(stay)
+    const [old] = fingerprints()
+    published = [await named(0), await named(1)]
+    await keys.refresh(stay)
+    expect(fingerprints()).toEqual([expect.not.stringMatching(`^${old}$`), old])
+    expect(sinks.lines.at(-1)?.fields).toEqual({ keys: 2, sharing_a_kid: 1 })
+    const order = fingerprints()
+    published = [await named(0), await named(1)].reverse()
+    await keys.refresh(stay)
+    expect(fingerprints()).toEqual(order)
+    expect(publications).toBe(2)
+  })
+
   test('lets a key that came back from disk go in the end, too', async () => {
     const restored = await jwtKeyOf(await rsaKey(1))
     store.publish({ jwtKeys: [restored] }, { entries: new Set(), bundles: true })
