@@ -22,6 +22,7 @@ export const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2'
 
 /** What the extensions of a certificate say. */
 export interface Extensions {
+  readonly hasBasicConstraints: boolean
   readonly isCa: boolean
   readonly pathLength: number | null
   /** Null where the extension is absent. */
@@ -55,6 +56,7 @@ const PARSERS: ReadonlyMap<string, Parse> = new Map<string, Parse>([
 /** The extensions of a certificate; each may be there once (RFC 5280 4.2). Throws `svid.invalid`. */
 export function extensionsOf(sequence: DerReader | null): Extensions {
   const into: Parsed = {
+    hasBasicConstraints: false,
     isCa: false,
     pathLength: null,
     keyUsage: null,
@@ -87,6 +89,7 @@ export function extensionsOf(sequence: DerReader | null): Extensions {
 }
 
 function basicConstraints(value: DerReader, _critical: boolean, into: Parsed): void {
+  into.hasBasicConstraints = true
   const sequence = value.enter(TAG.sequence)
   const ca = sequence.optional(TAG.boolean)
   into.isCa = ca !== null && booleanOf(ca.content)

@@ -87,6 +87,7 @@ export function verifyX509Svid(options: VerifyOptions): X509Svid {
     serial: leaf.serial,
     notBefore: leaf.notBefore,
     notAfter: leaf.notAfter,
+    hasBasicConstraints: leaf.hasBasicConstraints,
     authority: anchor.fingerprint,
   }
 }

@@ -12,6 +12,8 @@ export interface X509Svid {
   readonly serial: string
   readonly notBefore: number
   readonly notAfter: number
+  /** Whether the leaf has that extension. It is no CA without it either, but some clients demand it. */
+  readonly hasBasicConstraints: boolean
   /** Fingerprint of the authority that it chains to. */
   readonly authority: string
 }

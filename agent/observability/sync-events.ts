@@ -23,6 +23,7 @@ export const syncEvents = ({ log, metrics }: Sinks, clock: Clock) => {
   const odd = new Set<string>()
   let authorityAhead = false
   let unlisted = false
+  let bare = false
   /** A certificate that has just been made begins now or a little earlier: one of the future shows the CA's clock. */
   const noticeAuthorityClock = (notBefore: number) => {
     const aheadMs = notBefore - clock.now()
@@ -62,7 +63,7 @@ export const syncEvents = ({ log, metrics }: Sinks, clock: Clock) => {
     },
     svidIssued(
       entry: NamedEntry,
-      svid: { serial: string; notBefore: number; notAfter: number },
+      svid: { serial: string; notBefore: number; notAfter: number; hasBasicConstraints: boolean },
       details: { renewal: boolean; ms: number },
     ): void {
       issuing.get(entry.id)?.succeeded(about(entry))
@@ -74,6 +75,12 @@ export const syncEvents = ({ log, metrics }: Sinks, clock: Clock) => {
         ...about(entry),
         serial: svid.serial,
         expires_at: new Date(svid.notAfter).toISOString(),
+      })
+      if (bare || svid.hasBasicConstraints) return
+      bare = true
+      log.info('Workload SVIDs come without the BasicConstraints extension, which some clients demand', {
+        clients: 'py-spiffe',
+        remedy: "set basic_constraints_valid_for_non_ca=true on the role 'workload' of the ICP server's PKI",
       })
     },
     /** The SVID waits until other nodes know its issuer. */

@@ -55,6 +55,7 @@ export function svidOf(id: string, wish: SvidWish = {}): X509Svid {
     serial: wish.serial ?? `0${++serials}`,
     notBefore,
     notAfter: wish.notAfter ?? notBefore + HOUR,
+    hasBasicConstraints: true,
     authority: wish.authority ?? authorityOf('ca').fingerprint,
   }
 }

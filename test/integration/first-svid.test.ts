@@ -30,6 +30,8 @@ function first(address: string, path: string, metadata: Record<string, string> =
   })
 }
 
+const BARE = 'Workload SVIDs come without the BasicConstraints extension, which some clients demand'
+
 describe('an attested process gets its X.509-SVID', () => {
   it.each(['tenant', 'workspace'] as const)(
     'from a server of the %s generation, in both dialects',
@@ -51,6 +53,8 @@ describe('an attested process gets its X.509-SVID', () => {
       expect(svids.map((svid) => svid.spiffeId)).toEqual(['spiffe://acme.example/web'])
       const leaf = new X509Certificate(svids[0]?.x509Svid ?? '')
       expect(leaf.subjectAltName).toContain('URI:spiffe://acme.example/web')
+      const bare = await agent.logged(BARE)
+      expect(bare).toMatchObject({ level: 'info', remedy: expect.stringContaining('basic_constraints') })
       const pem = fromBinary(
         authsec.X509SVIDResponseSchema,
         await first(agent.address, '/spiffe.workload.SpiffeWorkloadAPI/FetchX509SVID'),

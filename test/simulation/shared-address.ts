@@ -288,6 +288,7 @@ function svidOf(id: string, now: number, life: number): X509Svid {
     serial: id,
     notBefore: now,
     notAfter: now + life,
+    hasBasicConstraints: true,
     authority: 'ca',
   }
 }

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { DevIcpOptions } from '../../../agent/dev-icp/options.js'
 import type { ClientProcess } from './client-process.js'
 import { Environment } from './environment.js'
 import { jwtStory } from './jwt-story.js'
@@ -13,6 +14,8 @@ export interface ClientUnderTest {
   /** As its manifest pins it; the page says the same. */
   readonly version: string
   readonly toolchain: Toolchain
+  /** What the ICP server must be told for this client; nothing where it takes what servers issue by default. */
+  readonly server?: Partial<DevIcpOptions>
   /** Installs and builds it where that is not done yet. */
   build(): Promise<Program>
   /** More tests with the client, before its agent is killed. */
@@ -27,7 +30,7 @@ export interface Running {
 
 /** What every client goes through: one agent, one process of the client, from its first SVID to the loss of it. */
 export function story(client: ClientUnderTest): void {
-  const { name, toolchain } = client
+  const { name, toolchain, server = {} } = client
   const title = toolchain.missing === null ? name : `${name} (skipped: ${toolchain.missing})`
   describe.skipIf(toolchain.missing !== null)(title, () => {
     let environment: Environment
@@ -38,7 +41,7 @@ export function story(client: ClientUnderTest): void {
 
     beforeAll(async () => {
       program = await client.build()
-      environment = await Environment.open({ server: { svidTtlSeconds: 12, jwtKid: true } })
+      environment = await Environment.open({ server: { svidTtlSeconds: 12, jwtKid: true, ...server } })
       workload = environment.start(program, ['workload'])
     })
     afterAll(() => environment?.[Symbol.asyncDispose]())
@@ -59,7 +62,7 @@ export function story(client: ClientUnderTest): void {
       let faithful: Environment
       let other: ClientProcess
       beforeAll(async () => {
-        faithful = await Environment.open()
+        faithful = await Environment.open({ server })
         other = faithful.start(program, ['workload'])
         await other.event('x509')
       })

@@ -1,5 +1,5 @@
 import { createPublicKey, generateKeyPairSync, type KeyObject, X509Certificate } from 'node:crypto'
-import { Extension, KeyUsageFlags } from '@peculiar/x509'
+import { BasicConstraintsExtension, Extension, KeyUsageFlags } from '@peculiar/x509'
 import fc from 'fast-check'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { parseCertificate } from '../../../agent/crypto/certificate.js'
@@ -44,6 +44,7 @@ describe('a parsed certificate', () => {
     expect(certificate).toMatchObject({
       serial: 'a1:b2:c3',
       ...TIMES,
+      hasBasicConstraints: false,
       isCa: false,
       pathLength: null,
       keyUsage: new Set(['digitalSignature', 'keyEncipherment', 'keyAgreement']),
@@ -69,6 +70,13 @@ describe('a parsed certificate', () => {
     const limited = await TestCa.create('Root', { ...TIMES, ca: { pathLength: 0 } })
     expect(parseCertificate(limited.der)).toMatchObject({ isCa: true, pathLength: 0, extendedKeyUsage: null })
     expect(parseCertificate(ca.der)).toMatchObject({ isCa: true, pathLength: null })
+  })
+
+  it('says whether BasicConstraints are there, also where they say that it is none', async () => {
+    const bare = parseCertificate(await issue())
+    expect(bare).toMatchObject({ hasBasicConstraints: false, isCa: false })
+    const cured = parseCertificate(await issue({ extra: [new BasicConstraintsExtension(false, undefined, true)] }))
+    expect(cured).toMatchObject({ hasBasicConstraints: true, isCa: false })
   })
 
   it('knows who signed it', async () => {
