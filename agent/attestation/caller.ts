@@ -11,6 +11,11 @@ export interface Caller {
   readonly executable: ExecutableId | null
 }
 
+/** Whether both are one file, run through one mount. Mounts count only where the kernel names them (Linux 5.8). */
+export function sameExecutable(a: ExecutableId, b: ExecutableId): boolean {
+  return a.device === b.device && a.inode === b.inode && a.mount === b.mount
+}
+
 /** Takes the executable's identity at once: an exec after accept is seen by comparison. */
 export function callerOf(peer: Peer): Caller {
   return { ...peer, executable: peer.process.executable() }

@@ -1,6 +1,6 @@
 import { AgentError } from '../errors.js'
 import type { ExecutableId } from '../ports/kernel.js'
-import type { Caller } from './caller.js'
+import { type Caller, sameExecutable } from './caller.js'
 
 /**
  * Whether the process is still the one that connected: alive, the same program, and all four of its user and group ids
@@ -26,7 +26,7 @@ export function stillItself(caller: Caller): AgentError | null {
 
 function sameFile(a: ExecutableId | null, b: ExecutableId | null): boolean {
   if (a === null || b === null) return a === b
-  return a.device === b.device && a.inode === b.inode
+  return sameExecutable(a, b)
 }
 
 function sameIds({ pid, uid, gid }: Caller, status: string): AgentError | null {

@@ -111,6 +111,6 @@ export class Workloads implements Disposable {
  * its privileges between two connections is two workloads.
  */
 function keyOf({ process, executable, uid, gid, groups }: Caller): string {
-  const program = executable ? `${executable.device}:${executable.inode}` : '-'
+  const program = executable ? `${executable.device}:${executable.inode}:${executable.mount ?? '-'}` : '-'
   return `${process.key}|${program}|${uid}:${gid}:${groups.join(',')}`
 }

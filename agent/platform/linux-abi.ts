@@ -47,6 +47,9 @@ export const SIGRTMAX = 64
 export const LOCK_EX = 2
 export const LOCK_NB = 4
 
+/** `open` flag that Node does not name: a handle on a file that is neither opened for reading nor asked of its file system. */
+export const O_PATH = 0o10000000
+export const AT_EMPTY_PATH = 0x1000
 export const AT_STATX_DONT_SYNC = 0x4000
 export const STATX_NLINK = 0x4
 export const STATX_INO = 0x100

@@ -1,24 +1,12 @@
 import { closeSync, constants, fstatSync, openSync, readlinkSync, readSync } from 'node:fs'
 import { AgentError } from '../errors.js'
-import type { ExecutableId, ProcessHandle } from '../ports/kernel.js'
+import type { ExecutableId, OpenExecutable, ProcessHandle } from '../ports/kernel.js'
 import type { HostMounts } from './host-mounts.js'
 import { type Libc, LibcError } from './koffi-libc.js'
-import {
-  AT_STATX_DONT_SYNC,
-  POLLIN,
-  STATX_DEV_MAJOR_AT,
-  STATX_DEV_MINOR_AT,
-  STATX_INO,
-  STATX_INO_AT,
-  STATX_MASK_AT,
-  STATX_MNT_ID,
-  STATX_MNT_ID_AT,
-  STATX_NLINK,
-  STATX_NLINK_AT,
-} from './linux-abi.js'
+import { AT_STATX_DONT_SYNC, O_PATH, POLLIN } from './linux-abi.js'
+import { EXECUTABLE_MASK, executableIdOf, ProgramFile } from './program-file.js'
 
 const MAX_BYTES = { stat: 65_536, status: 65_536, cgroup: 65_536, uid_map: 65_536, mountinfo: 1_048_576 } as const
-const DELETED = ' (deleted)'
 /** Reads are synchronous, so one buffer serves all of them. */
 const buffer = Buffer.alloc(65_536)
 
@@ -38,7 +26,6 @@ export interface ProcessContext {
  */
 export class LinuxProcess implements ProcessHandle {
   readonly key: string
-  readonly executableFile: string
   #directory: number
   #pidfd: number
   #disposed = false
@@ -56,7 +43,6 @@ export class LinuxProcess implements ProcessHandle {
     try {
       // Any process may have the pid at this moment; that ours is still alive afterwards says it was ours.
       this.#directory = openSync(`/proc/${pid}`, constants.O_RDONLY | constants.O_DIRECTORY)
-      this.executableFile = `/proc/self/fd/${this.#directory}/exe`
       this.key = context.uniqueInodes
         ? String(fstatSync(pidfd, { bigint: true }).ino)
         : `${pid}:${startTime(this.read('stat'))}`
@@ -77,22 +63,24 @@ export class LinuxProcess implements ProcessHandle {
   }
 
   executable(): ExecutableId | null {
-    const statx = this.#statExecutable(STATX_INO)
-    if (!statx) return null
-    const major = BigInt(statx.readUInt32LE(STATX_DEV_MAJOR_AT))
-    const minor = BigInt(statx.readUInt32LE(STATX_DEV_MINOR_AT))
-    return { device: makeDevice(major, minor), inode: statx.readBigUInt64LE(STATX_INO_AT) }
+    this.#path('exe')
+    try {
+      // Without DONT_SYNC a network or FUSE file system would be asked, and might never answer.
+      return executableIdOf(this.context.libc.statx(this.#directory, 'exe', AT_STATX_DONT_SYNC, EXECUTABLE_MASK))
+    } catch {
+      return this.#unreadable()
+    }
   }
 
-  executablePath(): string | null {
-    const statx = this.#statExecutable(STATX_MNT_ID | STATX_NLINK)
-    // Without the mount's id (before Linux 5.8) nobody knows whose path it is.
-    if (!statx || (statx.readUInt32LE(STATX_MASK_AT) & STATX_MNT_ID) === 0) return null
-    const unlinked = statx.readUInt32LE(STATX_NLINK_AT) === 0
-    if (!this.context.hostMounts.has(statx.readBigUInt64LE(STATX_MNT_ID_AT))) return null
-    const link = this.#link('exe')
-    // The kernel's mark of a file that was unlinked (a package upgrade), unless the name really ends so.
-    return unlinked && link?.endsWith(DELETED) ? link.slice(0, -DELETED.length) : link
+  openExecutable(): OpenExecutable | null {
+    const path = this.#path('exe')
+    let fd: number
+    try {
+      fd = openSync(path, O_PATH)
+    } catch {
+      return this.#unreadable()
+    }
+    return new ProgramFile(this.context, fd)
   }
 
   read(file: keyof typeof MAX_BYTES): string {
@@ -128,16 +116,6 @@ export class LinuxProcess implements ProcessHandle {
     const path = this.#path(name)
     try {
       return readlinkSync(path)
-    } catch {
-      return this.#unreadable()
-    }
-  }
-
-  #statExecutable(mask: number): Buffer | null {
-    this.#path('exe')
-    try {
-      // Without DONT_SYNC a network or FUSE file system would be asked, and might never answer.
-      return this.context.libc.statx(this.#directory, 'exe', AT_STATX_DONT_SYNC, mask)
     } catch {
       return this.#unreadable()
     }
@@ -184,11 +162,6 @@ function readBounded(fd: number, max: number, name: string): string {
     if (total > max) throw new AgentError('file.too_large', `${name} is larger than ${max} bytes`)
     parts.push(Buffer.from(buffer.subarray(0, length)))
   }
-}
-
-/** As the C library's makedev: the value that `stat` gives for the same device. */
-function makeDevice(major: bigint, minor: bigint): bigint {
-  return ((major & 0xfffff000n) << 32n) | ((major & 0xfffn) << 8n) | ((minor & 0xffffff00n) << 12n) | (minor & 0xffn)
 }
 
 function codeOfSystem(error: unknown): string | undefined {

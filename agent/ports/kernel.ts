@@ -35,10 +35,29 @@ export interface Peer {
   readonly process: ProcessHandle
 }
 
-/** Device and inode of the file behind `/proc/PID/exe`. */
+/** The file behind `/proc/PID/exe`, and the mount through which it is run. */
 export interface ExecutableId {
   readonly device: bigint
   readonly inode: bigint
+  /** The mount's id; null where the kernel does not say it (before Linux 5.8). */
+  readonly mount: bigint | null
+}
+
+/**
+ * The program of a process, held open: whatever the process runs next, this stays the same file on the same mount. It is
+ * not opened for reading, and its file system is not asked.
+ */
+export interface OpenExecutable extends Disposable {
+  readonly id: ExecutableId
+  /** Opens the file for reading, for as long as this is open: `/proc/self/fd/N`. */
+  readonly file: string
+  /** Keeps it open until what is returned is disposed too. */
+  hold(): Disposable
+  /**
+   * Its path, without the mark of a deleted file. Null where it cannot be read, and where its mount is none of the
+   * host's: in a mount namespace of one's own any file can bear any path.
+   */
+  path(): string | null
 }
 
 /**
@@ -53,15 +72,10 @@ export interface ProcessHandle extends Disposable {
   alive(): boolean
   /** Null where it cannot be read (no SYS_PTRACE). Never touches the file system underneath. */
   executable(): ExecutableId | null
-  /**
-   * The target of the `/proc/PID/exe` link, without the mark of a deleted file. Null where it cannot be read, and where
-   * the program does not come from a mount of the host's: in a mount namespace of one's own any file can bear any path.
-   */
-  executablePath(): string | null
+  /** Holds the program that runs now: all that is said of one program is read from this. Null as for `executable()`. */
+  openExecutable(): OpenExecutable | null
   /** A small file of `/proc/PID` whose reading never waits for the process: never cmdline, environ or maps. */
   read(file: 'stat' | 'status' | 'cgroup' | 'mountinfo' | 'uid_map'): string
   /** `mnt:[4026531840]`, or null where it cannot be read. */
   namespace(kind: 'mnt' | 'user' | 'pid' | 'cgroup' | 'net'): string | null
-  /** A path that opens the executable itself, for hashing off the main thread: `/proc/self/fd/N/exe`. */
-  readonly executableFile: string
 }

@@ -1,6 +1,6 @@
 import type { CallerEvents } from '../../agent/observability/caller-events.js'
 import type { Clock } from '../../agent/ports/clock.js'
-import type { ExecutableId } from '../../agent/ports/kernel.js'
+import type { OpenExecutable } from '../../agent/ports/kernel.js'
 import { type DigestThread, type StartThread, workerThread } from './digest-thread.js'
 import type { DigestAnswer, DigestRequest } from './digest-worker.js'
 import { Places } from './places.js'
@@ -24,11 +24,17 @@ export interface DigestsOptions {
 const STALL_MS = 500
 const MAX_ABANDONED = 4
 
+type Program = Pick<OpenExecutable, 'id' | 'file' | 'hold'>
+
 interface Job {
   readonly subject: string
   readonly request: DigestRequest
-  readonly executable: ExecutableId
+  readonly program: Program
+  /** Keeps the program open until the thread does not come back to it. */
+  readonly hold: Disposable
   readonly settle: (digest: Digest) => void
+  /** The thread has it. */
+  taken: boolean
   /** Somebody waits for it. */
   wanted: boolean
   /** The thread was told to let go of it, and has not said that it has. */
@@ -75,12 +81,11 @@ export class ExecutableDigests implements Disposable {
   }
 
   /**
-   * The digest of the file behind `path`, if that is the executable given. Whenever the path is opened, it must lead to
-   * the file that this process runs, or to none: what is read is compared with the executable. Never rejects; `unknown`
-   * when the signal aborts first. One file of each subject is read on then, if nobody else wants its place, so that the
-   * next one who asks finds it done.
+   * The digest of a program, which is held open for as long as the thread needs it. Never rejects; `unknown` when the
+   * signal aborts first. One file of each subject is read on then, if nobody else wants its place, so that the next one
+   * who asks finds it done.
    */
-  async digest(path: string, executable: ExecutableId, subject: string, signal: AbortSignal): Promise<Digest> {
+  async digest(program: Program, subject: string, signal: AbortSignal): Promise<Digest> {
     if (this.options.maxBytes === 0) return { kind: 'absent', reason: 'digests are switched off' }
     if (signal.aborted) return unknown('no time left')
     return new Promise((resolve) => {
@@ -91,10 +96,20 @@ export class ExecutableDigests implements Disposable {
       const settle = (digest: Digest): void => {
         signal.removeEventListener('abort', giveUp)
         job.wanted = false
+        letGo(job)
         resolve(digest)
       }
-      const request = { id: ++this.#lastId, path, subject }
-      const job: Job = { subject, request, executable, settle, wanted: true, leaving: false }
+      const request = { id: ++this.#lastId, path: program.file, subject }
+      const job: Job = {
+        subject,
+        request,
+        program,
+        hold: program.hold(),
+        settle,
+        taken: false,
+        wanted: true,
+        leaving: false,
+      }
       signal.addEventListener('abort', giveUp, { once: true })
       this.#places.waiting.add(job)
       this.#begin()
@@ -106,7 +121,10 @@ export class ExecutableDigests implements Disposable {
     this.#timer = undefined
     for (const job of this.#places.waiting.drain()) job.settle(unknown('the agent is stopping'))
     for (const { thread, jobs } of [...(this.#current ? [this.#current] : []), ...this.#abandoned.keys()]) {
-      for (const job of jobs.values()) job.settle(unknown('the agent is stopping'))
+      for (const job of jobs.values()) {
+        job.taken = false
+        job.settle(unknown('the agent is stopping'))
+      }
       jobs.clear()
       thread.terminate()
     }
@@ -124,8 +142,8 @@ export class ExecutableDigests implements Disposable {
     if (displaced) this.#drop(displaced)
   }
 
-  #hopeless({ executable }: Job): Digest | null {
-    if (this.#isStuck(executable.device)) return unknown('its file system does not answer')
+  #hopeless({ program }: Job): Digest | null {
+    if (this.#isStuck(program.id.device)) return unknown('its file system does not answer')
     const exhausted = !this.#current && this.#abandoned.size >= MAX_ABANDONED
     return exhausted ? unknown('too many file systems do not answer') : null
   }
@@ -147,6 +165,7 @@ export class ExecutableDigests implements Disposable {
       for (const one of [job, ...this.#places.waiting.drain()]) one.settle(unknown('no thread can be started'))
       return
     }
+    job.taken = true
     this.#current.jobs.set(job.request.id, job)
     this.#current.thread.post(job.request)
     this.#lookLater()
@@ -186,7 +205,8 @@ export class ExecutableDigests implements Disposable {
       return
     }
     thread.jobs.delete(answer.id)
-    if (job && answer.kind !== 'dropped') job.settle(digestOf(answer, job.executable))
+    if (job) job.taken = false
+    if (job && answer.kind !== 'dropped') job.settle(digestOf(answer, job.program))
     else if (job) this.#waitAgain(job)
     this.#begin()
     if (thread.jobs.size === 0 && thread === this.#current) this.#rest()
@@ -205,12 +225,13 @@ export class ExecutableDigests implements Disposable {
   }
 
   #abandon(thread: Thread, stuck: Job): void {
-    const { device } = stuck.executable
+    const { device } = stuck.program.id
     this.#current = undefined
     this.#abandoned.set(thread, device)
     this.options.events.digestStuck(device.toString(), this.#abandoned.size)
     const others = [...thread.jobs.values()].filter((job) => job !== stuck)
     thread.jobs.clear()
+    stuck.taken = false
     stuck.settle(unknown('its file system does not answer'))
     for (const job of others) this.#waitAgain(job)
     this.#begin()
@@ -218,7 +239,9 @@ export class ExecutableDigests implements Disposable {
 
   #waitAgain(job: Job): void {
     job.leaving = false
+    job.taken = false
     if (job.wanted) this.#places.waiting.add(job)
+    else letGo(job)
   }
 
   /** It hung, and now it does not any more: its device may be asked again. Nothing else may go to a used-up thread. */
@@ -235,7 +258,10 @@ export class ExecutableDigests implements Disposable {
       this.#current = undefined
       this.options.events.digestThreadDied(error)
     }
-    for (const job of thread.jobs.values()) job.settle(unknown('the thread that read it failed'))
+    for (const job of thread.jobs.values()) {
+      job.taken = false
+      job.settle(unknown('the thread that read it failed'))
+    }
     thread.jobs.clear()
     this.#begin()
   }
@@ -252,14 +278,16 @@ export class ExecutableDigests implements Disposable {
   }
 }
 
-function digestOf(answer: Exclude<DigestAnswer, { kind: 'dropped' | 'reading' }>, executable: ExecutableId): Digest {
+/** Closes the program once nobody waits for it and the thread does not read it either. */
+function letGo({ hold, wanted, taken }: Job): void {
+  if (!wanted && !taken) hold[Symbol.dispose]()
+}
+
+function digestOf(answer: Exclude<DigestAnswer, { kind: 'dropped' | 'reading' }>, { id }: Program): Digest {
   switch (answer.kind) {
     case 'digest':
-      // The process may have gone on to another program between accept and here.
-      if (answer.device === executable.device && answer.inode === executable.inode) {
-        return { kind: 'digest', sha256: answer.sha256 }
-      }
-      return { kind: 'absent', reason: 'the process runs another program by now' }
+      if (answer.device === id.device && answer.inode === id.inode) return { kind: 'digest', sha256: answer.sha256 }
+      return { kind: 'absent', reason: 'another file was opened in its place' }
     case 'too_large':
       return { kind: 'absent', reason: `${answer.size} bytes are more than the limit` }
     case 'unreadable':

@@ -1,6 +1,6 @@
 import type { Finding, TrailLine, WorkloadAttestor } from '../../agent/attestation/attestor.js'
-import type { Caller } from '../../agent/attestation/caller.js'
-import type { Kernel } from '../../agent/ports/kernel.js'
+import { type Caller, sameExecutable } from '../../agent/attestation/caller.js'
+import type { Kernel, OpenExecutable } from '../../agent/ports/kernel.js'
 import { subjectOf } from '../shared/subject.js'
 import type { Accounts } from './accounts.js'
 import type { ExecutableDigests } from './executable.js'
@@ -33,11 +33,12 @@ export class UnixWorkloadAttestor implements WorkloadAttestor {
     notes.add(`user ${caller.uid}, group ${caller.gid} and ${caller.groups.length} more, by the connection`)
     this.#ids(caller, notes)
     if (this.options.forgeable) notes.set('process', commOf(caller.process.read('stat')))
+    using program = programOf(caller, notes)
     const hosts = this.#isOfHost(caller, 'mnt', notes)
-    if (hosts) this.#path(caller, notes)
+    if (hosts && program) path(program, notes)
     // Ids of another user namespace are somebody else's numbers; in another mount namespace, somebody else's names.
     const names = hosts && this.#isOfHost(caller, 'user', notes)
-    await Promise.all([names && this.#names(caller, notes), this.#digest(caller, signal, notes)])
+    await Promise.all([names && this.#names(caller, notes), this.#digest(caller, program, signal, notes)])
     return { facts: notes.facts, missing: notes.missing, trail: notes.trail }
   }
 
@@ -64,16 +65,6 @@ export class UnixWorkloadAttestor implements WorkloadAttestor {
     return false
   }
 
-  #path({ process }: Caller, notes: Notes): void {
-    const path = process.executablePath()
-    if (path === null) {
-      notes.add("unix:path left out: unreadable, or the program comes from no mount of the host's")
-      return
-    }
-    notes.set('path', path)
-    notes.set('exe', path)
-  }
-
   async #names({ uid, gid }: Caller, notes: Notes): Promise<void> {
     const [user, group] = await Promise.all([this.options.accounts.user(uid), this.options.accounts.group(gid)])
     if (user === null) notes.add(`no name: /etc/passwd of the host does not have user ${uid}`)
@@ -82,12 +73,8 @@ export class UnixWorkloadAttestor implements WorkloadAttestor {
     else for (const key of ['group', 'groupname']) notes.set(key, group)
   }
 
-  async #digest(caller: Caller, signal: AbortSignal, notes: Notes): Promise<void> {
-    const { executable, process } = caller
-    if (!executable) {
-      notes.add('unix:sha256 left out: the executable cannot be seen (SYS_PTRACE)')
-      return
-    }
+  async #digest(caller: Caller, program: OpenExecutable | null, signal: AbortSignal, notes: Notes): Promise<void> {
+    if (!program) return
     if (!this.options.digestWanted()) {
       notes.add('unix:sha256 not computed: no entry asks for it')
       return
@@ -95,7 +82,7 @@ export class UnixWorkloadAttestor implements WorkloadAttestor {
     const { digests, kernel } = this.options
     // Not by user: a container whose processes are root's has its own turns all the same.
     const subject = subjectOf(caller, kernel.ownCgroup)
-    const digest = await digests.digest(process.executableFile, executable, subject, signal)
+    const digest = await digests.digest(program, subject, signal)
     if (digest.kind === 'digest') {
       notes.set('sha256', digest.sha256)
       return
@@ -104,6 +91,26 @@ export class UnixWorkloadAttestor implements WorkloadAttestor {
     // Not read yet is not the same as not there: an entry that asks for the digest waits instead of being denied.
     if (digest.kind === 'unknown') notes.missing.push(NAME)
   }
+}
+
+/** The program that runs now, if it is the one that connected: a process may run others in turn between two looks. */
+function programOf({ process, executable }: Caller, notes: Notes): OpenExecutable | null {
+  const program = process.openExecutable()
+  if (program && executable && sameExecutable(program.id, executable)) return program
+  program?.[Symbol.dispose]()
+  const why = program ? 'the process runs another program than when it connected' : 'it cannot be seen (SYS_PTRACE)'
+  notes.add(`unix:path and unix:sha256 of the executable left out: ${why}`)
+  return null
+}
+
+function path(program: OpenExecutable, notes: Notes): void {
+  const path = program.path()
+  if (path === null) {
+    notes.add("unix:path left out: unreadable, or the program comes from no mount of the host's")
+    return
+  }
+  notes.set('path', path)
+  notes.set('exe', path)
 }
 
 class Notes {

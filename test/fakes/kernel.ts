@@ -1,5 +1,15 @@
 import { AgentError } from '../../agent/errors.js'
-import type { ExecutableId, HostNamespaces, Kernel, Peer, ProcessHandle } from '../../agent/ports/kernel.js'
+import type {
+  ExecutableId,
+  HostNamespaces,
+  Kernel,
+  OpenExecutable,
+  Peer,
+  ProcessHandle,
+} from '../../agent/ports/kernel.js'
+
+/** The one mount of the host. */
+export const HOST_MOUNT = 1n
 
 /** What a process of the table is like; all of it may be left out. */
 export interface ProcessTraits {
@@ -64,11 +74,11 @@ export class FakeKernel implements Kernel {
     return process.process.watch(ended)
   }
 
-  /** The same path is the same file. */
-  fileOf(path: string): ExecutableId {
+  /** The same path is the same file; a mount of the host's unless another is given. */
+  fileOf(path: string, mount: bigint | null = HOST_MOUNT): ExecutableId {
     const inode = this.#inodes.get(path) ?? BigInt(this.#inodes.size + 1)
     this.#inodes.set(path, inode)
-    return { device: 1n, inode }
+    return { device: 1n, inode, mount }
   }
 }
 
@@ -78,6 +88,10 @@ export class FakeProcess {
   gid: number
   groups: readonly number[]
   executable: string | null
+  /** Through which the executable is run. */
+  mount: bigint | null = HOST_MOUNT
+  /** Programs that are held open: a leak shows here. */
+  programs = 0
   ended = false
   /** Times that `/proc/PID/status` was read. */
   statusReads = 0
@@ -103,8 +117,10 @@ export class FakeProcess {
     this.#watchers.clear()
   }
 
-  exec(executable: string): void {
+  /** Through a mount of the host's unless another is given. */
+  exec(executable: string, mount: bigint | null = HOST_MOUNT): void {
     this.executable = executable
+    this.mount = mount
   }
 
   /** A setuid exec: the ids change, those of its connections do not. */
@@ -126,7 +142,6 @@ export class FakeProcess {
 
 /** One hold on a process. */
 export class FakeHandle implements ProcessHandle {
-  readonly executableFile: string
   disposed = 0
 
   constructor(
@@ -134,7 +149,6 @@ export class FakeHandle implements ProcessHandle {
     readonly process: FakeProcess,
   ) {
     kernel.open.add(this)
-    this.executableFile = process.executable ?? '/nowhere'
   }
 
   get pid(): number {
@@ -150,12 +164,25 @@ export class FakeHandle implements ProcessHandle {
   }
 
   executable(): ExecutableId | null {
-    const { executable } = this.#living()
-    return executable === null ? null : this.kernel.fileOf(executable)
+    const { executable, mount } = this.#living()
+    return executable === null ? null : this.kernel.fileOf(executable, mount)
   }
 
-  executablePath(): string | null {
-    return this.#living().executable
+  openExecutable(): OpenExecutable | null {
+    const { process } = this
+    const { executable, mount } = this.#living()
+    if (executable === null) return null
+    const hold = (): Disposable => {
+      process.programs++
+      return { [Symbol.dispose]: () => void process.programs-- }
+    }
+    return {
+      id: this.kernel.fileOf(executable, mount),
+      file: executable,
+      path: () => (mount === HOST_MOUNT ? executable : null),
+      hold,
+      ...hold(),
+    }
   }
 
   read(file: 'stat' | 'status' | 'cgroup' | 'mountinfo' | 'uid_map'): string {

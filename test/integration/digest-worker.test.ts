@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { readdirSync, readlinkSync, statSync, truncateSync, utimesSync, writeFileSync } from 'node:fs'
+import { readdirSync, readlinkSync, truncateSync, utimesSync, writeFileSync } from 'node:fs'
 import { Worker } from 'node:worker_threads'
 import { describe, expect, it } from 'vitest'
 import { callerEvents } from '../../agent/observability/caller-events.js'
@@ -12,6 +12,7 @@ import {
   digestWorkerSource,
 } from '../../attestors/unix/digest-worker.js'
 import { ExecutableDigests } from '../../attestors/unix/executable.js'
+import { programAt } from '../fakes/program.js'
 import { RecordedSinks } from '../fakes/sinks.js'
 import { TemporaryDirectory } from './support/sockets.js'
 
@@ -125,9 +126,7 @@ function digestsAfter(code: string) {
   const events = callerEvents(sinks)
   const digests = new ExecutableDigests({ clock: new SystemClock(), events, maxBytes: MIB, stallMs: 50, start })
   const ask = (name: string) => {
-    const path = directory.file(name)
-    const { dev, ino } = statSync(path, { bigint: true })
-    return digests.digest(path, { device: dev, inode: ino }, 'uid:0', new AbortController().signal)
+    return digests.digest(programAt(directory.file(name)), 'uid:0', new AbortController().signal)
   }
   return {
     directory,
@@ -169,8 +168,7 @@ describe('closing a file', () => {
     expect(s.digests.stuck).toBe(1)
     // What hangs is taken for the device; nothing else of it is read meanwhile.
     const elsewhere = s.digests.digest(
-      '/proc/version',
-      { device: 0n, inode: 0n },
+      programAt('/proc/version', { device: 0n, inode: 0n, mount: null }),
       'uid:0',
       new AbortController().signal,
     )

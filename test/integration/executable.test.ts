@@ -9,7 +9,6 @@ import {
   readFileSync,
   readlinkSync,
   renameSync,
-  statSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs'
@@ -20,15 +19,12 @@ import type { StartThread } from '../../attestors/unix/digest-thread.js'
 import { workerThread } from '../../attestors/unix/digest-thread.js'
 import type { DigestAnswer } from '../../attestors/unix/digest-worker.js'
 import { ExecutableDigests } from '../../attestors/unix/executable.js'
+import { programAt } from '../fakes/program.js'
 import { RecordedSinks } from '../fakes/sinks.js'
 import { TemporaryDirectory } from './support/sockets.js'
 
 const sha256 = (content: Buffer) => createHash('sha256').update(content).digest('hex')
 const signal = () => new AbortController().signal
-const idOf = (path: string) => {
-  const { dev, ino } = statSync(path, { bigint: true })
-  return { device: dev, inode: ino }
-}
 
 const descriptors = () => readdirSync('/proc/self/fd').length
 /** Descriptors of this process that lead into the directory. */
@@ -50,7 +46,7 @@ function setting(options: { maxBytes?: number; stallMs?: number } = {}) {
     maxBytes: options.maxBytes ?? 1_000_000_000,
     stallMs: options.stallMs ?? 500,
   })
-  const ask = (path: string, uid = 0, until = signal()) => digests.digest(path, idOf(path), `uid:${uid}`, until)
+  const ask = (path: string, uid = 0, until = signal()) => digests.digest(programAt(path), `uid:${uid}`, until)
   return {
     directory,
     digests,
@@ -102,11 +98,11 @@ describe('the digest thread', () => {
     writeFileSync(path, 'one')
     const fd = openSync(path, 'r')
     writeFileSync(s.directory.file('new'), 'two')
-    const before = idOf(path)
+    const { id } = programAt(path)
     renameSync(s.directory.file('new'), path)
-    const held = await s.digests.digest(`/proc/self/fd/${fd}`, before, 'uid:0', signal())
+    const held = await s.digests.digest(programAt(`/proc/self/fd/${fd}`), 'uid:0', signal())
     expect(held).toEqual({ kind: 'digest', sha256: sha256(Buffer.from('one')) })
-    expect(await s.digests.digest(path, before, 'uid:0', signal())).toMatchObject({ kind: 'absent' })
+    expect(await s.digests.digest(programAt(path, id), 'uid:0', signal())).toMatchObject({ kind: 'absent' })
     closeSync(fd)
   })
 
@@ -156,7 +152,7 @@ describe('the digest thread', () => {
     const fifo = s.directory.file('fifo')
     execFileSync('mkfifo', [fifo])
     writeFileSync(s.directory.file('app'), 'x')
-    const hanging = s.digests.digest(fifo, { device: 1n, inode: 1n }, 'uid:0', signal())
+    const hanging = s.digests.digest(programAt(fifo, { device: 1n, inode: 1n, mount: null }), 'uid:0', signal())
     const other = s.ask(s.directory.file('app'))
     expect(await other).toMatchObject({ kind: 'digest' })
     expect(await hanging).toMatchObject({ kind: 'unknown' })

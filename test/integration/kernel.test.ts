@@ -19,6 +19,16 @@ function groupsOf(pid: number | 'self'): number[] {
   return line.split(' ').filter(Boolean).map(Number)
 }
 
+/** The mount id of a file, as the kernel tells it of a descriptor. */
+function mountOf(path: string): bigint {
+  const fd = openSync(path, 'r')
+  try {
+    return BigInt(/^mnt_id:\s+(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8'))?.[1] ?? -1)
+  } finally {
+    closeSync(fd)
+  }
+}
+
 function thrown(run: () => unknown): unknown {
   try {
     run()
@@ -56,9 +66,12 @@ describe.each(KERNELS)('who is calling, as of %s', (_name, options) => {
     expect(peer).toMatchObject({ pid: client.pid, uid: process.getuid?.(), gid: process.getgid?.() })
     expect(new Set(peer.groups)).toEqual(new Set(groupsOf('self')))
     const stat = statSync(process.execPath, { bigint: true })
-    expect(process_.executable()).toEqual({ device: stat.dev, inode: stat.ino })
-    expect(process_.executablePath()).toBe(readlinkSync('/proc/self/exe'))
-    expect(statSync(process_.executableFile, { bigint: true }).ino).toBe(stat.ino)
+    const mount = mountOf('/proc/self/exe')
+    expect(process_.executable()).toEqual({ device: stat.dev, inode: stat.ino, mount })
+    using program = process_.openExecutable()
+    expect(program?.id).toEqual(process_.executable())
+    expect(program?.path()).toBe(readlinkSync('/proc/self/exe'))
+    expect(statSync(program?.file ?? '', { bigint: true }).ino).toBe(stat.ino)
     expect(process_.read('stat')).toMatch(new RegExp(`^${client.pid} `))
     expect(process_.read('status')).toMatch(/^Uid:/m)
     expect(process_.read('mountinfo')).toMatch(/ \/ /)
@@ -108,7 +121,7 @@ describe.each(KERNELS)('who is calling, as of %s', (_name, options) => {
     for (const read of [
       () => process_.read('status'),
       () => process_.executable(),
-      () => process_.executablePath(),
+      () => process_.openExecutable(),
       () => process_.namespace('mnt'),
     ]) {
       expect(thrown(read)).toBe('caller.exited')
@@ -137,7 +150,7 @@ describe.each(KERNELS)('who is calling, as of %s', (_name, options) => {
     const before = process_.executable()
     const { key } = process_
     client.tell('exec /bin/sleep 60')
-    await until(() => process_.executablePath() !== readlinkSync('/proc/self/exe'))
+    await until(() => process_.executable()?.inode !== before?.inode)
     expect(process_.executable()).not.toEqual(before)
     expect(process_.key).toBe(key)
     expect(process_.alive()).toBe(true)

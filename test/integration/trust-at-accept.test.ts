@@ -31,6 +31,18 @@ function works(run: () => unknown): boolean {
 
 const sha256 = (path: string) => createHash('sha256').update(readFileSync(path)).digest('hex')
 
+/** Node, which somebody has mounted over a trusted program in namespaces of his own, as it is reached from outside. */
+async function privateMount(): Promise<Disposable & { readonly executable: string }> {
+  const script = `mount --bind ${process.execPath} /usr/bin/id && echo mounted && exec sleep 60`
+  const inside = spawn('unshare', ['-Urm', 'sh', '-c', script], { stdio: ['ignore', 'pipe', 'inherit'] })
+  await new Promise((resolve) => inside.stdout.once('data', resolve))
+  await until(() => readFileSync(`/proc/${inside.pid}/comm`, 'utf8') === 'sleep\n')
+  return {
+    executable: `/proc/${inside.pid}/root/usr/bin/id`,
+    [Symbol.dispose]: () => void inside.kill('SIGKILL'),
+  }
+}
+
 async function setting(options: LinuxKernelOptions = {}) {
   const directory = new TemporaryDirectory()
   chmodSync(directory.path, 0o755)
@@ -164,25 +176,38 @@ describe('trust at accept', () => {
 
   it.runIf(hasUserNamespaces)('a path that a private mount makes up is not believed', async () => {
     await using s = await setting()
-    // In a namespace of its own the attacker mounts his program over a trusted one…
-    const script = `mount --bind ${process.execPath} /usr/bin/id && echo mounted && exec sleep 60`
-    const inside = spawn('unshare', ['-Urm', 'sh', '-c', script], { stdio: ['ignore', 'pipe', 'inherit'] })
-    try {
-      await new Promise((resolve) => inside.stdout.once('data', resolve))
-      await until(() => readFileSync(`/proc/${inside.pid}/comm`, 'utf8') === 'sleep\n')
-      // …and runs it from outside, in the namespaces of the host.
-      await using client = await Client.start({ executable: `/proc/${inside.pid}/root/usr/bin/id` })
-      expect(readlinkSync(`/proc/${client.pid}/exe`)).toBe('/usr/bin/id')
-      expect(readlinkSync(`/proc/${client.pid}/ns/mnt`)).toBe(readlinkSync('/proc/self/ns/mnt'))
-      await client.connect(s.path)
-      const facts = factsOf(await s.workload())
-      expect(facts).toMatchObject({ 'unix:uid': String(uid), 'unix:sha256': sha256(process.execPath) })
-      expect(facts).not.toHaveProperty('unix:path')
-      expect(facts).not.toHaveProperty('unix:exe')
-    } finally {
-      inside.kill('SIGKILL')
-    }
+    using forged = await privateMount()
+    // It is run from outside, in the namespaces of the host.
+    await using client = await Client.start({ executable: forged.executable })
+    expect(readlinkSync(`/proc/${client.pid}/exe`)).toBe('/usr/bin/id')
+    expect(readlinkSync(`/proc/${client.pid}/ns/mnt`)).toBe(readlinkSync('/proc/self/ns/mnt'))
+    await client.connect(s.path)
+    const facts = factsOf(await s.workload())
+    expect(facts).toMatchObject({ 'unix:uid': String(uid), 'unix:sha256': sha256(process.execPath) })
+    expect(facts).not.toHaveProperty('unix:path')
+    expect(facts).not.toHaveProperty('unix:exe')
   })
+
+  it.runIf(hasUserNamespaces)(
+    'an exec of the same file through another mount is seen, and changes no held program',
+    async () => {
+      await using s = await setting()
+      using forged = await privateMount()
+      await using client = await Client.start()
+      await client.connect(s.path)
+      const workload = await s.workload()
+      const { process: handle } = workload.caller
+      using before = handle.openExecutable()
+      client.tell(`exec ${forged.executable} -e setTimeout(()=>0,60000)`)
+      await until(() => readlinkSync(`/proc/${client.pid}/exe`) === '/usr/bin/id')
+      expect(workload.check()?.code).toBe('caller.executable_changed')
+      using after = handle.openExecutable()
+      expect(after?.id).toEqual({ ...before?.id, mount: expect.any(BigInt) })
+      expect(after?.id.mount).not.toBe(before?.id.mount)
+      // Between the two looks the process went on; what is read of one is of that one.
+      expect([before?.path(), after?.path()]).toEqual([readlinkSync('/proc/self/exe'), null])
+    },
+  )
 
   it.runIf(hasUserNamespaces)('a process in a mount namespace of its own has neither path nor names', async () => {
     await using s = await setting()

@@ -1,4 +1,11 @@
-import type { ExecutableId, HostNamespaces, Kernel, Peer, ProcessHandle } from '../../agent/ports/kernel.js'
+import type {
+  ExecutableId,
+  HostNamespaces,
+  Kernel,
+  OpenExecutable,
+  Peer,
+  ProcessHandle,
+} from '../../agent/ports/kernel.js'
 
 /**
  * The real kernel, but for the control groups of processes: those are what the test says. A test that is no root cannot
@@ -28,7 +35,6 @@ export class KernelInPods implements Kernel {
 class ProcessInPod implements ProcessHandle {
   readonly pid: number
   readonly key: string
-  readonly executableFile: string
 
   constructor(
     readonly real: ProcessHandle,
@@ -36,7 +42,6 @@ class ProcessInPod implements ProcessHandle {
   ) {
     this.pid = real.pid
     this.key = real.key
-    this.executableFile = real.executableFile
   }
 
   alive(): boolean {
@@ -45,8 +50,8 @@ class ProcessInPod implements ProcessHandle {
   executable(): ExecutableId | null {
     return this.real.executable()
   }
-  executablePath(): string | null {
-    return this.real.executablePath()
+  openExecutable(): OpenExecutable | null {
+    return this.real.openExecutable()
   }
   read(file: 'stat' | 'status' | 'cgroup' | 'mountinfo' | 'uid_map'): string {
     const text = this.real.read(file)

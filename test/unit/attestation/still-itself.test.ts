@@ -18,6 +18,11 @@ describe('a caller', () => {
     ['whose handle was given up is not', 'caller.exited', (_, c) => c.process[Symbol.dispose]()],
     ['that runs another program is not', 'caller.executable_changed', (p) => p.exec('/usr/bin/trusted')],
     [
+      'that runs the same file through another mount is not',
+      'caller.executable_changed',
+      (p) => p.exec('/usr/bin/app', 7n),
+    ],
+    [
       'whose program cannot be seen any more is not',
       'caller.executable_changed',
       (p) => {
@@ -48,6 +53,16 @@ describe('a caller', () => {
     ],
   ])('%s', (_name, code, change) => {
     expect(check(change)).toBe(code)
+  })
+
+  it('is judged by device and inode where the kernel names no mount', () => {
+    const kernel = new FakeKernel()
+    const process = kernel.spawn({ uid: 1000, gid: 2000 })
+    process.exec('/usr/bin/app', null)
+    const caller = callerOf(kernel.peer(process))
+    expect(stillItself(caller)).toBeNull()
+    process.exec('/usr/bin/trusted', null)
+    expect(stillItself(caller)?.code).toBe('caller.executable_changed')
   })
 
   it('whose program can never be seen is judged by the rest', () => {

@@ -1,9 +1,10 @@
-import { describe, expect, it } from 'vitest'
+import { afterEach, describe, expect, it } from 'vitest'
 import { callerEvents } from '../../../../agent/observability/caller-events.js'
 import type { StartThread } from '../../../../attestors/unix/digest-thread.js'
 import type { DigestAnswer, DigestOrder, DigestRequest } from '../../../../attestors/unix/digest-worker.js'
 import { ExecutableDigests } from '../../../../attestors/unix/executable.js'
 import { FakeClock, settle } from '../../../fakes/clock.js'
+import { programAt } from '../../../fakes/program.js'
 import { RecordedSinks } from '../../../fakes/sinks.js'
 
 /** A thread that answers each request with its path as digest, and hangs at paths that begin with `/dead`; `/slow` it reads for ever. */
@@ -56,6 +57,20 @@ class FakeThread {
   }
 }
 
+const programs: ReturnType<typeof programAt>[] = []
+const settings: ExecutableDigests[] = []
+
+afterEach(() => {
+  for (const digests of settings.splice(0)) digests[Symbol.dispose]()
+  for (const { file, holds } of programs.splice(0)) expect([file, holds]).toEqual([file, 0])
+})
+
+const program = (path: string, device: bigint) => {
+  const one = programAt(path, { device, inode: 1n, mount: 1n })
+  programs.push(one)
+  return one
+}
+
 function setting(maxBytes = 100) {
   const clock = new FakeClock()
   const sinks = new RecordedSinks()
@@ -69,8 +84,9 @@ function setting(maxBytes = 100) {
     return thread
   }
   const digests = new ExecutableDigests({ clock, events: callerEvents(sinks), maxBytes, stallMs: 500, start })
+  settings.push(digests)
   const ask = (path: string, signal = new AbortController().signal, device = BigInt(path.length), uid = 0) =>
-    digests.digest(path, { device, inode: 1n }, `uid:${uid}`, signal)
+    digests.digest(program(path, device), `uid:${uid}`, signal)
   /** Asks as somebody who can give up. */
   const askAs = (uid: number, path: string) => {
     const gone = new AbortController()
@@ -95,6 +111,24 @@ describe('digests of executables', () => {
     const { ask, threads } = setting(0)
     expect(await ask('/a')).toMatchObject({ kind: 'absent' })
     expect(threads).toHaveLength(0)
+  })
+
+  it('hold a program open until the thread has no use for it, also when nobody waits any more', async () => {
+    const { askAs, threads } = setting()
+    const { answer, giveUp } = askAs(1, '/slow')
+    const waiting = Array.from({ length: 20 }, (_, i) => askAs(1, `/slow-${i}`))
+    await settle()
+    const [first, ...rest] = programs.splice(0)
+    expect([first, ...rest].map((one) => one?.holds)).toEqual(Array(21).fill(1))
+    for (const one of [...waiting].reverse()) one.giveUp()
+    giveUp()
+    await settle()
+    // The one that is read on for nobody.
+    expect([first, ...rest].map((one) => one?.holds)).toEqual([1, ...Array(20).fill(0)])
+    expect(await answer).toMatchObject({ kind: 'unknown' })
+    const [thread] = threads
+    for (const request of [...(thread?.open.values() ?? [])]) thread?.finish(request)
+    expect(first?.holds).toBe(0)
   })
 
   it('of another file than the process ran at accept is none', async () => {

@@ -3,7 +3,7 @@ import { callerOf } from '../../../../agent/attestation/caller.js'
 import { codeOf } from '../../../../agent/errors.js'
 import type { Digest } from '../../../../attestors/unix/executable.js'
 import { UnixWorkloadAttestor } from '../../../../attestors/unix/workload.js'
-import { FakeKernel, type ProcessTraits } from '../../../fakes/kernel.js'
+import { FakeKernel, HOST_MOUNT, type ProcessTraits } from '../../../fakes/kernel.js'
 
 const SHA = 'a'.repeat(64)
 const USERS = new Map([[1000, 'alice']])
@@ -19,8 +19,8 @@ function setting(
     kernel,
     accounts: { user: async (id) => USERS.get(id) ?? null, group: async (id) => GROUPS.get(id) ?? null },
     digests: {
-      digest: async (path, { inode }, subject) => {
-        asked.push({ path, inode, subject })
+      digest: async ({ file, id }, subject) => {
+        asked.push({ path: file, inode: id.inode, subject })
         return options.digest ?? { kind: 'digest', sha256: SHA }
       },
     },
@@ -121,6 +121,33 @@ describe('the unix attestor', () => {
     expect(found).not.toHaveProperty('unix:sha256')
     expect(found).not.toHaveProperty('unix:path')
     expect(asked).toEqual([])
+  })
+
+  it.each<[string, bigint, bigint]>([
+    ["connected through a mount of its own and runs through one of the host's", 7n, HOST_MOUNT],
+    ["connected through a mount of the host's and runs through one of its own", HOST_MOUNT, 7n],
+  ])('a process that %s has neither path nor digest', async (_name, before, after) => {
+    const { kernel, attestor, asked } = setting()
+    const process = kernel.spawn()
+    process.exec('/usr/bin/app', before)
+    const caller = callerOf(kernel.peer(process))
+    process.exec('/usr/bin/app', after)
+    const { facts, trail } = await attestor.attest(caller, new AbortController().signal)
+    expect([...facts.keys()].filter((key) => /path|exe|sha256/.test(key))).toEqual([])
+    expect(trail.map(({ text }) => text).join()).toContain('runs another program than when it connected')
+    expect(asked).toEqual([])
+    expect(process.programs).toBe(0)
+  })
+
+  it('path, mount and digest are those of one held program, which is let go of', async () => {
+    const { kernel, attestor, asked } = setting()
+    const process = kernel.spawn({ executable: '/usr/bin/app' })
+    const found = attestor.attest(callerOf(kernel.peer(process)), new AbortController().signal)
+    // The first look has been: what runs from now on changes nothing of it.
+    process.exec('/usr/bin/trusted')
+    expect((await found).facts.get('unix:path')).toBe('/usr/bin/app')
+    expect(asked.map(({ path }) => path)).toEqual(['/usr/bin/app'])
+    expect(process.programs).toBe(0)
   })
 
   it.each<[string, Digest, string[]]>([
