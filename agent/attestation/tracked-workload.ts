@@ -135,9 +135,10 @@ export class TrackedWorkload implements Workload, Disposable {
     const lookedFor = [...this.#unlooked]
     try {
       // Before and after: what was read in between belongs to this process and this program, or does not count.
+      const group = this.#controlGroup()
       const result = this.check() ?? (await attest(this.context, this.caller, this.#known, controller))
       if (this.#ended || this.#disposed) return
-      const error = result instanceof AgentError ? result : this.check()
+      const error = result instanceof AgentError ? result : (this.check() ?? this.#moved(group))
       if (this.#ended || this.#disposed) return
       if (error) this.#refuse(error, clock.monotonic() - began)
       else if (!(result instanceof AgentError)) {
@@ -156,6 +157,25 @@ export class TrackedWorkload implements Workload, Disposable {
         this.reattest()
       }
     }
+  }
+
+  /** Null where it cannot be read: then no attestor has any use for it either. */
+  #controlGroup(): string | null {
+    try {
+      return this.caller.process.read('cgroup')
+    } catch (error) {
+      if (error instanceof AgentError) return null
+      throw error
+    }
+  }
+
+  /** Each attestor reads the control group for itself: what they say together is of one only if it stayed. */
+  #moved(before: string | null): AgentError | null {
+    if (this.#controlGroup() === before) return null
+    return new AgentError(
+      'caller.unidentified',
+      `process ${this.caller.pid} was moved to another control group while it was attested; that is tried again`,
+    )
   }
 
   #accept({ facts, trail, known, waitMs, ...found }: Attestation, ms: number): void {

@@ -49,6 +49,10 @@ export class DockerWorkloadAttestor implements WorkloadAttestor {
       const found = await this.options.containers.find(claim, signal)
       switch (found.kind) {
         case 'known':
+          if (!stillRooted(caller, claim)) {
+            note(`container ${id} left out: the process changed its mount namespace while it was looked at`)
+            break
+          }
           note(`in container ${id}, where its first process is too`)
           for (const text of found.notes) note(text)
           return { facts: found.facts, missing: found.incomplete ? this.platforms : [], trail }
@@ -115,6 +119,14 @@ export class DockerWorkloadAttestor implements WorkloadAttestor {
   #concerns({ expected }: { readonly expected: boolean }): boolean {
     return expected || this.options.containers.answered
   }
+}
+
+/**
+ * Whether the root mount that was compared with the container's is the caller's at this moment too: the number of one
+ * that the caller has left may have been given to the container's.
+ */
+function stillRooted({ process }: Caller, claim: Claim): boolean {
+  return claim.rootMount === null || rootMount(mountsOf(process)) === claim.rootMount
 }
 
 /** Empty where there are so many that nobody has them for a container's sake. */

@@ -51,6 +51,21 @@ describe('a workload', () => {
     expect(s.sinks.total('icp_agent_attestations_total', { outcome: 'complete' })).toBe(1)
   })
 
+  it('that is moved to another control group while it is attested is attested again, and nothing counts before', async () => {
+    const s = setting()
+    const groups = ['0::/a\n', '0::/b\n']
+    const files = {
+      get cgroup() {
+        return groups.length > 1 ? (groups.shift() ?? '') : (groups[0] ?? '')
+      },
+    }
+    const workload = s.acquire(s.kernel.spawn({ files }))
+    await settle()
+    expect(workload.state).toMatchObject({ kind: 'failed', error: { code: 'caller.unidentified' } })
+    await s.clock.advance('1s')
+    expect(factsOf(workload)).toEqual({ 'unix:uid': '1000' })
+  })
+
   it('is one for all connections of a process, attested once, with one handle', async () => {
     const s = setting()
     const process = s.kernel.spawn()

@@ -250,6 +250,23 @@ describe('a container without a control group of its own', () => {
     expect((await attesting).facts.get('docker:container-id')).toBe(ID)
   })
 
+  it('is not that of a process which has left its mounts by the time that the first process is seen', async () => {
+    const { engine, clock, caller, attest } = machine()
+    engine.start(ID, { cgroup: '0::/system.slice/app.service\n', mountinfo: MOUNTED })
+    let looks = 0
+    const files = {
+      cgroup: '0::/system.slice/app.service\n',
+      get mountinfo() {
+        return looks++ === 0 ? MOUNTED : '99 1 0:1 / / rw - overlay overlay rw\n'
+      },
+    }
+    const finding = attest(caller({ namespaces: { mnt: 'mnt:[9]' }, files }))
+    await clock.advance('1s')
+    const { facts, trail } = await finding
+    expect(facts.size).toBe(0)
+    expect(trail.map(({ text }) => text).join()).toContain('changed its mount namespace')
+  })
+
   it('is not claimed by mounts alone', async () => {
     const { engine, clock, caller, attest } = machine()
     engine.start(ID)
