@@ -50,7 +50,7 @@ async function scene() {
     spiffeId: `spiffe://${TENANT}/trusted`,
     selectors: { 'unix:path': at('trusted/bin/app') },
   })
-  const agent = await startAgent({ dir: directory.path, server, settings: { LOGGING__LEVEL: 'warn' } })
+  const agent = await startAgent({ dir: directory.path, server })
   return {
     /** What comes of attempts by a program that runs itself through both mounts in turn. */
     async attempts(): Promise<{ granted: number; answered: number }> {
