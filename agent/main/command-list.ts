@@ -17,21 +17,31 @@ export const COMMAND_LIST = [
   { name: 'api watch bundles', summary: 'Show the bundles, and each change of them.' },
   { name: 'api validate jwt', summary: 'Have the agent judge a JWT-SVID.' },
   { name: 'dev-icp', summary: 'Run the embedded ICP server, for demos and tests.' },
+  { name: 'dev-icp entry create', summary: 'Register a workload at the embedded ICP server.' },
+  { name: 'dev-icp entry list', summary: 'List the registered workloads of the embedded ICP server.' },
+  { name: 'dev-icp entry delete', summary: 'Remove a registered workload from the embedded ICP server.' },
   { name: 'version', summary: 'Print the version.' },
   { name: 'help', summary: 'List the commands, or explain one.' },
 ] as const satisfies readonly ListedCommand[]
 
 export type CommandName = (typeof COMMAND_LIST)[number]['name']
 
-/** The command whose words the arguments begin with, and the arguments after them; null where there is none. */
+/**
+ * The command whose words the arguments begin with, the longest of several, and the arguments after them; null where
+ * there is none.
+ */
 export function findCommand(
   args: readonly string[],
 ): { readonly name: CommandName; readonly rest: readonly string[] } | null {
+  let found: { readonly name: CommandName; readonly rest: readonly string[] } | null = null
   for (const { name } of COMMAND_LIST) {
     const words = name.split(' ')
-    if (words.every((word, i) => args[i] === word)) return { name, rest: args.slice(words.length) }
+    const rest = args.slice(words.length)
+    if (words.every((word, i) => args[i] === word) && (!found || rest.length < found.rest.length)) {
+      found = { name, rest }
+    }
   }
-  return null
+  return found
 }
 
 /** The commands of a group such as `api` or `api fetch`; none where the words begin no command. */

@@ -13,6 +13,9 @@ export const COMMANDS: Readonly<Record<CommandName, () => Promise<Command>>> = {
   'api watch bundles': async () => (await import('./commands/api-watch-bundles.js')).apiWatchBundles,
   'api validate jwt': async () => (await import('./commands/api-validate-jwt.js')).apiValidateJwt,
   'dev-icp': async () => (await import('./commands/dev-icp.js')).devIcp,
+  'dev-icp entry create': async () => (await import('./commands/dev-icp-entry.js')).devIcpEntryCreate,
+  'dev-icp entry list': async () => (await import('./commands/dev-icp-entry.js')).devIcpEntryList,
+  'dev-icp entry delete': async () => (await import('./commands/dev-icp-entry.js')).devIcpEntryDelete,
   version: async () => (await import('./commands/version.js')).version,
   help: async () => (await import('./commands/help.js')).help,
 }

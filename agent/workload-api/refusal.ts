@@ -5,6 +5,9 @@ import type { Feed } from './feed.js'
 import { isDenial, statusOf } from './status.js'
 import type { Refusal } from './verdict.js'
 
+/** Where a person reads what to do. */
+const REGISTER = '; docs/register.md tells how to register it'
+
 /** A status travels in a header, and clients refuse long ones. */
 const MAX_MESSAGE_CHARACTERS = 1_000
 
@@ -29,6 +32,6 @@ export function refusalStatus(refusal: Refusal, feed: Feed, method: Method, even
   events.denied(method, refusal, denial)
   return grpcError({
     code: refusal.code,
-    message: `${refusal.message} (denial ${denial.id}; the agent's log says more)`,
+    message: `${refusal.message} (denial ${denial.id}; the agent's log says more${refusal.code === 'entry.none' ? REGISTER : ''})`,
   })
 }

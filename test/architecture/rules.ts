@@ -96,7 +96,15 @@ export const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   undici: ['agent/platform'],
   yaml: ['agent/config'],
   // Where texts from outside become values: configuration, the server's answers, the agent's own files.
-  zod: ['agent/config', 'agent/icp', 'agent/node', 'agent/cache', 'agent/dev-icp', 'attestors'],
+  zod: [
+    'agent/config',
+    'agent/icp',
+    'agent/node',
+    'agent/cache',
+    'agent/dev-icp',
+    'agent/main/dev-icp-server.ts',
+    'attestors',
+  ],
 }
 
 /** Modules of Node that reach the world; the others (crypto, util, path, …) are free. */

@@ -8,6 +8,8 @@ import { Disk } from '../../platform/disk.js'
 import { SystemClock } from '../../platform/system-clock.js'
 import { choice, duration, misused, type OptionValues, readArguments } from '../arguments.js'
 import type { Command, CommandIo } from '../command.js'
+import { writeServerFile } from '../dev-icp-server.js'
+import { nextSteps, writeAgentFiles } from '../dev-icp-welcome.js'
 
 const OPTIONS = {
   listen: { type: 'string' },
@@ -38,7 +40,8 @@ export const devIcp: Command = {
 Runs an ICP server of its own on this machine, over a real certificate authority. It is for demos and tests, and for
 nothing else: it listens on loopback only. When it listens it prints one line of JSON:
   {"event":"listening","address":"https://127.0.0.1:PORT/spiresvc","ca_path":"DIR/ca.pem","tenant_id":"UUID"}
-Use these as icp_service.address, icp_service.trust_bundle_path and agent.tenant_id. SIGINT and SIGTERM stop it.
+Use these as icp_service.address, icp_service.trust_bundle_path and agent.tenant_id; DIR/agent.yaml is a configuration
+that has them. SIGINT and SIGTERM stop it.
 
 Options:
   --data DIR                    keeps keys, entries and tokens; what is in it survives a restart
@@ -60,15 +63,21 @@ Options:
 
 Example:
   icp-agent dev-icp --data ./dev-icp --svid-ttl 1m &
-  curl --cacert dev-icp/ca.pem -H "Authorization: Bearer $(cat dev-icp/admin-token)" \\
-    -d '{"spiffe_id":"spiffe://TENANT/web","selectors":{"unix:uid":"1000"}}' ADDRESS/v1/entries
+  icp-agent dev-icp entry create /web unix:uid=1000
 `,
   async run(args, io) {
     const { options } = readArguments(args, OPTIONS)
     const settings = await settingsOf(options, io)
     io.stderr.write('This ICP server is for demos and tests only: it listens on loopback and vouches for anybody.\n')
     await using icp = await start(settings)
+    await writeServerFile(settings.dataDir, {
+      address: icp.address,
+      tenant_id: icp.tenantId,
+      trust_domain: icp.workloadTrustDomain,
+    })
+    await writeAgentFiles(icp, settings.dataDir)
     io.stdout.write(`${JSON.stringify(listening(icp))}\n`)
+    io.stderr.write(nextSteps(settings.dataDir))
     await aborted(io.signal)
     return 0
   },

@@ -1,0 +1,110 @@
+import { join, resolve } from 'node:path'
+import { z } from 'zod'
+import { AgentError } from '../errors.js'
+import { Disk } from '../platform/disk.js'
+import { createHttpClient } from '../platform/undici-http.js'
+import type { HttpClient } from '../ports/http.js'
+import { misused } from './arguments.js'
+
+/** What an embedded ICP server tells whoever finds its directory. */
+export interface ServerFile {
+  readonly address: string
+  readonly tenant_id: string
+  /** Where workloads live; a SPIFFE ID that is given as a path is of this trust domain. */
+  readonly trust_domain: string
+}
+
+const FILE = 'server.json'
+const MAX_BYTES = 64 * 1024
+const TIMEOUT_MS = 10_000
+
+const entry = z.object({
+  id: z.string(),
+  spiffe_id: z.string(),
+  selectors: z.record(z.string(), z.string()),
+  ttl: z.number().nullish(),
+  parent_id: z.string().nullish(),
+})
+const list = z.object({ entries: z.array(entry).nullable() })
+
+/** A registration entry as the server shows it. */
+export type DevIcpEntry = z.infer<typeof entry>
+
+const serverFile = z.object({ address: z.url(), tenant_id: z.string(), trust_domain: z.string() })
+const refusal = z.object({ error: z.object({ message: z.string() }) })
+
+/** Writes into the server's directory where it listens now. */
+export async function writeServerFile(dataDir: string, server: ServerFile): Promise<void> {
+  await new Disk().writeAtomically(join(dataDir, FILE), Buffer.from(`${JSON.stringify(server, null, 2)}\n`))
+}
+
+/** The administrator's side of an embedded ICP server that runs on this machine. */
+export class DevIcpAdmin implements AsyncDisposable {
+  readonly #http: HttpClient
+
+  private constructor(
+    readonly server: ServerFile,
+    private readonly token: string,
+    ca: string,
+  ) {
+    this.#http = createHttpClient({ tls: () => ({ ca: [ca] }), roots: () => [] })
+  }
+
+  /** Finds the server by its `--data` directory. Throws `command.misused` where none keeps its files there. */
+  static async in(dataDir: string, token: string | undefined): Promise<DevIcpAdmin> {
+    const dir = resolve(dataDir)
+    const read = async (name: string) =>
+      (await new Disk().read(join(dir, name), { maxBytes: MAX_BYTES }))?.toString('utf8').trim() ?? null
+    const [file, ca, own] = await Promise.all([read(FILE), read('ca.pem'), token ?? read('admin-token')])
+    if (file === null || ca === null) {
+      throw misused(`no embedded ICP server has run in ${dir}: start one with icp-agent dev-icp --data ${dir}`)
+    }
+    if (!own) throw misused('the token of the administrator is needed: ICP_DEV_ADMIN_TOKEN')
+    const { data } = serverFile.safeParse(jsonOf(file))
+    if (!data) throw misused(`${join(dir, FILE)} is not what icp-agent dev-icp writes: start the server again`)
+    return new DevIcpAdmin(data, own, ca)
+  }
+
+  async createEntry(wanted: Readonly<Record<string, unknown>>): Promise<DevIcpEntry> {
+    return entry.parse(await this.#request('POST', '/v1/entries', wanted))
+  }
+
+  /** Youngest first, at most 1000. */
+  async entries(): Promise<readonly DevIcpEntry[]> {
+    return list.parse(await this.#request('GET', '/v1/entries?limit=1000')).entries ?? []
+  }
+
+  async deleteEntry(id: string): Promise<void> {
+    await this.#request('DELETE', `/v1/entries/${encodeURIComponent(id)}`)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#http[Symbol.asyncDispose]()
+  }
+
+  /** The body of the answer. What the server refuses is `icp.bad_request`, with its own words. */
+  async #request(method: 'GET' | 'POST' | 'DELETE', path: string, body?: unknown): Promise<unknown> {
+    const { status, body: answer } = await this.#http.request({
+      method,
+      url: this.server.address + path,
+      headers: { authorization: `Bearer ${this.token}`, 'content-type': 'application/json' },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      timeoutMs: TIMEOUT_MS,
+      maxBytes: 16 * 1024 * 1024,
+      withoutIdentity: true,
+    })
+    const parsed = jsonOf(answer.toString('utf8'))
+    if (status >= 200 && status < 300) return parsed
+    const why = refusal.safeParse(parsed).data?.error.message ?? `it answered ${status}`
+    throw new AgentError('icp.bad_request', `the embedded ICP server refuses: ${why}`)
+  }
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch (error) {
+    if (error instanceof SyntaxError) return null
+    throw error
+  }
+}
