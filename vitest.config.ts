@@ -3,12 +3,21 @@ import { defineConfig } from 'vitest/config'
 // `npm test` runs what is fast and deterministic; `npm run test:slow` what needs engines, toolchains or minutes, and
 // nothing else.
 const slow = ['test/**/*.slow.test.ts', 'test/interop/**/*.test.ts']
+/** What `npm run test:unit` runs: nothing of it starts an agent, and nothing of it leaves anything behind. */
+const unit = ['test/unit/**/*.test.ts', 'test/architecture/**/*.test.ts']
 const runsSlow = process.env['ICP_TEST_SLOW'] === '1'
+
+const projects = runsSlow
+  ? [{ name: 'slow', include: slow }]
+  : [
+      // One after the other in the same process: what they all import is loaded once, which takes half of their time.
+      { name: 'unit', include: unit, isolate: false },
+      { name: 'whole', include: ['test/**/*.test.ts'], exclude: [...unit, ...slow] },
+    ]
 
 export default defineConfig({
   test: {
-    include: runsSlow ? slow : ['test/**/*.test.ts'],
-    exclude: runsSlow ? [] : slow,
+    projects: projects.map((test) => ({ extends: true as const, test })),
     environment: 'node',
     pool: 'forks',
     // Slow tests start engines, machines and toolchains: one at a time has the machine for itself.
