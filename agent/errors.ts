@@ -48,6 +48,8 @@ export const ERROR_CODES = {
   'icp.rate_limited': 'The ICP server limits the rate of requests (429).',
   'icp.server_error': 'The ICP server or its CA failed (5xx, or a 400 that says so).',
   'icp.csr_dropped': 'The ICP server drops the CSR that it demands; it must be upgraded.',
+  'icp.no_bundle': 'The ICP server does not publish its bundle.',
+  'icp.svid_unknown': 'The ICP server has no record of the SVID that is to be revoked.',
   'icp.no_match': 'The ICP server finds no entry for the selectors.',
   'icp.cn_refused': 'The certificate authority refused the common name of the CSR.',
   'platform.unavailable': 'A platform API (container engine, Kubernetes, systemd) does not answer.',

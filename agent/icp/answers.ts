@@ -117,6 +117,22 @@ const SPECIAL: readonly Special[] = [
     advice: 'this says nothing of the entry; check icp_service.address, its path included, and what stands in between',
   },
   {
+    // It fails where everything else works: the authorities come beside certificates.
+    status: [404, 500, 501],
+    endpoints: ['bundle'],
+    when: () => true,
+    code: 'icp.no_bundle',
+    advice: 'the authorities come beside certificates',
+  },
+  {
+    status: 404,
+    endpoints: ['revoke_workload'],
+    // An account that does not exist is "Not found".
+    when: ({ message }) => /SVID not found/i.test(message),
+    code: 'icp.svid_unknown',
+    advice: 'the server forgets an SVID with its entry: revoke there before the entry is deleted',
+  },
+  {
     status: 404,
     endpoints: ['sign_workload'],
     // Of an account that does not exist: that says nothing about entries either.

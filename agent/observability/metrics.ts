@@ -76,6 +76,11 @@ export const METRICS = {
     help: 'SVIDs asked for, by kind and outcome.',
     labels: ['kind', 'outcome'],
   },
+  icp_agent_revocations_total: {
+    kind: 'counter',
+    help: 'Revocations of SVIDs of removed entries by outcome: revoked, or an error code.',
+    labels: ['outcome'],
+  },
   icp_agent_issuance_seconds: {
     kind: 'histogram',
     help: 'Time from job to verified SVID.',

@@ -1,4 +1,4 @@
-import type { AgentError, ErrorCode } from '../errors.js'
+import { type AgentError, codeOf, type ErrorCode } from '../errors.js'
 import type { Clock } from '../ports/clock.js'
 import type { Sinks } from './events.js'
 import { sayOnce } from './once.js'
@@ -24,6 +24,7 @@ export const syncEvents = ({ log, metrics }: Sinks, clock: Clock) => {
   let authorityAhead = false
   let unlisted = false
   let bare = false
+  let forgotten = false
   /** A certificate that has just been made begins now or a little earlier: one of the future shows the CA's clock. */
   const noticeAuthorityClock = (notBefore: number) => {
     const aheadMs = notBefore - clock.now()
@@ -109,7 +110,9 @@ export const syncEvents = ({ log, metrics }: Sinks, clock: Clock) => {
       bundles.succeeded()
     },
     bundlePollFailed(error: unknown): void {
-      bundles.failed(error)
+      // Most servers publish none, and it is only one source of several.
+      if (codeOf(error) === 'icp.no_bundle') log.debug('The ICP server publishes no bundle', { error })
+      else bundles.failed(error)
     },
     /** Certificates in the server's bundles that are no authorities; each is said once. */
     authoritiesSkipped(skipped: readonly { readonly fingerprint: string; readonly error: AgentError }[]): void {
@@ -165,10 +168,26 @@ export const syncEvents = ({ log, metrics }: Sinks, clock: Clock) => {
       })
     },
     revoked(serial: string): void {
+      metrics.count('icp_agent_revocations_total', { outcome: 'revoked' })
       log.info('Workload SVID of a removed entry is revoked', { serial })
     },
-    revocationFailed(serial: string, code: ErrorCode): void {
-      log.warn('Workload SVID of a removed entry could not be revoked', { serial, code })
+    /** `givenUp`: it is not asked for again. */
+    revocationFailed(serial: string, code: ErrorCode, { givenUp }: { givenUp: boolean }): void {
+      if (givenUp) metrics.count('icp_agent_revocations_total', { outcome: code })
+      if (code !== 'icp.svid_unknown') {
+        log.warn('Workload SVID of a removed entry could not be revoked', { serial, code })
+        return
+      }
+      // It will be so with every entry: a warning once, and the serials of what stays valid.
+      const remedy = 'revoke the SVID on the ICP server first, then delete its entry'
+      log[forgotten ? 'info' : 'warn'](
+        'The server forgot a workload SVID with its entry, and cannot revoke it any more',
+        {
+          serial,
+          ...(forgotten ? {} : { remedy }),
+        },
+      )
+      forgotten = true
     },
   }
 }

@@ -11,7 +11,10 @@ const REFUSED: ReadonlySet<ErrorCode> = new Set([
   'icp.not_found',
   'icp.conflict',
   'icp.no_match',
+  'icp.svid_unknown',
 ])
+/** Servers of the tenant API answer 500 to a serial that they do not know, and to one while their CA is away. */
+const FAILS_FOR_GOOD = 3
 /** After what says nothing of the certificate: the server is away or fails, or the agent has to attest anew. */
 const AGAIN: Backoff = { baseMs: 30_000, capMs: 600_000 }
 /** SVIDs live for hours: one that was to be revoked so long ago has ended, or nearly. */
@@ -77,8 +80,9 @@ export class Revocations {
     } catch (error) {
       if (!(error instanceof AgentError)) throw error
       if (error.code === 'icp.rate_limited') return
-      const refused = REFUSED.has(error.code)
-      if (refused || this.#failures === 0) events.revocationFailed(serial, error.code)
+      const hopeless = error.details['status'] === 500 && this.#failures + 1 >= FAILS_FOR_GOOD
+      const refused = hopeless || REFUSED.has(error.code)
+      if (refused || this.#failures === 0) events.revocationFailed(serial, error.code, { givenUp: refused })
       if (!refused) {
         this.#pausedUntil = clock.monotonic() + delay(++this.#failures, AGAIN, 1)
         return

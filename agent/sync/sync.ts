@@ -126,7 +126,7 @@ export class Sync {
     return this.#issuance.issue(entryId, agent, signal)
   }
 
-  /** The second source of authorities; some servers answer 404 or 500, which changes nothing. */
+  /** The second source of authorities; most servers publish none, which changes nothing. */
   async pollBundle(signal: AbortSignal): Promise<void> {
     const { controlPlane, events } = this.options
     try {

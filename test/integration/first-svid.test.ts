@@ -53,6 +53,9 @@ describe('an attested process gets its X.509-SVID', () => {
       expect(svids.map((svid) => svid.spiffeId)).toEqual(['spiffe://acme.example/web'])
       const leaf = new X509Certificate(svids[0]?.x509Svid ?? '')
       expect(leaf.subjectAltName).toContain('URI:spiffe://acme.example/web')
+      // That the server publishes no bundle is no reason for a warning.
+      expect(await agent.logged('The ICP server publishes no bundle')).toMatchObject({ level: 'debug' })
+      expect(agent.lines.filter(({ event }) => event.startsWith('Bundle poll'))).toEqual([])
       const bare = await agent.logged(BARE)
       expect(bare).toMatchObject({ level: 'info', remedy: expect.stringContaining('basic_constraints') })
       const pem = fromBinary(

@@ -35,6 +35,6 @@ export const securitySettings = {
   'security.revoke_removed': setting(bool(), {
     kind: 'true, false',
     default: 'false',
-    what: 'SVIDs of entries that were removed are revoked at the server, with lowest priority.',
+    what: 'SVIDs of entries that were removed are revoked at the server, with lowest priority. Servers of the workspace API forget an SVID with its entry: there an administrator revokes it before deleting the entry.',
   }),
 }

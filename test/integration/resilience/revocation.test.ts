@@ -36,6 +36,23 @@ test('the SVID of a removed entry is revoked at the server where that is wanted'
   expect(await revocationsAfterRemoval({ SECURITY__REVOKE_REMOVED: 'true' })).toBe(1)
 })
 
+test('a server of the workspace API has forgotten it with the entry, which the agent says, and how to do it in time', async () => {
+  await using dir = await temporaryDirectory()
+  await using server = await startServer(`${dir.path}/icp`, { generation: 'workspace' })
+  const doomed = await server.createEntry({ spiffeId: `spiffe://${TENANT}/doomed`, selectors: { 'unix:uid': uid } })
+  const settings = {
+    SYNC__INTERVAL: '2s',
+    SECURITY__REVOKE_REMOVED: 'true',
+    AGENT__JOIN_TOKEN: (await server.createJoinToken()).token,
+  }
+  await using agent = await startAgent({ dir: dir.path, server, settings })
+  await served(agent.address)
+  await server.deleteEntry(doomed.id)
+  const told = await agent.logged('The server forgot a workload SVID with its entry, and cannot revoke it any more')
+  expect(told).toMatchObject({ level: 'warning', remedy: expect.stringContaining('then delete its entry') })
+  expect(server.requests.list({ endpoint: '/v1/workload/revoke' }).map(({ status }) => status)).toEqual([404])
+})
+
 test('nothing is revoked by itself', async () => {
   expect(await revocationsAfterRemoval({})).toBe(0)
 })

@@ -62,6 +62,16 @@ describe('the meaning of an answer', () => {
     ['issue_jwt', handler(401, 'Client certificate required'), 'icp.jwt_unauthorized'],
     ['issue_jwt', json(401, { error: 'no certificate' }), 'icp.jwt_unauthorized'],
     ['attest_node', handler(409, 'exists'), 'icp.conflict'],
+    ['bundle', handler(500, 'Failed to get CA bundle from Vault', 'INTERNAL_ERROR'), 'icp.no_bundle'],
+    ['bundle', text(500, '<h1>500</h1>'), 'icp.no_bundle'],
+    ['bundle', handler(404, 'no such workspace', 'NOT_FOUND'), 'icp.no_bundle'],
+    ['bundle', handler(503, 'Vault PKI is not configured'), 'icp.server_error'],
+    ['jwt_bundle', handler(500, 'oops'), 'icp.server_error'],
+    ['revoke_workload', handler(404, 'Workload SVID not found', 'NOT_FOUND'), 'icp.svid_unknown'],
+    ['revoke_workload', handler(404, 'Not found', 'NOT_FOUND'), 'icp.not_found'],
+    ['revoke_workload', text(404, '<h1>404</h1>'), 'icp.not_found'],
+    ['revoke_workload', handler(500, 'Failed to revoke workload SVID'), 'icp.server_error'],
+    ['entries', handler(404, 'Workload SVID not found'), 'icp.not_found'],
   ])('of %s %# is told by status and text', (endpoint, response, code) => {
     expect(meaning(endpoint, response).code).toBe(code)
   })

@@ -37,6 +37,14 @@ test.each<ErrorCode>(['icp.server_error', 'icp.bad_response', 'icp.too_large'])(
   },
 )
 
+test.each<ErrorCode>(['icp.no_bundle', 'icp.svid_unknown'])('%s is no trouble: the server is there', (code) => {
+  const contact = new Contact(new FakeClock())
+  contact.failed(failure('icp.unreachable'))
+  contact.failed(failure(code))
+  expect(contact.trouble).toBeNull()
+  expect(contact.reachedAt).not.toBeNull()
+})
+
 test('trouble keeps the time of its begin', async () => {
   const clock = new FakeClock()
   const contact = new Contact(clock)

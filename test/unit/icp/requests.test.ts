@@ -115,7 +115,7 @@ describe('a request', () => {
   ] as const)('is not repeated after %s', async (_name, answer, code) => {
     const http = new ScriptedHttp(answer)
     const { client } = clientOver(http)
-    expect(codeOf(await client.bundle(SIGNAL).catch(thrown))).toBe(code)
+    expect(codeOf(await client.jwtBundle(SIGNAL).catch(thrown))).toBe(code)
     expect(http.requests).toHaveLength(1)
   })
 

@@ -93,6 +93,7 @@ describe('where answers come without a bundle', () => {
 
   it.each<[string, AgentError, string]>([
     ['is not there', refusal('icp.not_found', 404), 'svid.issuer_unknown'],
+    ['is not published', refusal('icp.no_bundle', 500), 'svid.issuer_unknown'],
     ['is forbidden', refusal('icp.forbidden', 403), 'svid.issuer_unknown'],
     ['fails', serverError(), 'svid.issuer_unknown'],
     ['does not answer', refusal('icp.timeout', 0), 'icp.timeout'],

@@ -59,6 +59,33 @@ describe('a revocation', () => {
     },
   )
 
+  it('that comes after the server forgot the SVID is counted as that; the remedy is said once, serials always', async () => {
+    const { server, sinks, ask } = await setting('01', '02', '03')
+    server.fail('revokeWorkload', answer('icp.svid_unknown'), { times: 2 })
+    while (await ask());
+    expect(server.revoked).toEqual(['03'])
+    const told = sinks.lines.filter(({ event }) => event.startsWith('The server forgot'))
+    expect(told).toMatchObject([
+      { level: 'warn', fields: { serial: '01', remedy: expect.stringContaining('first, then delete') } },
+      { level: 'info', fields: { serial: '02' } },
+    ])
+    expect(sinks.events('warn')).toHaveLength(1)
+    const outcome = (value: string) => sinks.total('icp_agent_revocations_total', { outcome: value })
+    expect([outcome('icp.svid_unknown'), outcome('revoked')]).toEqual([2, 1])
+  })
+
+  it('that the server answers with 500 again and again does not keep the others from their turn', async () => {
+    const { clock, server, sinks, ask } = await setting('unknown there', '02')
+    server.fail('revokeWorkload', serverError(500), { times: 3 })
+    for (let i = 0; i < 3; i++) {
+      expect(await ask()).toBe(true)
+      await clock.advance('10m')
+    }
+    await ask()
+    expect(server.revoked).toEqual(['02'])
+    expect(sinks.total('icp_agent_revocations_total', { outcome: 'icp.server_error' })).toBe(1)
+  })
+
   it('that meets a 429 stays where it is; the budget knows when to ask again', async () => {
     const { server, sinks, revocations, ask } = await setting('01')
     server.fail('revokeWorkload', rateLimited())
