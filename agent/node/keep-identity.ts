@@ -157,14 +157,13 @@ export class IdentityKeeper {
 
   /** Ends a lock-out or a refusal once there is a join token for it. Cheap: one small file is read. */
   async lookForToken(): Promise<void> {
-    const { file, events } = this.options
     this.#noticeExpiry()
     const { digest, news } = await this.certificates.look()
-    const { refusal, inactive } = file.certificates
+    const { refusal, inactive } = this.options.file.certificates
     const unlocks = this.#locked !== null && !inactive && digest !== null && digest !== this.#locked.tokenDigest
     const helps = (refusal !== null || inactive !== null) && news && this.certificates.freshToken
     if (!unlocks && !helps) return
-    events.joinTokenFound()
+    this.options.events.joinTokenFound()
     this.#locked = null
     this.#attestNext = unlocks
     this.#pace.reset()
@@ -221,8 +220,9 @@ export class IdentityKeeper {
     if (error.code === 'icp.agent_inactive')
       this.certificates.noteInactive(error, step === 'attest' ? steps.tokenSent : null)
     else if (step === 'attest' && LOCKED_OUT.has(error.code)) this.#lockOut(error)
-    else if (ofTheAgent && !this.#locked) this.#pace.failed(pauseOf(error))
-    else if (step === 'renew' && RENEWAL_REFUSED.has(error.code) && !this.#locked) {
+    else if (ofTheAgent && !this.#locked) {
+      if (!this.certificates.freshToken) this.#pace.failed(pauseOf(error))
+    } else if (step === 'renew' && RENEWAL_REFUSED.has(error.code) && !this.#locked) {
       events.renewalRefused(error)
       this.#attestNext = true
     } else this.#failed(step, error)

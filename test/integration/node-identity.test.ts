@@ -150,7 +150,7 @@ describe('against a server of the newer generation', () => {
     expect(restarted.keeper.state().kind).toBe('valid')
   })
 
-  it('an agent that was revoked is locked out and serves what it has', async () => {
+  it('an agent that was revoked asks no more until it has a new token, and serves what it has', async () => {
     await using world = await server({ generation: 'workspace' })
     await world.giveToken()
     await using agent = await node(world.icp, world.files)
@@ -158,9 +158,18 @@ describe('against a server of the newer generation', () => {
     const serial = agent.keeper.current()?.serial
     await world.icp.setAgentStatus(world.icp.agents[0]?.id ?? '', 'revoked')
     await agent.keeper.attempt(never())
+    const before = asked(world.icp)
+    expect(before.at(-1)).toBe('/v1/agent/renew 403')
     await agent.keeper.attempt(never())
-    expect(agent.keeper.state()).toMatchObject({ kind: 'locked_out', reason: { code: 'agent.locked_out' } })
+    expect(agent.keeper.state()).toMatchObject({ kind: 'inactive', reason: { code: 'icp.agent_inactive' } })
     expect(agent.keeper.current()?.serial).toBe(serial)
+    expect(asked(world.icp)).toEqual(before)
+    await world.giveToken()
+    await agent.keeper.lookForToken()
+    await agent.keeper.attempt(never())
+    expect(agent.keeper.state().kind).toBe('valid')
+    await agent.keeper.attempt(never())
+    expect(asked(world.icp).slice(before.length)).toEqual(['/v1/node/attest 200', '/v1/agent/renew 200'])
   })
 
   it('an answer without a bundle has its issuer from /bundle', async () => {
