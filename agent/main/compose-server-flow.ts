@@ -9,6 +9,7 @@ import { Contact } from '../icp/contact.js'
 import { ENDPOINTS } from '../icp/endpoints.js'
 import { SHORTEST } from '../icp/limits.js'
 import { pacedControlPlane } from '../icp/paced.js'
+import type { AgentIdentity } from '../node/agent-identity.js'
 import { createIdentityKeeper } from '../node/create-keeper.js'
 import type { StateKind } from '../node/identity-state.js'
 import { fileEvents } from '../observability/file-events.js'
@@ -141,10 +142,13 @@ export function composeServerFlow(config: Config, world: World) {
     onVerified: (trustDomain, until) => sync.spokeFor(trustDomain, until),
   })
 
+  let known: AgentIdentity | null = null
   const onIdentity = () => {
     withhold(store, keeper.certificates.usable ? null : keeper.state().kind)
     const identity = keeper.current()
-    if (!identity) return
+    const same = identity === known
+    known = identity
+    if (!identity || same) return
     client.learnGeneration(identity.workspace)
     sync.trust(identity.authorities)
     jwtSvids.wake()

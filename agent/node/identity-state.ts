@@ -93,18 +93,18 @@ export function stateOf(standing: Standing, now: number): IdentityState {
 function madeInactive(remedy: string): Reason {
   return {
     code: 'icp.agent_inactive',
-    message: `an administrator has made this agent inactive on the ICP server (403); nothing is renewed until there is a join token that was never used: ${remedy}`,
+    message: `an administrator has made the agent inactive (403); it takes a join token that was never used: ${remedy}`,
   }
 }
 
 function allRefused({ certificates: { newest, older }, remedy }: Standing): Reason {
   const what = older ? 'accepts neither certificate of the agent' : "does not accept the agent's certificate"
   const next = newest?.workspace
-    ? `the node attests anew once that has lasted for ${REFUSED_LONG_MS / 60_000} min, or at once: ${remedy}`
+    ? `the node attests anew after ${REFUSED_LONG_MS / 60_000} min of that, or at once: ${remedy}`
     : 'it is asked again and again'
   return {
     code: 'agent.certificate_refused',
-    message: `the ICP server answers, but ${what} (401), as after a change of its CA; ${next}`,
+    message: `the ICP server ${what} (401), as after a change of its CA; ${next}`,
   }
 }
 

@@ -131,8 +131,8 @@ export function unreadyReasons(facts: HealthFacts): string[] {
 /** What is wrong while the certificate is valid, where it is not that renewal fails. */
 const WHILE_VALID: Partial<Record<ErrorCode, string>> = {
   'file.io': 'writing it to disk fails',
-  'agent.certificate_refused': 'not accepted',
-  'icp.agent_inactive': 'revoked',
+  'agent.certificate_refused': 'of no use',
+  'icp.agent_inactive': 'of no use',
 }
 
 function agentSvid({ agentSvid: { expiresAt, trouble }, now }: HealthFacts): Component {
@@ -178,7 +178,7 @@ function fine(message: string): Component {
 }
 
 function troubled(status: Status, trouble: Trouble, what: string): Component {
-  return { status, message: bounded(`${what}: ${trouble.message} (${trouble.code})`), since: trouble.since }
+  return { status, message: `${bounded(`${what}: ${trouble.message}`)} (${trouble.code})`, since: trouble.since }
 }
 
 /** A text that may have come from elsewhere, fit to be read by a person. */

@@ -359,6 +359,30 @@ describe('the client certificate', () => {
     expect(await who()).toBe('second')
   })
 
+  it('may be one of two, each on connections of its own, until one is presented no more', async () => {
+    const { server, identity } = await mutual(whoami)
+    const sockets = new Set<TLSSocket>()
+    server.server.on('secureConnection', (socket: TLSSocket) => {
+      sockets.add(socket)
+      socket.once('close', () => sockets.delete(socket))
+    })
+    const [first, second] = [await identity('first'), await identity('second')]
+    let tls: TlsSettings = { ca: [ca.pem], identity: first, other: second }
+    const client = clientWith({ tls: () => tls })
+    const who = async (more = {}) => (await client.request(get(server.address, more))).body.toString()
+    expect([await who(), await who({ otherIdentity: true }), await who({ withoutIdentity: true })]).toEqual([
+      'first',
+      'second',
+      'nobody',
+    ])
+    // The one that was accepted last comes first: nothing is connected anew.
+    tls = { ca: [ca.pem], identity: second, other: first }
+    expect([await who(), await who({ otherIdentity: true }), sockets.size]).toEqual(['second', 'first', 3])
+    tls = { ca: [ca.pem], identity: second }
+    expect([await who(), await who({ otherIdentity: true })]).toEqual(['second', 'second'])
+    while (sockets.size > 2) await new Promise((resolve) => setTimeout(resolve, 5))
+  })
+
   it('changes under requests in flight without losing one', async () => {
     const waiting: (() => void)[] = []
     const { server, identity } = await mutual((request, response) => {

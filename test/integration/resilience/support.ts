@@ -24,11 +24,22 @@ export interface SvidStream extends Disposable {
   until(like: (context: Context) => boolean): Promise<Context>
   /** Resolves with the gRPC status that ends it, whatever comes before. */
   ended(): Promise<number>
+  /** The same, with its message. */
+  failed(): Promise<{ readonly code: number; readonly message: string }>
 }
 
 export function svidStream(address: string): SvidStream {
   const stream: RawStream = openStream(address, `${SPIFFE}/FetchX509SVID`, { metadata: SECURITY_HEADER })
   const next = async () => contextOf(await stream.next())
+  const failed = async () => {
+    for (;;) {
+      try {
+        await stream.next()
+      } catch (error) {
+        return error as { readonly code: number; readonly message: string }
+      }
+    }
+  }
   return {
     next,
     async until(like) {
@@ -37,15 +48,8 @@ export function svidStream(address: string): SvidStream {
         if (like(context)) return context
       }
     },
-    async ended() {
-      for (;;) {
-        try {
-          await stream.next()
-        } catch (error) {
-          return (error as { readonly code: number }).code
-        }
-      }
-    },
+    ended: async () => (await failed()).code,
+    failed,
     [Symbol.dispose]: () => stream[Symbol.dispose](),
   }
 }

@@ -1,5 +1,6 @@
 import { Budget } from '../../../agent/icp/budget.js'
 import { createIcpClient, type IcpClient } from '../../../agent/icp/client.js'
+import type { ClientCertificates } from '../../../agent/icp/client-certificates.js'
 import { serverEvents } from '../../../agent/observability/server-events.js'
 import type { HttpClient } from '../../../agent/ports/http.js'
 import { FakeClock } from '../../fakes/clock.js'
@@ -18,7 +19,10 @@ export interface ClientSubject {
 }
 
 /** A client over the given HttpClient, with a clock that stands still and jitter in the middle of its range. */
-export function clientOver(http: HttpClient, settings: { maxRetries?: number } = {}): ClientSubject {
+export function clientOver(
+  http: HttpClient,
+  settings: { maxRetries?: number; certificates?: ClientCertificates } = {},
+): ClientSubject {
   const clock = new FakeClock()
   const sinks = new RecordedSinks()
   const budget = new Budget(clock, fixedRandom(0))
@@ -31,6 +35,7 @@ export function clientOver(http: HttpClient, settings: { maxRetries?: number } =
     clock,
     random: fixedRandom(0.5),
     events: serverEvents(sinks, clock),
+    ...(settings.certificates ? { certificates: settings.certificates } : {}),
   })
   return { client, clock, sinks, budget }
 }
