@@ -35,14 +35,19 @@ export interface LoadedConfig {
 export async function loadConfig(sources: ConfigSources): Promise<LoadedConfig> {
   const reading = await readConfiguration(sources)
   const understood = understand(reading.tree, sources.workingDirectory)
-  const { proxy, problems: proxyProblems } = proxyFrom(sources.env)
+  const { proxy, problems: proxyProblems, warnings: proxyWarnings } = proxyFrom(sources.env)
   const checks = await check(understood, sources)
   // What a broken file would have said is unknown: then nothing is called missing.
   const missing = (problem: Problem) => problem.source === 'not set' && !reading.complete
   const problems = [...reading.problems, ...understood.problems, ...checks.problems, ...proxyProblems].filter(
     (problem) => !missing(problem),
   )
-  const warnings = [...reading.warnings, ...unknownKeys(reading.tree, sources.env), ...checks.warnings]
+  const warnings = [
+    ...reading.warnings,
+    ...unknownKeys(reading.tree, sources.env),
+    ...checks.warnings,
+    ...proxyWarnings,
+  ]
   if (problems.length > 0) throw invalidConfiguration(problems, warnings)
   const config = assemble(understood, sources, proxy)
   return { config, warnings, secretVariables: secretVariables(reading) }

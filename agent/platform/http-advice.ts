@@ -2,14 +2,22 @@ const CLOCKS = 'check the clocks of both machines'
 const UNKNOWN_CA =
   'its certificate comes from an authority that this machine does not trust: put that authority into the file of ' +
   'icp_service.trust_bundle_path'
-const CHAIN = "the chain of its certificate is wrong: have it made anew by the server's authority"
+const CHAIN = 'the chain of its certificate is wrong: have it made anew by the authority of {peer}'
+
+/** Whom a connection is made to, and the setting that says where that is. */
+export interface Peer {
+  readonly name: string
+  readonly setting: string
+}
+export const SERVER: Peer = { name: 'the server', setting: 'icp_service.address' }
+export const PROXY: Peer = { name: 'the proxy', setting: 'HTTPS_PROXY' }
 
 /** What is wrong with the server's certificate, by the codes that Node has for it, and what to do; null: see the code. */
 const CERTIFICATE: Readonly<Record<string, string | null>> = {
   CERT_HAS_EXPIRED: `its certificate has expired: renew it, or ${CLOCKS}`,
   CERT_NOT_YET_VALID: `its certificate is not valid yet: ${CLOCKS}`,
-  ERR_TLS_CERT_ALTNAME_INVALID: 'its certificate is for another host name: use that name in icp_service.address',
-  HOSTNAME_MISMATCH: 'its certificate is for another host name: use that name in icp_service.address',
+  ERR_TLS_CERT_ALTNAME_INVALID: 'its certificate is for another host name: use that name in {setting}',
+  HOSTNAME_MISMATCH: 'its certificate is for another host name: use that name in {setting}',
   DEPTH_ZERO_SELF_SIGNED_CERT: 'its certificate is self-signed: put it into the file of icp_service.trust_bundle_path',
   CERT_REVOKED: 'its certificate was revoked',
   INVALID_PURPOSE: 'its certificate is not meant for servers',
@@ -43,7 +51,7 @@ const NO_MEMORY = 'this machine has no memory left for the connection'
 
 /** Failures of the network below TLS. */
 const NETWORK: Readonly<Record<string, string>> = {
-  ECONNREFUSED: 'the connection was refused: is the server running, and are host and port right?',
+  ECONNREFUSED: 'the connection was refused: is {peer} running, and are host and port right?',
   ECONNRESET: 'the connection was reset',
   ECONNABORTED: 'the connection was aborted',
   EPIPE: 'the connection was closed while the request was sent',
@@ -67,24 +75,37 @@ const NETWORK: Readonly<Record<string, string>> = {
   ENOMEM: NO_MEMORY,
   UND_ERR_CONNECT_TIMEOUT: 'the connection timed out',
   UND_ERR_SOCKET: 'the connection was closed before the answer was complete',
-  UND_ERR_ABORTED: 'the proxy refused the connection',
-  UND_ERR_HEADERS_TIMEOUT: 'the proxy does not answer', // For servers there is only the deadline of the whole exchange.
+  UND_ERR_ABORTED: 'the request was broken off',
+  UND_ERR_HEADERS_TIMEOUT: 'it does not answer', // Of a proxy: for servers there is only the deadline of the whole exchange.
   UND_ERR_DESTROYED: 'the client was closed',
   UND_ERR_CLOSED: 'the client was closed',
 }
 
 /** What is wrong with the server's certificate; null where the code is about something else. */
-export function certificateProblem(code: string, text: string): string | null {
+export function certificateProblem(code: string, text: string, peer = SERVER): string | null {
   // OpenSSL's reasons without a code of Node's: a key that is too weak, a name constraint that is broken.
   if (code === 'UNSPECIFIED') return `its certificate is refused: ${text.slice(0, 200)}`
   const problem = Object.hasOwn(CERTIFICATE, code) ? CERTIFICATE[code] : undefined
-  return problem === undefined ? null : (problem ?? `its certificate is refused (${code})`)
+  return problem === undefined ? null : about(peer, problem ?? `its certificate is refused (${code})`)
 }
 
 /** What a failure below TLS means, and what to do. */
-export function networkProblem(code: string): string {
+export function networkProblem(code: string, peer = SERVER): string {
   const known = Object.hasOwn(NETWORK, code) ? NETWORK[code] : undefined
-  if (known !== undefined) return known
+  if (known !== undefined) return about(peer, known)
   if (code.startsWith('EAI_')) return NO_DNS
   return code === '' ? 'the request failed' : `the request failed (${code})`
+}
+
+/** What the answer of a proxy to CONNECT means, and what to do. */
+export function connectProblem(status: number): string {
+  if (status === 407) return 'it wants to know who asks (407): HTTPS_PROXY takes http://USER:PASSWORD@HOST:PORT'
+  if (status === 401 || status === 403)
+    return `it does not let the agent through to the server (${status}): have it allowed`
+  if (status >= 500) return `it cannot reach the server (${status})`
+  return `it answered CONNECT with ${status}: is it a proxy for HTTPS?`
+}
+
+function about({ name, setting }: Peer, text: string): string {
+  return text.replace('{peer}', name).replace('{setting}', setting)
 }

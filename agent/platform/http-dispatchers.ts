@@ -1,8 +1,10 @@
 import { subscribe } from 'node:diagnostics_channel'
 import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls'
-import { Agent, type Dispatcher, EnvHttpProxyAgent, errors, Pool } from 'undici'
+import { Agent, type Dispatcher, errors, ProxyAgent } from 'undici'
 import type { ClientIdentity, TlsSettings } from '../ports/http.js'
+import { type NoProxy, readNoProxy } from '../ports/no-proxy.js'
 import { ALWAYS, Connections } from './http-connections.js'
+import { proxyPool, shownProxy } from './http-proxy.js'
 
 /** How requests leave the machine. */
 export interface Route {
@@ -44,24 +46,38 @@ interface Shown {
 }
 interface Slot {
   readonly shown: Shown
+  readonly proxied: boolean
   readonly dispatcher: Dispatcher
 }
 
+/** A server on this machine is never behind a proxy. */
+const THIS_MACHINE = readNoProxy('localhost,127.0.0.0/8,::1')
+
 /**
- * Connections by what they present: with a client certificate (there may be two), without one, and one kind for each
- * Unix socket. When certificates or authorities change, requests in flight finish on the old connections, which then
- * close; new ones go to new connections. Nothing of a certificate is kept that is not presented any more.
+ * Connections by what they present and how they leave the machine: with a client certificate (there may be two), without
+ * one, through the proxy or not, and one kind for each Unix socket. When certificates or authorities change, requests in
+ * flight finish on the old connections, which then close; new ones go to new connections. Nothing of a certificate is
+ * kept that is not presented any more.
  */
 export class Dispatchers {
   #slots: readonly Slot[] = []
   readonly #sockets = new Map<string, Dispatcher>()
   readonly #retired = new Set<Dispatcher>()
   readonly #connections = new Connections()
+  readonly #exempt: readonly NoProxy[]
   #roots: readonly string[] | null = null
 
   constructor(private readonly route: Route) {
     if (!listening) subscribe('undici:client:connected', keepAlerts)
     listening = true
+    this.#exempt = [THIS_MACHINE, readNoProxy(route.proxy?.noProxy ?? '')]
+  }
+
+  /** The proxy on the way to a server, as messages show it; null: there is none. */
+  proxyFor({ protocol, hostname, port }: URL): string | null {
+    const httpsProxy = this.route.proxy?.httpsProxy
+    if (!httpsProxy || protocol !== 'https:') return null
+    return this.#exempt.some((exempt) => exempt.exempts(hostname, port)) ? null : shownProxy(httpsProxy)
   }
 
   unixSocket(path: string): Dispatcher {
@@ -75,7 +91,7 @@ export class Dispatchers {
     return dispatcher
   }
 
-  network(host: string, presented: Presented): Dispatcher {
+  network(url: URL, presented: Presented): Dispatcher {
     this.#refuseAfterEnd()
     const { ca, identity, other } = this.route.tls()
     const kept = [{ ca }, ...[identity, other].flatMap((each) => (each ? [{ ca, identity: each }] : []))]
@@ -84,10 +100,11 @@ export class Dispatchers {
     this.#slots = live
     const own = presented === 'none' ? undefined : presented === 'other' ? (other ?? identity) : identity
     const shown: Shown = own ? { ca, identity: own } : { ca }
-    const slot = live.find((candidate) => sameShown(candidate.shown, shown))
+    const proxied = this.proxyFor(url) !== null
+    const slot = live.find((candidate) => candidate.proxied === proxied && sameShown(candidate.shown, shown))
     if (slot) return slot.dispatcher
-    const dispatcher = this.#open(host, shown)
-    this.#slots = [...live, { shown, dispatcher }]
+    const dispatcher = this.#open(shown, proxied)
+    this.#slots = [...live, { shown, proxied, dispatcher }]
     return dispatcher
   }
 
@@ -112,25 +129,21 @@ export class Dispatchers {
     dispatcher.close().then(forget, forget)
   }
 
-  #open(host: string, settings: Shown): Dispatcher {
+  #open(settings: Shown, proxied: boolean): Dispatcher {
     const timeout = this.route.connectTimeoutMs
     const server = { timeout, secureContext: this.#context(settings) }
     const connect = this.#connections.connector(server)
-    const { proxy } = this.route
-    if (!proxy?.httpsProxy || proxy.noProxy?.trim() === '*') return new Agent({ ...COMMON, connect })
+    const uri = proxied ? this.route.proxy?.httpsProxy : null
+    if (!uri) return new Agent({ ...COMMON, connect })
     // The proxy itself never sees the client certificate.
     const toProxy = this.#connections.connector({ timeout, secureContext: this.#context({ ca: settings.ca }) })
-    return new EnvHttpProxyAgent({
+    return new ProxyAgent({
       ...COMMON,
-      connect,
+      uri,
       // TLS in a tunnel ends with the tunnel, whose connection is cut like any other.
       requestTls: { ...server, ...ALWAYS },
-      httpProxy: '',
-      httpsProxy: proxy.httpsProxy,
       // Else a proxy that never answers would hold each connection for minutes, and so all of them in the end.
-      clientFactory: (origin) => new Pool(origin, { connect: toProxy, headersTimeout: timeout }),
-      // A server on this machine is never behind a proxy.
-      noProxy: [proxy.noProxy ?? '', 'localhost', '[::1]', ...loopback(host)].join(','),
+      clientFactory: (origin) => proxyPool(origin, { connect: toProxy, headersTimeout: timeout }),
     })
   }
 
@@ -151,8 +164,4 @@ function sameShown(a: Shown, b: Shown): boolean {
     a.identity?.key === b.identity?.key &&
     (a.ca === b.ca || (a.ca.length === b.ca.length && a.ca.every((pem, i) => pem === b.ca[i])))
   )
-}
-
-function loopback(host: string): string[] {
-  return /^127\.\d+\.\d+\.\d+$/.test(host) ? [host] : []
 }

@@ -3,7 +3,7 @@ import type { Dispatcher } from 'undici'
 import { AgentError } from '../errors.js'
 import type { HttpClient, HttpRequest, HttpResponse, HttpStream, TlsSettings } from '../ports/http.js'
 import { Dispatchers, type Presented } from './http-dispatchers.js'
-import { httpError } from './http-errors.js'
+import { httpError, throughProxy } from './http-errors.js'
 import { environmentSource, systemRoots } from './system-roots.js'
 
 export interface HttpClientOptions {
@@ -34,7 +34,7 @@ export function createHttpClient(options: HttpClientOptions = {}): HttpClient {
 
   return {
     async request(request) {
-      using exchange = new Deadline(request)
+      using exchange = new Deadline(request, proxyOf(dispatchers, request))
       return await exchange.watch(async () => {
         const response = await send(dispatchers, request, exchange.signal)
         return { ...head(response), body: await wholeBody(response, request) }
@@ -42,7 +42,7 @@ export function createHttpClient(options: HttpClientOptions = {}): HttpClient {
     },
 
     async stream(request) {
-      const exchange = new Deadline(request)
+      const exchange = new Deadline(request, proxyOf(dispatchers, request))
       try {
         const response = await exchange.watch(() => send(dispatchers, request, exchange.signal))
         // From here on only the caller's signal ends it.
@@ -66,7 +66,10 @@ class Deadline implements Disposable {
   readonly #abort = () => this.#controller.abort()
   #late = false
 
-  constructor(private readonly request: HttpRequest) {
+  constructor(
+    private readonly request: HttpRequest,
+    private readonly proxy: string | null,
+  ) {
     const { signal } = this.#controller
     this.#over = new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
     this.#over.catch(() => undefined) // It may come to an end when nobody listens any more.
@@ -102,8 +105,9 @@ class Deadline implements Disposable {
     const { signal, timeoutMs } = this.request
     if (signal?.aborted) return signal.reason
     const address = addressOf(this.request)
-    if (!this.#late) return error instanceof AgentError ? error : httpError(error, address)
-    return new AgentError('icp.timeout', `${address}: no complete answer within ${timeoutMs / 1000} s`, {
+    if (!this.#late) return error instanceof AgentError ? error : httpError(error, address, this.proxy)
+    const way = this.proxy === null ? '' : throughProxy(this.proxy)
+    return new AgentError('icp.timeout', `${address}: no complete answer within ${timeoutMs / 1000} s${way}`, {
       details: { address },
     })
   }
@@ -125,7 +129,7 @@ async function send(
   }
   const dispatcher =
     request.unixSocket === undefined
-      ? dispatchers.network(url.hostname, presented(request))
+      ? dispatchers.network(url, presented(request))
       : dispatchers.unixSocket(request.unixSocket)
   const response = await dispatcher.request({
     origin: url.origin,
@@ -202,6 +206,11 @@ function tooLarge(request: HttpRequest): AgentError {
   return new AgentError('icp.too_large', `${address}: the answer is larger than ${request.maxBytes} bytes`, {
     details: { address },
   })
+}
+
+/** The proxy that a request goes through, as messages show it. */
+function proxyOf(dispatchers: Dispatchers, { url, unixSocket }: HttpRequest): string | null {
+  return unixSocket === undefined ? dispatchers.proxyFor(new URL(url)) : null
 }
 
 /** Where a request goes, without user information, path and query. */

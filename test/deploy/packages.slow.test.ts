@@ -103,12 +103,19 @@ describe('the packages', () => {
       expect.stringMatching(/^warning .*NODE_OPTIONS \(--inspect-brk\)\n$/),
     ])
     const child = spawn(executable(process.arch), ['api', 'watch', 'x509', '--socket', '/nowhere'], { env: weak })
+    let errors = ''
+    child.stderr.on('data', (chunk: Buffer) => {
+      errors += chunk
+    })
     try {
       const commandLine = () => readFileSync(`/proc/${child.pid}/cmdline`, 'latin1').split('\0')
       await expect.poll(commandLine, { timeout: 30_000 }).toContain('--node-options=--max-old-space-size=300')
+      // It watches, and handles signals, once it has said that nobody answers.
+      await expect.poll(() => errors, { timeout: 30_000 }).toContain('/nowhere')
       child.kill('SIGUSR1')
       child.kill('SIGTERM')
       expect(await once(child, 'exit')).toEqual([0, null])
+      expect(errors).not.toContain('Debugger')
     } finally {
       child.kill('SIGKILL')
     }

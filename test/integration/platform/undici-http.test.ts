@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import type { RequestListener } from 'node:http'
+import { type AddressInfo, createServer } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { AgentError } from '../../../agent/errors.js'
@@ -39,6 +40,14 @@ const failure = async (call: Promise<unknown>) => {
 const oneByOne = async (call: Promise<unknown>) => {
   await call
   await new Promise((resolve) => setTimeout(resolve, 10))
+}
+/** Says this to whoever connects, and hangs up. */
+const talking = async (text: string): Promise<AsyncDisposable & { readonly address: string }> => {
+  const server = createServer((socket) => socket.on('error', () => undefined).end(text, () => socket.destroy()))
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  const close = () => new Promise<void>((resolve) => server.close(() => resolve()))
+  return { address: `http://127.0.0.1:${port}`, [Symbol.asyncDispose]: close }
 }
 const ok: RequestListener = (_request, response) => void response.end('ok')
 /** Who presents itself, or nobody. */
@@ -456,7 +465,7 @@ describe('a proxy', () => {
     expect(forward.asked).toEqual([])
   })
 
-  it.each(['icp.test', '.test', '*.test', 'other.example, icp.test', 'icp.test:443', '*'])(
+  it.each(['icp.test', '.test', '*.test', 'other.example, icp.test', 'icp.test:443', '*', 'a,*'])(
     'is not used where NO_PROXY is %s',
     async (noProxy) => {
       const forward = keep(await proxy(1))
@@ -467,6 +476,63 @@ describe('a proxy', () => {
       expect(forward.asked).toEqual([])
     },
   )
+
+  it.each<[string, () => Promise<string>, RegExp]>([
+    [
+      'is down',
+      async () => 'http://127.0.0.1:1',
+      /^icp\.unreachable: .*: the connection was refused: is the proxy running/,
+    ],
+    ['has no address', async () => 'http://proxy.invalid:3128', /^icp\.unreachable: .*: its host name/],
+    ['speaks no HTTP', async () => keep(await talking('SSH-2.0\r\n\r\n')).address, /^icp\.bad_response: /],
+    ['hangs up', async () => keep(await talking('')).address, /^icp\.unreachable: /],
+    [
+      'speaks no TLS',
+      async () => keep(await proxy(1)).address.replace('http:', 'https:'),
+      /^icp\.tls: .*: it does not speak TLS/,
+    ],
+    [
+      'nobody vouches for',
+      async () => keep(await proxy(1, () => true, await newCa('Other CA'))).address,
+      /^icp\.tls: .*: its certificate comes from an authority/,
+    ],
+    [
+      'wants credentials',
+      async () => keep(await proxy(1, () => false)).address,
+      /^icp\.unreachable: .*\(407\): HTTPS_PROXY takes/,
+    ],
+  ])('that %s is named, and not the server', async (_how, address, said) => {
+    const url = (await address()).replace('//', '//user:hunter22@')
+    const client = clientWith({ proxy: { httpsProxy: url, noProxy: null } })
+    const message = await failure(client.request(get('https://icp.test/')))
+    expect(message).toMatch(said)
+    expect(message).toContain(`https://icp.test: the proxy ${new URL(url).origin} of HTTPS_PROXY failed: `)
+    expect(message).toContain('NO_PROXY exempts the server')
+    expect(message).not.toMatch(/hunter22|the server running|icp_service\.address/)
+  })
+
+  it('is named beside a server that fails behind it', async () => {
+    const server = await serve(ok, { wish: { names: [{ type: 'dns', value: 'other.test' }] } })
+    const forward = keep(await proxy(server.port))
+    const client = clientWith({ proxy: { httpsProxy: forward.address, noProxy: null } })
+    const message = await failure(client.request(get('https://icp.test/')))
+    expect(message).toMatch(/^icp\.tls: https:\/\/icp\.test: its certificate is for another host name/)
+    expect(message).toMatch(new RegExp(`through the proxy ${forward.address}\\)$`))
+  })
+
+  it('is decided on for each request: one server is exempt, another is not', async () => {
+    const names = [
+      { type: 'dns' as const, value: 'icp.test' },
+      { type: 'ip' as const, value: '127.0.0.1' },
+    ]
+    const server = await serve(ok, { wish: { names } })
+    const forward = keep(await proxy(server.port))
+    const client = clientWith({ proxy: { httpsProxy: forward.address, noProxy: '10.0.0.0/8,fd88::/16' } })
+    expect((await client.request(get(server.address))).status).toBe(200)
+    expect((await client.request(get('https://icp.test/'))).status).toBe(200)
+    expect((await client.request(get(server.address))).status).toBe(200)
+    expect(forward.asked).toEqual(['icp.test:443'])
+  })
 
   it('that refuses is named, its password is not', async () => {
     const forward = keep(await proxy(1, () => false))

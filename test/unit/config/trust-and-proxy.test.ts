@@ -95,8 +95,18 @@ describe('the proxy', () => {
     expect(`${JSON.stringify(config)}${inspect(config, { depth: null })}`).not.toContain('s3cret')
   })
 
+  test('entries of NO_PROXY that exempt nobody are a warning, where there is a proxy', async () => {
+    const file = `agent: {tenant_id: ${TENANT}}`
+    const env = { HTTPS_PROXY: 'http://proxy:3128', NO_PROXY: '10.0.0.0/8, https://icp.test, *icp.test' }
+    const { warnings } = await load({ file, env })
+    expect(warnings).toMatchObject([
+      { source: 'NO_PROXY', problem: expect.stringContaining('https://icp.test, *icp.test') },
+    ])
+    expect((await load({ file, env: { NO_PROXY: '*icp.test' } })).warnings).toEqual([])
+  })
+
   test('one that cannot be used is a problem, and its password is not shown', async () => {
-    for (const value of ['socks5://user:s3cret@h:1080', 'http://user:s3cret@:x']) {
+    for (const value of ['socks5://user:s3cret@h:1080', 'http://user:s3cret@:x', 'http://user:s3cret%@h']) {
       const problems = await refused({ file: `agent: {tenant_id: ${TENANT}}`, env: { HTTPS_PROXY: value } })
       expect(problems).toMatchObject([{ source: 'HTTPS_PROXY' }])
       expect(JSON.stringify(problems)).not.toContain('s3cret')
