@@ -2,7 +2,7 @@ import { createHash, type KeyObject, X509Certificate } from 'node:crypto'
 import { AgentError } from '../errors.js'
 import { contextTag, DerReader, malformed, smallIntegerOf, TAG, timeOf } from './der.js'
 import { type Extensions, extensionsOf } from './extensions.js'
-import { signatureAlgorithmOf } from './signature-algorithm.js'
+import { weakAlgorithm } from './signature-algorithm.js'
 import { demandDer } from './strict-der.js'
 
 const MAX_BYTES = 65_536
@@ -26,11 +26,13 @@ export interface Certificate extends Extensions {
   readonly subject: string
   readonly subjectEmpty: boolean
   readonly publicKey: KeyObject
+  /** The name of the algorithm that it is signed with, where that is weak or unknown; null: it is strong. */
+  readonly weakSignature: string | null
   /** True when the key of the authority made this certificate's signature. Names and usages are the caller's affair. */
   verifySignedBy(authority: { readonly publicKey: KeyObject }): boolean
 }
 
-/** Throws `svid.invalid` for anything but one well-formed certificate of at most 64 KiB with a strong signature. */
+/** Throws `svid.invalid` for anything but one well-formed certificate of at most 64 KiB with a strong key. */
 export function parseCertificate(der: Uint8Array): Certificate {
   if (der.length > MAX_BYTES) throw malformed(`it is larger than ${MAX_BYTES} bytes`)
   demandDer(der)
@@ -49,7 +51,7 @@ export function parseCertificate(der: Uint8Array): Certificate {
   }
   const serial = serialOf(tbs.next(TAG.integer).content)
   if (!Buffer.from(tbs.next(TAG.sequence).raw).equals(algorithm.raw)) throw malformed('two signature algorithms')
-  signatureAlgorithmOf(algorithm)
+  const weakSignature = weakAlgorithm(algorithm)
   const issuer = Buffer.from(tbs.next(TAG.sequence).raw).toString('hex')
   const validity = tbs.enter(TAG.sequence)
   const [notBefore, notAfter] = [timeOf(validity.next()), timeOf(validity.next())]
@@ -73,6 +75,7 @@ export function parseCertificate(der: Uint8Array): Certificate {
     subject,
     subjectEmpty: subject === EMPTY_NAME,
     publicKey: strongKeyOf(x509),
+    weakSignature,
     verifySignedBy: ({ publicKey }) => verify(x509, publicKey),
   }
 }

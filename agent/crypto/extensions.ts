@@ -37,6 +37,34 @@ export interface Extensions {
   readonly unhandledCritical: readonly string[]
 }
 
+/** What extensions are called (RFC 5280 4.2, RFC 7633, RFC 6962). */
+const NAMES: Readonly<Record<string, string>> = {
+  '2.5.29.14': 'subjectKeyIdentifier',
+  '2.5.29.15': 'keyUsage',
+  '2.5.29.16': 'privateKeyUsagePeriod',
+  '2.5.29.17': 'subjectAltName',
+  '2.5.29.18': 'issuerAltName',
+  '2.5.29.19': 'basicConstraints',
+  '2.5.29.30': 'nameConstraints',
+  '2.5.29.31': 'cRLDistributionPoints',
+  '2.5.29.32': 'certificatePolicies',
+  '2.5.29.33': 'policyMappings',
+  '2.5.29.35': 'authorityKeyIdentifier',
+  '2.5.29.36': 'policyConstraints',
+  '2.5.29.37': 'extKeyUsage',
+  '2.5.29.46': 'freshestCRL',
+  '2.5.29.54': 'inhibitAnyPolicy',
+  '1.3.6.1.5.5.7.1.1': 'authorityInfoAccess',
+  '1.3.6.1.5.5.7.1.11': 'subjectInfoAccess',
+  '1.3.6.1.5.5.7.1.24': 'tlsfeature',
+  '1.3.6.1.4.1.11129.2.4.3': 'the poison of Certificate Transparency',
+}
+
+/** The name of an extension, as OpenSSL and the standards have it; an unknown one keeps its number. */
+export function extensionName(oid: string): string {
+  return Object.hasOwn(NAMES, oid) ? (NAMES[oid] ?? oid) : oid
+}
+
 const MAX_EXTENSIONS = 64
 /** Certificate policies say nothing that path validation without a policy set must look at (RFC 5280 6.1.1 (c)). */
 const IGNORED = new Set(['2.5.29.32'])
@@ -75,7 +103,7 @@ export function extensionsOf(sequence: DerReader | null): Extensions {
     const critical = criticalElement !== null && booleanOf(criticalElement.content)
     const value = extension.enter(TAG.octetString)
     extension.end()
-    if (seen.has(oid)) throw malformed(`extension ${oid} is there twice`)
+    if (seen.has(oid)) throw malformed(`extension ${extensionName(oid)} is there twice`)
     if (seen.add(oid).size > MAX_EXTENSIONS) throw malformed(`more than ${MAX_EXTENSIONS} extensions`)
     const parse = PARSERS.get(oid)
     if (parse) {

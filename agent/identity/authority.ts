@@ -1,4 +1,5 @@
 import { type Certificate, parseCertificate } from '../crypto/certificate.js'
+import { extensionName } from '../crypto/extensions.js'
 import { AgentError } from '../errors.js'
 import { SpiffeId } from './spiffe-id.js'
 import type { Authority } from './trust-bundle.js'
@@ -39,7 +40,7 @@ export function authorityProblem(certificate: Certificate): string | null {
   if (!certificate.isCa) return 'it is no CA (basic constraints)'
   if (!certificate.keyUsage?.has('keyCertSign')) return 'its key usage lacks keyCertSign'
   if (certificate.unhandledCritical.length > 0) {
-    return `it has a critical extension that is not understood (${certificate.unhandledCritical.join(', ')})`
+    return `it has a critical extension that is not understood (${certificate.unhandledCritical.map(extensionName).join(', ')})`
   }
   for (const uri of certificate.names.uris.filter((name) => name.startsWith('spiffe://'))) {
     const id = SpiffeId.tryParse(uri)

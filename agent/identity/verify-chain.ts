@@ -32,7 +32,8 @@ const MAX_CHECKS = 100
 
 /**
  * A path from the leaf to an authority (RFC 5280 6.1): issuer and subject names equal byte for byte, signatures, times,
- * CA flags, key usages, path lengths and name constraints, the anchor's included. Of several paths the one to a
+ * CA flags, key usages, path lengths and name constraints, the anchor's included. The anchor's own signature is no part
+ * of it: only signatures that are followed must be strong. Of several paths the one to a
  * self-signed anchor is taken, so that peers who know only the root can verify what is served.
  * Throws `svid.issuer_unknown` where no authority issued any certificate of the chain, else `svid.invalid`; both with
  * `details.check`.
@@ -53,6 +54,11 @@ export function verifyChain(options: ChainOptions): VerifiedChain {
 
   const climb = ({ path, rest }: Climb): VerifiedChain | null => {
     const top = path[path.length - 1] ?? options.leaf
+    const weak = weakness(top)
+    if (weak !== null) {
+      problems.push(weak)
+      return null
+    }
     const anchors = options.authorities.filter((authority) => {
       const certificate = certificateOf(authority)
       return issued(certificate, top) && usable(certificate, path)
@@ -89,6 +95,11 @@ function issuerProblem(issuer: Certificate, below: readonly Certificate[], optio
     if (reason) return reason
   }
   return null
+}
+
+/** Why the signature of a certificate must not be followed; null where it may. */
+export function weakness({ weakSignature }: Certificate): string | null {
+  return weakSignature && `it is signed with ${weakSignature}, which is weak or unknown; SHA-256 or better is needed`
 }
 
 /** Why a certificate is not valid now. The skew is allowed only at its beginning: peers on this machine share our clock. */

@@ -1,12 +1,12 @@
 import { createPublicKey, type KeyObject } from 'node:crypto'
 import { type Certificate, parseCertificate } from '../crypto/certificate.js'
-import { CLIENT_AUTH, SERVER_AUTH } from '../crypto/extensions.js'
+import { CLIENT_AUTH, extensionName, SERVER_AUTH } from '../crypto/extensions.js'
 import { pkcs8Der } from '../crypto/keys.js'
 import { Secret } from '../crypto/secret.js'
 import { AgentError } from '../errors.js'
 import type { SpiffeId } from './spiffe-id.js'
 import type { Authority } from './trust-bundle.js'
-import { timeProblem, verifyChain } from './verify-chain.js'
+import { timeProblem, verifyChain, weakness } from './verify-chain.js'
 import type { X509Svid } from './x509-svid.js'
 
 export interface VerifyOptions {
@@ -55,7 +55,10 @@ const CHECKS: Readonly<Record<string, (leaf: Certificate, options: VerifyOptions
       ? null
       : 'its extended key usage lacks serverAuth or clientAuth',
   critical_extension: ({ unhandledCritical }) =>
-    unhandledCritical.length > 0 ? `it has a critical extension that is not understood (${unhandledCritical})` : null,
+    unhandledCritical.length > 0
+      ? `it has a critical extension that is not understood (${unhandledCritical.map(extensionName).join(', ')})`
+      : null,
+  signature_algorithm: weakness,
   public_key: ({ publicKey }, { key }) => (publicKey.equals(createPublicKey(key)) ? null : 'it is for another key'),
   time: (leaf, { now, skewMs = DEFAULT_SKEW_MS }) => timeProblem(leaf, now, skewMs),
 }

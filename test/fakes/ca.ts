@@ -34,6 +34,8 @@ export interface Wish {
   readonly extendedKeyUsage?: readonly string[] | null
   readonly extra?: readonly Extension[]
   readonly serial?: string
+  /** Hash of the ECDSA signature on it; default SHA-256. */
+  readonly hash?: 'SHA-1' | 'SHA-256'
 }
 
 const LEAF_USAGE = KeyUsageFlags.digitalSignature | KeyUsageFlags.keyEncipherment | KeyUsageFlags.keyAgreement
@@ -81,8 +83,9 @@ export async function readCsr(pem: string): Promise<{ key: KeyObject; names: Jso
 
 async function certificate(publicKey: KeyObject, signer: KeyObject, issuer: string, wish: Wish): Promise<Uint8Array> {
   const algorithm = publicKey.asymmetricKeyType === 'rsa' ? { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' } : ECDSA
+  const signing = { ...ECDSA, hash: wish.hash ?? ECDSA.hash }
   const [signingKey, subjectKey] = await Promise.all([
-    webcrypto.subtle.importKey('pkcs8', signer.export({ type: 'pkcs8', format: 'der' }), ECDSA, false, ['sign']),
+    webcrypto.subtle.importKey('pkcs8', signer.export({ type: 'pkcs8', format: 'der' }), signing, false, ['sign']),
     webcrypto.subtle.importKey('spki', publicKey.export({ type: 'spki', format: 'der' }), algorithm, true, ['verify']),
   ])
   const made = await X509CertificateGenerator.create(
@@ -94,7 +97,7 @@ async function certificate(publicKey: KeyObject, signer: KeyObject, issuer: stri
       notAfter: new Date(wish.notAfter),
       publicKey: subjectKey,
       signingKey,
-      signingAlgorithm: ECDSA,
+      signingAlgorithm: signing,
       extensions: extensionsOf(wish),
     },
     webcrypto,

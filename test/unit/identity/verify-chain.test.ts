@@ -15,15 +15,16 @@ const TIMES = { notBefore: NOW - HOUR, notAfter: NOW + HOUR }
 
 const ca = (name: string, parent: TestCa | null = null, wish: Partial<Wish> = {}) =>
   TestCa.create(name, { ...TIMES, ...wish }, parent)
-const leafOf = async (issuer: TestCa) =>
+const leafOf = async (issuer: TestCa, wish: Partial<Wish>) =>
   await issuer.issue(createPublicKey(await rsaKey()), {
     ...TIMES,
+    ...wish,
     names: [{ type: 'url', value: 'spiffe://example.org/web' }],
   })
 const constrained = (...bases: Buffer[]) => ({ extra: [new Extension('2.5.29.30', true, nameConstraints(bases))] })
 
-async function judge(issuer: TestCa, intermediates: TestCa[], anchors: TestCa[], now = NOW) {
-  const leaf = parseCertificate(await leafOf(issuer))
+async function judge(issuer: TestCa, intermediates: TestCa[], anchors: TestCa[], now = NOW, wish = {}) {
+  const leaf = parseCertificate(await leafOf(issuer, wish))
   try {
     const { path, anchor } = verifyChain({
       leaf,
@@ -43,6 +44,42 @@ async function judge(issuer: TestCa, intermediates: TestCa[], anchors: TestCa[],
     return error instanceof AgentError ? error.code : error
   }
 }
+
+describe('a signature with SHA-1', () => {
+  const old = { hash: 'SHA-1' as const }
+
+  it('is of no concern on a trust anchor: what is checked is what it signed', async () => {
+    const root = await ca('root', null, old)
+    const between = await ca('between', root)
+    expect(await judge(root, [], [root])).toBe('^root')
+    expect(await judge(between, [between], [root])).toBe('between<root ^root')
+    // Nor where the chain holds it as well.
+    expect(await judge(between, [root, between], [root])).toBe('between<root ^root')
+  })
+
+  it('is not followed: neither on an intermediate nor on the leaf', async () => {
+    const root = await ca('root')
+    const between = await ca('between', root, old)
+    expect(await judge(between, [between], [root])).toBe('svid.invalid')
+    expect(await judge(root, [], [root], NOW, old)).toBe('svid.invalid')
+    // As an anchor of its own it is one like any other.
+    expect(await judge(between, [], [between])).toBe('^between<root')
+  })
+
+  it('is said by its name', async () => {
+    const root = await ca('root')
+    const between = await ca('between', root, old)
+    const judged = () =>
+      verifyChain({
+        leaf: parseCertificate(between.der),
+        intermediates: [],
+        authorities: [parseAuthority(root.der)],
+        now: NOW,
+        skewMs: 0,
+      })
+    expect(judged).toThrow(/signed with ecdsa-with-SHA1, which is weak/)
+  })
+})
 
 describe('the path of a certificate', () => {
   it('ends at the authority that signed it', async () => {

@@ -115,6 +115,7 @@ describe('an X.509-SVID', () => {
     ['is valid still', 'time', {}, { now: TIMES.notAfter }],
     ['has a chain', 'encoding', {}, { chain: [] }],
     ['is a certificate', 'encoding', {}, { chain: [Buffer.from('garbage')] }],
+    ['is not signed with SHA-1', 'signature_algorithm', { hash: 'SHA-1' }, {}],
     ['has no endless chain', 'encoding', {}, { chain: Array<Uint8Array>(11).fill(new Uint8Array()) }],
   ])('%s', async (_fact, check, wish, options) => {
     expect(await judge(wish, options)).toBe(`svid.invalid ${check}`)
