@@ -1,4 +1,4 @@
-import { AgentError, messageOf } from '../errors.js'
+import { AgentError, codeOf, type ErrorCode, messageOf } from '../errors.js'
 import { platformOf, type Selectors } from '../identity/selector.js'
 import type { CallerEvents } from '../observability/caller-events.js'
 import type { Clock } from '../ports/clock.js'
@@ -10,6 +10,9 @@ const GRACE_MS = 100
 /** Of each attestor: what one has to say crowds out no other. */
 const MAX_TRAIL_LINES = 16
 const MAX_LINE_LENGTH = 300
+
+/** What the kernel says of a caller, whichever attestor hears it. */
+const OF_CALLER: ReadonlySet<ErrorCode> = new Set(['caller.exited', 'caller.unidentified'])
 
 /** Facts by attestor: what one of them said stays its own, so that only it can withdraw it. */
 export type Known = ReadonlyMap<string, Selectors>
@@ -74,8 +77,8 @@ async function ask(
     }
   }
   const outcome = await Promise.race([answer(), cut.then(() => ({ error: overdue(deadlineMs) }))])
-  // That the process ended meanwhile says nothing about the attestor.
-  if (!caller.process.alive()) return outcome
+  // That the process ended meanwhile, or cannot be seen, says nothing about the attestor.
+  if (!caller.process.alive() || ('error' in outcome && OF_CALLER.has(codeOf(outcome.error)))) return outcome
   if ('error' in outcome) events.attestorFailed(attestor.name, outcome.error)
   else events.attestorAnswered(attestor.name)
   return outcome

@@ -5,13 +5,21 @@ import { type Caller, sameExecutable } from './caller.js'
 /**
  * Whether the process is still the one that connected: alive, the same program, and all four of its user and group ids
  * (real, effective, saved, file system) those that the kernel gave for the connection. Returns `caller.exited`,
- * `caller.executable_changed`, `caller.ids_changed`, or null. Some 20 µs, never waits.
+ * `caller.executable_changed`, `caller.ids_changed`, `caller.unidentified` where it cannot be seen now, or null. Some
+ * 20 µs, never waits.
  */
 export function stillItself(caller: Caller): AgentError | null {
   const { process, pid } = caller
   try {
     if (!process.alive()) return new AgentError('caller.exited', `process ${pid} has ended`)
-    if (!sameFile(process.executable(), caller.executable)) {
+    const executable = process.executable()
+    if (executable === null && caller.executable !== null) {
+      return new AgentError(
+        'caller.unidentified',
+        `the program of process ${pid} was seen when it connected and cannot be seen now (SYS_PTRACE)`,
+      )
+    }
+    if (!sameFile(executable, caller.executable)) {
       return new AgentError(
         'caller.executable_changed',
         `process ${pid} runs another program than when it connected; it must connect again`,

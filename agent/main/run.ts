@@ -1,6 +1,6 @@
 import { AgentError, messageOf } from '../errors.js'
 import type { Log } from '../observability/log.js'
-import { seesOtherUsers } from '../platform/capabilities.js'
+import { seesOtherUsers, seesProcesses } from '../platform/capabilities.js'
 import { Disk } from '../platform/disk.js'
 import { exitNow } from '../platform/exit-now.js'
 import { loadLibc } from '../platform/koffi-libc.js'
@@ -55,6 +55,12 @@ async function runUntilStopped(
         consequence: 'workloads of other users get no unix:path and no unix:sha256, and containers may not be found',
         remedy:
           'Kubernetes and Docker: run as root with capabilities.add [SYS_PTRACE]; systemd: AmbientCapabilities=CAP_SYS_PTRACE',
+      })
+    }
+    if (!seesProcesses()) {
+      log.warn('Processes of other users are hidden: /proc is mounted with hidepid', {
+        consequence: 'callers of other users are told Unavailable, because nobody can say who they are',
+        remedy: 'give the agent CAP_SYS_PTRACE, or mount /proc with gid= of a group that the agent is in',
       })
     }
     const clock = new SystemClock()

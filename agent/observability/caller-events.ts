@@ -62,7 +62,11 @@ export const callerEvents = ({ log, metrics }: Sinks) => {
 
     /** The kernel did not say who is calling; the call gets an error status. */
     unidentified(error: AgentError, connection: string): void {
-      once(error.code, 'Caller not identified', { code: error.code, error: error.message, connection })
+      const { reason } = error.details
+      const fields = { code: error.code, error: error.message, connection }
+      // Whoever connects and ends at once is no trouble of the node's.
+      if (reason === 'ending') log.debug('Caller not identified', fields)
+      else once(typeof reason === 'string' ? `${error.code} ${reason}` : error.code, 'Caller not identified', fields)
     },
 
     /** A defect of ours while a connection was taken over; it is closed. */

@@ -7,6 +7,19 @@ import { AT_STATX_DONT_SYNC, O_PATH, POLLIN } from './linux-abi.js'
 import { EXECUTABLE_MASK, executableIdOf, ProgramFile } from './program-file.js'
 
 const MAX_BYTES = { stat: 65_536, status: 65_536, cgroup: 65_536, uid_map: 65_536, mountinfo: 1_048_576 } as const
+const NOT_ALLOWED: ReadonlySet<string> = new Set(['EACCES', 'EPERM'])
+
+type Unreadable = 'hidden' | 'ending' | 'no_descriptors' | 'other'
+
+/** Why `/proc` shows nothing of a process that lives, and what to do about it. */
+const ADVICE: Readonly<Record<Unreadable, string>> = {
+  hidden:
+    '/proc is mounted with hidepid, or the agent lacks rights; give it CAP_SYS_PTRACE, or mount /proc with gid= of a group of its own',
+  ending: 'it is about to end, or its main thread has ended while others go on; try again',
+  no_descriptors: 'no file descriptor is left; raise the limit of open files (LimitNOFILE, ulimit -n)',
+  other: 'try again',
+}
+
 /** Reads are synchronous, so one buffer serves all of them. */
 const buffer = Buffer.alloc(65_536)
 
@@ -48,8 +61,10 @@ export class LinuxProcess implements ProcessHandle {
         : `${pid}:${startTime(this.read('stat'))}`
       if (!this.alive()) throw this.#gone()
     } catch (error) {
+      // Only while it is held does the pidfd say whether the process lives.
+      const explained = this.#explain(error, `/proc/${pid}`)
       this[Symbol.dispose]()
-      throw this.#explain(error, `/proc/${pid}`)
+      throw explained
     }
   }
 
@@ -67,8 +82,8 @@ export class LinuxProcess implements ProcessHandle {
     try {
       // Without DONT_SYNC a network or FUSE file system would be asked, and might never answer.
       return executableIdOf(this.context.libc.statx(this.#directory, 'exe', AT_STATX_DONT_SYNC, EXECUTABLE_MASK))
-    } catch {
-      return this.#unreadable()
+    } catch (error) {
+      return this.#hidden(error, 'exe')
     }
   }
 
@@ -77,8 +92,8 @@ export class LinuxProcess implements ProcessHandle {
     let fd: number
     try {
       fd = openSync(path, O_PATH)
-    } catch {
-      return this.#unreadable()
+    } catch (error) {
+      return this.#hidden(error, 'exe')
     }
     return new ProgramFile(this.context, fd)
   }
@@ -111,19 +126,21 @@ export class LinuxProcess implements ProcessHandle {
     this.#directory = -1
   }
 
-  /** Null where the link cannot be read; `caller.exited` when that is because the process has ended. */
+  /** Null where the agent may not read the link. */
   #link(name: string): string | null {
     const path = this.#path(name)
     try {
       return readlinkSync(path)
-    } catch {
-      return this.#unreadable()
+    } catch (error) {
+      return this.#hidden(error, name)
     }
   }
 
-  #unreadable(): null {
-    if (!this.alive()) throw this.#gone()
-    return null
+  /** Null for what the agent's rights do not reach, which is a fact that stays; throws what passes, or that it ended. */
+  #hidden(cause: unknown, name: string): null {
+    const error = this.#explain(cause, `/proc/${this.pid}/${name}`)
+    if (error.code !== 'caller.exited' && NOT_ALLOWED.has(codeOfSystem(cause) ?? '')) return null
+    throw error
   }
 
   #path(name: string): string {
@@ -138,10 +155,24 @@ export class LinuxProcess implements ProcessHandle {
 
   #explain(cause: unknown, path: string): AgentError {
     if (cause instanceof AgentError) return cause
-    const code = codeOfSystem(cause)
-    if (code === 'ESRCH' || code === 'ENOENT' || (!this.#disposed && !this.alive())) return this.#gone()
-    return new AgentError('caller.unidentified', `${path} cannot be read (${code ?? 'unknown error'})`, { cause })
+    // The pidfd alone says that a process has ended: /proc has more than one reason to show nothing.
+    if (!this.#disposed && !this.alive()) return this.#gone()
+    const code = codeOfSystem(cause) ?? 'unknown error'
+    const reason = reasonOf(code, this.#directory === -1)
+    return new AgentError(
+      'caller.unidentified',
+      `process ${this.pid} lives, but ${path} cannot be read (${code}): ${ADVICE[reason]}`,
+      { cause, details: { reason } },
+    )
   }
+}
+
+/** `unopened`: not even the directory of the process could be opened. */
+function reasonOf(code: string, unopened: boolean): Unreadable {
+  if (code === 'EMFILE' || code === 'ENFILE') return 'no_descriptors'
+  if (NOT_ALLOWED.has(code)) return 'hidden'
+  if (code !== 'ENOENT' && code !== 'ESRCH') return 'other'
+  return unopened ? 'hidden' : 'ending'
 }
 
 /** Field 22 of `/proc/PID/stat`, in clock ticks since boot. The process name before it may hold anything, `)` too. */

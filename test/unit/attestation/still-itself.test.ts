@@ -23,8 +23,8 @@ describe('a caller', () => {
       (p) => p.exec('/usr/bin/app', 7n),
     ],
     [
-      'whose program cannot be seen any more is not',
-      'caller.executable_changed',
+      'whose program cannot be seen any more is nobody that is known',
+      'caller.unidentified',
       (p) => {
         p.executable = null
       },

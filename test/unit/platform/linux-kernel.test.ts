@@ -1,6 +1,6 @@
 import { closeSync } from 'node:fs'
 import { describe, expect, it, vi } from 'vitest'
-import { codeOf } from '../../../agent/errors.js'
+import { codeOf, messageOf } from '../../../agent/errors.js'
 import { HostMounts } from '../../../agent/platform/host-mounts.js'
 import { type Libc, LibcError, loadLibc } from '../../../agent/platform/koffi-libc.js'
 import { ERRNO, SO_PEERCRED, SO_PEERGROUPS, SO_PEERPIDFD } from '../../../agent/platform/linux-abi.js'
@@ -13,6 +13,14 @@ function thrown(run: () => unknown): unknown {
     return 'nothing'
   } catch (error) {
     return codeOf(error)
+  }
+}
+
+function errorOf(run: () => unknown): unknown {
+  try {
+    return run()
+  } catch (error) {
+    return error
   }
 }
 
@@ -110,6 +118,49 @@ describe('a peer', () => {
     expect(thrown(() => kernel.peerOf(one))).toBe(code)
     closeSync(one)
     closeSync(other)
+  })
+})
+
+describe('a process that lives and cannot be read', () => {
+  /** A kernel of whose calls `statx` fails from the moment on that it is told to. */
+  const failing = (errno: number) => {
+    let broken = false
+    const real = loadLibc()
+    const libc = libcWith({
+      statx: (...args) => (broken ? fails('statx', errno)() : real.statx(...args)),
+    })
+    const kernel = createLinuxKernel({ libc })
+    const [one, other] = libc.socketPair()
+    const { process } = kernel.peerOf(one)
+    broken = true
+    return {
+      process,
+      [Symbol.dispose]() {
+        process[Symbol.dispose]()
+        closeSync(one)
+        closeSync(other)
+        kernel[Symbol.dispose]()
+      },
+    }
+  }
+
+  it.each<[string, number, string, RegExp]>([
+    ['its program is gone (it is ending, or its main thread has)', 2, 'caller.unidentified', /main thread/],
+    ['the kernel finds no task', 3, 'caller.unidentified', /lives, but .*ESRCH/],
+    ['no descriptor is left', 24, 'caller.unidentified', /LimitNOFILE/],
+    ['no descriptor is left on the machine', 23, 'caller.unidentified', /LimitNOFILE/],
+    ['memory is short', 12, 'caller.unidentified', /ENOMEM/],
+  ])('has not ended, nor is it unchanged: %s', (_name, errno, code, says) => {
+    using s = failing(errno)
+    const error = errorOf(() => s.process.executable())
+    expect(codeOf(error)).toBe(code)
+    expect(messageOf(error)).toMatch(says)
+    expect(s.process.alive()).toBe(true)
+  })
+
+  it.each([1, 13])('has a program that the agent may not see, where it has no right to it (errno %i)', (errno) => {
+    using s = failing(errno)
+    expect(s.process.executable()).toBeNull()
   })
 })
 

@@ -1,0 +1,107 @@
+import { execFileSync, spawn } from 'node:child_process'
+import { chmodSync, chownSync, readFileSync } from 'node:fs'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, it } from 'vitest'
+import { codeOf, messageOf } from '../../agent/errors.js'
+import { createLinuxKernel } from '../../agent/platform/linux-kernel.js'
+import { bundle } from './support/bundle.js'
+import { Client, until } from './support/client.js'
+import { Acceptor, TemporaryDirectory } from './support/sockets.js'
+
+const root = process.getuid?.() === 0
+const NOBODY = 65534
+const SOURCE = fileURLToPath(new URL('programs/main-thread-ends.c', import.meta.url))
+const hasCompiler = works('cc', ['--version'])
+const canHide = root && works('unshare', ['-pfm', '--mount-proc', 'mount', '-o', 'remount,hidepid=2', '/proc'])
+
+function works(command: string, args: readonly string[]): boolean {
+  try {
+    execFileSync(command, args, { stdio: 'ignore' })
+    return true
+  } catch {
+    return false
+  }
+}
+
+function errorOf(run: () => unknown): unknown {
+  try {
+    return run()
+  } catch (error) {
+    return error
+  }
+}
+
+describe('a caller that lives and cannot be read', () => {
+  it.runIf(hasCompiler)('has neither ended nor changed when its main thread has ended', async () => {
+    using directory = new TemporaryDirectory()
+    const program = directory.file('program')
+    execFileSync('cc', ['-O2', '-pthread', '-o', program, SOURCE])
+    await using acceptor = await Acceptor.listen(directory.file('s'))
+    using kernel = createLinuxKernel()
+    const child = spawn(program, [directory.file('s')], { stdio: 'ignore' })
+    try {
+      using handle = kernel.peerOf(await acceptor.next()).process
+      await until(() => /^State:\s+Z/m.test(readFileSync(`/proc/${child.pid}/status`, 'utf8')))
+      expect(handle.alive()).toBe(true)
+      const error = errorOf(() => handle.executable())
+      expect(codeOf(error)).toBe('caller.unidentified')
+      expect(messageOf(error)).toMatch(/lives, .*its main thread has ended/)
+      expect(codeOf(errorOf(() => handle.openExecutable()))).toBe('caller.unidentified')
+      // The end of the last thread is the end.
+      child.kill('SIGKILL')
+      await until(() => !handle.alive())
+      expect(codeOf(errorOf(() => handle.executable()))).toBe('caller.exited')
+    } finally {
+      child.kill('SIGKILL')
+    }
+  })
+
+  it.runIf(canHide)('has not ended when /proc hides it (hidepid=2)', async () => {
+    using directory = new TemporaryDirectory()
+    chmodSync(directory.path, 0o755)
+    chownSync(directory.path, NOBODY, NOBODY)
+    const path = directory.file('agent.sock')
+    const program = await bundle(
+      directory.file('agent.mjs'),
+      `
+      import { startAgentPart } from './test/integration/support/agent-part.js'
+      import { seesProcesses } from './agent/platform/capabilities.js'
+      import { RecordedSinks } from './test/fakes/sinks.js'
+      await startAgentPart(process.argv[2], new RecordedSinks(), (seen) => {
+        console.log(JSON.stringify('error' in seen ? [seen.error.code, seen.error.message] : ['known']))
+      })
+      console.log(JSON.stringify(['listening', seesProcesses()]))
+      process.stdin.on('end', () => process.exit(0)).resume()
+      `,
+    )
+    // Pid 1 of the namespace is the agent's shell, root's; so is the caller.
+    const connect = 'require("net").connect(process.argv[1]).on("error", () => {}); setTimeout(() => 0, 60000)'
+    const caller = `until [ -S "$0" ]; do sleep 0.1; done; exec ${process.execPath} -e '${connect}' "$0"`
+    const user = `--reuid ${NOBODY} --regid ${NOBODY} --clear-groups`
+    const script = `mount -o remount,hidepid=2 /proc; (${caller}) & setpriv ${user} "$@"; wait`
+    const child = spawn(
+      'unshare',
+      ['-pfm', '--kill-child', '--mount-proc', 'sh', '-c', script, path, process.execPath, program.path, path],
+      { env: { ...program.env, PATH: process.env['PATH'] ?? '' }, stdio: ['pipe', 'pipe', 'inherit'] },
+    )
+    try {
+      const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
+      const hear = async (): Promise<unknown> => JSON.parse((await lines.next()).value)
+      expect(await hear()).toEqual(['listening', false])
+      expect(await hear()).toEqual(['caller.unidentified', expect.stringMatching(/lives, .*hidepid.*CAP_SYS_PTRACE/)])
+    } finally {
+      child.kill('SIGKILL')
+    }
+  })
+
+  it('is shown by /proc where nothing hides it', async () => {
+    using directory = new TemporaryDirectory()
+    await using acceptor = await Acceptor.listen(directory.file('s'))
+    using kernel = createLinuxKernel()
+    await using client = await Client.start()
+    await client.connect(directory.file('s'))
+    using handle = kernel.peerOf(await acceptor.next()).process
+    expect(handle.executable()).not.toBeNull()
+  })
+})
