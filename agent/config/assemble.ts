@@ -71,6 +71,16 @@ export function assemble(
         connections: values['workload_api.limits.connections'],
         connectionsPerSubject: values['workload_api.limits.connections_per_subject'],
         connectionsPerPid: values['workload_api.limits.connections_per_pid'],
+        rates: {
+          connections: {
+            perSecond: values['workload_api.limits.connections_per_second'],
+            burst: values['workload_api.limits.connection_burst'],
+          },
+          calls: {
+            perSecond: values['workload_api.limits.calls_per_second'],
+            burst: values['workload_api.limits.call_burst'],
+          },
+        },
         streamsPerConnection: values['workload_api.limits.streams_per_connection'],
         maxMessageBytes: values['workload_api.limits.max_message_size'],
         idleConnectionMs: values['workload_api.limits.idle_connection'],

@@ -89,6 +89,11 @@ export interface ApiLimits {
   readonly connections: number
   readonly connectionsPerSubject: number
   readonly connectionsPerPid: number
+  /** Of one container, else one user, while others use the socket too. */
+  readonly rates: {
+    readonly connections: { readonly perSecond: number; readonly burst: number }
+    readonly calls: { readonly perSecond: number; readonly burst: number }
+  }
   readonly streamsPerConnection: number
   readonly maxMessageBytes: number
   /** A connection on which no call was made for so long is closed. */

@@ -1,6 +1,8 @@
 import type { Socket } from 'node:net'
 import type { Caller } from '../attestation/caller.js'
 import type { AgentError } from '../errors.js'
+import type { Quota } from './connections.js'
+import type { Account, Exceeded } from './rates.js'
 
 /** Why a connection was closed by us; the label of `icp_agent_connections_refused_total`. */
 export type CloseReason =
@@ -8,6 +10,8 @@ export type CloseReason =
   | 'limit_subject'
   | 'limit_pid'
   | 'limit_unidentified'
+  | Exceeded
+  | 'waiting'
   | 'unidentified'
   | 'idle'
   | 'exited'
@@ -24,6 +28,9 @@ export interface Connection {
    * the connection owns `caller.process` from then on (Workloads.acquire takes it over).
    */
   readonly caller: Caller | { readonly error: AgentError }
+  /** Against whom it counts. */
+  readonly quota: Quota
+  readonly account: Account
   /** Paused; call `resume()` before it is handed to the HTTP/2 session. */
   readonly socket: Socket
   /** Ends it at once. Later calls do nothing. */

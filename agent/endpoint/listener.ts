@@ -5,8 +5,11 @@ import type { CallerEvents } from '../observability/caller-events.js'
 import type { Clock } from '../ports/clock.js'
 import type { Kernel } from '../ports/kernel.js'
 import type { SocketDirectory, SocketPlace } from '../ports/socket-directory.js'
+import { type Arrival, arrivalOf, arrivalOn, descriptorOf } from './arrival.js'
 import type { CloseReason, Connection } from './connection.js'
-import { type ConnectionLimits, Connections, unidentifiedQuota } from './connections.js'
+import { type ConnectionLimits, Connections, type Quota, unidentifiedQuota } from './connections.js'
+import type { Fairness } from './fairness.js'
+import type { Account } from './rates.js'
 import { listenAtPath, listenOnDescriptor } from './socket-file.js'
 
 export type ListenOptions = ListenSettings & ListenPlace
@@ -18,6 +21,7 @@ interface ListenSettings {
   readonly subjectOf: (caller: Caller) => string
   readonly clock: Clock
   readonly events: CallerEvents
+  readonly fairness: Fairness
   /** Synchronous; takes over `caller.process`. If it throws, the connection is closed and the process let go. */
   readonly onConnection: (connection: Connection) => void
 }
@@ -47,6 +51,18 @@ export async function listen(options: ListenOptions): Promise<Listener> {
 
 /** How long a connection has to learn that the kernel did not say whose it is. */
 const UNIDENTIFIED_MS = 1_000
+/** How long, and how many, connections are accepted in one turn of the event loop. */
+const ACCEPTING_MS = 10
+const MOST_ACCEPTED = 1_024
+
+/** A connection that waits to be taken. */
+interface Arrived {
+  readonly arrival: Arrival
+  readonly id: string
+  readonly caller: Connection['caller']
+  readonly quota: Quota
+  readonly account: Account
+}
 
 class Endpoint implements Listener {
   readonly connections: Connections
@@ -55,6 +71,7 @@ class Endpoint implements Listener {
   #place: SocketPlace | null = null
   #closed: Promise<void> | undefined
   #accepted = 0
+  #disposed = false
 
   constructor(private readonly options: ListenSettings) {
     this.connections = new Connections(options.limits, options.clock)
@@ -89,6 +106,7 @@ class Endpoint implements Listener {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.stop()
+    this.#disposed = true
     this.connections.closeAll('stopping')
     await this.#closed
     this.connections[Symbol.dispose]()
@@ -98,29 +116,106 @@ class Endpoint implements Listener {
   }
 
   #accept(socket: Socket): void {
-    const { events, kernel } = this.options
+    this.#arrive(arrivalOf(socket))
+    this.#acceptMore()
+  }
+
+  /**
+   * Node accepts one connection in a turn of the event loop: behind a flood, whose turns are long, everybody else waits
+   * in the kernel's queue. So what is there is taken at once, and those that are to be turned away cost little more.
+   */
+  #acceptMore(): void {
+    const { clock, events, kernel } = this.options
+    const listening = descriptorOf(this.#server)
+    if (listening === null) return
+    const until = clock.monotonic() + ACCEPTING_MS
+    try {
+      for (let count = 0; count < MOST_ACCEPTED && clock.monotonic() < until; count++) {
+        const fd = kernel.accept(listening)
+        if (fd === null) return
+        this.#arrive(arrivalOn(fd, kernel))
+      }
+    } catch (error) {
+      events.acceptFailed(error)
+    }
+  }
+
+  /** Turns away whoever is over his rate before anything is done for him; the others are taken in their turn. */
+  #arrive(arrival: Arrival): void {
+    const { events, kernel, fairness, subjectOf } = this.options
+    const { rates, turns } = fairness
     events.accepted()
     const id = `c${++this.#accepted}`
+    // When all is taken, nobody is looked at: a flood costs as little as it can.
+    if (this.connections.full) {
+      events.connectionClosed('limit_total', id, null)
+      arrival.drop()
+      return
+    }
+    const ids = arrival.fd === null ? null : kernel.idsOf(arrival.fd)
+    const known = ids && rates.lastAccount(processOf(ids))
+    if (ids && known && this.#isOver(arrival, known, ids.pid)) return
+    // Whoever connects and goes, over and over, is looked at once.
+    if (known && arrival.fd !== null && kernel.hungUp(arrival.fd)) {
+      events.connectionClosed('hung_up', id, null)
+      arrival.drop()
+      return
+    }
+    const caller = identify(kernel, arrival.fd)
+    const quota = 'error' in caller ? unidentifiedQuota : { subject: subjectOf(caller), pid: caller.pid }
+    const account = rates.account(quota.subject, 'error' in caller ? quota.subject : processOf(caller))
+    if (account !== known && this.#isOver(arrival, account, quota.pid)) {
+      letGo(caller)
+      return
+    }
+    const arrived: Arrived = { arrival, id, caller, quota, account }
+    if (turns.take(quota.subject, () => this.#take(arrived))) return
+    fairness.events.connection({ reason: 'waiting', ...quota })
+    arrival.drop()
+    letGo(caller)
+  }
+
+  #isOver(arrival: Arrival, account: Account, pid: number | null): boolean {
+    const { rates, events } = this.options.fairness
+    const reason = rates.connect(account)
+    if (reason === null) return false
+    arrival.drop()
+    events.connection({ reason, subject: account.subject.name, pid })
+    return true
+  }
+
+  #take({ arrival, id, caller, quota, account }: Arrived): void {
+    let socket: Socket
+    try {
+      socket = arrival.open()
+    } catch (error) {
+      this.options.events.acceptFailed(error)
+      letGo(caller)
+      return
+    }
     // Resets and broken pipes are the client's affair.
     socket.on('error', () => socket.destroy())
-    // When all is taken, nobody is looked at: a flood costs as little as it can.
-    const caller = this.connections.full ? nobody : identify(kernel, socket)
-    const connection: Connection = { id, caller, socket, close: (reason) => this.#close(connection, reason) }
+    const connection: Connection = {
+      id,
+      caller,
+      quota,
+      account,
+      socket,
+      close: (reason) => this.#close(connection, reason),
+    }
     try {
       this.#admit(connection)
     } catch (error) {
       // Whoever ends while he is being looked at is no defect of ours.
       const exited = codeOf(error) === 'caller.exited'
-      if (!exited) events.consumerFailed(error, id)
+      if (!exited) this.options.events.consumerFailed(error, id)
       this.#turnAway(connection, exited ? 'exited' : 'consumer_failed')
     }
   }
 
   #admit(connection: Connection): void {
-    const { caller, id, socket } = connection
-    const { onConnection, subjectOf } = this.options
-    const quota = 'error' in caller ? unidentifiedQuota : { subject: subjectOf(caller), pid: caller.pid }
-    const excess = this.connections.excess(quota)
+    const { caller, id, quota, socket } = connection
+    const excess = this.#disposed ? 'stopping' : this.connections.excess(quota)
     if (excess) {
       this.#turnAway(connection, excess)
       return
@@ -129,7 +224,7 @@ class Endpoint implements Listener {
     this.connections.add(connection, quota)
     socket.once('close', () => this.connections.remove(id))
     if ('error' in caller) this.#unidentified(connection, caller.error)
-    onConnection(connection)
+    this.options.onConnection(connection)
   }
 
   /** Where the kernel could not be asked, the caller is told so, and has to connect again to be asked about anew. */
@@ -144,7 +239,7 @@ class Endpoint implements Listener {
   /** Nobody takes the connection: its process is let go here. */
   #turnAway(connection: Connection, reason: CloseReason): void {
     connection.close(reason)
-    if (!('error' in connection.caller)) connection.caller.process[Symbol.dispose]()
+    letGo(connection.caller)
   }
 
   #close({ id, caller, socket }: Connection, reason: CloseReason): void {
@@ -154,11 +249,17 @@ class Endpoint implements Listener {
   }
 }
 
-const nobody = { error: new AgentError('request.too_many', 'too many connections are open') }
+function letGo(caller: Connection['caller']): void {
+  if (!('error' in caller)) caller.process[Symbol.dispose]()
+}
 
-function identify(kernel: Kernel, socket: Socket): Caller | { readonly error: AgentError } {
+/** The same name for the same process; another one may have it later. */
+function processOf({ uid, pid }: { readonly uid: number; readonly pid: number }): string {
+  return `${uid}:${pid}`
+}
+
+function identify(kernel: Kernel, fd: number | null): Caller | { readonly error: AgentError } {
   try {
-    const fd = descriptorOf(socket)
     if (fd === null) throw withoutDescriptor()
     const peer = kernel.peerOf(fd)
     try {
@@ -175,13 +276,6 @@ function identify(kernel: Kernel, socket: Socket): Caller | { readonly error: Ag
           : new AgentError('caller.unidentified', `the caller is not known: ${messageOf(error)}`, { cause: error }),
     }
   }
-}
-
-/** Node does not publish the descriptor of a socket; whoever wants to know the peer needs it. */
-function descriptorOf(owner: Socket | Server): number | null {
-  const handle: unknown = Reflect.get(owner, '_handle')
-  if (typeof handle !== 'object' || handle === null || !('fd' in handle)) return null
-  return typeof handle.fd === 'number' && handle.fd >= 0 ? handle.fd : null
 }
 
 function withoutDescriptor(): AgentError {

@@ -3,11 +3,14 @@ import { subjectOf } from '../../attestors/shared/subject.js'
 import { Workloads } from '../attestation/workloads.js'
 import type { Config } from '../config/config.js'
 import { type Listener, listen } from '../endpoint/listener.js'
+import { Rates } from '../endpoint/rates.js'
+import { Turns } from '../endpoint/turns.js'
 import { apiEvents } from '../observability/api-events.js'
 import { attestorEvents } from '../observability/attestor-events.js'
 import { callerEvents } from '../observability/caller-events.js'
 import { engineEvents } from '../observability/engine-events.js'
 import { kubernetesEvents } from '../observability/kubernetes-events.js'
+import { rateEvents } from '../observability/rate-events.js'
 import { socketDirectory } from '../platform/socket-directory.js'
 import { socketPair } from '../platform/socket-pair.js'
 import { createHttpClient } from '../platform/undici-http.js'
@@ -97,6 +100,12 @@ export function composeRequestFlow(config: Config, world: World, server: ServerF
     allowUnauthenticatedVerifiers: config.workloadApi.allowUnauthenticatedVerifiers,
     calls,
   })
+  const { limits } = config.workloadApi
+  const fairness = {
+    rates: new Rates(limits.rates, clock),
+    turns: new Turns(clock, limits.rates.calls.burst),
+    events: rateEvents(sinks('workload-api'), clock),
+  }
   const grpc = new GrpcServer({
     sessions,
     streams,
@@ -105,6 +114,7 @@ export function composeRequestFlow(config: Config, world: World, server: ServerF
     clock,
     limits: config.workloadApi.limits,
     socketPair,
+    fairness,
     readiness: {
       ready: () => store.current.synced,
       onChange: (changed) => store.watch(changed),
@@ -117,6 +127,7 @@ export function composeRequestFlow(config: Config, world: World, server: ServerF
       subjectOf: (caller) => subjectOf(caller, kernel.ownCgroup),
       clock,
       events: attesting,
+      fairness,
       onConnection: (connection) => grpc.accept(connection),
       ...(inherited === null ? { socketPath: config.agent.socketPath, directory: socketDirectory } : { fd: inherited }),
     })

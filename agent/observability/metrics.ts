@@ -116,6 +116,11 @@ export const METRICS = {
     help: 'Connections refused or dropped, by reason.',
     labels: ['reason'],
   },
+  icp_agent_calls_turned_away_total: {
+    kind: 'counter',
+    help: 'Calls above the rates, each the end of its connection, by reason.',
+    labels: ['reason'],
+  },
   icp_agent_streams: { kind: 'gauge', help: 'Open Workload API streams by method.', labels: ['method'] },
   icp_agent_calls_total: {
     kind: 'counter',

@@ -19,6 +19,7 @@ import {
   SIGRTMIN,
   SOCK_CLOEXEC,
   SOCK_DGRAM,
+  SOCK_NONBLOCK,
   SOCK_STREAM,
   SOL_SOCKET,
   STATX_SIZE,
@@ -60,6 +61,8 @@ export interface Libc {
   exit(code: number): void
   /** One message to a Unix datagram socket; a path that begins with `@` is an abstract name. */
   sendDatagram(path: string, message: string): void
+  /** The next connection of a listening socket that does not block, as a descriptor that does not either; null: none. */
+  accept(listening: number): number | null
   /** Two connected Unix sockets. */
   socketPair(): readonly [number, number]
   /** Puts a program, with this process's environment and only these descriptors, into the process's place. */
@@ -119,6 +122,7 @@ function functions(koffi: Koffi, abi: (typeof ABIS)[string]): Libc {
   const socket = c.func('socket', 'int', ['int', 'int', 'int'])
   const sendto = c.func('sendto', 'long', ['int', 'void *', 'size_t', 'int', 'void *', 'uint'])
   const close = c.func('close', 'int', ['int'])
+  const accept4 = c.func('accept4', 'int', ['int', 'void *', 'void *', 'int'])
   const socketpair = c.func('socketpair', 'int', ['int', 'int', 'int', 'void *'])
   const execv = c.func('execv', 'int', ['str', 'const char **'])
   // fcntl() is variadic and its third argument an int here: as for syscall() below, that is no difference in registers.
@@ -196,6 +200,15 @@ function functions(koffi: Koffi, abi: (typeof ABIS)[string]): Libc {
         checked('sendto', Number(sendto(fd, bytes, bytes.length, MSG_NOSIGNAL | MSG_DONTWAIT, address, address.length)))
       } finally {
         close(fd)
+      }
+    },
+    accept(listening) {
+      for (;;) {
+        const fd = accept4(listening, null, null, SOCK_NONBLOCK | SOCK_CLOEXEC)
+        if (fd >= 0) return fd
+        const errno = koffi.errno()
+        if (errno === ERRNO.EAGAIN) return null
+        if (errno !== ERRNO.EINTR && errno !== ERRNO.ECONNABORTED) throw new LibcError('accept4', errno)
       }
     },
     socketPair() {

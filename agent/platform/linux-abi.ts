@@ -25,6 +25,7 @@ export const SO_PEERPIDFD = 77
 export const AF_UNIX = 1
 export const SOCK_STREAM = 1
 export const SOCK_DGRAM = 2
+export const SOCK_NONBLOCK = 0o4000
 export const SOCK_CLOEXEC = 0o2000000
 
 export const MSG_DONTWAIT = 0x40
@@ -67,4 +68,13 @@ export const STATX_MNT_ID_AT = 144
 /** Inode of the machine's first PID namespace: the same on every Linux (`PROC_PID_INIT_INO`). */
 export const INITIAL_PID_NAMESPACE = 'pid:[4026531836]'
 
-export const ERRNO = { ESRCH: 3, EINTR: 4, EAGAIN: 11, EINVAL: 22, ERANGE: 34, ENODATA: 61, ENOPROTOOPT: 92 } as const
+export const ERRNO = {
+  ESRCH: 3,
+  EINTR: 4,
+  EAGAIN: 11,
+  EINVAL: 22,
+  ERANGE: 34,
+  ENODATA: 61,
+  ENOPROTOOPT: 92,
+  ECONNABORTED: 103,
+} as const

@@ -75,6 +75,24 @@ export class LinuxKernel implements Kernel, Disposable {
     return { pid, uid, gid, groups, process: new LinuxProcess(this.#context, pid, pidfd) }
   }
 
+  accept(listening: number): number | null {
+    return this.libc.accept(listening)
+  }
+
+  close(fd: number): void {
+    closeSync(fd)
+  }
+
+  idsOf(fd: number): { readonly pid: number; readonly uid: number } | null {
+    const { length, errno } = this.libc.getsockopt(fd, SO_PEERCRED, this.#credentials)
+    if (errno !== 0 || length !== 12) return null
+    return { pid: this.#credentials.readInt32LE(0), uid: this.#credentials.readUInt32LE(4) }
+  }
+
+  hungUp(fd: number): boolean {
+    return (this.libc.poll(fd, 0) & POLLHUP) !== 0
+  }
+
   onExit(process: ProcessHandle, ended: () => void): Disposable {
     if (!(process instanceof LinuxProcess)) throw new TypeError('a process of another kernel cannot be watched')
     if (process.pidfd === -1) throw new TypeError('a disposed process cannot be watched')

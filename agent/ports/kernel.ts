@@ -5,6 +5,17 @@ export interface Kernel {
    * Throws `caller.foreign_pid_namespace` (pid 0), `caller.exited`, `caller.unidentified`.
    */
   peerOf(fd: number): Peer
+  /**
+   * The descriptor of the next connection that waits at a listening socket, or null. Whoever takes it closes it. Throws
+   * where no descriptor is left.
+   */
+  accept(listening: number): number | null
+  /** Closes a descriptor that `accept` gave. */
+  close(fd: number): void
+  /** pid and uid of the peer alone, for a few microseconds; null where the kernel does not say. */
+  idsOf(fd: number): { readonly pid: number; readonly uid: number } | null
+  /** True where nobody is at the other end any more. */
+  hungUp(fd: number): boolean
   /** Calls back, within a second, once a process that is watched has ended. */
   onExit(process: ProcessHandle, ended: () => void): Disposable
   /** What counts as the host, read once at start. */

@@ -4,7 +4,6 @@ import {
   type handleServerStreamingCall,
   type handleUnaryCall,
   Server,
-  ServerCredentials,
   ServerInterceptingCall,
   type ServerInterceptor,
   type ServerUnaryCall,
@@ -13,9 +12,11 @@ import {
   type UntypedHandleCall,
 } from '@grpc/grpc-js'
 import type { Connection } from '../endpoint/connection.js'
+import type { Fairness } from '../endpoint/fairness.js'
 import type { ApiEvents, Method } from '../observability/api-events.js'
 import type { Clock } from '../ports/clock.js'
 import { authsecDialect } from './authsec/messages.js'
+import { CallGate } from './call-gate.js'
 import type { Dialect, RunningCall } from './dialect.js'
 import { definitionOf, MALFORMED } from './grpc-definition.js'
 import { grpcHealthService, type Readiness } from './grpc-health.js'
@@ -42,12 +43,13 @@ export interface GrpcServerOptions {
   readonly readiness: Readiness
   readonly limits: { readonly streamsPerConnection: number; readonly maxMessageBytes: number }
   readonly socketPair: SocketPair
+  readonly fairness: Fairness
 }
 
 /** Both dialects, health and reflection, on connections whose callers are known. */
 export class GrpcServer {
   readonly #server: Server
-  readonly #inject: (socket: Socket) => void
+  readonly #gate: CallGate
   /** Connections that have said nothing yet, of which HTTP/2 knows nothing. */
   readonly #silent = new Set<Socket>()
   #stopping = false
@@ -72,8 +74,7 @@ export class GrpcServer {
     for (const { definition, handlers } of others) {
       this.#server.addService(definition, handlers)
     }
-    const injector = this.#server.createConnectionInjector(ServerCredentials.createInsecure())
-    this.#inject = (socket) => injector.injectConnection(socket)
+    this.#gate = new CallGate(this.#server, options.fairness, options.clock)
   }
 
   /** Takes over an accepted connection: from here on its session answers calls. */
@@ -92,15 +93,16 @@ export class GrpcServer {
     })
     // A client that is gone already: there is no more to come than its `close`, if that.
     if (socket.closed) sessions.closed(id)
-    else if (!socket.destroyed) this.#open(socket)
+    else if (!socket.destroyed) this.#open(connection)
   }
 
-  #open(socket: Socket): void {
+  #open(connection: Connection): void {
+    const { socket } = connection
     this.#silent.add(socket)
     openConnection(socket, this.options.socketPair, (shown) => {
       this.#silent.delete(socket)
       if (this.#stopping) socket.destroy()
-      else this.#inject(shown)
+      else this.#gate.open(connection, shown)
     })
   }
 
@@ -117,6 +119,7 @@ export class GrpcServer {
     for (const socket of this.#silent) socket.destroy()
     using _grace = clock.after(GRACE_MS, () => sessions.closeAll('stopping'))
     await sessions.emptied()
+    this.#gate[Symbol.dispose]()
   }
 
   #handlers(dialect: Dialect): Record<string, UntypedHandleCall> {

@@ -1,13 +1,20 @@
 import type { Socket } from 'node:net'
-import { pipeline } from 'node:stream'
+import { PassThrough, pipeline, type Transform } from 'node:stream'
 import { AuthorityRewriter, mayNamePath } from './authority-rewriter.js'
+
+/**
+ * What a session is given at once it takes in whole, before anybody sees the first call in it: hundreds, in 64 KiB. What
+ * it reads by itself can end at any call. Hardly any client begins with more than this.
+ */
+const MOST_AT_ONCE = 4_096
 
 /** Two connected sockets of this process. */
 export type SocketPair = () => readonly [Socket, Socket]
 
 /**
  * Hands the connection to HTTP/2 once its first bytes are there, which every client sends at once (RFC 9113 3.4):
- * `inject` gets the socket itself, or, for a client whose authorities must be rewritten, a stand-in that bears its name.
+ * `inject` gets the socket itself, or a stand-in that bears its name, for a client whose authorities must be rewritten or
+ * that begins with very much.
  * A connection that says nothing costs no session.
  */
 export function openConnection(socket: Socket, pair: SocketPair, inject: (socket: Socket) => void): void {
@@ -20,8 +27,10 @@ export function openConnection(socket: Socket, pair: SocketPair, inject: (socket
     socket.pause()
     socket.unshift(begin)
     try {
+      if (rewrite) inject(standIn(socket, pair, new AuthorityRewriter()))
+      else if (begin.length > MOST_AT_ONCE) inject(standIn(socket, pair, new PassThrough()))
       // Paused: the session takes what was read before and reads on by itself. Resumed, it would lose that.
-      inject(rewrite ? standIn(socket, pair) : socket)
+      else inject(socket)
     } catch (error) {
       // No descriptor is left for a pair: the client tries again.
       socket.destroy(error instanceof Error ? error : undefined)
@@ -31,8 +40,8 @@ export function openConnection(socket: Socket, pair: SocketPair, inject: (socket
   socket.resume()
 }
 
-/** A socket that carries what the client's does, with authorities that HTTP/2 takes. They end together. */
-function standIn(socket: Socket, pair: SocketPair): Socket {
+/** A socket that carries what the client's does, as `through` leaves it. They end together. */
+function standIn(socket: Socket, pair: SocketPair, through: Transform): Socket {
   const [shown, hidden] = pair()
   Object.defineProperty(shown, 'remoteAddress', { value: socket.remoteAddress })
   Object.defineProperty(shown, 'remotePort', { value: undefined })
@@ -42,7 +51,7 @@ function standIn(socket: Socket, pair: SocketPair): Socket {
     shown.destroy()
   }
   shown.on('error', ended)
-  pipeline(socket, new AuthorityRewriter(), hidden, ended)
+  pipeline(socket, through, hidden, ended)
   pipeline(hidden, socket, ended)
   return shown
 }

@@ -69,6 +69,24 @@ export class FakeKernel implements Kernel {
     return { pid, uid, gid, groups: peer.groups, process: new FakeHandle(this, peer) }
   }
 
+  /** Connections of the table wait nowhere. */
+  accept(): number | null {
+    return null
+  }
+
+  close(fd: number): void {
+    this.#connections.delete(fd)
+  }
+
+  idsOf(fd: number): { readonly pid: number; readonly uid: number } | null {
+    const connection = this.#connections.get(fd)
+    return connection ? { pid: connection.pid, uid: connection.uid } : null
+  }
+
+  hungUp(): boolean {
+    return false
+  }
+
   onExit(process: ProcessHandle, ended: () => void): Disposable {
     if (!(process instanceof FakeHandle)) throw new TypeError('a process of another kernel cannot be watched')
     return process.process.watch(ended)

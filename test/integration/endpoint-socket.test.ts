@@ -23,6 +23,7 @@ import { callerEvents } from '../../agent/observability/caller-events.js'
 import { createLinuxKernel } from '../../agent/platform/linux-kernel.js'
 import { socketDirectory } from '../../agent/platform/socket-directory.js'
 import { FakeClock } from '../fakes/clock.js'
+import { fairnessWith } from '../fakes/fairness.js'
 import { RecordedSinks } from '../fakes/sinks.js'
 import { Client, until } from './support/client.js'
 import { connectHere, listeningDescriptor, TemporaryDirectory } from './support/sockets.js'
@@ -39,6 +40,7 @@ function listenAt(socketPath: string, sinks = new RecordedSinks()): Promise<List
     subjectOf: () => 'all',
     clock: new FakeClock(),
     events: callerEvents(sinks),
+    fairness: fairnessWith(new FakeClock()),
     onConnection: ({ caller, socket }) => {
       if (!('error' in caller)) caller.process[Symbol.dispose]()
       socket.resume()

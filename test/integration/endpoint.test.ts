@@ -1,15 +1,18 @@
 import { closeSync, openSync, readdirSync } from 'node:fs'
-import { createServer, type Socket } from 'node:net'
+import { connect, createServer, type Socket } from 'node:net'
 import koffi from 'koffi'
 import { describe, expect, it } from 'vitest'
 import type { Connection } from '../../agent/endpoint/connection.js'
 import type { ConnectionLimits } from '../../agent/endpoint/connections.js'
+import type { Fairness } from '../../agent/endpoint/fairness.js'
 import { type Listener, listen } from '../../agent/endpoint/listener.js'
 import { AgentError, codeOf } from '../../agent/errors.js'
 import { callerEvents } from '../../agent/observability/caller-events.js'
 import { createLinuxKernel } from '../../agent/platform/linux-kernel.js'
 import { socketDirectory } from '../../agent/platform/socket-directory.js'
+import type { Kernel } from '../../agent/ports/kernel.js'
 import { FakeClock } from '../fakes/clock.js'
+import { fairnessWith } from '../fakes/fairness.js'
 import { FakeKernel } from '../fakes/kernel.js'
 import { RecordedSinks } from '../fakes/sinks.js'
 import { Client, until } from './support/client.js'
@@ -23,7 +26,12 @@ const LIMITS: ConnectionLimits = {
 }
 
 async function setting(
-  options: { limits?: Partial<ConnectionLimits>; kernel?: FakeKernel; onConnection?: (c: Connection) => void } = {},
+  options: {
+    limits?: Partial<ConnectionLimits>
+    kernel?: Kernel
+    onConnection?: (c: Connection) => void
+    fairness?: (clock: FakeClock, sinks: RecordedSinks) => Fairness
+  } = {},
 ) {
   const directory = new TemporaryDirectory()
   const path = directory.file('agent.sock')
@@ -42,6 +50,7 @@ async function setting(
     subjectOf: (caller) => `uid:${caller.uid}`,
     clock,
     events: callerEvents(sinks),
+    fairness: options.fairness?.(clock, sinks) ?? fairnessWith(clock, {}, sinks),
     onConnection: options.onConnection ?? onConnection,
   })
   return {
@@ -137,6 +146,55 @@ describe('the listener', () => {
     await until(() => s.listener.connections.size === 1)
   })
 
+  it("takes all that wait in the kernel's queue in one turn of the event loop", async () => {
+    await using s = await setting({
+      limits: { connections: 1_000, connectionsPerSubject: 1_000, connectionsPerPid: 1_000 },
+    })
+    // Each is in the queue as soon as this returns; nothing is accepted before.
+    const sockets = Array.from({ length: 300 }, () => connect(s.path).on('error', () => undefined))
+    while (s.taken.length === 0) await new Promise((resolve) => setImmediate(resolve))
+    expect(s.taken).toHaveLength(300)
+    expect(new Set(s.taken.map(({ id }) => id)).size).toBe(300)
+    for (const socket of sockets) socket.destroy()
+    await until(() => s.listener.connections.size === 0)
+  })
+
+  it('closes what is over the rate of a process before it looks at the process, and serves the others', async () => {
+    const rate = { perSecond: 1, burst: 20 }
+    const kernel = createLinuxKernel()
+    let looks = 0
+    const looking = new Proxy(kernel, {
+      get: (target, name) => {
+        if (name === 'peerOf') looks++
+        const value: unknown = Reflect.get(target, name)
+        return typeof value === 'function' ? value.bind(target) : value
+      },
+    })
+    await using s = await setting({
+      kernel: looking,
+      fairness: (clock, sinks) => fairnessWith(clock, { connections: rate }, sinks),
+    })
+    await using other = await Client.start()
+    await other.connect(s.path)
+    await until(() => s.taken.length === 1)
+    const before = readdirSync('/proc/self/fd').length
+    const refused = Array.from({ length: 200 }, () =>
+      connect(s.path)
+        .on('error', () => undefined)
+        .resume(),
+    )
+    await until(() => refused.filter((socket) => socket.closed).length === 190)
+    expect(s.sinks.total('icp_agent_connections_refused_total', { reason: 'rate_process' })).toBe(190)
+    expect(looks).toBe(11)
+    await other.connect(s.path)
+    await until(() => s.taken.length === 12)
+    for (const socket of refused) socket.destroy()
+    await until(() => s.listener.connections.size === 2)
+    for (const { caller } of s.taken.splice(0)) if (!('error' in caller)) caller.process[Symbol.dispose]()
+    expect(readdirSync('/proc/self/fd').length).toBeLessThanOrEqual(before + 1)
+    kernel[Symbol.dispose]()
+  })
+
   it('leaves no descriptor of a process whose connection it turned away', async () => {
     await using s = await setting({ limits: { connectionsPerPid: 1 } })
     const first = await connectHere(s.path)
@@ -223,6 +281,7 @@ describe('the listener', () => {
       subjectOf: () => 'all',
       clock: new FakeClock(),
       events: callerEvents(new RecordedSinks()),
+      fairness: fairnessWith(new FakeClock()),
       onConnection: (connection) => taken.push(connection),
     })
     const client = await connectHere(path)
@@ -247,6 +306,7 @@ describe('the listener', () => {
       subjectOf: () => 'all',
       clock: new FakeClock(),
       events: callerEvents(new RecordedSinks()),
+      fairness: fairnessWith(new FakeClock()),
       onConnection: () => {},
     })
     expect(await attempt.then(() => 'listening', codeOf)).toBe('config.invalid')

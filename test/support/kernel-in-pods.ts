@@ -27,6 +27,22 @@ export class KernelInPods implements Kernel {
     return { ...peer, process: new ProcessInPod(peer.process, this.cgroupOf) }
   }
 
+  accept(listening: number): number | null {
+    return this.real.accept(listening)
+  }
+
+  close(fd: number): void {
+    this.real.close(fd)
+  }
+
+  idsOf(fd: number): { readonly pid: number; readonly uid: number } | null {
+    return this.real.idsOf(fd)
+  }
+
+  hungUp(fd: number): boolean {
+    return this.real.hungUp(fd)
+  }
+
   onExit(process: ProcessHandle, ended: () => void): Disposable {
     return this.real.onExit(process instanceof ProcessInPod ? process.real : process, ended)
   }

@@ -31,6 +31,26 @@ export const workloadApiSettings = {
     default: '64',
     what: 'Open connections of one process.',
   }),
+  'workload_api.limits.connections_per_second': setting(integer(1, 1_000_000), {
+    kind: 'whole number',
+    default: '50',
+    what: 'New connections a second of one container, or of one user outside containers, while others use the socket too; a process has half of it.',
+  }),
+  'workload_api.limits.connection_burst': setting(integer(1, 1_000_000), {
+    kind: 'whole number',
+    default: '1000',
+    what: 'New connections at once above that rate.',
+  }),
+  'workload_api.limits.calls_per_second': setting(integer(1, 1_000_000), {
+    kind: 'whole number',
+    default: '250',
+    what: 'Calls a second of one container, or of one user outside containers, while others use the socket too; a process has half of it.',
+  }),
+  'workload_api.limits.call_burst': setting(integer(1, 1_000_000), {
+    kind: 'whole number',
+    default: '2000',
+    what: 'Calls at once above that rate, and calls of one container or user that may wait for their turn.',
+  }),
   'workload_api.limits.streams_per_connection': setting(integer(1, 10_000), {
     kind: 'whole number',
     default: '100',

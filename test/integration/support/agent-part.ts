@@ -12,6 +12,7 @@ import { readVersioned } from '../../../agent/platform/versioned-file.js'
 import { Accounts } from '../../../attestors/unix/accounts.js'
 import { ExecutableDigests } from '../../../attestors/unix/executable.js'
 import { UnixWorkloadAttestor } from '../../../attestors/unix/workload.js'
+import { fairnessWith } from '../../fakes/fairness.js'
 
 /** One connection as the agent sees it: a workload, or why there is none. */
 export type Seen = { readonly workload: Workload } | { readonly error: AgentError }
@@ -55,6 +56,7 @@ export async function startAgentPart(
     subjectOf: (caller) => String(caller.uid),
     clock,
     events,
+    fairness: fairnessWith(clock),
     onConnection: ({ caller, socket }) => {
       socket.resume()
       if ('error' in caller) {

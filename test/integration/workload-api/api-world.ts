@@ -2,6 +2,8 @@ import { once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { type Client, credentials, Metadata, makeGenericClientConstructor } from '@grpc/grpc-js'
 import type { CloseReason } from '../../../agent/endpoint/connection.js'
+import type { Fairness } from '../../../agent/endpoint/fairness.js'
+import type { RateLimits } from '../../../agent/endpoint/rates.js'
 import { AgentError } from '../../../agent/errors.js'
 import { apiEvents } from '../../../agent/observability/api-events.js'
 import { socketPair } from '../../../agent/platform/socket-pair.js'
@@ -13,6 +15,7 @@ import { JwtValidation } from '../../../agent/workload-api/jwt-validation.js'
 import { Sessions } from '../../../agent/workload-api/sessions.js'
 import { Streams } from '../../../agent/workload-api/streams.js'
 import { FakeClock } from '../../fakes/clock.js'
+import { accountOf, fairnessWith } from '../../fakes/fairness.js'
 import { authorityOf, DOMAIN, entryOf, issuedOf, snapshotOf } from '../../fakes/identities.js'
 import { RecordedSinks } from '../../fakes/sinks.js'
 import { FakeWorkload } from '../../fakes/workload.js'
@@ -40,13 +43,17 @@ export class ApiWorld implements AsyncDisposable {
   readonly sessions: Sessions
   readonly streams: Streams
   readonly #directory = new TemporaryDirectory()
+  readonly fairness: Fairness
+  /** Whom connections count against: subject and process. */
+  account: readonly [string, string] = ['uid:1000', '1000:7']
   readonly #server: Server
   readonly #clients: Client[] = []
   readonly readiness = { ready: true, listeners: new Set<() => void>() }
   #connections = 0
 
-  private constructor(limits: { streamsPerConnection: number; maxMessageBytes: number }) {
+  private constructor(limits: { streamsPerConnection: number; maxMessageBytes: number }, rates: Partial<RateLimits>) {
     const { clock, store } = this
+    this.fairness = fairnessWith(clock, rates, this.sinks)
     const events = apiEvents(this.sinks, clock)
     const demand = new Demand(clock)
     this.sessions = new Sessions(
@@ -78,6 +85,7 @@ export class ApiWorld implements AsyncDisposable {
       }),
       limits,
       socketPair,
+      fairness: this.fairness,
       readiness: {
         ready: () => this.readiness.ready,
         onChange: (changed) => {
@@ -89,8 +97,11 @@ export class ApiWorld implements AsyncDisposable {
     this.#server = createServer({ pauseOnConnect: true }, (socket) => this.accept(socket))
   }
 
-  static async listen(limits = { streamsPerConnection: 100, maxMessageBytes: 65_536 }): Promise<ApiWorld> {
-    const world = new ApiWorld(limits)
+  static async listen(
+    limits = { streamsPerConnection: 100, maxMessageBytes: 65_536 },
+    rates: Partial<RateLimits> = {},
+  ): Promise<ApiWorld> {
+    const world = new ApiWorld(limits, rates)
     world.#server.listen(world.path)
     await once(world.#server, 'listening')
     return world
@@ -113,6 +124,7 @@ export class ApiWorld implements AsyncDisposable {
     this.sockets.push(socket)
     this.grpc.accept({
       id,
+      ...accountOf(this.fairness, ...this.account),
       caller: this.caller instanceof AgentError ? { error: this.caller } : this.caller.caller,
       socket,
       close: (reason) => {

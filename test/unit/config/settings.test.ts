@@ -60,6 +60,7 @@ test('the defaults are those that are documented', async () => {
         connections: 4096,
         connectionsPerSubject: 512,
         connectionsPerPid: 64,
+        rates: { connections: { perSecond: 50, burst: 1_000 }, calls: { perSecond: 250, burst: 2_000 } },
         streamsPerConnection: 100,
         maxMessageBytes: 65_536,
         idleConnectionMs: 60_000,

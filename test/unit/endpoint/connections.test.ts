@@ -4,6 +4,7 @@ import type { CloseReason, Connection } from '../../../agent/endpoint/connection
 import { Connections, type Quota, unidentifiedQuota } from '../../../agent/endpoint/connections.js'
 import { AgentError } from '../../../agent/errors.js'
 import { FakeClock } from '../../fakes/clock.js'
+import { accountOf, fairnessWith } from '../../fakes/fairness.js'
 
 function setting(limits: Partial<ConstructorParameters<typeof Connections>[0]> = {}) {
   const clock = new FakeClock()
@@ -11,6 +12,7 @@ function setting(limits: Partial<ConstructorParameters<typeof Connections>[0]> =
     { connections: 100, connectionsPerSubject: 50, connectionsPerPid: 20, idleConnectionMs: 10_000, ...limits },
     clock,
   )
+  const fairness = fairnessWith(clock)
   const closed: [string, CloseReason][] = []
   let last = 0
   const add = (quota: Quota = { subject: 'uid:1', pid: 7 }): string => {
@@ -18,6 +20,7 @@ function setting(limits: Partial<ConstructorParameters<typeof Connections>[0]> =
     const connection: Connection = {
       id,
       caller: { error: new AgentError('caller.unidentified', 'nobody') },
+      ...accountOf(fairness),
       socket: new Socket(),
       close: (reason) => {
         closed.push([id, reason])

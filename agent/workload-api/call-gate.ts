@@ -1,0 +1,146 @@
+import { EventEmitter } from 'node:events'
+import type { Socket } from 'node:net'
+import { type Server, ServerCredentials } from '@grpc/grpc-js'
+import type { Connection } from '../endpoint/connection.js'
+import type { Fairness } from '../endpoint/fairness.js'
+import type { Exceeded } from '../endpoint/rates.js'
+import { AgentError } from '../errors.js'
+import type { Clock } from '../ports/clock.js'
+import { Readers } from './readers.js'
+
+/** So many waiting calls are enough to go on with. */
+const MANY = 256
+const LOOK_AGAIN_MS = 20
+const TOO_MANY = new AgentError('request.too_many', 'too many calls')
+
+/** RFC 9113 7. For gRPC: Unavailable. ENHANCE_YOUR_CALM would be ResourceExhausted, which some clients take for final. */
+const REFUSED_STREAM = 7
+
+/** A connection, as HTTP/2 sees it. */
+interface Session {
+  readonly destroyed: boolean
+  /** Says GOAWAY, and reads nothing more: not even what has arrived. */
+  destroy(error: Error, code: number): void
+}
+
+/** A call, as HTTP/2 sees it. */
+interface Stream {
+  readonly session: Session | undefined
+  readonly destroyed: boolean
+  readonly closed: boolean
+  readonly aborted: boolean
+  on(event: 'error', listener: () => void): unknown
+  destroy(): unknown
+}
+
+/** The listener of grpc-js that begins a call. */
+type Begin = (stream: Stream, ...rest: readonly unknown[]) => void
+
+/**
+ * What stands between HTTP/2 and grpc-js: each call, of whatever method, is charged to its caller before grpc-js makes
+ * anything of it, and begins in its subject's turn. The first one that is too much ends its connection, so that HTTP/2
+ * does not read on in what has arrived already.
+ */
+export class CallGate implements Disposable {
+  readonly #inject: (socket: Socket) => void
+  readonly #owners = new WeakMap<Session, Connection>()
+  readonly #readers: Readers
+  #opening: Connection | null = null
+
+  /** Throws `internal` where grpc-js is built otherwise. */
+  constructor(
+    server: Server,
+    private readonly fairness: Fairness,
+    clock: Pick<Clock, 'after'>,
+  ) {
+    this.#readers = new Readers(clock)
+    const injector = server.createConnectionInjector(ServerCredentials.createInsecure())
+    this.#inject = (socket) => injector.injectConnection(socket)
+    const http2 = http2Of(server)
+    const listeners = http2.listeners('stream')
+    const [begin] = listeners
+    if (typeof begin !== 'function' || listeners.length !== 1) throw builtOtherwise()
+    http2.removeAllListeners('stream')
+    http2.on('stream', (stream: Stream, ...rest: readonly unknown[]) =>
+      this.#came(stream, () => (begin as Begin)(stream, ...rest)),
+    )
+    http2.on('session', (session: Session) => {
+      if (this.#opening) this.#owners.set(session, this.#opening)
+    })
+  }
+
+  /** Hands the connection to HTTP/2 in its subject's turn. `socket` is the connection's own, or one that stands for it. */
+  open(connection: Connection, socket: Socket): void {
+    const { rates, turns } = this.fairness
+    const open = () => {
+      // What came before has used up all there was.
+      if (rates.owedFor(connection.account) > 0) {
+        connection.close('rate_subject')
+        return
+      }
+      this.#readers.add(connection.account, socket)
+      this.#opening = connection
+      try {
+        this.#inject(socket)
+      } finally {
+        this.#opening = null
+      }
+    }
+    if (!turns.take(connection.quota.subject, open)) connection.close('waiting')
+  }
+
+  [Symbol.dispose](): void {
+    this.#readers[Symbol.dispose]()
+  }
+
+  #came(stream: Stream, begin: () => void): void {
+    // grpc-js listens too, once a call begins; those that wait or never begin end with an error as well.
+    stream.on('error', ignore)
+    const { session } = stream
+    const owner = session && this.#owners.get(session)
+    if (!owner) {
+      stream.destroy()
+      return
+    }
+    const { rates, turns } = this.fairness
+    const { account, quota } = owner
+    const exceeded = rates.call(account)
+    if (session.destroyed) return
+    if (exceeded) this.#end(session, owner, exceeded)
+    else if (!turns.take(quota.subject, () => began(stream, begin))) this.#end(session, owner, 'waiting')
+    else if (turns.waiting(quota.subject) >= MANY) {
+      this.#readers.pause(account, null, () => (turns.waiting(quota.subject) > 0 ? LOOK_AGAIN_MS : 0))
+    }
+  }
+
+  /** The connection ends; of the others nothing is read until what came is paid for. */
+  #end(session: Session, owner: Connection, reason: Exceeded | 'waiting'): void {
+    const { events, rates } = this.fairness
+    events.call({ reason, ...owner.quota })
+    // Once GOAWAY is written.
+    setImmediate(() => owner.close(reason))
+    session.destroy(TOO_MANY, REFUSED_STREAM)
+    const process = reason === 'rate_process' ? owner.account : null
+    this.#readers.pause(owner.account, process, () => rates.owedFor(owner.account))
+  }
+}
+
+/** A call whose turn it is, unless the client has given it up meanwhile. */
+function began(stream: Stream, begin: () => void): void {
+  if (stream.destroyed || stream.closed || stream.aborted) return
+  begin()
+}
+
+function ignore(): void {}
+
+/** grpc-js does not publish it: its own listener comes after HTTP/2 has made a stream, and before anything else. */
+function http2Of(server: Server): EventEmitter {
+  const servers: unknown = Reflect.get(server, 'http2Servers')
+  const http2: unknown = servers instanceof Map ? [...servers.keys()].at(-1) : null
+  if (!(http2 instanceof EventEmitter)) throw builtOtherwise()
+  return http2
+}
+
+function builtOtherwise(): AgentError {
+  return new AgentError('internal', 'this grpc-js does not say where calls begin, so that nobody can be limited')
+}

@@ -1,0 +1,71 @@
+import type { Socket } from 'node:net'
+import type { Account, Subject } from '../endpoint/rates.js'
+import type { Clock } from '../ports/clock.js'
+
+/** A connection that HTTP/2 reads. */
+interface Reader {
+  readonly account: Account
+  readonly socket: Socket
+}
+
+/**
+ * Open connections by subject, so that HTTP/2 reads no more of those whose caller has enough to do. What one read
+ * brings, 64 KiB, may be hundreds of calls; it takes effect on the connections that are ready in the same turn, too.
+ */
+export class Readers implements Disposable {
+  readonly #open = new Map<Subject, Set<Reader>>()
+  readonly #paused = new Set<Reader>()
+  readonly #timers = new Set<Disposable>()
+
+  constructor(private readonly clock: Pick<Clock, 'after'>) {}
+
+  /** `socket`: the one that HTTP/2 reads from. */
+  add(account: Account, socket: Socket): void {
+    const { subject } = account
+    const reader: Reader = { account, socket }
+    const ofSubject = this.#open.get(subject) ?? new Set()
+    this.#open.set(subject, ofSubject.add(reader))
+    socket.once('close', () => {
+      this.#paused.delete(reader)
+      ofSubject.delete(reader)
+      if (ofSubject.size === 0) this.#open.delete(subject)
+    })
+  }
+
+  /** Nothing more is read of the process, or of all of its subject, for so long as `waitMs` says. */
+  pause({ subject }: Account, process: Account | null, waitMs: () => number): void {
+    const chosen = [...(this.#open.get(subject) ?? [])].filter(
+      (reader) => !this.#paused.has(reader) && (process === null || reader.account === process),
+    )
+    for (const reader of chosen) {
+      this.#paused.add(reader)
+      reading(reader.socket, 'readStop')
+    }
+    if (chosen.length > 0) this.#wait(chosen, waitMs)
+  }
+
+  [Symbol.dispose](): void {
+    for (const timer of this.#timers) timer[Symbol.dispose]()
+    this.#timers.clear()
+  }
+
+  #wait(paused: readonly Reader[], waitMs: () => number): void {
+    const timer = this.clock.after(Math.max(1, waitMs()), () => {
+      this.#timers.delete(timer)
+      if (waitMs() > 0) this.#wait(paused, waitMs)
+      else for (const reader of paused) this.#resume(reader)
+    })
+    this.#timers.add(timer)
+  }
+
+  #resume(reader: Reader): void {
+    if (this.#paused.delete(reader)) reading(reader.socket, 'readStart')
+  }
+}
+
+/** HTTP/2 reads from the handle itself, past the socket, whose `pause()` would do nothing. */
+function reading(socket: Socket, what: 'readStop' | 'readStart'): void {
+  const handle: unknown = Reflect.get(socket, '_handle')
+  const method: unknown = typeof handle === 'object' && handle !== null ? Reflect.get(handle, what) : null
+  if (typeof method === 'function') Reflect.apply(method, handle, [])
+}

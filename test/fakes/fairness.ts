@@ -1,0 +1,26 @@
+import type { Fairness } from '../../agent/endpoint/fairness.js'
+import { type RateLimits, Rates } from '../../agent/endpoint/rates.js'
+import { Turns } from '../../agent/endpoint/turns.js'
+import { rateEvents } from '../../agent/observability/rate-events.js'
+import type { Clock } from '../../agent/ports/clock.js'
+import { RecordedSinks } from './sinks.js'
+
+const PLENTY = { perSecond: 1_000_000, burst: 1_000_000 }
+
+/** Rates that nobody reaches, unless told otherwise. */
+export function fairnessWith(
+  clock: Pick<Clock, 'monotonic'>,
+  limits: Partial<RateLimits> = {},
+  sinks = new RecordedSinks(),
+): Fairness {
+  return {
+    rates: new Rates({ connections: PLENTY, calls: PLENTY, ...limits }, clock),
+    turns: new Turns(clock, 10_000),
+    events: rateEvents(sinks, clock),
+  }
+}
+
+/** The account of a subject that is nobody else's. */
+export function accountOf(fairness: Fairness, subject = 'uid:1', process = '1:7') {
+  return { account: fairness.rates.account(subject, process), quota: { subject, pid: 7 } }
+}
