@@ -23,6 +23,7 @@ export const ERROR_CODES = {
   'entry.none': 'No registration entry matches the caller.',
   'entry.refused': 'The server refuses to issue what the entry asks for.',
   'entry.shadowed': 'Another entry always wins over this one on the server.',
+  'entry.trust_domain': 'The entry is in another trust domain than the SVIDs that the server issues.',
   'entry.not_entitled': 'The caller is not entitled to the SPIFFE ID that it asks for.',
   'svid.pending': 'The SVID has not been issued yet.',
   'svid.expired': 'The SVID has expired and could not be renewed.',

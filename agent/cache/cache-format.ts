@@ -50,6 +50,8 @@ const MANIFEST = z.object({
   longestLifeMs: z.number(),
   jwtKeys: z.array(z.record(z.string(), z.unknown())),
   lastUses: z.record(z.string(), z.number()),
+  /** Caches of the first version have none. */
+  commonName: z.string().nullish(),
 })
 
 /** Everything but entries and SVIDs. */
@@ -58,9 +60,11 @@ export interface Manifest {
   readonly book: BookPage
   readonly jwtKeys: readonly Readonly<Record<string, unknown>>[]
   readonly lastUses: ReadonlyMap<string, number>
+  /** The common name that SVIDs of workloads come with; null before the first. */
+  readonly commonName: string | null
 }
 
-export function formatManifest({ lastSeen, book, jwtKeys, lastUses }: Manifest): string {
+export function formatManifest({ lastSeen, book, jwtKeys, lastUses, commonName }: Manifest): string {
   return JSON.stringify({
     version: 1,
     lastSeen,
@@ -69,6 +73,7 @@ export function formatManifest({ lastSeen, book, jwtKeys, lastUses }: Manifest):
     longestLifeMs: book.longestLifeMs,
     jwtKeys,
     lastUses: Object.fromEntries(lastUses),
+    commonName,
   })
 }
 
@@ -83,6 +88,7 @@ export function parseManifest(text: string): Manifest {
     },
     jwtKeys: plain.jwtKeys,
     lastUses: new Map(Object.entries(plain.lastUses)),
+    commonName: plain.commonName ?? null,
   }
 }
 

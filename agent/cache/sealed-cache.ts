@@ -29,6 +29,8 @@ export interface SealedCacheOptions extends SealedFilesOptions {
   readonly store: IdentityStore
   readonly demand: Demand
   readonly book: () => BookPage
+  /** The common name that SVIDs of workloads come with. */
+  readonly commonName: () => string | null
   /** The server's Date agrees with our clock, as far as anybody knows now. */
   readonly clockAgrees: () => boolean
 }
@@ -38,6 +40,7 @@ export interface Restored {
   readonly snapshot: Pick<Snapshot, 'entries' | 'states' | 'jwtKeys'>
   readonly book: BookPage
   readonly lastUses: ReadonlyMap<string, number>
+  readonly commonName: string | null
   /** The clock is behind the time at which the cache was written: nothing of it counts until the server agrees. */
   readonly clockBehind: boolean
 }
@@ -96,6 +99,7 @@ export class SealedCache {
       snapshot: { entries: new Map(entries.map((entry) => [entry.id, entry])), states, jwtKeys },
       book: manifest.book,
       lastUses: manifest.lastUses,
+      commonName: manifest.commonName,
       clockBehind,
     }
   }
@@ -157,7 +161,7 @@ export class SealedCache {
   }
 
   async #writeManifest(): Promise<void> {
-    const { store, clock, demand, book, path, clockAgrees } = this.options
+    const { store, clock, demand, book, path, clockAgrees, commonName } = this.options
     const now = clock.now()
     // A clock that is set back must not make expired SVIDs valid after a restart: only the server's word moves it back.
     this.#lastSeen = clockAgrees() ? now : Math.max(now, this.#lastSeen)
@@ -166,6 +170,7 @@ export class SealedCache {
       book: book(),
       jwtKeys: store.current.jwtKeys.map(({ jwk }) => jwk),
       lastUses: demand.lastUses(),
+      commonName: commonName(),
     }
     // What changes while it is written is for the next one.
     this.#dirtyManifest = false

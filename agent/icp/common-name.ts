@@ -1,4 +1,6 @@
+import { X509Certificate } from 'node:crypto'
 import { AgentError } from '../errors.js'
+import type { Clock } from '../ports/clock.js'
 
 /** `icp_service.csr_common_name`. */
 export type CommonNamePolicy =
@@ -12,6 +14,8 @@ export type WithCommonName = <T>(
   options?: {
     /** With a join token only the first name is tried: the failed attempt has used it up. */
     readonly joinToken?: boolean
+    /** The entry that asks. */
+    readonly entryId?: string
   },
 ) => Promise<T>
 
@@ -25,36 +29,122 @@ const DOUBT_AFTER = 3
 /** Of 502 to 504 the name is not the cause; of these it may be, unless the answer says what was. */
 const UNEXPLAINED: ReadonlySet<number> = new Set([400, 422, 500])
 
+/** How often names other than the first are tried for workloads while none is known to work. */
+const LADDER_EVERY_MS = 1_800_000
+
+/** What is known of the role of the PKI that signs workloads. */
+export interface WorkloadName {
+  readonly run: WithCommonName
+  /** The name that the last SVID of a workload came with; null before, and where the policy leaves no choice. */
+  proven(): string | null
+  /** What an earlier run knew. */
+  restore(name: string | null): void
+}
+
 /**
- * What is known of one role of the PKI. With `auto` each answer that may be about the name (`icp.cn_refused`, or a 500
- * that does not say why) leads to the next candidate; what worked is remembered. Keep one for the agent's own
- * certificate and one for workloads: they are signed through different roles. A server may also wrap what its CA did
- * into a 400.
+ * For the agent's own certificate. With `auto` each answer that may be about the name (`icp.cn_refused`, or a 500 that
+ * does not say why) leads to the next candidate; what worked is remembered. A server may also wrap what its CA did into
+ * a 400.
  */
 export function createCommonName(policy: CommonNamePolicy): WithCommonName {
-  if (policy.mode !== 'auto') return (attempt) => attempt(policy.mode === 'text' ? policy.text : '')
-  let proven: string | null = null
-  let failures = 0
+  return policy.mode === 'auto' ? new Ladder().run : alone(policy)
+}
 
-  return async (attempt, options = {}) => {
-    const first = proven ?? CANDIDATES[0]
-    const others = options.joinToken ? [] : CANDIDATES.filter((candidate) => candidate !== first)
+/**
+ * For workloads, which are signed through another role. The name of the agent's own certificate is the first guess, and
+ * what worked stays it. An entry that can never be issued looks like a name that is refused: so the other names are tried
+ * by one entry once in half an hour, and by another one the next time.
+ */
+export function workloadCommonName(
+  policy: CommonNamePolicy,
+  options: { readonly clock: Pick<Clock, 'monotonic'>; readonly own: () => string | null },
+): WorkloadName {
+  if (policy.mode !== 'auto') return { run: alone(policy), proven: () => null, restore: () => undefined }
+  const turn = turnsOf(options.clock)
+  const ladder = new Ladder(options.own, turn)
+  return {
+    run: ladder.run,
+    proven: () => ladder.proven,
+    restore: (name) => {
+      if (name !== null && isCandidate(name)) ladder.proven ??= name
+    },
+  }
+}
+
+/**
+ * The candidate that the agent's own certificate came with. Where the CSR had none, the server gave it a name of its
+ * choice.
+ */
+export function commonNameOf(certificate: Uint8Array): string {
+  const [, name = ''] = /^CN=(.*)$/m.exec(new X509Certificate(certificate).subject) ?? []
+  return isCandidate(name) ? name : ''
+}
+
+class Ladder {
+  proven: string | null = null
+  #failures = 0
+
+  constructor(
+    private readonly guess: () => string | null = () => null,
+    private readonly mayTryOthers: (entryId: string) => boolean = () => true,
+  ) {}
+
+  readonly run: WithCommonName = async (attempt, options = {}) => {
+    const first = this.proven ?? this.guess() ?? CANDIDATES[0]
+    const tried = async (name: string) => {
+      const result = await attempt(name)
+      this.proven = name
+      this.#failures = 0
+      return result
+    }
     let refusal: unknown
-    for (const name of [first, ...others]) {
+    try {
+      return await tried(first)
+    } catch (error) {
+      if (!mayBeTheName(error)) throw error
+      const explained = codeIs(error, 'icp.cn_refused')
+      if (this.proven !== null && !explained && ++this.#failures < DOUBT_AFTER) throw error
+      if (options.joinToken || !this.mayTryOthers(options.entryId ?? '')) throw error
+      refusal = error
+    }
+    for (const name of CANDIDATES.filter((candidate) => candidate !== first)) {
       try {
-        const result = await attempt(name)
-        proven = name
-        failures = 0
-        return result
+        return await tried(name)
       } catch (error) {
         if (!mayBeTheName(error)) throw error
-        if (refusal === undefined || codeIs(error, 'icp.cn_refused')) refusal = error
-        if (name === first && proven !== null && !codeIs(error, 'icp.cn_refused') && ++failures < DOUBT_AFTER)
-          throw error
+        if (codeIs(error, 'icp.cn_refused') && !codeIs(refusal, 'icp.cn_refused')) refusal = error
       }
     }
     throw refusal
   }
+}
+
+/** Whose turn it is: anybody's after half an hour, but for those who had it in vain before others. */
+function turnsOf(clock: Pick<Clock, 'monotonic'>): (entryId: string) => boolean {
+  let nextAt = Number.NEGATIVE_INFINITY
+  const had = new Set<string>()
+  const passedOver = new Set<string>()
+  return (entryId) => {
+    if (clock.monotonic() < nextAt) return false
+    // Whoever comes a second time has met everybody else in between, or there is nobody else.
+    if (had.has(entryId) && !passedOver.has(entryId)) {
+      passedOver.add(entryId)
+      return false
+    }
+    if (had.has(entryId)) had.clear()
+    passedOver.clear()
+    had.add(entryId)
+    nextAt = clock.monotonic() + LADDER_EVERY_MS
+    return true
+  }
+}
+
+function alone(policy: Exclude<CommonNamePolicy, { mode: 'auto' }>): WithCommonName {
+  return (attempt) => attempt(policy.mode === 'text' ? policy.text : '')
+}
+
+function isCandidate(name: string): boolean {
+  return CANDIDATES.some((candidate) => candidate === name)
 }
 
 /** The same, telling of every name but the first before it is tried: each is one more request. */

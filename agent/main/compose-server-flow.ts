@@ -4,7 +4,7 @@ import { KeyPool } from '../crypto/keys.js'
 import { Budget, type Tier } from '../icp/budget.js'
 import { createIcpClient } from '../icp/client.js'
 import type { ClientCertificates } from '../icp/client-certificates.js'
-import { createCommonName } from '../icp/common-name.js'
+import { commonNameOf, createCommonName, workloadCommonName } from '../icp/common-name.js'
 import { Contact } from '../icp/contact.js'
 import { ENDPOINTS } from '../icp/endpoints.js'
 import { SHORTEST } from '../icp/limits.js'
@@ -110,6 +110,11 @@ export function composeServerFlow(config: Config, world: World) {
 
   const store = new IdentityStore()
   const demand = new Demand(clock)
+  const ownCommonName = () => {
+    const [leaf] = keeper.current()?.chain ?? []
+    return leaf ? commonNameOf(leaf) : null
+  }
+  const commonName = workloadCommonName(config.icpService.csrCommonName, { clock, own: ownCommonName })
   const sync = new Sync({
     store,
     demand,
@@ -117,7 +122,7 @@ export function composeServerFlow(config: Config, world: World) {
     pace,
     controlPlane,
     keys,
-    withCommonName: createCommonName(config.icpService.csrCommonName),
+    withCommonName: commonName.run,
     clock,
     random,
     events,
@@ -174,6 +179,7 @@ export function composeServerFlow(config: Config, world: World) {
     store,
     demand,
     sync,
+    commonName,
     events,
   }
 }

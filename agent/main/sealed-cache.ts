@@ -14,7 +14,7 @@ const LOOK_MS = 1_000
 const RETRY_MS = 15_000
 
 /** What the cache has to do with. */
-export type Cached = Pick<Agent, 'store' | 'demand'> & {
+export type Cached = Pick<Agent, 'store' | 'demand' | 'commonName'> & {
   readonly config: {
     readonly agent: Pick<Config['agent'], 'dataDir' | 'tenantId' | 'nodeId'>
     readonly security: Omit<Config['security'], 'revokeRemoved'>
@@ -78,7 +78,7 @@ export async function restoreCache(
 }
 
 async function sealedCache(
-  { config, store, demand, sync, client }: Cached,
+  { config, store, demand, sync, client, commonName }: Cached,
   { files, clock }: Pick<World, 'files' | 'clock'>,
   events: CacheEvents,
 ): Promise<SealedCache> {
@@ -92,7 +92,7 @@ async function sealedCache(
   })
   const book = () => sync.book.page
   const clockAgrees = () => agrees(client.skew())
-  const about = { account: tenantId, nodeId, path: cachePath, book, clockAgrees }
+  const about = { account: tenantId, nodeId, path: cachePath, book, clockAgrees, commonName: commonName.proven }
   return new SealedCache({ ...about, files, clock, keys, store, demand, events })
 }
 
@@ -100,7 +100,11 @@ function agrees(skewMs: number | null): boolean {
   return skewMs !== null && Math.abs(skewMs) <= AGREEMENT_MS
 }
 
-function adopt({ sync, demand }: Pick<Cached, 'sync' | 'demand'>, { snapshot, book, lastUses }: Restored): void {
+function adopt(
+  { sync, demand, commonName }: Pick<Cached, 'sync' | 'demand' | 'commonName'>,
+  { snapshot, book, lastUses, commonName: worked }: Restored,
+): void {
+  commonName.restore(worked)
   demand.restore(lastUses)
   sync.restore(snapshot, book)
 }

@@ -36,6 +36,8 @@ export type EntryState =
 
 export interface Failures {
   readonly count: number
+  /** How many of them were the entry's own: it was refused, or others were issued meanwhile. */
+  readonly own?: number
   readonly retryAt: number
   readonly code: ErrorCode
 }

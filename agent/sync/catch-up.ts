@@ -18,6 +18,15 @@ export function caughtUp(states: ReadonlyMap<string, EntryState>, { away }: { re
   })
 }
 
+/** What failed may work now, for what it depends on has changed: as if it had not failed before. */
+export function anew(states: ReadonlyMap<string, EntryState>): Changes {
+  return changed(states, (state) => {
+    if (state.kind === 'shadowed' || !state.failures) return state
+    const failures = { count: 0, retryAt: 0, code: state.failures.code }
+    return state.kind === 'refused' ? { ...state, failures, until: 0 } : { ...state, failures }
+  })
+}
+
 /** The wall clock was set back by so much: what waits does not wait longer for it. */
 export function setBack(states: ReadonlyMap<string, EntryState>, byMs: number): Changes {
   return changed(states, (state) => {

@@ -8,7 +8,8 @@ export interface Replacement {
   readonly parts: Pick<Snapshot, 'synced' | 'entries' | 'index' | 'states'>
   readonly added: number
   readonly removed: readonly Entry[]
-  readonly changed: number
+  /** Ids of entries that are others than before under the same id. */
+  readonly changed: readonly string[]
   /** Serials of SVIDs that nobody is entitled to any more. */
   readonly orphaned: readonly string[]
 }
@@ -26,7 +27,7 @@ export function replaceEntries(
   const next = new Map(entries.map((entry) => [entry.id, entry]))
   const removed = [...snapshot.entries.values()].filter((entry) => !next.has(entry.id))
   let added = 0
-  let changed = 0
+  const changed: string[] = []
   const states = new Map(snapshot.states)
   const orphaned: string[] = []
   const drop = (id: string) => {
@@ -42,11 +43,11 @@ export function replaceEntries(
     if (!before) added++
     else if (sameEntry(before, entry)) next.set(id, before)
     else {
-      changed++
+      changed.push(id)
       adjustState(states, before, entry, drop)
     }
   }
-  if (snapshot.synced && added + changed + removed.length === 0) return null
+  if (snapshot.synced && added + changed.length + removed.length === 0) return null
   for (const [id, state] of states) if (state.kind === 'shadowed') states.delete(id)
   for (const [id, by] of shadowed(next.values()))
     if (states.get(id)?.kind !== 'issued') states.set(id, { kind: 'shadowed', by })
@@ -67,7 +68,9 @@ function adjustState(states: Map<string, EntryState>, before: Entry, after: Entr
   }
   const state = states.get(after.id)
   if (state?.kind === 'refused' || state?.kind === 'wanted') states.delete(after.id)
-  if (state?.kind === 'issued' && before.ttlSeconds !== after.ttlSeconds) states.set(after.id, dueAtOnce(state))
+  if (state?.kind !== 'issued') return
+  const { failures: _, ...unfailed } = state
+  states.set(after.id, before.ttlSeconds === after.ttlSeconds ? unfailed : dueAtOnce(unfailed))
 }
 
 function dueAtOnce(state: Extract<EntryState, { kind: 'issued' }>): EntryState {

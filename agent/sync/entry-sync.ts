@@ -99,6 +99,7 @@ export class EntrySync {
       issuance.forget(id)
       events.entryGone(id)
     }
+    for (const id of replacement.changed) issuance.forget(id)
     store.publish(replacement.parts, { entries: 'all', bundles: false })
     const keepMs = publisher.book.page.longestLifeMs * 2
     demand.prune((id, unusedFor) => store.current.entries.has(id) && unusedFor < keepMs)
@@ -109,7 +110,7 @@ export class EntrySync {
     this.options.events.entriesSynced({
       total,
       added: replacement?.added ?? 0,
-      changed: replacement?.changed ?? 0,
+      changed: replacement?.changed.length ?? 0,
       removed: replacement?.removed.length ?? 0,
     })
   }

@@ -32,13 +32,16 @@ export class Gate {
     return Math.max(0, this.#closedUntil - this.clock.monotonic())
   }
 
-  /** An issuance failed. What the server says of one entry says nothing of others. */
-  failed(entryId: string, code: ErrorCode): void {
-    if (isDefinite(code)) return
+  /**
+   * An issuance failed. What the server says of one entry says nothing of others, nor does one that fails while others
+   * are issued (`outlived`).
+   */
+  failed(entryId: string, code: ErrorCode, outlived = false): void {
+    if (isDefinite(code) || (outlived && !isOfTheAgent(code))) return
     this.#failures++
     this.#entries.add(entryId)
     this.#ofTheAgent = isOfTheAgent(code)
-    if (!this.#suspicious) return
+    if (!this.suspicious) return
     const tries = Math.max(1, this.#failures - SUSPICIOUS + 1)
     const capMs = tries <= QUICK_TRIES ? QUICK_CAP_MS : 60_000
     this.#closedUntil = this.clock.monotonic() + delay(tries, { baseMs: this.baseMs, capMs }, this.random.fraction())
@@ -46,7 +49,7 @@ export class Gate {
 
   /** An issuance worked, or the server came back. True when it was the first to do so after the gate had closed. */
   passed(): boolean {
-    const was = this.#suspicious
+    const was = this.suspicious
     this.#failures = 0
     this.#entries.clear()
     this.#ofTheAgent = false
@@ -54,7 +57,8 @@ export class Gate {
     return was
   }
 
-  get #suspicious(): boolean {
+  /** It seems to be the server that fails. */
+  get suspicious(): boolean {
     return this.#ofTheAgent || (this.#failures >= SUSPICIOUS && this.#entries.size > 1)
   }
 }

@@ -11,9 +11,11 @@ import type { Random } from '../ports/random.js'
 import { type RenewalThreshold, renewalTime } from '../rotation/renewal-time.js'
 import type { Demand } from '../store/demand.js'
 import type { IdentityStore } from '../store/identity-store.js'
-import { caughtUp } from './catch-up.js'
+import type { Snapshot } from '../store/snapshot.js'
+import { anew, caughtUp } from './catch-up.js'
 import { Gate } from './gate.js'
 import { issueSvid } from './issue-svid.js'
+import { IssuedDomains } from './issued-domains.js'
 import { issued } from './outcomes.js'
 import type { Publisher } from './publisher.js'
 import { afterFailure, retryAtOf } from './retry.js'
@@ -40,6 +42,7 @@ export class Issuance {
   readonly #gate: Gate
   /** By entry, since when (monotonic) its issuance fails in a row. */
   readonly #failingSince = new Map<string, number>()
+  readonly #domains = new IssuedDomains()
   /** When an SVID was last issued (monotonic), whatever the entry. */
   #issuedAt = Number.NEGATIVE_INFINITY
 
@@ -86,7 +89,12 @@ export class Issuance {
     this.publisher.changes(caughtUp(this.options.store.current.states, { away: true }))
   }
 
-  /** The entry is no more. */
+  /** SVIDs of an earlier run. */
+  restored(states: Snapshot['states']): void {
+    for (const state of states.values()) if (state.kind === 'issued') this.#domains.seen(state.held.svid)
+  }
+
+  /** The entry is no more, or another. */
   forget(entryId: string): void {
     this.#failingSince.delete(entryId)
   }
@@ -95,6 +103,8 @@ export class Issuance {
     const { store, clock, random, threshold, trustDelayMs, events } = this.options
     const now = clock.now()
     this.publisher.learn((book) => book.named(named, now).issued(svid, now))
+    // What failed in another trust domain may have failed for that, and may not now.
+    if (this.#domains.seen(svid)) this.publisher.changes(anew(store.current.states))
     const before = store.current.states.get(entry.id)
     const renewAt = renewalTime({ ...svid, receivedAt: now, threshold, fraction: random.fraction() })
     // A clock that was ahead when the issuer was first seen must not hold it back for longer.
@@ -107,21 +117,23 @@ export class Issuance {
     if (this.#gate.passed()) this.publisher.changes(caughtUp(store.current.states, { away: false }))
   }
 
-  #failed(entry: Entry, error: AgentError): void {
+  #failed(entry: Entry, failure: AgentError): void {
     if (!this.#isStill(entry)) return
     const { store, clock, random, retryBackoffMs, events, demand } = this.options
     const before = store.current.states.get(entry.id)
     const now = clock.now()
     const since = this.#failingSince.get(entry.id) ?? clock.monotonic()
     this.#failingSince.set(entry.id, since)
+    const outlived = this.#issuedAt > since && !this.#gate.suspicious
+    const error = outlived ? this.#domains.explain(entry, failure) : failure
     const state = afterFailure(before, error, {
       now,
       fraction: random.fraction(),
       baseMs: retryBackoffMs,
       waiting: before?.kind !== 'issued' && demand.unusedFor(entry.id, now) === 0,
-      outlived: this.#issuedAt > since,
+      outlived,
     })
-    this.#gate.failed(entry.id, error.code)
+    this.#gate.failed(entry.id, error.code, outlived)
     this.publisher.changes(new Map([[entry.id, state]]))
     events.issuanceFailed(entry, error, (retryAtOf(state) ?? now) - now)
   }

@@ -42,10 +42,13 @@ export async function issueSvid(
   signal: AbortSignal,
 ): Promise<Issued> {
   const own = await options.keys.take(signal)
-  const answer = await options.withCommonName(async (commonName) => {
-    const csrPem = await createCsr({ key: own, uri: entry.spiffeId.uri, commonName })
-    return await options.controlPlane.signWorkload({ agent, selectors: entry.selectors, csrPem }, signal)
-  })
+  const answer = await options.withCommonName(
+    async (commonName) => {
+      const csrPem = await createCsr({ key: own, uri: entry.spiffeId.uri, commonName })
+      return await options.controlPlane.signWorkload({ agent, selectors: entry.selectors, csrPem }, signal)
+    },
+    { entryId: entry.id },
+  )
   if (answer.spiffeId !== entry.spiffeId.uri) {
     throw new AgentError('entry.shadowed', 'the server issued the identity of another entry with these selectors')
   }

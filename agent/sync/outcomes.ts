@@ -8,6 +8,7 @@ const DEFINITE: ReadonlySet<ErrorCode> = new Set([
   'icp.forbidden',
   'icp.conflict',
   'entry.shadowed',
+  'entry.trust_domain',
 ])
 /** Of the server as a whole, never of one entry: it does not make an entry hopeless. */
 const SERVER_AWAY: ReadonlySet<ErrorCode> = new Set(['icp.unreachable', 'icp.timeout', 'icp.tls', 'agent.no_identity'])
@@ -46,25 +47,32 @@ export function issued(state: EntryState | undefined, held: HeldSvid, now: numbe
 
 /**
  * An issuance failed. What is served goes on being served; `retryAt` is when to ask again. `outlived`: since it began to
- * fail, another entry was issued, so it is not the server that fails.
+ * fail, another entry was issued, and others are, so it is not the server that fails. What was refused stays refused
+ * while the server fails: that says nothing new of the entry.
  */
 export function failed(
   state: EntryState | undefined,
   failure: { readonly code: ErrorCode; readonly message: string; readonly retryAt: number; readonly outlived: boolean },
 ): EntryState {
-  const failures = { count: failureCount(state) + 1, retryAt: failure.retryAt, code: failure.code }
+  const { code, message, retryAt, outlived } = failure
+  const away = SERVER_AWAY.has(code) || OF_THE_AGENT.has(code)
+  const own = ownFailures(state) + (DEFINITE.has(code) || (outlived && !away) ? 1 : 0)
+  const failures = { count: failureCount(state) + 1, ...(own > 0 ? { own } : {}), retryAt, code }
   if (state?.kind === 'issued') return { ...state, failures }
-  const everybody = SERVER_AWAY.has(failure.code) || OF_THE_AGENT.has(failure.code)
-  const again = failure.outlived && failures.count >= AGAIN_AND_AGAIN && !everybody
-  if (again || DEFINITE.has(failure.code)) {
-    return { kind: 'refused', code: failure.code, message: failure.message, until: failure.retryAt, failures }
-  }
+  const again = outlived && failures.count >= AGAIN_AND_AGAIN && !away
+  if (again || DEFINITE.has(code)) return { kind: 'refused', code, message, until: retryAt, failures }
+  if (state?.kind === 'refused') return { ...state, until: retryAt, failures }
   return { kind: 'wanted', failures, ...(state?.kind === 'wanted' && state.expired ? { expired: true as const } : {}) }
 }
 
 /** How often in a row it failed: the exponent of the back-off. */
 export function failureCount(state: EntryState | undefined): number {
   return state === undefined || state.kind === 'shadowed' ? 0 : (state.failures?.count ?? 0)
+}
+
+/** How often in a row it was the entry that failed: so grows the wait before it is tried again. */
+export function ownFailures(state: EntryState | undefined): number {
+  return state === undefined || state.kind === 'shadowed' ? 0 : (state.failures?.own ?? 0)
 }
 
 /** What the passing of time alone does to the states. */

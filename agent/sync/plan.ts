@@ -9,6 +9,8 @@ const RECENT_MS = 120_000
 const SYNC_LATE_MS = 60_000
 /** What failed so often in a row waits behind what has not. */
 const AGAIN_AND_AGAIN = 3
+/** Under little pressure an SVID is spread no further than until a third of its life is left, with some room. */
+const LIGHT = { pressure: 0.4, until: 0.375 } as const
 /** From this pressure on renewals are spread: over the first part of the lives, and by the second more at full pressure. */
 const SPREAD = { from: 0.05, part: 0.4, more: 0.45 } as const
 
@@ -82,8 +84,11 @@ export function nextJob(input: PlanInput): { readonly job: Job } | { readonly wa
       continue
     }
     const candidate = issuance(entryId, input)
-    if (candidate.class === CLASS.renewal) renewal = better(renewal, candidate)
-    else best = better(best, candidate)
+    const spreadFor = state?.kind === 'issued' && candidate.class === CLASS.renewal ? mayWait(state, input) : 0
+    if (spreadFor > 0) {
+      renewal = better(renewal, candidate)
+      waitMs = Math.min(waitMs, spreadFor)
+    } else best = better(best, candidate)
   }
   if (renewal) {
     const wait = spacing(input.pressure, renewalsPerMs) - input.sinceRenewal
@@ -158,8 +163,19 @@ function issuance(entryId: string, { demand, snapshot, now }: PlanInput): Candid
 function renewalClass(state: Issued, now: number): Class {
   if (isFailing(state)) return CLASS.failingRenewal
   // Less than a quarter of its life is left: what lives comes before what is new.
+  return lifeLeft(state, now) < 1 / 4 ? CLASS.nearExpiry : CLASS.renewal
+}
+
+/** For how many milliseconds a renewal that is due may be put off to spread it. */
+function mayWait(state: Issued, { pressure, now }: PlanInput): number {
+  if (pressure >= LIGHT.pressure) return Number.POSITIVE_INFINITY
+  return Math.ceil((lifeLeft(state, now) - LIGHT.until) * lifeOf((state.next ?? state).held))
+}
+
+/** The part of its life that is left to the SVID that is renewed, from 0 to 1. */
+function lifeLeft(state: Issued, now: number): number {
   const { held } = state.next ?? state
-  return held.svid.notAfter - now < lifeOf(held) / 4 ? CLASS.nearExpiry : CLASS.renewal
+  return (held.svid.notAfter - now) / lifeOf(held)
 }
 
 function isFailing({ failures }: Exclude<EntryState, { kind: 'shadowed' }>): boolean {

@@ -4,7 +4,7 @@ import type { Clock } from '../ports/clock.js'
 import { AuthorityBook } from '../store/authority-book.js'
 import type { IdentityStore } from '../store/identity-store.js'
 import { type BundleSource, BundleSources } from './bundle-sources.js'
-import type { Changes } from './catch-up.js'
+import { anew, type Changes } from './catch-up.js'
 import { newestAuthority, renewEarly } from './early-renewal.js'
 
 export interface PublisherOptions {
@@ -63,6 +63,7 @@ export class Publisher {
     const [last, newest] = [newestAuthority(before), newestAuthority(book)]
     if (last !== null && newest !== null && newest !== last) {
       this.changes(renewEarly(store.current.states, newest, clock.now()))
+      this.changes(anew(store.current.states))
     }
     const { bundles: shown } = store.current
     const bundles = book.bundles(shown)

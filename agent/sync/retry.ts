@@ -1,9 +1,9 @@
 import type { ErrorCode } from '../errors.js'
 import { type Backoff, delay } from '../rotation/backoff.js'
 import type { EntryState } from '../store/snapshot.js'
-import { failed, failureCount, isDefinite } from './outcomes.js'
+import { failed, failureCount, isDefinite, ownFailures } from './outcomes.js'
 
-/** A refusal of one entry is asked about again at most this seldom. */
+/** What the entry itself is to blame for is asked about again ever more seldom; an outage is not its fault. */
 const REFUSED: Backoff = { baseMs: 30_000, capMs: 1_800_000 }
 /** Somebody who waits and has nothing valid is worth a try every few seconds, for the first minute or so. */
 const QUICK_CAP_MS = 5_000
@@ -23,7 +23,7 @@ export interface RetryTerms {
   readonly baseMs: number
   /** Somebody waits for the identity, and there is none that is valid. */
   readonly waiting: boolean
-  /** Another entry was issued since this one began to fail. */
+  /** Another entry was issued since this one began to fail, and others are. */
   readonly outlived: boolean
 }
 
@@ -35,20 +35,18 @@ export function afterFailure(
 ): EntryState {
   const { now, outlived } = terms
   const attempt = (delayMs: number) => failed(before, { code, message, retryAt: now + delayMs, outlived })
-  const refused = attempt(0).kind === 'refused'
-  return attempt(delayOf(failureCount(before) + 1, refused, isDefinite(code), terms))
+  const after = attempt(0)
+  // Where another SVID of its lives, it could be issued not long ago: the server may be at fault after all.
+  const itsOwn = isDefinite(code) || (after.kind !== 'issued' && ownFailures(after) > 0)
+  return attempt(delayOf(after, itsOwn, terms))
 }
 
-function delayOf(
-  count: number,
-  refused: boolean,
-  definite: boolean,
-  { baseMs, fraction, waiting }: RetryTerms,
-): number {
-  if (definite) return delay(count, REFUSED, fraction)
-  if (!waiting) return delay(count, refused ? REFUSED : { baseMs }, fraction)
+function delayOf(after: EntryState, itsOwn: boolean, { baseMs, fraction, waiting }: RetryTerms): number {
+  const count = failureCount(after)
+  if (itsOwn) return delay(ownFailures(after), REFUSED, fraction)
+  if (!waiting) return delay(count, { baseMs }, fraction)
   if (count <= QUICK_TRIES) return delay(count, { baseMs, capMs: QUICK_CAP_MS }, fraction)
-  return delay(count - QUICK_TRIES, refused ? REFUSED : { baseMs: QUICK_CAP_MS }, fraction)
+  return delay(count - QUICK_TRIES, { baseMs: QUICK_CAP_MS }, fraction)
 }
 
 /** When the next try is, by the wall clock; null where nothing failed. */

@@ -86,6 +86,7 @@ export class Sync {
       ([id]) => !current.states.has(id) && entries.get(id)?.spiffeId.uri === snapshot.entries.get(id)?.spiffeId.uri,
     )
     this.#publisher.learn((known) => known.merged(book))
+    this.#issuance.restored(snapshot.states)
     store.publish(
       {
         synced: true,

@@ -44,6 +44,8 @@ export interface NewEntry {
   readonly assigned?: boolean
   readonly ttlSeconds?: number | null
   readonly createdAt?: number
+  /** Default: that of workloads. Entries of another one are taken, and no X.509-SVID is ever issued for them. */
+  readonly trustDomain?: string
 }
 
 interface Fault {
@@ -108,7 +110,7 @@ export class FakeControlPlane implements ControlPlane {
   addEntry(entry: NewEntry): Entry {
     const full: Entry = {
       id: entry.id ?? `entry-${this.entryList.size + 1}`,
-      spiffeId: SpiffeId.parse(`spiffe://${this.workloadTrustDomain}${entry.path}`),
+      spiffeId: SpiffeId.parse(`spiffe://${entry.trustDomain ?? this.workloadTrustDomain}${entry.path}`),
       assigned: entry.assigned ?? true,
       selectors: new Map(Object.entries(entry.selectors)),
       ttlSeconds: entry.ttlSeconds ?? null,
@@ -183,6 +185,7 @@ export class FakeControlPlane implements ControlPlane {
     return this.#call('signWorkload', request, signal, () => {
       const entry = this.#match(request.selectors)
       if (!entry) throw refusal('icp.no_match', 404)
+      if (entry.spiffeId.trustDomain !== this.workloadTrustDomain) throw refusal('icp.server_error', 500)
       const ttl = entry.ttlSeconds === null ? (this.options.svidTtlMs ?? HOUR) : entry.ttlSeconds * 1000
       return this.#issue(request.csrPem, entry.spiffeId, ttl)
     })

@@ -54,7 +54,13 @@ beforeAll(async () => {
   await life.whileRunning(() => life.publish({ e1: { kind: 'issued', held } }))
   const svid = [...files.content.keys()].find((path) => path.endsWith('.sealed')) ?? ''
   paths = { manifest: PATH, entries: `${PATH}.entries`, svid }
-  const manifest = { lastSeen: world.clock.now(), book: world.book.page, jwtKeys: [], lastUses: new Map([['e1', 5]]) }
+  const manifest = {
+    lastSeen: world.clock.now(),
+    book: world.book.page,
+    jwtKeys: [],
+    lastUses: new Map([['e1', 5]]),
+    commonName: 'localhost',
+  }
   texts = {
     manifest: formatManifest(manifest),
     entries: formatEntries([entryOf('e1')]),

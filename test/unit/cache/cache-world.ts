@@ -51,6 +51,7 @@ export class CacheLife {
       path: PATH,
       book: () => world.book.page,
       clockAgrees: () => this.clockAgrees,
+      commonName: () => world.commonName,
       ...change,
     })
   }
@@ -78,6 +79,7 @@ export class CacheLife {
 
 export class CacheWorld {
   book: AuthorityBook
+  commonName: string | null = null
 
   private constructor(
     readonly clock: FakeClock,

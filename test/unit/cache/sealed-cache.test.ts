@@ -21,12 +21,14 @@ function replace(path: string, change: (content: Buffer) => Buffer): void {
 }
 
 describe('what a life leaves behind', () => {
-  test('is there for the next one: entries, SVIDs with their keys, authorities, last uses', async () => {
+  test('is there for the next one: entries, SVIDs with their keys, authorities, last uses, the common name', async () => {
+    world.commonName = 'localhost'
     const before = await world.written('web', 'db')
     const restored = await new CacheLife(world).cache.restore()
     expect([...(restored?.snapshot.entries.keys() ?? [])]).toEqual(['web', 'db'])
     expect(restored?.clockBehind).toBe(false)
     expect(restored?.book.lines).toHaveLength(1)
+    expect(restored?.commonName).toBe('localhost')
     const [was, is] = [before.store.current.states.get('web'), restored?.snapshot.states.get('web')]
     if (was?.kind !== 'issued' || is?.kind !== 'issued') throw new TypeError('not issued')
     expect(is.held.svid.serial).toBe(was.held.svid.serial)

@@ -1,6 +1,10 @@
+import { createPublicKey } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import { AgentError, codeOf } from '../../../agent/errors.js'
-import { createCommonName } from '../../../agent/icp/common-name.js'
+import { commonNameOf, createCommonName, workloadCommonName } from '../../../agent/icp/common-name.js'
+import { TestCa } from '../../fakes/ca.js'
+import { FakeClock } from '../../fakes/clock.js'
+import { rsaKey } from '../../fakes/keys.js'
 
 const refused = new AgentError('icp.cn_refused', 'not allowed', { details: { status: 500 } })
 const failed = new AgentError('icp.server_error', 'oops', { details: { status: 500 } })
@@ -91,5 +95,87 @@ describe('the common name of a CSR', () => {
     await expect(createCommonName({ mode: 'text', text: 'node.example' })(issue)).rejects.toBe(failed)
     await expect(createCommonName({ mode: 'empty' })(issue)).rejects.toBe(failed)
     expect(asked).toEqual(['node.example', ''])
+  })
+})
+
+describe('the common name for workloads', () => {
+  function world(own: string | null = null) {
+    const clock = new FakeClock()
+    return { clock, name: workloadCommonName({ mode: 'auto' }, { clock, own: () => own }) }
+  }
+  const never = pki([])
+  const asks = async ({ name }: ReturnType<typeof world>, entryId: string, issue = never.issue) =>
+    name.run(issue, { entryId }).catch(() => null)
+
+  it('is first that of the agent’s own certificate', async () => {
+    const { asked, issue } = pki(['localhost'])
+    const { name } = world('localhost')
+    await name.run(issue, { entryId: 'a' })
+    expect(asked).toEqual(['localhost'])
+    expect(name.proven()).toBe('localhost')
+  })
+
+  it('is looked for by one entry in half an hour, while none is known to work', async () => {
+    const there = world('')
+    const { asked, issue } = pki([])
+    for (let minutes = 0; minutes < 60; minutes++) {
+      for (const id of ['a', 'b', 'c']) await asks(there, id, issue)
+      await there.clock.advance('1m')
+    }
+    expect(asked.filter((name) => name === '')).toHaveLength(180)
+    expect(asked.filter((name) => name !== '')).toHaveLength(4)
+  })
+
+  it('is looked for by another entry the next time: the first may be one that is never issued', async () => {
+    const there = world()
+    const never = pki([])
+    await asks(there, 'never', never.issue)
+    await there.clock.advance('30m')
+    await asks(there, 'never', never.issue)
+    expect(never.asked).toHaveLength(3 + 1)
+    expect(await asks(there, 'fine', pki(['']).issue)).toBe('')
+    const alone = world()
+    for (let tries = 0; tries < 3; tries++) {
+      await asks(alone, 'never', never.issue)
+      await alone.clock.advance('30m')
+    }
+    expect(never.asked).toHaveLength(4 + 3 + 1 + 3)
+  })
+
+  it('that has worked stays it, however often another entry fails in between', async () => {
+    const there = world()
+    await asks(there, 'fine', pki(['svid@localhost']).issue)
+    const { asked, issue } = pki([])
+    for (let i = 0; i < 50; i++) {
+      await asks(there, 'never', issue)
+      if (i % 2 === 1) await asks(there, 'fine', pki(['svid@localhost']).issue)
+    }
+    expect(new Set(asked)).toEqual(new Set(['svid@localhost']))
+  })
+
+  it('outlives a restart, unless it is none that is tried', async () => {
+    const { name } = world('localhost')
+    name.restore('elsewhere.example')
+    name.restore(null)
+    expect(name.proven()).toBeNull()
+    name.restore('')
+    const { asked, issue } = pki([''])
+    await name.run(issue, { entryId: 'a' })
+    expect(asked).toEqual([''])
+  })
+
+  it.each([
+    ['svid@localhost', 'svid@localhost'],
+    ['localhost', 'localhost'],
+    ['spiffe://example.org/agent/n', ''],
+  ])('is read from a certificate: %s', async (subject, expected) => {
+    const ca = await TestCa.create('CA', { notBefore: 0, notAfter: Date.parse('2036-01-01') })
+    const der = await ca.issue(createPublicKey(await rsaKey()), {
+      subject,
+      names: [{ type: 'url', value: 'spiffe://example.org/agent/n' }],
+      notBefore: 0,
+      notAfter: Date.parse('2035-01-01'),
+    })
+    expect(commonNameOf(der)).toBe(expected)
   })
 })

@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import { AgentError } from '../../../agent/errors.js'
+import { workloadCommonName } from '../../../agent/icp/common-name.js'
 import { restoreCache } from '../../../agent/main/sealed-cache.js'
 import { AuthorityBook } from '../../../agent/store/authority-book.js'
 import { type DiskOperation, MemoryFiles } from '../../fakes/memory-files.js'
@@ -30,6 +31,7 @@ async function start({ configured = true } = {}) {
       restore: ({ states }: { states: ReadonlyMap<string, unknown> }) => void restored.push(states.size),
     },
     client: { skew: () => null },
+    commonName: workloadCommonName({ mode: 'auto' }, { clock: world.clock, own: () => null }),
   }
   const { events, run } = await restoreCache(agent, { files, clock: world.clock, log: sinks.log })
   const stop = new AbortController()

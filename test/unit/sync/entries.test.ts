@@ -28,7 +28,7 @@ describe('replaceEntries', () => {
 
   it('makes the first sync count also where there are no entries', () => {
     const before = snapshotOf([], {}, { synced: false })
-    expect(replaceEntries(before, [])).toMatchObject({ parts: { synced: true }, added: 0, removed: [], changed: 0 })
+    expect(replaceEntries(before, [])).toMatchObject({ parts: { synced: true }, added: 0, removed: [], changed: [] })
   })
 
   it('counts what comes, goes and changes, and keeps the objects of what stays', () => {
@@ -38,7 +38,7 @@ describe('replaceEntries', () => {
       entryOf('b', { selectors: { 'unix:uid': '7' } }),
       entryOf('d'),
     ])
-    expect(replacement).toMatchObject({ added: 1, removed: [c], changed: 1 })
+    expect(replacement).toMatchObject({ added: 1, removed: [c], changed: ['b'] })
     expect(replacement?.parts.entries.get('a')).toBe(a)
     expect([...(replacement?.parts.entries.keys() ?? [])]).toEqual(['a', 'b', 'd'])
     expect(replacement?.parts.index.match(new Map([['unix:uid', '7']]), [], 9).ids).toEqual(['b'])
@@ -61,7 +61,7 @@ describe('replaceEntries', () => {
   it('keeps the SVID where only the selectors change: they say who may have it, not what it is', () => {
     const before = snapshotOf([entryOf('a')], { a: issuedOf('a') })
     const replacement = replaceEntries(before, [entryOf('a', { selectors: { 'unix:uid': '7' } })])
-    expect(replacement?.parts.states.get('a')).toBe(before.states.get('a'))
+    expect(replacement?.parts.states.get('a')).toEqual(before.states.get('a'))
     expect(replacement?.orphaned).toEqual([])
   })
 
@@ -72,6 +72,13 @@ describe('replaceEntries', () => {
     const before = snapshotOf([entryOf('a')], { a: state })
     const replacement = replaceEntries(before, [entryOf('a', { selectors: { 'unix:uid': '7' } })])
     expect(replacement?.parts.states.has('a')).toBe(false)
+  })
+
+  it('forgets failures of a renewal of an entry that was changed, and serves what is there', () => {
+    const state = issuedOf('a')
+    const before = snapshotOf([entryOf('a')], { a: { ...state, failures } })
+    const replacement = replaceEntries(before, [entryOf('a', { selectors: { 'unix:uid': '7' } })])
+    expect(replacement?.parts.states.get('a')).toEqual(state)
   })
 
   it('renews at once where another life is asked for, and serves what is there meanwhile', () => {

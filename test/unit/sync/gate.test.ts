@@ -36,6 +36,11 @@ test('refusals of entries say nothing of the server', () => {
   expect(gate.opensIn()).toBe(0)
 })
 
+test('what fails while others are issued says nothing of the server', () => {
+  for (let i = 0; i < 40; i++) gate.failed(`entry-${i}`, 'icp.server_error', true)
+  expect(gate.opensIn()).toBe(0)
+})
+
 test('opens by itself, and for good with the first success, which is told once', async () => {
   for (const id of ['a', 'b', 'c']) gate.failed(id, 'icp.server_error')
   await clock.advance(gate.opensIn())

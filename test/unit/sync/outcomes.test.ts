@@ -66,19 +66,25 @@ describe('an issuance that fails', () => {
     for (const code of ['icp.no_match', 'icp.server_error', 'svid.invalid'] as const) {
       expect(whenFailed({ ...old, failures }, code, true)).toEqual({
         ...old,
-        failures: { count: 3, retryAt: NOW + 5, code },
+        failures: { count: 3, own: 1, retryAt: NOW + 5, code },
       })
     }
   })
 
   it('by a refusal of the entry itself makes it hopeless at once', () => {
-    for (const code of ['icp.no_match', 'icp.bad_request', 'icp.forbidden', 'entry.shadowed'] as const) {
+    for (const code of [
+      'icp.no_match',
+      'icp.bad_request',
+      'icp.forbidden',
+      'entry.shadowed',
+      'entry.trust_domain',
+    ] as const) {
       expect(whenFailed(undefined, code)).toEqual({
         kind: 'refused',
         code,
         message: 'why',
         until: NOW + 5,
-        failures: { count: 1, retryAt: NOW + 5, code },
+        failures: { count: 1, own: 1, retryAt: NOW + 5, code },
       })
     }
   })
@@ -105,6 +111,15 @@ describe('an issuance that fails', () => {
     let state: EntryState | undefined
     for (let i = 0; i < 20; i++) state = whenFailed(state, 'icp.timeout', true)
     expect(state).toMatchObject({ kind: 'wanted', failures: { count: 20 } })
+  })
+
+  it('of the server says nothing new of an entry that is refused: nobody waits for it again', () => {
+    let state = whenFailed(undefined, 'icp.no_match')
+    for (const code of ['icp.timeout', 'icp.server_error', 'icp.unreachable'] as const) {
+      state = whenFailed(state, code)
+      expect(state).toMatchObject({ kind: 'refused', code: 'icp.no_match', failures: { own: 1, code } })
+    }
+    expect(issued(state, young, NOW, 0)).toEqual({ kind: 'issued', held: young })
   })
 
   it('of an expired SVID is still that of an expired SVID', () => {

@@ -1,20 +1,17 @@
 import { describe, expect, test } from 'vitest'
 import type { ErrorCode } from '../../../agent/errors.js'
 import type { EntryState } from '../../../agent/store/snapshot.js'
-import { caughtUp, setBack } from '../../../agent/sync/catch-up.js'
+import { anew, caughtUp, setBack } from '../../../agent/sync/catch-up.js'
 import { afterFailure, retryAtOf } from '../../../agent/sync/retry.js'
+import { issuedOf } from '../../fakes/identities.js'
 
 const NOW = Date.parse('2026-01-01T00:00:00Z')
 
 /** The waits after so many failures in a row, in seconds. */
-function waits(code: ErrorCode, times: number, waiting: boolean): number[] {
-  let state: EntryState | undefined
+function waits(code: ErrorCode, times: number, waiting: boolean, outlived = true, before?: EntryState): number[] {
+  let state = before
   return Array.from({ length: times }, () => {
-    state = afterFailure(
-      state,
-      { code, message: '' },
-      { now: NOW, fraction: 1, baseMs: 1_000, waiting, outlived: true },
-    )
+    state = afterFailure(state, { code, message: '' }, { now: NOW, fraction: 1, baseMs: 1_000, waiting, outlived })
     return ((retryAtOf(state) ?? NOW) - NOW) / 1_000
   })
 }
@@ -35,8 +32,26 @@ describe('after a failure', () => {
     expect(waits('icp.no_match', 8, true)).toEqual([30, 60, 120, 240, 480, 960, 1800, 1800])
   })
 
-  test('an entry that only ever fails ends at half an hour, whoever waits', () => {
-    expect(waits('icp.server_error', 20, true).at(-1)).toBe(1800)
+  test('an entry that fails while others are issued ends at half an hour, whoever waits', () => {
+    expect(waits('icp.server_error', 9, true)).toEqual([30, 60, 120, 240, 480, 960, 1800, 1800, 1800])
+  })
+
+  test('an entry that fails while nothing is issued is not to blame: a minute at most', () => {
+    expect(Math.max(...waits('icp.server_error', 40, true, false))).toBe(60)
+    expect(Math.max(...waits('icp.server_error', 40, false, false))).toBe(60)
+  })
+
+  test('after an outage an entry of its own begins with half a minute, and an outage makes its wait no longer', () => {
+    const outage: EntryState = { kind: 'wanted', failures: { count: 40, retryAt: NOW, code: 'icp.server_error' } }
+    expect(waits('icp.server_error', 3, true, true, outage)).toEqual([30, 60, 120])
+    const failures = { count: 42, own: 2, retryAt: NOW, code: 'icp.server_error' } as const
+    const refused: EntryState = { kind: 'refused', code: 'icp.server_error', message: '', until: NOW, failures }
+    expect(waits('icp.timeout', 3, true, false, refused)).toEqual([60, 60, 60])
+  })
+
+  test('a renewal that fails while others are issued goes on: it has an SVID that could be issued', () => {
+    const living = issuedOf('a', { notBefore: NOW, notAfter: NOW + 300_000 })
+    expect(Math.max(...waits('icp.server_error', 9, false, true, living))).toBe(60)
   })
 })
 
@@ -61,6 +76,13 @@ describe('catching up', () => {
     const changes = caughtUp(states, { away: false })
     expect([...changes.keys()]).toEqual(['away', 'sick'])
     for (const state of changes.values()) expect(retryAtOf(state)).toBe(0)
+  })
+
+  test('what depends on something that has changed is tried as if it had not failed before, and stays what it is', () => {
+    const changes = anew(states)
+    expect([...changes.keys()]).toEqual(['away', 'sick', 'refused'])
+    for (const state of changes.values()) expect(retryAtOf(state)).toBe(0)
+    expect(changes.get('refused')).toMatchObject({ kind: 'refused', code: 'icp.no_match', failures: { count: 0 } })
   })
 
   test('states that are due already stay the same', () => {

@@ -2,6 +2,7 @@ import { AgentError } from '../../../agent/errors.js'
 import { Budget } from '../../../agent/icp/budget.js'
 import type { WithCommonName } from '../../../agent/icp/common-name.js'
 import { Contact } from '../../../agent/icp/contact.js'
+import type { ControlPlane } from '../../../agent/icp/control-plane.js'
 import { pacedControlPlane } from '../../../agent/icp/paced.js'
 import type { SpiffeId } from '../../../agent/identity/spiffe-id.js'
 import { syncEvents } from '../../../agent/observability/sync-events.js'
@@ -14,7 +15,7 @@ import { SyncPace } from '../../../agent/sync/sync-pace.js'
 import { FakeClock, settle } from '../../fakes/clock.js'
 import { FakeControlPlane, type FakeOptions } from '../../fakes/control-plane.js'
 import { FixedKeys } from '../../fakes/keys.js'
-import { fixedRandom } from '../../fakes/random.js'
+import { fixedRandom, seededRandom } from '../../fakes/random.js'
 import { RecordedSinks } from '../../fakes/sinks.js'
 
 export const MINUTE = 60_000
@@ -27,6 +28,12 @@ export interface WorldOptions extends Omit<FakeOptions, 'clock'> {
   /** `sync.interval` and `sync.bundle_interval`. */
   readonly syncMs?: number
   readonly bundleMs?: number
+  /** The server of another world, whose clock and CA are shared then. */
+  readonly server?: FakeControlPlane
+  /** Of what is drawn; without one it is the middle each time. */
+  readonly seed?: number
+  /** What stands between this agent and the server. */
+  readonly between?: (server: ControlPlane) => ControlPlane
 }
 
 /** Counts the jobs that run, so that tests can wait for keys and signatures, which take real time. */
@@ -76,10 +83,10 @@ export class SyncWorld {
     options: WorldOptions,
   ) {
     const { revokeRemoved = false, withCommonName = (attempt) => attempt('svid@localhost') } = options
-    const { syncMs = 30_000, bundleMs = 5 * MINUTE } = options
+    const { syncMs = 30_000, bundleMs = 5 * MINUTE, between = (inner) => inner } = options
     const clock = server.options.clock as FakeClock
     this.clock = clock
-    const random = fixedRandom(0.5)
+    const random = options.seed === undefined ? fixedRandom(0.5) : seededRandom(options.seed)
     this.#bundleMs = bundleMs
     this.demand = new Demand(clock)
     this.budget = new Budget(clock, fixedRandom(0))
@@ -101,7 +108,7 @@ export class SyncWorld {
     }
     this.sync = new WatchedSync({
       ...this.#options,
-      controlPlane: pacedControlPlane(server, this.budget, slower, this.contact),
+      controlPlane: pacedControlPlane(between(server), this.budget, slower, this.contact),
       keys,
       withCommonName,
       threshold: { ms: 6 * HOUR, explicit: false },
@@ -114,7 +121,7 @@ export class SyncWorld {
   }
 
   static async create(options: WorldOptions = {}): Promise<SyncWorld> {
-    const server = await FakeControlPlane.create({ ...options, clock: new FakeClock() })
+    const server = options.server ?? (await FakeControlPlane.create({ ...options, clock: new FakeClock() }))
     return new SyncWorld(server, await FixedKeys.create(), options)
   }
 

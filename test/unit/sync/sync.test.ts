@@ -159,6 +159,54 @@ describe('an issuance', () => {
     expect(world.state('a')).toMatchObject({ kind: 'refused', code: 'icp.server_error' })
   })
 
+  it('that fails in another trust domain than others are issued in is named with that, and tried seldom', async () => {
+    const world = await SyncWorld.create({ workloadTrustDomain: 'acme.example' })
+    world.server.addEntry({ id: 'web', path: '/web', selectors: { ...MINE, 'unix:path': '/bin/web' } })
+    const trustDomain = world.server.tenantId
+    world.server.addEntry({ id: 'ai', path: '/agent/1', selectors: { ...MINE, 'unix:path': '/bin/ai' }, trustDomain })
+    await world.synced()
+    await world.issue('ai')
+    expect(world.state('ai')).toMatchObject({ kind: 'wanted', failures: { code: 'icp.server_error' } })
+    await world.clock.advance('1s')
+    await world.issue('web')
+    await world.issue('ai')
+    const refused = world.state('ai')
+    expect(refused).toMatchObject({ kind: 'refused', code: 'entry.trust_domain' })
+    if (refused?.kind !== 'refused') return
+    expect(refused.message).toContain(`trust domain ${trustDomain}`)
+    expect(refused.message).toContain('acme.example')
+    expect(refused.until - world.clock.now()).toBeGreaterThan(15_000)
+  })
+
+  it('that failed is tried anew once another CA issues, and once another trust domain is seen', async () => {
+    const world = await worldWith('a', 'b')
+    for (let i = 0; i < 3; i++) {
+      world.server.fail('signWorkload', serverError())
+      await world.issue('a')
+      await world.clock.advance('1s')
+      await world.issue('b')
+    }
+    expect(world.state('a')).toMatchObject({ kind: 'refused', failures: { own: 2 } })
+    await world.server.rotateCa()
+    await world.issue('b')
+    expect(world.state('a')).toMatchObject({ kind: 'refused', until: 0, failures: { count: 0 } })
+    await world.issue('a')
+    expect(world.svid('a')).toBeDefined()
+  })
+
+  it('that fails while others are issued closes nothing for them', async () => {
+    const world = await worldWith('a', 'b', 'c', 'fine')
+    for (let i = 0; i < 6; i++) {
+      world.server.fail('signWorkload', serverError(), { times: 3 })
+      for (const id of ['a', 'b', 'c']) await world.issue(id)
+      await world.clock.advance('1s')
+      await world.issue('fine')
+    }
+    world.server.fail('signWorkload', serverError(), { times: 3 })
+    for (const id of ['a', 'b', 'c']) await world.issue(id)
+    expect(world.sync.issuesIn).toBe(0)
+  })
+
   it.each([
     ['removed', false],
     ['given another name', true],
