@@ -90,10 +90,10 @@ test('killed and started again it serves the same identity, from a directory wit
   const first = run(config)
   const { leaf } = await served(address)
   const inode = statSync(join(directory, 'run')).ino
-  // What was issued is on disk a moment later; the SVID is the last that is written.
+  // What was issued is on disk a moment later; the SVID is the last that is written, under another name first.
   await eventually(
     () => readdir(join(directory, 'data'), { recursive: true }),
-    (names) => names.some((name) => name.includes('.svids/')),
+    (names) => names.some((name) => /\.svids\/[^/]+\.sealed$/.test(name)),
   )
   first.child.kill('SIGKILL')
   await first.ended
