@@ -1,6 +1,7 @@
 import { nodeAttestors } from '../../attestors/index.js'
 import type { Config } from '../config/config.js'
 import { KeyPool } from '../crypto/keys.js'
+import type { ErrorCode } from '../errors.js'
 import { Budget, type Tier } from '../icp/budget.js'
 import { createIcpClient } from '../icp/client.js'
 import type { ClientCertificates } from '../icp/client-certificates.js'
@@ -11,7 +12,7 @@ import { SHORTEST } from '../icp/limits.js'
 import { pacedControlPlane } from '../icp/paced.js'
 import type { AgentIdentity } from '../node/agent-identity.js'
 import { createIdentityKeeper } from '../node/create-keeper.js'
-import type { StateKind } from '../node/identity-state.js'
+import type { IdentityState } from '../node/identity-state.js'
 import { fileEvents } from '../observability/file-events.js'
 import { jwtEvents } from '../observability/jwt-events.js'
 import { nodeEvents } from '../observability/node-events.js'
@@ -149,7 +150,7 @@ export function composeServerFlow(config: Config, world: World) {
 
   let known: AgentIdentity | null = null
   const onIdentity = () => {
-    withhold(store, keeper.certificates.usable ? null : keeper.state().kind)
+    withhold(store, keeper.certificates.usable ? null : keeper.state())
     const identity = keeper.current()
     const same = identity === known
     known = identity
@@ -185,14 +186,15 @@ export function composeServerFlow(config: Config, world: World) {
 }
 
 /** What callers are told while nothing can be issued, whatever the server is asked: it is there, and not to blame. */
-const WITHHELD: Partial<Record<StateKind, string>> = {
-  refused: 'the ICP server answers but does not accept the certificate of the agent',
-  inactive: 'an administrator has made the agent of this node inactive',
-  locked_out: 'the agent of this node is locked out until it gets a join token',
+const WITHHELD: Partial<Record<ErrorCode, string>> = {
+  'agent.certificate_refused': 'the ICP server answers but does not accept the certificate of the agent',
+  'icp.agent_inactive': 'an administrator has made the agent of this node inactive',
 }
+const LOCKED_OUT = 'the agent of this node is locked out until it gets a join token'
 
-/** `kind`: null while the agent has a certificate that the server accepts. */
-function withhold(store: IdentityStore, kind: StateKind | null): void {
-  const withheld = (kind && WITHHELD[kind]) ?? null
+/** `state`: null while the agent has a certificate that the server accepts. */
+function withhold(store: IdentityStore, state: IdentityState | null): void {
+  const ofReason = (state?.reason && WITHHELD[state.reason.code]) ?? null
+  const withheld = state?.kind === 'locked_out' ? LOCKED_OUT : ofReason
   if ((store.current.withheld ?? null) !== withheld) store.publish({ withheld }, { entries: new Set(), bundles: false })
 }

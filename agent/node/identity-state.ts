@@ -71,7 +71,8 @@ export function stateOf(standing: Standing, now: number): IdentityState {
   if (refusal && first) return { kind: 'refused', reason: allRefused(standing), since: refusal.since }
   // What is judged is what the agent has; where nothing can be presented, the newest says why.
   const identity = first ?? newest
-  const known = trouble ? said(trouble) : { since: startedAt }
+  const lost = refusal ? { reason: allRefused(standing), since: refusal.since } : { since: startedAt }
+  const known = trouble ? said(trouble) : lost
   if (!identity) return { kind: 'starting', ...known }
   if (validAt(identity, now)) {
     if (trouble) return { kind: 'renewal_failing', ...known }

@@ -15,6 +15,7 @@ const COUNTED: readonly string[] = [
   'icp.bad_response',
   'icp.unauthorized',
   'icp.forbidden',
+  'icp.agent_inactive',
   'icp.rate_limited',
   'icp.server_error',
 ]

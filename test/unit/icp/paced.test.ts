@@ -1,10 +1,12 @@
 import { expect, test } from 'vitest'
+import { createCsr } from '../../../agent/crypto/csr.js'
 import { AgentError } from '../../../agent/errors.js'
 import { Budget, type Tier } from '../../../agent/icp/budget.js'
 import { Contact } from '../../../agent/icp/contact.js'
 import { pacedControlPlane } from '../../../agent/icp/paced.js'
 import { FakeClock } from '../../fakes/clock.js'
 import { FakeControlPlane } from '../../fakes/control-plane.js'
+import { rsaKey } from '../../fakes/keys.js'
 import { fixedRandom } from '../../fakes/random.js'
 
 const SIGNAL = new AbortController().signal
@@ -55,3 +57,26 @@ test.each([
     expect(waits).toEqual(paused)
   },
 )
+
+test('authorities that an answer names are told, whichever answer it is, and none of an answer that names none', async () => {
+  const clock = new FakeClock()
+  const server = await FakeControlPlane.create({ clock, generation: 'workspace' })
+  const named: number[] = []
+  const listener = {
+    limited: () => undefined,
+    issuersNamed: (authorities: readonly Uint8Array[]) => void named.push(authorities.length),
+  }
+  const control = pacedControlPlane(server, new Budget(clock, fixedRandom(0)), listener, new Contact(clock))
+  const csrPem = await createCsr({ key: await rsaKey(0), uri: server.agent.uri, commonName: 'svid@localhost' })
+  const evidence = { type: 'unix', evidence: {}, joinToken: server.mintToken() } as const
+  server.addEntry({ path: '/web', selectors: { 'unix:uid': '1' } })
+  await control.attestNode({ evidence, csrPem }, SIGNAL)
+  await control.renewAgent({ agentId: server.agentId, csrPem }, SIGNAL)
+  await control.signWorkload({ agent: server.agent, selectors: new Map([['unix:uid', '1']]), csrPem }, SIGNAL)
+  await control.bundle(SIGNAL)
+  expect(named).toEqual([1, 1, 1, 1])
+  server.withoutBundle = true
+  await control.renewAgent({ agentId: server.agentId, csrPem }, SIGNAL)
+  await control.entries(server.agent, SIGNAL)
+  expect(named).toHaveLength(4)
+})

@@ -188,6 +188,13 @@ describe('a change of the CA that the agent did not hear of in time', () => {
     expect([keeper.state().kind, attests(ca), accepted]).toEqual(['valid', 1, 1])
   })
 
+  it('is still what is wrong once the certificates have lapsed', async () => {
+    const { ca, keeper } = await missed()
+    await ca.world.clock.advance('2h')
+    expect(keeper.state()).toMatchObject({ kind: 'expired', reason: { code: 'agent.certificate_refused' } })
+    expect(keeper.certificates.usable).toBe(false)
+  })
+
   it('counts only refusals: silence of the server attests nothing', async () => {
     const { ca, keeper } = await missed()
     await using _running = await running(keeper)

@@ -120,6 +120,23 @@ describe('components and liveness', () => {
     expect(body['components']).toMatchObject({ agent_svid: { status: 'unhealthy', since: '2026-01-01T11:59:00.000Z' } })
   })
 
+  test.each(['agent.certificate_refused', 'icp.agent_inactive'] as const)(
+    'while the certificate is valid and of no use (%s), the agent is degraded, the server is not, and the reason is told',
+    (code) => {
+      const { agent_svid, icp_service } = componentsOf(facts({ agentSvid: { trouble: trouble(code) } }))
+      expect([agent_svid.status, icp_service.status]).toEqual(['degraded', 'healthy'])
+      expect(agent_svid.message).toMatch(/^valid until .*, but of no use: says /)
+      expect(agent_svid.message).toContain(`(${code})`)
+    },
+  )
+
+  test('the code of a trouble is told however long its message is', () => {
+    const long = { ...trouble('agent.certificate_refused'), message: 'x'.repeat(1000) }
+    expect(componentsOf(facts({ agentSvid: { trouble: long } })).agent_svid.message).toMatch(
+      /x… \(agent\.certificate_refused\)$/,
+    )
+  })
+
   test('a lost socket is one reason, not two', () => {
     expect(liveness(facts({ workloadApi: { lostSince: NOW } }), 0, true).body['reasons']).toHaveLength(1)
   })

@@ -51,3 +51,12 @@ test('opens by itself, and for good with the first success, which is told once',
   gate.failed('b', 'icp.server_error')
   expect(gate.opensIn()).toBe(0)
 })
+
+test('a refusal of the agent itself closes it at once, and the server that accepts it again opens it', () => {
+  gate.failed('web', 'icp.unauthorized')
+  expect(gate.opensIn()).toBe(1_000)
+  gate.failed('web', 'icp.agent_inactive')
+  expect(gate.opensIn()).toBe(1_000)
+  gate.passed()
+  expect(gate.opensIn()).toBe(0)
+})

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { ERROR_CODES, type ErrorCode } from '../../../agent/errors.js'
 import type { EntryState } from '../../../agent/store/snapshot.js'
+import { caughtUp } from '../../../agent/sync/catch-up.js'
 import { failed, failureCount, isDefinite, isServerAway, issued, tick } from '../../../agent/sync/outcomes.js'
 import { heldOf, issuedOf } from '../../fakes/identities.js'
 
@@ -177,5 +178,21 @@ describe('time', () => {
 
   it('takes both away where both have ended: the agent slept', () => {
     expect(at({ waiting }, NOW + 2 * HOUR).changed).toEqual({ waiting: { kind: 'wanted', expired: true } })
+  })
+})
+
+describe('a refusal of the agent as a whole', () => {
+  it.each(['icp.unauthorized', 'icp.agent_inactive'] as const)(
+    '(%s) makes no entry hopeless, however often',
+    (code) => {
+      let state: EntryState | undefined
+      for (let n = 0; n < 10; n++) state = whenFailed(state, code, true)
+      expect(state).toMatchObject({ kind: 'wanted', failures: { count: 10, code } })
+    },
+  )
+
+  it.each(['icp.unauthorized', 'icp.agent_inactive'] as const)('(%s) is tried again as soon as it is over', (code) => {
+    const states = new Map([['web', whenFailed(undefined, code)]])
+    expect(caughtUp(states, { away: true }).get('web')).toMatchObject({ failures: { retryAt: 0 } })
   })
 })
