@@ -4,6 +4,9 @@ import { errorOf } from './answers.js'
 import type { Endpoint } from './endpoints.js'
 import { parseError } from './wire.js'
 
+/** Where certificates are presented: the endpoints of agents, and issuance of JWT-SVIDs, which some servers treat apart. */
+export type Place = 'agents' | 'jwt'
+
 /** The agent's certificates as requests present them, and who is told what the server makes of them. */
 export interface ClientCertificates {
   /** Names of those that are valid now, at most two; the one that is presented unless another is asked for in front. */
@@ -14,6 +17,10 @@ export interface ClientCertificates {
   refused(error: AgentError): void
   /** The server refuses the agent, whatever it presents: an administrator has revoked it. */
   inactive(error: AgentError): void
+  /** Where the server fails on a certificate, as far as that is remembered. */
+  failsAt(): readonly Place[]
+  /** The server wanted a certificate there and failed on it; so it stays until the node is attested anew. */
+  failed(place: Place): void
 }
 
 export const NO_CLIENT_CERTIFICATES: ClientCertificates = {
@@ -21,6 +28,8 @@ export const NO_CLIENT_CERTIFICATES: ClientCertificates = {
   accepted: () => undefined,
   refused: () => undefined,
   inactive: () => undefined,
+  failsAt: () => [],
+  failed: () => undefined,
 }
 
 /** A 401 with these words is about the connection: no certificate has arrived at all. */

@@ -2,6 +2,7 @@ import { AgentError } from '../errors.js'
 import type { ServerEvents } from '../observability/server-events.js'
 import type { Clock } from '../ports/clock.js'
 import type { HttpResponse } from '../ports/http.js'
+import type { ClientCertificates, Place } from './client-certificates.js'
 import { type Endpoint, specOf } from './endpoints.js'
 import { parseError } from './wire.js'
 
@@ -15,6 +16,7 @@ const NO_ANSWER: ReadonlySet<number> = new Set([401, 403, 429])
 type Exchange = (withoutIdentity: boolean) => Promise<HttpResponse>
 
 interface Group {
+  readonly place: Place
   /** `wanted`: refused without the certificate, served with it. `fails`: refused without, and fails on it. */
   knowledge: 'unknown' | 'wanted' | 'fails'
   doubtFrom: number
@@ -24,17 +26,18 @@ interface Group {
  * Whether the client certificate is presented. A server of the workspace API demands it. In the tenant API it is of no
  * use to agents, some deployments answer 500 to it, and in others the server process dies of one that reaches it. So
  * where attestation named no workspace, a request goes without it first, and with it only after a 401 that wants one;
- * what a server fails on is not presented again before the next attestation.
+ * what a server fails on is not presented again before the next attestation, also by a process that starts meanwhile.
  */
 export class IdentityUse {
   #workspace = false
   /** Issuance of JWT-SVIDs is apart: the tenant API wants the certificate there, and dies of it elsewhere. */
-  #agent = newGroup()
-  #jwt = newGroup()
+  #agents = newGroup('agents')
+  #jwt = newGroup('jwt')
 
   constructor(
     private readonly clock: Pick<Clock, 'monotonic'>,
     private readonly events: Pick<ServerEvents, 'identityWithheld' | 'identityPresented'>,
+    private readonly certificates: Pick<ClientCertificates, 'failsAt' | 'failed'>,
   ) {}
 
   /** True once the server is known to be of the workspace API. */
@@ -45,20 +48,20 @@ export class IdentityUse {
   /** Which API the server is of, as the identity in use tells; another certificate may be worth more than the last. */
   learnGeneration(workspace: boolean): void {
     this.#workspace = workspace
-    for (const group of [this.#agent, this.#jwt]) group.doubtFrom = Number.NEGATIVE_INFINITY
+    for (const group of [this.#agents, this.#jwt]) group.doubtFrom = Number.NEGATIVE_INFINITY
   }
 
   /** The node was attested: nothing learned before counts. */
   attested(workspace: boolean): void {
-    this.#agent = newGroup()
-    this.#jwt = newGroup()
+    this.#agents = newGroup('agents')
+    this.#jwt = newGroup('jwt')
     this.learnGeneration(workspace)
   }
 
   async choose(endpoint: Endpoint, exchange: Exchange): Promise<HttpResponse> {
     if (!specOf(endpoint).identity) return await exchange(true)
     if (this.#workspace) return await exchange(false)
-    const group = endpoint === 'issue_jwt' ? this.#jwt : this.#agent
+    const group = endpoint === 'issue_jwt' ? this.#jwt : this.#agents
     return group.knowledge === 'wanted'
       ? await this.#with(group, endpoint, exchange)
       : await this.#without(group, endpoint, exchange)
@@ -66,10 +69,11 @@ export class IdentityUse {
 
   async #without(group: Group, endpoint: Endpoint, exchange: Exchange): Promise<HttpResponse> {
     const response = await exchange(true)
-    if (!wantsOne(endpoint, response) || group.knowledge === 'fails' || this.#paused(group)) return response
+    if (!wantsOne(endpoint, response) || this.#fails(group) || this.#paused(group)) return response
     const second = await unlessClosed(exchange(false))
     if (second instanceof AgentError || second.status === 500) {
       group.knowledge = 'fails'
+      this.certificates.failed(group.place)
       this.events.identityWithheld(endpoint)
       return response
     }
@@ -98,6 +102,10 @@ export class IdentityUse {
     return response
   }
 
+  #fails({ knowledge, place }: Group): boolean {
+    return knowledge === 'fails' || this.certificates.failsAt().includes(place)
+  }
+
   #paused(group: Group): boolean {
     return this.clock.monotonic() < group.doubtFrom
   }
@@ -107,8 +115,8 @@ export class IdentityUse {
   }
 }
 
-function newGroup(): Group {
-  return { knowledge: 'unknown', doubtFrom: Number.NEGATIVE_INFINITY }
+function newGroup(place: Place): Group {
+  return { place, knowledge: 'unknown', doubtFrom: Number.NEGATIVE_INFINITY }
 }
 
 /** A refusal that a certificate may help against. */

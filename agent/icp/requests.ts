@@ -66,7 +66,7 @@ export class Requests {
   constructor(private readonly options: RequestOptions) {
     this.#certificates = options.certificates ?? NO_CLIENT_CERTIFICATES
     this.clock = new ServerClock(options.clock, options.events)
-    this.identity = new IdentityUse(options.clock, options.events)
+    this.identity = new IdentityUse(options.clock, options.events, this.#certificates)
   }
 
   /** What `accept` makes of the answer, of status 200 or 201. Throws `icp.*`, or the signal's reason. */

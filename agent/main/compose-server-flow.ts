@@ -67,6 +67,8 @@ export function composeServerFlow(config: Config, world: World) {
     accepted: (name) => keeper.certificates.accepted(name),
     refused: (error) => keeper.certificates.refused(error),
     inactive: (error) => keeper.certificates.inactive(error),
+    failsAt: () => keeper.certificates.failsAt(),
+    failed: (place) => keeper.certificates.failed(place),
   }
   const http = createHttpClient({ tls, proxy })
   const client = createIcpClient({

@@ -1,3 +1,4 @@
+import type { Place } from '../icp/client-certificates.js'
 import { type AgentIdentity, validAt } from './agent-identity.js'
 
 /** So long after the server accepted the newest certificate the key of the one before is of no use any more. */
@@ -40,6 +41,8 @@ export interface Certificates {
   readonly inactive: Inactive | null
   /** Digests of join tokens that are gone, or were refused; the last ones. */
   readonly usedTokens: readonly string[]
+  /** Where the server fails on a certificate. */
+  readonly failsAt: readonly Place[]
 }
 
 export const NO_CERTIFICATES: Certificates = {
@@ -50,6 +53,7 @@ export const NO_CERTIFICATES: Certificates = {
   refusal: null,
   inactive: null,
   usedTokens: [],
+  failsAt: [],
 }
 
 /** Those that can be presented at `now`, the one to present first in front. */
@@ -71,6 +75,7 @@ export function adopted(before: Certificates, identity: AgentIdentity): Certific
     refusal: null,
     inactive: null,
     usedTokens: withToken(before.usedTokens, tokenDigest),
+    failsAt: [],
   }
 }
 
@@ -90,6 +95,11 @@ export function refused(before: Certificates, { now, monotonic }: { now: number;
   if (!refusal) return { ...before, refusal: { since: now, forMs: 0, countedAt: monotonic } }
   const forMs = refusal.forMs + Math.max(0, monotonic - refusal.countedAt)
   return { ...before, refusal: { ...refusal, forMs, countedAt: monotonic } }
+}
+
+/** The server fails on a certificate there. */
+export function failing(before: Certificates, place: Place): Certificates {
+  return before.failsAt.includes(place) ? before : { ...before, failsAt: [...before.failsAt, place] }
 }
 
 /** An administrator has revoked the agent; where that is known already, nothing changes. */

@@ -1,10 +1,11 @@
 import type { AgentError } from '../errors.js'
-import type { ClientCertificates } from '../icp/client-certificates.js'
+import type { ClientCertificates, Place } from '../icp/client-certificates.js'
 import type { NodeEvents } from '../observability/node-events.js'
 import type { Clock } from '../ports/clock.js'
 import type { AgentIdentity } from './agent-identity.js'
 import {
   accepted,
+  failing,
   isFresh,
   madeInactive,
   olderEndsAt,
@@ -100,6 +101,15 @@ export class HeldCertificates implements ClientCertificates {
 
   inactive(error: AgentError): void {
     this.noteInactive(error)
+    this.changed()
+  }
+
+  failsAt(): readonly Place[] {
+    return this.options.file.certificates.failsAt
+  }
+
+  failed(place: Place): void {
+    this.options.file.note((known) => failing(known, place))
     this.changed()
   }
 

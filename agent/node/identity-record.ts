@@ -30,6 +30,7 @@ const reception = z.object({
   refused_since: z.number().nullable(),
   inactive: z.object({ since: z.number(), join_token_sha256: z.string().nullish() }).nullable(),
   used_join_tokens: z.array(z.string()),
+  fails_at: z.array(z.enum(['agents', 'jwt'])).optional(),
 })
 const RECORD = z.object({
   version: z.literal(1),
@@ -69,7 +70,7 @@ export interface StoredRecord {
 }
 
 /** How the server took the certificates, as far as it outlives a process. */
-export interface Reception extends Pick<Certificates, 'first' | 'acceptedAt' | 'inactive' | 'usedTokens'> {
+export interface Reception extends Pick<Certificates, 'first' | 'acceptedAt' | 'inactive' | 'usedTokens' | 'failsAt'> {
   readonly refusedSince: number | null
 }
 
@@ -93,6 +94,7 @@ export function parseRecord(text: string): StoredRecord {
         ? { since: reception.inactive.since, tokenDigest: reception.inactive.join_token_sha256 }
         : null,
       usedTokens: reception?.used_join_tokens ?? [],
+      failsAt: reception?.fails_at ?? [],
     },
     pending: pending && {
       key: new Secret(privateKeyFromPem(pending.key)),
@@ -105,7 +107,7 @@ export function parseRecord(text: string): StoredRecord {
 
 /** The text of the file. It holds private keys: write it with mode 0600, and nowhere else. */
 export function formatRecord(owner: Owner, certificates: Certificates, pending: Pending | null): string {
-  const { newest, older, first, acceptedAt, refusal, inactive, usedTokens } = certificates
+  const { newest, older, first, acceptedAt, refusal, inactive, usedTokens, failsAt } = certificates
   const record: z.infer<typeof RECORD> = {
     version: 1,
     tenant_id: owner.tenantId,
@@ -124,6 +126,7 @@ export function formatRecord(owner: Owner, certificates: Certificates, pending: 
       refused_since: refusal?.since ?? null,
       inactive: inactive && { since: inactive.since, join_token_sha256: inactive.tokenDigest },
       used_join_tokens: [...usedTokens],
+      fails_at: [...failsAt],
     },
   }
   return `${JSON.stringify(record, null, 2)}\n`

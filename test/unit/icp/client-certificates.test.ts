@@ -21,6 +21,8 @@ class Two implements ClientCertificates {
   accepted = (name: string | null) => void this.told.push(`accepted ${name}`)
   refused = (error: AgentError) => void this.told.push(`refused ${error.code}`)
   inactive = (error: AgentError) => void this.told.push(`inactive ${error.code}`)
+  failsAt = () => []
+  failed = (place: string) => void this.told.push(`failed ${place}`)
 }
 
 /** A server of the workspace API that answers by the certificate. */

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { Secret } from '../../../agent/crypto/secret.js'
 import { AgentError, codeOf } from '../../../agent/errors.js'
+import { type ClientCertificates, NO_CLIENT_CERTIFICATES, type Place } from '../../../agent/icp/client-certificates.js'
 import { SpiffeId } from '../../../agent/identity/spiffe-id.js'
 import type { HttpResponse } from '../../../agent/ports/http.js'
 import { TestCa } from '../../fakes/ca.js'
@@ -250,6 +251,24 @@ describe('the client certificate', () => {
     await client.attestNode({ evidence: { type: 'unix', evidence: {} }, csrPem: 'CSR' }, SIGNAL)
     await client.entries(AGENT, SIGNAL).catch(thrown)
     expect(used(http).slice(3)).toEqual(['without', 'without', 'with'])
+  })
+
+  it('that a server died of is not shown by a process that starts meanwhile', async () => {
+    const failsAt: Place[] = []
+    const certificates: ClientCertificates = {
+      ...NO_CLIENT_CERTIFICATES,
+      failsAt: () => failsAt,
+      failed: (place) => void failsAt.push(place),
+    }
+    const http = server(wanted, closed)
+    await clientOver(http, { certificates }).client.entries(AGENT, SIGNAL).catch(thrown)
+    const restarted = clientOver(http, { certificates }).client
+    await restarted.entries(AGENT, SIGNAL).catch(thrown)
+    expect(used(http)).toEqual(['without', 'with', 'without'])
+    // Elsewhere it is another matter.
+    await restarted.issueJwt(jwt, SIGNAL).catch(thrown)
+    expect(used(http).slice(3)).toEqual(['without', 'with'])
+    expect(failsAt).toEqual(['agents', 'jwt'])
   })
 
   it.each([
