@@ -25,6 +25,6 @@ export async function checkTrustBundle(
     const remedy = 'put the PEM certificates there, or remove the setting'
     return { level: 'warning', finding: { key, source, problem: text, remedy } }
   }
-  const trouble = anchorFileTrouble(content.toString('latin1'))
+  const trouble = anchorFileTrouble(content.toString('latin1'), path)
   return trouble && problem(`names ${path}, which ${trouble.problem}`, trouble.remedy)
 }

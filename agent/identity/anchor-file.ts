@@ -1,4 +1,5 @@
 import { X509Certificate } from 'node:crypto'
+import { noAnchor } from './no-anchor.js'
 
 const BEGIN = '-----BEGIN CERTIFICATE-----'
 const WHOLE = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g
@@ -13,12 +14,15 @@ export interface AnchorFileTrouble {
 
 /**
  * Null where a PEM text serves as trust anchors: it holds a certificate, and each that begins in it is whole. TLS would
- * pass over one that breaks off, and over all after it, without a word.
+ * pass over one that breaks off, and over all after it, without a word. `path`: where the text is from, for the remedy.
  */
-export function anchorFileTrouble(text: string): AnchorFileTrouble | null {
+export function anchorFileTrouble(text: string, path: string): AnchorFileTrouble | null {
   const whole = text.match(WHOLE) ?? []
   const begun = text.split(BEGIN).length - 1 + (CUT.test(text) ? 1 : 0)
-  if (begun === 0) return { problem: 'holds no PEM certificate', remedy: 'use PEM, not DER' }
+  if (begun === 0) return noAnchor(text, path)
+  if (/-----\\n/.test(text)) {
+    return { problem: 'has \\n written out where its lines should end', remedy: 'put an end of line in its place' }
+  }
   const bad = whole.findIndex((pem) => !readable(pem))
   if (bad === -1 && whole.length === begun) return null
   const place = bad === -1 ? whole.length : bad

@@ -35,7 +35,7 @@ export class ExtraRoots {
       return
     }
     const said = fileEvents.file(path, 'icp_service.trust_bundle_path')
-    const judge = (text: string) => anchorFileTrouble(text)?.problem ?? null
+    const judge = (text: string) => anchorFileTrouble(text, path)?.problem ?? null
     this.#file = { said, reread: new RereadFile({ path, maxBytes: MAX_BYTES, files, judge, said }) }
   }
 

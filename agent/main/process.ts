@@ -1,7 +1,10 @@
 import 'reflect-metadata'
 import { setMaxListeners } from 'node:events'
+import type { AgentError } from '../errors.js'
+import { ioError } from '../platform/io-error.js'
 import { main } from './cli.js'
 import type { CommandIo } from './command.js'
+import { reportError } from './report-error.js'
 
 /** What ends a process that does not handle it, and is no crash. SIGPIPE is ignored by Node. */
 const SIGNALS: readonly NodeJS.Signals[] = [
@@ -27,8 +30,9 @@ export async function runProcess(ignoredVariables: readonly string[] = []): Prom
   setMaxListeners(0, stop.signal)
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGQUIT'] as const) process.on(signal, () => stop.abort())
   // A reader that has seen enough (`icp-agent api watch x509 | head`) ends the command without a stack.
+  let unwritten: AgentError | null = null
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error
+    if (error.code !== 'EPIPE') unwritten ??= ioError('write to', 'standard output', error)
     stop.abort()
   })
   const io: CommandIo = {
@@ -39,7 +43,10 @@ export async function runProcess(ignoredVariables: readonly string[] = []): Prom
     ignoredVariables,
     onSignal,
   }
-  process.exitCode = await main(process.argv.slice(2), io)
+  const code = await main(process.argv.slice(2), io)
+  // A stream tells of its errors after the write.
+  await new Promise((resolve) => setImmediate(resolve))
+  process.exitCode = unwritten === null ? code : reportError(unwritten, io)
 }
 
 function onSignal(heard: (signal: NodeJS.Signals) => void): Disposable {

@@ -1,6 +1,8 @@
+import { constants } from 'node:os'
 import type { Problem } from '../config/problem.js'
 import { AgentError, codeOf, messageOf } from '../errors.js'
 import { printable } from '../observability/printable.js'
+import { errnoOf, ioError } from '../platform/io-error.js'
 import type { CommandIo } from './command.js'
 import { problemList } from './problem-list.js'
 import { REMEDIES } from './remedies.js'
@@ -11,7 +13,8 @@ import { styleFor } from './terminal/style.js'
  * Tells a person what went wrong and what to do about it, on stderr, and returns the exit code: 2 for a command line or
  * a configuration that cannot be used, else 1. A stack is shown only with ICP_DEBUG set.
  */
-export function reportError(error: unknown, io: Pick<CommandIo, 'env' | 'stderr'>): number {
+export function reportError(thrown: unknown, io: Pick<CommandIo, 'env' | 'stderr'>): number {
+  const error = ofTheSystem(thrown)
   const { bold, dim, red } = styleFor(io.stderr, io.env)
   const code = codeOf(error)
   const problems = problemsOf(error)
@@ -21,6 +24,21 @@ export function reportError(error: unknown, io: Pick<CommandIo, 'env' | 'stderr'
   for (const line of advice(error)) io.stderr.write(`  ${line}\n`)
   if (io.env['ICP_DEBUG']) io.stderr.write(`${trace(error)}\n`)
   return code === 'command.misused' || code === 'config.invalid' ? 2 : 1
+}
+
+/**
+ * What the operating system refuses is no defect, wherever it was met: a working directory that is gone, a full disk, too
+ * few descriptors.
+ */
+function ofTheSystem(error: unknown): unknown {
+  const errno = errnoOf(error)
+  if (error instanceof AgentError || errno === null || !Object.hasOwn(constants.errno, errno)) return error
+  const { syscall, path, address } = error as NodeJS.ErrnoException & { readonly address?: string }
+  if (syscall === 'uv_cwd') {
+    const text = 'the working directory is gone or may not be read; start the command in another one'
+    return new AgentError('file.io', text, { cause: error })
+  }
+  return ioError(syscall ?? 'do', path ?? address ?? 'what was asked', error)
 }
 
 function advice(error: unknown): string[] {

@@ -29,7 +29,10 @@ export async function start(
   }
   const without = process.env[MARK]?.split('; ') ?? []
   delete process.env[MARK]
-  const { runProcess } = await load()
+  const { runProcess } = await load().catch((error: unknown) => {
+    say(`the program cannot be loaded: ${messageOf(error)}; is it whole, and may the process open enough files?`)
+    exitNow(1)
+  })
   // A signal from before the first module may have taken until now.
   refuseDebugger()
   await runProcess(without)

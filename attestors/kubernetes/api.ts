@@ -43,7 +43,7 @@ export class KubernetesApi implements AsyncDisposable {
 
   constructor(private readonly options: ApiOptions) {
     const { files, fileEvents, caPath, caSetting, tokenPath } = options
-    const judge = (text: string) => anchorFileTrouble(text)?.problem ?? null
+    const judge = (text: string) => anchorFileTrouble(text, caPath)?.problem ?? null
     const said = fileEvents.file(caPath, caSetting)
     this.#caFile = new RereadFile({ path: caPath, maxBytes: MAX_CA_BYTES, files, judge, said })
     this.#tokenFile = tokenFile(options, tokenPath, 'attestation.kubernetes.api_token_path')

@@ -212,3 +212,41 @@ it('a command says which variables are without effect, and does its work', { tim
     'warning these variables would weaken the command and are without effect: SSLKEYLOGFILE, NODE_OPTIONS (--tls-min-v1.0)\n',
   )
 })
+
+describe('what the surroundings of a command cause is called no defect', () => {
+  const shell = async (script: string) => {
+    const child = spawn('/bin/sh', ['-c', script, process.execPath, program], {
+      cwd: dir.path,
+      env: { PATH: process.env['PATH'] ?? '' },
+    })
+    let said = ''
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on('data', (chunk: Buffer) => {
+        said += chunk
+      })
+    }
+    const [code] = await once(child, 'close')
+    return { code: code as number, said }
+  }
+
+  it.each<[string, string, RegExp]>([
+    [
+      'a working directory that is gone',
+      'mkdir gone; cd gone; rmdir ../gone; "$0" "$1" validate',
+      /working directory is gone/,
+    ],
+    [
+      'a full disk behind standard output',
+      '"$0" "$1" help >/dev/full',
+      /cannot write to standard output: the disk is full/,
+    ],
+    ['a directory as configuration', '"$0" "$1" run -c .', /it is a directory/],
+    ['a device as configuration', '"$0" "$1" validate -c /dev/tty', /\/dev\/tty/],
+    ['a file as data directory', 'touch file; "$0" "$1" dev-icp --data file', /file: it is not a directory/],
+  ])('%s', { timeout: 60_000 }, async (_what, script, told) => {
+    const { code, said } = await shell(script)
+    expect(said).toMatch(told)
+    expect(said).not.toMatch(/defect|\[internal\]|^ {4}at /m)
+    expect(code).toBeGreaterThan(0)
+  })
+})

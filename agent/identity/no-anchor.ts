@@ -1,0 +1,80 @@
+/** What a file holds that holds no PEM certificate, as the rest of a sentence that its name begins, and what mends it. */
+export interface NoAnchor {
+  readonly problem: string
+  readonly remedy: string
+}
+
+/** How to make the file what it must be, given its name as a shell takes it; the result is in NEW. */
+type Remedy = (file: string) => string
+
+const EXPORT: Remedy = () => 'put the PEM certificate of the authority there (-----BEGIN CERTIFICATE-----)'
+const fromPkcs7 =
+  (form: string): Remedy =>
+  (file) =>
+    `openssl pkcs7 ${form}-print_certs -in ${file} -out NEW`
+
+/** By the label of its first PEM block. */
+const LABELS: Readonly<Record<string, readonly [problem: string, remedy: Remedy]>> = {
+  // All of them, where `openssl x509` would take the first one alone.
+  'TRUSTED CERTIFICATE': [
+    'holds TRUSTED CERTIFICATE, the form of OpenSSL alone',
+    (file) =>
+      `openssl x509 -in ${file} -out NEW; where it holds several: openssl crl2pkcs7 -nocrl -certfile ${file} | openssl pkcs7 -print_certs -out NEW`,
+  ],
+  'X509 CERTIFICATE': ['holds X509 CERTIFICATE, an old name', (file) => `openssl x509 -in ${file} -out NEW`],
+  PKCS7: ['holds PKCS7', fromPkcs7('')],
+  'PKCS #7 SIGNED DATA': ['holds PKCS7', fromPkcs7('')],
+  CMS: [
+    'holds CMS',
+    (file) =>
+      `openssl cms -cmsout -in ${file} -inform PEM -outform DER | openssl pkcs7 -inform DER -print_certs -out NEW`,
+  ],
+  'CERTIFICATE REQUEST': ['holds a certificate request, which nobody has signed', EXPORT],
+  'NEW CERTIFICATE REQUEST': ['holds a certificate request, which nobody has signed', EXPORT],
+  'X509 CRL': ['holds a list of revoked certificates', EXPORT],
+}
+
+/** DER with these bytes among the first: the version of PKCS12, the object identifier of signed data. */
+function derWith(bytes: string, within: number): { test(text: string): boolean } {
+  return { test: (text) => /^0[\x80-\uffff]/.test(text) && text.slice(0, within).includes(bytes) }
+}
+
+/** By what the file begins with; a byte that is no UTF-8 may have become U+FFFD. */
+const BEGINNINGS: readonly (readonly [{ test(text: string): boolean }, string, Remedy])[] = [
+  [/^\s*$/, 'is empty', () => 'does what writes it still run?'],
+  [
+    /^(?:\xff\xfe|\xfe\xff|\ufffd\ufffd\S\0|\ufffd\ufffd\0)/,
+    'is UTF-16 text',
+    (file) => `iconv -f UTF-16 -t UTF-8 ${file} >NEW`,
+  ],
+  [/^(?:\xfe\xed){2}/, 'is a Java key store', (file) => `keytool -list -rfc -keystore ${file} >NEW`],
+  [derWith('\x02\x01\x03', 9), 'is PKCS12, in DER', (file) => `openssl pkcs12 -in ${file} -cacerts -nokeys -out NEW`],
+  [derWith('\r\x01\x07\x02', 20), 'is PKCS7, in DER', fromPkcs7('-inform DER ')],
+  [/^0[\x80-\uffff]/, 'is DER, not PEM', (file) => `openssl x509 -inform DER -in ${file} -out NEW`],
+  [/^\s*LS0tLS1CRUdJTi/, 'is PEM that was encoded as base64 once more', (file) => `base64 -d ${file} >NEW`],
+  [
+    /^\s*MI[A-Za-z0-9+/=\s]+$/,
+    'is base64 without the lines BEGIN and END',
+    (file) => `base64 -d ${file} | openssl x509 -inform DER -out NEW`,
+  ],
+  [/^\s*</, 'holds a web page or XML', EXPORT],
+  [/^\s*[{[]/, 'holds JSON', EXPORT],
+]
+
+/** What is in a text without a PEM certificate, and what to do with the file at this path. */
+export function noAnchor(text: string, path: string): NoAnchor {
+  const file = shellWord(path)
+  const label = /-----BEGIN ([A-Z0-9 #]{1,40})-----/.exec(text)?.[1]
+  if (label?.endsWith('PRIVATE KEY')) return { problem: 'holds a private key', remedy: EXPORT(file) }
+  const [problem, remedy] = (label !== undefined && Object.hasOwn(LABELS, label) && LABELS[label]) || byBeginning(text)
+  return { problem, remedy: remedy(file) }
+}
+
+function byBeginning(text: string): readonly [string, Remedy] {
+  const found = BEGINNINGS.find(([beginning]) => beginning.test(text))
+  return found ? [found[1], found[2]] : ['holds no certificate', EXPORT]
+}
+
+function shellWord(path: string): string {
+  return /^[\w./@:+-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`
+}
