@@ -23,6 +23,8 @@ const MAX_BYTES = 64 * 1_048_576 + 4096
  */
 export class SealedFiles {
   #previousUsed = false
+  /** Directories that are there, as far as this process knows. */
+  readonly #made = new Set<string>()
 
   constructor(private readonly options: SealedFilesOptions) {}
 
@@ -34,8 +36,19 @@ export class SealedFiles {
   /** Throws `file.*`. */
   async write(path: string, purpose: string, text: string): Promise<void> {
     const { keys, files } = this.options
-    await files.makeDirectory(dirname(path), 0o700)
-    await files.writeAtomically(path, seal(keys.current, Buffer.from(text), this.#context(purpose)))
+    const box = seal(keys.current, Buffer.from(text), this.#context(purpose))
+    const directory = dirname(path)
+    if (this.#made.has(directory)) {
+      try {
+        return await files.writeAtomically(path, box)
+      } catch (error) {
+        if (!isMissing(error)) throw error
+      }
+    }
+    // Not before each write: it looks at once, and a disk that hangs would hold up everything else.
+    await files.makeDirectory(directory, 0o700)
+    this.#made.add(directory)
+    await files.writeAtomically(path, box)
   }
 
   /**
@@ -65,7 +78,7 @@ export class SealedFiles {
     for (const other of along) {
       await this.#setAside(other).catch((error: unknown) => {
         // A life that issued nothing leaves no SVIDs.
-        if (!(error instanceof AgentError) || error.details['errno'] !== 'ENOENT') throw error
+        if (!isMissing(error)) throw error
       })
     }
     events.rejected(aside, problems[0] ?? 'it cannot be read')
@@ -83,4 +96,8 @@ export class SealedFiles {
   #context(purpose: string) {
     return { account: this.options.account, nodeId: this.options.nodeId, purpose }
   }
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof AgentError && error.details['errno'] === 'ENOENT'
 }

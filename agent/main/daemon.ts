@@ -23,6 +23,8 @@ export interface DaemonWorld extends World {
   /** A listening socket that systemd holds; null: make our own. */
   readonly inheritedSocket: number | null
   readonly serviceManager: ServiceManager
+  /** Threads that hang in a system call of the disk. */
+  readonly hangingFiles: () => number
   /** At the very end: threads hang in a system call, so that Node cannot end the process. */
   readonly threadsHang: (threads: number) => void
 }
@@ -49,7 +51,7 @@ export async function runDaemon(config: Config, world: DaemonWorld, signal: Abor
   using _figures = gauges(agent, world)
   await using _http = agent.http
   await using _keys = agent.keys
-  await using _threads = afterThreads(agent.attestors, clock, world.threadsHang)
+  await using _threads = afterThreads(() => agent.attestors.threads + world.hangingFiles(), clock, world.threadsHang)
   using _attestors = agent.attestors
   using _workloads = agent.workloads
 

@@ -4,6 +4,7 @@ import type { Log } from '../observability/log.js'
 import { listenPrivately } from '../platform/private-socket.js'
 import type { AgentMetrics } from '../platform/prom-metrics.js'
 import type { Clock } from '../ports/clock.js'
+import type { Files } from '../ports/files.js'
 import { type Facts, healthFacts } from './health-facts.js'
 import { healthSocketPath } from './health-socket-path.js'
 import { agentVersion } from './version.js'
@@ -11,6 +12,7 @@ import { agentVersion } from './version.js'
 interface HealthWorld {
   readonly clock: Clock
   readonly log: Log
+  readonly files: Pick<Files, 'remove'>
   readonly metrics: AgentMetrics
 }
 
@@ -33,7 +35,7 @@ export async function openHealthServer(facts: Facts, world: HealthWorld): Promis
 export async function openHealthSocket(facts: Facts, world: HealthWorld): Promise<AsyncDisposable | null> {
   const { agent, health } = facts.agent.config
   if (!health.enabled) return null
-  const { log } = world
+  const { log, files } = world
   const place = healthSocketPath(agent)
   if ('reason' in place) {
     log.warn('Health is not served on a Unix socket', { reason: place.reason })
@@ -42,7 +44,19 @@ export async function openHealthSocket(facts: Facts, world: HealthWorld): Promis
   try {
     const server = await startHealthSocket({ ...sourceOf(facts, world), path: place.path, listen: listenPrivately })
     log.info('Health socket started', { path: place.path })
-    return server
+    return {
+      async [Symbol.asyncDispose]() {
+        try {
+          await files.remove(place.path)
+        } catch (error) {
+          // The disk hangs or fails, and to close would wait for it. The next run replaces the socket.
+          log.debug('Health socket could not be removed', { error })
+          server.abandon()
+          return
+        }
+        await server[Symbol.asyncDispose]()
+      },
+    }
   } catch (error) {
     log.error('Health socket could not start; the agent goes on without it', { error })
     return null

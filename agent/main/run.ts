@@ -1,6 +1,8 @@
+import { dirname } from 'node:path'
 import { AgentError, messageOf } from '../errors.js'
 import type { Log } from '../observability/log.js'
 import { seesOtherUsers, seesProcesses } from '../platform/capabilities.js'
+import { DeadlineFiles } from '../platform/deadline-files.js'
 import { Disk } from '../platform/disk.js'
 import { exitNow } from '../platform/exit-now.js'
 import { loadLibc } from '../platform/koffi-libc.js'
@@ -64,7 +66,8 @@ async function runUntilStopped(
       })
     }
     const clock = new SystemClock()
-    const files = new Disk()
+    const { dataDir } = config.agent
+    const files = new DeadlineFiles(new Disk(), clock, [dataDir, dirname(config.security.cachePath)])
     await runDaemon(
       config,
       {
@@ -79,6 +82,7 @@ async function runUntilStopped(
         kubernetesApi: kubernetesApi(io.env),
         inheritedSocket: inheritedSocket(io.env, process.pid),
         serviceManager: manager,
+        hangingFiles: () => files.hanging,
         threadsHang: (count) => {
           log.warn('Threads hang in a system call; the process is ended without them', { threads: count })
           threads.hang = true

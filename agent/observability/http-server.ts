@@ -48,6 +48,11 @@ export async function startHealthServer(options: HealthServerOptions): Promise<H
   return { port, [Symbol.asyncDispose]: () => app.close() }
 }
 
+export interface HealthSocket extends AsyncDisposable {
+  /** Instead of disposal: touches no disk, and does not keep the process from ending. */
+  abandon(): void
+}
+
 export interface HealthSocketOptions extends HealthSource {
   readonly path: string
   /** Lets the server listen at the path, so that nobody but the agent's user can connect. */
@@ -55,7 +60,7 @@ export interface HealthSocketOptions extends HealthSource {
 }
 
 /** The same on a Unix socket, which no neighbour on the network can fill. Throws `health.unavailable`. */
-export async function startHealthSocket(options: HealthSocketOptions): Promise<AsyncDisposable> {
+export async function startHealthSocket(options: HealthSocketOptions): Promise<HealthSocket> {
   const { path } = options
   const app = await healthApp(options)
   try {
@@ -66,6 +71,10 @@ export async function startHealthSocket(options: HealthSocketOptions): Promise<A
     throw new AgentError('health.unavailable', `${path} cannot be opened (${messageOf(error)})`, { cause: error })
   }
   return {
+    abandon() {
+      app.server.closeAllConnections()
+      app.server.unref()
+    },
     async [Symbol.asyncDispose]() {
       // The framework closes only what it opened.
       const closed = new Promise((resolve) => app.server.close(resolve))

@@ -115,6 +115,7 @@ export async function startAgent({ dir, server, settings = {}, world = {} }: Age
       kubernetesApi: null,
       inheritedSocket: null,
       serviceManager: serviceManager({}, { pid: process.pid, log, monotonicMicroseconds: () => 0n }),
+      hangingFiles: () => 0,
       threadsHang: () => undefined,
       ...world,
     },

@@ -6,7 +6,11 @@ function setting(threads: number) {
   const clock = new FakeClock()
   const attestors = { threads }
   const told: number[] = []
-  const ended = afterThreads(attestors, clock, (count) => told.push(count))[Symbol.asyncDispose]()
+  const ended = afterThreads(
+    () => attestors.threads,
+    clock,
+    (count) => told.push(count),
+  )[Symbol.asyncDispose]()
   return { clock, attestors, told, ended }
 }
 
