@@ -23,6 +23,7 @@ import { Sessions } from '../workload-api/sessions.js'
 import { Streams } from '../workload-api/streams.js'
 import { askedFor } from './asked-for.js'
 import type { ServerFlow } from './compose-server-flow.js'
+import { watchLoneDigests } from './lone-digests.js'
 import type { World } from './world.js'
 
 /** How long the attestors have for one workload; less than a call is held. */
@@ -60,6 +61,7 @@ export function composeRequestFlow(config: Config, world: World, server: ServerF
     deadlineMs: ATTESTATION_DEADLINE_MS,
   })
   const digestWanted = askedFor(store, 'unix:sha256', () => workloads.lookAgain('unix'))
+  watchLoneDigests(store, ({ id, spiffeId }) => attesting.digestAlone(id, spiffeId.uri))
   const api = apiEvents(sinks('workload-api'), clock)
   const sessions = new Sessions((caller) => workloads.acquire(caller), {
     store,

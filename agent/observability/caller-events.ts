@@ -108,6 +108,16 @@ export const callerEvents = ({ log, metrics }: Sinks) => {
       over(`attestor ${attestor}`, 'Workload attestor answers again', { attestor })
     },
 
+    /** An entry whose identity every user of the node can have. */
+    digestAlone(entryId: string, spiffeId: string): void {
+      log.warn('Entry asks for unix:sha256 and neither for a user nor for a container', {
+        entry_id: entryId,
+        spiffe_id: spiffeId,
+        consequence: 'every user of the node can obtain its identity: a digest says what was run, not by whom',
+        remedy: 'add unix:uid to the selectors of the entry, or selectors of a container or pod',
+      })
+    },
+
     /** Reading an executable does not come to an end: its file system hangs. */
     digestStuck(device: string, abandoned: number): void {
       once('digest', 'Reading an executable hangs; its device is left alone for a while', { device, abandoned })

@@ -58,3 +58,22 @@ test('an entry that asks for another digest matches nobody', async () => {
   using stream = svidStream(agent.address)
   expect(await stream.ended()).toBe(7)
 })
+
+test('an entry that asks for the digest alone is warned of, once, and one with a user is not', async () => {
+  await using dir = await temporaryDirectory()
+  await using server = await startServer(`${dir.path}/icp`)
+  await server.createEntry(entry('bound', { 'unix:sha256': sha256 }))
+  await server.createEntry({ spiffeId: `spiffe://${TENANT}/alone`, selectors: { 'unix:sha256': sha256 } })
+  await using agent = await startAgent({ dir: dir.path, server, settings: SETTINGS })
+  const event = 'Entry asks for unix:sha256 and neither for a user nor for a container'
+  await agent.logged(event)
+  // Another sync that changes entries says nothing again.
+  await server.createEntry(entry('later'))
+  await agent.logged(
+    'Registration entries changed',
+    (line) => agent.lines.indexOf(line) > agent.lines.findIndex((l) => l.event === event),
+  )
+  expect(agent.lines.filter((line) => line.event === event).map((line) => line['spiffe_id'])).toEqual([
+    `spiffe://${TENANT}/alone`,
+  ])
+})

@@ -1,0 +1,34 @@
+import type { Entry } from '../identity/entry.js'
+import { platformOf } from '../identity/selector.js'
+import type { IdentityStore } from '../store/identity-store.js'
+
+/** What binds a digest to somebody: a user, or a container, pod or unit that a user cannot put a process into. */
+const USER = ['unix:uid', 'unix:user', 'unix:username']
+const PLACES: ReadonlySet<string> = new Set(['docker', 'k8s', 'authsec', 'systemd'])
+
+/**
+ * Whether an entry asks for the digest of a program and for nothing that says whose it is. Any user of the node has such
+ * a process: a program can be run under a tracer, and its file can be shown to the agent by a file system of one's own.
+ */
+export function isLoneDigest(selectors: Entry['selectors']): boolean {
+  if (!selectors.has('unix:sha256')) return false
+  return ![...selectors.keys()].some((key) => USER.includes(key) || PLACES.has(platformOf(key)))
+}
+
+/** Calls `found` once for each such entry. */
+export function watchLoneDigests(
+  store: Pick<IdentityStore, 'current' | 'observe'>,
+  found: (entry: Entry) => void,
+): Disposable {
+  const said = new Set<string>()
+  return store.observe(({ entries: changed }) => {
+    if (changed !== 'all') return
+    const { entries } = store.current
+    for (const id of said) if (!entries.has(id)) said.delete(id)
+    for (const [id, entry] of entries) {
+      if (said.has(id) || !isLoneDigest(entry.selectors)) continue
+      said.add(id)
+      found(entry)
+    }
+  })
+}
