@@ -2,6 +2,7 @@ import { closeSync, constants, fchmodSync, fsyncSync, lstatSync, mkdirSync, open
 import { dirname, isAbsolute, join, resolve, sep } from 'node:path'
 import { AgentError } from '../errors.js'
 import { errnoOf, ioError } from './io-error.js'
+import { type AclWriters, aclWriters } from './posix-acl.js'
 
 /** Whom the agent runs as. Root and this user are trusted; everybody else is somebody else. */
 export interface Self {
@@ -17,6 +18,8 @@ export interface Part {
   readonly gid: number
   /** Permission bits with setuid, setgid and sticky. */
   readonly mode: number
+  /** Whom its POSIX ACL lets write besides those whom the mode shows; null or absent where it has none. */
+  readonly acl?: AclWriters | null
 }
 
 /**
@@ -34,6 +37,8 @@ export type DirectoryVerdict =
 
 const MAX_SYMLINKS = 40
 const STICKY = 0o1000
+/** The id that the kernel gives to nobody. */
+const UNKNOWN_ID = 0xffffffff
 const ABOVE_MODE = 0o755
 /** What file systems answer that cannot sync a directory (FUSE, 9p), or where it may be written to but not read. */
 export const UNSYNCABLE: ReadonlySet<string> = new Set(['EINVAL', 'ENOTSUP', 'ENOSYS', 'EACCES', 'EBADF'])
@@ -49,8 +54,18 @@ export function self(): Self {
  */
 export function writableByOthers(part: Part, me: Self): boolean {
   if ((part.mode & 0o002) !== 0) return true
-  const trusted = part.gid === 0 || (part.gid === me.gid && me.gid === me.uid)
-  return (part.mode & 0o020) !== 0 && !trusted
+  // With an ACL the bits of the group are its mask: where they lack `w`, no entry of the list grants it.
+  if ((part.mode & 0o020) === 0) return false
+  return !trustedGroup(part.gid, me) || writableByAcl(part, me)
+}
+
+function trustedGroup(gid: number, me: Self): boolean {
+  return gid === 0 || (gid === me.gid && me.gid === me.uid)
+}
+
+function writableByAcl({ acl }: Part, me: Self): boolean {
+  if (!acl) return false
+  return acl.users.some((uid) => uid !== 0 && uid !== me.uid) || acl.groups.some((gid) => !trustedGroup(gid, me))
 }
 
 /** What is allowed beyond the rule. */
@@ -64,10 +79,10 @@ interface Tolerance {
 
 /** Why nothing inside this directory can be trusted, or null. Pure: the rule, without the disk. */
 export function faultOfParent(parent: Part, me: Self, { groupsAbove = false }: Tolerance = {}): string | null {
-  const open = groupsAbove ? (parent.mode & 0o002) !== 0 : writableByOthers(parent, me)
+  const open = groupsAbove ? (parent.mode & 0o002) !== 0 || aclUsers(parent, me) : writableByOthers(parent, me)
   // In a sticky directory (/tmp) only an entry's owner can replace it: then the entry's owner counts.
   if (!open || (parent.mode & STICKY) !== 0) return null
-  return `others can write to it (mode ${octal(parent)}); remove their write permission`
+  return `others can write to it (mode ${octal(parent)}${hasAcl(parent, me)}); remove their write permission`
 }
 
 /** Why a directory or symlink must not be trusted because of whom it belongs to, or null. Pure. */
@@ -131,7 +146,10 @@ export function unsafeDirectory(path: string, verdict: Exclude<DirectoryVerdict,
     verdict.state === 'unsafe'
       ? [verdict.at, verdict.reason]
       : verdict.state === 'writable'
-        ? [verdict.directory.path, `others can write to it (mode ${octal(verdict.directory)}); chmod go-w it`]
+        ? [
+            verdict.directory.path,
+            `others can write to it (mode ${octal(verdict.directory)}${hasAcl(verdict.directory, self())}); chmod go-w it`,
+          ]
         : [path, 'it disappeared while it was looked at']
   const message = at === path ? `refusing ${path}: ${reason}` : `refusing ${path} because of ${at}: ${reason}`
   return new AgentError('file.unsafe', message, { details: { path, at, state: verdict.state } })
@@ -151,11 +169,29 @@ function look(path: string): Part | null {
   try {
     const facts = lstatSync(path)
     const kind = facts.isDirectory() ? 'directory' : facts.isSymbolicLink() ? 'symlink' : 'other'
-    return { path, kind, uid: facts.uid, gid: facts.gid, mode: facts.mode & 0o7777 }
+    const part: Part = { path, kind, uid: facts.uid, gid: facts.gid, mode: facts.mode & 0o7777 }
+    return kind === 'directory' && (facts.mode & 0o020) !== 0 ? { ...part, acl: aclOf(path) } : part
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return null
     throw ioError('look at', path, error)
   }
+}
+
+/** One that cannot be read may let anybody write. */
+function aclOf(path: string): AclWriters | null {
+  try {
+    return aclWriters(path)
+  } catch {
+    return { users: [UNKNOWN_ID], groups: [] }
+  }
+}
+
+function aclUsers(part: Part, me: Self): boolean {
+  return (part.acl?.users ?? []).some((uid) => uid !== 0 && uid !== me.uid)
+}
+
+function hasAcl(part: Part, me: Self): string {
+  return (part.mode & 0o020) !== 0 && writableByAcl(part, me) ? ', and its ACL, see getfacl' : ''
 }
 
 function directoryAt(path: string): Part {

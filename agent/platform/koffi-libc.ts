@@ -63,6 +63,8 @@ export interface Libc {
   sendDatagram(path: string, message: string): void
   /** The next connection of a listening socket that does not block, as a descriptor that does not either; null: none. */
   accept(listening: number): number | null
+  /** Reads an extended attribute of what the path leads to; null where there is none, or its file system has none. */
+  getxattr(path: string, name: string): Buffer | null
   /** Two connected Unix sockets. */
   socketPair(): readonly [number, number]
   /** Puts a program, with this process's environment and only these descriptors, into the process's place. */
@@ -74,6 +76,8 @@ export interface Libc {
 export type Koffi = Pick<typeof import('koffi'), 'load' | 'errno'>
 
 const MAX_EVENTS = 256
+/** The kernel allows no larger attribute. */
+const MAX_XATTR = 65_536
 let loaded: Libc | undefined
 let koffi = (): Koffi => createRequire(import.meta.url)('koffi')
 
@@ -123,6 +127,7 @@ function functions(koffi: Koffi, abi: (typeof ABIS)[string]): Libc {
   const sendto = c.func('sendto', 'long', ['int', 'void *', 'size_t', 'int', 'void *', 'uint'])
   const close = c.func('close', 'int', ['int'])
   const accept4 = c.func('accept4', 'int', ['int', 'void *', 'void *', 'int'])
+  const getxattr = c.func('getxattr', 'long', ['str', 'str', 'void *', 'size_t'])
   const socketpair = c.func('socketpair', 'int', ['int', 'int', 'int', 'void *'])
   const execv = c.func('execv', 'int', ['str', 'const char **'])
   // fcntl() is variadic and its third argument an int here: as for syscall() below, that is no difference in registers.
@@ -210,6 +215,13 @@ function functions(koffi: Koffi, abi: (typeof ABIS)[string]): Libc {
         if (errno === ERRNO.EAGAIN) return null
         if (errno !== ERRNO.EINTR && errno !== ERRNO.ECONNABORTED) throw new LibcError('accept4', errno)
       }
+    },
+    getxattr(path, name) {
+      const value = Buffer.alloc(MAX_XATTR)
+      const length = Number(getxattr(path, name, value, value.length))
+      const absent: readonly number[] = [ERRNO.ENODATA, ERRNO.EOPNOTSUPP]
+      if (length < 0 && absent.includes(koffi.errno())) return null
+      return value.subarray(0, checked('getxattr', length))
     },
     socketPair() {
       checked('socketpair', socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))

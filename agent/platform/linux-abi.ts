@@ -76,5 +76,6 @@ export const ERRNO = {
   ERANGE: 34,
   ENODATA: 61,
   ENOPROTOOPT: 92,
+  EOPNOTSUPP: 95,
   ECONNABORTED: 103,
 } as const

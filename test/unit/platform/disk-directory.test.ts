@@ -37,6 +37,18 @@ describe('the rule', () => {
     expect(writableByOthers(directory, me)).toBe(writable)
   })
 
+  test.each([
+    ['a user', { users: [33], groups: [] }, true],
+    ['a group', { users: [], groups: [4] }, true],
+    ['root and us', { users: [0, 1000], groups: [0, 1000] }, false],
+    ['nobody', { users: [], groups: [] }, false],
+  ])('an ACL that lets %s write', (_whom, acl, writable) => {
+    expect(writableByOthers(part({ mode: 0o775, acl }), me)).toBe(writable)
+    expect(faultOfParent(part({ mode: 0o775, acl }), me) !== null).toBe(writable)
+    // The bits of the group are the mask of the list.
+    expect(writableByOthers(part({ mode: 0o755, acl }), me)).toBe(false)
+  })
+
   test('a group that we share with others counts as others', () => {
     expect(writableByOthers(part({ mode: 0o775, gid: 100 }), { uid: 1000, gid: 100 })).toBe(true)
   })
