@@ -8,7 +8,7 @@ import { SETTING_KEYS, SETTINGS } from './schema.js'
 import type { Setting } from './setting.js'
 import { nodeAt } from './tree.js'
 import { unknownKeys } from './unknown-keys.js'
-import { understand } from './values.js'
+import { type Understood, understand } from './values.js'
 
 export interface ConfigSources extends ReadOptions {
   /** The machine's name: the default of `agent.node_id`. */
@@ -23,7 +23,10 @@ export interface LoadedConfig {
   readonly config: Config
   /** Say each of them once: what is ignored, missing or strange. */
   readonly warnings: readonly Problem[]
-  /** Variables that secrets were read from: delete them from the environment, so that no child process inherits them. */
+  /**
+   * Variables that secrets were read from: delete them from the environment, so that no child process inherits them. What
+   * `/proc/PID/environ` shows is the memory that the process was started with, and stays.
+   */
   readonly secretVariables: readonly string[]
 }
 
@@ -47,10 +50,27 @@ export async function loadConfig(sources: ConfigSources): Promise<LoadedConfig> 
     ...unknownKeys(reading.tree, sources.env),
     ...checks.warnings,
     ...proxyWarnings,
+    ...tokenInEnvironment(reading, understood),
   ]
   if (problems.length > 0) throw invalidConfiguration(problems, warnings)
   const config = assemble(understood, sources, proxy)
   return { config, warnings, secretVariables: secretVariables(reading) }
+}
+
+/** Who may look at the process finds the token in its environment; a file can be removed, and renewed. */
+function tokenInEnvironment({ tree }: Reading, { isSet }: Understood): readonly Problem[] {
+  const node = nodeAt(tree, 'agent.join_token')
+  if (!isSet('agent.join_token') || node?.kind !== 'leaf' || node.variables.length === 0) return []
+  return [
+    {
+      key: 'agent.join_token',
+      source: node.variables.join(', '),
+      problem:
+        'stays readable in /proc/PID/environ for as long as the agent runs, though it is removed from there for children',
+      remedy:
+        'put the token into a file (mode 0600) and name it with agent.join_token_path; it can be renewed there as well',
+    },
+  ]
 }
 
 /** Also those whose value another one has overridden. */

@@ -84,7 +84,7 @@ export const agentSettings = {
     kind: 'text',
     secret: true,
     defaultIs: 'none',
-    what: 'Single-use token for node attestation. Its variable is removed from the environment once read.',
+    what: 'Single-use token for node attestation. From a variable it can be read in `/proc/PID/environ` by whoever may trace the agent, for as long as it runs; prefer `agent.join_token_path`.',
   }),
   'agent.join_token_path': optional(path(), {
     kind: 'path',

@@ -1,6 +1,6 @@
 import { inspect } from 'node:util'
 import { describe, expect, test } from 'vitest'
-import { KEY, keysOf, load, refused, TENANT, withVariable } from './given.js'
+import { KEY, keysOf, load, refused, TENANT, warningsOf, withVariable } from './given.js'
 
 // biome-ignore-start lint/suspicious/noTemplateCurlyInString: placeholders are what is tested
 describe('secrets', () => {
@@ -27,6 +27,17 @@ describe('secrets', () => {
       ICP_AGENT_AGENT__JOIN_TOKEN_PATH: '/t',
     }
     expect(keysOf(await refused({ file: '', env }))).toEqual(['agent.join_token'])
+  })
+
+  test.each<[string, string, Record<string, string>, string[]]>([
+    ['a variable', '', { ICP_AGENT_AGENT__JOIN_TOKEN: 't' }, ['agent.join_token ICP_AGENT_AGENT__JOIN_TOKEN']],
+    ['a placeholder', 'agent: {join_token: "${JT}"}', { JT: 't' }, ['agent.join_token JT']],
+    ['an empty variable', '', { ICP_AGENT_AGENT__JOIN_TOKEN: '' }, []],
+    ['the file', 'agent: {join_token: t}', {}, []],
+    ['a file of its own', 'agent: {join_token_path: /t}', {}, []],
+  ])('a token from %s is warned of where it stays in the environment', async (_where, file, env, warnings) => {
+    const loaded = await load({ file, env: { ICP_AGENT_AGENT__TENANT_ID: TENANT, ...env } })
+    expect(warningsOf(loaded)).toEqual(warnings)
   })
 
   test('attestation by join token needs one', async () => {
