@@ -21,6 +21,8 @@ export interface WorkloadsOptions {
   readonly deadlineMs: number
   /** How long a workload outlives its last holder, in milliseconds; default 30 s. SDKs that are denied come back soon. */
   readonly lingerMs?: number
+  /** How many outlive their last holder at a time; default 1024. */
+  readonly maxLingering?: number
 }
 
 /** All workloads that are held, or were a moment ago. */
@@ -77,7 +79,7 @@ export class Workloads implements Disposable {
     if (this.#workloads.get(workload.key) !== workload) return
     this.#lingering.set(workload, this.options.clock.monotonic() + this.#lingerMs)
     const [oldest] = this.#lingering.keys()
-    if (oldest && this.#lingering.size > MAX_LINGERING) this.#drop(oldest)
+    if (oldest && this.#lingering.size > (this.options.maxLingering ?? MAX_LINGERING)) this.#drop(oldest)
     this.#schedule()
   }
 

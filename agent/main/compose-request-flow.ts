@@ -11,6 +11,7 @@ import { callerEvents } from '../observability/caller-events.js'
 import { engineEvents } from '../observability/engine-events.js'
 import { kubernetesEvents } from '../observability/kubernetes-events.js'
 import { rateEvents } from '../observability/rate-events.js'
+import { shareOut } from '../platform/open-files.js'
 import { socketDirectory } from '../platform/socket-directory.js'
 import { socketPair } from '../platform/socket-pair.js'
 import { createHttpClient } from '../platform/undici-http.js'
@@ -37,6 +38,7 @@ export function composeRequestFlow(config: Config, world: World, server: ServerF
   const { budget, http, rereadFiles, controlPlane, jwtKeys, jwtSvids, store, demand } = server
   const sinks = (name: string) => ({ log: log.named(name), metrics })
 
+  const openFiles = shareOut(world.openFiles ?? null, config.workloadApi.limits.connections)
   const attesting = callerEvents(sinks('attestation'))
   const engine = engineEvents(sinks('attestation'), clock)
   const attestors = workloadAttestors(config, {
@@ -59,6 +61,7 @@ export function composeRequestFlow(config: Config, world: World, server: ServerF
     random,
     events: attesting,
     deadlineMs: ATTESTATION_DEADLINE_MS,
+    maxLingering: openFiles.lingering,
   })
   const digestWanted = askedFor(store, 'unix:sha256', () => workloads.lookAgain('unix'))
   watchLoneDigests(store, ({ id, spiffeId }) => attesting.digestAlone(id, spiffeId.uri))
@@ -125,7 +128,7 @@ export function composeRequestFlow(config: Config, world: World, server: ServerF
   const listenOnSocket = async (inherited: number | null) => {
     late.listener = await listen({
       kernel,
-      limits: config.workloadApi.limits,
+      limits: { ...config.workloadApi.limits, connections: openFiles.connections },
       subjectOf: (caller) => subjectOf(caller, kernel.ownCgroup),
       clock,
       events: attesting,
@@ -137,5 +140,5 @@ export function composeRequestFlow(config: Config, world: World, server: ServerF
     return late.listener
   }
 
-  return { attestors, workloads, streams, grpc, sessions, late, listenOnSocket }
+  return { openFiles, attestors, workloads, streams, grpc, sessions, late, listenOnSocket }
 }

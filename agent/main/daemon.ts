@@ -60,6 +60,7 @@ export async function runDaemon(config: Config, world: DaemonWorld, signal: Abor
   await using _health = await openHealthServer(facts, world)
   await using _healthSocket = await openHealthSocket(facts, world)
   await warnOfOthersTokens(agent.config, world)
+  warnOfFewOpenFiles(agent, log)
   await agent.extraRoots.look()
   await agent.keeper.restore()
   const cache = await restoreCache(agent, world)
@@ -118,6 +119,17 @@ async function warnOfOthersTokens({ agent }: Config, { files, log }: DaemonWorld
   log.warn('The agent can read the join tokens of other nodes; delete their Secret once every node has joined', {
     directory: dirname(agent.joinTokenPath),
     others: others.length,
+  })
+}
+
+/** Callers never take the last descriptor: where there are few, there are few connections. */
+function warnOfFewOpenFiles({ openFiles, config }: Agent, log: Log): void {
+  if (!openFiles.short) return
+  log.warn('Too few open files are allowed for the connections that are configured', {
+    limit: openFiles.limit,
+    connections: openFiles.connections,
+    configured: config.workloadApi.limits.connections,
+    remedy: 'raise the limit of open files (LimitNOFILE=65536, ulimit -n), or lower workload_api.limits.connections',
   })
 }
 

@@ -55,6 +55,7 @@ export function healthFacts(facts: Facts): HealthFacts {
     node: facts.node,
     attestors: attestors.standings(),
     brokenFiles: facts.agent.rereadFiles.broken(),
+    openFiles: facts.agent.openFiles,
   }
 }
 

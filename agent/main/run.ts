@@ -8,6 +8,7 @@ import { exitNow } from '../platform/exit-now.js'
 import { loadLibc } from '../platform/koffi-libc.js'
 import { createLinuxKernel } from '../platform/linux-kernel.js'
 import { readNodeFacts } from '../platform/node-facts.js'
+import { openFileLimit } from '../platform/open-files.js'
 import { createLog } from '../platform/pino-log.js'
 import { createMetrics } from '../platform/prom-metrics.js'
 import { serviceManager } from '../platform/service-manager.js'
@@ -78,6 +79,7 @@ async function runUntilStopped(
         log,
         metrics: createMetrics(),
         node: await readNodeFacts(clock),
+        openFiles: openFileLimit(),
         inPod: io.env['KUBERNETES_SERVICE_HOST'] !== undefined,
         kubernetesApi: kubernetesApi(io.env),
         inheritedSocket: inheritedSocket(io.env, process.pid),

@@ -15,6 +15,8 @@ export interface World {
   readonly log: Log
   readonly metrics: Metrics
   readonly node: NodeFacts
+  /** How many files this process may have open; absent or null: as many as it likes. */
+  readonly openFiles?: number | null
   /** KUBERNETES_SERVICE_HOST is set. */
   readonly inPod: boolean
   /** Where the environment says that the Kubernetes API is, `https://10.96.0.1:443`; null outside of pods. */

@@ -57,6 +57,8 @@ export interface HealthFacts {
   readonly attestors: readonly AttestorStanding[]
   /** Files that are read again and cannot be used now; what they held before is in force. */
   readonly brokenFiles: readonly BrokenFile[]
+  /** How many connections the limit of open files leaves; `short`: fewer than the configuration allows. */
+  readonly openFiles?: { readonly limit: number | null; readonly connections: number; readonly short: boolean }
 }
 
 export interface NeverIssued {
@@ -95,9 +97,13 @@ export function componentsOf(facts: HealthFacts): Readonly<Record<ComponentName,
 
 /** What degrades the agent besides its components, in words for a person. */
 export function otherTroubles(facts: HealthFacts): readonly { readonly message: string; readonly since: number }[] {
-  return facts.brokenFiles.map(({ message, code, since }) => {
+  const broken = facts.brokenFiles.map(({ message, code, since }) => {
     return { message: bounded(`what it held before is in force, but ${message} (${code})`), since }
   })
+  const { openFiles, startedAt } = facts
+  if (!openFiles?.short) return broken
+  const message = `the limit of ${openFiles.limit} open files allows ${openFiles.connections} connections of the Workload API, fewer than workload_api.limits.connections; raise it (LimitNOFILE, ulimit -n)`
+  return [...broken, { message, since: startedAt }]
 }
 
 /** Why a restart would help, or null. Nothing else may make a liveness probe fail: a restart costs every workload. */

@@ -1,5 +1,12 @@
 import { describe, expect, test } from 'vitest'
-import { COMPONENTS, componentsOf, type HealthFacts, overall } from '../../../agent/observability/health.js'
+import {
+  COMPONENTS,
+  componentsOf,
+  type HealthFacts,
+  otherTroubles,
+  overall,
+  restartReason,
+} from '../../../agent/observability/health.js'
 import { greeting, liveness, readiness, statusDocument } from '../../../agent/observability/health-answers.js'
 import type { Trouble } from '../../../agent/observability/once.js'
 
@@ -241,4 +248,14 @@ test('starting while the server is away is degraded: that is what a person must 
     cache: { restored: false },
   })
   expect(overall(given, 0)).toBe('degraded')
+})
+
+test('too few open files degrade the agent, and enough do not', () => {
+  const openFiles = { limit: 1024, connections: 160, short: true }
+  expect(overall({ ...HEALTHY, openFiles }, 0)).toBe('degraded')
+  expect(otherTroubles({ ...HEALTHY, openFiles }).map(({ message }) => message)).toEqual([
+    expect.stringMatching(/1024 open files allows 160 connections.*LimitNOFILE/),
+  ])
+  expect(restartReason({ ...HEALTHY, openFiles }, 0)).toBeNull()
+  expect(overall({ ...HEALTHY, openFiles: { ...openFiles, short: false } }, 0)).toBe('healthy')
 })
