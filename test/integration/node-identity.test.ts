@@ -39,7 +39,7 @@ async function node(icp: DevIcp, files: TemporaryFiles): Promise<AsyncDisposable
       return { ca: [icp.caPem], ...(identity ? { identity: tlsIdentity(identity) } : {}) }
     },
   })
-  const settings = { address: icp.address, timeoutMs: 5000, maxRetries: 0, retryBackoffMs: 10 }
+  const settings = { address: icp.address, timeoutMs: 60_000, maxRetries: 0, retryBackoffMs: 10 }
   const { tenantId } = icp
   const nodeId = 'node-1'
   const budget = new Budget(clock, random)
