@@ -14,10 +14,8 @@ export function stillItself(caller: Caller): AgentError | null {
     if (!process.alive()) return new AgentError('caller.exited', `process ${pid} has ended`)
     const executable = process.executable()
     if (executable === null && caller.executable !== null) {
-      return new AgentError(
-        'caller.unidentified',
-        `the program of process ${pid} was seen when it connected and cannot be seen now (SYS_PTRACE)`,
-      )
+      // A setuid program hides itself from a plain user, and its ids say for good that it is another.
+      return sameIds(caller, process.read('status')) ?? hiddenNow(pid)
     }
     if (!sameFile(executable, caller.executable)) {
       return new AgentError(
@@ -30,6 +28,13 @@ export function stillItself(caller: Caller): AgentError | null {
     if (error instanceof AgentError) return error
     throw error
   }
+}
+
+function hiddenNow(pid: number): AgentError {
+  return new AgentError(
+    'caller.unidentified',
+    `the program of process ${pid} was seen when it connected and cannot be seen now (SYS_PTRACE)`,
+  )
 }
 
 function sameFile(a: ExecutableId | null, b: ExecutableId | null): boolean {

@@ -29,6 +29,14 @@ describe('a caller', () => {
         p.executable = null
       },
     ],
+    [
+      'whose program hides and whose ids differ is not',
+      'caller.ids_changed',
+      (p) => {
+        p.execSetuid('/usr/bin/sudo', 0)
+        p.executable = null
+      },
+    ],
     ...[0, 1, 2, 3].map((i): [string, string, (process: FakeProcess) => void] => [
       `whose user id ${i} of four differs is not`,
       'caller.ids_changed',
