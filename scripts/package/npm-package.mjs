@@ -23,12 +23,16 @@ export function makeNpmPackage({ code, bill, licenseTexts, file }) {
       cpSync(join(ROOT, name), join(folder, name))
     writeFileSync(join(folder, 'THIRD-PARTY-LICENSES'), licenseTexts)
     writeFileSync(join(folder, 'sbom.cdx.json'), bill)
-    const { name, version, description, license, engines } = MANIFEST
+    const { name, version, description, license, homepage, repository, bugs, keywords, engines } = MANIFEST
     const manifest = {
       name,
       version,
       description,
       license,
+      homepage,
+      repository,
+      bugs,
+      keywords,
       bin: { 'icp-agent': 'icp-agent.cjs' },
       engines,
       os: ['linux'],

@@ -13,6 +13,10 @@ it.each(['deploy/Dockerfile', 'docker-compose.yml', '.env.example'])(
   },
 )
 
+it('nvm takes the same line of Node', () => {
+  expect(readFileSync('.nvmrc', 'utf8').trim()).toBe(major)
+})
+
 it('no other file names the release that is handed out', () => {
   for (const path of ['.ci/run', 'deploy/Dockerfile', 'docker-compose.yml', '.env.example', 'package.json']) {
     expect(readFileSync(path, 'utf8'), path).not.toContain(version)
