@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { IdentityKeeper } from '../../../agent/node/keep-identity.js'
 import { attested, ChangingCa } from './changing-ca.js'
-import { IDENTITY_FILE, MINUTE, open } from './world.js'
+import { IDENTITY_FILE, MINUTE, never, open } from './world.js'
 
 const STEP = 10_000
 const HOUR = 60 * MINUTE
@@ -97,12 +97,14 @@ describe('a change of the CA behind the server', () => {
     expect(ca.world.files.content.get(IDENTITY_FILE)?.toString()).not.toContain(JSON.stringify(older).slice(1, -1))
   })
 
-  it('that ended while no agent ran leaves no key of a lapsed certificate on the disk', async () => {
+  it('that ended while no agent ran leaves no key of a lapsed certificate on the disk, also where nothing is renewed', async () => {
     const ca = await ChangingCa.create()
     {
       await using _running = await running(await attested(ca))
       await ca.rotate(HOUR)
       await live(ca, 3)
+      ca.revoked = true
+      await live(ca, 0.5)
     }
     expect(onDisk(ca).older_identity).not.toBeNull()
     await ca.world.clock.advance('58m')
@@ -186,6 +188,16 @@ describe('a change of the CA that the agent did not hear of in time', () => {
     ca.rotateBack()
     expect(await live(ca, 60)).toBe(true)
     expect([keeper.state().kind, attests(ca), accepted]).toEqual(['valid', 1, 1])
+  })
+
+  it('leaves no wait behind once a certificate is accepted again', async () => {
+    const { ca, keeper } = await missed()
+    await ca.world.clock.advance('30m')
+    for (let n = 0; n < 5; n++) await keeper.attempt(never())
+    expect(keeper.due(ca.world.clock.now())?.at).toBeGreaterThan(ca.world.clock.now() + 10_000)
+    ca.rotateBack()
+    await ca.sync()
+    expect(keeper.due(ca.world.clock.now())?.at).toBe(ca.world.clock.now())
   })
 
   it('is still what is wrong once the certificates have lapsed', async () => {
