@@ -23,7 +23,8 @@ export function countByState({ entries, states }: Entries): Record<EntryState['k
 export function soonestEnd({ states }: Pick<Entries, 'states'>, demand: Uses, now: number): number | null {
   let soonest: number | null = null
   for (const [id, state] of states) {
-    if (state.kind !== 'issued') continue
+    // Another entry takes its place then.
+    if (state.kind !== 'issued' || state.shadow) continue
     const { held } = state.next ?? state
     if (!isKept(held, demand.unusedFor(id, now))) continue
     const { notAfter } = held.svid

@@ -1,6 +1,8 @@
 import type { HealthFacts, NeverIssued } from '../observability/health.js'
 import type { Trouble } from '../observability/once.js'
 import type { NodeFacts } from '../ports/node-facts.js'
+import type { HeldSvid } from '../store/snapshot.js'
+import { shadowOf } from '../sync/shadows.js'
 import type { Agent } from './compose.js'
 import { countByState } from './entry-figures.js'
 
@@ -73,6 +75,10 @@ function agentTrouble(keeper: Agent['keeper']): Trouble | null {
   return 'reason' in state && state.reason ? { ...state.reason, since: state.since } : null
 }
 
+function endOf({ svid }: HeldSvid): string {
+  return new Date(svid.notAfter).toISOString()
+}
+
 function entriesOf({ store, sync }: Agent, now: number): Pick<HealthFacts, 'entries' | 'validSvids'> {
   const { entries, states } = store.current
   const byState = { ...countByState({ entries, states }), rejected: sync.rejected.size }
@@ -83,8 +89,12 @@ function entriesOf({ store, sync }: Agent, now: number): Pick<HealthFacts, 'entr
     if (state?.kind === 'issued' && now < state.held.svid.notAfter) validSvids++
     const about = { id, spiffeId: entry.spiffeId.uri }
     if (state?.kind === 'refused') neverIssued.push({ ...about, code: state.code, reason: state.message })
-    if (state?.kind === 'shadowed') {
-      neverIssued.push({ ...about, code: 'entry.shadowed', reason: `entry ${state.by} always wins over it` })
+    const shadow = shadowOf(state)
+    if (shadow) {
+      const until = state?.kind === 'issued' ? `; its SVID is served until ${endOf(state.held)}` : ''
+      const winner = `${shadow.by} (${entries.get(shadow.by)?.spiffeId.uri ?? 'unknown'})`
+      const reason = `entry ${winner} wins over entry ${id} (${entry.spiffeId.uri}) on the server${until}`
+      neverIssued.push({ ...about, code: 'entry.shadowed', reason })
     }
     if (entry.selectors.size === 0) {
       neverIssued.push({ ...about, code: 'entry.invalid', reason: 'it has no selectors, so it matches nobody' })

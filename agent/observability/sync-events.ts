@@ -58,6 +58,14 @@ export const syncEvents = ({ log, metrics }: Sinks, clock: Clock) => {
     entryRejected(entry: { id: string; reason: string }): void {
       log.warn('Registration entry cannot be used', { entry_id: entry.id, reason: entry.reason })
     },
+    /** The server is not expected to issue the first, because of the second. */
+    entryShadowed(loser: NamedEntry, winner: NamedEntry): void {
+      log.warn('Registration entry is not issued: the ICP server issues another one for its selectors', {
+        ...about(loser),
+        winner_entry_id: winner.id,
+        winner_spiffe_id: winner.spiffeId.uri,
+      })
+    },
     /** What failed of an entry that is no more is over. */
     entryGone(entryId: string): void {
       issuing.delete(entryId)

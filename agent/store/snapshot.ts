@@ -23,6 +23,8 @@ export type EntryState =
       readonly next?: { readonly held: HeldSvid; readonly from: number }
       /** Renewal failed so often in a row; the next try is not before `retryAt`. */
       readonly failures?: Failures
+      /** The server issues another entry in its place: it is served to its end, and not renewed. */
+      readonly shadow?: Shadow
     }
   | { readonly kind: 'wanted'; readonly failures?: Failures; readonly expired?: true }
   | {
@@ -32,7 +34,14 @@ export type EntryState =
       readonly until: number
       readonly failures: Failures
     }
-  | { readonly kind: 'shadowed'; readonly by: string }
+  | ({ readonly kind: 'shadowed' } & Shadow)
+
+/** The entry that the server issues instead. */
+export interface Shadow {
+  readonly by: string
+  /** The server said so; else it is expected. */
+  readonly told?: true
+}
 
 export interface Failures {
   readonly count: number

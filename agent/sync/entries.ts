@@ -1,7 +1,7 @@
 import { type Entry, sameEntry } from '../identity/entry.js'
 import { EntryIndex } from '../store/entry-index.js'
 import type { EntryState, HeldSvid, Snapshot } from '../store/snapshot.js'
-import { shadowed } from './shadowed.js'
+import { shadowOf, withShadows } from './shadows.js'
 
 /** A set of entries put in place of another. */
 export interface Replacement {
@@ -10,6 +10,8 @@ export interface Replacement {
   readonly removed: readonly Entry[]
   /** Ids of entries that are others than before under the same id. */
   readonly changed: readonly string[]
+  /** Entries in whose place another one is issued, each with that one; those that were known as such are left out. */
+  readonly shadowed: readonly (readonly [loser: Entry, winner: Entry])[]
   /** Serials of SVIDs that nobody is entitled to any more. */
   readonly orphaned: readonly string[]
 }
@@ -48,16 +50,27 @@ export function replaceEntries(
     }
   }
   if (snapshot.synced && added + changed.length + removed.length === 0) return null
-  for (const [id, state] of states) if (state.kind === 'shadowed') states.delete(id)
-  for (const [id, by] of shadowed(next.values()))
-    if (states.get(id)?.kind !== 'issued') states.set(id, { kind: 'shadowed', by })
+  const shaded = withShadows(next, states)
   return {
-    parts: { synced: true, entries: next, index: new EntryIndex(next.values()), states },
+    parts: { synced: true, entries: next, index: new EntryIndex(next.values()), states: shaded },
+    shadowed: newlyShadowed(next, snapshot.states, shaded),
     added,
     removed,
     changed,
     orphaned,
   }
+}
+
+function newlyShadowed(
+  entries: ReadonlyMap<string, Entry>,
+  before: ReadonlyMap<string, EntryState>,
+  after: ReadonlyMap<string, EntryState>,
+): Replacement['shadowed'] {
+  return [...after].flatMap(([id, state]) => {
+    const shadow = shadowOf(state)
+    const [loser, winner] = [entries.get(id), shadow && entries.get(shadow.by)]
+    return shadow && loser && winner && shadowOf(before.get(id))?.by !== shadow.by ? [[loser, winner] as const] : []
+  })
 }
 
 function adjustState(states: Map<string, EntryState>, before: Entry, after: Entry, drop: (id: string) => void): void {
@@ -67,9 +80,9 @@ function adjustState(states: Map<string, EntryState>, before: Entry, after: Entr
     return
   }
   const state = states.get(after.id)
-  if (state?.kind === 'refused' || state?.kind === 'wanted') states.delete(after.id)
+  if (state?.kind === 'refused' || state?.kind === 'wanted' || state?.kind === 'shadowed') states.delete(after.id)
   if (state?.kind !== 'issued') return
-  const { failures: _, ...unfailed } = state
+  const { failures: _, shadow: __, ...unfailed } = state
   states.set(after.id, before.ttlSeconds === after.ttlSeconds ? unfailed : dueAtOnce(unfailed))
 }
 

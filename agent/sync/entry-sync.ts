@@ -100,6 +100,7 @@ export class EntrySync {
       events.entryGone(id)
     }
     for (const id of replacement.changed) issuance.forget(id)
+    for (const [loser, winner] of replacement.shadowed.slice(0, MOST_SAID)) events.entryShadowed(loser, winner)
     store.publish(replacement.parts, { entries: 'all', bundles: false })
     const keepMs = publisher.book.page.longestLifeMs * 2
     demand.prune((id, unusedFor) => store.current.entries.has(id) && unusedFor < keepMs)

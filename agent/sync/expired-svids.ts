@@ -1,8 +1,12 @@
 import type { X509Svid } from '../identity/x509-svid.js'
 import type { Clock } from '../ports/clock.js'
 import type { AuthorityBook } from '../store/authority-book.js'
-import type { EntryState, HeldSvid, Snapshot } from '../store/snapshot.js'
+import type { EntryState, HeldSvid, Shadow, Snapshot } from '../store/snapshot.js'
 import type { Changes } from './catch-up.js'
+
+function shadowIn({ by, told }: Shadow): Shadow {
+  return { by, ...(told ? { told } : {}) }
+}
 
 /**
  * SVIDs that went out of service because the wall clock says that they have expired. A clock that jumped ahead, and is
@@ -31,7 +35,7 @@ export class ExpiredSvids {
   out(before: ReadonlyMap<string, EntryState>, changes: Changes): void {
     for (const [id, state] of changes) {
       const was = before.get(id)
-      if (state.kind === 'wanted' && was?.kind === 'issued') this.#out.set(id, (was.next ?? was).held)
+      if (state.kind !== 'issued' && was?.kind === 'issued') this.#out.set(id, (was.next ?? was).held)
     }
   }
 
@@ -46,10 +50,11 @@ export class ExpiredSvids {
       const { svid } = held
       const over = this.clock.monotonic() >= (this.#endsAt.get(svid) ?? 0)
       const state = states.get(id)
-      const taken = state?.kind === 'issued' || state?.kind === 'shadowed'
+      const taken = state?.kind === 'issued'
       if (over || taken || !entries.get(id)?.spiffeId.equals(svid.spiffeId)) this.#out.delete(id)
       else if (now < svid.notAfter && authorities.some(({ fingerprint }) => fingerprint === svid.authority)) {
-        changes.set(id, { kind: 'issued', held })
+        const shadow = state?.kind === 'shadowed' ? shadowIn(state) : null
+        changes.set(id, { kind: 'issued', held, ...(shadow ? { shadow } : {}) })
         this.#out.delete(id)
       }
     }

@@ -19,6 +19,7 @@ import { IssuedDomains } from './issued-domains.js'
 import { issued } from './outcomes.js'
 import type { Publisher } from './publisher.js'
 import { afterFailure, retryAtOf } from './retry.js'
+import { issuedInstead, settled } from './shadows.js'
 
 export interface IssuanceOptions {
   readonly store: IdentityStore
@@ -110,7 +111,8 @@ export class Issuance {
     // A clock that was ahead when the issuer was first seen must not hold it back for longer.
     const from = Math.min(this.publisher.book.servableFrom(svid.authority, trustDelayMs), now + trustDelayMs)
     const state = issued(before, { svid, renewAt }, now, from)
-    this.publisher.changes(new Map([[entry.id, state]]))
+    const states = new Map([...store.current.states, [entry.id, state] as const])
+    this.publisher.changes(new Map([[entry.id, state], ...settled(entry, entry, store.current, states)]))
     this.publisher.heard('issue', named)
     events.svidIssued(entry, svid, { renewal: before?.kind === 'issued', ms })
     if (state.kind === 'issued' && state.next) events.svidHeldBack(entry, state.next.from)
@@ -134,7 +136,10 @@ export class Issuance {
       outlived,
     })
     this.#gate.failed(entry.id, error.code, outlived)
-    this.publisher.changes(new Map([[entry.id, state]]))
+    const states = new Map([...store.current.states, [entry.id, state] as const])
+    const winner = issuedInstead(entry, error.details['issued'], store.current)
+    const settlement = winner ? settled(entry, winner, store.current, states) : []
+    this.publisher.changes(new Map([[entry.id, state], ...settlement]))
     events.issuanceFailed(entry, error, (retryAtOf(state) ?? now) - now)
   }
 

@@ -4,6 +4,7 @@ import { Secret } from '../crypto/secret.js'
 import { AgentError } from '../errors.js'
 import type { WithCommonName } from '../icp/common-name.js'
 import type { ControlPlane } from '../icp/control-plane.js'
+import { excerpt } from '../icp/excerpt.js'
 import { certifiedKey } from '../identity/certified-key.js'
 import type { Entry } from '../identity/entry.js'
 import type { SpiffeId } from '../identity/spiffe-id.js'
@@ -50,7 +51,8 @@ export async function issueSvid(
     { entryId: entry.id },
   )
   if (answer.spiffeId !== entry.spiffeId.uri) {
-    throw new AgentError('entry.shadowed', 'the server issued the identity of another entry with these selectors')
+    const message = `the server issued ${excerpt(answer.spiffeId)} for these selectors, the identity of another entry`
+    throw new AgentError('entry.shadowed', message, { details: { issued: answer.spiffeId } })
   }
   const key = certifiedKey(answer.chain, new Secret(own), answer.serverKey).reveal()
   const verified = (authorities: readonly Authority[]) =>

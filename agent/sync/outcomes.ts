@@ -75,6 +75,16 @@ export function ownFailures(state: EntryState | undefined): number {
   return state === undefined || state.kind === 'shadowed' ? 0 : (state.failures?.own ?? 0)
 }
 
+/** What becomes of an entry whose SVID has ended: where the server has refused the next one, nobody waits for it. */
+function ended({ shadow, failures }: Extract<EntryState, { kind: 'issued' }>): EntryState {
+  if (shadow) return { kind: 'shadowed', ...shadow }
+  if (!failures || !DEFINITE.has(failures.code)) {
+    return { kind: 'wanted', expired: true, ...(failures ? { failures } : {}) }
+  }
+  const { code, retryAt } = failures
+  return { kind: 'refused', code, message: `the ICP server refused to renew it (${code})`, until: retryAt, failures }
+}
+
 /** What the passing of time alone does to the states. */
 export interface Tick {
   readonly changed: ReadonlyMap<string, EntryState>
@@ -94,10 +104,11 @@ export function tick(states: ReadonlyMap<string, EntryState>, now: number): Tick
       next = undefined
     }
     if (held.svid.notAfter <= now) {
-      changed.set(id, { kind: 'wanted', expired: true, ...(state.failures ? { failures: state.failures } : {}) })
+      changed.set(id, ended(state))
       continue
     }
-    if (held !== state.held) changed.set(id, { kind: 'issued', held })
+    if (held !== state.held)
+      changed.set(id, { kind: 'issued', held, ...(state.shadow ? { shadow: state.shadow } : {}) })
     nextAt = Math.min(nextAt, held.svid.notAfter, next?.from ?? Number.POSITIVE_INFINITY)
   }
   return { changed, nextAt }

@@ -131,6 +131,7 @@ function whenDue(entryId: string, { demand, snapshot, now }: PlanInput): number 
     case 'shadowed':
       return null
     case 'issued': {
+      if (state.shadow) return null
       const { held } = state.next ?? state
       if (!isKept(held, unusedFor)) return null
       return Math.max(held.renewAt, state.failures?.retryAt ?? 0)

@@ -15,6 +15,7 @@ import { tick } from './outcomes.js'
 import { KEEP_MS } from './plan.js'
 import { Publisher, type PublisherOptions } from './publisher.js'
 import { Revocations } from './revocations.js'
+import { withShadows } from './shadows.js'
 
 export interface SyncOptions
   extends Omit<PublisherOptions, 'clock'>,
@@ -92,7 +93,7 @@ export class Sync {
         synced: true,
         entries,
         index: current.synced ? current.index : new EntryIndex(entries.values()),
-        states: new Map([...current.states, ...fitting]),
+        states: withShadows(entries, new Map([...current.states, ...fitting])),
         jwtKeys: current.jwtKeys.length > 0 ? current.jwtKeys : snapshot.jwtKeys,
       },
       { entries: 'all', bundles: false },

@@ -2,6 +2,7 @@ import type { ErrorCode } from '../errors.js'
 import type { Entry } from '../identity/entry.js'
 import type { Clock } from '../ports/clock.js'
 import type { EntryState } from '../store/snapshot.js'
+import { shadowOf } from './shadows.js'
 
 /** The server is asked to issue for a doubtful entry at most so often. */
 const PROBE_EVERY_MS = 60_000
@@ -41,7 +42,10 @@ export function telling(entries: ReadonlyMap<string, Entry>, states: ReadonlyMap
   let found: Entry | null = null
   for (const [id, entry] of entries) {
     if (entry.selectors.size === 0) continue
-    if (states.get(id)?.kind === 'issued') return entry
+    const state = states.get(id)
+    // Of one in whose place another is issued the server says nothing.
+    if (shadowOf(state)) continue
+    if (state?.kind === 'issued') return entry
     found ??= entry
   }
   return found

@@ -36,6 +36,8 @@ export type Verdict =
 
 /** Nobody says when the kernel can be asked again (no descriptor was free): milliseconds between two looks. */
 const LOOK_AGAIN_MS = 500
+/** Entries named in one refusal. */
+const MOST_SAID = 3
 /** What failed like this is tried again within a moment: missing is not denied. */
 const PASSING: ReadonlySet<ErrorCode> = new Set([
   'caller.unidentified',
@@ -126,9 +128,22 @@ function hopeless(c: Circumstances): Verdict {
   for (const id of c.match.ids) {
     const state = c.snapshot.states.get(id)
     // What the server said may name selectors: it stands in the log, not in the answer.
-    if (state?.kind === 'refused') return refuse(state.code, 'no identity issued: the ICP server refuses to issue it')
+    if (state?.kind === 'refused') {
+      const message = 'no identity issued: the ICP server refuses to issue it'
+      return refuse(state.code, [message, ...shadows(c, (by) => by === id)].join('; '))
+    }
   }
-  return refuse('entry.shadowed', 'no identity issued: other registration entries with the same selectors always win')
+  return refuse('entry.shadowed', `no identity issued: ${shadows(c, () => true).join('; ')}`)
+}
+
+/** Which of the entries that match do not win, and over whom another one does. */
+function shadows(c: Circumstances, concerns: (by: string) => boolean): string[] {
+  const said = c.match.ids.flatMap((id) => {
+    const state = c.snapshot.states.get(id)
+    if (state?.kind !== 'shadowed' || !concerns(state.by)) return []
+    return [`registration entry ${state.by} wins over entry ${id} with the same selectors, or more of them`]
+  })
+  return said.slice(0, MOST_SAID)
 }
 
 /** `withheld`: why nothing can be issued though the server is there. */

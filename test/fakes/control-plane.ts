@@ -261,11 +261,14 @@ export class FakeControlPlane implements ControlPlane {
     this.#tokens.set(value, 'used')
   }
 
-  /** The agent's own entries before unassigned ones, then the one with the most selectors. */
+  /** The agent's own entries before unassigned ones, then the one with the most selectors, then the youngest. */
   #match(selectors: Selectors): Entry | undefined {
     return [...this.entryList.values()]
       .filter((entry) => covers(selectors, entry.selectors))
-      .sort((a, b) => Number(b.assigned) - Number(a.assigned) || b.selectors.size - a.selectors.size)[0]
+      .sort(
+        (a, b) =>
+          Number(b.assigned) - Number(a.assigned) || b.selectors.size - a.selectors.size || b.createdAt - a.createdAt,
+      )[0]
   }
 
   async #issue(csrPem: string, id: SpiffeId, ttlMs: number): Promise<IssuedCertificate> {

@@ -164,6 +164,19 @@ describe('time', () => {
     })
   })
 
+  it('refuses at that very moment what the server has refused to renew, and nobody waits for it', () => {
+    const denied = { count: 2, own: 2, retryAt: NOW + HOUR, code: 'icp.no_match' as const }
+    expect(at({ old: { ...old, failures: denied } }, NOW + 30 * MINUTE).changed).toMatchObject({
+      old: { kind: 'refused', code: 'icp.no_match', until: NOW + HOUR, failures: denied },
+    })
+  })
+
+  it('lets the entry that the server issues instead take its place at that very moment', () => {
+    const shadow = { by: 'young', told: true } as const
+    expect(at({ old: { ...old, shadow } }, NOW + 30 * MINUTE).changed).toEqual({ old: { kind: 'shadowed', ...shadow } })
+    expect(at({ waiting: { ...waiting, shadow } }, NOW + 10 * MINUTE).changed).toMatchObject({ waiting: { shadow } })
+  })
+
   it('brings a held-back SVID into service when its time has come', () => {
     expect(at({ waiting }, NOW + 10 * MINUTE)).toEqual({
       changed: { waiting: { kind: 'issued', held: young } },
