@@ -120,6 +120,7 @@ export function composeRequestFlow(config: Config, world: World, server: ServerF
     limits: config.workloadApi.limits,
     socketPair,
     fairness,
+    calls,
     readiness: {
       ready: () => store.current.synced,
       onChange: (changed) => store.watch(changed),

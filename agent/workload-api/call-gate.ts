@@ -6,7 +6,7 @@ import type { Fairness } from '../endpoint/fairness.js'
 import type { Exceeded } from '../endpoint/rates.js'
 import { AgentError } from '../errors.js'
 import type { Clock } from '../ports/clock.js'
-import { Readers } from './readers.js'
+import { Readers, type RunningCalls } from './readers.js'
 
 /** So many waiting calls are enough to go on with. */
 const MANY = 256
@@ -51,9 +51,10 @@ export class CallGate implements Disposable {
   constructor(
     server: Server,
     private readonly fairness: Fairness,
+    private readonly calls: RunningCalls,
     clock: Pick<Clock, 'after'>,
   ) {
-    this.#readers = new Readers(clock)
+    this.#readers = new Readers(calls, clock)
     const injector = server.createConnectionInjector(ServerCredentials.createInsecure())
     this.#inject = (socket) => injector.injectConnection(socket)
     const http2 = http2Of(server)
@@ -71,14 +72,14 @@ export class CallGate implements Disposable {
 
   /** Hands the connection to HTTP/2 in its subject's turn. `socket` is the connection's own, or one that stands for it. */
   open(connection: Connection, socket: Socket): void {
-    const { rates, turns } = this.fairness
+    const { rates } = this.fairness
     const open = () => {
       // What came before has used up all there was.
       if (rates.owedFor(connection.account) > 0) {
         connection.close('rate_subject')
         return
       }
-      this.#readers.add(connection.account, socket)
+      this.#readers.add(connection, socket)
       this.#opening = connection
       try {
         this.#inject(socket)
@@ -86,7 +87,7 @@ export class CallGate implements Disposable {
         this.#opening = null
       }
     }
-    if (!turns.take(connection.quota.subject, open)) connection.close('waiting')
+    if (!this.#takeTurn(connection, open)) connection.close('waiting')
   }
 
   [Symbol.dispose](): void {
@@ -107,10 +108,26 @@ export class CallGate implements Disposable {
     const exceeded = rates.call(account)
     if (session.destroyed) return
     if (exceeded) this.#end(session, owner, exceeded)
-    else if (!turns.take(quota.subject, () => began(stream, begin))) this.#end(session, owner, 'waiting')
+    else if (!this.#takeTurn(owner, () => began(stream, begin))) this.#end(session, owner, 'waiting')
     else if (turns.waiting(quota.subject) >= MANY) {
       this.#readers.pause(account, null, () => (turns.waiting(quota.subject) > 0 ? LOOK_AGAIN_MS : 0))
     }
+  }
+
+  /** A connection that waits for its turn is not idle. */
+  #takeTurn({ id, quota }: Connection, job: () => void): boolean {
+    let done = false
+    let waits = false
+    const taken = this.fairness.turns.take(quota.subject, () => {
+      done = true
+      if (waits) this.calls.callEnded(id)
+      job()
+    })
+    if (taken && !done) {
+      waits = true
+      this.calls.callStarted(id)
+    }
+    return taken
   }
 
   /** The connection ends; of the others nothing is read until what came is paid for. */

@@ -44,6 +44,8 @@ export interface GrpcServerOptions {
   readonly limits: { readonly streamsPerConnection: number; readonly maxMessageBytes: number }
   readonly socketPair: SocketPair
   readonly fairness: Fairness
+  /** Tells the connection registry that a call waits: the connection is not idle. */
+  readonly calls: { callStarted(id: string): void; callEnded(id: string): void }
 }
 
 /** Both dialects, health and reflection, on connections whose callers are known. */
@@ -74,7 +76,7 @@ export class GrpcServer {
     for (const { definition, handlers } of others) {
       this.#server.addService(definition, handlers)
     }
-    this.#gate = new CallGate(this.#server, options.fairness, options.clock)
+    this.#gate = new CallGate(this.#server, options.fairness, options.calls, options.clock)
   }
 
   /** Takes over an accepted connection: from here on its session answers calls. */

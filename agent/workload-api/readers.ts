@@ -1,11 +1,19 @@
 import type { Socket } from 'node:net'
+import type { Connection } from '../endpoint/connection.js'
 import type { Account, Subject } from '../endpoint/rates.js'
 import type { Clock } from '../ports/clock.js'
 
 /** A connection that HTTP/2 reads. */
 interface Reader {
+  readonly id: string
   readonly account: Account
   readonly socket: Socket
+}
+
+/** The registry of connections, which closes those on which nothing runs. */
+export interface RunningCalls {
+  callStarted(id: string): void
+  callEnded(id: string): void
 }
 
 /**
@@ -17,12 +25,15 @@ export class Readers implements Disposable {
   readonly #paused = new Set<Reader>()
   readonly #timers = new Set<Disposable>()
 
-  constructor(private readonly clock: Pick<Clock, 'after'>) {}
+  constructor(
+    private readonly calls: RunningCalls,
+    private readonly clock: Pick<Clock, 'after'>,
+  ) {}
 
   /** `socket`: the one that HTTP/2 reads from. */
-  add(account: Account, socket: Socket): void {
+  add({ id, account }: Connection, socket: Socket): void {
     const { subject } = account
-    const reader: Reader = { account, socket }
+    const reader: Reader = { id, account, socket }
     const ofSubject = this.#open.get(subject) ?? new Set()
     this.#open.set(subject, ofSubject.add(reader))
     socket.once('close', () => {
@@ -39,6 +50,8 @@ export class Readers implements Disposable {
     )
     for (const reader of chosen) {
       this.#paused.add(reader)
+      // Nobody knows whether a call comes on it: it is not idle.
+      this.calls.callStarted(reader.id)
       reading(reader.socket, 'readStop')
     }
     if (chosen.length > 0) this.#wait(chosen, waitMs)
@@ -59,7 +72,9 @@ export class Readers implements Disposable {
   }
 
   #resume(reader: Reader): void {
-    if (this.#paused.delete(reader)) reading(reader.socket, 'readStart')
+    if (!this.#paused.delete(reader)) return
+    this.calls.callEnded(reader.id)
+    reading(reader.socket, 'readStart')
   }
 }
 

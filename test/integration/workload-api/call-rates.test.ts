@@ -80,6 +80,23 @@ async function connected(): Promise<{ socket: Socket; goaway: Promise<number | n
 const turnedAway = () => world.sinks.total('icp_agent_calls_turned_away_total')
 const owedMs = () => world.fairness.rates.owedFor(world.fairness.rates.account(...world.account))
 
+it('a connection is not idle while its call waits for its turn', async () => {
+  world.account = ['uid:1000', '1000:7']
+  const later: (() => void)[] = []
+  world.fairness.turns.take = (_subject, job) => later.push(job) > 0
+  const answer = answered(world.client())
+  await until(() => later.length === 1)
+  // Opening the connection waits.
+  expect(world.callsRunning).toBe(1)
+  later.shift()?.()
+  await until(() => later.length === 1)
+  // The call waits.
+  expect(world.callsRunning).toBe(1)
+  later.shift()?.()
+  expect(await answer).toBe(status.OK)
+  await until(() => world.callsRunning === 0)
+})
+
 describe('calls above the rate', () => {
   beforeEach(() => {
     world.account = ['uid:1000', '1000:7']
@@ -151,6 +168,8 @@ describe('calls above the rate', () => {
     world.account = OTHER
     await answered(world.client())
     expect(answer).toBeNull()
+    // The connection is not idle meanwhile.
+    expect(world.running.get('c2')).toBe(1)
     await world.clock.advance('1s')
     await later
     expect(answer).toBe(status.OK)
