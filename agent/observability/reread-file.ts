@@ -56,7 +56,7 @@ export class RereadFile {
     const text = (await files.read(path, { maxBytes }))?.toString('utf8') ?? null
     const empty = text === null || text.trim() === ''
     if (empty && this.#inForce === null) return null
-    const absence = text === null ? 'is gone' : 'is empty'
+    const absence = text === null ? 'is missing' : 'is empty'
     const problem = empty ? absence : this.#judged(text, judge)
     if (problem === null) return text
     throw new AgentError('file.broken', `${path} ${problem}`, { details: { path } })

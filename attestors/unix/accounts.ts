@@ -84,7 +84,7 @@ class Database {
       this.#version = found.version
       this.#said.succeeded()
     } else if (this.#names.size > 0) {
-      const problem = names ? 'holds no account' : 'is gone, too large, no regular file, or cannot be read'
+      const problem = names ? 'holds no account' : 'is missing, too large, no regular file, or cannot be read'
       this.#said.failed(new AgentError('file.broken', `${this.path} ${problem}`, { details: { path: this.path } }))
     }
   }

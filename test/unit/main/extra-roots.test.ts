@@ -27,12 +27,12 @@ function setUp(content: string | null) {
 describe('the file of additional trust anchors', () => {
   it.each([
     ['is emptied', '', 'is empty'],
-    ['is gone', null, 'is gone'],
+    ['is gone', null, 'is missing'],
     ['is cut off', ONE.slice(0, 200), 'certificate 1 of 1 is broken'],
     ['is cut off after a whole certificate', `${ONE}${TWO.slice(0, 200)}`, 'certificate 2 of 2 is broken'],
     ['is cut off within a boundary', `${ONE}${TWO}-----BEGIN CERT`, 'certificate 3 of 3 is broken'],
-    ['is garbage', '\u0000\u0001', 'holds no PEM certificate'],
-    ['holds a key', '-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n', 'holds no PEM certificate'],
+    ['is garbage', '\u0000\u0001', 'holds no certificate'],
+    ['holds a key', '-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n', 'holds a private key'],
   ])('that %s while the agent runs takes no authority away', async (_what, content, problem) => {
     const { put, roots, sinks, events } = setUp(ONE)
     expect(await roots.look()).toBe(true)
