@@ -88,7 +88,7 @@ export const syncEvents = ({ log, metrics }: Sinks, clock: Clock) => {
       if (bare || svid.hasBasicConstraints) return
       bare = true
       log.info('Workload SVIDs come without the BasicConstraints extension, which some clients demand', {
-        clients: 'py-spiffe',
+        clients: 'py-spiffe, the Rust crate spiffe',
         remedy: "set basic_constraints_valid_for_non_ca=true on the role 'workload' of the ICP server's PKI",
       })
     },

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { refusesBareSvids } from './support/bare-story.js'
 import { built, CLIENTS, type Program, run } from './support/programs.js'
 import { story } from './support/story.js'
 import { cargo } from './support/toolchains.js'
@@ -13,9 +14,13 @@ async function build(): Promise<Program> {
   return { command: join(out, 'debug', 'interop-client'), args: [] }
 }
 
-story({
+const client = {
   name: 'Rust `spiffe`',
   version: /^spiffe = .*"=([^"]+)"/m.exec(readFileSync(join(DIRECTORY, 'Cargo.toml'), 'utf8'))?.[1] ?? '',
   toolchain: cargo(),
+  server: { basicConstraints: true },
   build,
-})
+}
+
+story(client)
+refusesBareSvids(client, { mode: 'fetch', event: 'x509-error', words: /X\.509 extension is missing/ })

@@ -1,6 +1,6 @@
 //! A workload that holds its identity through the `spiffe` crate and tells on stdout, one JSON object a line, what it
 //! sees. `workload` watches everything and answers commands from stdin: a number, the command, its arguments; `watch`
-//! watches its X.509-SVIDs and nothing else.
+//! watches its X.509-SVIDs and nothing else; `fetch` asks for them until it gets them.
 
 mod verify;
 
@@ -25,6 +25,9 @@ fn text(error: &dyn Error) -> String {
 
 #[tokio::main]
 async fn main() -> Outcome<()> {
+    if std::env::args().nth(1).as_deref() == Some("fetch") {
+        return fetch(WorkloadApiClient::connect_env().await?).await;
+    }
     let x509 = X509Source::new().await?;
     if std::env::args().nth(1).as_deref() == Some("watch") {
         watch_x509(x509).await;
@@ -73,6 +76,15 @@ async fn answer(client: &WorkloadApiClient, x509: &X509Source, jwt: &JwtSource, 
         }
         _ => Err(format!("no such command: {words:?}").into()),
     }
+}
+
+async fn fetch(client: WorkloadApiClient) -> Outcome<()> {
+    while let Err(error) = client.fetch_x509_context().await {
+        tell(json!({ "event": "x509-error", "error": text(&error) }));
+        std::thread::sleep(std::time::Duration::from_secs(1));
+    }
+    tell(json!({ "event": "x509" }));
+    std::future::pending().await
 }
 
 async fn watch_x509(source: X509Source) {
