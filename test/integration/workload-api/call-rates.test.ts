@@ -1,6 +1,8 @@
 import type { Socket } from 'node:net'
 import { type Client, status } from '@grpc/grpc-js'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { socketPair } from '../../../agent/platform/socket-pair.js'
+import { openConnection } from '../../../agent/workload-api/open-connection.js'
 import { callHeaders, END_HEADERS, END_STREAM, frame, headerBlock, PREFACE, TYPE } from '../../fuzz/http2.js'
 import { until } from '../support/client.js'
 import { ApiWorld, HEADER, metadataOf, SPIFFE, same } from './api-world.js'
@@ -79,6 +81,19 @@ async function connected(): Promise<{ socket: Socket; goaway: Promise<number | n
 
 const turnedAway = () => world.sinks.total('icp_agent_calls_turned_away_total')
 const owedMs = () => world.fairness.rates.owedFor(world.fairness.rates.account(...world.account))
+
+it.each([
+  ['a little is handed over itself', 4_096, true],
+  ['much is read by HTTP/2 alone: what it is given at once it takes in whole', 4_097, false],
+])('a connection that begins with %s', async (_what, size, itself) => {
+  const [client, socket] = socketPair()
+  const begin = Buffer.concat([PREFACE, frame(TYPE.settings, 0, 0)])
+  const handed = new Promise<Socket>((resolve) => openConnection(socket, socketPair, resolve))
+  client.write(Buffer.concat([begin, Buffer.alloc(size - begin.length)]))
+  const shown = await handed
+  expect(shown === socket).toBe(itself)
+  for (const one of [client, socket, shown]) one.on('error', () => undefined).destroy()
+})
 
 it('a connection is not idle while its call waits for its turn', async () => {
   world.account = ['uid:1000', '1000:7']
