@@ -76,6 +76,8 @@ export interface WorkloadAttestors extends Disposable {
   readonly all: readonly WorkloadAttestor[]
   /** Which of them are on, and why the others are off; empty before `run`. */
   standings(): readonly AttestorStanding[]
+  /** Whether Kubernetes has listed the pods of this node since the start; null where it is not asked. */
+  readonly podsListed: boolean | null
   /** Threads that live. Those that do a moment after disposal hang in a system call, and Node cannot end. */
   readonly threads: number
   /** Runs until the signal aborts; rejects only on a defect of our own. */
@@ -118,6 +120,9 @@ export function workloadAttestors(
       ...(units ? [units] : []),
     ],
     standings: () => attestorEvents.standings(),
+    get podsListed() {
+      return pods?.listed ?? null
+    },
     get threads() {
       return digests.threads
     },

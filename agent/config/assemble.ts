@@ -102,6 +102,7 @@ export function assemble(
       enabled: values['health.enabled'],
       port: values['health.port'],
       bindAddress: values['health.bind_address'],
+      waitForKubernetes: values['health.wait_for_kubernetes'],
     },
     metrics: { spiffeIdLabels: values['metrics.spiffe_id_labels'] },
   }

@@ -75,7 +75,12 @@ export interface Config {
     readonly format: 'json' | 'console'
     readonly filePath: string | null
   }
-  readonly health: { readonly enabled: boolean; readonly port: number; readonly bindAddress: string }
+  readonly health: {
+    readonly enabled: boolean
+    readonly port: number
+    readonly bindAddress: string
+    readonly waitForKubernetes: boolean
+  }
   readonly metrics: { readonly spiffeIdLabels: boolean }
 }
 

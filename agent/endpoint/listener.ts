@@ -35,6 +35,8 @@ export interface Listener extends AsyncDisposable {
   readonly connections: Connections
   /** False when the socket file is gone or another one has taken its place: nobody can connect any more. */
   intact(): boolean
+  /** The latest caller that the kernel was asked about is in a PID namespace that the agent cannot see. */
+  readonly callersHidden: boolean
   /** Accepts nobody any more and removes the socket file if it is still ours; open connections stay. */
   stop(): void
 }
@@ -66,6 +68,7 @@ interface Arrived {
 
 class Endpoint implements Listener {
   readonly connections: Connections
+  callersHidden = false
   readonly #server: Server
   readonly #gauge: Disposable
   #place: SocketPlace | null = null
@@ -162,6 +165,8 @@ class Endpoint implements Listener {
       return
     }
     const caller = identify(kernel, arrival.fd)
+    if (!('error' in caller)) this.callersHidden = false
+    else if (caller.error.code === 'caller.foreign_pid_namespace') this.callersHidden = true
     const quota = 'error' in caller ? unidentifiedQuota : { subject: subjectOf(caller), pid: caller.pid }
     const account = rates.account(quota.subject, 'error' in caller ? quota.subject : processOf(caller))
     if (account !== known && this.#isOver(arrival, account, quota.pid)) {

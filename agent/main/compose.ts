@@ -10,5 +10,12 @@ export type Agent = ReturnType<typeof compose>
 export function compose(config: Config, world: World) {
   const server = composeServerFlow(config, world)
   const request = composeRequestFlow(config, world, server)
-  return { config, clock: world.clock, lockPath: join(config.agent.dataDir, 'agent.lock'), ...server, ...request }
+  return {
+    config,
+    clock: world.clock,
+    kernel: world.kernel,
+    lockPath: join(config.agent.dataDir, 'agent.lock'),
+    ...server,
+    ...request,
+  }
 }

@@ -45,6 +45,7 @@ export async function runDaemon(config: Config, world: DaemonWorld, signal: Abor
     startedMonotonic,
     node: world.node,
     signal,
+    inPod: world.inPod,
     socketLostSince: null,
     cacheTrouble: null,
   }

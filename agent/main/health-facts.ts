@@ -1,5 +1,7 @@
+import type { Listener } from '../endpoint/listener.js'
 import type { HealthFacts, NeverIssued } from '../observability/health.js'
 import type { Trouble } from '../observability/once.js'
+import type { HostNamespaces } from '../ports/kernel.js'
 import type { NodeFacts } from '../ports/node-facts.js'
 import type { HeldSvid } from '../store/snapshot.js'
 import { shadowOf } from '../sync/shadows.js'
@@ -13,6 +15,8 @@ export interface Facts {
   readonly startedMonotonic: number
   readonly node: NodeFacts
   readonly signal: AbortSignal
+  /** The agent runs in a pod. */
+  readonly inPod: boolean
   /** When the socket was first seen to be gone. */
   socketLostSince: number | null
   /** Null until the sealed cache was read. */
@@ -51,6 +55,10 @@ export function healthFacts(facts: Facts): HealthFacts {
       connections: listener?.connections.size ?? 0,
       streams: streams.size,
     },
+    pods: {
+      callersHidden: callersHidden(facts.inPod, facts.agent.kernel.host, listener),
+      awaited: config.health.waitForKubernetes && attestors.podsListed === false,
+    },
     cache: { restored: facts.cacheTrouble !== null, trouble: facts.cacheTrouble?.() ?? null },
     sync: { intervalMs: pace.intervalMs, lastSuccessAt: sync.lastSync },
     ...entriesOf(facts.agent, now),
@@ -59,6 +67,17 @@ export function healthFacts(facts: Facts): HealthFacts {
     brokenFiles: facts.agent.rereadFiles.broken(),
     openFiles: facts.agent.openFiles,
   }
+}
+
+/** On a machine or in Docker those who call from elsewhere may be none of its business. */
+export function callersHidden(
+  inPod: boolean,
+  host: Pick<HostNamespaces, 'besidePid1'>,
+  listener: Pick<Listener, 'callersHidden'> | null,
+): HealthFacts['pods']['callersHidden'] {
+  if (!inPod) return null
+  if (host.besidePid1) return 'by_namespaces'
+  return listener?.callersHidden ? 'refused' : null
 }
 
 /**

@@ -52,10 +52,12 @@ export function readiness(facts: HealthFacts, verbose: boolean): Answer {
 export function statusDocument(facts: HealthFacts, loopDelayMs: number, agent: AgentNames, version: string): Answer {
   const { sync, entries, icpService, agentSvid, workloadApi } = facts
   const troubles = [...Object.values(componentsOf(facts)), ...otherTroubles(facts)]
+  const unready = unreadyReasons(facts)
   const since = troubles.flatMap((trouble) => trouble.since ?? [])
   const body = {
     status: overall(facts, loopDelayMs),
-    ready: unreadyReasons(facts).length === 0,
+    ready: unready.length === 0,
+    unready_reasons: unready,
     version,
     uptime_seconds: Math.floor(facts.uptimeMs / 1000),
     start_time: iso(facts.startedAt),

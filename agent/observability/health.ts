@@ -34,6 +34,12 @@ export interface HealthFacts {
     readonly connections: number
     readonly streams: number
   }
+  readonly pods: {
+    /** Why callers in other pods cannot be identified (no `hostPID`); null where they can, and outside of pods. */
+    readonly callersHidden: 'by_namespaces' | 'refused' | null
+    /** Kubernetes has not listed the pods of this node since the start, and this is to be waited for. */
+    readonly awaited: boolean
+  }
   readonly cache: {
     /** False until the sealed cache was read (or found missing) at start. */
     readonly restored: boolean
@@ -122,6 +128,18 @@ export function overall(facts: HealthFacts, loopDelayMs: number): Status {
   return statuses.includes('starting') ? 'starting' : 'healthy'
 }
 
+const HIDDEN = {
+  by_namespaces: 'the agent runs in a PID namespace of its own, so that the kernel names no caller in another pod',
+  refused: 'the latest caller is in a PID namespace that the agent cannot see, and was refused',
+}
+const HOST_PID = "give its pod the node's PID namespace: hostPID: true"
+
+function podsAwaited({ attestors }: HealthFacts): string {
+  const said = attestors.find(({ name }) => name === 'kubernetes')?.reason
+  const waits = 'Kubernetes has not listed the pods of this node since the start (health.wait_for_kubernetes)'
+  return said === undefined ? waits : bounded(`${waits}: ${said}`)
+}
+
 /** Why the agent cannot serve workloads now; empty when it can. */
 export function unreadyReasons(facts: HealthFacts): string[] {
   const reasons: string[] = []
@@ -131,6 +149,8 @@ export function unreadyReasons(facts: HealthFacts): string[] {
   if (facts.sync.lastSuccessAt === null && facts.validSvids === 0) {
     reasons.push('the entries were not synced yet and no valid SVID is in the cache')
   }
+  if (facts.pods.callersHidden !== null) reasons.push(`${HIDDEN[facts.pods.callersHidden]}; ${HOST_PID}`)
+  if (facts.pods.awaited) reasons.push(podsAwaited(facts))
   return reasons
 }
 

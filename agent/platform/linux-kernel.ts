@@ -206,6 +206,7 @@ function hostNamespaces(): HostNamespaces {
     user,
     root: mnt === own.mnt ? '' : '/proc/1/root',
     allIdsMapped: identityMap === '0 0 4294967295',
+    besidePid1: own.mnt !== null && link('/proc/1/ns/mnt') === own.mnt,
   }
 }
 

@@ -35,6 +35,11 @@ export interface HostNamespaces {
   readonly root: string
   /** False inside a user namespace: ids that are not mapped all show as 65534 then. */
   readonly allIdsMapped: boolean
+  /**
+   * The agent is in pid 1's mount namespace: on a bare machine, and in a container with a PID namespace of its own. False
+   * where pid 1's namespace cannot be read.
+   */
+  readonly besidePid1: boolean
 }
 
 /** SO_PEERCRED, SO_PEERGROUPS and a handle on the process itself. */

@@ -44,6 +44,8 @@ export interface KubernetesWorkloadsOptions {
 /** The attestor of workloads in pods, and what it does besides. */
 export interface KubernetesWorkloads {
   readonly attestor: KubernetesWorkloadAttestor
+  /** Whether Kubernetes has listed the pods of this node since the start. */
+  readonly listed: boolean
   /** Keeps the pods of this node up to date until the signal aborts. */
   run(signal: AbortSignal): Promise<void>
 }
@@ -66,6 +68,9 @@ export function kubernetesWorkloads(options: KubernetesWorkloadsOptions): Kubern
       settings: { clusterName, authsecNamespaces, tenantId },
       containerWaitMs,
     }),
+    get listed() {
+      return Number.isFinite(pods.ageMs)
+    },
     async run(signal) {
       await using _api = api
       using _figures = events.watchPods(() => {

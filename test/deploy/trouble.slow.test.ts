@@ -61,7 +61,14 @@ describe.skipIf(process.getuid?.() !== 0)(
       const directory = mkdtempSync(join(work, 'apart-'))
       const socket = join(directory, 'run/agent.sock')
       const apart = ['--pid', '--fork', '--kill-child', '--mount-proc', program, 'run']
-      const env = environment(directory, { ICP_AGENT_AGENT__SOCKET_PATH: socket })
+      const env = environment(directory, {
+        ICP_AGENT_AGENT__SOCKET_PATH: socket,
+        ICP_AGENT_HEALTH__ENABLED: 'true',
+        ICP_AGENT_HEALTH__PORT: '0',
+        // As in a pod.
+        KUBERNETES_SERVICE_HOST: '127.0.0.1',
+        KUBERNETES_SERVICE_PORT: '1',
+      })
       const agent = spawn('unshare', apart, { env, cwd: '/', stdio: ['ignore', 'pipe', 'inherit'] })
       let output = ''
       agent.stdout.on('data', (chunk) => {
@@ -71,6 +78,9 @@ describe.skipIf(process.getuid?.() !== 0)(
       const said = () => linesOf(output).filter(({ event }) => event === 'Caller not identified')
       try {
         await until(() => existsSync(socket))
+        const ready = ['-s', '--unix-socket', join(directory, 'data/health.sock'), 'http://localhost/ready?verbose']
+        const { reasons } = JSON.parse(spawnSync('curl', ready, { encoding: 'utf8' }).stdout)
+        expect(reasons).toContainEqual(expect.stringMatching(/PID namespace of its own.*hostPID: true/))
         for (let call = 0; call < 3; call++) {
           const args = ['api', 'fetch', 'x509', '--socket', socket, '--timeout', '30s']
           const { status, stderr } = spawnSync(program, args, { encoding: 'utf8' })

@@ -31,7 +31,7 @@ export interface ProcessTraits {
  * answers for it. Exits are told at once.
  */
 export class FakeKernel implements Kernel {
-  host: HostNamespaces = { mnt: 'mnt:[1]', user: 'user:[1]', root: '', allIdsMapped: true }
+  host: HostNamespaces = { mnt: 'mnt:[1]', user: 'user:[1]', root: '', allIdsMapped: true, besidePid1: true }
   ownCgroup = '0::/system.slice/icp-agent.service\n'
   /** Handles that were opened and not disposed: a leak shows here. */
   readonly open = new Set<FakeHandle>()

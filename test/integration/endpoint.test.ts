@@ -6,7 +6,7 @@ import type { Connection } from '../../agent/endpoint/connection.js'
 import type { ConnectionLimits } from '../../agent/endpoint/connections.js'
 import type { Fairness } from '../../agent/endpoint/fairness.js'
 import { type Listener, listen } from '../../agent/endpoint/listener.js'
-import { AgentError, codeOf } from '../../agent/errors.js'
+import { AgentError, codeOf, type ErrorCode } from '../../agent/errors.js'
 import { callerEvents } from '../../agent/observability/caller-events.js'
 import { createLinuxKernel } from '../../agent/platform/linux-kernel.js'
 import { socketDirectory } from '../../agent/platform/socket-directory.js'
@@ -131,6 +131,28 @@ describe('the listener', () => {
     await s.clock.advance('2s')
     expect(s.listener.connections.size).toBe(1)
     client.destroy()
+  })
+
+  it('says that callers are hidden from a refusal for their PID namespace until one is identified', async () => {
+    const kernel = new FakeKernel()
+    const refuse = (code: ErrorCode) => () => {
+      throw new AgentError(code, 'run the agent with hostPID')
+    }
+    await using s = await setting({ kernel })
+    const callWith = async (peerOf: Kernel['peerOf']) => {
+      kernel.peerOf = peerOf
+      const client = await connectHere(s.path)
+      await s.next()
+      client.destroy()
+      return s.listener.callersHidden
+    }
+    const other = new FakeKernel()
+    const identified = () => other.peer(other.spawn())
+    expect(s.listener.callersHidden).toBe(false)
+    expect(await callWith(refuse('caller.unidentified'))).toBe(false)
+    expect(await callWith(refuse('caller.foreign_pid_namespace'))).toBe(true)
+    expect(await callWith(refuse('caller.unidentified'))).toBe(true)
+    expect(await callWith(identified)).toBe(false)
   })
 
   it('drops what is over a limit at once and serves the others', async () => {

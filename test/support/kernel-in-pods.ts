@@ -16,7 +16,7 @@ export class KernelInPods implements Kernel {
   readonly ownCgroup = '0::/system.slice/icp-agent.service\n'
 
   constructor(
-    private readonly real: Kernel,
+    protected readonly real: Kernel,
     private readonly cgroupOf: (pid: number) => string,
   ) {
     this.host = real.host

@@ -55,6 +55,11 @@ export const operationSettings = {
     default: '127.0.0.1',
     what: 'Address of that server. It answers anybody who can reach it: containers set 0.0.0.0.',
   }),
+  'health.wait_for_kubernetes': setting(bool(), {
+    kind: 'true, false',
+    default: 'false',
+    what: '`/ready` is false until Kubernetes has listed the pods of this node once since the start. The chart turns it on.',
+  }),
   'metrics.spiffe_id_labels': setting(bool(), {
     kind: 'true, false',
     default: 'false',

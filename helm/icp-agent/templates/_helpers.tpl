@@ -107,7 +107,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   "health" (dict
     "enabled" (eq (include "icp-agent.healthEnabled" .) "true")
     "port" (include "icp-agent.healthPort" . | int)
-    "bind_address" "0.0.0.0") -}}
+    "bind_address" "0.0.0.0"
+    "wait_for_kubernetes" true) -}}
 {{- if eq .Values.agent.podSource "kubelet" }}
 {{- $_ := set $config.attestation.kubernetes "kubelet_address" (.Values.kubelet.address | default "https://${HOST_IP}:10250") }}
 {{- with (include "icp-agent.kubeletCa" .) }}{{ $_ := set $config.attestation.kubernetes "kubelet_ca_path" . }}{{ end }}

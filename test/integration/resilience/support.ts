@@ -110,6 +110,7 @@ export async function healthOf(
 interface Body {
   readonly status?: string
   readonly ready?: boolean
+  readonly reasons?: readonly string[]
   readonly components?: Readonly<
     Record<string, { readonly status: string; readonly since?: string; readonly message?: string }>
   >

@@ -16,6 +16,7 @@ const FACTS: HealthFacts = {
   agentSvid: { spiffeId: null, expiresAt: null, trouble: null },
   icpService: { address: 'https://icp.test', reachedAt: null, trouble: null, skewMs: null },
   workloadApi: { socketPath: '/run/a.sock', listening: true, lostSince: null, connections: 0, streams: 0 },
+  pods: { callersHidden: null, awaited: false },
   cache: { restored: true, trouble: null },
   sync: { intervalMs: 30_000, lastSuccessAt: null },
   entries: {

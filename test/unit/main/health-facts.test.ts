@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { serverTrouble } from '../../../agent/main/health-facts.js'
+import { callersHidden, serverTrouble } from '../../../agent/main/health-facts.js'
 import type { Trouble } from '../../../agent/observability/once.js'
 
 const trouble = (code: Trouble['code'], since: number): Trouble => ({ code, message: `says ${code}`, since })
@@ -14,4 +14,14 @@ test.each<[string, Trouble | null, Trouble | null, Trouble | null]>([
   ['no later than that of the attempt', { ...came, since: 30 }, outage, outage],
 ])("the server's trouble is %s", (_, lastRequest, lastAttempt, expected) => {
   expect(serverTrouble(lastRequest, lastAttempt)).toEqual(expected)
+})
+
+test.each<[string, boolean, boolean, boolean, ReturnType<typeof callersHidden>]>([
+  ['are seen in a pod with hostPID', true, false, false, null],
+  ['cannot be seen in a pod where pid 1 is the agent or beside it', true, true, false, 'by_namespaces'],
+  ['cannot be seen in a pod where the latest one was refused', true, false, true, 'refused'],
+  ['are no matter of readiness on a machine', false, true, true, null],
+])('callers %s', (_, inPod, besidePid1, refused, expected) => {
+  expect(callersHidden(inPod, { besidePid1 }, { callersHidden: refused })).toBe(expected)
+  if (!refused) expect(callersHidden(inPod, { besidePid1 }, null)).toBe(expected)
 })

@@ -22,6 +22,7 @@ const HEALTHY: HealthFacts = {
   agentSvid: { spiffeId: 'spiffe://tenant/agent/node', expiresAt: NOW + 60 * MINUTE, trouble: null },
   icpService: { address: 'https://icp.test', reachedAt: NOW - 1000, trouble: null, skewMs: 1200 },
   workloadApi: { socketPath: '/run/a.sock', listening: true, lostSince: null, connections: 3, streams: 2 },
+  pods: { callersHidden: null, awaited: false },
   cache: { restored: true, trouble: null },
   sync: { intervalMs: 30_000, lastSuccessAt: NOW - 10_000 },
   entries: { byState: { issued: 1 }, neverIssued: [] },
@@ -39,6 +40,7 @@ function facts(change: Change): HealthFacts {
     agentSvid: { ...HEALTHY.agentSvid, ...change.agentSvid },
     icpService: { ...HEALTHY.icpService, ...change.icpService },
     workloadApi: { ...HEALTHY.workloadApi, ...change.workloadApi },
+    pods: { ...HEALTHY.pods, ...change.pods },
     cache: { ...HEALTHY.cache, ...change.cache },
     sync: { ...HEALTHY.sync, ...change.sync },
     entries: { ...HEALTHY.entries, ...change.entries },
@@ -158,6 +160,9 @@ describe('readiness', () => {
     ['not listening', facts({ workloadApi: { listening: false } }), false],
     ['without its socket', facts({ workloadApi: { lostSince: NOW } }), false],
     ['stopping', facts({ stopping: true }), false],
+    ['in a PID namespace of its own, in a pod', facts({ pods: { callersHidden: 'by_namespaces' } }), false],
+    ['refusing whom it cannot see, in a pod', facts({ pods: { callersHidden: 'refused' } }), false],
+    ['waiting for the first list of pods', facts({ pods: { awaited: true } }), false],
     ['without its own SVID but with one to serve', facts({ agentSvid: { expiresAt: null } }), true],
   ])('%s: %#', (_, given, ready) => {
     expect(readiness(given, false)).toEqual({ code: ready ? 200 : 503, body: { ready } })
@@ -166,6 +171,24 @@ describe('readiness', () => {
 })
 
 describe('status', () => {
+  test('it tells why the agent is not ready, with what to do and what the platform says', () => {
+    const { body } = statusDocument(
+      {
+        ...facts({ pods: { callersHidden: 'by_namespaces', awaited: true } }),
+        attestors: [{ name: 'kubernetes', active: true, reason: 'Kubernetes answered 401\u001b' }],
+      },
+      0,
+      AGENT,
+      '1.2.3',
+    )
+    expect(body['ready']).toBe(false)
+    expect(body['unready_reasons']).toEqual([
+      expect.stringMatching(/PID namespace of its own.*hostPID: true/),
+      expect.stringMatching(/wait_for_kubernetes.*Kubernetes answered 401\\u001b$/),
+    ])
+    expect(statusDocument(HEALTHY, 0, AGENT, '1.2.3').body['unready_reasons']).toEqual([])
+  })
+
   test('it has the keys that existing tools read', () => {
     const { code, body } = statusDocument(HEALTHY, 0, AGENT, '1.2.3')
     expect(code).toBe(200)

@@ -99,7 +99,7 @@ describe('the unix attestor', () => {
   it('a host whose namespaces are not known has no processes', async () => {
     const { kernel } = setting()
     const attestor = new UnixWorkloadAttestor({
-      kernel: { host: { mnt: null, user: null, root: '', allIdsMapped: true }, ownCgroup: '' },
+      kernel: { host: { mnt: null, user: null, root: '', allIdsMapped: true, besidePid1: true }, ownCgroup: '' },
       accounts: { user: async () => 'root', group: async () => 'root' },
       digests: { digest: async () => ({ kind: 'digest', sha256: SHA }) },
       digestWanted: () => true,
