@@ -4,7 +4,7 @@ import { codeOf } from '../../agent/errors.js'
 import type { Selectors } from '../../agent/identity/selector.js'
 import type { EngineEvents } from '../../agent/observability/engine-events.js'
 import type { Kernel } from '../../agent/ports/kernel.js'
-import { type Container, containerOf } from '../shared/cgroup.js'
+import { type Container, type ContainerOf, containerOf } from '../shared/cgroup.js'
 import { mountedContainer, rootMount } from '../shared/mountinfo.js'
 import { type Claim, claimOf } from './claim.js'
 import type { Containers } from './containers.js'
@@ -40,7 +40,13 @@ export class DockerWorkloadAttestor implements WorkloadAttestor {
   async attest(caller: Caller, signal: AbortSignal): Promise<Finding> {
     const trail: TrailLine[] = []
     const note = (text: string) => void trail.push({ attestor: NAME, text })
-    const claims = this.#claims(caller, note).slice(0, MAX_CLAIMS)
+    const place = containerOf(caller.process.read('cgroup'), this.options.kernel.ownCgroup)
+    const finding = (facts: Selectors, missing: readonly string[]): Finding => {
+      // Where there has never been an engine, a denial says nothing of it.
+      const told = this.options.containers.answered || missing.length > 0 || place.kind === 'ambiguous'
+      return { facts, missing, trail: told ? trail : [] }
+    }
+    const claims = this.#claims(place, caller, note).slice(0, MAX_CLAIMS)
     const watcher = this.#watchers.get(caller)
     if (watcher) watcher.ids = claims.map(({ containerId }) => containerId)
 
@@ -55,7 +61,7 @@ export class DockerWorkloadAttestor implements WorkloadAttestor {
           }
           note(`in container ${id}, where its first process is too`)
           for (const text of found.notes) note(text)
-          return { facts: found.facts, missing: found.incomplete ? this.platforms : [], trail }
+          return finding(found.facts, found.incomplete ? this.platforms : [])
         case 'elsewhere':
           note(`container ${id} left out: its first process is not in this control group`)
           this.options.events.claimRefused({ pid: caller.pid, uid: caller.uid, container: id })
@@ -66,10 +72,10 @@ export class DockerWorkloadAttestor implements WorkloadAttestor {
         case 'unknown':
           note(`container ${id} is unknown: ${found.why}`)
           // Nobody can name the outer one now, so what is inside cannot be told from a forgery.
-          return { facts: NOTHING, missing: this.#concerns(claim) ? this.platforms : [], trail }
+          return finding(NOTHING, this.#concerns(claim) ? this.platforms : [])
       }
     }
-    return { facts: NOTHING, missing: [], trail }
+    return finding(NOTHING, [])
   }
 
   onChange(caller: Caller, changed: () => void): Disposable {
@@ -79,8 +85,11 @@ export class DockerWorkloadAttestor implements WorkloadAttestor {
   }
 
   /** Which containers the process may be in, in the order in which they count. */
-  #claims(caller: Caller, note: (text: string) => void): readonly (Claim & { readonly expected: boolean })[] {
-    const found = containerOf(caller.process.read('cgroup'), this.options.kernel.ownCgroup)
+  #claims(
+    found: ContainerOf,
+    caller: Caller,
+    note: (text: string) => void,
+  ): readonly (Claim & { readonly expected: boolean })[] {
     if (found.kind === 'ambiguous') {
       note(`no container: ${found.why}`)
       return []

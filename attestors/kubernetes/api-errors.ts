@@ -12,7 +12,8 @@ const status = z.object({
 })
 
 const ADVICE: Readonly<Record<number, (tokenPath: string) => string>> = {
-  401: (tokenPath) => `it does not accept the token at ${tokenPath}: it has expired, or is meant for another audience`,
+  401: (tokenPath) =>
+    `it does not accept the token at ${tokenPath}: it has expired, or is meant for another audience; a kubelet says so too while it cannot reach its API server, which it asks about tokens`,
   403: () =>
     'the service account of the agent needs the verbs get, list and watch on pods (ClusterRole); at a kubelet, get on nodes/pods, or on nodes/proxy before Kubernetes 1.33',
   404: () => 'there is no such API at this address',

@@ -131,6 +131,17 @@ describe('the chart', () => {
     expect(spec.template.spec.hostNetwork).toBeUndefined()
   })
 
+  it('names its container for kubectl, and gives a start its own probe', async () => {
+    const { spec } = one(await render(...tenant), 'DaemonSet')
+    const { metadata, spec: pod } = spec.template
+    expect(metadata.annotations['kubectl.kubernetes.io/default-container']).toBe(pod.containers[0].name)
+    const { startupProbe, livenessProbe } = pod.containers[0]
+    expect(startupProbe.exec).toEqual(livenessProbe.exec)
+    expect(startupProbe.failureThreshold * startupProbe.periodSeconds).toBe(120)
+    // An agent that hangs does not stop by itself, and its workloads wait.
+    expect([startupProbe.terminationGracePeriodSeconds, livenessProbe.terminationGracePeriodSeconds]).toEqual([5, 5])
+  })
+
   const livenessOf = async (...values: string[]) => {
     const { spec } = one(await render(...tenant, ...values.flatMap((value) => ['--set', value])), 'DaemonSet')
     return spec.template.spec.containers[0].livenessProbe

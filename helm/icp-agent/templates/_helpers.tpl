@@ -67,6 +67,23 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if and (not (hasPrefix (printf "%s/" $sockets) $path)) (le (len $path) 107) }}{{ $path }}{{ end -}}
 {{- end }}
 
+{{/* What a probe of the values asks: what it says itself, else whether a restart would help. */}}
+{{- define "icp-agent.livenessProbe" -}}
+{{- $root := index . 0 -}}
+{{- $own := index . 1 -}}
+{{- if not (or $own.exec $own.httpGet $own.tcpSocket $own.grpc) -}}
+{{- with include "icp-agent.healthSocket" $root -}}
+exec:
+  command: [curl, -fsS, --max-time, "4", --unix-socket, {{ . }}, http://localhost/healthz]
+{{ else -}}
+httpGet:
+  path: /healthz
+  port: health
+{{ end -}}
+{{- end -}}
+{{- toYaml $own }}
+{{- end }}
+
 {{- define "icp-agent.kubeletCa" -}}
 {{- if and .Values.kubelet.ca .Values.kubelet.caHostPath }}{{ fail "kubelet.ca and kubelet.caHostPath are both given: one of them says whom to trust" }}{{ end -}}
 {{- if .Values.kubelet.ca }}/etc/icp-agent/kubelet-ca.pem{{ else if .Values.kubelet.caHostPath }}/var/run/secrets/icp-agent-kubelet/ca.pem{{ end -}}

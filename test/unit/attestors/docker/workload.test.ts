@@ -65,13 +65,32 @@ describe('a process in no container', () => {
       `0::/kubepods.slice/kubepods-pod2c48913c_b29f_11e7_9350_020968147796.slice/cri-containerd-${ID}.scope\n`,
     ],
   ])('has no facts, and none are missing: %s', async (_what, cgroup) => {
-    const { engine, attest, inGroup } = machine()
+    const { engine, attest, inGroup, run } = machine()
+    await using _running = await run()
     engine.goAway()
     const { facts, missing, trail } = await attest(inGroup(cgroup))
     expect(facts.size).toBe(0)
     expect(missing).toEqual([])
     expect(trail).toHaveLength(1)
     expect(engine.inspections).toBe(0)
+  })
+
+  it.each([
+    ['a service', '0::/system.slice/nginx.service\n', 0],
+    ['a pod', `0::/kubepods/burstable/pod${TENANT}/${ID}\n`, 0],
+    ['a pod, by its name', `0::/kubepods.slice/kubepods-pod2c48913c.slice/cri-containerd-${ID}.scope\n`, 0],
+    ['hierarchies that contradict one another', `4:memory:/docker/${ID}\n3:pids:/docker/${OTHER}\n`, 1],
+    ["an engine's own group", `0::/system.slice/docker-${ID}.scope\n`, 1],
+  ])('is told of only where it matters, where there never was an engine: %s', async (_what, cgroup, lines) => {
+    const { engine, clock, attest, inGroup } = machine()
+    engine.goAway()
+    const stop = new AbortController()
+    const attesting = attest(inGroup(cgroup), stop.signal)
+    await clock.advance('5s')
+    stop.abort()
+    const { facts, trail } = await attesting
+    expect(facts.size).toBe(0)
+    expect(trail).toHaveLength(lines)
   })
 
   it('is not looked at further when it is gone', async () => {
