@@ -9,6 +9,7 @@ import type { ServiceManager } from '../ports/service-manager.js'
 import { runSync } from '../sync/loop.js'
 import { type Agent, compose } from './compose.js'
 import { openDataDirectory } from './data-directory.js'
+import { DiskProbe } from './disk-probe.js'
 import { gauges } from './gauges.js'
 import { afterThreads } from './hanging-threads.js'
 import type { Facts } from './health-facts.js'
@@ -48,6 +49,7 @@ export async function runDaemon(config: Config, world: DaemonWorld, signal: Abor
     inPod: world.inPod,
     socketLostSince: null,
     cacheTrouble: null,
+    disk: new DiskProbe(config.agent.dataDir, world.files, clock),
   }
   using _figures = gauges(agent, world)
   await using _http = agent.http
@@ -78,6 +80,7 @@ export async function runDaemon(config: Config, world: DaemonWorld, signal: Abor
     agent.extraRoots.run(agent.contact, stop),
     reportToServiceManager(facts, world, stop),
     cache.run(stop),
+    facts.disk.run(stop),
     agent.attestors.run(stop),
     agent.jwtSvids.run(() => agent.keeper.current()?.spiffeId ?? null, stop),
     runSync(

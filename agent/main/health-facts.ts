@@ -21,6 +21,7 @@ export interface Facts {
   socketLostSince: number | null
   /** Null until the sealed cache was read. */
   cacheTrouble: (() => Trouble | null) | null
+  readonly disk: { readonly trouble: Trouble | null; run(signal: AbortSignal): Promise<void> }
 }
 
 /** The plain values that `/status` and the probes are made from. */
@@ -59,7 +60,7 @@ export function healthFacts(facts: Facts): HealthFacts {
       callersHidden: callersHidden(facts.inPod, facts.agent.kernel.host, listener),
       awaited: config.health.waitForKubernetes && attestors.podsListed === false,
     },
-    cache: { restored: facts.cacheTrouble !== null, trouble: facts.cacheTrouble?.() ?? null },
+    cache: { restored: facts.cacheTrouble !== null, trouble: facts.cacheTrouble?.() ?? facts.disk.trouble },
     sync: { intervalMs: pace.intervalMs, lastSuccessAt: sync.lastSync },
     ...entriesOf(facts.agent, now),
     node: facts.node,

