@@ -1,4 +1,4 @@
-// `npm run demo`: installs and builds what is missing, then runs deploy/demo. Plain Node, so that it runs on a fresh
+// `npm run demo`: installs and builds what is missing, then runs dev/demo. Plain Node, so that it runs on a fresh
 // checkout; everything but the demo itself is said on stderr.
 import './ensure-installed.mjs'
 import { readdirSync, statSync, utimesSync, writeFileSync } from 'node:fs'
@@ -6,16 +6,8 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
-const SOURCES = [
-  'agent',
-  'attestors',
-  'proto',
-  'deploy/demo',
-  'package-lock.json',
-  'tsconfig.json',
-  'tsconfig.build.json',
-]
-const entry = join(root, 'dist/deploy/demo/main.js')
+const SOURCES = ['agent', 'attestors', 'proto', 'dev', 'package-lock.json', 'tsconfig.json', 'tsconfig.build.json']
+const entry = join(root, 'dist/dev/demo/main.js')
 /** Written after a build that succeeded: what a failed one left behind is not taken for fresh. */
 const stamp = join(root, 'dist/.built')
 

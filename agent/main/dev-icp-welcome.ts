@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import type { DevIcp } from '../dev-icp/dev-icp.js'
+import type { DevIcp } from '../../dev/icp-server/dev-icp.js'
 import { printable } from '../observability/printable.js'
 import { Disk } from '../platform/disk.js'
 

@@ -21,7 +21,7 @@ function eventsOf(code: string): string[] {
 
 const written = new Set(
   sourcesIn('agent', 'attestors')
-    .filter(({ path }) => !path.startsWith('agent/dev-icp/'))
+    .filter(({ path }) => !path.startsWith('dev/icp-server/'))
     .flatMap(({ path }) => eventsOf(readFileSync(path, 'utf8'))),
 )
 

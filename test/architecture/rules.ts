@@ -3,7 +3,7 @@
  * means that file alone. Arrows point one way.
  */
 export const FOLDERS: Readonly<Record<string, readonly string[]>> = {
-  'agent/main': ['agent', 'attestors', 'proto'],
+  'agent/main': ['agent', 'attestors', 'proto', 'dev/icp-server'],
   'agent/workload-api': [
     'agent/endpoint',
     'agent/attestation',
@@ -59,7 +59,7 @@ export const FOLDERS: Readonly<Record<string, readonly string[]>> = {
     'agent/ports',
   ],
   'agent/client': ['agent/identity', 'agent/crypto', 'agent/ports', 'proto'],
-  'agent/dev-icp': ['agent/identity', 'agent/crypto', 'agent/ports'],
+  'dev/icp-server': ['agent/identity', 'agent/crypto', 'agent/ports'],
   // The real ends of the ports. The ports of logs and metrics stand in observability, Secret in crypto.
   'agent/platform': ['agent/observability', 'agent/crypto', 'agent/ports'],
   // What the server's limits make of an interval is said before the agent runs.
@@ -78,17 +78,17 @@ export const FOLDERS: Readonly<Record<string, readonly string[]>> = {
 export const COMMON = 'agent/errors.ts'
 
 /** Loaded only when asked for: other folders import it with `import()`, or its types. */
-export const LAZY_FOLDERS: readonly string[] = ['agent/dev-icp']
+export const LAZY_FOLDERS: readonly string[] = ['dev/icp-server']
 
 /** npm packages and the folders or files that may import them. What is not listed may be imported by nobody. */
 export const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   '@bufbuild/protobuf': ['proto', 'agent/workload-api', 'agent/client'],
   '@grpc/grpc-js': ['agent/workload-api', 'agent/client'],
   '@peculiar/webcrypto': ['agent/crypto'],
-  '@peculiar/x509': ['agent/crypto', 'agent/dev-icp'],
-  'reflect-metadata': ['agent/crypto', 'agent/dev-icp', 'agent/main'],
+  '@peculiar/x509': ['agent/crypto', 'dev/icp-server'],
+  'reflect-metadata': ['agent/crypto', 'dev/icp-server', 'agent/main'],
   fastify: ['agent/observability/http-server.ts', 'agent/observability/health-routes.ts'],
-  jose: ['agent/crypto', 'agent/identity', 'agent/dev-icp'],
+  jose: ['agent/crypto', 'agent/identity', 'dev/icp-server'],
   koffi: ['agent/platform/koffi-libc.ts'],
   pino: ['agent/platform/pino-log.ts'],
   'prom-client': ['agent/platform/prom-metrics.ts'],
@@ -101,7 +101,7 @@ export const PACKAGES: Readonly<Record<string, readonly string[]>> = {
     'agent/icp',
     'agent/node',
     'agent/cache',
-    'agent/dev-icp',
+    'dev/icp-server',
     'agent/main/dev-icp-server.ts',
     'attestors',
   ],
@@ -109,12 +109,12 @@ export const PACKAGES: Readonly<Record<string, readonly string[]>> = {
 
 /** Modules of Node that reach the world; the others (crypto, util, path, …) are free. */
 export const NODE_MODULES: Readonly<Record<string, readonly string[]>> = {
-  'node:fs': ['agent/platform', 'agent/main', 'agent/dev-icp/state.ts'],
-  'node:fs/promises': ['agent/platform', 'agent/main', 'agent/dev-icp/state.ts'],
+  'node:fs': ['agent/platform', 'agent/main', 'dev/icp-server/state.ts'],
+  'node:fs/promises': ['agent/platform', 'agent/main', 'dev/icp-server/state.ts'],
   'node:child_process': ['agent/platform'],
   'node:worker_threads': ['agent/platform'],
-  'node:http': ['agent/platform', 'agent/dev-icp'],
-  'node:https': ['agent/platform', 'agent/dev-icp'],
+  'node:http': ['agent/platform', 'dev/icp-server'],
+  'node:https': ['agent/platform', 'dev/icp-server'],
   'node:http2': ['agent/platform'],
   'node:dns': ['agent/platform'],
   'node:dgram': [],

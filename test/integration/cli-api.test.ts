@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { DevIcp } from '../../agent/dev-icp/dev-icp.js'
+import type { DevIcp } from '../../dev/icp-server/dev-icp.js'
 import { type RunningAgent, startAgent, startServer } from '../support/agent.js'
 import { icpAgent } from '../support/terminal.js'
 

@@ -1,7 +1,7 @@
 import { readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import type { DevIcp } from '../../agent/dev-icp/dev-icp.js'
+import type { DevIcp } from '../../dev/icp-server/dev-icp.js'
 import { type RunningAgent, startAgent, startServer, temporaryDirectory } from '../support/agent.js'
 import { icpAgent } from '../support/terminal.js'
 

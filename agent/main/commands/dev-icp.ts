@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
-import type { DevIcp } from '../../dev-icp/dev-icp.js'
-import type { DevIcpOptions } from '../../dev-icp/options.js'
-import type { RequestRecord } from '../../dev-icp/requests.js'
+import type { DevIcp } from '../../../dev/icp-server/dev-icp.js'
+import type { DevIcpOptions } from '../../../dev/icp-server/options.js'
+import type { RequestRecord } from '../../../dev/icp-server/requests.js'
 import { AgentError } from '../../errors.js'
 import { printable } from '../../observability/printable.js'
 import { Disk } from '../../platform/disk.js'
@@ -122,7 +122,7 @@ async function adminTokenOf(
 
 /** Whatever is wrong with the settings is wrong with the command line. */
 async function start(settings: DevIcpOptions): Promise<DevIcp> {
-  const { startDevIcp } = await import('../../dev-icp/server.js')
+  const { startDevIcp } = await import('../../../dev/icp-server/server.js')
   try {
     return await startDevIcp(settings)
   } catch (error) {

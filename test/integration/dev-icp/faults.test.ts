@@ -1,7 +1,7 @@
 import { createPrivateKey, createPublicKey, X509Certificate } from 'node:crypto'
 import { KeyUsageFlags, KeyUsagesExtension, X509Certificate as ParsedCertificate } from '@peculiar/x509'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import type { Flaw } from '../../../agent/dev-icp/flaws.js'
+import type { Flaw } from '../../../dev/icp-server/flaws.js'
 import { rsaKey } from '../../fakes/keys.js'
 import {
   adminCall,

@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto'
 import { connect } from 'node:tls'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { DevIcp } from '../../../agent/dev-icp/dev-icp.js'
+import type { DevIcp } from '../../../dev/icp-server/dev-icp.js'
 import {
   adminCall,
   agentId,

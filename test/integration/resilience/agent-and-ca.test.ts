@@ -1,8 +1,8 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import type { DevIcp } from '../../../agent/dev-icp/dev-icp.js'
 import { systemRandom } from '../../../agent/platform/system-random.js'
+import type { DevIcp } from '../../../dev/icp-server/dev-icp.js'
 import { type RunningAgent, startAgent, startServer, TENANT, temporaryDirectory } from '../../support/agent.js'
 import { eventually, healthOf, type SvidStream, served, svidStream, uid } from './support.js'
 

@@ -1,8 +1,8 @@
 import { chmod, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { DevIcp } from '../../../agent/dev-icp/dev-icp.js'
 import { createMetrics } from '../../../agent/platform/prom-metrics.js'
+import type { DevIcp } from '../../../dev/icp-server/dev-icp.js'
 import { type RunningAgent, startAgent, startServer, TENANT, temporaryDirectory } from '../../support/agent.js'
 import { type Answer, Crowd, manyCalls } from './crowd.js'
 

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import type { DevIcp } from '../../../agent/dev-icp/dev-icp.js'
+import type { DevIcp } from '../../../dev/icp-server/dev-icp.js'
 import { TENANT } from '../../support/agent.js'
 import { built } from './programs.js'
 

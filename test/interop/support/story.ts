@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import type { DevIcpOptions } from '../../../agent/dev-icp/options.js'
+import type { DevIcpOptions } from '../../../dev/icp-server/options.js'
 import type { ClientProcess } from './client-process.js'
 import { Environment } from './environment.js'
 import { jwtStory } from './jwt-story.js'

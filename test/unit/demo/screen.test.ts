@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest'
 import { styleFor } from '../../../agent/main/terminal/style.js'
-import { bar, remaining } from '../../../deploy/demo/bar.js'
-import { board } from '../../../deploy/demo/board.js'
-import { clip, wrap } from '../../../deploy/demo/parts.js'
-import { Screen } from '../../../deploy/demo/screen.js'
-import { BEGINNING, tell } from '../../../deploy/demo/story.js'
+import { bar, remaining } from '../../../dev/demo/bar.js'
+import { board } from '../../../dev/demo/board.js'
+import { clip, wrap } from '../../../dev/demo/parts.js'
+import { Screen } from '../../../dev/demo/screen.js'
+import { BEGINNING, tell } from '../../../dev/demo/story.js'
 
 const plain = styleFor({ isTTY: false }, {})
 

@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest'
 import { styleFor } from '../../../agent/main/terminal/style.js'
-import { agentEvent } from '../../../deploy/demo/agent-log.js'
-import { documentOf } from '../../../deploy/demo/document.js'
-import type { DemoEvent } from '../../../deploy/demo/events.js'
-import { eventLines } from '../../../deploy/demo/lines.js'
-import { BEGINNING, isComplete, type Story, tell } from '../../../deploy/demo/story.js'
+import { agentEvent } from '../../../dev/demo/agent-log.js'
+import { documentOf } from '../../../dev/demo/document.js'
+import type { DemoEvent } from '../../../dev/demo/events.js'
+import { eventLines } from '../../../dev/demo/lines.js'
+import { BEGINNING, isComplete, type Story, tell } from '../../../dev/demo/story.js'
 
 const NOW = Date.parse('2026-01-01T00:00:00Z')
 const A = 'spiffe://demo.example/a'

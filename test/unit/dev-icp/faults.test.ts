@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { ZodError } from 'zod'
-import { Faults, findFault, type Target } from '../../../agent/dev-icp/faults.js'
+import { Faults, findFault, type Target } from '../../../dev/icp-server/faults.js'
 
 const at = (pattern: string, change: Partial<Target> = {}): Target => ({
   pattern,

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { ApiError } from '../../../agent/dev-icp/api-error.js'
-import { JoinTokens } from '../../../agent/dev-icp/join-tokens.js'
+import { ApiError } from '../../../dev/icp-server/api-error.js'
+import { JoinTokens } from '../../../dev/icp-server/join-tokens.js'
 
 const statusOf = (run: () => unknown): number => {
   try {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { KnownIssuer } from '../../../agent/dev-icp/known-issuer.js'
+import { KnownIssuer } from '../../../dev/icp-server/known-issuer.js'
 import { FakeClock } from '../../fakes/clock.js'
 
 test('the issuer is looked up when first needed, and again once the time is over, whatever the wall clock says', async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { Limits, type Tier } from '../../../agent/dev-icp/limits.js'
+import { Limits, type Tier } from '../../../dev/icp-server/limits.js'
 
 /** How many of so many requests at one moment get through. */
 const taken = (limits: Limits, tier: Tier, at: number, count = 50, ip = 'a') =>

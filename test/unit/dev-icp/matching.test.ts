@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import { chooseEntry } from '../../../agent/dev-icp/matching.js'
-import type { Generation } from '../../../agent/dev-icp/options.js'
-import type { EntryRecord } from '../../../agent/dev-icp/state.js'
+import { chooseEntry } from '../../../dev/icp-server/matching.js'
+import type { Generation } from '../../../dev/icp-server/options.js'
+import type { EntryRecord } from '../../../dev/icp-server/state.js'
 
 const ME = 'spiffe://account/agent/me'
 const OTHER = 'spiffe://account/agent/other'

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { Registry } from '../../../agent/dev-icp/registry.js'
+import { Registry } from '../../../dev/icp-server/registry.js'
 
 const SELECTORS = { 'unix:uid': '1' }
 const web = { spiffeId: 'spiffe://account/web', selectors: SELECTORS }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { RequestLog, type RequestRecord } from '../../../agent/dev-icp/requests.js'
+import { RequestLog, type RequestRecord } from '../../../dev/icp-server/requests.js'
 
 const record = (endpoint: string, status: number | null = 200): RequestRecord => ({
   at: 0,

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { type CsrFacts, grant, roles } from '../../../agent/dev-icp/roles.js'
+import { type CsrFacts, grant, roles } from '../../../dev/icp-server/roles.js'
 
 const OPTIONS = {
   accountId: 'account',

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { readState, type State, StateFile } from '../../../agent/dev-icp/state.js'
 import { codeOf } from '../../../agent/errors.js'
+import { readState, type State, StateFile } from '../../../dev/icp-server/state.js'
 import { FakeClock } from '../../fakes/clock.js'
 import { TemporaryFiles } from '../../fakes/files.js'
 

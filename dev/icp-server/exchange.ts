@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import type { Clock } from '../ports/clock.js'
+import type { Clock } from '../../agent/ports/clock.js'
 import { badRequest, notFound } from './api-error.js'
 import type { Authority } from './authority.js'
 import type { ClientIdentity } from './client-certificate.js'

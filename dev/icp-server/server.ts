@@ -1,6 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { join } from 'node:path'
-import { AgentError } from '../errors.js'
+import { AgentError } from '../../agent/errors.js'
 import { Authority } from './authority.js'
 import { DevIcp } from './dev-icp.js'
 import type { Services } from './exchange.js'

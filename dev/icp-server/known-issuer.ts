@@ -1,4 +1,4 @@
-import type { Clock } from '../ports/clock.js'
+import type { Clock } from '../../agent/ports/clock.js'
 
 /**
  * The default issuer as the newer generation knows it: looked up when first needed, then kept for a while. After a

@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http'
-import type { Clock } from '../ports/clock.js'
+import type { Clock } from '../../agent/ports/clock.js'
 import type { Outcome } from './dispatch.js'
 import { findFault } from './faults.js'
 

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { SpiffeId } from '../identity/spiffe-id.js'
+import { SpiffeId } from '../../agent/identity/spiffe-id.js'
 import { badRequest, conflict, notFound } from './api-error.js'
 import type { Generation } from './options.js'
 import type { AgentRecord, EntryRecord, SvidRecord } from './state.js'

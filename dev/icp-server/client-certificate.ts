@@ -1,7 +1,7 @@
 import 'reflect-metadata'
 import { X509Certificate } from 'node:crypto'
 import { X509Certificate as ParsedCertificate, SubjectAlternativeNameExtension } from '@peculiar/x509'
-import { SpiffeId } from '../identity/spiffe-id.js'
+import { SpiffeId } from '../../agent/identity/spiffe-id.js'
 
 /** Whoever holds a verified client certificate. */
 export interface ClientIdentity {

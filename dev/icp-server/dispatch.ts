@@ -1,5 +1,5 @@
 import type { X509Certificate } from 'node:crypto'
-import { messageOf } from '../errors.js'
+import { messageOf } from '../../agent/errors.js'
 import { authorize } from './access.js'
 import { ApiError, badRequest, rateLimited, ServerDies } from './api-error.js'
 import type { Exchange, Reply, Services } from './exchange.js'

@@ -1,7 +1,7 @@
 import { z } from 'zod'
-import { AgentError } from '../errors.js'
-import type { Clock } from '../ports/clock.js'
-import type { Files } from '../ports/files.js'
+import { AgentError } from '../../agent/errors.js'
+import type { Clock } from '../../agent/ports/clock.js'
+import type { Files } from '../../agent/ports/files.js'
 
 const selectors = z.record(z.string(), z.string())
 const issuer = z.object({ key: z.string(), certificate: z.string() })

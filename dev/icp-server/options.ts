@@ -1,8 +1,8 @@
 import { isIP } from 'node:net'
-import { AgentError } from '../errors.js'
-import { SpiffeId } from '../identity/spiffe-id.js'
-import type { Clock } from '../ports/clock.js'
-import type { Files } from '../ports/files.js'
+import { AgentError } from '../../agent/errors.js'
+import { SpiffeId } from '../../agent/identity/spiffe-id.js'
+import type { Clock } from '../../agent/ports/clock.js'
+import type { Files } from '../../agent/ports/files.js'
 import type { RequestRecord } from './requests.js'
 
 /** Which of the two server generations in the field is played: the older names a tenant, the newer a workspace. */
