@@ -110,7 +110,8 @@ function excepted(path: string, what: string): boolean {
   return EXCEPTIONS.some(({ file, may }) => file === path && may === what)
 }
 
-function resolve(from: string, specifier: string): string {
+/** The file that a relative import means. */
+export function resolve(from: string, specifier: string): string {
   return posix.join(posix.dirname(from), specifier).replace(/\.js$/, '.ts')
 }
 

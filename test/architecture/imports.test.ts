@@ -1,12 +1,14 @@
 import { readFileSync } from 'node:fs'
 import { isBuiltin } from 'node:module'
 import { describe, expect, test } from 'vitest'
-import { defects, violations } from './check.js'
+import { defects, resolve, violations } from './check.js'
 import { sourcesIn } from './files.js'
+import { readFolders } from './folder-table.js'
 import { EXCEPTIONS, FOLDERS, NODE_MODULES, PACKAGES } from './rules.js'
 import { parseSource } from './source.js'
 
 const sources = sourcesIn('agent', 'attestors', 'proto', 'dev/icp-server')
+const isIn = (path: string, folder: string) => path === folder || path.startsWith(`${folder}/`)
 
 test('the agent keeps the rules of its architecture', () => {
   expect(sources.length).toBeGreaterThan(50)
@@ -42,6 +44,39 @@ test('the table of folders has no circle', () => {
       .filter((one) => one !== 'agent/main')
       .flatMap((one) => reaches(one, [])),
   ).toEqual([])
+})
+
+test('every row of docs/architecture.md names a folder with sources, and nothing that no import needs', () => {
+  const used = (folder: string, may: string) =>
+    sources.some(
+      ({ path, imports }) =>
+        isIn(path, folder) &&
+        imports.some(({ specifier }) => specifier.startsWith('.') && isIn(resolve(path, specifier), may)),
+    )
+  for (const [folder, allowed] of Object.entries(FOLDERS)) {
+    expect(
+      sources.some(({ path }) => isIn(path, folder)),
+      folder,
+    ).toBe(true)
+    expect(
+      allowed.filter((may) => !used(folder, may)),
+      folder,
+    ).toEqual([])
+  }
+})
+
+test('the table of folders is read whole or not at all', () => {
+  const table = (...rows: readonly string[]) =>
+    ['', '| folder | what it does | may import |', '|---|---|---|', ...rows, '', '| `x` | y | `z` |'].join('\n')
+  expect(readFolders(table('| `a` | does `things` | `b`, `c/d.ts` |', '| `b` | rests | nothing |'))).toEqual({
+    a: ['b', 'c/d.ts'],
+    b: [],
+  })
+  for (const row of ['| a | b | `c` |', '| `a` | b | c |', '| `a` | b |', '| `a`, `b` | c | `d` |', '| `a` | b | |']) {
+    expect(() => readFolders(table(row)), row).toThrow(TypeError)
+  }
+  expect(() => readFolders(table('| `a` | b | `c` |', '| `a` | b | `d` |'))).toThrow(TypeError)
+  expect(() => readFolders('# no table')).toThrow(TypeError)
 })
 
 test('every exception names a file that is there and says why', () => {

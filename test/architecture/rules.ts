@@ -1,78 +1,8 @@
-/**
- * Who may import whom. A folder may import itself, what its row lists, and agent/errors.ts; `folder/file.ts` in a row
- * means that file alone. Arrows point one way.
- */
-export const FOLDERS: Readonly<Record<string, readonly string[]>> = {
-  'agent/main': ['agent', 'attestors', 'proto', 'dev/icp-server'],
-  'agent/workload-api': [
-    'agent/endpoint',
-    'agent/attestation',
-    'agent/store',
-    'agent/observability',
-    'agent/identity',
-    'agent/crypto',
-    'agent/ports',
-    'proto',
-  ],
-  'agent/sync': [
-    'agent/icp',
-    'agent/store',
-    'agent/rotation',
-    'agent/observability',
-    'agent/identity',
-    'agent/crypto',
-    'agent/ports',
-  ],
-  'agent/node': [
-    'agent/icp',
-    'agent/store',
-    'agent/rotation',
-    'agent/observability',
-    'agent/identity',
-    'agent/crypto',
-    'agent/ports',
-  ],
-  // Yesterday's identities, sealed on disk.
-  'agent/cache': [
-    'agent/store',
-    'agent/rotation',
-    'agent/observability',
-    'agent/identity',
-    'agent/crypto',
-    'agent/ports',
-  ],
-  'agent/icp': ['agent/rotation', 'agent/observability', 'agent/identity', 'agent/crypto', 'agent/ports'],
-  'agent/endpoint': ['agent/attestation/caller.ts', 'agent/observability', 'agent/ports'],
-  'agent/attestation': ['agent/observability', 'agent/identity', 'agent/ports'],
-  attestors: [
-    'agent/attestation/attestor.ts',
-    'agent/attestation/caller.ts',
-    'agent/node/evidence.ts',
-    'agent/icp/control-plane.ts',
-    'agent/observability',
-    'agent/identity',
-    // Evidence holds secrets (a projected token), which are a type of this folder.
-    'agent/crypto/secret.ts',
-    // Platforms are asked again and again: waits that grow, sleeps that can be cut short.
-    'agent/rotation/alarm.ts',
-    'agent/rotation/backoff.ts',
-    'agent/ports',
-  ],
-  'agent/client': ['agent/identity', 'agent/crypto', 'agent/ports', 'proto'],
-  'dev/icp-server': ['agent/identity', 'agent/crypto', 'agent/ports'],
-  // The real ends of the ports. The ports of logs and metrics stand in observability, Secret in crypto.
-  'agent/platform': ['agent/observability', 'agent/crypto', 'agent/ports'],
-  // What the server's limits make of an interval is said before the agent runs.
-  'agent/config': ['agent/icp/limits.ts', 'agent/identity', 'agent/crypto', 'agent/ports'],
-  'agent/observability': ['agent/identity', 'agent/ports'],
-  'agent/store': ['agent/rotation', 'agent/observability', 'agent/identity', 'agent/crypto', 'agent/ports'],
-  'agent/rotation': ['agent/ports'],
-  'agent/identity': ['agent/crypto'],
-  'agent/crypto': ['agent/ports'],
-  'agent/ports': [],
-  'agent/errors.ts': [],
-  proto: [],
-}
+import { readFileSync } from 'node:fs'
+import { readFolders } from './folder-table.js'
+
+/** Who may import whom: the table of docs/architecture.md, which is where a row is added or changed. */
+export const FOLDERS = readFolders(readFileSync('docs/architecture.md', 'utf8'))
 
 /** Lies below all. */
 export const COMMON = 'agent/errors.ts'
