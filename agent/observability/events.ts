@@ -3,7 +3,7 @@ import type { Metrics } from './metrics.js'
 
 /**
  * What every event function writes to: one log line and one metric, kept together so that they cannot drift apart.
- * Each area has its own file beside this one (`node-events.ts`, `issuance-events.ts`, …) with one function per thing
+ * Each area has its own file beside this one (`node-events.ts`, `sync-events.ts`, …) with one function per thing
  * that happens: `export const nodeEvents = ({ log, metrics }: Sinks) => ({ attested(…) {…}, … })` and
  * `export type NodeEvents = ReturnType<typeof nodeEvents>`.
  */
