@@ -16,9 +16,15 @@ function demo(args: readonly string[], when: (stdout: string, interrupt: (signal
   const env = { ...process.env, TMPDIR: directory, NO_COLOR: '1' }
   const child = spawn(process.execPath, ['scripts/demo.mjs', ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] })
   let [stdout, stderr] = ['', '']
+  let interrupted = false
+  // Once: what it prints at its end is no reason for another one.
+  const interrupt = (signal: NodeJS.Signals) => {
+    if (!interrupted) child.kill(signal)
+    interrupted = true
+  }
   child.stdout.on('data', (chunk) => {
     stdout += chunk
-    when(stdout, (signal) => child.kill(signal))
+    when(stdout, interrupt)
   })
   child.stderr.on('data', (chunk) => {
     stderr += chunk
