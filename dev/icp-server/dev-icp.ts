@@ -19,7 +19,10 @@ export interface JoinToken {
  * when the change is on disk. They throw what the endpoints answer (an Error with `status` and `code`).
  */
 export class DevIcp implements AsyncDisposable {
+  /** Where agents find it. */
   readonly address: string
+  /** The same for programs of this machine; another one where the server is exposed. */
+  readonly localAddress: string
   readonly generation: Generation
   readonly tenantId: string
   readonly adminToken: string
@@ -31,7 +34,7 @@ export class DevIcp implements AsyncDisposable {
 
   constructor(
     /** `https://HOST:PORT` */
-    origin: string,
+    origins: { readonly others: string; readonly local: string },
     /** The CA of the server's TLS certificate; not the one that issues. */
     readonly caPem: string,
     readonly caPath: string,
@@ -39,7 +42,8 @@ export class DevIcp implements AsyncDisposable {
     /** Disposed in this order. */
     parts: readonly AsyncDisposable[],
   ) {
-    this.address = `${origin}${BASE_PATH}`
+    this.address = `${origins.others}${BASE_PATH}`
+    this.localAddress = `${origins.local}${BASE_PATH}`
     this.generation = services.generation
     this.tenantId = services.accountId
     this.adminToken = services.adminToken

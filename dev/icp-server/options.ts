@@ -11,7 +11,7 @@ export type Generation = 'tenant' | 'workspace'
 /** `faithful`: the rate limits of the real server. `off`: none. */
 export type LimitsMode = 'faithful' | 'off'
 
-/** How the embedded ICP server is set up. It is for demos and tests: it listens on loopback only. */
+/** How the embedded ICP server is set up. It is for demos and tests: it listens on loopback only, unless told otherwise. */
 export interface DevIcpOptions {
   readonly clock: Clock
   readonly files: Files
@@ -19,6 +19,11 @@ export interface DevIcpOptions {
   readonly dataDir: string
   /** `HOST:PORT`, HOST a loopback address or `localhost`; port 0 takes a free one. Default `127.0.0.1:0`. */
   readonly listen?: string
+  /**
+   * A DNS name or IP address under which others reach it: `listen` may be any IP address then, and the server's
+   * certificate is for this name too.
+   */
+  readonly expose?: string
   /** Default `tenant`, where nodes attest without a join token. */
   readonly generation?: Generation
   /** Account id, a UUID. Default: the one in the data directory, else a fresh one. */
@@ -53,9 +58,9 @@ export interface ListenAddress {
 
 /**
  * Reads `HOST:PORT` (IPv6 in brackets). `localhost` means 127.0.0.1: a resolver is not asked, since it could say
- * anything. Throws `config.invalid` for everything that is not loopback.
+ * anything. Throws `config.invalid` for everything that is not loopback, or, where it is `exposed`, no IP address.
  */
-export function parseListen(text: string): ListenAddress {
+export function parseListen(text: string, exposed = false): ListenAddress {
   const match = /^(?:\[([0-9a-fA-F:]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text)
   const port = Number(match?.[3])
   const name = match?.[1] ?? match?.[2]
@@ -63,10 +68,11 @@ export function parseListen(text: string): ListenAddress {
     throw new AgentError('config.invalid', 'the address to listen on must be HOST:PORT, for example 127.0.0.1:0')
   }
   const host = name === 'localhost' ? '127.0.0.1' : name
+  if (exposed && isIP(host) !== 0) return { host, port }
   if (!isLoopback(host)) {
     throw new AgentError(
       'config.invalid',
-      'the embedded ICP server is for demos and tests and listens on loopback only: use 127.0.0.1 or [::1]',
+      'the embedded ICP server is for demos and tests and listens on loopback only: use 127.0.0.1 or [::1] (an IP address with --expose)',
     )
   }
   return { host, port }
@@ -74,6 +80,14 @@ export function parseListen(text: string): ListenAddress {
 
 function isLoopback(host: string): boolean {
   return (isIP(host) === 4 && host.startsWith('127.')) || host === '::1'
+}
+
+const DNS_NAME = /^(?=.{1,253}$)[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*$/
+
+/** Throws `config.invalid` for what is neither a DNS name in lower case nor an IP address. */
+export function parseExposed(name: string): string {
+  if (isIP(name) !== 0 || DNS_NAME.test(name)) return name
+  throw new AgentError('config.invalid', 'the name to expose must be a DNS name in lower case or an IP address')
 }
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/

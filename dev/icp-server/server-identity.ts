@@ -1,3 +1,4 @@
+import { isIP } from 'node:net'
 import 'reflect-metadata'
 import { webcrypto } from 'node:crypto'
 import { PublicKey } from '@peculiar/x509'
@@ -19,14 +20,15 @@ export async function openServerCa(saved: SavedIssuer | null): Promise<Issuer> {
 }
 
 /** A fresh key and a certificate for localhost, 127.0.0.1, ::1 and the address that is listened on. */
-export async function makeServerIdentity(ca: Issuer, host: string): Promise<ServerIdentity> {
+export async function makeServerIdentity(ca: Issuer, host: string, exposed: string | null): Promise<ServerIdentity> {
+  const names = [...new Set(['localhost', '127.0.0.1', '::1', host, ...(exposed === null ? [] : [exposed])])]
   const keys = await webcrypto.subtle.generateKey(P256, true, ['sign', 'verify'])
   const signed = await signCertificate(ca, {
     ...ALWAYS,
     names: {
       commonName: 'localhost',
-      dnsNames: ['localhost'],
-      ipAddresses: [...new Set(['127.0.0.1', '::1', host])],
+      dnsNames: names.filter((name) => isIP(name) === 0),
+      ipAddresses: names.filter((name) => isIP(name) !== 0),
       emails: [],
       uris: [],
     },

@@ -1,4 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto'
+import { isIP } from 'node:net'
 import { join } from 'node:path'
 import { AgentError } from '../../agent/errors.js'
 import { Authority } from './authority.js'
@@ -14,6 +15,7 @@ import { Limits } from './limits.js'
 import {
   type DevIcpOptions,
   parseAccountId,
+  parseExposed,
   parseIssuerCache,
   parseLifetime,
   parseListen,
@@ -34,7 +36,8 @@ import { readState, StateFile } from './state.js'
  */
 export async function startDevIcp(options: DevIcpOptions): Promise<DevIcp> {
   const { clock, files, dataDir } = options
-  const listen = parseListen(options.listen ?? '127.0.0.1:0')
+  const exposed = options.expose === undefined ? null : parseExposed(options.expose)
+  const listen = parseListen(options.listen ?? '127.0.0.1:0', exposed !== null)
   const agentTtlSeconds = parseLifetime('the life of agent certificates', options.agentTtlSeconds ?? 3600)
   const svidTtlSeconds = parseLifetime('the life of workload certificates', options.svidTtlSeconds ?? 3600)
   const issuerCacheSeconds = parseIssuerCache(options.issuerCacheSeconds ?? 300)
@@ -92,13 +95,23 @@ export async function startDevIcp(options: DevIcpOptions): Promise<DevIcp> {
       front.caChanged()
     },
   }
-  const front = new HttpsFront(await makeServerIdentity(serverCa, listen.host), services)
+  const front = new HttpsFront(await makeServerIdentity(serverCa, listen.host, exposed), services)
   const caPath = join(dataDir, 'ca.pem')
   await file.save()
   await files.writeAtomically(caPath, Buffer.from(serverCa.pem), 0o644)
   const port = await front.listen(listen)
-  const host = listen.host.includes(':') ? `[${listen.host}]` : listen.host
-  return new DevIcp(`https://${host}:${port}`, serverCa.pem, caPath, services, [front, file])
+  const origins = { others: urlOf(exposed ?? listen.host, port), local: urlOf(localOf(listen.host), port) }
+  return new DevIcp(origins, serverCa.pem, caPath, services, [front, file])
+}
+
+/** Where this machine reaches what listens on this address. */
+function localOf(host: string): string {
+  if (host === '0.0.0.0') return '127.0.0.1'
+  return host === '::' ? '::1' : host
+}
+
+function urlOf(host: string, port: number): string {
+  return `https://${isIP(host) === 6 ? `[${host}]` : host}:${port}`
 }
 
 /** The account of the data directory, which the one asked for must be. */

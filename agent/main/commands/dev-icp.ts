@@ -13,6 +13,7 @@ import { nextSteps, writeAgentFiles } from '../dev-icp-welcome.js'
 
 const OPTIONS = {
   listen: { type: 'string' },
+  expose: { type: 'string' },
   data: { type: 'string' },
   generation: { type: 'string' },
   'tenant-id': { type: 'string' },
@@ -28,6 +29,12 @@ const OPTIONS = {
   verbose: { type: 'boolean' },
 } as const
 
+const BANNER = 'This ICP server is for demos and tests only: it listens on loopback and vouches for anybody.\n'
+const RULE = `${'*'.repeat(78)}\n`
+const EXPOSED_BANNER = `${RULE}This ICP server is FOR TRIALS ONLY. It is exposed: whoever reaches it is attested as
+any node and gets every identity that is registered. Never use it for anything real.
+${RULE}`
+
 const HOUR_MS = 3_600_000
 const ISSUER_CACHE_MS = 300_000
 const MAX_TOKEN_BYTES = 4096
@@ -38,7 +45,7 @@ export const devIcp: Command = {
   help: `Usage: icp-agent dev-icp --data DIR [OPTIONS]
 
 Runs an ICP server of its own on this machine, over a real certificate authority. It is for demos and tests, and for
-nothing else: it listens on loopback only. When it listens it prints one line of JSON:
+nothing else: it listens on loopback only, unless it is exposed. When it listens it prints one line of JSON:
   {"event":"listening","address":"https://127.0.0.1:PORT/spiresvc","ca_path":"DIR/ca.pem","tenant_id":"UUID"}
 Use these as icp_service.address, icp_service.trust_bundle_path and agent.tenant_id; DIR/agent.yaml is a configuration
 that has them. SIGINT and SIGTERM stop it.
@@ -46,6 +53,8 @@ that has them. SIGINT and SIGTERM stop it.
 Options:
   --data DIR                    keeps keys, entries and tokens; what is in it survives a restart
   --listen HOST:PORT            default 127.0.0.1:0, which takes a free port
+  --expose NAME                 let --listen be any IP address; NAME (DNS name or IP address) is where others find the
+                                server, and its certificate is for it too. Whoever reaches it gets identities
   --generation GENERATION       tenant (default; nodes attest without a token) or workspace (with a join token)
   --tenant-id UUID              the account; default: the one in DIR, else a fresh one
   --admin-token-file FILE       bearer token for /v1/entries, /v1/join-tokens, /dev/faults and the like; also
@@ -68,10 +77,10 @@ Example:
   async run(args, io) {
     const { options } = readArguments(args, OPTIONS)
     const settings = await settingsOf(options, io)
-    io.stderr.write('This ICP server is for demos and tests only: it listens on loopback and vouches for anybody.\n')
+    io.stderr.write(settings.expose === undefined ? BANNER : EXPOSED_BANNER)
     await using icp = await start(settings)
     await writeServerFile(settings.dataDir, {
-      address: icp.address,
+      address: icp.localAddress,
       tenant_id: icp.tenantId,
       trust_domain: icp.workloadTrustDomain,
     })
@@ -85,7 +94,7 @@ Example:
 
 async function settingsOf(options: OptionValues<typeof OPTIONS>, io: CommandIo): Promise<DevIcpOptions> {
   const files = new Disk()
-  const { data, listen, 'tenant-id': tenantId, 'workload-trust-domain': workloadTrustDomain } = options
+  const { data, listen, expose, 'tenant-id': tenantId, 'workload-trust-domain': workloadTrustDomain } = options
   if (data === undefined) throw misused('--data DIR is needed: the directory that keeps keys, entries and tokens')
   const adminToken = await adminTokenOf(options, io, files)
   return {
@@ -100,6 +109,7 @@ async function settingsOf(options: OptionValues<typeof OPTIONS>, io: CommandIo):
     basicConstraints: options['basic-constraints'] ?? false,
     jwtKid: choice(options['jwt-kid'], ['off', 'on'], '--jwt-kid') === 'on',
     ...(listen === undefined ? {} : { listen }),
+    ...(expose === undefined ? {} : { expose }),
     ...(tenantId === undefined ? {} : { tenantId }),
     ...(workloadTrustDomain === undefined ? {} : { workloadTrustDomain }),
     ...(adminToken === undefined ? {} : { adminToken }),

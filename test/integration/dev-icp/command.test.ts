@@ -94,6 +94,16 @@ describe('icp-agent dev-icp', () => {
     expect(running.stderr()).toContain('POST /v1/node/attest 401')
   })
 
+  test('says at length what it is where it is exposed, and tells commands of its machine where it is', async () => {
+    await using files = await TemporaryFiles.create()
+    const exposed = ['--listen', '0.0.0.0:0', '--expose', 'icp.trial.svc']
+    await using running = await run(['--data', files.path('icp'), ...exposed])
+    expect(running.listening.address).toMatch(/^https:\/\/icp\.trial\.svc:\d+\//)
+    expect(running.stderr()).toMatch(/\*{70}\n.*FOR TRIALS ONLY/)
+    const { address } = JSON.parse(await readFile(files.path('icp', 'server.json'), 'utf8')) as { address: string }
+    expect(address).toMatch(/^https:\/\/127\.0\.0\.1:\d+\//)
+  })
+
   test('refuses what it cannot use', async () => {
     await using files = await TemporaryFiles.create()
     const data = ['--data', files.path('icp')]

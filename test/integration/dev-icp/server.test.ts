@@ -35,6 +35,28 @@ describe('the embedded ICP server', () => {
     expect((await call(open.icp, 'GET', '/health')).status).toBe(200)
   })
 
+  test('listens beyond loopback only where it is exposed, and its certificate is for that name too', async () => {
+    await using open = await openDevIcp({ listen: '0.0.0.0:0', expose: '127.0.0.2' })
+    expect(open.icp.address).toMatch(/^https:\/\/127\.0\.0\.2:\d+\/spiresvc$/)
+    expect(open.icp.localAddress).toBe(open.icp.address.replace('127.0.0.2', '127.0.0.1'))
+    for (const address of [open.icp.address, open.icp.localAddress]) {
+      const server = { address, caPem: open.icp.caPem }
+      expect((await call(server, 'GET', '/health')).status).toBe(200)
+      // Changes want the administrator's token, wherever they come from.
+      expect((await call(server, 'POST', '/v1/entries', { body: {} })).status).toBe(401)
+    }
+  })
+
+  test.each([
+    ['example.org:0', 'icp.trial.svc'],
+    ['0.0.0.0:0', 'no name'],
+    ['0.0.0.0:0', 'https://icp.trial.svc'],
+  ])('does not listen on %s as %j', async (listen, expose) => {
+    await using files = await TemporaryFiles.create()
+    const start = startDevIcp({ clock: new SystemClock(), files, dataDir: files.path('icp'), listen, expose })
+    expect(codeOf(await start.catch((error: unknown) => error))).toBe('config.invalid')
+  })
+
   test('keeps what it was told through a restart, and its keys to itself', async () => {
     await using files = await TemporaryFiles.create()
     const options = {
