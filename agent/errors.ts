@@ -21,7 +21,6 @@ export const ERROR_CODES = {
   'agent.no_identity': 'The agent has no valid SVID of its own yet.',
   'agent.already_running': 'Another agent holds this data directory or socket.',
   'entry.none': 'No registration entry matches the caller.',
-  'entry.refused': 'The server refuses to issue what the entry asks for.',
   'entry.shadowed': 'Another entry always wins over this one on the server.',
   'entry.trust_domain': 'The entry is in another trust domain than the SVIDs that the server issues.',
   'entry.not_entitled': 'The caller is not entitled to the SPIFFE ID that it asks for.',

@@ -24,6 +24,14 @@ test('docs/errors.md has every error code in order, its meaning, and what to do'
   for (const [code, , advice = ''] of documented) expect(advice.length, code).toBeGreaterThan(20)
 })
 
+test('every error code is produced somewhere', () => {
+  const code = sourcesIn('agent', 'attestors', 'dev')
+    .filter(({ path }) => path !== 'agent/errors.ts')
+    .map(({ path }) => readFileSync(path, 'utf8'))
+    .join('\n')
+  expect(Object.keys(ERROR_CODES).filter((name) => !code.includes(`'${name}'`))).toEqual([])
+})
+
 test('the table of docs/metrics.md is the one of the code', () => {
   const table = [
     '| metric | kind | labels | meaning |',
