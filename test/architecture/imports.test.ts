@@ -65,6 +65,25 @@ test('every row of docs/architecture.md names a folder with sources, and nothing
   }
 })
 
+test('the map of docs/architecture.md has the arrows of its table, but for folders that nearly all import', () => {
+  const map = /```mermaid\nflowchart[\s\S]*?```/.exec(readFileSync('docs/architecture.md', 'utf8'))?.[0] ?? ''
+  const paths = new Map([...map.matchAll(/^ *(\w+)\["(\S+)"\]$/gm)].map(([, id = '', path = '']) => [id, path]))
+  const arrows = [...map.matchAll(/^ *(\w+) --> (\w+)$/gm)].map(
+    ([, from = '', to = '']) => `${paths.get(from)} → ${paths.get(to)}`,
+  )
+  const BELOW_ALL = ['agent/identity', 'agent/crypto', 'agent/observability', 'agent/ports', 'proto']
+  const folderOf = (path: string) => Object.keys(FOLDERS).find((folder) => isIn(path, folder)) ?? path
+  const rules = Object.entries(FOLDERS)
+    .filter(([folder]) => folder !== 'agent/main')
+    .flatMap(([folder, may]) =>
+      may
+        .map(folderOf)
+        .filter((to) => !BELOW_ALL.includes(to))
+        .map((to) => `${folder} → ${to}`),
+    )
+  expect(arrows.toSorted()).toEqual([...new Set(rules)].toSorted())
+})
+
 test('the table of folders is read whole or not at all', () => {
   const table = (...rows: readonly string[]) =>
     ['', '| folder | what it does | may import |', '|---|---|---|', ...rows, '', '| `x` | y | `z` |'].join('\n')
