@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 
-/** For files, requests, logs, digests and the event loop itself. */
+/** For files, requests, logs, digests and the event loop itself; where few are allowed, half of them. */
 const RESERVE = 256
 /** A socket, a second one behind it (gRPC for Java), and the two of its process. */
 const PER_CONNECTION = 4
@@ -32,7 +32,8 @@ export function openFileLimit(limits: string = readFileSync('/proc/self/limits',
 export function shareOut(limit: number | null, wanted: number): OpenFiles {
   if (limit === null) return { limit, connections: wanted, lingering: MAX_LINGERING, short: false }
   const lingering = Math.min(MAX_LINGERING, Math.floor(limit / 16))
-  const room = Math.floor((limit - RESERVE - PER_LINGERING * lingering) / PER_CONNECTION)
+  const reserve = Math.min(RESERVE, Math.floor(limit / 2))
+  const room = Math.floor((limit - reserve - PER_LINGERING * lingering) / PER_CONNECTION)
   const connections = Math.max(1, Math.min(wanted, room))
   return { limit, connections, lingering, short: connections < wanted }
 }

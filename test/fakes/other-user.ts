@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
+import { chmodSync, cpSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { buildSync } from 'esbuild'
@@ -28,6 +28,10 @@ export function asNobody(here: string, source: string, args: readonly string[] =
       outfile,
       logLevel: 'silent',
     })
+    // System calls go through its native part, which is in no bundle, and this user may not reach the repository.
+    for (const name of ['koffi', '@koromix']) {
+      cpSync(join('node_modules', name), join(directory, 'node_modules', name), { recursive: true })
+    }
     const become = ['--reuid', `${NOBODY}`, '--regid', `${NOBODY}`, '--clear-groups', '--']
     return JSON.parse(
       execFileSync('setpriv', [...become, process.execPath, outfile, ...args], { encoding: 'utf8', cwd: '/' }),

@@ -25,7 +25,7 @@ const TOKEN = 'eyJhbGciOiJSUzI1NiJ9.e30.AAAA'
 /** What an answer can be, whatever it holds. */
 const REFUSED = [
   ...['icp.bad_response', 'icp.too_large', 'icp.bad_request', 'icp.unauthorized', 'icp.forbidden', 'icp.not_found'],
-  'icp.jwt_unauthorized',
+  ...['icp.jwt_unauthorized', 'icp.no_bundle', 'icp.svid_unknown', 'icp.agent_inactive'],
   ...['icp.conflict', 'icp.rate_limited', 'icp.server_error', 'icp.csr_dropped', 'icp.no_match', 'icp.cn_refused'],
 ]
 

@@ -158,7 +158,7 @@ test('without descriptors left it goes on serving who is connected, and others a
   timeout: 180_000,
 }, async () => {
   const { config, address, socketPath } = await home('narrow')
-  const narrow = run(config, { shell: 'ulimit -n 120' })
+  const narrow = run(config, { shell: 'ulimit -n 256' })
   await served(address)
   using stream = svidStream(address)
   const { ids } = await stream.next()
