@@ -149,6 +149,7 @@ check_machine() {
     getconf GNU_LIBC_VERSION >/dev/null 2>&1 ||
       problem "this system has another C library than glibc; use the npm package with a Node of its own"
   fi
+  check_libraries
   for tool in sha256sum install mktemp df sed mv grep; do
     has "$tool" || problem "$tool is missing; install coreutils, sed and grep"
   done
@@ -165,6 +166,15 @@ check_machine() {
       problem "spire-agent.service runs and $SOCKET is there; stop it first: systemctl disable --now spire-agent.service"
     fi
   fi
+}
+
+# Node links to these; a small installation may lack libatomic.
+check_libraries() {
+  has ldconfig || return 0
+  ldconfig -p | grep -qF 'libatomic.so.1 ' ||
+    problem "libatomic.so.1 is missing; install libatomic1 (Debian, Ubuntu) or libatomic (RHEL and its like)"
+  ldconfig -p | grep -qF 'libstdc++.so.6 ' ||
+    problem "libstdc++.so.6 is missing; install libstdc++6 (Debian, Ubuntu) or libstdc++ (RHEL and its like)"
 }
 
 # The agent cannot do without pidfd_open; a distribution may have added it to an older kernel.

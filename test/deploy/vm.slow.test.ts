@@ -86,6 +86,18 @@ describe.skipIf(vmObstacle() !== null)('on a machine with systemd', () => {
     }
   })
 
+  it('names the library of Node that the machine lacks', () => {
+    const [library = ''] = vm.must(['sh', '-c', 'echo /usr/lib/*/libatomic.so.1']).trim().split(' ')
+    vm.must(['sh', '-c', `mv ${library} /opt/libatomic && ldconfig`])
+    try {
+      const { status, stderr } = install([...settings, '--check'])
+      expect([status, stderr]).toEqual([1, expect.stringContaining('libatomic.so.1 is missing; install libatomic1')])
+    } finally {
+      vm.must(['sh', '-c', `mv /opt/libatomic ${library} && ldconfig`])
+    }
+    expect(install([...settings, '--check'])).toMatchObject({ status: 0, stderr: '' })
+  })
+
   it('refuses a program whose checksum is wrong', () => {
     const folder = join(vm.root, 'opt/bad', version)
     mkdirSync(folder, { recursive: true })

@@ -22,7 +22,7 @@ export async function importBaseImage(engine: DockerEngine, name: string): Promi
 async function makeArchive(): Promise<void> {
   const root = await mkdtemp(join(tmpdir(), 'icp-agent-base-'))
   try {
-    const options = ['--variant=minbase', '--include=ca-certificates,curl']
+    const options = ['--variant=minbase', '--include=ca-certificates,curl,libatomic1']
     await run('debootstrap', [...options, 'bookworm', root], { maxBuffer: 64 * 1024 * 1024 })
     const { stdout: npm } = await run('npm', ['root', '-g'])
     await copyFile(await pinnedNodeBinary(), join(root, 'usr/local/bin/node'))

@@ -6,8 +6,8 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { groupsOf } from './cgroups.js'
 
-const BASE = join('node_modules', '.cache', 'icp-vm', 'bookworm')
-const PACKAGES = 'systemd,systemd-sysv,dbus,procps,ca-certificates,curl,passwd'
+const BASE = join('node_modules', '.cache', 'icp-vm', 'bookworm-2')
+const PACKAGES = 'systemd,systemd-sysv,dbus,procps,ca-certificates,curl,passwd,libatomic1'
 const BOOT_SECONDS = 60
 
 export interface Ended {
