@@ -33,7 +33,7 @@ export async function check(understood: Understood, around: Circumstances): Prom
     remedy,
   })
 
-  if (!isSet('agent.tenant_id')) problems.push(at('agent.tenant_id', 'is empty', TENANT_REMEDY))
+  if (!isSet('agent.tenant_id')) problems.push(at('agent.tenant_id', 'is required', TENANT_REMEDY))
   if (!isSet('agent.node_id')) {
     const { problem, warning } = nodeIdFromHost(around)
     if (problem !== undefined) problems.push(at('agent.node_id', ...problem))
@@ -127,10 +127,10 @@ function nodeIdFromHost({ hostname, insideContainer }: Circumstances): {
 } {
   const remedy = 'set agent.node_id, or ICP_AGENT_AGENT__NODE_ID, to a name of this node that is unique and lasts'
   if (insideContainer) {
-    return { problem: ['is empty, and the host name of a container changes when it is made again', remedy] }
+    return { problem: ['is required: the host name of a container changes when it is made again', remedy] }
   }
   if (!nodeId.safeParse(hostname).success) {
-    return { problem: [`is empty, and the host name ${quote(hostname)} will not do`, `${remedy}: ${NODE_ID_REMEDY}`] }
+    return { problem: [`is required: the host name ${quote(hostname)} will not do`, `${remedy}: ${NODE_ID_REMEDY}`] }
   }
   if (/^localhost(?:\.|$)/i.test(hostname)) {
     return { warning: [`is the host name ${quote(hostname)}, which many machines share`, remedy] }

@@ -1,26 +1,36 @@
 /** A key as others write it, and the setting of ours or what to know instead. */
 type Foreign = { readonly key: string } | { readonly remedy: string }
 
+const HEALTH_PATHS = 'liveness is at /healthz and readiness at /ready, always'
+
 /**
  * Last names of keys that people bring along: those of SPIRE's agent, and what a server's address is called elsewhere.
  * Without case, hyphens and underscores.
  */
 const FOREIGN: Readonly<Record<string, Foreign>> = {
   adminsocketpath: { remedy: 'there is no admin socket' },
+  attestors: { key: 'attestation' },
   authorizeddelegates: { remedy: 'there is no delegated identity API' },
   availabilitytarget: { key: 'agent.renewal_threshold' },
   bindport: { key: 'health.port' },
+  cluster: { key: 'attestation.kubernetes.cluster_name' },
   clustername: { key: 'attestation.kubernetes.cluster_name' },
   healthchecks: { key: 'health' },
+  icp: { key: 'icp_service' },
   insecurebootstrap: {
     remedy: 'the ICP server is always verified; give its authority with icp_service.trust_bundle_path',
   },
   jointokenfile: { key: 'agent.join_token_path' },
+  k8s: { key: 'attestation.kubernetes' },
+  listenerenabled: { key: 'health.enabled' },
+  livepath: { remedy: HEALTH_PATHS },
   logfile: { key: 'logging.file_path' },
   logformat: { key: 'logging.format' },
   loglevel: { key: 'logging.level' },
-  logsourcelocation: { remedy: 'a line names the part that wrote it, in `component`' },
+  logsourcelocation: { remedy: 'a line names the part that wrote it, in `logger`' },
   nodeattestor: { key: 'attestation.type' },
+  readypath: { remedy: HEALTH_PATHS },
+  server: { remedy: 'give the server with icp_service.address' },
   serveraddress: { key: 'icp_service.address' },
   serverport: { remedy: 'write the port into icp_service.address, such as https://icp.example:8443/spiresvc' },
   serverurl: { key: 'icp_service.address' },

@@ -52,7 +52,11 @@ export async function loadConfig(sources: ConfigSources): Promise<LoadedConfig> 
     ...proxyWarnings,
     ...tokenInEnvironment(reading, understood),
   ]
-  if (problems.length > 0) throw invalidConfiguration(problems, warnings)
+  // Where something is not set, the absence of the file that was named is the cause, and comes first.
+  const unset = sources.explicitPath && problems.some(({ source }) => source === 'not set')
+  const causes = unset ? reading.warnings.filter(({ key }) => key === '(file)') : []
+  const others = warnings.filter((warning) => !causes.includes(warning))
+  if (problems.length > 0) throw invalidConfiguration([...causes, ...problems], others)
   const config = assemble(understood, sources, proxy)
   return { config, warnings, secretVariables: secretVariables(reading) }
 }

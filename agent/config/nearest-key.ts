@@ -1,6 +1,8 @@
+const MIN_PART = 4
+
 /**
- * The known key that was probably meant, or null. Spelling (`tenantId`), a typing error (`tennant_id`) and the wrong
- * section (`tenant_id` at the top) are told from a key that has nothing to do with us.
+ * The known key that was probably meant, or null. Spelling (`tenantId`), a typing error (`tennant_id`), the wrong
+ * section (`tenant_id` at the top) and half a name (`docker.socket`) are told from a key that has nothing to do with us.
  */
 export function nearestKey(unknown: string, known: Iterable<string>): string | null {
   const wanted = parts(unknown)
@@ -8,7 +10,7 @@ export function nearestKey(unknown: string, known: Iterable<string>): string | n
   for (const key of known) {
     const candidate = parts(key)
     const longest = Math.max(wanted.last.length, candidate.last.length)
-    const typing = distance(wanted.last, candidate.last)
+    const typing = isPartOf(wanted, candidate) ? 1 : distance(wanted.last, candidate.last)
     if (longest === 0 || typing > Math.max(1, Math.floor(longest / 3))) continue
     const cost = typing + distance(wanted.section, candidate.section) / 100
     if (best === null || cost < best.cost) best = { key, cost }
@@ -16,7 +18,21 @@ export function nearestKey(unknown: string, known: Iterable<string>): string | n
   return best?.key ?? null
 }
 
-function parts(key: string): { section: string; last: string } {
+interface Parts {
+  readonly section: string
+  readonly last: string
+}
+
+/** The beginning of a name (`agent.socket`), or the end of one with words before it (`docker.docker_socket_path`). */
+function isPartOf(wanted: Parts, candidate: Parts): boolean {
+  const [shorter, longer] = [wanted.last, candidate.last].sort((a, b) => a.length - b.length)
+  if (shorter === undefined || longer === undefined || shorter.length < MIN_PART) return false
+  if (!candidate.section.endsWith(wanted.section)) return false
+  if (shorter === wanted.last) return longer.startsWith(shorter)
+  return wanted.section !== '' && longer.endsWith(shorter)
+}
+
+function parts(key: string): Parts {
   const plain = key
     .slice(0, 200)
     .toLowerCase()

@@ -71,7 +71,7 @@ async function readFile(
     return { tree, problems: [{ ...about, problem, remedy }], warnings: [], complete: false }
   }
   if (content === null) {
-    const problem = `does not exist; ${explicitPath ? 'it was named with --config' : 'no file was named'}, and the environment alone counts`
+    const problem = `does not exist; ${explicitPath ? 'it was named' : 'no file was named'}, and the environment alone counts`
     const remedy = 'create it, or name another with --config'
     return { tree, problems: [], warnings: [{ ...about, problem, remedy }], complete: true }
   }

@@ -41,6 +41,8 @@ function unknown(key: string, node: TreeNode): Problem {
   return { key: shown, source, problem, remedy: `did you mean ${fromVariable ? variableOf(nearest) : nearest}?` }
 }
 
-function near(key: string, { kind }: TreeNode): string | null {
-  return nearestKey(key, kind === 'section' ? SECTION_KEYS : SETTING_KEYS) ?? nearestKey(key, KNOWN)
+function near(key: string, node: TreeNode): string | null {
+  if (node.kind === 'section') return nearestKey(key, SECTION_KEYS) ?? nearestKey(key, KNOWN)
+  // What has a value is no section.
+  return nearestKey(key, SETTING_KEYS) ?? (node.kind === 'leaf' && node.text === '' ? nearestKey(key, KNOWN) : null)
 }

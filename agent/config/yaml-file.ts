@@ -1,4 +1,5 @@
 import { Composer, type Document, Lexer, Parser } from 'yaml'
+import { foreignFormat } from './foreign-format.js'
 import type { Environment } from './placeholders.js'
 import type { Problem } from './problem.js'
 import { emptySection, type Section } from './tree.js'
@@ -37,6 +38,11 @@ export function parseYamlFile(content: Buffer, path: string, env: Environment): 
     return fail(null, 'is not UTF-8 text', 'save it as UTF-8')
   }
   if (text.includes('\0')) return fail(null, 'holds NUL characters', 'save it as UTF-8')
+  const foreign = foreignFormat(text)
+  if (foreign) {
+    const remedy = 'begin with `agent:` and indent its settings below it; docs/configuration.md lists all'
+    return fail(foreign.line + 1, foreign.problem, remedy)
+  }
   const lineOf = (offset: number) => text.slice(0, offset).split('\n').length
   const composed = compose(text)
   if (composed === 'too deep') return fail(null, ...explainYamlError('RESOURCE_EXHAUSTION'))
@@ -54,7 +60,7 @@ export function parseYamlFile(content: Buffer, path: string, env: Environment): 
     if (problems.size >= MAX_ERRORS) break
   }
   if (problems.size > 0) return { tree: emptySection(path), problems: [...problems.values()], complete: false }
-  return { ...new YamlWalk(text, path, env).read(document), complete: true }
+  return new YamlWalk(text, path, env).read(document)
 }
 
 /**

@@ -23,18 +23,21 @@ export class YamlWalk {
     this.#lineStarts = [0, ...[...text.matchAll(/\n/g)].map((match) => match.index + 1)]
   }
 
-  read(document: Document.Parsed): { tree: Section; problems: readonly Problem[] } {
+  /** `complete` is false where the document holds no sections at all. */
+  read(document: Document.Parsed): { tree: Section; problems: readonly Problem[]; complete: boolean } {
     let tree = emptySection(this.#path)
+    let complete = true
     const node = this.#node(document.contents, '', 0, this.#path)
     if (node.kind === 'section') tree = node
     else if (node.kind === 'list' || node.text !== '') {
+      complete = false
       this.#problem('', node.source, 'is not a mapping of sections', 'begin it with a section, such as `agent:`')
     }
     if (this.#nodes > MAX_NODES) {
       const remedy = 'write the values out instead of using aliases'
       this.#problem('', this.#path, `stands for more than ${MAX_NODES} values`, remedy)
     }
-    return { tree, problems: this.#problems }
+    return { tree, problems: this.#problems, complete }
   }
 
   #node(node: unknown, key: string, depth: number, around: string): TreeNode {

@@ -4,13 +4,21 @@ import { configPath, DEFAULT_CONFIG_PATHS } from '../../../agent/config/config-p
 import { type ConfigSources, loadConfig } from '../../../agent/config/load.js'
 import { AgentError } from '../../../agent/errors.js'
 import { TemporaryFiles } from '../../fakes/files.js'
-import { keysOf, memory, refused, TENANT } from './given.js'
+import { keysOf, load, memory, refused, TENANT } from './given.js'
 
 describe('the file itself', () => {
   test('a broken one is a problem, and what it may have held is not called missing', async () => {
     expect(keysOf(await refused({ file: 'agent: {tenant_id: "x' }))).toEqual(['(file)'])
     const env = { ICP_AGENT_HEALTH__PORT: 'x' }
     expect(keysOf(await refused({ file: 'a: b: c', env }))).toEqual(['(file)', 'health.port'])
+  })
+
+  test('where something is missing, the absence of the file that was named comes first; else it is a warning', async () => {
+    const problems = await refused({})
+    expect(keysOf(problems)).toEqual(['(file)', 'agent.tenant_id'])
+    expect(problems[0]).toMatchObject({ source: 'c.yaml', problem: expect.stringContaining('does not exist') })
+    const { warnings } = await load({ env: { ICP_AGENT_AGENT__TENANT_ID: TENANT } })
+    expect(keysOf(warnings)).toEqual(['(file)'])
   })
 
   test('one of more than a mebibyte, a directory and one that may not be read are problems', async () => {

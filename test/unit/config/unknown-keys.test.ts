@@ -26,6 +26,19 @@ describe('unknown keys', () => {
     ['agent: {join_token_file: x}', 'agent.join_token_file', 'agent.join_token_path'],
     ['workspace_id: x', 'workspace_id', 'agent.tenant_id'],
     ['health_checks: {bind_port: 1}', 'health_checks', 'health'],
+    ['agent: {socket: /x}', 'agent.socket', 'agent.socket_path'],
+    ['socket: /x', 'socket', 'agent.socket_path'],
+    ['attestation: {docker: {socket: /x}}', 'attestation.docker.socket', 'attestation.docker.socket_path'],
+    [
+      'attestation: {docker: {docker_socket_path: /x}}',
+      'attestation.docker.docker_socket_path',
+      'attestation.docker.socket_path',
+    ],
+    ['attestation: {k8s: {node_name: x}}', 'attestation.k8s', 'attestation.kubernetes'],
+    ['agent: {cluster: x}', 'agent.cluster', 'attestation.kubernetes.cluster_name'],
+    ['attestors: {docker: {}}', 'attestors', 'attestation'],
+    ['health: {listener_enabled: true}', 'health.listener_enabled', 'health.enabled'],
+    ['helth:', 'helth', 'health'],
   ])('%s: the nearest known key is named', async (file, key, nearest) => {
     expect(await warn(file)).toEqual([{ key, source: 'c.yaml:1', remedy: `did you mean ${nearest}?` }])
   })
@@ -40,6 +53,8 @@ describe('unknown keys', () => {
     ['agent: {trust_domain: x}', 'agent.trust_domain', 'agent.tenant_id'],
     ['agent: {server_port: 8081}', 'agent.server_port', 'icp_service.address'],
     ['agent: {insecure_bootstrap: true}', 'agent.insecure_bootstrap', 'icp_service.trust_bundle_path'],
+    ['health: {live_path: /live}', 'health.live_path', '/healthz'],
+    ['server: {address: x}', 'server', 'icp_service.address'],
     ['telemetry: {Prometheus: {port: 1}}', 'telemetry', '/metrics'],
   ])('%s: what SPIRE has and this agent has not is explained', async (file, key, named) => {
     const [warning, ...others] = await warn(file)

@@ -102,6 +102,27 @@ describe('a broken file', () => {
     expect(complete).toBe(false)
   })
 
+  test.each([
+    ['# SPIRE\n\nagent {\n  data_dir = "/x"\n}\n', 3, "is HCL, as SPIRE's configuration is, not YAML"],
+    [
+      'plugins {\n  NodeAttestor "join_token" {\n    plugin_data {}\n  }\n}\n',
+      1,
+      "is HCL, as SPIRE's configuration is, not YAML",
+    ],
+    ['// SPIRE\nNodeAttestor "join_token" {}\n', 2, "is HCL, as SPIRE's configuration is, not YAML"],
+    ['[agent]\ntenant_id = "x"\n', 1, 'is TOML or INI, not YAML'],
+    ['TENANT_ID=x\nNODE_ID=y\n', 1, 'is a list of NAME=value, not YAML'],
+    ['agent.node_id = "x: y"\n', 1, 'is a list of NAME=value, not YAML'],
+  ])('%j is told from YAML that is wrong', (text, line, problem) => {
+    const { problems, complete } = parse(text)
+    expect(problems).toMatchObject([{ key: '(file)', source: `c.yaml:${line}`, problem }])
+    expect(complete).toBe(false)
+  })
+
+  test('a text that is no mapping is one problem: nothing in it can be called missing', () => {
+    expect(parse('agent\n')).toMatchObject({ problems: [{ key: '(file)', source: 'c.yaml:1' }], complete: false })
+  })
+
   test('no problem quotes the file, which may hold a secret', () => {
     for (const text of [
       'join_token: s3cret: x',
