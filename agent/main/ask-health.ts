@@ -20,6 +20,8 @@ export interface Health {
   readonly but: string | null
 }
 
+const OTHERS = '-c FILE or --url URL names another one'
+
 /** Asks each in turn, the next one only where this user may not ask. */
 export async function askHealth(
   respondents: readonly Respondent[],
@@ -38,7 +40,8 @@ export async function askHealth(
     } catch (error) {
       signal.throwIfAborted()
       const why = deadline.aborted ? `no answer within ${timeoutMs / 1000} s` : messageOf(error)
-      last = { trouble: `no agent answers at ${socketPath ?? new URL(path, url).href} (${why})`, but: null }
+      const where = socketPath ?? new URL(path, url).href
+      last = { trouble: `no agent answers at ${where} (${why}); is it running, and meant? ${OTHERS}`, but: null }
       if (socketPath === null || !isForbidden(error)) return last
     }
   }

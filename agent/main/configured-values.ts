@@ -2,6 +2,7 @@ import { configPath } from '../config/config-path.js'
 import { readConfiguration } from '../config/read.js'
 import type { Values } from '../config/schema.js'
 import { understand } from '../config/values.js'
+import { printable } from '../observability/printable.js'
 import { Disk } from '../platform/disk.js'
 import { surroundings } from '../platform/environment.js'
 import type { CommandIo } from './command.js'
@@ -10,8 +11,15 @@ import type { CommandIo } from './command.js'
  * The settings of the agent on this machine, for commands that only want to find it: what is wrong with the
  * configuration is not their affair, and a setting that cannot be read has its default.
  */
-export async function configuredValues(named: string | undefined, io: Pick<CommandIo, 'env'>): Promise<Values> {
+export async function configuredValues(
+  named: string | undefined,
+  io: Pick<CommandIo, 'env' | 'stderr'>,
+): Promise<Values> {
   const files = new Disk()
-  const { tree } = await readConfiguration({ ...(await configPath(named, files)), env: io.env, files })
+  const place = await configPath(named, files)
+  const { tree, problems, warnings } = await readConfiguration({ ...place, env: io.env, files })
+  // A file that was named and cannot be used leads to another agent than the one that is meant.
+  const ofFile = place.explicitPath ? [...problems, ...warnings].filter(({ key }) => key === '(file)') : []
+  for (const { source, problem } of ofFile) io.stderr.write(`${printable(`${source} ${problem}`)}\n`)
   return understand(tree, surroundings(io.env).workingDirectory).values
 }

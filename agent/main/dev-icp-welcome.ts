@@ -2,10 +2,11 @@ import { join } from 'node:path'
 import type { DevIcp } from '../../dev/icp-server/dev-icp.js'
 import { printable } from '../observability/printable.js'
 import { Disk } from '../platform/disk.js'
+import type { CommandIo } from './command.js'
 
 /**
  * Writes the configuration of an agent that uses this server, `agent.yaml`, and, where nodes attest with a join token,
- * a fresh `join-token`. Any user may run that agent: data, socket and health server are in the server's directory.
+ * a fresh `join-token`. It takes no root: data, socket and health server are in the server's directory.
  */
 export async function writeAgentFiles(icp: DevIcp, dataDir: string): Promise<void> {
   const files = new Disk()
@@ -36,15 +37,19 @@ health:
   )
 }
 
-/** What to type next, for a person. */
-export function nextSteps(dataDir: string): string {
+/** What to type next, for a person, in the way in which this command was called (`npx`). */
+export function nextSteps(dataDir: string, env: CommandIo['env']): string {
   const dir = printable(dataDir)
+  const icpAgent = env['npm_command'] === 'exec' ? 'npx icp-agent' : 'icp-agent'
   return `
-Start an agent that uses it, as any user who may read ${dir}:
-  icp-agent --config ${dir}/agent.yaml
+Start an agent that uses it, as the same user:
+  ${icpAgent} --config ${dir}/agent.yaml
 Register what you run as the workload /me, and fetch its identity:
-  icp-agent dev-icp entry create --data ${dir} /me unix:uid=$(id -u)
-  icp-agent api fetch x509 --socket unix://${dir}/run/agent.sock --timeout 30s
+  ${icpAgent} dev-icp entry create --data ${dir} /me unix:uid=$(id -u)
+  ${icpAgent} api fetch x509 --socket unix://${dir}/run/agent.sock --timeout 30s
+See how the agent is:
+  ${icpAgent} healthcheck --config ${dir}/agent.yaml
+  curl -s --unix-socket ${dir}/agent/health.sock http://localhost/status
 
 `
 }

@@ -45,9 +45,7 @@ function advice(error: unknown): string[] {
   const remedy = REMEDIES[codeOf(error)]
   const denial = error instanceof AgentError ? error.details['denialId'] : undefined
   return [
-    ...(typeof denial === 'string'
-      ? [`Denial id: ${printable(denial)}; search the log of the agent for "denial_id":"${printable(denial)}".`]
-      : []),
+    ...(typeof denial === 'string' ? [`Search the log of the agent for the denial id ${printable(denial)}.`] : []),
     ...(remedy ? [remedy] : []),
   ]
 }

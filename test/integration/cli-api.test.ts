@@ -81,7 +81,7 @@ describe('a process without an entry', () => {
     const { code, stderr } = await icpAgent(['api', 'fetch', 'x509', '--socket', poor.address])
     expect(code).toBe(1)
     expect(stderr).toContain('[client.denied]')
-    const id = /"denial_id":"([0-9a-f]+)"/.exec(stderr)?.[1]
+    const id = /log of the agent for the denial id ([0-9a-f]+)/.exec(stderr)?.[1]
     const line = await poor.logged('Workload API call denied', ({ denial_id }) => denial_id === id)
     expect(line['selectors']).toMatchObject(MINE)
   })

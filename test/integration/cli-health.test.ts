@@ -101,6 +101,12 @@ describe('healthcheck', () => {
       expect(await icpAgent(['healthcheck', '-c', config])).toMatchObject({ code: 2 })
     })
 
+    test('says that the file that was named is not there, and how to name another agent', async () => {
+      const ran = await icpAgent(['healthcheck', '-c', config, '--url', 'http://127.0.0.1:1/ready'])
+      expect(ran).toMatchObject({ code: 1, stdout: expect.stringContaining('-c FILE or --url URL names another one') })
+      expect(ran.stderr).toBe(`${config} does not exist; it was named, and the environment alone counts\n`)
+    })
+
     test.each([
       ['the agent that is meant', { tenant_id: TENANT, node_id: 'node' }, 0, 'ready\n'],
       ['an agent of another node', { tenant_id: TENANT, node_id: 'other' }, 1, 'another agent'],

@@ -86,7 +86,7 @@ Example:
     })
     await writeAgentFiles(icp, settings.dataDir)
     io.stdout.write(`${JSON.stringify(listening(icp))}\n`)
-    io.stderr.write(nextSteps(settings.dataDir))
+    io.stderr.write(nextSteps(settings.dataDir, io.env))
     await aborted(io.signal)
     return 0
   },
