@@ -88,7 +88,7 @@ test('lines that were dropped while the target was slow are told', async () => {
   await vi.waitFor(() => expect(onRecovery).toHaveBeenCalledTimes(1), PATIENT)
   const dropped = onRecovery.mock.calls[0]?.[0] as number
   expect(dropped).toBeGreaterThan(0)
-  expect(readFileSync(path).length).toBe((25 - dropped) * 100_000)
+  await vi.waitFor(() => expect(readFileSync(path).length).toBe((25 - dropped) * 100_000), PATIENT)
 })
 
 test('a reader that has gone ends the writing quietly', async () => {
