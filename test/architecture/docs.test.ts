@@ -1,6 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { ERROR_CODES } from '../../agent/errors.js'
+import { ENDPOINTS } from '../../agent/icp/endpoints.js'
 import { METRICS, type MetricSpec } from '../../agent/observability/metrics.js'
 import { sourcesIn } from './files.js'
 
@@ -53,6 +54,11 @@ test('every label of a metric is explained in docs/metrics.md', () => {
   // Explained by their names.
   for (const label of ['version', 'spiffe_id']) labels.delete(label)
   expect([...labels].filter((label) => !explained.includes(label))).toEqual([])
+})
+
+test('docs/metrics.md names every endpoint of the ICP server', () => {
+  const explained = rows('docs/metrics.md').find(([label]) => label === '`endpoint`')?.[1] ?? ''
+  expect(Object.keys(ENDPOINTS).filter((endpoint) => !explained.includes(`\`${endpoint}\``))).toEqual([])
 })
 
 test('every kind that is counted is explained in docs/metrics.md', () => {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { factsOf } from '../../../../attestors/docker/container-facts.js'
 import { type Inspected, parseInspected } from '../../../../attestors/docker/inspected.js'
+import { documentedSelectors } from '../../../support/documented-selectors.js'
 
 const ID = 'a5'.repeat(32)
 const IMAGE = 'c7'.repeat(32)
@@ -47,6 +48,21 @@ describe('the name of an image', () => {
       expect(notes).toHaveLength(1)
     },
   )
+})
+
+describe('docs/attestors/docker.md', () => {
+  it('names every selector, and none that does not exist', () => {
+    const labels = new Map([
+      ['a', 'given'],
+      ['b', 'built'],
+      ['authsec.ai/client-id', 'c'],
+      ['authsec.ai/agent-type', 't'],
+    ])
+    const image = { labels: new Map([['b', 'built']]) }
+    const all = factsOf(container({ labels }), image, { ...OPTIONS, authsecLabels: true }).facts
+    const emitted = [...all.keys()].map((key) => key.replace(/^(docker:(?:image-)?label:).*/, '$1<key>'))
+    expect([...new Set(emitted)].sort()).toEqual(documentedSelectors('docker'))
+  })
 })
 
 describe('what is left out', () => {

@@ -5,6 +5,7 @@ import type { Fragment } from '../../../../attestors/systemd/fragments.js'
 import { SystemdWorkloadAttestor } from '../../../../attestors/systemd/workload.js'
 import { FakeKernel } from '../../../fakes/kernel.js'
 import { MemoryFiles } from '../../../fakes/memory-files.js'
+import { documentedSelectors } from '../../../support/documented-selectors.js'
 
 const FILE = '/usr/lib/systemd/system/nginx.service'
 const NGINX = '0::/system.slice/nginx.service\n'
@@ -37,6 +38,7 @@ describe('the systemd attestor', () => {
     const { attest } = setting()
     const { facts, missing, trail } = await attest(NGINX)
     expect(Object.fromEntries(facts)).toEqual({ ...UNIT, 'systemd:fragment-path': FILE, 'systemd:fragment_path': FILE })
+    expect([...facts.keys()].sort()).toEqual(documentedSelectors('systemd'))
     expect(missing).toEqual([])
     expect(trail.map(({ text }) => text)).toEqual(['unit nginx.service in system.slice, by its control group'])
   })

@@ -4,6 +4,7 @@ import { codeOf } from '../../../../agent/errors.js'
 import type { Digest } from '../../../../attestors/unix/executable.js'
 import { UnixWorkloadAttestor } from '../../../../attestors/unix/workload.js'
 import { FakeKernel, HOST_MOUNT, type ProcessTraits } from '../../../fakes/kernel.js'
+import { documentedSelectors } from '../../../support/documented-selectors.js'
 
 const SHA = 'a'.repeat(64)
 const USERS = new Map([[1000, 'alice']])
@@ -51,6 +52,13 @@ describe('the unix attestor', () => {
     const { facts, asked } = setting()
     expect(await facts()).toEqual(ALL)
     expect(asked).toHaveLength(1)
+  })
+
+  it('gives what docs/attestors/unix.md names, and nothing else', async () => {
+    const emitted = Object.keys(await setting({ forgeable: true }).facts({ groups: [4] }))
+    expect(emitted.map((key) => key.replace(/^(unix:supplementary_gid:).*/, '$1<gid>')).sort()).toEqual(
+      documentedSelectors('unix'),
+    )
   })
 
   it('has the programs of each container read in its turns, and those outside of containers in those of their user', async () => {

@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { variableOf } from '../../../agent/config/environment-tree.js'
-import { SETTING_KEYS, SETTINGS, type SettingKey } from '../../../agent/config/schema.js'
-import { type Setting, typeOf } from '../../../agent/config/setting.js'
-import { load } from './given.js'
+import { variableOf } from '../../agent/config/environment-tree.js'
+import { SETTING_KEYS, SETTINGS, type SettingKey } from '../../agent/config/schema.js'
+import { type Setting, typeOf } from '../../agent/config/setting.js'
+import { load } from '../unit/config/given.js'
 
-const root = join(import.meta.dirname, '../../..')
+const root = join(import.meta.dirname, '../..')
 const page = readFileSync(join(root, 'docs/configuration.md'), 'utf8')
 const example = readFileSync(join(root, 'deploy/config.example.yaml'), 'utf8')
 
@@ -58,8 +58,8 @@ describe('deploy/config.example.yaml', () => {
   test('has every setting, in force or as a comment', async () => {
     // A commented setting is `# key: value` at its place; without the marks the file is a configuration again.
     const uncommented = example.replace(/^(\s*)# (?=[a-z_]+:)/gm, '$1')
-    const { parseYamlFile } = await import('../../../agent/config/yaml-file.js')
-    const { nodeAt } = await import('../../../agent/config/tree.js')
+    const { parseYamlFile } = await import('../../agent/config/yaml-file.js')
+    const { nodeAt } = await import('../../agent/config/tree.js')
     const { tree, problems } = parseYamlFile(Buffer.from(uncommented), 'example', env)
     expect(problems).toEqual([])
     expect(SETTING_KEYS.filter((key) => nodeAt(tree, key) === null)).toEqual([])
