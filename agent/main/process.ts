@@ -4,21 +4,8 @@ import type { AgentError } from '../errors.js'
 import { ioError } from '../platform/io-error.js'
 import { main } from './cli.js'
 import type { CommandIo } from './command.js'
+import { SIGNALS } from './first.js'
 import { reportError } from './report-error.js'
-
-/** What ends a process that does not handle it, and is no crash. SIGPIPE is ignored by Node. */
-const SIGNALS: readonly NodeJS.Signals[] = [
-  'SIGHUP',
-  'SIGUSR1',
-  'SIGUSR2',
-  'SIGALRM',
-  'SIGVTALRM',
-  'SIGIO',
-  'SIGPWR',
-  'SIGSTKFLT',
-  'SIGXCPU',
-  'SIGXFSZ',
-]
 
 /**
  * Runs the command that the process was started with, and sets its exit code. No process.exit: the process ends because

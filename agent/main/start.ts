@@ -1,5 +1,6 @@
 import { writeSync } from 'node:fs'
 import { messageOf } from '../errors.js'
+import { isClusterWorker } from '../platform/cluster-worker.js'
 import { exitNow } from '../platform/exit-now.js'
 import { loadLibc } from '../platform/koffi-libc.js'
 import { FIRST_SOCKET, inheritedSocket } from './socket-activation.js'
@@ -20,7 +21,9 @@ export async function start(
   { sea = false }: { readonly sea?: boolean } = {},
 ): Promise<void> {
   refuseDebugger()
-  const { ignored, variables, nodeOptions } = weakeningOf(process.env)
+  // Node takes this one away itself, and already listens by way of a parent that may not be there.
+  const worker = isClusterWorker() ? { NODE_UNIQUE_ID: '1' } : {}
+  const { ignored, variables, nodeOptions } = weakeningOf({ ...process.env, ...worker })
   if (ignored.length > 0 || (sea && nodeOptions !== '')) {
     for (const name of [...variables, 'NODE_OPTIONS']) delete process.env[name]
     if (ignored.length > 0) process.env[MARK] = ignored.join('; ').slice(0, MAX_SHOWN)

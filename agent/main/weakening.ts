@@ -58,8 +58,6 @@ const HARMLESS: ReadonlySet<string> = new Set([
   'network-family-autoselection-attempt-timeout',
   'enable-network-family-autoselection',
   'disable-sigusr1',
-  'disable-proto',
-  'frozen-intrinsics',
   'zero-fill-buffers',
   'enable-fips',
   'force-fips',

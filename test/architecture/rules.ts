@@ -48,7 +48,7 @@ export const NODE_MODULES: Readonly<Record<string, readonly string[]>> = {
   'node:http2': ['agent/platform'],
   'node:dns': ['agent/platform'],
   'node:dgram': [],
-  'node:cluster': [],
+  'node:cluster': ['agent/platform/cluster-worker.ts'],
   'node:vm': [],
   'node:timers': ['agent/platform'],
   'node:timers/promises': ['agent/platform'],

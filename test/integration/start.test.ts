@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { TENANT, temporaryDirectory } from '../support/agent.js'
 import { bundlePrograms } from '../support/bundle-programs.js'
@@ -20,8 +21,12 @@ afterAll(async () => {
   await dir?.[Symbol.asyncDispose]()
 })
 
-function start(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
-  const child = spawn(process.execPath, [program, ...args], {
+function start(
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+  nodeOptions: readonly string[] = [],
+) {
+  const child = spawn(process.execPath, [...nodeOptions, program, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { PATH: process.env['PATH'] ?? '', ...env },
   })
@@ -54,7 +59,7 @@ function start(args: readonly string[], env: Readonly<Record<string, string>> = 
   }
 }
 
-function agent(name: string, env: Readonly<Record<string, string>> = {}) {
+function agent(name: string, env: Readonly<Record<string, string>> = {}, nodeOptions: readonly string[] = []) {
   const home = join(dir.path, name)
   mkdirSync(home)
   const config = join(home, 'config.yaml')
@@ -74,7 +79,7 @@ function agent(name: string, env: Readonly<Record<string, string>> = {}) {
       logging: { file_path: logFile },
     }),
   )
-  return { ...start(['-c', config], env), logFile }
+  return { ...start(['-c', config], env, nodeOptions), logFile }
 }
 
 /** Ports of loopback and others that the process listens on; the agent of these tests has none. */
@@ -124,6 +129,32 @@ describe('the agent', () => {
     a.child.kill('SIGQUIT')
     expect(await a.ended).toBe(0)
     await a.logged('Agent stopped')
+  })
+
+  it('ends by no such signal from its first module to its last', { timeout: 180_000 }, async () => {
+    const rest = ['SIGHUP', 'SIGUSR1', 'SIGUSR2', 'SIGALRM', 'SIGPWR', 'SIGXFSZ']
+    const preload = join(dir.path, 'signals.cjs')
+    writeFileSync(
+      preload,
+      `const all = () => { for (const signal of ${JSON.stringify(rest)}) process.kill(process.pid, signal) }
+      process.on('newListener', (name) => name === 'SIGUSR1' && queueMicrotask(all))
+      process.once('exit', all)`,
+    )
+    const a = agent('early-signals', {}, ['--require', preload])
+    await a.logged('gRPC Workload API Server started')
+    a.child.kill('SIGTERM')
+    expect(await a.ended).toBe(0)
+    expect(a.errors()).toBe('')
+  })
+
+  it('listens for itself where a variable makes it part of a cluster', { timeout: 180_000 }, async () => {
+    const a = agent('cluster', { NODE_UNIQUE_ID: '1' })
+    await a.logged('gRPC Workload API Server started')
+    await a.logged('Variables of the environment that weaken the agent are without effect', ({ variables }) =>
+      isDeepStrictEqual(variables, ['NODE_UNIQUE_ID']),
+    )
+    a.child.kill('SIGTERM')
+    expect(await a.ended).toBe(0)
   })
 
   it('runs without the variables that weaken it, as the same process, and says so once', {

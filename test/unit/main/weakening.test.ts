@@ -51,6 +51,7 @@ describe('of NODE_OPTIONS', () => {
     ['--openssl-config=/x --no-disable-sigusr1', '--openssl-config, --no-disable-sigusr1', ''],
     ['--heapsnapshot-signal=SIGUSR2 --report-on-signal', '--heapsnapshot-signal, --report-on-signal', ''],
     ['--inspect-port=1 --unhandled-rejections=none', '--inspect-port, --unhandled-rejections', ''],
+    ['--disable-proto=throw --frozen-intrinsics', '--disable-proto, --frozen-intrinsics', ''],
     ['--require=a --require=b', '--require', ''],
     [
       '--title "the \\"agent\\" here" --stack-trace-limit=5',
