@@ -80,10 +80,12 @@ test('every link between pages leads to a page and a heading', () => {
   expect(wrong).toEqual([])
 })
 
-test('every decision has a number of its own', () => {
-  const numbers = FILES.filter((path) => path.startsWith('docs/decisions/')).map((path) => {
+test('every decision has a number of its own, and is listed', () => {
+  const list = readFileSync('docs/decisions/README.md', 'utf8')
+  const numbers = FILES.filter((path) => /^docs\/decisions\/\d/.test(path)).map((path) => {
     const number = posix.basename(path).slice(0, 4)
-    expect(readFileSync(path, 'utf8'), path).toMatch(new RegExp(`^# ${number}: `))
+    const [, title] = new RegExp(`^# ${number}: (.+)`).exec(readFileSync(path, 'utf8')) ?? []
+    expect(list).toContain(`| [${number}](${posix.basename(path)}) | ${title} |`)
     return number
   })
   expect(numbers.length).toBeGreaterThan(8)
