@@ -131,6 +131,23 @@ describe('the chart', () => {
     expect(spec.template.spec.hostNetwork).toBeUndefined()
   })
 
+  it('makes a CSI driver only where it is told to, with images that somebody named', async () => {
+    expect(manifests(await render(...tenant)).filter(({ kind }) => kind === 'CSIDriver')).toEqual([])
+    const create = [...tenant, '--set', 'csiDriver.create=true']
+    const { code, stderr } = await ran(helm, ['template', 'test', CHART, ...create])
+    expect([code, stderr]).toEqual([1, expect.stringContaining('csiDriver.image is missing')])
+    const images = ['--set', 'csiDriver.image=driver:1', '--set', 'csiDriver.registrarImage=registrar:1']
+    const socket = ['--set', 'agent.socketPath=/run/icp/agent.sock']
+    const made = manifests(await render(...create, ...images, ...socket))
+    expect(made.find(({ kind }) => kind === 'CSIDriver')?.metadata.name).toBe('csi.spiffe.io')
+    const sets = made.filter(({ kind }) => kind === 'DaemonSet')
+    const driver = sets.find(({ metadata }) => metadata.name === 'test-icp-agent-csi')?.spec
+    expect(driver.template.spec.containers[0].args).toContain('/run/icp')
+    // Neither takes the other's pods for its own.
+    expect(new Set(sets.map(({ spec }) => spec.selector.matchLabels.app)).size).toBe(2)
+    expect(new Set(sets.map(({ spec }) => spec.selector.matchLabels['app.kubernetes.io/name'])).size).toBe(2)
+  })
+
   it('names its container for kubectl, and gives a start its own probe', async () => {
     const { spec } = one(await render(...tenant), 'DaemonSet')
     const { metadata, spec: pod } = spec.template

@@ -8,6 +8,13 @@ app.kubernetes.io/name: icp-agent
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
+{{/* Not the labels by which the agent's own pods are selected. */}}
+{{- define "icp-agent.csiLabels" -}}
+app: icp-agent-csi
+app.kubernetes.io/name: icp-agent-csi
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
 {{- define "icp-agent.labels" -}}
 {{ include "icp-agent.selectorLabels" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}

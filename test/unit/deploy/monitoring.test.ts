@@ -31,8 +31,10 @@ interface Rule {
 const manifests = parseAllDocuments(readFileSync(RENDERED, 'utf8')).flatMap(
   (document) => (document.toJS() as Rendered | null) ?? [],
 )
+const isCsi = ({ labels }: Rendered['metadata']) => labels?.['app'] === 'icp-agent-csi'
 function one(kind: string): Rendered {
-  const [found, ...more] = manifests.filter((manifest) => manifest.kind === kind)
+  // The CSI driver is a program of somebody else, and has no metrics of the agent.
+  const [found, ...more] = manifests.filter(({ kind: its, metadata }) => its === kind && !isCsi(metadata))
   if (!found || more.length > 0) throw new TypeError(`not one ${kind}`)
   return found
 }
