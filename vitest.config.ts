@@ -5,14 +5,17 @@ import { defineConfig } from 'vitest/config'
 const slow = ['test/**/*.slow.test.ts', 'test/interop/**/*.test.ts']
 /** What `npm run test:unit` runs: nothing of it starts an agent, and nothing of it leaves anything behind. */
 const unit = ['test/unit/**/*.test.ts', 'test/architecture/**/*.test.ts']
-const runsSlow = process.env['ICP_TEST_SLOW'] === '1'
+/** A real node: `npm run test:cluster` alone. */
+const cluster = ['test/cluster/**/*.test.ts']
+const runsCluster = process.env['ICP_TEST_CLUSTER'] === '1'
+const runsSlow = runsCluster || process.env['ICP_TEST_SLOW'] === '1'
 
 const projects = runsSlow
-  ? [{ name: 'slow', include: slow }]
+  ? [runsCluster ? { name: 'cluster', include: cluster } : { name: 'slow', include: slow }]
   : [
       // One after the other in the same process: what they all import is loaded once, which takes half of their time.
       { name: 'unit', include: unit, isolate: false },
-      { name: 'whole', include: ['test/**/*.test.ts'], exclude: [...unit, ...slow] },
+      { name: 'whole', include: ['test/**/*.test.ts'], exclude: [...unit, ...slow, ...cluster] },
     ]
 
 export default defineConfig({

@@ -1,7 +1,7 @@
 import { execFile, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 
 const VERSION = '1.36.3'
@@ -38,16 +38,24 @@ export function kubeUnavailable(): string | null {
 
 /** The binaries, built where they are missing: some minutes on two cores, and about a gigabyte of Go's caches. */
 export async function kubeBinaries(): Promise<KubeBinaries> {
-  await built(binaries.etcd, 'go.etcd.io/etcd/server/v3', '')
-  await built(binaries.apiserver, 'k8s.io/kubernetes/cmd/kube-apiserver', versionFlags())
+  await built(binaries.etcd, 'go.etcd.io/etcd/server/v3', '', moduleFile())
+  await kubeBinary('kube-apiserver')
   return binaries
 }
 
-async function built(path: string, what: string, flags: string): Promise<void> {
+/** The path of one program of Kubernetes, of the same version. */
+export async function kubeBinary(name: string): Promise<string> {
+  const path = join(folder, name)
+  await built(path, `k8s.io/kubernetes/cmd/${name}`, versionFlags(), moduleFile())
+  return path
+}
+
+/** Builds a program of Go modules into the folder of the path, once. `goMod`: the go.mod that names them. */
+export async function built(path: string, what: string, flags: string, goMod: string): Promise<void> {
   if (existsSync(path)) return
-  const module = join(folder, 'module')
+  const module = join(dirname(path), 'module')
   mkdirSync(module, { recursive: true })
-  writeFileSync(join(module, 'go.mod'), moduleFile())
+  writeFileSync(join(module, 'go.mod'), goMod)
   const env = { ...process.env, CGO_ENABLED: '0', GOFLAGS: '-mod=mod -buildvcs=false' }
   const args = ['build', '-ldflags', `-s -w ${flags}`, '-o', `${path}.new`, what]
   await promisify(execFile)('go', args, { cwd: module, env, maxBuffer: 64 * 1024 * 1024 })

@@ -1,0 +1,136 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { createWriteStream, existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs'
+import { mkdtemp } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
+
+const HERE = import.meta.dirname
+const run = promisify(execFile)
+
+/** A program that runs in the node. */
+export interface Daemon {
+  readonly name: string
+  /** With SIGKILL; resolves when it has ended. */
+  kill(): Promise<void>
+}
+
+/**
+ * Namespaces and control groups for one node, on this machine. All that runs in them ends, and all that was made for
+ * them goes, when this is disposed.
+ */
+export class NodeSpace implements AsyncDisposable {
+  private constructor(
+    readonly dir: string,
+    private readonly group: string,
+    private readonly outer: ChildProcess,
+    /** The node's first process, as this machine numbers it. */
+    private readonly pid: number,
+  ) {}
+
+  static async make(): Promise<NodeSpace> {
+    const dir = await mkdtemp(join(tmpdir(), 'icp-node-'))
+    const group = `icp-node-${process.pid}`
+    const outer = spawn(join(HERE, 'enter-node.sh'), [dir, group], { stdio: ['ignore', 'ignore', 'inherit'] })
+    try {
+      await until('the node has its mounts', () => existsSync(join(dir, 'ready')))
+      return new NodeSpace(dir, group, outer, await childOf(outer.pid ?? 0))
+    } catch (error) {
+      await remove(dir, group, outer)
+      throw error
+    }
+  }
+
+  /** Runs a program to its end. */
+  async run(program: string, ...args: readonly string[]): Promise<string> {
+    const options = { maxBuffer: 64 * 1024 * 1024, timeout: 300_000 }
+    const { stdout } = await run(join(HERE, 'run-in-node.sh'), [this.group, `${this.pid}`, program, ...args], options)
+    return stdout
+  }
+
+  /** Starts a program; its output goes to NAME.log in the node's directory. */
+  async start(name: string, program: string, args: readonly string[], path = ''): Promise<Daemon> {
+    mkdirSync(join(this.dir, 'logs'), { recursive: true })
+    const log = createWriteStream(join(this.dir, 'logs', `${name}.log`), { flags: 'a' })
+    await new Promise((resolve) => log.once('open', resolve))
+    const env = { ...process.env, PATH: `${path}:${process.env['PATH']}` }
+    const entered = [this.group, `${this.pid}`, program, ...args]
+    const child = spawn(join(HERE, 'run-in-node.sh'), entered, { env, stdio: ['ignore', log, log] })
+    const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()))
+    const pid = await childOf(child.pid ?? 0)
+    return {
+      name,
+      kill: async () => {
+        process.kill(pid, 'SIGKILL')
+        await exited
+      },
+    }
+  }
+
+  /** Sends SIGKILL to each process of a container, by the control group that is named like it. */
+  killContainer(id: string): void {
+    const kubepods = join('/sys/fs/cgroup/memory', this.group, 'kubepods')
+    const group = readdirSync(kubepods, { recursive: true, encoding: 'utf8' }).find((path) => path.endsWith(`/${id}`))
+    if (group === undefined) throw new Error(`no control group is named ${id}`)
+    const pids = readFileSync(join(kubepods, group, 'cgroup.procs'), 'utf8')
+      .trim()
+      .split('\n')
+    for (const pid of pids) process.kill(Number(pid), 'SIGKILL')
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await remove(this.dir, this.group, this.outer)
+  }
+}
+
+/** With the first process of its PID namespace every process of the node ends. */
+async function remove(dir: string, group: string, outer: ChildProcess): Promise<void> {
+  if (outer.exitCode === null && outer.signalCode === null) {
+    const exited = new Promise((resolve) => outer.once('exit', resolve))
+    outer.kill('SIGKILL')
+    await exited
+  }
+  await until('no process is left in the control groups of the node', () =>
+    hierarchies(group).every((path) => removed(path)),
+  )
+  rmSync(dir, { recursive: true, force: true, maxRetries: 10, retryDelay: 200 })
+}
+
+function hierarchies(group: string): readonly string[] {
+  return readdirSync('/sys/fs/cgroup')
+    .map((name) => join('/sys/fs/cgroup', name, group))
+    .filter((path) => existsSync(path))
+}
+
+/** Removes a control group and those below it, where nobody is in them any more. */
+function removed(path: string): boolean {
+  try {
+    for (const entry of readdirSync(path, { withFileTypes: true })) {
+      if (entry.isDirectory() && !removed(join(path, entry.name))) return false
+    }
+    rmdirSync(path)
+    return true
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && (error.code === 'EBUSY' || error.code === 'ENOENT')) return false
+    throw error
+  }
+}
+
+async function childOf(pid: number): Promise<number> {
+  let child = 0
+  await until(`process ${pid} has a child`, () => {
+    child = Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ')[0])
+    return child > 0
+  })
+  return child
+}
+
+/** Looks again until it is so. */
+export async function until(what: string, look: () => boolean | Promise<boolean>, seconds = 180): Promise<void> {
+  const limit = performance.now() + seconds * 1000
+  while (!(await look())) {
+    if (performance.now() > limit) throw new Error(`not within ${seconds} s: ${what}`)
+    await sleep(100)
+  }
+}

@@ -1,0 +1,231 @@
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { helmBinary } from '../support/helm.js'
+import { csiBinaries, nodeUnavailable } from './binaries.js'
+import { Cluster, NODE_IP } from './cluster.js'
+import { makeImages, programImage } from './images.js'
+import { until } from './node-space.js'
+import { NAMESPACE, PodWorkload, podOf } from './workloads.js'
+
+const TENANT = '11111111-2222-4333-8444-555555555555'
+const DOMAIN = 'acme.example'
+const AGENT_IMAGE = 'local/icp-agent:0.1.0'
+const PERMISSION_DENIED = 7
+const PODS = Array.from({ length: 8 }, (_, i) => `web-${i + 1}`)
+const RESTARTS = 12
+/** The agent asks a kubelet every 5 s, and a list that lacks pods counts when another one agrees 10 s later. */
+const LISTENED_MS = 12_000
+
+const PAGE = readFileSync('docs/install/kubernetes.md', 'utf8')
+const missing = nodeUnavailable()
+
+describe.skipIf(missing !== null)(`a real node${missing === null ? '' : ` (skipped: ${missing})`}`, () => {
+  let cluster: Cluster
+  let helm: string
+  const icpData = () => join(cluster.node.dir, 'icp')
+  const agent = (...args: readonly string[]) => cluster.node.run(process.execPath, 'dist/agent/main/index.js', ...args)
+  const id = (name: string) => `spiffe://${DOMAIN}/${name}`
+  const agentPod = ['-n', 'authsec', 'get', 'pods', '-l', 'app=icp-agent', '-o']
+  const helmFlags = () => ['--kubeconfig', cluster.kubeconfig]
+  const workloads: PodWorkload[] = []
+
+  /** Sends SIGKILL to the agent, and resolves when its container runs again. */
+  const kill = async () => {
+    const container = () => cluster.kubectl(...agentPod, 'jsonpath={.items[*].status.containerStatuses[0].containerID}')
+    const before = await container()
+    cluster.node.killContainer(before.replace('containerd://', ''))
+    await until('the agent was restarted', async () => (await container()) !== before)
+    await rolledOut()
+  }
+  const upgrade = (...values: readonly string[]) => {
+    const set = ['--reset-then-reuse-values', ...values.flatMap((value) => ['--set', value])]
+    return cluster.node.run(helm, ...helmFlags(), 'upgrade', 'icp-agent', './helm/icp-agent', '-n', 'authsec', ...set)
+  }
+
+  const rolledOut = async () => {
+    await cluster.kubectl('-n', 'authsec', 'rollout', 'status', 'daemonset/icp-agent', '--timeout=180s')
+  }
+
+  /** What happens ends the streams of all workloads; each opens one again, gets what it had, and is never denied. */
+  const servedAfter = async (what: () => Promise<void>) => {
+    const before = workloads.map(({ texts }) => texts.length)
+    await what()
+    for (const [at, workload] of workloads.entries()) {
+      const since = () => workload.lines.slice(before[at])
+      await until(`${workload.name} is served again`, () => since().at(-1)?.svids !== undefined)
+      expect(workload.svids).toEqual([id(workload.name)])
+      expect(since().filter(({ code }) => code === PERMISSION_DENIED)).toEqual([])
+    }
+  }
+
+  beforeAll(async () => {
+    helm = await helmBinary()
+    cluster = await Cluster.start()
+    const images = join(cluster.node.dir, 'images')
+    mkdirSync(images)
+    for (const archive of await makeImages(images)) await cluster.import(archive)
+    const listen = ['--listen', `${NODE_IP}:8443`, '--expose', NODE_IP, '--limits', 'off', '--tenant-id', TENANT]
+    const command = ['dist/agent/main/index.js', 'dev-icp', '--data', icpData(), ...listen]
+    await cluster.node.start('dev-icp', process.execPath, [...command, '--workload-trust-domain', DOMAIN])
+    for (const [name, namespace] of [
+      ...[...PODS, 'caller', 'static'].map((pod) => [pod, NAMESPACE]),
+      ['strict', 'restricted'],
+    ]) {
+      await until('the ICP server takes entries', () =>
+        agent(
+          'dev-icp',
+          'entry',
+          'create',
+          '--data',
+          icpData(),
+          `/${name}`,
+          `k8s:ns=${namespace}`,
+          `k8s:pod-label:app=${name}`,
+        ).then(
+          () => true,
+          () => false,
+        ),
+      )
+    }
+    await cluster.kubectl('create', 'namespace', NAMESPACE)
+  }, 3_600_000)
+
+  afterAll(async () => {
+    await cluster?.[Symbol.asyncDispose]()
+  }, 120_000)
+
+  it('is given an agent by the words of the page', async () => {
+    const command = /^helm install icp-agent[^`]*?(?=\n```)/m.exec(PAGE)?.[0] ?? ''
+    const words = command.replace(/\\\n/g, ' ').replace('REGISTRY/', 'local/').replace('YOUR-TENANT-UUID', TENANT)
+    const values = join(cluster.node.dir, 'values.json')
+    const trustBundle = readFileSync(join(icpData(), 'ca.pem'), 'utf8')
+    writeFileSync(
+      values,
+      JSON.stringify({
+        agent: { icpServiceUrl: `https://${NODE_IP}:8443/spiresvc`, extraConfig: { sync: { interval: '5s' } } },
+        icpService: { trustBundle },
+      }),
+    )
+    await cluster.node.run(
+      helm,
+      '--kubeconfig',
+      cluster.kubeconfig,
+      ...words.trim().split(/\s+/).slice(1),
+      '-f',
+      values,
+    )
+    await rolledOut()
+    const exec = ['-n', 'authsec', 'exec', 'ds/icp-agent', '--']
+    expect(JSON.parse(await cluster.kubectl(...exec, 'curl', '-s', 'http://localhost:8080/status'))).toMatchObject({
+      ready: true,
+      unready_reasons: [],
+    })
+  })
+
+  it('gives each pod of one image its own identity, and no other', async () => {
+    await cluster.apply(...PODS.map((name) => podOf(name, 'local/workload:1')))
+    for (const name of PODS) workloads.push(await PodWorkload.find(cluster, name))
+    for (const workload of workloads) await workload.gets(id(workload.name))
+    for (const { name, lines } of workloads) {
+      expect(new Set(lines.flatMap(({ svids }) => svids ?? []))).toEqual(new Set([id(name)]))
+    }
+  })
+
+  it('changes the identity with the label', async () => {
+    const [first] = workloads
+    const label = (value: string) =>
+      cluster.kubectl('-n', NAMESPACE, 'label', 'pod', PODS[0] ?? '', `app=${value}`, '--overwrite')
+    await label('web-2')
+    await first?.gets(id('web-2'))
+    await label('web-1')
+    await first?.gets(id('web-1'))
+  })
+
+  it('serves everybody again after a rollout of the agent', async () => {
+    const before = await cluster.kubectl(...agentPod, 'name')
+    await servedAfter(async () => {
+      await cluster.kubectl('-n', 'authsec', 'rollout', 'restart', 'daemonset/icp-agent')
+      await rolledOut()
+    })
+    expect(await cluster.kubectl(...agentPod, 'name')).not.toBe(before)
+  })
+
+  it('serves everybody again after `kill -9` of the agent', async () => {
+    await servedAfter(kill)
+  })
+
+  describe('with a CSI driver, in a namespace of Pod Security `restricted`', () => {
+    const namespace = 'restricted'
+    const name = 'strict'
+    let pod: PodWorkload
+
+    beforeAll(async () => {
+      const { driver, registrar } = await csiBinaries()
+      const images = { 'spiffe-csi-driver': driver, 'csi-node-driver-registrar': registrar }
+      for (const [image, program] of Object.entries(images)) {
+        await cluster.import(programImage(join(cluster.node.dir, 'images'), image, program))
+      }
+      const set = ['create=true', 'image=local/spiffe-csi-driver:1', 'registrarImage=local/csi-node-driver-registrar:1']
+      await upgrade(...set.map((value) => `csiDriver.${value}`))
+      await cluster.kubectl('-n', 'authsec', 'rollout', 'status', 'daemonset/icp-agent-csi', '--timeout=180s')
+      await cluster.kubectl('create', 'namespace', namespace)
+      await cluster.kubectl('label', 'namespace', namespace, 'pod-security.kubernetes.io/enforce=restricted')
+    })
+
+    it('refuses a pod with the directory of the host', async () => {
+      const refused = cluster.apply(podOf('plain', 'local/workload:1', { namespace, restricted: true }))
+      await expect(refused).rejects.toThrow(/violates PodSecurity.*hostPath/)
+    })
+
+    it('serves a pod by the driver, also after the agent was killed', async () => {
+      const volume = { csi: { driver: 'csi.spiffe.io', readOnly: true } }
+      await cluster.apply(podOf(name, 'local/workload:1', { namespace, volume, restricted: true }))
+      pod = await PodWorkload.find(cluster, name, namespace)
+      await pod.gets(id(name))
+      const before = pod.texts.length
+      await servedAfter(kill)
+      await until('the pod is served again', () => pod.lines.slice(before).some(({ svids }) => `${svids}` === id(name)))
+      expect(pod.ends.filter(({ code }) => code === PERMISSION_DENIED)).toEqual([])
+    })
+  })
+
+  describe('with the pods of the kubelet', () => {
+    let caller: PodWorkload
+    let staticPod: PodWorkload
+
+    beforeAll(async () => {
+      await servedAfter(async () => {
+        await upgrade('agent.podSource=kubelet')
+        await rolledOut()
+      })
+      const asks =
+        'while :; do icp-agent api fetch x509 --timeout 60s >/tmp/said 2>&1; echo "$? $(cat /tmp/said | tail -1)" >>/out/lines; sleep 0.3; done'
+      await cluster.apply(podOf('caller', AGENT_IMAGE, { command: ['sh', '-c', asks] }))
+      writeFileSync(
+        join(cluster.node.dir, 'manifests', 'static.json'),
+        JSON.stringify(podOf('static', 'local/workload:1')),
+      )
+      caller = await PodWorkload.find(cluster, 'caller')
+      staticPod = await PodWorkload.find(cluster, 'static-node-1')
+      await staticPod.gets(id('static'))
+    })
+
+    it(`denies nobody when the kubelet restarts, ${RESTARTS} times, with a static pod present`, async () => {
+      const before = [...workloads, staticPod].map(({ name, texts }) => ({ name, lines: texts.length }))
+      const asked = caller.texts.length
+      for (let restart = 0; restart < RESTARTS; restart++) {
+        await cluster.restart('kubelet')
+        await sleep(LISTENED_MS)
+      }
+      const after = [...workloads, staticPod]
+      expect(after.flatMap(({ ends }) => ends).filter(({ code }) => code === PERMISSION_DENIED)).toEqual([])
+      // Their streams went on: nothing was withdrawn, and nothing said again.
+      expect(after.map(({ name, texts }) => ({ name, lines: texts.length }))).toEqual(before)
+      const answers = caller.texts.slice(asked)
+      expect(answers.length).toBeGreaterThan(RESTARTS)
+      expect(answers.filter((text) => !text.startsWith('0 '))).toEqual([])
+    })
+  })
+})
