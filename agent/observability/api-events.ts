@@ -132,16 +132,6 @@ export const apiEvents = ({ log, metrics }: Sinks, clock: Pick<Clock, 'monotonic
         remedy: 'use docker:image-label:* in the entry, or set attestation.docker.image_labels to merged',
       })
     },
-    /** What a process says of itself in metadata is not so. It changes nothing: only facts count. */
-    contradicted(
-      { pid, uid }: CallerIds,
-      claims: readonly { readonly name: string; readonly claimed: string; readonly found: string | null }[],
-    ): void {
-      const suppressed = sparingly.say(`${uid} claims`)
-      if (suppressed === null) return
-      const fields = { pid, uid, claims, ...(suppressed ? { suppressed } : {}) }
-      log.debug('Metadata of a call contradicts what the process is; it is not believed', fields)
-    },
     stopping(streams: number): void {
       log.info('Workload API is stopping', { streams })
     },

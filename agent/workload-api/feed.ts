@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto'
-import type { Metadata } from '@grpc/grpc-js'
 import type { Workload } from '../attestation/workload.js'
 import type { Selectors } from '../identity/selector.js'
 import type { ApiEvents, Denial, NearEntry } from '../observability/api-events.js'
@@ -7,7 +6,6 @@ import type { Demand, Use } from '../store/demand.js'
 import { type Match, NO_MATCH } from '../store/entry-index.js'
 import type { IdentityStore, Watch } from '../store/identity-store.js'
 import type { Change } from '../store/snapshot.js'
-import { type Claim, claimsOf, contradictions } from './claims.js'
 import { lostMatches } from './inherited-labels.js'
 import { nearestEntries } from './nearest-entries.js'
 import type { Circumstances, Refusal } from './verdict.js'
@@ -17,7 +15,7 @@ export interface FeedOptions {
   readonly demand: Demand
   /** At most so many identities a workload. */
   readonly maxIdentities: number
-  readonly events: Pick<ApiEvents, 'truncated' | 'contradicted' | 'labelOfImage'>
+  readonly events: Pick<ApiEvents, 'truncated' | 'labelOfImage'>
 }
 
 /** How many entries are named that a denied caller came near to. */
@@ -43,8 +41,6 @@ export class Feed {
   readonly #listeners = new Set<() => void>()
   #demanding = 0
   #denial: Denied | null = null
-  /** What the process said of itself first, until that is compared; null before it said anything. */
-  #claims: readonly Claim[] | null = null
 
   constructor(
     readonly workload: Workload,
@@ -85,13 +81,6 @@ export class Feed {
     }
   }
 
-  /** Takes note of what a call says of its process: compared once, with the first facts there are, and never believed. */
-  claimed(metadata: Metadata): void {
-    if (this.#claims) return
-    this.#claims = claimsOf(metadata)
-    this.#compare()
-  }
-
   /**
    * What there is to say of a denial. One and the same denial of the same facts has one id, however often a client asks
    * again; `first` when it is new.
@@ -113,14 +102,6 @@ export class Feed {
       trail: attested?.trail ?? [],
       nearest: first && attested && code === 'entry.none' ? () => this.#nearest(attested.facts) : null,
     }
-  }
-
-  #compare(): void {
-    const { state, caller } = this.workload
-    if (!this.#claims?.length || state.kind !== 'attested') return
-    const wrong = contradictions(this.#claims, { pid: caller.pid, facts: state.facts, missing: state.missing })
-    this.#claims = []
-    if (wrong.length > 0) this.options.events.contradicted(caller, wrong)
   }
 
   #nearest(facts: Selectors): readonly NearEntry[] {
@@ -189,7 +170,6 @@ export class Feed {
     this.#stale = this.#watch === null
     this.#use?.entries(this.#match.ids)
     this.#watch?.entries(this.#match.ids)
-    this.#compare()
     if (state.kind === 'attested') this.#sayLost(state.facts)
     if (this.#match.truncated && !before.truncated) events.truncated(caller, maxIdentities)
   }

@@ -144,7 +144,6 @@ export class JwtCalls {
       setMaxListeners(0, gone.signal)
       grpcCall.on('cancelled', () => gone.abort(new AgentError('agent.stopping', 'the client is gone')))
       calls.callStarted(peer)
-      session.feed.claimed(grpcCall.metadata)
       const call: Call = {
         request: grpcCall.request,
         dialect,

@@ -101,7 +101,6 @@ export class Streams {
       return
     }
     calls.callStarted(peer)
-    session.feed.claimed(call.metadata)
     const pump: Pump = new Pump(call, {
       feed: session.feed,
       source,

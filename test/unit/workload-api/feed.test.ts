@@ -1,4 +1,3 @@
-import { Metadata } from '@grpc/grpc-js'
 import { describe, expect, it } from 'vitest'
 import { AgentError, type ErrorCode } from '../../../agent/errors.js'
 import type { Selectors } from '../../../agent/identity/selector.js'
@@ -27,13 +26,10 @@ function setting(workload = FakeWorkload.attested(MINE), maxIdentities = 64) {
   const demand = new Demand(clock)
   const store = new IdentityStore()
   const truncated: number[] = []
-  const contradicted: string[] = []
   const lost: string[] = []
   const events = {
     truncated: (caller: { pid: number }, _limit: number) => void truncated.push(caller.pid),
     labelOfImage: ({ id }: { id: string }) => void lost.push(id),
-    contradicted: (_caller: unknown, claims: readonly { name: string; claimed: string; found: string | null }[]) =>
-      void contradicted.push(...claims.map(({ name, claimed, found }) => `${name} ${claimed} ${found}`)),
   }
   const feed = new Feed(workload, { store, demand, maxIdentities, events })
   const show = (...entries: (typeof a)[]) => {
@@ -45,7 +41,7 @@ function setting(workload = FakeWorkload.attested(MINE), maxIdentities = 64) {
   const listen = (name = 'heard', options?: { demand: boolean }) => feed.listen(() => heard.push(name), options)
   const wanted = () => [...demand.ids()].filter((id) => (demand.want(id)?.uids.size ?? 0) > 0)
   const denial = (code: ErrorCode) => feed.denial({ code, message: `says ${code}` })
-  return { demand, store, feed, denial, show, heard, listen, wanted, workload, truncated, contradicted, lost }
+  return { demand, store, feed, denial, show, heard, listen, wanted, workload, truncated, lost }
 }
 
 describe('the match of a feed', () => {
@@ -255,29 +251,5 @@ describe('the caller of a feed', () => {
     ])
     expect(denial('entry.none').nearest).toBeNull()
     expect(denial('entry.shadowed').nearest).toBeNull()
-  })
-})
-
-describe('what a process says of itself', () => {
-  const says = (pid: string) => {
-    const metadata = new Metadata()
-    metadata.set('x-pid', pid)
-    return metadata
-  }
-
-  it('is compared once with the first facts, and changes nothing', async () => {
-    const { feed, show, workload, listen, contradicted } = setting(new FakeWorkload())
-    show(a)
-    using _listening = listen()
-    feed.claimed(says('1'))
-    feed.claimed(says('2'))
-    expect(contradicted).toEqual([])
-    workload.attest(MINE)
-    await settle()
-    feed.circumstances()
-    expect(contradicted).toEqual([`x-pid 1 ${workload.caller.pid}`])
-    feed.claimed(says('3'))
-    expect(contradicted).toHaveLength(1)
-    expect(feed.circumstances().match.ids).toEqual(['a'])
   })
 })
