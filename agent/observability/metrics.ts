@@ -87,11 +87,6 @@ export const METRICS = {
     labels: ['kind'],
     buckets: [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
   },
-  icp_agent_bundle_disagreements_total: {
-    kind: 'counter',
-    help: 'Changes of what the sources of trust bundles disagree about, by kind: difference, contradiction, orphaning.',
-    labels: ['kind'],
-  },
   icp_agent_attestations_total: { kind: 'counter', help: 'Workload attestations by outcome.', labels: ['outcome'] },
   icp_agent_attestation_seconds: {
     kind: 'histogram',

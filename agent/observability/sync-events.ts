@@ -137,32 +137,6 @@ export const syncEvents = ({ log, metrics }: Sinks, clock: Clock) => {
     jwtKeysPollFailed(error: unknown): void {
       jwtKeys.failed(error)
     },
-    /** The sources of authorities name different ones; some merely more of them, unless they contradict one another. */
-    sourcesDiffer(
-      named: readonly (readonly [source: string, fingerprints: readonly string[]])[],
-      { contradict }: { contradict: boolean },
-    ): void {
-      metrics.count('icp_agent_bundle_disagreements_total', { kind: contradict ? 'contradiction' : 'difference' })
-      const level = contradict ? 'warn' : 'info'
-      log[level]('Sources of trust bundles disagree', {
-        named: Object.fromEntries(named.map(([source, fingerprints]) => [source, fingerprints.map(short)])),
-      })
-    },
-    sourcesAgree(): void {
-      log.info('Sources of trust bundles agree again')
-    },
-    /** Taken at its word, the answer would orphan every SVID in use. */
-    svidsUnnamed([source, named]: readonly [string, readonly string[]], issuers: readonly string[]): void {
-      metrics.count('icp_agent_bundle_disagreements_total', { kind: 'orphaning' })
-      log.warn('The server names none of the issuers of the SVIDs in use; those stay in the trust bundles', {
-        source,
-        named: named.map(short),
-        in_use: issuers.map(short),
-      })
-    },
-    svidsNamed(): void {
-      log.info('The server names issuers of the SVIDs in use again')
-    },
     bundlesChanged(
       authorities: readonly { readonly fingerprint: string; readonly notAfter: number }[],
       domains: number,

@@ -113,7 +113,6 @@ export class Issuance {
     const state = issued(before, { svid, renewAt }, now, from)
     const states = new Map([...store.current.states, [entry.id, state] as const])
     this.publisher.changes(new Map([[entry.id, state], ...settled(entry, entry, store.current, states)]))
-    this.publisher.heard('issue', named)
     events.svidIssued(entry, svid, { renewal: before?.kind === 'issued', ms })
     if (state.kind === 'issued' && state.next) events.svidHeldBack(entry, state.next.from)
     if (this.#gate.passed()) this.publisher.changes(caughtUp(store.current.states, { away: false }))

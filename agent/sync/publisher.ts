@@ -3,7 +3,6 @@ import type { SyncEvents } from '../observability/sync-events.js'
 import type { Clock } from '../ports/clock.js'
 import { AuthorityBook } from '../store/authority-book.js'
 import type { IdentityStore } from '../store/identity-store.js'
-import { type BundleSource, BundleSources } from './bundle-sources.js'
 import { anew, type Changes } from './catch-up.js'
 import { newestAuthority, renewEarly } from './early-renewal.js'
 
@@ -21,11 +20,9 @@ export interface PublisherOptions {
  */
 export class Publisher {
   #book: AuthorityBook
-  readonly #sources: BundleSources
 
   constructor(private readonly options: PublisherOptions) {
     this.#book = AuthorityBook.empty(options.account)
-    this.#sources = new BundleSources(options.events)
   }
 
   get book(): AuthorityBook {
@@ -42,15 +39,9 @@ export class Publisher {
     )
   }
 
-  /** A source named these as the server's issuers. */
-  named(source: BundleSource, authorities: readonly Authority[]): void {
+  /** The server named these as its issuers. */
+  named(authorities: readonly Authority[]): void {
     this.learn((book) => book.named(authorities, this.options.clock.now()))
-    this.heard(source, authorities)
-  }
-
-  /** The same for what the book has learnt already. */
-  heard(source: BundleSource, authorities: readonly Authority[]): void {
-    this.#sources.heard(source, authorities, this.options.store.current.states)
   }
 
   /** The book as it is from now on; where bundles change by it, they are published. */

@@ -6,11 +6,11 @@ import { usableAuthorities } from '../identity/usable-authorities.js'
 import type { AuthorityBook, BookPage } from '../store/authority-book.js'
 import { EntryIndex } from '../store/entry-index.js'
 import type { Snapshot } from '../store/snapshot.js'
-import { issuersInUse } from './bundle-sources.js'
 import { setBack } from './catch-up.js'
 import { EntrySync, type EntrySyncOptions } from './entry-sync.js'
 import { ExpiredSvids } from './expired-svids.js'
 import { Issuance, type IssuanceOptions } from './issuance.js'
+import { issuersInUse } from './issuers-in-use.js'
 import { tick } from './outcomes.js'
 import { KEEP_MS } from './plan.js'
 import { Publisher, type PublisherOptions } from './publisher.js'
@@ -137,7 +137,7 @@ export class Sync {
       const [odd] = skipped
       if (odd && authorities.length === 0) throw odd.error
       events.bundlePolled()
-      this.#publisher.named('bundle', authorities)
+      this.#publisher.named(authorities)
     } catch (error) {
       signal.throwIfAborted()
       if (!(error instanceof AgentError)) throw error
@@ -153,7 +153,7 @@ export class Sync {
 
   /** Authorities that came with the agent's own certificate. */
   trust(authorities: readonly Authority[]): void {
-    this.#publisher.named('attest', authorities)
+    this.#publisher.named(authorities)
   }
 
   /** A JWT-SVID of the trust domain was issued and verified. */
