@@ -87,7 +87,7 @@ export async function check(understood: Understood, around: Circumstances): Prom
     warnings.push(
       at(
         'agent.socket_path',
-        'lies in agent.data_dir, which other users cannot enter',
+        'lies in agent.data_dir: either other users may enter that, or they do not reach the socket',
         'put the socket into a directory of its own',
       ),
     )

@@ -19,6 +19,7 @@ import { answerSignals } from './answer-signals.js'
 import type { CommandIo } from './command.js'
 import { runDaemon } from './daemon.js'
 import { kubernetesApi } from './kubernetes-api.js'
+import { placeRemedy } from './place-remedy.js'
 import { readConfig } from './read-config.js'
 import { inheritedSocket } from './socket-activation.js'
 
@@ -96,7 +97,7 @@ async function runUntilStopped(
     return 0
   } catch (error) {
     if (io.signal.aborted && error === io.signal.reason) return 0
-    log.error('Agent failed', { error })
+    log.error('Agent failed', { error, ...placeRemedy(error, config.agent) })
     if (!(error instanceof AgentError)) io.stderr.write(`${messageOf(error)}\n`)
     return 1
   }

@@ -1,0 +1,20 @@
+import type { Config } from '../config/config.js'
+import { AgentError } from '../errors.js'
+
+type Places = Pick<Config['agent'], 'dataDir' | 'socketPath'>
+
+const NOT_ALLOWED = new Set<unknown>(['EACCES', 'EPERM', 'EROFS'])
+
+/**
+ * What to do where the agent may not make one of its directories: as another user than the one of an installation it
+ * needs others. Nothing for any other error.
+ */
+export function placeRemedy(error: unknown, { dataDir, socketPath }: Places): { readonly remedy?: string } {
+  if (!(error instanceof AgentError) || error.code !== 'file.io') return {}
+  const { path, errno } = error.details
+  if (typeof path !== 'string' || !NOT_ALLOWED.has(errno)) return {}
+  const onTheWay = [dataDir, socketPath].some((place) => `${place}/`.startsWith(`${path}/`))
+  return onTheWay
+    ? { remedy: 'name directories that this user may make with agent.data_dir and agent.socket_path' }
+    : {}
+}
