@@ -28,7 +28,7 @@ async function dispatch(args: readonly string[], io: CommandIo): Promise<number>
   if (first === undefined || first.startsWith('-')) return await dispatch(['run', ...args], io)
   if (first === 'help' && rest[0] !== undefined && !rest[0].startsWith('-')) return await dispatch([...rest, '-h'], io)
   const found = findCommand(args)
-  if (!found) return listGroup(args, io)
+  if (!found || beginsGroup(found)) return listGroup(args, io)
   const command = await COMMANDS[found.name]()
   if (asksForHelp(found.rest)) {
     io.stdout.write(command.help)
@@ -50,6 +50,11 @@ function asksForHelp(args: readonly string[]): boolean {
   return (end === -1 ? args : args.slice(0, end)).some((arg) => arg === '--help' || arg === '-h')
 }
 
+/** Whether the next argument makes it the beginning of other commands: `dev-icp entry`. */
+function beginsGroup({ name, rest: [next] }: { readonly name: string; readonly rest: readonly string[] }): boolean {
+  return next !== undefined && groupOf([...name.split(' '), next]).length > 0
+}
+
 /** Lists a group (`icp-agent api`). Anything else is misused, and the nearest command is named. */
 function listGroup(args: readonly string[], io: CommandIo): number {
   const words = args.filter((arg) => !arg.startsWith('-')).slice(0, 3)
@@ -63,7 +68,17 @@ function listGroup(args: readonly string[], io: CommandIo): number {
 
 function unknownCommand(words: readonly string[]) {
   const names = COMMAND_LIST.map(({ name }) => name)
-  const nearest = nearestKey(words.join(' '), names) ?? nearestKey(words[0] ?? '', names)
+  const nearest = partOf(words, names) ?? nearestKey(words.join(' '), names) ?? nearestKey(words[0] ?? '', names)
   const advice = nearest === null ? '`icp-agent help` lists them' : `did you mean \`icp-agent ${nearest}\`?`
   return misused(`there is no command ${quoted(words.join(' '))}; ${advice}`)
+}
+
+/** The first command that has these words, as many of them as possible, behind others: SPIRE's `entry create`. */
+function partOf(words: readonly string[], names: readonly string[]): string | null {
+  for (let length = words.length; length > 0; length--) {
+    const part = words.slice(0, length).join(' ')
+    const name = names.find((candidate) => `${candidate} `.includes(` ${part} `))
+    if (name !== undefined) return name
+  }
+  return null
 }

@@ -55,9 +55,21 @@ test('a group alone lists its commands, as a mistake; asked for help, as an answ
   expect(asked.stdout).not.toContain('api fetch x509')
 })
 
+test('a command that others begin with leaves them their words, and keeps its own arguments', async () => {
+  const group = await icpAgent(['dev-icp', 'entry'])
+  expect([group.code, group.stdout]).toEqual([2, ''])
+  expect(group.stderr).toContain('dev-icp entry create')
+  expect((await icpAgent(['dev-icp', 'entry', '--help'])).stdout).toContain('dev-icp entry list')
+  expect((await icpAgent(['dev-icp', '--listen', 'entry'])).stderr).toContain('--data DIR is needed')
+})
+
 describe('a command that there is not names the nearest', () => {
   test.each<[string[], CommandName]>([
     [['valdate'], 'validate'],
+    [['health'], 'healthcheck'],
+    [['entry', 'create', '-spiffeID', 'spiffe://x/y'], 'dev-icp entry create'],
+    [['fetch', 'jwt'], 'api fetch jwt'],
+    [['fetch'], 'api fetch x509'],
     [['health-check'], 'healthcheck'],
     [['Version'], 'version'],
     [['api', 'fetch', 'x508'], 'api fetch x509'],
