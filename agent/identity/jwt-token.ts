@@ -1,4 +1,3 @@
-import { decodeProtectedHeader } from 'jose'
 import type { Secret } from '../crypto/secret.js'
 import { AgentError } from '../errors.js'
 import { SpiffeId } from './spiffe-id.js'
@@ -34,14 +33,15 @@ export function readToken(token: Secret): Claimed {
   if (parts.length !== 3 || !parts.every(isBase64url)) {
     throw invalidJwt('it is not in compact serialization')
   }
-  const { alg, typ, kid, crit } = decoded(() => decodeProtectedHeader(text), 'header')
+  const { alg, typ, kid, crit } = objectOf(parts[0] ?? '', 'header')
   if (typeof alg !== 'string' || !JWT_ALGORITHMS.includes(alg)) {
     throw invalidJwt('its algorithm is none that a JWT-SVID may have')
   }
   // JWT-SVID 2.3; a WIT-SVID (`wit+jwt`) is thereby refused.
   if (typ !== undefined && typ !== 'JWT' && typ !== 'JOSE') throw invalidJwt('its type is neither JWT nor JOSE')
   if (crit !== undefined) throw invalidJwt('its header has critical parameters')
-  const claims = claimsOf(parts[1] ?? '')
+  const claims = objectOf(parts[1] ?? '', 'claims')
+  if (deeperThan(MAX_CLAIMS_DEPTH, claims)) throw invalidJwt('its claims are nested too deeply')
   // JWT-SVID 3.1
   const sub = claims['sub']
   const subject = typeof sub === 'string' ? SpiffeId.tryParse(sub) : null
@@ -70,24 +70,18 @@ function isBase64url(part: string): boolean {
   return part !== '' && Buffer.from(part, 'base64url').toString('base64url') === part
 }
 
-function claimsOf(part: string): Record<string, unknown> {
-  const claims = decoded(() => JSON.parse(Buffer.from(part, 'base64url').toString('utf8')) as unknown, 'claims')
-  if (typeof claims !== 'object' || claims === null || Array.isArray(claims)) {
-    throw invalidJwt('its claims are no object')
+function objectOf(part: string, what: 'header' | 'claims'): Record<string, unknown> {
+  let value: unknown
+  try {
+    value = JSON.parse(Buffer.from(part, 'base64url').toString('utf8'))
+  } catch {
+    throw invalidJwt(`its ${what} cannot be read`)
   }
-  if (deeperThan(MAX_CLAIMS_DEPTH, claims)) throw invalidJwt('its claims are nested too deeply')
-  return claims as Record<string, unknown>
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw invalidJwt(`its ${what} is no object`)
+  return value as Record<string, unknown>
 }
 
 function deeperThan(levels: number, value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return false
   return levels === 0 || Object.values(value).some((member) => deeperThan(levels - 1, member))
-}
-
-function decoded<T>(decode: () => T, part: string): T {
-  try {
-    return decode()
-  } catch {
-    throw invalidJwt(`its ${part} cannot be read`)
-  }
 }
