@@ -66,6 +66,7 @@ export const ERROR_CODES = {
   'client.unimplemented': 'The agent does not offer what was asked for.',
   'client.bad_response': 'The agent answered what it should not.',
   'client.timeout': 'The agent did not answer in time.',
+  'client.peer_refused': 'The other end of a TLS connection is not who may be there.',
   'command.misused': 'The command line is not understood.',
   internal: 'A defect of the agent itself.',
 } as const satisfies Record<string, string>

@@ -9,12 +9,15 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const command = join(root, 'dist/agent/main/index.js')
 
 rmSync(join(root, 'dist'), { recursive: true, force: true })
-const { status } = spawnSync(join(root, 'node_modules/.bin/tsc'), ['-p', 'tsconfig.build.json'], {
-  cwd: root,
-  // Everything on stderr: what is built for often prints results of its own on stdout.
-  stdio: ['ignore', 2, 2],
-})
-if (status !== 0) process.exit(status ?? 1)
+// The program, then the types of what package.json exports.
+for (const project of ['tsconfig.build.json', 'tsconfig.client.json']) {
+  const { status } = spawnSync(join(root, 'node_modules/.bin/tsc'), ['-p', project], {
+    cwd: root,
+    // Everything on stderr: what is built for often prints results of its own on stdout.
+    stdio: ['ignore', 2, 2],
+  })
+  if (status !== 0) process.exit(status ?? 1)
+}
 if (!readFileSync(command, 'utf8').startsWith('#!/usr/bin/env node\n')) {
   process.stderr.write(`${command} does not begin with #!/usr/bin/env node\n`)
   process.exit(1)

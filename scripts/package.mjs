@@ -43,7 +43,7 @@ try {
     { title: 'koffi, native part (MIT)', folder: join(ROOT, 'node_modules/koffi') },
   ])
   writeFileSync(join(work, 'THIRD-PARTY-LICENSES'), licenseTexts)
-  makeNpmPackage({ code, bill, licenseTexts, file: join(work, `icp-agent-${version}.tgz`) })
+  await makeNpmPackage({ code, packages, bill, licenseTexts, file: join(work, `icp-agent-${version}.tgz`) })
   for (const arch of architectures) {
     koffiPackage(arch)
     makeExecutable(arch, code, join(work, `icp-agent-${version}-linux-${arch}`))

@@ -30,6 +30,19 @@ export function findEndpoint(
 }
 
 /**
+ * The endpoint in SPIFFE_ENDPOINT_SOCKET, for a program that was told no other. Throws `client.address_invalid`, also
+ * where the variable is not set.
+ */
+export function environmentEndpoint(): Endpoint {
+  const found = findEndpoint(undefined, process.env)
+  if (found) return found
+  throw new AgentError(
+    'client.address_invalid',
+    `no Workload API is named: set ${ENDPOINT_VARIABLE} to unix:///path/of/agent.sock, or give the address`,
+  )
+}
+
+/**
  * Reads `unix:///absolute/path` (or `unix:/absolute/path`) and `tcp://IP:port`, and nothing else (Workload Endpoint 4).
  * Throws `client.address_invalid`; `source` says in the message where the text stands.
  */

@@ -12,7 +12,8 @@ import {
 import { privateKeyFromPem } from '../crypto/keys.js'
 import { derFromPem } from '../crypto/pem.js'
 import { SpiffeId } from '../identity/spiffe-id.js'
-import type { ClientDialect, RawBundles } from './dialect.js'
+import type { ClientDialect } from './dialect.js'
+import type { RawBundles } from './received.js'
 
 /** The dialect of the AuthSec SDKs: PEM text in bytes, bundles keyed by the name of the trust domain. */
 export const authsecMessages: ClientDialect = {

@@ -2,7 +2,7 @@ import { Secret } from '../crypto/secret.js'
 import { AgentError, messageOf } from '../errors.js'
 import { readToken } from '../identity/jwt-token.js'
 import { SpiffeId } from '../identity/spiffe-id.js'
-import type { RawJwtSvid } from './dialect.js'
+import type { RawJwtSvid } from './received.js'
 
 /** A JWT-SVID as the agent handed it out: its claims are read, its signature is for the audience to judge. */
 export interface HeldJwtSvid {

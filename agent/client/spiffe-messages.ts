@@ -13,7 +13,8 @@ import {
 import { DerReader, TAG } from '../crypto/der.js'
 import { AgentError } from '../errors.js'
 import { SpiffeId } from '../identity/spiffe-id.js'
-import type { ClientDialect, RawBundles } from './dialect.js'
+import type { ClientDialect } from './dialect.js'
+import type { RawBundles } from './received.js'
 
 /** The standard dialect: concatenated DER, bundles keyed by the SPIFFE ID of the trust domain (Workload API 5). */
 export const spiffeMessages: ClientDialect = {

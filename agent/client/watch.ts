@@ -18,7 +18,8 @@ export interface WatchOptions {
 }
 
 const STEP_MS = 1_000
-const MAX_DELAY_MS = 30_000
+/** The longest wait between two attempts. */
+export const MAX_DELAY_MS = 30_000
 
 /**
  * Every value of a stream that is opened anew when it fails or ends, after 1 s more for each failure in a row, up to
@@ -45,7 +46,7 @@ export async function* watch<T>(open: () => AsyncGenerator<T>, options: WatchOpt
 }
 
 /** Waits; a signal that aborts ends the wait without an error, since the loop looks at it. */
-async function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
+export async function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
   try {
     await clock.sleep(ms, signal)
   } catch (error) {

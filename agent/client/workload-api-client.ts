@@ -1,12 +1,14 @@
 import { Client, credentials } from '@grpc/grpc-js'
-import type { Secret } from '../crypto/secret.js'
+import { Secret } from '../crypto/secret.js'
 import { AgentError } from '../errors.js'
 import type { BundleSet } from '../identity/trust-bundle.js'
+import { SystemClock } from '../platform/system-clock.js'
 import type { Clock } from '../ports/clock.js'
-import { type Endpoint, grpcTarget, parseEndpoint } from './address.js'
+import { type Endpoint, environmentEndpoint, grpcTarget, parseEndpoint } from './address.js'
 import { authsecMessages } from './authsec-messages.js'
 import { callError } from './call-error.js'
-import type { ClientDialect, DialectName } from './dialect.js'
+import type { ClientDialect } from './dialect.js'
+import type { DialectName } from './dialect-name.js'
 import {
   checkJwtBundles,
   checkJwtSvids,
@@ -22,13 +24,14 @@ import { type Retry, watch } from './watch.js'
 import { verifyX509Bundles, verifyX509Context, type X509Context } from './x509-context.js'
 
 export interface ClientOptions {
-  /** `unix:///path`, `tcp://IP:port`, or what `findEndpoint` found. */
-  readonly address: string | Endpoint
-  /** Default `spiffe`. */
-  readonly dialect?: DialectName
-  readonly clock: Clock
-  /** Called when a watch has lost its stream and waits before it opens another. */
-  readonly onRetry?: (retry: Retry) => void
+  /** `unix:///path` or `tcp://IP:port`; default: the variable SPIFFE_ENDPOINT_SOCKET. */
+  readonly address?: string | Endpoint | undefined
+  /** Default `spiffe`, which every agent speaks. */
+  readonly dialect?: DialectName | undefined
+  /** Default: the machine's. Another one is for tests. */
+  readonly clock?: Clock | undefined
+  /** Called when a watch has lost its stream, or got none, and waits before it opens another. Default: nothing. */
+  readonly onRetry?: ((retry: Retry) => void) | undefined
 }
 
 const DIALECTS: Readonly<Record<DialectName, ClientDialect>> = { spiffe: spiffeMessages, authsec: authsecMessages }
@@ -44,11 +47,14 @@ export class WorkloadApiClient implements Disposable {
   readonly endpoint: Endpoint
   readonly #client: Client
   readonly #dialect: ClientDialect
+  readonly #clock: Clock
+  readonly #onRetry: ClientOptions['onRetry']
 
-  private constructor(private readonly options: ClientOptions) {
-    const { address, dialect = 'spiffe' } = options
+  private constructor({ address = environmentEndpoint(), dialect = 'spiffe', clock, onRetry }: ClientOptions) {
     this.endpoint = typeof address === 'string' ? parseEndpoint(address) : address
     this.#dialect = DIALECTS[dialect]
+    this.#clock = clock ?? new SystemClock()
+    this.#onRetry = onRetry
     this.#client = new Client(grpcTarget(this.endpoint), credentials.createInsecure(), {
       'grpc.enable_channelz': 0,
       // A proxy from the environment must never stand between a workload and its agent.
@@ -61,62 +67,71 @@ export class WorkloadApiClient implements Disposable {
   }
 
   /** A client; the connection itself is made by the first call. Throws `client.address_invalid`. */
-  static connect(options: ClientOptions): WorkloadApiClient {
+  static connect(options: ClientOptions = {}): WorkloadApiClient {
     return new WorkloadApiClient(options)
   }
 
   /** The identities of this process as they are now. */
-  async fetchX509Svid(signal: AbortSignal): Promise<X509Context> {
+  async fetchX509Svid(signal: AbortSignal = never()): Promise<X509Context> {
     return await first(this.#x509Svids(signal))
   }
 
   /** The identities of this process, now and after each change. */
-  watchX509Svids(signal: AbortSignal): AsyncGenerator<X509Context> {
+  watchX509Svids(signal: AbortSignal = never()): AsyncGenerator<X509Context> {
     return this.#watch(() => this.#x509Svids(signal), signal)
   }
 
   /** The bundles of all trust domains that this process may trust, its own among them. */
-  async fetchX509Bundles(signal: AbortSignal): Promise<BundleSet> {
+  async fetchX509Bundles(signal: AbortSignal = never()): Promise<BundleSet> {
     return await first(this.#x509Bundles(signal))
   }
 
   /** The bundles, now and after each change. */
-  watchX509Bundles(signal: AbortSignal): AsyncGenerator<BundleSet> {
+  watchX509Bundles(signal: AbortSignal = never()): AsyncGenerator<BundleSet> {
     return this.#watch(() => this.#x509Bundles(signal), signal)
   }
 
   /** Tokens for the audiences, for one identity of this process or (without `spiffeId`) for each. */
   async fetchJwtSvids(
     { audience, spiffeId = '' }: { readonly audience: readonly string[]; readonly spiffeId?: string },
-    signal: AbortSignal,
+    signal: AbortSignal = never(),
   ): Promise<readonly HeldJwtSvid[]> {
     const message = await this.#unary('FetchJWTSVID', this.#dialect.jwtSvidRequest(audience, spiffeId), signal)
     return checkJwtSvids(this.#dialect.jwtSvids(message), audience)
   }
 
   /** The keys of JWT-SVIDs, a JWKS for each trust domain. */
-  async fetchJwtBundles(signal: AbortSignal): Promise<JwtBundleSet> {
+  async fetchJwtBundles(signal: AbortSignal = never()): Promise<JwtBundleSet> {
     return await first(this.#jwtBundles(signal))
   }
 
   /** The keys, now and after each change. */
-  watchJwtBundles(signal: AbortSignal): AsyncGenerator<JwtBundleSet> {
+  watchJwtBundles(signal: AbortSignal = never()): AsyncGenerator<JwtBundleSet> {
     return this.#watch(() => this.#jwtBundles(signal), signal)
   }
 
   /** Has the agent judge a token. Throws `request.invalid` for one that does not hold for the audience. */
-  async validateJwtSvid(token: Secret, audience: string, signal: AbortSignal): Promise<ValidatedJwt> {
-    const request = this.#dialect.validateRequest(audience, token.reveal())
+  async validateJwtSvid(
+    token: Secret | string,
+    audience: string,
+    signal: AbortSignal = never(),
+  ): Promise<ValidatedJwt> {
+    const request = this.#dialect.validateRequest(audience, token instanceof Secret ? token.reveal() : token)
     return checkValidated(this.#dialect.validated(await this.#unary('ValidateJWTSVID', request, signal)))
   }
 
-  [Symbol.dispose](): void {
+  /** Closes the connection; calls and watches that are under way fail. */
+  close(): void {
     this.#client.close()
+  }
+
+  [Symbol.dispose](): void {
+    this.close()
   }
 
   async *#x509Svids(signal: AbortSignal): AsyncGenerator<X509Context> {
     for await (const message of this.#stream('FetchX509SVID', signal)) {
-      yield verifyX509Context(() => this.#dialect.x509Svids(message), this.options.clock.now())
+      yield verifyX509Context(() => this.#dialect.x509Svids(message), this.#clock.now())
     }
   }
 
@@ -156,8 +171,12 @@ export class WorkloadApiClient implements Disposable {
   }
 
   #watch<T>(open: () => AsyncGenerator<T>, signal: AbortSignal): AsyncGenerator<T> {
-    return watch(open, { clock: this.options.clock, signal, onRetry: this.options.onRetry })
+    return watch(open, { clock: this.#clock, signal, onRetry: this.#onRetry })
   }
+}
+
+function never(): AbortSignal {
+  return new AbortController().signal
 }
 
 async function first<T>(stream: AsyncGenerator<T>): Promise<T> {

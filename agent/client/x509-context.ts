@@ -4,7 +4,7 @@ import { SpiffeId } from '../identity/spiffe-id.js'
 import type { BundleSet, TrustBundle } from '../identity/trust-bundle.js'
 import { verifyX509Svid } from '../identity/verify-svid.js'
 import type { X509Svid } from '../identity/x509-svid.js'
-import type { RawBundles, RawSvid, RawX509Svids } from './dialect.js'
+import type { RawBundles, RawSvid, RawX509Svids } from './received.js'
 
 /** An identity that the agent has handed out, verified. */
 export interface HeldSvid {

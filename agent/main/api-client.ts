@@ -1,5 +1,5 @@
 import { type Endpoint, findEndpoint } from '../client/address.js'
-import type { DialectName } from '../client/dialect.js'
+import type { DialectName } from '../client/dialect-name.js'
 import type { Retry } from '../client/watch.js'
 import { WorkloadApiClient } from '../client/workload-api-client.js'
 import { AgentError, codeOf } from '../errors.js'

@@ -1,4 +1,4 @@
-import type { DialectName } from '../../agent/client/dialect.js'
+import type { DialectName } from '../../agent/client/dialect-name.js'
 import type { DemoEvent } from './events.js'
 import type { HeldLine } from './workload-line.js'
 

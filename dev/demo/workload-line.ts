@@ -1,4 +1,4 @@
-import type { DialectName } from '../../agent/client/dialect.js'
+import type { DialectName } from '../../agent/client/dialect-name.js'
 
 /** An SVID that the workload holds and has verified. Times in milliseconds since 1970. */
 export interface HeldLine {

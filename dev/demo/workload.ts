@@ -1,6 +1,6 @@
 import { findEndpoint } from '../../agent/client/address.js'
 import { changes } from '../../agent/client/changes.js'
-import type { DialectName } from '../../agent/client/dialect.js'
+import type { DialectName } from '../../agent/client/dialect-name.js'
 import { WorkloadApiClient } from '../../agent/client/workload-api-client.js'
 import type { X509Context } from '../../agent/client/x509-context.js'
 import { SystemClock } from '../../agent/platform/system-clock.js'

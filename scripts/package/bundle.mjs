@@ -29,11 +29,16 @@ export async function bundle() {
     logLevel: 'warning',
   })
   if (result.warnings.length > 0) throw new Error('the bundle has warnings')
-  const folders = Object.keys(result.metafile.inputs).flatMap((path) => {
+  return { code: result.outputFiles[0].text, packages: packagesIn(result.metafile) }
+}
+
+/** The folders (`node_modules/NAME`) of the packages that esbuild's metafile names. */
+export function packagesIn({ inputs }) {
+  const folders = Object.keys(inputs).flatMap((path) => {
     const match = /^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path)
     return match ? [match[0]] : []
   })
-  return { code: result.outputFiles[0].text, packages: [...new Set(folders)].sort() }
+  return [...new Set(folders)].sort()
 }
 
 /** The licenses of packages, as their folders hold them, one after the other. */

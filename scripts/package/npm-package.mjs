@@ -1,12 +1,13 @@
-// The agent as an npm package that needs no other: the bundle, and the native part for both architectures and both C
-// libraries. `npm install -g FILE` gives the command icp-agent; no registry is asked.
+// The agent as an npm package that needs no other: the bundle, the native part for both architectures and both C
+// libraries, and the library icp-agent/client. `npm install -g FILE` gives the command icp-agent; no registry is asked.
 import { cpSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { writeClientLibrary } from './client-library.mjs'
 import { koffiPackage, run } from './fetch.mjs'
 import { MANIFEST, ROOT } from './paths.mjs'
 
-export function makeNpmPackage({ code, bill, licenseTexts, file }) {
+export async function makeNpmPackage({ code, packages, bill, licenseTexts, file }) {
   const work = mkdtempSync(join(tmpdir(), 'icp-npm-'))
   try {
     const folder = join(work, 'package')
@@ -19,6 +20,9 @@ export function makeNpmPackage({ code, bill, licenseTexts, file }) {
         cpSync(join(koffiPackage(arch), `${library}_${arch}`, 'koffi.node'), join(place, 'koffi.node'))
       }
     }
+    const client = await writeClientLibrary(join(folder, 'client'))
+    const unnamed = client.packages.filter((name) => !packages.includes(name))
+    if (unnamed.length > 0) throw new Error(`no bill and no licenses name ${unnamed.join(', ')}`)
     for (const name of ['README.md', 'LICENSE', 'CHANGELOG.md', 'SECURITY.md'])
       cpSync(join(ROOT, name), join(folder, name))
     writeFileSync(join(folder, 'THIRD-PARTY-LICENSES'), licenseTexts)
@@ -33,7 +37,12 @@ export function makeNpmPackage({ code, bill, licenseTexts, file }) {
       repository,
       bugs,
       keywords,
+      type: 'module',
       bin: { 'icp-agent': 'icp-agent.cjs' },
+      exports: {
+        './client': { types: `./client/${client.types}`, default: `./client/${client.main}` },
+        './package.json': './package.json',
+      },
       engines,
       os: ['linux'],
       cpu: ['x64', 'arm64'],

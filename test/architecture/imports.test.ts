@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { isBuiltin } from 'node:module'
+import { posix } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { defects, resolve, violations } from './check.js'
 import { sourcesIn } from './files.js'
@@ -32,6 +33,25 @@ test('every package that the agent may import is a dependency, and every depende
     (name) => ![...imported].some((one) => `${one}/`.startsWith(`${name}/`)),
   )
   expect(unused).toEqual([])
+})
+
+test('icp-agent/client runs with grpc-js, protobuf and node: alone', () => {
+  const all = new Map(sources.map((source) => [source.path, source]))
+  const reached = new Set<string>()
+  const packages = new Set<string>()
+  const reach = (path: string) => {
+    if (reached.has(path)) return
+    reached.add(path)
+    for (const { specifier, kind } of all.get(path)?.imports ?? []) {
+      if (kind === 'type') continue
+      if (specifier.startsWith('.')) reach(posix.join(posix.dirname(path), specifier).replace(/\.js$/, '.ts'))
+      else if (!specifier.startsWith('node:')) packages.add(specifier.replace(/^(@[^/]+\/[^/]+|[^/]+).*/, '$1'))
+    }
+  }
+  reach('agent/client/index.ts')
+  expect([...reached].filter((path) => !all.has(path))).toEqual([])
+  expect(reached.size).toBeGreaterThan(20)
+  expect([...packages].sort()).toEqual(['@bufbuild/protobuf', '@grpc/grpc-js'])
 })
 
 test('the table of folders has no circle', () => {

@@ -1,6 +1,6 @@
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
 import { status } from '@grpc/grpc-js'
-import type { DialectName } from '../../agent/client/dialect.js'
+import type { DialectName } from '../../agent/client/dialect-name.js'
 import * as authsec from '../../proto/gen/authsec/workload_pb.js'
 import * as spiffe from '../../proto/gen/spiffe/workload_pb.js'
 import { AUTHSEC, callUnary, openStream, type RawStream, SECURITY_HEADER, SPIFFE } from '../support/raw-stream.js'

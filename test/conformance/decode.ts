@@ -1,6 +1,6 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto'
 import { fromBinary } from '@bufbuild/protobuf'
-import type { DialectName } from '../../agent/client/dialect.js'
+import type { DialectName } from '../../agent/client/dialect-name.js'
 import * as authsec from '../../proto/gen/authsec/workload_pb.js'
 import * as spiffe from '../../proto/gen/spiffe/workload_pb.js'
 

@@ -1,7 +1,7 @@
 import { realpathSync } from 'node:fs'
 import { setTimeout } from 'node:timers/promises'
 import { status } from '@grpc/grpc-js'
-import type { DialectName } from '../../agent/client/dialect.js'
+import type { DialectName } from '../../agent/client/dialect-name.js'
 import { createMetrics } from '../../agent/platform/prom-metrics.js'
 import type { DevIcp } from '../../dev/icp-server/dev-icp.js'
 import type { Flaw } from '../../dev/icp-server/flaws.js'

@@ -1,6 +1,6 @@
 import { status } from '@grpc/grpc-js'
 import { expect } from 'vitest'
-import type { DialectName } from '../../agent/client/dialect.js'
+import type { DialectName } from '../../agent/client/dialect-name.js'
 import { startAgent, temporaryDirectory } from '../support/agent.js'
 import { callUnary, openStream, SPIFFE } from '../support/raw-stream.js'
 import { BundlesWatch, codeOf, fetchJwt, first, JwtBundlesWatch, SERVICE, validateJwt, X509Watch } from './call.js'

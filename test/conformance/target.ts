@@ -1,5 +1,5 @@
 import { afterAll } from 'vitest'
-import type { DialectName } from '../../agent/client/dialect.js'
+import type { DialectName } from '../../agent/client/dialect-name.js'
 import { type Scene, startScene } from './scene.js'
 
 /** An agent whose socket is there to be asked. */

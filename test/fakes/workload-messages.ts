@@ -1,6 +1,6 @@
 import { createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { create, toBinary } from '@bufbuild/protobuf'
-import type { DialectName } from '../../agent/client/dialect.js'
+import type { DialectName } from '../../agent/client/dialect-name.js'
 import { pemFromDer } from '../../agent/crypto/pem.js'
 import * as authsec from '../../proto/gen/authsec/workload_pb.js'
 import * as spiffe from '../../proto/gen/spiffe/workload_pb.js'

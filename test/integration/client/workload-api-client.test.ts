@@ -1,7 +1,7 @@
 import { getEventListeners } from 'node:events'
 import { status } from '@grpc/grpc-js'
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import type { DialectName } from '../../../agent/client/dialect.js'
+import type { DialectName } from '../../../agent/client/dialect-name.js'
 import type { Retry } from '../../../agent/client/watch.js'
 import { WorkloadApiClient } from '../../../agent/client/workload-api-client.js'
 import type { TestCa } from '../../fakes/ca.js'

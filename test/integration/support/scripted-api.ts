@@ -1,5 +1,5 @@
 import { Metadata, Server, ServerCredentials, type ServerWritableStream, type status } from '@grpc/grpc-js'
-import type { DialectName } from '../../../agent/client/dialect.js'
+import type { DialectName } from '../../../agent/client/dialect-name.js'
 import { TemporaryDirectory } from './sockets.js'
 
 type Call = ServerWritableStream<Buffer, Buffer>

@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import type { DialectName } from '../../../agent/client/dialect.js'
+import type { DialectName } from '../../../agent/client/dialect-name.js'
 import { built, CLIENTS, type Program } from './programs.js'
 
 /** A program over agent/client, in one of the dialects. */

@@ -1,55 +1,25 @@
 import { once } from 'node:events'
+import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { connect, createServer, type SecureContextOptions, type TLSSocket } from 'node:tls'
-import type { WorkloadApiClient } from '../../../../agent/client/workload-api-client.js'
-import type { X509Context } from '../../../../agent/client/x509-context.js'
-import { pemFromDer } from '../../../../agent/crypto/pem.js'
+import { connect, createServer, type TLSSocket } from 'node:tls'
+import { authorizeOneOf, type X509Source } from '../../../../agent/client/index.js'
 import { tell } from './tell.js'
 
-const signal = new AbortController().signal
 const MAX_MS = 90_000
 const PAUSE_MS = 20
 
-/** What TLS needs, of the default identity: its chain, its key, and whom to trust. */
-function secure({ svids: [{ svid, bundle }] }: X509Context): SecureContextOptions {
-  return {
-    cert: svid.chain.map((der) => pemFromDer(der, 'CERTIFICATE')).join(''),
-    key: pemFromDer(svid.privateKey.reveal(), 'PRIVATE KEY'),
-    ca: bundle.authorities.map(({ der }) => pemFromDer(der, 'CERTIFICATE')),
-    minVersion: 'TLSv1.3',
-  }
-}
-
-/** The SPIFFE ID that a peer proved: TLS has verified its chain. */
-function peerOf(socket: TLSSocket): { id: string; serial: string } {
-  const { subjectaltname = '', serialNumber } = socket.getPeerCertificate()
-  const uris = subjectaltname.split(', ').filter((name) => name.startsWith('URI:'))
-  return { id: uris.length === 1 ? (uris[0] ?? '').slice('URI:'.length) : '', serial: serialNumber }
-}
-
-/** Hands each context to `use`; resolves after the first. */
-async function follow(client: WorkloadApiClient, use: (context: X509Context) => void): Promise<void> {
-  const contexts = client.watchX509Svids(signal)
-  const first = await contexts.next()
-  if (first.done) return
-  use(first.value)
-  void (async () => {
-    for await (const context of contexts) use(context)
-  })()
-}
-
-/** Tells each client of the right identity who it is; ends the connection of any other. */
-export async function serve(client: WorkloadApiClient, allowed: string): Promise<void> {
-  const server = createServer({ requestCert: true, rejectUnauthorized: true }, (socket) => {
-    socket.on('error', () => socket.destroy())
-    const { id } = peerOf(socket)
-    if (id !== allowed) socket.destroy()
-    else socket.on('data', () => socket.write(`${id}\n`))
-  })
-  await follow(client, (context) => server.setSecureContext(secure(context)))
+/** Tells each client of the right identity who it is; any other is not served. */
+export function serve(source: X509Source, allowed: string): void {
+  const server = source.createServer(
+    (options) =>
+      createServer(options, (socket) => {
+        socket.on('error', () => socket.destroy())
+        socket.on('data', () => socket.write(`${source.peerId(socket).uri}\n`))
+      }),
+    { authorize: authorizeOneOf(allowed) },
+  )
   server.listen(0, '127.0.0.1', () => {
-    const address = server.address()
-    if (typeof address === 'object') tell({ event: 'listening', address: `127.0.0.1:${address?.port}` })
+    tell({ event: 'listening', address: `127.0.0.1:${(server.address() as AddressInfo).port}` })
   })
 }
 
@@ -67,28 +37,23 @@ async function answerOn(socket: TLSSocket): Promise<string> {
 
 /** Alternates between new connections and one that is kept, so that both handshakes and streams meet rotations. */
 export async function request(
-  client: WorkloadApiClient,
+  source: X509Source,
   address: string,
   expected: string,
   requests: number,
   rotations: number,
 ): Promise<void> {
-  const own = new Set<string>()
+  const own = new Set([source.svid.serial])
+  source.onChange(() => void own.add(source.svid.serial))
   const theirs = new Set<string>()
   const seenAs = new Set<string>()
   const failures: string[] = []
-  let options: SecureContextOptions = {}
-  await follow(client, (context) => {
-    options = secure(context)
-    own.add(context.svids[0].svid.serial)
-  })
   const open = async (): Promise<TLSSocket> => {
-    const socket = connect({ ...options, port: Number(address.split(':')[1]), checkServerIdentity: () => undefined })
+    const options = source.clientOptions({ authorize: authorizeOneOf(expected), tls: { minVersion: 'TLSv1.3' } })
+    const socket = connect({ ...options, port: Number(address.split(':')[1]) })
     socket.on('error', () => socket.destroy())
     await once(socket, 'secureConnect')
-    const { id, serial } = peerOf(socket)
-    if (id !== expected) throw new Error(`the server is ${id}`)
-    theirs.add(serial)
+    theirs.add(socket.getPeerCertificate().serialNumber)
     return socket
   }
   let kept: TLSSocket | null = null
