@@ -33,7 +33,7 @@ describe('the packages', () => {
     // A copy, because somebody may be at work on the sources.
     const [one, another] = [join(work, 'one'), join(work, 'another/place')]
     for (const path of repositoryFiles()) {
-      if (!/^(agent|attestors|proto|scripts|systemd|deploy|docs)\/|^[^/]+$/.test(path)) continue
+      if (!/^(agent|attestors|dev|proto|scripts|systemd|deploy|docs)\/|^[^/]+$/.test(path)) continue
       mkdirSync(join(one, path, '..'), { recursive: true })
       cpSync(path, join(one, path))
     }
