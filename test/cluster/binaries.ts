@@ -9,7 +9,7 @@ const SPIFFE_CSI = '0.2.6'
 const KUBELET_API = '0.36.3'
 const csiFolder = join(tmpdir(), `icp-agent-spiffe-csi-${SPIFFE_CSI}`)
 const folder = join(tmpdir(), `icp-agent-containerd-${CONTAINERD}`)
-const NEEDED = ['ip', 'iptables', 'nsenter', 'openssl', 'runc', 'tar', 'unshare']
+const NEEDED = ['ip', 'iptables', 'nsenter', 'openssl', 'runc', 'setpriv', 'tar', 'unshare']
 
 export type NodeBinaries = Awaited<ReturnType<typeof nodeBinaries>>
 

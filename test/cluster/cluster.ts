@@ -42,6 +42,8 @@ export class Cluster implements AsyncDisposable {
       for (const name of ['kube-controller-manager', 'kube-scheduler', 'kube-proxy', 'containerd']) {
         await cluster.restart(name)
       }
+      // A kubelet that finds no runtime ends.
+      await cluster.containerdAnswers()
       await cluster.restart('kubelet')
       const kubelets = ['create', 'clusterrolebinding', 'kubelet-api', '--clusterrole=system:kubelet-api-admin']
       await cluster.kubectl(...kubelets, '--user=kube-apiserver')
@@ -85,12 +87,6 @@ export class Cluster implements AsyncDisposable {
 
   /** Brings an image of a local archive into containerd. */
   async import(archive: string): Promise<void> {
-    await until('containerd answers', async () => {
-      return await this.ctr('version').then(
-        () => true,
-        () => false,
-      )
-    })
     await this.ctr('images', 'import', archive)
   }
 
@@ -100,6 +96,15 @@ export class Cluster implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.node[Symbol.asyncDispose]()
+  }
+
+  private async containerdAnswers(): Promise<void> {
+    const answers = () =>
+      this.ctr('version').then(
+        () => true,
+        () => false,
+      )
+    await until('containerd answers', answers)
   }
 
   private ctr(...args: readonly string[]): Promise<string> {

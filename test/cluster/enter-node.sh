@@ -15,5 +15,6 @@ for path in /sys/fs/cgroup/*/; do
   echo $$ >"$path/$group/cgroup.procs"
   hierarchies+=("${path##*/}")
 done
-exec unshare --mount --uts --ipc --net --pid --cgroup --fork --kill-child --propagation private \
+# Whoever started this ends, and the node with him, however that comes.
+exec setpriv --pdeathsig KILL unshare --mount --uts --ipc --net --pid --cgroup --fork --kill-child --propagation private \
   "$BASH" "$(dirname "$0")/node-init.sh" "$dir" "${hierarchies[@]}"

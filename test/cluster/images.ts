@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { cpSync, mkdirSync, readFileSync, realpathSync, symlinkSync, writeFileSync } from 'node:fs'
+import { chmodSync, cpSync, mkdirSync, readFileSync, realpathSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { build } from 'esbuild'
 
@@ -14,7 +14,8 @@ export async function makeImages(dir: string): Promise<readonly string[]> {
   for (const name of ['sh', 'sleep', 'chown', 'ls', 'cat', 'env'])
     symlinkSync('busybox', join(base, 'usr', 'bin', name))
   for (const name of ['bin', 'sbin']) symlinkSync(`usr/bin`, join(base, name))
-  mkdirSync(join(base, 'tmp'), { mode: 0o1777 })
+  mkdirSync(join(base, 'tmp'))
+  chmodSync(join(base, 'tmp'), 0o1777)
   return [
     archive(dir, 'local/pause:1', pauseRoot(dir), ['/pause']),
     archive(dir, 'local/workload:1', await workloadRoot(dir, base), ['node', '/workload.cjs']),

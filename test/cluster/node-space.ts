@@ -30,8 +30,9 @@ export class NodeSpace implements AsyncDisposable {
   ) {}
 
   static async make(): Promise<NodeSpace> {
-    const dir = await mkdtemp(join(tmpdir(), 'icp-node-'))
+    removeLeftovers()
     const group = `icp-node-${process.pid}`
+    const dir = await mkdtemp(join(tmpdir(), `${group}-`))
     const outer = spawn(join(HERE, 'enter-node.sh'), [dir, group], { stdio: ['ignore', 'ignore', 'inherit'] })
     try {
       await until('the node has its mounts', () => existsSync(join(dir, 'ready')))
@@ -95,6 +96,16 @@ async function remove(dir: string, group: string, outer: ChildProcess): Promise<
     hierarchies(group).every((path) => removed(path)),
   )
   rmSync(dir, { recursive: true, force: true, maxRetries: 10, retryDelay: 200 })
+}
+
+/** What runs left that were killed themselves: their nodes ended with them. */
+function removeLeftovers(): void {
+  const gone = (name: string) => {
+    const pid = /^icp-node-(\d+)(?:-|$)/.exec(name)?.[1]
+    return pid !== undefined && !existsSync(`/proc/${pid}`)
+  }
+  for (const name of readdirSync(tmpdir()).filter(gone)) rmSync(join(tmpdir(), name), { recursive: true, force: true })
+  for (const name of readdirSync('/sys/fs/cgroup/memory').filter(gone)) hierarchies(name).forEach(removed)
 }
 
 function hierarchies(group: string): readonly string[] {

@@ -4,13 +4,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { helmBinary } from '../support/helm.js'
 import { csiBinaries, nodeUnavailable } from './binaries.js'
-import { Cluster, NODE_IP } from './cluster.js'
+import { Cluster } from './cluster.js'
 import { makeImages, programImage } from './images.js'
 import { until } from './node-space.js'
+import { TrialServer } from './trial-server.js'
 import { NAMESPACE, PodWorkload, podOf } from './workloads.js'
 
-const TENANT = '11111111-2222-4333-8444-555555555555'
-const DOMAIN = 'acme.example'
 const AGENT_IMAGE = 'local/icp-agent:0.1.0'
 const PERMISSION_DENIED = 7
 const PODS = Array.from({ length: 8 }, (_, i) => `web-${i + 1}`)
@@ -24,9 +23,8 @@ const missing = nodeUnavailable()
 describe.skipIf(missing !== null)(`a real node${missing === null ? '' : ` (skipped: ${missing})`}`, () => {
   let cluster: Cluster
   let helm: string
-  const icpData = () => join(cluster.node.dir, 'icp')
-  const agent = (...args: readonly string[]) => cluster.node.run(process.execPath, 'dist/agent/main/index.js', ...args)
-  const id = (name: string) => `spiffe://${DOMAIN}/${name}`
+  let trial: TrialServer
+  const id = (name: string) => `spiffe://${trial.tenantId}/${name}`
   const agentPod = ['-n', 'authsec', 'get', 'pods', '-l', 'app=icp-agent', '-o']
   const helmFlags = () => ['--kubeconfig', cluster.kubeconfig]
   const workloads: PodWorkload[] = []
@@ -66,29 +64,9 @@ describe.skipIf(missing !== null)(`a real node${missing === null ? '' : ` (skipp
     const images = join(cluster.node.dir, 'images')
     mkdirSync(images)
     for (const archive of await makeImages(images)) await cluster.import(archive)
-    const listen = ['--listen', `${NODE_IP}:8443`, '--expose', NODE_IP, '--limits', 'off', '--tenant-id', TENANT]
-    const command = ['dist/agent/main/index.js', 'dev-icp', '--data', icpData(), ...listen]
-    await cluster.node.start('dev-icp', process.execPath, [...command, '--workload-trust-domain', DOMAIN])
-    for (const [name, namespace] of [
-      ...[...PODS, 'caller', 'static'].map((pod) => [pod, NAMESPACE]),
-      ['strict', 'restricted'],
-    ]) {
-      await until('the ICP server takes entries', () =>
-        agent(
-          'dev-icp',
-          'entry',
-          'create',
-          '--data',
-          icpData(),
-          `/${name}`,
-          `k8s:ns=${namespace}`,
-          `k8s:pod-label:app=${name}`,
-        ).then(
-          () => true,
-          () => false,
-        ),
-      )
-    }
+    trial = await TrialServer.start(cluster)
+    for (const name of [...PODS, 'caller', 'static']) await trial.register(name, NAMESPACE)
+    await trial.register('strict', 'restricted')
     await cluster.kubectl('create', 'namespace', NAMESPACE)
   }, 3_600_000)
 
@@ -97,31 +75,23 @@ describe.skipIf(missing !== null)(`a real node${missing === null ? '' : ` (skipp
   }, 120_000)
 
   it('is given an agent by the words of the page', async () => {
-    const command = /^helm install icp-agent[^`]*?(?=\n```)/m.exec(PAGE)?.[0] ?? ''
-    const words = command.replace(/\\\n/g, ' ').replace('REGISTRY/', 'local/').replace('YOUR-TENANT-UUID', TENANT)
-    const values = join(cluster.node.dir, 'values.json')
-    const trustBundle = readFileSync(join(icpData(), 'ca.pem'), 'utf8')
-    writeFileSync(
-      values,
-      JSON.stringify({
-        agent: { icpServiceUrl: `https://${NODE_IP}:8443/spiresvc`, extraConfig: { sync: { interval: '5s' } } },
-        icpService: { trustBundle },
-      }),
-    )
-    await cluster.node.run(
-      helm,
-      '--kubeconfig',
-      cluster.kubeconfig,
-      ...words.trim().split(/\s+/).slice(1),
-      '-f',
-      values,
-    )
+    const [, section = ''] = PAGE.split('### Without an account')
+    const [command = ''] = /^helm install icp-agent(?:.*\\\n)*.*$/m.exec(section) ?? []
+    const words = trial.put(command.replace(/\\\n/g, ' ')).trim().split(/\s+/).slice(1)
+    // Entries are read anew sooner than every half a minute.
+    await cluster.node.run(helm, ...helmFlags(), ...words, '--set', 'agent.extraConfig.sync.interval=5s')
     await rolledOut()
     const exec = ['-n', 'authsec', 'exec', 'ds/icp-agent', '--']
     expect(JSON.parse(await cluster.kubectl(...exec, 'curl', '-s', 'http://localhost:8080/status'))).toMatchObject({
       ready: true,
       unready_reasons: [],
     })
+  })
+
+  it('lets nobody but the administrator change what is registered, and says at length that it is a trial', async () => {
+    expect(await trial.log()).toMatch(/FOR TRIALS ONLY/)
+    const change = ['-s', '-o', '/dev/null', '-w', '%{http_code}', '-k', '-d', '{}', `${trial.address}/v1/entries`]
+    expect(await cluster.kubectl('-n', 'authsec', 'exec', 'ds/icp-agent', '--', 'curl', ...change)).toBe('401')
   })
 
   it('gives each pod of one image its own identity, and no other', async () => {
