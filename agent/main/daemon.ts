@@ -24,7 +24,7 @@ export interface DaemonWorld extends World {
   /** A listening socket that systemd holds; null: make our own. */
   readonly inheritedSocket: number | null
   readonly serviceManager: ServiceManager
-  /** Threads that hang in a system call of the disk. */
+  /** Threads that hang in a system call of a disk, or write the log. */
   readonly hangingFiles: () => number
   /** At the very end: threads hang in a system call, so that Node cannot end the process. */
   readonly threadsHang: (threads: number) => void

@@ -18,6 +18,7 @@ import { systemRandom } from '../platform/system-random.js'
 import { answerSignals } from './answer-signals.js'
 import type { CommandIo } from './command.js'
 import { runDaemon } from './daemon.js'
+import { threadsEnd } from './hanging-threads.js'
 import { kubernetesApi } from './kubernetes-api.js'
 import { placeRemedy } from './place-remedy.js'
 import { readConfig } from './read-config.js'
@@ -28,18 +29,25 @@ import { inheritedSocket } from './socket-activation.js'
  * 2 the configuration cannot be used.
  */
 export async function runAgent(configFile: string | undefined, io: CommandIo): Promise<number> {
-  const threads = { hang: false }
+  const threads: Threads = { hang: false, logging: () => 0 }
   const code = await runUntilStopped(configFile, io, threads)
+  await threadsEnd(threads.logging, new SystemClock(), () => {
+    threads.hang = true
+  })
   // Only now: the log is written.
   if (threads.hang) exitNow(code)
   return code
 }
 
-async function runUntilStopped(
-  configFile: string | undefined,
-  io: CommandIo,
-  threads: { hang: boolean },
-): Promise<number> {
+/** What may keep the process from ending. */
+interface Threads {
+  /** Some hang in a system call. */
+  hang: boolean
+  /** Those that write the log. */
+  logging: () => number
+}
+
+async function runUntilStopped(configFile: string | undefined, io: CommandIo, threads: Threads): Promise<number> {
   const { config, warnings } = await readConfig(configFile, io)
   makeSocketDirectory(config.agent.socketPath)
   using log = createLog({
@@ -47,6 +55,7 @@ async function runUntilStopped(
     format: config.logging.format,
     filePath: config.logging.filePath,
   })
+  threads.logging = () => log.writing
   for (const warning of warnings) log.warn('Configuration warning', { ...warning })
   warnOfIgnored(io.ignoredVariables ?? [], log)
   const manager = serviceManager(io.env, { pid: process.pid, log })
@@ -85,7 +94,7 @@ async function runUntilStopped(
         kubernetesApi: kubernetesApi(io.env),
         inheritedSocket: inheritedSocket(io.env, process.pid),
         serviceManager: manager,
-        hangingFiles: () => files.hanging,
+        hangingFiles: () => files.hanging + log.writing,
         threadsHang: (count) => {
           log.warn('Threads hang in a system call; the process is ended without them', { threads: count })
           threads.hang = true

@@ -29,6 +29,8 @@ export class LineSink {
   #failing = false
   #ended = false
   #retrying = false
+  /** Refusals of a target that is stuck, since it last took something. */
+  #refusals = 0
   #whenDone: (() => void) | null = null
 
   constructor(fd: number, options: LineSinkOptions = {}) {
@@ -67,10 +69,19 @@ export class LineSink {
     this.#setWaiting(done < rest.length ? [rest.subarray(done)] : [])
   }
 
-  /** Takes no more lines, and calls back once what it has is written or refused: the descriptor may be closed. */
+  /** A thread is writing, or hangs in doing so. */
+  get writing(): boolean {
+    return this.#inFlight
+  }
+
+  /**
+   * Takes no more lines, and calls back once what it has is written or refused: the descriptor may be closed. A target
+   * that is stuck is given as long as by `flush`.
+   */
   end(done: () => void): void {
     this.#ended = true
     this.#whenDone = done
+    this.#refusals = 0
     this.#pump()
     if (!this.#inFlight && !this.#retrying) done()
   }
@@ -92,6 +103,7 @@ export class LineSink {
   }
 
   #taken(written: number): void {
+    this.#refusals = 0
     const rest = this.#current?.subarray(written)
     this.#current = rest !== undefined && rest.length > 0 ? rest : null
     if ((this.#failing || this.#dropped > 0) && this.#current === null) {
@@ -104,6 +116,10 @@ export class LineSink {
 
   #refused(error: Error): void {
     if (codeOf(error) === 'EAGAIN') {
+      if (this.#whenDone !== null && ++this.#refusals > FLUSH_TRIES) {
+        this.#giveUp()
+        return
+      }
       this.#retrying = true
       setTimeout(() => {
         this.#retrying = false
@@ -114,12 +130,16 @@ export class LineSink {
     if (codeOf(error) === 'EPIPE') {
       // Nobody will ever read this again.
       this.#ended = true
-      this.#current = null
-      this.#setWaiting([])
+      this.#giveUp()
     }
     if (this.#failing) return
     this.#failing = true
     this.#options.onFailure?.(error)
+  }
+
+  #giveUp(): void {
+    this.#current = null
+    this.#setWaiting([])
   }
 
   #setWaiting(waiting: Buffer[]): void {

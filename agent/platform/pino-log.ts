@@ -23,6 +23,8 @@ export interface AgentLog extends Log, Disposable {
   reopen(): void
   /** Writes what still waits, synchronously. Also done when the process exits. */
   flush(): void
+  /** Threads that write at this moment, or hang in doing so; also after the end. */
+  readonly writing: number
   setLevel(level: LogLevel): void
 }
 
@@ -122,6 +124,9 @@ export function createLog(options: LogOptions): AgentLog {
     ...named('agent'),
     reopen: open,
     flush,
+    get writing() {
+      return [...sinks].filter((sink) => sink.writing).length
+    },
     setLevel(level) {
       threshold = RANK[level]
     },

@@ -25,8 +25,10 @@ function start(
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
   nodeOptions: readonly string[] = [],
+  before: readonly string[] = [],
 ) {
-  const child = spawn(process.execPath, [...nodeOptions, program, ...args], {
+  const [command = '', ...rest] = [...before, process.execPath, ...nodeOptions, program, ...args]
+  const child = spawn(command, rest, {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { PATH: process.env['PATH'] ?? '', ...env },
   })
@@ -59,7 +61,12 @@ function start(
   }
 }
 
-function agent(name: string, env: Readonly<Record<string, string>> = {}, nodeOptions: readonly string[] = []) {
+function agent(
+  name: string,
+  env: Readonly<Record<string, string>> = {},
+  nodeOptions: readonly string[] = [],
+  before: readonly string[] = [],
+) {
   const home = join(dir.path, name)
   mkdirSync(home)
   const config = join(home, 'config.yaml')
@@ -79,7 +86,7 @@ function agent(name: string, env: Readonly<Record<string, string>> = {}, nodeOpt
       logging: { file_path: logFile },
     }),
   )
-  return { ...start(['-c', config], env, nodeOptions), logFile }
+  return { ...start(['-c', config], env, nodeOptions, before), logFile }
 }
 
 /** Ports of loopback and others that the process listens on; the agent of these tests has none. */
@@ -145,6 +152,18 @@ describe('the agent', () => {
     a.child.kill('SIGTERM')
     expect(await a.ended).toBe(0)
     expect(a.errors()).toBe('')
+  })
+
+  it('stops though the reader of its log is stuck', { timeout: 180_000 }, async () => {
+    // A pipe that is full already, and that nobody reads.
+    const stuck = 'mkfifo stuck; exec 3<>stuck; head -c 65536 /dev/zero >&3; exec "$@" >&3'
+    const a = agent('stuck-log', {}, [], ['/bin/sh', '-c', `cd "$0"; ${stuck}`, dir.path])
+    await expect
+      .poll(() => existsSync(a.logFile) && readFileSync(a.logFile, 'utf8'), { timeout: 60_000 })
+      .toContain('gRPC Workload API Server started')
+    a.child.kill('SIGTERM')
+    expect(await a.ended).toBe(0)
+    expect(readFileSync(a.logFile, 'utf8')).toContain('Agent stopped')
   })
 
   it('listens for itself where a variable makes it part of a cluster', { timeout: 180_000 }, async () => {

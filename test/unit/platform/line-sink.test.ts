@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { LineSink } from '../../../agent/platform/line-sink.js'
+import { createLog } from '../../../agent/platform/pino-log.js'
 
 /** What never comes takes as long; a busy machine is no failure. */
 const PATIENT = { timeout: 60_000 }
@@ -103,6 +104,37 @@ test('a reader that has gone ends the writing quietly', async () => {
   sink.write('y\n')
   sink.flush()
   expect(onFailure).toHaveBeenCalledTimes(1)
+})
+
+test('a reader that is stuck does not keep the end waiting', PATIENT, async () => {
+  const fifo = join(directory, 'fifo')
+  execFileSync('mkfifo', [fifo])
+  opened(fifo, constants.O_RDONLY | constants.O_NONBLOCK)
+  const sink = new LineSink(opened(fifo, constants.O_WRONLY | constants.O_NONBLOCK))
+  sink.write(`${'x'.repeat(999)}\n`.repeat(300))
+  await new Promise<void>((resolve) => sink.end(resolve))
+})
+
+test('a write that the target does not let end is seen', PATIENT, async () => {
+  const fifo = join(directory, 'fifo')
+  execFileSync('mkfifo', [fifo])
+  const reader = opened(fifo, constants.O_RDONLY | constants.O_NONBLOCK)
+  // Without O_NONBLOCK a thread waits for the reader.
+  const log = createLog({ level: 'info', format: 'json', stdout: opened(fifo, constants.O_WRONLY) })
+  for (let i = 0; i < 200; i++) log.info('x'.repeat(900), { i })
+  await new Promise((resolve) => setImmediate(resolve))
+  expect(log.writing).toBe(1)
+  log[Symbol.dispose]()
+  expect(log.writing).toBe(1)
+  const chunk = Buffer.alloc(65_536)
+  await vi.waitFor(() => {
+    try {
+      readSync(reader, chunk)
+    } catch (error) {
+      expect(error).toMatchObject({ code: 'EAGAIN' })
+    }
+    expect(log.writing).toBe(0)
+  }, PATIENT)
 })
 
 test('flushing into a full disk gives up at once', () => {
