@@ -1,12 +1,13 @@
-import { resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import type { DevIcp } from '../../../dev/icp-server/dev-icp.js'
 import type { DevIcpOptions } from '../../../dev/icp-server/options.js'
 import type { RequestRecord } from '../../../dev/icp-server/requests.js'
 import { AgentError } from '../../errors.js'
 import { printable } from '../../observability/printable.js'
 import { Disk } from '../../platform/disk.js'
+import { holdLock } from '../../platform/file-lock.js'
 import { SystemClock } from '../../platform/system-clock.js'
-import { choice, duration, misused, type OptionValues, readArguments } from '../arguments.js'
+import { choice, duration, misused, type OptionValues, quoted, readArguments } from '../arguments.js'
 import type { Command, CommandIo } from '../command.js'
 import { writeServerFile } from '../dev-icp-server.js'
 import { nextSteps, writeAgentFiles } from '../dev-icp-welcome.js'
@@ -77,6 +78,7 @@ Example:
   async run(args, io) {
     const { options } = readArguments(args, OPTIONS)
     const settings = await settingsOf(options, io)
+    using _lock = await lockOn(settings)
     io.stderr.write(settings.expose === undefined ? BANNER : EXPOSED_BANNER)
     await using icp = await start(settings)
     await writeServerFile(settings.dataDir, {
@@ -128,6 +130,17 @@ async function adminTokenOf(
   const content = (await files.read(path, { maxBytes: MAX_TOKEN_BYTES }))?.toString('utf8').trim()
   if (!content) throw misused('--admin-token-file names a file that is missing or empty')
   return content
+}
+
+/** Two servers would write over each other's entries, and agents of the one would not see those of the other. */
+async function lockOn({ dataDir, files }: DevIcpOptions): Promise<Disposable> {
+  await files.makeDirectory(dataDir, 0o700)
+  try {
+    return holdLock(join(dataDir, 'lock'))
+  } catch (error) {
+    if (!(error instanceof AgentError) || error.code !== 'agent.already_running') throw error
+    throw misused(`an embedded ICP server runs in ${quoted(dataDir)} already; stop it, or name another directory`)
+  }
 }
 
 /** Whatever is wrong with the settings is wrong with the command line. */

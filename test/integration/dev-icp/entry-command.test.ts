@@ -110,6 +110,15 @@ describe('what the server leaves in its directory', () => {
   }
 })
 
+test('a second server in the directory of one that runs is refused, and leaves its files alone', async () => {
+  const data = await server()
+  const before = await readFile(`${data}/server.json`, 'utf8')
+  const { code, stdout, stderr } = await icpAgent(['dev-icp', '--data', data])
+  expect([code, stdout]).toEqual([2, ''])
+  expect(stderr).toContain('runs in')
+  expect(await readFile(`${data}/server.json`, 'utf8')).toBe(before)
+})
+
 describe('docs/register.md', () => {
   test('has entries that a server takes as they stand, and calls that work', async () => {
     const page = await readFile('docs/register.md', 'utf8')
