@@ -2,8 +2,7 @@ import { nearestKey } from '../config/nearest-key.js'
 import { printable } from '../observability/printable.js'
 import { misused, quoted } from './arguments.js'
 import type { CommandIo } from './command.js'
-import { COMMAND_LIST, findCommand, groupOf } from './command-list.js'
-import { COMMANDS } from './command-table.js'
+import { COMMANDS, type FoundCommand, findCommand, groupOf } from './command-table.js'
 import { overview } from './overview.js'
 import { reportError } from './report-error.js'
 
@@ -29,13 +28,13 @@ async function dispatch(args: readonly string[], io: CommandIo): Promise<number>
   if (first === 'help' && rest[0] !== undefined && !rest[0].startsWith('-')) return await dispatch([...rest, '-h'], io)
   const found = findCommand(args)
   if (!found || beginsGroup(found)) return listGroup(args, io)
-  const command = await COMMANDS[found.name]()
+  const command = await found.command.load()
   if (asksForHelp(found.rest)) {
     io.stdout.write(command.help)
     return 0
   }
   // The daemon says so in its log.
-  if (found.name !== 'run') warnOfIgnored(io)
+  if (found.command.name !== 'run') warnOfIgnored(io)
   return await command.run(found.rest, io)
 }
 
@@ -51,8 +50,8 @@ function asksForHelp(args: readonly string[]): boolean {
 }
 
 /** Whether the next argument makes it the beginning of other commands: `dev-icp entry`. */
-function beginsGroup({ name, rest: [next] }: { readonly name: string; readonly rest: readonly string[] }): boolean {
-  return next !== undefined && groupOf([...name.split(' '), next]).length > 0
+function beginsGroup({ command, rest: [next] }: FoundCommand): boolean {
+  return next !== undefined && groupOf([...command.name.split(' '), next]).length > 0
 }
 
 /** Lists a group (`icp-agent api`). Anything else is misused, and the nearest command is named. */
@@ -67,7 +66,7 @@ function listGroup(args: readonly string[], io: CommandIo): number {
 }
 
 function unknownCommand(words: readonly string[]) {
-  const names = COMMAND_LIST.map(({ name }) => name)
+  const names = COMMANDS.map(({ name }) => name)
   const nearest = partOf(words, names) ?? nearestKey(words.join(' '), names) ?? nearestKey(words[0] ?? '', names)
   const advice = nearest === null ? '`icp-agent help` lists them' : `did you mean \`icp-agent ${nearest}\`?`
   return misused(`there is no command ${quoted(words.join(' '))}; ${advice}`)

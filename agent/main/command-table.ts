@@ -1,21 +1,120 @@
 import type { Command } from './command.js'
-import type { CommandName } from './command-list.js'
 
-/** Imports a command when it is needed: whoever runs one does not wait for the others to load. */
-export const COMMANDS: Readonly<Record<CommandName, () => Promise<Command>>> = {
-  run: async () => (await import('./commands/run.js')).run,
-  validate: async () => (await import('./commands/validate.js')).validate,
-  healthcheck: async () => (await import('./commands/healthcheck.js')).healthcheck,
-  'api fetch x509': async () => (await import('./commands/api-fetch-x509.js')).apiFetchX509,
-  'api fetch jwt': async () => (await import('./commands/api-fetch-jwt.js')).apiFetchJwt,
-  'api fetch bundles': async () => (await import('./commands/api-fetch-bundles.js')).apiFetchBundles,
-  'api watch x509': async () => (await import('./commands/api-watch-x509.js')).apiWatchX509,
-  'api watch bundles': async () => (await import('./commands/api-watch-bundles.js')).apiWatchBundles,
-  'api validate jwt': async () => (await import('./commands/api-validate-jwt.js')).apiValidateJwt,
-  'dev-icp': async () => (await import('./commands/dev-icp.js')).devIcp,
-  'dev-icp entry create': async () => (await import('./commands/dev-icp-entry.js')).devIcpEntryCreate,
-  'dev-icp entry list': async () => (await import('./commands/dev-icp-entry.js')).devIcpEntryList,
-  'dev-icp entry delete': async () => (await import('./commands/dev-icp-entry.js')).devIcpEntryDelete,
-  version: async () => (await import('./commands/version.js')).version,
-  help: async () => (await import('./commands/help.js')).help,
+/** A row of the table of commands. */
+export interface ListedCommand {
+  /** `api fetch x509`: one word or several. */
+  readonly name: string
+  /** One line for the list of commands. */
+  readonly summary: string
+  /** Imports the command when it is needed: whoever runs one does not wait for the others to load. */
+  readonly load: () => Promise<Command>
+}
+
+/** Every subcommand, in the order in which `icp-agent help` lists them. `run` is what happens where none is named. */
+export const COMMANDS = [
+  {
+    name: 'run',
+    summary: 'Run the agent (this is what happens without a command).',
+    load: async () => (await import('./commands/run.js')).run,
+  },
+  {
+    name: 'validate',
+    summary: 'Check a configuration and tell everything that is wrong with it.',
+    load: async () => (await import('./commands/validate.js')).validate,
+  },
+  {
+    name: 'healthcheck',
+    summary: 'Tell whether the agent on this machine is ready.',
+    load: async () => (await import('./commands/healthcheck.js')).healthcheck,
+  },
+  {
+    name: 'api fetch x509',
+    summary: 'Fetch the X.509-SVIDs of this process, and show or write them.',
+    load: async () => (await import('./commands/api-fetch-x509.js')).apiFetchX509,
+  },
+  {
+    name: 'api fetch jwt',
+    summary: 'Fetch JWT-SVIDs of this process for an audience, and show or write them.',
+    load: async () => (await import('./commands/api-fetch-jwt.js')).apiFetchJwt,
+  },
+  {
+    name: 'api fetch bundles',
+    summary: 'Fetch what this process may trust: X.509 and JWT bundles.',
+    load: async () => (await import('./commands/api-fetch-bundles.js')).apiFetchBundles,
+  },
+  {
+    name: 'api watch x509',
+    summary: 'Show the X.509-SVIDs of this process, and each change of them.',
+    load: async () => (await import('./commands/api-watch-x509.js')).apiWatchX509,
+  },
+  {
+    name: 'api watch bundles',
+    summary: 'Show the bundles, and each change of them.',
+    load: async () => (await import('./commands/api-watch-bundles.js')).apiWatchBundles,
+  },
+  {
+    name: 'api validate jwt',
+    summary: 'Have the agent judge a JWT-SVID.',
+    load: async () => (await import('./commands/api-validate-jwt.js')).apiValidateJwt,
+  },
+  {
+    name: 'dev-icp',
+    summary: 'Run the embedded ICP server, for demos and tests.',
+    load: async () => (await import('./commands/dev-icp.js')).devIcp,
+  },
+  {
+    name: 'dev-icp entry create',
+    summary: 'Register a workload at the embedded ICP server.',
+    load: async () => (await import('./commands/dev-icp-entry.js')).devIcpEntryCreate,
+  },
+  {
+    name: 'dev-icp entry list',
+    summary: 'List the registered workloads of the embedded ICP server.',
+    load: async () => (await import('./commands/dev-icp-entry.js')).devIcpEntryList,
+  },
+  {
+    name: 'dev-icp entry delete',
+    summary: 'Remove a registered workload from the embedded ICP server.',
+    load: async () => (await import('./commands/dev-icp-entry.js')).devIcpEntryDelete,
+  },
+  {
+    name: 'version',
+    summary: 'Print the version.',
+    load: async () => (await import('./commands/version.js')).version,
+  },
+  {
+    name: 'help',
+    summary: 'List the commands, or explain one.',
+    load: async () => (await import('./commands/help.js')).help,
+  },
+] as const satisfies readonly ListedCommand[]
+
+export type CommandName = (typeof COMMANDS)[number]['name']
+
+/** A command, and the arguments after its words. */
+export interface FoundCommand {
+  readonly command: ListedCommand
+  readonly rest: readonly string[]
+}
+
+/**
+ * The command whose words the arguments begin with, the longest of several;
+ * null where there is none.
+ */
+export function findCommand(args: readonly string[]): FoundCommand | null {
+  let found: FoundCommand | null = null
+  for (const command of COMMANDS) {
+    const words = command.name.split(' ')
+    const rest = args.slice(words.length)
+    if (words.every((word, i) => args[i] === word) && (!found || rest.length < found.rest.length)) {
+      found = { command, rest }
+    }
+  }
+  return found
+}
+
+/** The commands of a group such as `api` or `api fetch`; none where the words begin no command. */
+export function groupOf(words: readonly string[]): readonly ListedCommand[] {
+  const prefix = `${words.join(' ')} `
+  return COMMANDS.filter(({ name }) => name.startsWith(prefix))
 }

@@ -24,9 +24,6 @@ export interface CommandIo {
 
 /** A subcommand of `icp-agent`, one file each under commands/. */
 export interface Command {
-  readonly name: string
-  /** One line for the list of commands. */
-  readonly summary: string
   /** What `--help` prints: usage, every option, an example. */
   readonly help: string
   /** Resolves with the exit code: 0 done, 1 failed, 2 misused. `args` are those after the command's name. */

@@ -1,5 +1,5 @@
 import type { TextSink } from './command.js'
-import type { ListedCommand } from './command-list.js'
+import type { ListedCommand } from './command-table.js'
 import { styleFor } from './terminal/style.js'
 import { table } from './terminal/table.js'
 

@@ -1,12 +1,11 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { COMMAND_LIST } from '../../agent/main/command-list.js'
 import { COMMANDS } from '../../agent/main/command-table.js'
 
 test('docs/cli.md shows the help of every command as it is printed', async () => {
   const parts = await Promise.all(
-    COMMAND_LIST.map(async ({ name, summary }) => {
-      const { help } = await COMMANDS[name]()
+    COMMANDS.map(async ({ name, summary, load }) => {
+      const { help } = await load()
       return `### ${name}\n\n${summary}\n\n\`\`\`text\n${help}\`\`\`\n`
     }),
   )

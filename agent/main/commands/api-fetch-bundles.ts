@@ -9,8 +9,6 @@ import { styleFor } from '../terminal/style.js'
 const OPTIONS = { ...API_OPTIONS, timeout: { type: 'string' } } as const
 
 export const apiFetchBundles: Command = {
-  name: 'api fetch bundles',
-  summary: 'Fetch what this process may trust: X.509 and JWT bundles.',
   help: `Usage: icp-agent api fetch bundles [OPTIONS]
 
 Asks the agent for the authorities and the JWT keys of every trust domain that it serves.

@@ -20,8 +20,6 @@ const OPTIONS = {
 } as const
 
 export const apiFetchJwt: Command = {
-  name: 'api fetch jwt',
-  summary: 'Fetch JWT-SVIDs of this process for an audience, and show or write them.',
   help: `Usage: icp-agent api fetch jwt --audience NAME[,NAME…] [OPTIONS]
 
 Asks the agent for JWT-SVIDs and shows what they are. A token is a secret: it is printed only with

@@ -14,8 +14,6 @@ import { writeSvids } from '../write-svids.js'
 const OPTIONS = { ...API_OPTIONS, timeout: { type: 'string' }, write: { type: 'string' } } as const
 
 export const apiFetchX509: Command = {
-  name: 'api fetch x509',
-  summary: 'Fetch the X.509-SVIDs of this process, and show or write them.',
   help: `Usage: icp-agent api fetch x509 [OPTIONS]
 
 Asks the agent for the X.509-SVIDs of this process, verifies them, and shows them. Private keys are

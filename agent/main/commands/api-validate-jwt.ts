@@ -15,8 +15,6 @@ const OPTIONS = {
 const MAX_TOKEN_BYTES = 65_536
 
 export const apiValidateJwt: Command = {
-  name: 'api validate jwt',
-  summary: 'Have the agent judge a JWT-SVID.',
   help: `Usage: icp-agent api validate jwt --audience NAME --file FILE [OPTIONS]
 
 Asks the agent whether a token holds for an audience, and shows its claims. The token comes from a file

@@ -10,8 +10,6 @@ import { styleFor } from '../terminal/style.js'
 import { timeOfDay } from '../terminal/time.js'
 
 export const apiWatchBundles: Command = {
-  name: 'api watch bundles',
-  summary: 'Show the bundles, and each change of them.',
   help: `Usage: icp-agent api watch bundles [OPTIONS]
 
 Shows the authorities and the JWT keys of every trust domain, and shows them again whenever one of them

@@ -12,8 +12,6 @@ import { type Style, styleFor } from '../terminal/style.js'
 import { timeOfDay } from '../terminal/time.js'
 
 export const apiWatchX509: Command = {
-  name: 'api watch x509',
-  summary: 'Show the X.509-SVIDs of this process, and each change of them.',
   help: `Usage: icp-agent api watch x509 [OPTIONS]
 
 Shows the X.509-SVIDs of this process and then, line by line, what each update of the agent changes:

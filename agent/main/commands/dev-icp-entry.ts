@@ -12,8 +12,6 @@ const MAX_WORDS = 65
 const DATA_HELP = `  --data DIR            the directory of the server (icp-agent dev-icp --data DIR); default ./dev-icp`
 
 export const devIcpEntryCreate: Command = {
-  name: 'dev-icp entry create',
-  summary: 'Register a workload at the embedded ICP server.',
   help: `Usage: icp-agent dev-icp entry create [OPTIONS] SPIFFE-ID KEY=VALUE...
 
 Registers a workload: whoever has all of these selectors gets this SPIFFE ID. A path (/web) is one of the
@@ -51,8 +49,6 @@ Example:
 }
 
 export const devIcpEntryList: Command = {
-  name: 'dev-icp entry list',
-  summary: 'List the registered workloads of the embedded ICP server.',
   help: `Usage: icp-agent dev-icp entry list [OPTIONS]
 
 Lists the registration entries, youngest first, at most 1000.
@@ -75,8 +71,6 @@ Example:
 }
 
 export const devIcpEntryDelete: Command = {
-  name: 'dev-icp entry delete',
-  summary: 'Remove a registered workload from the embedded ICP server.',
   help: `Usage: icp-agent dev-icp entry delete [OPTIONS] ENTRY-ID|SPIFFE-ID
 
 Removes a registration entry, by its id or its SPIFFE ID (or the path of one).

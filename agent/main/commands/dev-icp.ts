@@ -41,8 +41,6 @@ const ISSUER_CACHE_MS = 300_000
 const MAX_TOKEN_BYTES = 4096
 
 export const devIcp: Command = {
-  name: 'dev-icp',
-  summary: 'Run the embedded ICP server, for demos and tests.',
   help: `Usage: icp-agent dev-icp --data DIR [OPTIONS]
 
 Runs an ICP server of its own on this machine, over a real certificate authority. It is for demos and tests, and for

@@ -12,8 +12,6 @@ const OPTIONS = {
 } as const
 
 export const healthcheck: Command = {
-  name: 'healthcheck',
-  summary: 'Tell whether the agent on this machine is ready.',
   help: `Usage: icp-agent healthcheck [--live] [-c FILE] [--url URL] [--timeout DURATION]
 
 Asks the agent whether it is ready to serve workloads, and says why where it is not, or what is

@@ -1,12 +1,10 @@
 import { readArguments } from '../arguments.js'
 import type { Command } from '../command.js'
-import { COMMAND_LIST } from '../command-list.js'
+import { COMMANDS } from '../command-table.js'
 import { overview } from '../overview.js'
 
 /** Without arguments; with the name of a command the dispatcher asks that one. */
 export const help: Command = {
-  name: 'help',
-  summary: 'List the commands, or explain one.',
   help: `Usage: icp-agent help [COMMAND]
 
 Lists the commands, or explains one, as \`icp-agent COMMAND --help\` does.
@@ -16,7 +14,7 @@ Example:
 `,
   async run(args, io) {
     readArguments(args, {})
-    io.stdout.write(overview(COMMAND_LIST, io.env, io.stdout))
+    io.stdout.write(overview(COMMANDS, io.env, io.stdout))
     return 0
   },
 }

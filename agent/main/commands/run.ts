@@ -2,8 +2,6 @@ import { readArguments } from '../arguments.js'
 import type { Command } from '../command.js'
 
 export const run: Command = {
-  name: 'run',
-  summary: 'Run the agent (this is what happens without a command).',
   help: `Usage: icp-agent [run] [-c FILE]
 
 Runs the agent until it gets SIGTERM, SIGINT or SIGQUIT. SIGHUP, SIGUSR1 and SIGUSR2 reopen the log

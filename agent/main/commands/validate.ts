@@ -22,8 +22,6 @@ interface Findings {
 }
 
 export const validate: Command = {
-  name: 'validate',
-  summary: 'Check a configuration and tell everything that is wrong with it.',
   help: `Usage: icp-agent validate [FILE] [-o pretty|json]
 
 Reads the configuration as the agent would, environment included, and tells every problem at once: the

@@ -3,8 +3,6 @@ import type { Command } from '../command.js'
 import { agentVersion } from '../version.js'
 
 export const version: Command = {
-  name: 'version',
-  summary: 'Print the version.',
   help: `Usage: icp-agent version [-o pretty|json]
 
 Prints the version of the agent and what it runs on.
