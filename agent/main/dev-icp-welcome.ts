@@ -4,6 +4,9 @@ import { printable } from '../observability/printable.js'
 import { Disk } from '../platform/disk.js'
 import type { CommandIo } from './command.js'
 
+/** How often the agent of `agent.yaml` reads the entries: about as often as the server's limits allow. */
+const SYNC_SECONDS = 7
+
 /**
  * Writes the configuration of an agent that uses this server, `agent.yaml`, and, where nodes attest with a join token,
  * a fresh `join-token`. It takes no root: data, socket and health server are in the server's directory.
@@ -28,7 +31,7 @@ ${workspace ? `  join_token_path: ${place('join-token')}\n` : ''}icp_service:
 attestation:
   type: ${workspace ? 'join_token' : 'unix'}
 sync:
-  interval: 7s
+  interval: ${SYNC_SECONDS}s
 logging:
   format: console
 health:
@@ -44,9 +47,9 @@ export function nextSteps(dataDir: string, env: CommandIo['env']): string {
   return `
 Start an agent that uses it, as the same user:
   ${icpAgent} --config ${dir}/agent.yaml
-Register what you run as the workload /me, and fetch its identity:
+Register what you run as the workload /me, and see its identity come, within ${SYNC_SECONDS} s, and rotate:
   ${icpAgent} dev-icp entry create --data ${dir} /me unix:uid=$(id -u)
-  ${icpAgent} api fetch x509 --socket unix://${dir}/run/agent.sock --timeout 30s
+  ${icpAgent} api watch x509 --socket unix://${dir}/run/agent.sock
 See how the agent is:
   ${icpAgent} healthcheck --config ${dir}/agent.yaml
   curl -s --unix-socket ${dir}/agent/health.sock http://localhost/status

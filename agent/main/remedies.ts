@@ -6,7 +6,7 @@ export const REMEDIES: Partial<Record<ErrorCode, string>> = {
   'client.unreachable':
     'Start the agent (icp-agent --config FILE), or name the socket of one that runs with --socket unix:///path or SPIFFE_ENDPOINT_SOCKET.',
   'client.denied':
-    'Where no other cause is named: compare the registration entries with what this process is. The log of the agent has the selectors that it found.',
+    'Where no other cause is named: compare the registration entries with what this process is; a new entry counts once the agent has read it (sync.interval, 30 s by default). The log of the agent has the selectors that it found.',
   'client.unavailable':
     'Wait longer (--timeout 1m). What the agent waits for stands in its log and, for whoever reaches its health port, at /status (curl localhost:8080/status).',
   'client.unimplemented': 'Use an agent, or a version of it, that offers it.',

@@ -44,6 +44,8 @@ Example:
       ...(options.parent === undefined ? {} : { parent_id: options.parent }),
     })
     show([entry], options.output, io)
+    if (options.output !== 'json')
+      io.stderr.write('Agents serve it once they have read it: every sync.interval, 30s by default.\n')
     return 0
   },
 }

@@ -36,7 +36,7 @@ async function server(...options: readonly string[]): Promise<string> {
   const files = await TemporaryFiles.create()
   parts.push(files)
   const data = files.path('icp')
-  await running(['dev-icp', '--data', data, '--limits', 'off', ...options], /timeout 30s/)
+  await running(['dev-icp', '--data', data, '--limits', 'off', ...options], /localhost\/status/)
   return data
 }
 
@@ -58,6 +58,8 @@ describe('icp-agent dev-icp entry', () => {
     expect(listed.stdout).toContain('spiffe://acme.example/web')
     expect(listed.stdout).toContain('docker:label:x = a=b')
     expect((await entry('create', '/web', 'unix:uid=1')).code).toBe(1)
+    expect((await entry('create', '/other', 'unix:uid=1')).stderr).toContain('sync.interval')
+    expect((await entry('delete', '/other')).code).toBe(0)
     expect((await entry('delete', '/web')).code).toBe(0)
     expect((await entry('delete', '/web')).code).toBe(1)
     expect((await entry('list')).stdout).toBe('There are no entries.\n')
