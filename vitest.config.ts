@@ -32,6 +32,15 @@ export default defineConfig({
     hookTimeout: runsSlow ? 600_000 : 180_000,
     expect: { poll: { timeout: 60_000 } },
     setupFiles: ['test/setup.ts'],
+    // `npm run coverage`: a number to look at, and no gate, which would invite tests that assert nothing. Processes that
+    // tests start are not counted.
+    coverage: {
+      provider: 'v8',
+      include: ['agent/**/*.ts', 'attestors/**/*.ts'],
+      reporter: ['text-summary'],
+      reportOnFailure: true,
+      reportsDirectory: 'node_modules/.cache/icp-coverage',
+    },
     sequence: { seed: 1 },
   },
 })
