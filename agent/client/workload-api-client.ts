@@ -120,7 +120,7 @@ export class WorkloadApiClient implements Disposable {
     return checkValidated(this.#dialect.validated(await this.#unary('ValidateJWTSVID', request, signal)))
   }
 
-  /** Closes the connection; calls and watches that are under way fail. */
+  /** Closes the connection as soon as no call is under way any more. What ends calls and watches is their signals. */
   close(): void {
     this.#client.close()
   }
