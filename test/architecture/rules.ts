@@ -71,7 +71,7 @@ export const DOORS: readonly {
   { pattern: /\bAbortSignal\.timeout\b/, what: 'AbortSignal.timeout', allowed: ['agent/platform'] },
   { pattern: /\bMath\.random\b/, what: 'Math.random', allowed: [] },
   { pattern: /\bprocess\.env\b/, what: 'process.env', allowed: ['agent/platform', 'agent/main'] },
-  { pattern: /\bprocess\.(?:exit|abort)\b/, what: 'process.exit', allowed: [] },
+  { pattern: /\bprocess\.(?:exit|abort)\b/, what: 'process.exit', allowed: ['agent/platform/exit-now.ts'] },
   { pattern: /(?:\bawait|\breturn|[=(,:?])\s*fetch\s*\(/, what: 'fetch', allowed: [] },
   { pattern: /\bglobalThis\b/, what: 'globalThis', allowed: [] },
   { pattern: /\beval\s*\(|\bnew Function\s*\(/, what: 'eval', allowed: [] },

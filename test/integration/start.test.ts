@@ -263,6 +263,13 @@ it('a command says which variables are without effect, and does its work', { tim
   )
 })
 
+it('a variable that cannot be left out because it forbids native code is named', { timeout: 60_000 }, async () => {
+  const version = start(['version'], { NODE_OPTIONS: '--no-addons' })
+  expect(await version.ended).toBe(2)
+  expect(version.output()).toBe('')
+  expect(version.errors()).toMatch(/^error cannot start without .*: NODE_OPTIONS \(--no-addons\)\n$/)
+})
+
 describe('what the surroundings of a command cause is called no defect', () => {
   const shell = async (script: string) => {
     const child = spawn('/bin/sh', ['-c', script, process.execPath, program], {
