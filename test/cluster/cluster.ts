@@ -79,9 +79,15 @@ export class Cluster implements AsyncDisposable {
     await this.kubectl('apply', '-f', path)
   }
 
+  /** Kills the program, where it runs. */
+  async stop(name: string): Promise<void> {
+    await this.#daemons.get(name)?.kill()
+    this.#daemons.delete(name)
+  }
+
   /** Kills the program, where it runs, and starts it again. */
   async restart(name: string): Promise<void> {
-    await this.#daemons.get(name)?.kill()
+    await this.stop(name)
     this.#daemons.set(name, await this.startOne(name))
   }
 

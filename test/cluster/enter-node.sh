@@ -7,7 +7,7 @@ dir=$1 group=$2
 hierarchies=()
 for path in /sys/fs/cgroup/*/; do
   path=${path%/}
-  [ -e "$path/cgroup.procs" ] && mountpoint -q "$path" || continue
+  if ! [ -e "$path/cgroup.procs" ] || ! mountpoint -q "$path"; then continue; fi
   mkdir -p "$path/$group"
   for file in cpuset.cpus cpuset.mems; do
     [ ! -e "$path/$file" ] || cat "$path/$file" >"$path/$group/$file"

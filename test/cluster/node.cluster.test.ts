@@ -16,6 +16,8 @@ const PODS = Array.from({ length: 8 }, (_, i) => `web-${i + 1}`)
 const RESTARTS = 12
 /** The agent asks a kubelet every 5 s, and a list that lacks pods counts when another one agrees 10 s later. */
 const LISTENED_MS = 12_000
+/** A kubelet shows static pods alone once it has waited half a minute for its API server. */
+const AWAY_MS = 45_000
 
 const PAGE = readFileSync('docs/install/kubernetes.md', 'utf8')
 const missing = nodeUnavailable()
@@ -47,14 +49,17 @@ describe.skipIf(missing !== null)(`a real node${missing === null ? '' : ` (skipp
   }
 
   /** What happens ends the streams of all workloads; each opens one again, gets what it had, and is never denied. */
-  const servedAfter = async (what: () => Promise<void>) => {
+  const servedAfter = async (
+    what: () => Promise<void>,
+    meanwhile: 'never denied' | 'refused meanwhile' = 'never denied',
+  ) => {
     const before = workloads.map(({ texts }) => texts.length)
     await what()
     for (const [at, workload] of workloads.entries()) {
       const since = () => workload.lines.slice(before[at])
       await until(`${workload.name} is served again`, () => since().at(-1)?.svids !== undefined)
       expect(workload.svids).toEqual([id(workload.name)])
-      expect(since().filter(({ code }) => code === PERMISSION_DENIED)).toEqual([])
+      if (meanwhile === 'never denied') expect(since().filter(({ code }) => code === PERMISSION_DENIED)).toEqual([])
     }
   }
 
@@ -126,6 +131,23 @@ describe.skipIf(missing !== null)(`a real node${missing === null ? '' : ` (skipp
     await servedAfter(kill)
   })
 
+  it('is not ready without `hostPID`, and says so', async () => {
+    const daemonset = ['-n', 'authsec', 'patch', 'daemonset', 'icp-agent', '--type=json', '-p']
+    await servedAfter(async () => {
+      await cluster.kubectl(...daemonset, '[{"op":"remove","path":"/spec/template/spec/hostPID"}]')
+      const asked = ['-n', 'authsec', 'exec', 'ds/icp-agent', '--', 'curl', '-s', 'http://localhost:8080/ready?verbose']
+      const alone = /^\{"ready":false,"reasons":\["[^"]*PID namespace of its own[^"]*hostPID: true"\]\}/
+      const before = workloads.map(({ ends }) => ends.length)
+      await cluster.kubectlUntil(alone, ...asked)
+      for (const [at, workload] of workloads.entries()) {
+        const refused = () => workload.ends.slice(before[at]).some(({ code }) => code === PERMISSION_DENIED)
+        await until(`${workload.name} is refused`, refused)
+      }
+      await cluster.kubectl(...daemonset, '[{"op":"add","path":"/spec/template/spec/hostPID","value":true}]')
+      await rolledOut()
+    }, 'refused meanwhile')
+  })
+
   describe('with a CSI driver, in a namespace of Pod Security `restricted`', () => {
     const namespace = 'restricted'
     const name = 'strict'
@@ -182,20 +204,36 @@ describe.skipIf(missing !== null)(`a real node${missing === null ? '' : ` (skipp
       await staticPod.gets(id('static'))
     })
 
-    it(`denies nobody when the kubelet restarts, ${RESTARTS} times, with a static pod present`, async () => {
-      const before = [...workloads, staticPod].map(({ name, texts }) => ({ name, lines: texts.length }))
+    /** Nothing was withdrawn, said again or refused to anybody, in a pod of the API or a static one. */
+    const deniesNobody = async (what: () => Promise<void>, atLeast: number) => {
+      const all = [...workloads, staticPod]
+      const before = all.map(({ name, texts }) => ({ name, lines: texts.length }))
       const asked = caller.texts.length
-      for (let restart = 0; restart < RESTARTS; restart++) {
-        await cluster.restart('kubelet')
-        await sleep(LISTENED_MS)
-      }
-      const after = [...workloads, staticPod]
-      expect(after.flatMap(({ ends }) => ends).filter(({ code }) => code === PERMISSION_DENIED)).toEqual([])
-      // Their streams went on: nothing was withdrawn, and nothing said again.
-      expect(after.map(({ name, texts }) => ({ name, lines: texts.length }))).toEqual(before)
+      await what()
+      expect(all.map(({ name, texts }) => ({ name, lines: texts.length }))).toEqual(before)
       const answers = caller.texts.slice(asked)
-      expect(answers.length).toBeGreaterThan(RESTARTS)
+      expect(answers.length).toBeGreaterThan(atLeast)
       expect(answers.filter((text) => !text.startsWith('0 '))).toEqual([])
+    }
+
+    it(`denies nobody when the kubelet restarts, ${RESTARTS} times, with a static pod present`, async () => {
+      await deniesNobody(async () => {
+        for (let restart = 0; restart < RESTARTS; restart++) {
+          await cluster.restart('kubelet')
+          await sleep(LISTENED_MS)
+        }
+      }, RESTARTS)
+    })
+
+    it('denies nobody when the kubelet restarts while the API server is away', async () => {
+      await deniesNobody(async () => {
+        await cluster.stop('kube-apiserver')
+        await cluster.restart('kubelet')
+        await sleep(AWAY_MS)
+        await cluster.restart('kube-apiserver')
+        await cluster.answers()
+        await sleep(2 * LISTENED_MS)
+      }, RESTARTS)
     })
   })
 })
