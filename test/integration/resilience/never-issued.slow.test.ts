@@ -4,7 +4,8 @@ import { expect, test, vi } from 'vitest'
 import { startAgent, startServer, TENANT, temporaryDirectory } from '../../support/agent.js'
 import { svidStream, uid } from './support.js'
 
-const MINUTES = 15
+/** Six see each SVID renewed twice; ICP_TEST_MINUTES=15 was run by hand. */
+const MINUTES = Number(process.env['ICP_TEST_MINUTES'] ?? 6)
 const LIFE_MS = 300_000
 vi.setConfig({ testTimeout: (MINUTES + 5) * 60_000 })
 
