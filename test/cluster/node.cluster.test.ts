@@ -80,7 +80,7 @@ describe.skipIf(missing !== null)(`a real node${missing === null ? '' : ` (skipp
   }, 120_000)
 
   it('is given an agent by the words of the page', async () => {
-    const [, section = ''] = PAGE.split('### Without an account')
+    const [, section = ''] = PAGE.split('## Without an account')
     const [command = ''] = /^helm install icp-agent(?:.*\\\n)*.*$/m.exec(section) ?? []
     const words = trial.put(command.replace(/\\\n/g, ' ')).trim().split(/\s+/).slice(1)
     // Entries are read anew sooner than every half a minute.

@@ -56,8 +56,8 @@ describe.skipIf(unavailable !== null)(
     /** Each object of a release with its version, which changes with every write. */
     const versions = async (namespace: string) => {
       const kinds = 'daemonset,configmap,serviceaccount,service,networkpolicy,clusterrole,clusterrolebinding'
-      const all = `${kinds},podmonitor,servicemonitor,prometheusrule`
-      const { items } = await read(all, '-n', namespace, '-l', 'app=icp-agent')
+      const all = `${kinds},csidriver,podmonitor,servicemonitor,prometheusrule`
+      const { items } = await read(all, '-n', namespace, '-l', 'app in (icp-agent,icp-agent-csi)')
       return (items as Item[])
         .map(({ kind, metadata }) => `${kind}/${metadata.name} ${metadata.resourceVersion}`)
         .sort()

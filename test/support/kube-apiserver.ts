@@ -60,6 +60,8 @@ export class KubeApiserver implements AsyncDisposable {
       `--service-account-signing-key-file=${file('accounts.key', pem(accounts.privateKey, 'pkcs8'))}`,
       `--token-auth-file=${file('tokens.csv', `${ADMIN},admin,1,"system:masters"\n`)}`,
       '--authorization-mode=RBAC',
+      // As all clusters that run CSI drivers.
+      '--allow-privileged=true',
       // Pods of this test have service accounts that nobody made, and nobody runs them.
       '--disable-admission-plugins=ServiceAccount',
     ]
