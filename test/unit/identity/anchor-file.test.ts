@@ -16,7 +16,7 @@ beforeAll(async () => {
 })
 afterAll(() => files[Symbol.asyncDispose]())
 
-const openssl = (args: string) => execFileSync('openssl', args.split(' '), { input: ca.pem })
+const openssl = (args: string) => execFileSync('openssl', args.split(' '))
 const base64 = (text: string | Uint8Array) => Buffer.from(text).toString('base64')
 
 describe('a file of certificates', () => {
@@ -25,7 +25,7 @@ describe('a file of certificates', () => {
   })
 
   it.each<[string, () => string | Buffer, RegExp]>([
-    ['TRUSTED CERTIFICATE', () => openssl('x509 -trustout'), /^holds TRUSTED CERTIFICATE/],
+    ['TRUSTED CERTIFICATE', () => openssl(`x509 -trustout -in ${files.path('ca.pem')}`), /^holds TRUSTED CERTIFICATE/],
     ['PKCS7', () => openssl(`crl2pkcs7 -nocrl -certfile ${files.path('ca.pem')}`), /^holds PKCS7/],
     ['CMS', () => relabelled('CMS'), /^holds CMS/],
     [
@@ -69,7 +69,7 @@ describe('a file of certificates', () => {
 
   it('all of several TRUSTED CERTIFICATEs are taken by the longer command', () => {
     const [from, to] = [files.path('several'), files.path('several-out')]
-    const one = openssl('x509 -trustout').toString()
+    const one = openssl(`x509 -trustout -in ${files.path('ca.pem')}`).toString()
     writeFileSync(from, one + one)
     const command = anchorFileTrouble(one, from)?.remedy.split('several: ')[1]?.replace('NEW', to) ?? ''
     execFileSync('/bin/sh', ['-c', command], { stdio: 'pipe' })
