@@ -1,10 +1,10 @@
-import type { Listener } from '../endpoint/listener.js'
 import type { HealthFacts, NeverIssued } from '../observability/health.js'
 import type { Trouble } from '../observability/once.js'
 import type { HostNamespaces } from '../ports/kernel.js'
 import type { NodeFacts } from '../ports/node-facts.js'
 import type { HeldSvid } from '../store/snapshot.js'
 import { shadowOf } from '../sync/shadows.js'
+import type { Listener } from '../workload-api/listener.js'
 import type { Agent } from './compose.js'
 import { countByState } from './entry-figures.js'
 

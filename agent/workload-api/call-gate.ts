@@ -1,11 +1,11 @@
 import { EventEmitter } from 'node:events'
 import type { Socket } from 'node:net'
 import { type Server, ServerCredentials } from '@grpc/grpc-js'
-import type { Connection } from '../endpoint/connection.js'
-import type { Fairness } from '../endpoint/fairness.js'
-import type { Exceeded } from '../endpoint/rates.js'
 import { AgentError } from '../errors.js'
 import type { Clock } from '../ports/clock.js'
+import type { Connection } from './connection.js'
+import type { Fairness } from './fairness.js'
+import type { Exceeded } from './rates.js'
 import { Readers, type RunningCalls } from './readers.js'
 
 /** So many waiting calls are enough to go on with. */

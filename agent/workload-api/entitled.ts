@@ -1,8 +1,8 @@
 import type { ApiEvents, Method } from '../observability/api-events.js'
 import type { Clock } from '../ports/clock.js'
+import { type Circumstances, entitlement, isNoIdentity, uncertainty } from './decision.js'
 import type { Feed } from './feed.js'
 import { refusalStatus } from './refusal.js'
-import { type Circumstances, entitlement, isNoIdentity, uncertainty } from './verdict.js'
 
 export interface EntitledOptions {
   readonly feed: Feed

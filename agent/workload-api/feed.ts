@@ -1,14 +1,14 @@
 import { randomBytes } from 'node:crypto'
-import type { Workload } from '../attestation/workload.js'
 import type { Selectors } from '../identity/selector.js'
 import type { ApiEvents, Denial, NearEntry } from '../observability/api-events.js'
 import type { Demand, Use } from '../store/demand.js'
 import { type Match, NO_MATCH } from '../store/entry-index.js'
 import type { IdentityStore, Watch } from '../store/identity-store.js'
 import type { Change } from '../store/snapshot.js'
+import type { Circumstances, Refusal } from './decision.js'
 import { lostMatches } from './inherited-labels.js'
 import { nearestEntries } from './nearest-entries.js'
-import type { Circumstances, Refusal } from './verdict.js'
+import type { Workload } from './workload.js'
 
 export interface FeedOptions {
   readonly store: IdentityStore

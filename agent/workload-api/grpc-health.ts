@@ -6,10 +6,10 @@ import {
   HealthCheckResponse_ServingStatus,
   HealthCheckResponseSchema,
 } from '../../proto/gen/grpc/health_pb.js'
-import { authsecDialect } from './authsec/messages.js'
-import type { RunningCall, ServiceRegistration } from './dialect.js'
+import { authsecDialect } from './dialects/authsec.js'
+import type { RunningCall, ServiceRegistration } from './dialects/dialect.js'
+import { spiffeDialect } from './dialects/spiffe.js'
 import { definitionOf } from './grpc-definition.js'
-import { spiffeDialect } from './spiffe/messages.js'
 
 /** Whether the agent serves, and notice of each change. */
 export interface Readiness {

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
-import type { Connection } from '../endpoint/connection.js'
-import type { Account, Subject } from '../endpoint/rates.js'
 import type { Clock } from '../ports/clock.js'
+import type { Connection } from './connection.js'
+import type { Account, Subject } from './rates.js'
 
 /** A connection that HTTP/2 reads. */
 interface Reader {

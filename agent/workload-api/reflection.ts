@@ -4,7 +4,7 @@ import { type ServerDuplexStream, status } from '@grpc/grpc-js'
 import { Health } from '../../proto/gen/grpc/health_pb.js'
 import * as v1 from '../../proto/gen/grpc/reflection_v1_pb.js'
 import * as v1alpha from '../../proto/gen/grpc/reflection_v1alpha_pb.js'
-import type { Dialect, RunningCall, ServiceRegistration } from './dialect.js'
+import type { Dialect, RunningCall, ServiceRegistration } from './dialects/dialect.js'
 import { definitionOf } from './grpc-definition.js'
 
 type Request = v1.ServerReflectionRequest | v1alpha.ServerReflectionRequest

@@ -1,9 +1,9 @@
 import type { StatusObject } from '@grpc/grpc-js'
 import { Metadata } from '@grpc/grpc-js'
 import type { ApiEvents, Method } from '../observability/api-events.js'
+import type { Refusal } from './decision.js'
 import type { Feed } from './feed.js'
 import { isDenial, statusOf } from './status.js'
-import type { Refusal } from './verdict.js'
 
 /** Where a person reads what to do. */
 const REGISTER = '; docs/register.md tells how to register it'

@@ -1,7 +1,7 @@
 import type { Caller } from '../attestation/caller.js'
-import type { Workload } from '../attestation/workload.js'
 import type { AgentError } from '../errors.js'
 import { Feed, type FeedOptions } from './feed.js'
+import type { Workload } from './workload.js'
 
 type Close = (reason: 'stalled' | 'stopping') => void
 

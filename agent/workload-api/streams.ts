@@ -6,12 +6,12 @@ import type { Clock } from '../ports/clock.js'
 import type { IdentityStore } from '../store/identity-store.js'
 import type { Snapshot } from '../store/snapshot.js'
 import { type View, Views } from '../store/view.js'
-import type { Dialect, JwtBundles, RunningCall } from './dialect.js'
+import { bundlesVerdict, type Refusal, verdict } from './decision.js'
+import type { Dialect, JwtBundles, RunningCall } from './dialects/dialect.js'
 import { MALFORMED } from './grpc-definition.js'
-import { Pump, type Source } from './pump.js'
 import { grpcError } from './refusal.js'
 import type { Session, Sessions } from './sessions.js'
-import { bundlesVerdict, type Refusal, verdict } from './verdict.js'
+import { Pump, type Source } from './stream.js'
 
 export interface StreamsOptions {
   readonly store: IdentityStore

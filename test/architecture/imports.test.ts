@@ -136,7 +136,7 @@ describe('the checker finds', () => {
     ['an import for its effects', 'agent/ports/a.ts', "import '../store/b.js'"],
     [
       'another file of a folder of which one file is allowed',
-      'agent/endpoint/a.ts',
+      'attestors/a.ts',
       "import { x } from '../attestation/attest.js'",
     ],
     ['an import of the root of the graph', 'agent/sync/a.ts', "import { x } from '../main/compose.js'"],

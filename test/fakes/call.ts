@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events'
 import type { StatusObject } from '@grpc/grpc-js'
-import type { Outgoing } from '../../agent/workload-api/pump.js'
+import type { Outgoing } from '../../agent/workload-api/stream.js'
 
 /** A streaming call whose client reads when the test says so. */
 export class FakeCall extends EventEmitter implements Outgoing {

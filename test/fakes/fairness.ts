@@ -1,8 +1,8 @@
-import type { Fairness } from '../../agent/endpoint/fairness.js'
-import { type RateLimits, Rates } from '../../agent/endpoint/rates.js'
-import { Turns } from '../../agent/endpoint/turns.js'
 import { rateEvents } from '../../agent/observability/rate-events.js'
 import type { Clock } from '../../agent/ports/clock.js'
+import { Turns } from '../../agent/workload-api/fair-queue.js'
+import type { Fairness } from '../../agent/workload-api/fairness.js'
+import { type RateLimits, Rates } from '../../agent/workload-api/rates.js'
 import { RecordedSinks } from './sinks.js'
 
 const PLENTY = { perSecond: 1_000_000, burst: 1_000_000 }

@@ -1,6 +1,6 @@
 import { type Caller, callerOf } from '../../agent/attestation/caller.js'
-import type { Workload, WorkloadState } from '../../agent/attestation/workload.js'
 import { AgentError, type ErrorCode } from '../../agent/errors.js'
+import type { Workload, WorkloadState } from '../../agent/workload-api/workload.js'
 import { FakeKernel, type ProcessTraits } from './kernel.js'
 
 /** A workload whose attestation is what the test says. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { type Verdict, verdict } from '../../../agent/workload-api/verdict.js'
+import { type Verdict, verdict } from '../../../agent/workload-api/decision.js'
 import { MINUTE, SyncWorld } from './sync-world.js'
 
 const EQUAL = { 'unix:uid': '1000' }

@@ -1,6 +1,6 @@
 import { describe, expect, it, test } from 'vitest'
 import type { EntryState } from '../../../agent/store/snapshot.js'
-import { type Circumstances, verdict } from '../../../agent/workload-api/verdict.js'
+import { type Circumstances, verdict } from '../../../agent/workload-api/decision.js'
 import { issuedOf } from '../../fakes/identities.js'
 
 const NOW = Date.parse('2026-01-01T00:00:00Z')

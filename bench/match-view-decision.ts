@@ -1,6 +1,6 @@
 import { monitorEventLoopDelay, performance } from 'node:perf_hooks'
 import { EntryIndex } from '../agent/store/entry-index.js'
-import { verdict } from '../agent/workload-api/verdict.js'
+import { verdict } from '../agent/workload-api/decision.js'
 import { Crowd } from '../test/simulation/crowd.js'
 
 /**

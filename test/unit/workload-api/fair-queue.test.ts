@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { Turns } from '../../../agent/endpoint/turns.js'
+import { Turns } from '../../../agent/workload-api/fair-queue.js'
 
 /** Time passes only in jobs, and turns of the event loop come when the test says so. */
 function setting(mostWaiting = 1_000) {

@@ -1,8 +1,8 @@
 import { status } from '@grpc/grpc-js'
 import { describe, expect, it } from 'vitest'
 import type { EntryState, Failures } from '../../../agent/store/snapshot.js'
+import { bundlesVerdict, type Circumstances, type Verdict, verdict } from '../../../agent/workload-api/decision.js'
 import { statusOf } from '../../../agent/workload-api/status.js'
-import { bundlesVerdict, type Circumstances, type Verdict, verdict } from '../../../agent/workload-api/verdict.js'
 import { issuedOf } from '../../fakes/identities.js'
 
 const NOW = Date.parse('2026-01-01T00:00:00Z')

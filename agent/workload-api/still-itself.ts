@@ -1,6 +1,6 @@
+import { type Caller, sameExecutable } from '../attestation/caller.js'
 import { AgentError } from '../errors.js'
 import type { ExecutableId } from '../ports/kernel.js'
-import { type Caller, sameExecutable } from './caller.js'
 
 /**
  * Whether the process is still the one that connected: alive, the same program, and all four of its user and group ids

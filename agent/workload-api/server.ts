@@ -11,13 +11,14 @@ import {
   status,
   type UntypedHandleCall,
 } from '@grpc/grpc-js'
-import type { Connection } from '../endpoint/connection.js'
-import type { Fairness } from '../endpoint/fairness.js'
 import type { ApiEvents, Method } from '../observability/api-events.js'
 import type { Clock } from '../ports/clock.js'
-import { authsecDialect } from './authsec/messages.js'
 import { CallGate } from './call-gate.js'
-import type { Dialect, RunningCall } from './dialect.js'
+import type { Connection } from './connection.js'
+import { authsecDialect } from './dialects/authsec.js'
+import type { Dialect, RunningCall } from './dialects/dialect.js'
+import { spiffeDialect } from './dialects/spiffe.js'
+import type { Fairness } from './fairness.js'
 import { definitionOf, MALFORMED } from './grpc-definition.js'
 import { grpcHealthService, type Readiness } from './grpc-health.js'
 import type { JwtCalls } from './jwt-calls.js'
@@ -25,7 +26,6 @@ import { openConnection, type SocketPair } from './open-connection.js'
 import { reflectionServices } from './reflection.js'
 import { grpcError } from './refusal.js'
 import type { Sessions } from './sessions.js'
-import { spiffeDialect } from './spiffe/messages.js'
 import { refusalOfCall, type Streams } from './streams.js'
 
 const DIALECTS: readonly Dialect[] = [spiffeDialect, authsecDialect]

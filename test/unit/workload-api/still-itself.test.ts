@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { type Caller, callerOf } from '../../../agent/attestation/caller.js'
-import { stillItself } from '../../../agent/attestation/still-itself.js'
+import { stillItself } from '../../../agent/workload-api/still-itself.js'
 import { FakeKernel, type FakeProcess } from '../../fakes/kernel.js'
 
 function check(change: (process: FakeProcess, caller: Caller) => void, executable: string | null = '/usr/bin/app') {

@@ -1,9 +1,9 @@
+import { type Attestation, type AttestContext, attest, type Known } from '../attestation/attest.js'
+import type { Caller } from '../attestation/caller.js'
 import { AgentError, messageOf } from '../errors.js'
 import type { Selectors } from '../identity/selector.js'
 import type { Kernel } from '../ports/kernel.js'
 import type { Random } from '../ports/random.js'
-import { type Attestation, type AttestContext, attest, type Known } from './attest.js'
-import type { Caller } from './caller.js'
 import { stillItself } from './still-itself.js'
 import type { Workload, WorkloadState } from './workload.js'
 

@@ -1,6 +1,6 @@
 import type { RateEvents } from '../observability/rate-events.js'
+import type { Turns } from './fair-queue.js'
 import type { Rates } from './rates.js'
-import type { Turns } from './turns.js'
 
 /** What keeps callers from taking the agent from one another; the socket and the calls on it share one. */
 export interface Fairness {

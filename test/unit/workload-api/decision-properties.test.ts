@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { EntryState } from '../../../agent/store/snapshot.js'
-import { bundlesVerdict, type Circumstances, verdict } from '../../../agent/workload-api/verdict.js'
+import { bundlesVerdict, type Circumstances, verdict } from '../../../agent/workload-api/decision.js'
 import { issuedOf } from '../../fakes/identities.js'
 
 const NOW = 1_000_000

@@ -1,7 +1,7 @@
+import type { TrailLine } from '../attestation/attestor.js'
+import type { Caller } from '../attestation/caller.js'
 import type { AgentError } from '../errors.js'
 import type { Selectors } from '../identity/selector.js'
-import type { TrailLine } from './attestor.js'
-import type { Caller } from './caller.js'
 
 /** What is known of a workload now. A `failed` one is tried again on a schedule; nothing is granted on it meanwhile. */
 export type WorkloadState =

@@ -1,9 +1,9 @@
+import type { WorkloadAttestor } from '../attestation/attestor.js'
+import type { Caller } from '../attestation/caller.js'
 import type { CallerEvents } from '../observability/caller-events.js'
 import type { Clock } from '../ports/clock.js'
 import type { Kernel } from '../ports/kernel.js'
 import type { Random } from '../ports/random.js'
-import type { WorkloadAttestor } from './attestor.js'
-import type { Caller } from './caller.js'
 import { type TrackedContext, TrackedWorkload } from './tracked-workload.js'
 import type { Workload } from './workload.js'
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { type Account, type Exceeded, type RateLimits, Rates } from '../../../agent/endpoint/rates.js'
+import { type Account, type Exceeded, type RateLimits, Rates } from '../../../agent/workload-api/rates.js'
 import { FakeClock } from '../../fakes/clock.js'
 
 const LIMITS: RateLimits = {

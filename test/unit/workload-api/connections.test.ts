@@ -1,8 +1,8 @@
 import { Socket } from 'node:net'
 import { describe, expect, it } from 'vitest'
-import type { CloseReason, Connection } from '../../../agent/endpoint/connection.js'
-import { Connections, type Quota, unidentifiedQuota } from '../../../agent/endpoint/connections.js'
 import { AgentError } from '../../../agent/errors.js'
+import type { CloseReason, Connection } from '../../../agent/workload-api/connection.js'
+import { Connections, type Quota, unidentifiedQuota } from '../../../agent/workload-api/connections.js'
 import { FakeClock } from '../../fakes/clock.js'
 import { accountOf, fairnessWith } from '../../fakes/fairness.js'
 
