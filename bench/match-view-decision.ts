@@ -1,5 +1,5 @@
 import { monitorEventLoopDelay, performance } from 'node:perf_hooks'
-import { EntryIndex } from '../agent/store/entry-index.js'
+import { EntryIndex } from '../agent/svids/entry-index.js'
 import { verdict } from '../agent/workload-api/decision.js'
 import { Crowd } from '../test/simulation/crowd.js'
 

@@ -1,4 +1,4 @@
-import type { IdentityStore } from '../store/identity-store.js'
+import type { IdentityStore } from '../svids/store.js'
 
 /**
  * Whether any entry has asked for a selector key since the start: what is costly to find out is looked for only then.

@@ -1,6 +1,6 @@
-import type { Demand } from '../store/demand.js'
-import type { EntryState, Snapshot } from '../store/snapshot.js'
-import { isKept } from '../sync/plan.js'
+import type { Demand } from '../svids/demand.js'
+import { isKept } from '../svids/plan.js'
+import type { EntryState, Snapshot } from '../svids/snapshot.js'
 
 type Entries = Pick<Snapshot, 'entries' | 'states'>
 type Uses = Pick<Demand, 'unusedFor'>

@@ -1,6 +1,6 @@
 import type { Entry } from '../identity/entry.js'
 import { platformOf } from '../identity/selector.js'
-import type { IdentityStore } from '../store/identity-store.js'
+import type { IdentityStore } from '../svids/store.js'
 
 /** What binds a digest to somebody: a user, or a container, pod or unit that a user cannot put a process into. */
 const USER = ['unix:uid', 'unix:user', 'unix:username']

@@ -1,9 +1,9 @@
 import { join } from 'node:path'
-import { cacheKeys } from '../cache/cache-key.js'
-import { type Restored, SealedCache } from '../cache/sealed-cache.js'
 import type { Config } from '../config/config.js'
 import { AgentError } from '../errors.js'
 import { type CacheEvents, cacheEvents } from '../observability/cache-events.js'
+import { cacheKeys } from '../svids/sealed-cache/cache-key.js'
+import { type Restored, SealedCache } from '../svids/sealed-cache/sealed-cache.js'
 import type { Agent } from './compose.js'
 import type { World } from './world.js'
 

@@ -1,6 +1,6 @@
 import type { ErrorCode } from '../errors.js'
-import type { Match } from '../store/entry-index.js'
-import type { EntryState, Snapshot } from '../store/snapshot.js'
+import type { Match } from '../svids/entry-index.js'
+import type { EntryState, Snapshot } from '../svids/snapshot.js'
 
 /** All that a verdict is drawn from; nothing else decides what a caller is told. */
 export interface Circumstances {

@@ -1,5 +1,5 @@
 import type { Selectors } from '../identity/selector.js'
-import type { EntryIndex } from '../store/entry-index.js'
+import type { EntryIndex } from '../svids/entry-index.js'
 
 const OF_CONTAINER = 'docker:label:'
 const OF_IMAGE = 'docker:image-label:'

@@ -3,7 +3,7 @@ import { AgentError } from '../errors.js'
 import { verifyJwtSvid } from '../identity/jwt-svid.js'
 import { hopeless, invalidJwt, readToken } from '../identity/jwt-token.js'
 import type { Clock } from '../ports/clock.js'
-import type { IdentityStore } from '../store/identity-store.js'
+import type { IdentityStore } from '../svids/store.js'
 
 /** The consumer's port on whoever can judge what we cannot: the ICP server, within its limits. */
 export interface JwtJudge {

@@ -1,7 +1,7 @@
 import { status } from '@grpc/grpc-js'
 import type { ApiEvents, Method } from '../observability/api-events.js'
 import type { Clock } from '../ports/clock.js'
-import type { Snapshot } from '../store/snapshot.js'
+import type { Snapshot } from '../svids/snapshot.js'
 import type { Circumstances, Refusal, Verdict } from './decision.js'
 import type { Feed } from './feed.js'
 import { grpcError, refusalStatus } from './refusal.js'

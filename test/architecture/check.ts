@@ -15,7 +15,7 @@ import type { Import, Source } from './source.js'
 
 const GENERATED = 'proto/gen/'
 
-/** What breaks a rule, one line each: `agent/sync/plan.ts:12 imports …`. Empty when the house is in order. */
+/** What breaks a rule, one line each: `agent/svids/plan.ts:12 imports …`. Empty when the house is in order. */
 export function violations(sources: readonly Source[]): string[] {
   return [...sources.flatMap(ofFile), ...circles(sources)]
 }

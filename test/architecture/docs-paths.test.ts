@@ -21,7 +21,7 @@ const PLACEHOLDER = /(?:^|\/)NAME\./g
 /** It tells of earlier versions, whose files may be gone. */
 const HISTORY = 'CHANGELOG.md'
 
-/** Paths in a text that name nothing: in full, from where the text stands, or the end of one (`store/view.ts`). */
+/** Paths in a text that name nothing: in full, from where the text stands, or the end of one (`svids/view.ts`). */
 function missingIn(path: string, text: string): string[] {
   return [...text.matchAll(NAMED)].flatMap(([found]) => {
     const name = found.replace(PLACEHOLDER, (part) => part.replace('NAME', '*'))
@@ -95,8 +95,8 @@ test('every decision has a number of its own, and is listed', () => {
 test.each([
   ['a page', 'docs/a.md', 'see [it](gone.md)'],
   ['a folder', 'docs/a.md', 'as `agent/gone` does'],
-  ['the end of a path', 'agent/sync/a.ts', 'see store/gone.ts'],
-  ['a name alone', 'agent/sync/a.ts', '`gone.ts` reads it'],
+  ['the end of a path', 'agent/svids/a.ts', 'see svids/gone.ts'],
+  ['a name alone', 'agent/svids/a.ts', '`gone.ts` reads it'],
   ['a path upwards', 'docs/decisions/a.md', '../gone.md'],
   ['a pattern', 'docs/a.md', '`agent/icp/gone*.ts`'],
 ])('the check finds %s that is gone', (_, path, text) => {
@@ -104,9 +104,9 @@ test.each([
 })
 
 test.each([
-  ['from the root', 'agent/sync/a.ts', 'docs/logs.md'],
+  ['from the root', 'agent/svids/a.ts', 'docs/logs.md'],
   ['from the page', 'docs/a.md', '(attestors/unix.md#selectors)'],
-  ['by its end', 'docs/a.md', '`store/view.ts`'],
+  ['by its end', 'docs/a.md', '`svids/view.ts`'],
   ['by a pattern', 'docs/a.md', '`agent/icp/wire*.ts`'],
   ['of an operator', 'docs/a.md', '/etc/systemd/system, config.yaml, spiffe://x/agent/y'],
 ])('the check finds nothing in a path %s', (_, path, text) => {

@@ -128,61 +128,61 @@ test('every exception names a file that is there and says why', () => {
 describe('the checker finds', () => {
   const check = (path: string, text: string) => violations([parseSource(path, text)])
   test.each<[string, string, string]>([
-    ['an import against the arrows', 'agent/identity/a.ts', "import { x } from '../store/b.js'"],
-    ['a type imported against the arrows', 'agent/sync/a.ts', "import type { X } from '../workload-api/b.js'"],
-    ['an import over several lines', 'agent/sync/a.ts', "import {\n  x,\n  y,\n} from '../node/b.js'"],
-    ['a re-export against the arrows', 'agent/sync/a.ts', "export { x } from '../node/b.js'"],
-    ['a dynamic import against the arrows', 'agent/store/a.ts', "const x = await import('../sync/b.js')"],
-    ['an import for its effects', 'agent/ports/a.ts', "import '../store/b.js'"],
+    ['an import against the arrows', 'agent/identity/a.ts', "import { x } from '../svids/b.js'"],
+    ['a type imported against the arrows', 'agent/svids/a.ts', "import type { X } from '../workload-api/b.js'"],
+    ['an import over several lines', 'agent/svids/a.ts', "import {\n  x,\n  y,\n} from '../node/b.js'"],
+    ['a re-export against the arrows', 'agent/svids/a.ts', "export { x } from '../node/b.js'"],
+    ['a dynamic import against the arrows', 'agent/svids/a.ts', "const x = await import('../workload-api/b.js')"],
+    ['an import for its effects', 'agent/ports/a.ts', "import '../svids/b.js'"],
     [
       'another file of a folder of which one file is allowed',
       'attestors/a.ts',
       "import { x } from '../attestation/attest.js'",
     ],
-    ['an import of the root of the graph', 'agent/sync/a.ts', "import { x } from '../main/compose.js'"],
-    ['an import of a test', 'agent/sync/a.ts', "import { x } from '../fakes/clock.js'"],
-    ['an import without .js', 'agent/sync/a.ts', "import { x } from './b'"],
+    ['an import of the root of the graph', 'agent/svids/a.ts', "import { x } from '../main/compose.js'"],
+    ['an import of a test', 'agent/svids/a.ts', "import { x } from '../fakes/clock.js'"],
+    ['an import without .js', 'agent/svids/a.ts', "import { x } from './b'"],
     ['the embedded server loaded at once', 'agent/main/a.ts', "import { x } from '../../dev/icp-server/server.js'"],
-    ['a package in the wrong folder', 'agent/sync/a.ts', "import koffi from 'koffi'"],
-    ['a part of a package in the wrong folder', 'agent/sync/a.ts', "import { x } from '@bufbuild/protobuf/wkt'"],
-    ['a package through require', 'agent/sync/a.ts', "const koffi = require('koffi')"],
+    ['a package in the wrong folder', 'agent/svids/a.ts', "import koffi from 'koffi'"],
+    ['a part of a package in the wrong folder', 'agent/svids/a.ts', "import { x } from '@bufbuild/protobuf/wkt'"],
+    ['a package through require', 'agent/svids/a.ts', "const koffi = require('koffi')"],
     ['a package of no list', 'agent/main/a.ts', "import x from 'left-pad'"],
-    ['the disk outside its door', 'agent/store/a.ts', "import { readFileSync } from 'node:fs'"],
-    ['the disk by a side door', 'agent/store/a.ts', "process.getBuiltinModule('node:fs')"],
-    ['the network', 'agent/store/a.ts', 'const answer = await fetch(url)'],
-    ['the wall clock', 'agent/store/a.ts', 'const now = Date.now()'],
-    ['the wall clock by another name', 'agent/store/a.ts', 'const now = new Date()'],
-    ['a timer', 'agent/store/a.ts', 'setTimeout(() => undefined, 5)'],
-    ['a hidden timer', 'agent/store/a.ts', 'AbortSignal.timeout(5)'],
+    ['the disk outside its door', 'agent/svids/a.ts', "import { readFileSync } from 'node:fs'"],
+    ['the disk by a side door', 'agent/svids/a.ts', "process.getBuiltinModule('node:fs')"],
+    ['the network', 'agent/svids/a.ts', 'const answer = await fetch(url)'],
+    ['the wall clock', 'agent/svids/a.ts', 'const now = Date.now()'],
+    ['the wall clock by another name', 'agent/svids/a.ts', 'const now = new Date()'],
+    ['a timer', 'agent/svids/a.ts', 'setTimeout(() => undefined, 5)'],
+    ['a hidden timer', 'agent/svids/a.ts', 'AbortSignal.timeout(5)'],
     ['chance', 'agent/platform/a.ts', 'Math.random()'],
     ['the environment', 'agent/config/a.ts', "process.env['HOME']"],
     ['an exit', 'agent/main/a.ts', 'process.exit(1)'],
-    ['a clock inside a template', 'agent/store/a.ts', 'const text = `${Date.now()}`'],
-    ['a clock after a template and a regular expression', 'agent/store/a.ts', "`'${a}`; /['\"`]/.test(b); Date.now()"],
-    ['a cast through unknown', 'agent/store/a.ts', 'const a = b as unknown as C'],
-    ['any', 'agent/store/a.ts', 'const a: any = 1'],
-    ['an empty catch', 'agent/store/a.ts', 'try { a() } catch {}'],
-    ['a silenced compiler', 'agent/store/a.ts', '// @ts-ignore\na()'],
-    ['an unfinished place', 'agent/store/a.ts', '// TODO: later'],
-    ['a default export', 'agent/store/a.ts', 'export default 1'],
-    ['a barrel', 'agent/store/index.ts', "export * from './a.js'"],
-    ['a file that is too long', 'agent/store/a.ts', '\n'.repeat(301)],
-    ['a file that is not kebab-case', 'agent/store/myFile.ts', ''],
+    ['a clock inside a template', 'agent/svids/a.ts', 'const text = `${Date.now()}`'],
+    ['a clock after a template and a regular expression', 'agent/svids/a.ts', "`'${a}`; /['\"`]/.test(b); Date.now()"],
+    ['a cast through unknown', 'agent/svids/a.ts', 'const a = b as unknown as C'],
+    ['any', 'agent/svids/a.ts', 'const a: any = 1'],
+    ['an empty catch', 'agent/svids/a.ts', 'try { a() } catch {}'],
+    ['a silenced compiler', 'agent/svids/a.ts', '// @ts-ignore\na()'],
+    ['an unfinished place', 'agent/svids/a.ts', '// TODO: later'],
+    ['a default export', 'agent/svids/a.ts', 'export default 1'],
+    ['a barrel', 'agent/svids/index.ts', "export * from './a.js'"],
+    ['a file that is too long', 'agent/svids/a.ts', '\n'.repeat(301)],
+    ['a file that is not kebab-case', 'agent/svids/myFile.ts', ''],
     ['a folder that nobody knows', 'agent/utils/a.ts', ''],
   ])('%s', (_, path, text) => {
     expect(check(path, text)).toHaveLength(1)
   })
 
   test.each<[string, string, string]>([
-    ['a comment that names a clock', 'agent/store/a.ts', '// Date.now() would jump\n/* import x from "koffi" */'],
-    ['a text that names one', 'agent/store/a.ts', "const a = 'Date.now()' + `Math.random() ${b}`"],
-    ['an address in a text', 'agent/store/a.ts', "const a = 'https://x'; const b = 1"],
-    ['a date made of a number', 'agent/store/a.ts', 'new Date(5)'],
-    ['a catch that says why it is empty', 'agent/store/a.ts', 'try { a() } catch {\n  // gone already\n}'],
+    ['a comment that names a clock', 'agent/svids/a.ts', '// Date.now() would jump\n/* import x from "koffi" */'],
+    ['a text that names one', 'agent/svids/a.ts', "const a = 'Date.now()' + `Math.random() ${b}`"],
+    ['an address in a text', 'agent/svids/a.ts', "const a = 'https://x'; const b = 1"],
+    ['a date made of a number', 'agent/svids/a.ts', 'new Date(5)'],
+    ['a catch that says why it is empty', 'agent/svids/a.ts', 'try { a() } catch {\n  // gone already\n}'],
     ['the embedded server loaded when asked for', 'agent/main/a.ts', "await import('../../dev/icp-server/server.js')"],
     ['errors from anywhere', 'agent/ports/a.ts', "import { AgentError } from '../errors.js'"],
-    ['a method of the name of a global', 'agent/store/a.ts', 'const a = { fetch(b: string) {} }\nc.fetch(d)'],
-    ['a division', 'agent/store/a.ts', "const a = b / c / d; const e = 'Date.now()'"],
+    ['a method of the name of a global', 'agent/svids/a.ts', 'const a = { fetch(b: string) {} }\nc.fetch(d)'],
+    ['a division', 'agent/svids/a.ts', "const a = b / c / d; const e = 'Date.now()'"],
   ])('nothing in %s', (_, path, text) => {
     expect(check(path, text)).toEqual([])
   })
@@ -190,8 +190,8 @@ describe('the checker finds', () => {
   test('a circle, but none of types', () => {
     const a = "import { b } from './b.js'"
     const b = (kind: string) => `import ${kind}{ a } from './a.js'`
-    const pair = (kind: string) => [parseSource('agent/store/a.ts', a), parseSource('agent/store/b.ts', b(kind))]
-    expect(violations(pair(''))).toEqual(['circle: agent/store/a.ts → agent/store/b.ts → agent/store/a.ts'])
+    const pair = (kind: string) => [parseSource('agent/svids/a.ts', a), parseSource('agent/svids/b.ts', b(kind))]
+    expect(violations(pair(''))).toEqual(['circle: agent/svids/a.ts → agent/svids/b.ts → agent/svids/a.ts'])
     expect(violations(pair('type '))).toEqual([])
   })
 })

@@ -30,7 +30,7 @@ export const PACKAGES: Readonly<Record<string, readonly string[]>> = {
     'agent/config',
     'agent/icp',
     'agent/node',
-    'agent/cache',
+    'agent/svids/sealed-cache',
     'dev/icp-server',
     'agent/main/dev-icp-server.ts',
     'attestors',

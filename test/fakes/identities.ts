@@ -4,8 +4,8 @@ import type { Entry } from '../../agent/identity/entry.js'
 import { SpiffeId } from '../../agent/identity/spiffe-id.js'
 import type { Authority, BundleSet } from '../../agent/identity/trust-bundle.js'
 import type { X509Svid } from '../../agent/identity/x509-svid.js'
-import { EntryIndex } from '../../agent/store/entry-index.js'
-import type { EntryState, HeldSvid, Snapshot } from '../../agent/store/snapshot.js'
+import { EntryIndex } from '../../agent/svids/entry-index.js'
+import type { EntryState, HeldSvid, Snapshot } from '../../agent/svids/snapshot.js'
 
 /** Values as they are after verification, without the cryptography: for code that never looks inside a certificate. */
 export const DOMAIN = 'example.org'

@@ -1,10 +1,10 @@
 import fc from 'fast-check'
 import { beforeAll, describe, expect, test } from 'vitest'
-import { formatEntries, formatManifest, formatSvid } from '../../agent/cache/cache-format.js'
 import { open, seal } from '../../agent/crypto/sealed-box.js'
-import type { HeldSvid } from '../../agent/store/snapshot.js'
+import { formatEntries, formatManifest, formatSvid } from '../../agent/svids/sealed-cache/cache-format.js'
+import type { HeldSvid } from '../../agent/svids/snapshot.js'
 import { MemoryFiles } from '../fakes/memory-files.js'
-import { ACCOUNT, CacheLife, CacheWorld, entryOf, PATH, secretKey } from '../unit/cache/cache-world.js'
+import { ACCOUNT, CacheLife, CacheWorld, entryOf, PATH, secretKey } from '../unit/svids/sealed-cache/cache-world.js'
 import { accepted, always, alwaysAsync } from './fuzz.js'
 import { mutated, mutatedJson, mutatedText, mutations } from './mutations.js'
 

@@ -2,7 +2,7 @@ import { type WorkloadName, workloadCommonName } from '../../agent/icp/common-na
 import type { ControlPlane } from '../../agent/icp/control-plane.js'
 import { FakeClock } from '../fakes/clock.js'
 import { FakeControlPlane, rateLimited, TENANT } from '../fakes/control-plane.js'
-import { SyncWorld } from '../unit/sync/sync-world.js'
+import { SyncWorld } from '../unit/svids/sync-world.js'
 import { ServerLimits } from './server-limits.js'
 
 /** Agents behind one address, each with entries of its own, some of a trust domain in which nothing is issued. */

@@ -12,7 +12,7 @@ import {
 } from '../../../proto/gen/authsec/workload_pb.js'
 import { pemFromDer } from '../../crypto/pem.js'
 import type { BundleSet, TrustBundle } from '../../identity/trust-bundle.js'
-import type { View } from '../../store/view.js'
+import type { View } from '../../svids/view.js'
 import { type Dialect, encodedOnce, type JwtBundles, jwksOf } from './dialect.js'
 
 /** The dialect of the AuthSec SDKs: PEM text, bundles keyed by the account id or the name of the trust domain. */

@@ -2,8 +2,8 @@ import type { DescService, Message } from '@bufbuild/protobuf'
 import type { ServiceDefinition, UntypedHandleCall } from '@grpc/grpc-js'
 import type { JwtKey } from '../../identity/jwt-svid.js'
 import type { BundleSet } from '../../identity/trust-bundle.js'
-import type { HeldJwt } from '../../store/jwt-cache.js'
-import type { View } from '../../store/view.js'
+import type { HeldJwt } from '../../svids/jwt-cache.js'
+import type { View } from '../../svids/view.js'
 
 /** How one of the two dialects looks on the wire; everything else is shared. */
 export interface Dialect {

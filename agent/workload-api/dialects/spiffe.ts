@@ -12,7 +12,7 @@ import {
 } from '../../../proto/gen/spiffe/workload_pb.js'
 import { SpiffeId } from '../../identity/spiffe-id.js'
 import type { BundleSet, TrustBundle } from '../../identity/trust-bundle.js'
-import type { View } from '../../store/view.js'
+import type { View } from '../../svids/view.js'
 import { type Dialect, encodedOnce, type JwtBundles, jwksOf } from './dialect.js'
 
 /** The standard dialect: DER, bundles keyed by the SPIFFE ID of the trust domain. */

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { askedFor } from '../../../agent/main/asked-for.js'
-import { IdentityStore } from '../../../agent/store/identity-store.js'
+import { IdentityStore } from '../../../agent/svids/store.js'
 import { entryOf } from '../../fakes/identities.js'
 
 const KEY = 'unix:sha256'

@@ -2,9 +2,9 @@ import { beforeEach, describe, expect, test } from 'vitest'
 import { AgentError } from '../../../agent/errors.js'
 import { workloadCommonName } from '../../../agent/icp/common-name.js'
 import { restoreCache } from '../../../agent/main/sealed-cache.js'
-import { AuthorityBook } from '../../../agent/store/authority-book.js'
+import { AuthorityBook } from '../../../agent/svids/authority-history.js'
 import { type DiskOperation, MemoryFiles } from '../../fakes/memory-files.js'
-import { ACCOUNT, CacheLife, CacheWorld, PATH, secretKey } from '../cache/cache-world.js'
+import { ACCOUNT, CacheLife, CacheWorld, PATH, secretKey } from '../svids/sealed-cache/cache-world.js'
 
 let files: MemoryFiles
 let world: CacheWorld

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { EntryIndex } from '../../../agent/store/entry-index.js'
+import { EntryIndex } from '../../../agent/svids/entry-index.js'
 import { lostMatches } from '../../../agent/workload-api/inherited-labels.js'
 import { entryOf } from '../../fakes/identities.js'
 

@@ -1,0 +1,163 @@
+import type { KeySource } from '../crypto/keys.js'
+import { AgentError } from '../errors.js'
+import type { Budget } from '../icp/budget.js'
+import { counting, type WithCommonName } from '../icp/common-name.js'
+import type { ControlPlane } from '../icp/control-plane.js'
+import type { Entry } from '../identity/entry.js'
+import type { SpiffeId } from '../identity/spiffe-id.js'
+import type { SyncEvents } from '../observability/sync-events.js'
+import type { Clock } from '../ports/clock.js'
+import type { Random } from '../ports/random.js'
+import { type RenewalThreshold, renewalTime } from '../rotation/renewal-time.js'
+import { anew, caughtUp } from './catch-up.js'
+import { Gate } from './circuit-breaker.js'
+import type { Demand } from './demand.js'
+import { issueSvid } from './issue-x509.js'
+import { IssuedDomains } from './issued-domains.js'
+import { issued } from './outcomes.js'
+import type { Publisher } from './publisher.js'
+import { afterFailure, retryAtOf } from './retry.js'
+import { issuedInstead, settled } from './shadows.js'
+import type { Snapshot } from './snapshot.js'
+import type { IdentityStore } from './store.js'
+
+export interface IssuanceOptions {
+  readonly store: IdentityStore
+  readonly demand: Pick<Demand, 'unusedFor'>
+  /** An issuance comes with one slot taken; what it asks besides is owed. */
+  readonly budget: Pick<Budget, 'take'>
+  readonly controlPlane: Pick<ControlPlane, 'signWorkload' | 'bundle'>
+  readonly keys: KeySource
+  readonly withCommonName: WithCommonName
+  readonly clock: Clock
+  readonly random: Random
+  readonly events: SyncEvents
+  readonly threshold: RenewalThreshold
+  /** How long a new issuer is shown in bundles before an SVID of its is. */
+  readonly trustDelayMs: number
+  readonly retryBackoffMs: number
+}
+
+/** Issues X.509-SVIDs, and remembers what failed. */
+export class Issuance {
+  readonly #gate: Gate
+  /** By entry, since when (monotonic) its issuance fails in a row. */
+  readonly #failingSince = new Map<string, number>()
+  readonly #domains = new IssuedDomains()
+  /** When an SVID was last issued (monotonic), whatever the entry. */
+  #issuedAt = Number.NEGATIVE_INFINITY
+
+  constructor(
+    private readonly options: IssuanceOptions,
+    private readonly publisher: Publisher,
+  ) {
+    this.#gate = new Gate(options.clock, options.random, options.retryBackoffMs)
+  }
+
+  /** Milliseconds until an issuance is worth trying, whichever entry it is for; 0: now. */
+  get opensIn(): number {
+    return this.#gate.opensIn()
+  }
+
+  /** One issuance; what comes of it is published, a failure too. Rejects with the signal's reason and with defects. */
+  async issue(entryId: string, agent: SpiffeId, signal: AbortSignal): Promise<void> {
+    const { store, clock } = this.options
+    const entry = store.current.entries.get(entryId)
+    if (!entry) return
+    const began = clock.monotonic()
+    const options = {
+      ...this.options,
+      controlPlane: this.#controlPlane,
+      withCommonName: counting(this.options.withCommonName, () => this.options.budget.take('standard')),
+      known: this.publisher.book.authorities,
+      now: () => clock.now(),
+    }
+    try {
+      const { svid, named } = await issueSvid(entry, agent, options, signal)
+      this.#failingSince.delete(entryId)
+      this.#issuedAt = clock.monotonic()
+      if (this.#isStill(entry)) this.#accept(entry, svid, named, clock.monotonic() - began)
+    } catch (error) {
+      signal.throwIfAborted()
+      if (!(error instanceof AgentError)) throw error
+      if (error.code !== 'icp.rate_limited') this.#failed(entry, error)
+    }
+  }
+
+  /** The server answers again: what failed for want of an answer is tried at the next slot. */
+  serverReturned(): void {
+    this.#gate.passed()
+    this.publisher.changes(caughtUp(this.options.store.current.states, { away: true }))
+  }
+
+  /** SVIDs of an earlier run. */
+  restored(states: Snapshot['states']): void {
+    for (const state of states.values()) if (state.kind === 'issued') this.#domains.seen(state.held.svid)
+  }
+
+  /** The entry is no more, or another. */
+  forget(entryId: string): void {
+    this.#failingSince.delete(entryId)
+  }
+
+  #accept(entry: Entry, svid: Issued['svid'], named: Issued['named'], ms: number): void {
+    const { store, clock, random, threshold, trustDelayMs, events } = this.options
+    const now = clock.now()
+    this.publisher.learn((book) => book.named(named, now).issued(svid, now))
+    // What failed in another trust domain may have failed for that, and may not now.
+    if (this.#domains.seen(svid)) this.publisher.changes(anew(store.current.states))
+    const before = store.current.states.get(entry.id)
+    const renewAt = renewalTime({ ...svid, receivedAt: now, threshold, fraction: random.fraction() })
+    // A clock that was ahead when the issuer was first seen must not hold it back for longer.
+    const from = Math.min(this.publisher.book.servableFrom(svid.authority, trustDelayMs), now + trustDelayMs)
+    const state = issued(before, { svid, renewAt }, now, from)
+    const states = new Map([...store.current.states, [entry.id, state] as const])
+    this.publisher.changes(new Map([[entry.id, state], ...settled(entry, entry, store.current, states)]))
+    events.svidIssued(entry, svid, { renewal: before?.kind === 'issued', ms })
+    if (state.kind === 'issued' && state.next) events.svidHeldBack(entry, state.next.from)
+    if (this.#gate.passed()) this.publisher.changes(caughtUp(store.current.states, { away: false }))
+  }
+
+  #failed(entry: Entry, failure: AgentError): void {
+    if (!this.#isStill(entry)) return
+    const { store, clock, random, retryBackoffMs, events, demand } = this.options
+    const before = store.current.states.get(entry.id)
+    const now = clock.now()
+    const since = this.#failingSince.get(entry.id) ?? clock.monotonic()
+    this.#failingSince.set(entry.id, since)
+    const outlived = this.#issuedAt > since && !this.#gate.suspicious
+    const error = outlived ? this.#domains.explain(entry, failure) : failure
+    const state = afterFailure(before, error, {
+      now,
+      fraction: random.fraction(),
+      baseMs: retryBackoffMs,
+      waiting: before?.kind !== 'issued' && demand.unusedFor(entry.id, now) === 0,
+      outlived,
+    })
+    this.#gate.failed(entry.id, error.code, outlived)
+    const states = new Map([...store.current.states, [entry.id, state] as const])
+    const winner = issuedInstead(entry, error.details['issued'], store.current)
+    const settlement = winner ? settled(entry, winner, store.current, states) : []
+    this.publisher.changes(new Map([[entry.id, state], ...settlement]))
+    events.issuanceFailed(entry, error, (retryAtOf(state) ?? now) - now)
+  }
+
+  /** False where the entry has gone or changed its name while the server worked. */
+  #isStill(entry: Entry): boolean {
+    return this.options.store.current.entries.get(entry.id)?.spiffeId.equals(entry.spiffeId) ?? false
+  }
+
+  /** Some servers send no bundle along, and then it is one more request. */
+  get #controlPlane(): IssuanceOptions['controlPlane'] {
+    const { controlPlane, budget } = this.options
+    return {
+      signWorkload: (request, signal) => controlPlane.signWorkload(request, signal),
+      bundle: (signal) => {
+        budget.take('open')
+        return controlPlane.bundle(signal)
+      },
+    }
+  }
+}
+
+type Issued = Awaited<ReturnType<typeof issueSvid>>

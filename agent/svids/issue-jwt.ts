@@ -1,0 +1,59 @@
+import type { Secret } from '../crypto/secret.js'
+import { AgentError, codeOf, messageOf } from '../errors.js'
+import type { Budget } from '../icp/budget.js'
+import type { ControlPlane } from '../icp/control-plane.js'
+import { type JwtKey, verifyJwtSvid } from '../identity/jwt-svid.js'
+import type { Clock } from '../ports/clock.js'
+import type { HeldJwt, JwtSubject } from './jwt-cache.js'
+
+export interface IssueJwtOptions {
+  readonly controlPlane: Pick<ControlPlane, 'issueJwt'>
+  readonly budget: Pick<Budget, 'take'>
+  /** The keys in force; `refresh` asks the server for them anew. */
+  readonly keys: { current(): readonly JwtKey[]; refresh(signal: AbortSignal): Promise<void> }
+  readonly clock: Pick<Clock, 'now'>
+}
+
+/**
+ * One JWT-SVID: the server's answer, verified like anybody's token, for it is ours to hand out only if everybody can
+ * accept it. Throws `icp.*`, `icp.bad_response` for a token that does not hold.
+ */
+export async function issueJwtSvid(
+  subject: JwtSubject,
+  options: IssueJwtOptions,
+  signal: AbortSignal,
+): Promise<HeldJwt> {
+  const { controlPlane, keys, budget } = options
+  const { spiffeId, audience } = subject
+  const { token } = await controlPlane.issueJwt({ spiffeId, audience }, signal)
+  try {
+    return await judge(subject, token, options)
+  } catch (error) {
+    if (codeOf(error) !== 'jwt.invalid') throw error
+    // The key may be newer than the bundle that we know.
+    budget.take('open')
+    await keys.refresh(signal)
+    return await judge(subject, token, options).catch((again: unknown) => {
+      throw codeOf(again) === 'jwt.invalid' ? badToken(messageOf(again)) : again
+    })
+  }
+}
+
+async function judge(
+  { spiffeId, audience }: JwtSubject,
+  token: Secret,
+  { keys, clock }: IssueJwtOptions,
+): Promise<HeldJwt> {
+  const now = clock.now()
+  const [first = ''] = audience
+  const verified = await verifyJwtSvid(token, { audience: first, keys: keys.current(), now })
+  const granted = [verified.claims.aud ?? []].flat()
+  if (!verified.spiffeId.equals(spiffeId) || !audience.every((one) => granted.includes(one))) {
+    throw badToken('it is for another identity or audience')
+  }
+  return { spiffeId, token, issuedAt: Math.min(verified.issuedAt, now), expiresAt: verified.expiresAt }
+}
+
+function badToken(reason: string): AgentError {
+  return new AgentError('icp.bad_response', `the ICP server issued a JWT-SVID that cannot be used: ${reason}`)
+}

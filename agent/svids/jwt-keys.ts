@@ -1,0 +1,106 @@
+import { AgentError } from '../errors.js'
+import type { Budget } from '../icp/budget.js'
+import type { ControlPlane } from '../icp/control-plane.js'
+import { type JwtKey, parseJwtKey } from '../identity/jwt-svid.js'
+import type { JwtEvents } from '../observability/jwt-events.js'
+import type { Clock } from '../ports/clock.js'
+import { SharedWork } from './shared-work.js'
+import type { IdentityStore } from './store.js'
+
+/** Tokens of a key that the server publishes no longer may live so long. */
+const KEEP_OLD_MS = 3_600_000
+const MAX_KEYS = 32
+/** Tokens that no key signed make the server be asked at most so often: anybody can make such tokens. */
+const RECONSIDER_MS = 30_000
+
+export interface JwtKeysOptions {
+  readonly store: IdentityStore
+  readonly controlPlane: Pick<ControlPlane, 'jwtBundle'>
+  readonly budget: Pick<Budget, 'opensIn' | 'take'>
+  readonly clock: Pick<Clock, 'now' | 'monotonic'>
+  readonly events: JwtEvents
+}
+
+/** Keeps the keys of JWT-SVIDs: those that the server publishes, and for a while those that it did. */
+export class JwtKeys {
+  /** By fingerprint of the keys that are known, when the server last named them. */
+  #lastNamed = new Map<string, number>()
+  #unusable = 0
+  #askedAt = Number.NEGATIVE_INFINITY
+  readonly #refreshing = new SharedWork<void>()
+
+  constructor(private readonly options: JwtKeysOptions) {}
+
+  current(): readonly JwtKey[] {
+    return this.options.store.current.jwtKeys
+  }
+
+  /** Asks the server; one request at a time. Throws `icp.*`, and then nothing changes. */
+  refresh(signal: AbortSignal): Promise<void> {
+    return this.#refreshing.join('', signal, (stop) => this.#refresh(stop))
+  }
+
+  /**
+   * For a token that none of the keys signed: asks for newer ones, unless that was done a moment ago. True when there
+   * are others now. Never throws but the signal's reason: whether the token holds does not depend on the server.
+   */
+  async reconsider(signal: AbortSignal): Promise<boolean> {
+    const { budget, clock } = this.options
+    const before = this.current()
+    if (clock.monotonic() < this.#askedAt + RECONSIDER_MS || budget.opensIn('open') > 0) return false
+    budget.take('open')
+    try {
+      await this.refresh(signal)
+    } catch (error) {
+      signal.throwIfAborted()
+      if (!(error instanceof AgentError)) throw error
+    }
+    return this.current() !== before
+  }
+
+  async #refresh(signal: AbortSignal): Promise<void> {
+    const { controlPlane, clock, events, store } = this.options
+    this.#askedAt = clock.monotonic()
+    const published = await controlPlane.jwtBundle(signal)
+    const parsed = (await Promise.all(published.slice(0, MAX_KEYS).map(parseJwtKey))).filter((key) => key !== null)
+    const unusable = published.length - parsed.length
+    if (unusable > 0 && unusable !== this.#unusable) events.keysUnusable(unusable)
+    this.#unusable = unusable
+    if (parsed.length === 0) {
+      throw new AgentError('icp.bad_response', 'the JWT bundle of the ICP server holds no key for JWT-SVIDs')
+    }
+    const before = store.current.jwtKeys
+    const next = this.#merge(before, distinct(parsed), clock.now())
+    if (next.length === before.length && next.every((key, i) => key === before[i])) return
+    events.keysChanged(next.length, new Set(next.map(({ jwk }) => jwk.kid)).size)
+    store.publish({ jwtKeys: next }, { entries: new Set(), bundles: true })
+  }
+
+  /**
+   * Published keys first, as the same objects where nothing about them changed, those that were not known before ahead of
+   * the others, whatever order the server has; then old ones that still count.
+   */
+  #merge(before: readonly JwtKey[], published: readonly JwtKey[], now: number): readonly JwtKey[] {
+    // A key that was restored from disk was named by the server at some time: it counts from now.
+    const lastNamed = new Map(before.map(({ fingerprint }) => [fingerprint, this.#lastNamed.get(fingerprint) ?? now]))
+    for (const { fingerprint } of published) lastNamed.set(fingerprint, now)
+    const kept = before.filter(
+      ({ fingerprint }) =>
+        !published.some((key) => key.fingerprint === fingerprint) &&
+        now < (lastNamed.get(fingerprint) ?? 0) + KEEP_OLD_MS,
+    )
+    const place = (key: JwtKey) => before.findIndex(({ fingerprint }) => fingerprint === key.fingerprint)
+    const newestFirst = [...published].sort((a, b) => place(a) - place(b))
+    const next = [...newestFirst.map((key) => before.find((old) => sameKey(old, key)) ?? key), ...kept]
+    this.#lastNamed = new Map(next.map(({ fingerprint }) => [fingerprint, lastNamed.get(fingerprint) ?? now]))
+    return next
+  }
+}
+
+function sameKey(a: JwtKey, b: JwtKey): boolean {
+  return a.fingerprint === b.fingerprint && a.jwk.kid === b.jwk.kid && a.jwk.alg === b.jwk.alg
+}
+
+function distinct(keys: readonly JwtKey[]): readonly JwtKey[] {
+  return keys.filter((key, i) => keys.findIndex(({ fingerprint }) => fingerprint === key.fingerprint) === i)
+}

@@ -1,0 +1,193 @@
+import type { Demand } from './demand.js'
+import type { EntryState, HeldSvid, Snapshot } from './snapshot.js'
+
+/** Nobody has used it for so long (and for at least one lifetime): it is not renewed. */
+export const KEEP_MS = 3_600_000
+/** A caller that gave up waiting comes back soon: its entry is still worth a first issuance for so long. */
+const RECENT_MS = 120_000
+/** Entry sync that is so late goes ahead of everything: what withdraws an identity must not starve. */
+const SYNC_LATE_MS = 60_000
+/** What failed so often in a row waits behind what has not. */
+const AGAIN_AND_AGAIN = 3
+/** Under little pressure an SVID is spread no further than until a third of its life is left, with some room. */
+const LIGHT = { pressure: 0.4, until: 0.375 } as const
+/** From this pressure on renewals are spread: over the first part of the lives, and by the second more at full pressure. */
+const SPREAD = { from: 0.05, part: 0.4, more: 0.45 } as const
+
+/** What is worth the next request of the standard tier. */
+export type Job =
+  | { readonly kind: 'sync-entries' }
+  /** `uid`: on whose behalf, where somebody waits; its turn is taken. */
+  | { readonly kind: 'issue'; readonly entryId: string; readonly renewal: boolean; readonly uid?: number }
+  | { readonly kind: 'revoke'; readonly serial: string }
+
+export interface PlanInput {
+  /** Wall clock. */
+  readonly now: number
+  readonly snapshot: Pick<Snapshot, 'synced' | 'entries' | 'states'>
+  readonly demand: Pick<Demand, 'ids' | 'want' | 'turnOf'>
+  /** Entries whose issuance is under way. */
+  readonly inFlight: ReadonlySet<string>
+  /** Milliseconds until entry sync is due; 0 or less: now. */
+  readonly syncDueIn: number
+  /** How crowded the address is, from 0 to 1. */
+  readonly pressure: number
+  /** Milliseconds since the last renewal was begun; infinite before the first. */
+  readonly sinceRenewal: number
+  /** Serials of SVIDs of removed entries, where revocation is wanted. */
+  readonly revocations: readonly string[]
+}
+
+/** Urgency, most urgent first; a job of a lower class waits while there is one of a higher class. */
+const CLASS = {
+  overdueSync: 0,
+  nearExpiry: 1,
+  waiting: 2,
+  renewal: 3,
+  sync: 4,
+  failingRenewal: 5,
+  failing: 6,
+  recent: 7,
+  revocation: 8,
+} as const
+type Class = (typeof CLASS)[keyof typeof CLASS]
+
+interface Candidate {
+  readonly class: Class
+  /** Smaller first within the class. */
+  readonly rank: number
+  readonly job: Job
+}
+
+type Issued = Extract<EntryState, { kind: 'issued' }>
+
+/**
+ * The one decision of what to ask the server next, taken when a slot is open: entries before anything is known (or
+ * when their sync is late), SVIDs close to their end, callers who wait (uids take turns), renewals by soonest expiry, the
+ * regular sync, what has failed again and again, then what was wanted a moment ago. Where agents share an address,
+ * renewals that are not close to the end are spread evenly over the lives: everybody goes only as fast as needed.
+ * `waitMs` is how long nothing is worth it, unless demand or the snapshot changes.
+ */
+export function nextJob(input: PlanInput): { readonly job: Job } | { readonly waitMs: number } {
+  let best = sync(input)
+  let renewal: Candidate | null = null
+  let waitMs = Math.max(0, input.syncDueIn)
+  let renewalsPerMs = 0
+  for (const entryId of input.demand.ids()) {
+    if (!input.snapshot.entries.has(entryId) || input.inFlight.has(entryId)) continue
+    const due = whenDue(entryId, input)
+    if (due === null) continue
+    const state = input.snapshot.states.get(entryId)
+    if (state?.kind === 'issued') renewalsPerMs += 1 / lifeOf(state.held)
+    if (due > input.now) {
+      waitMs = Math.min(waitMs, due - input.now)
+      continue
+    }
+    const candidate = issuance(entryId, input)
+    const spreadFor = state?.kind === 'issued' && candidate.class === CLASS.renewal ? mayWait(state, input) : 0
+    if (spreadFor > 0) {
+      renewal = better(renewal, candidate)
+      waitMs = Math.min(waitMs, spreadFor)
+    } else best = better(best, candidate)
+  }
+  if (renewal) {
+    const wait = spacing(input.pressure, renewalsPerMs) - input.sinceRenewal
+    if (wait <= 0) best = better(best, renewal)
+    else waitMs = Math.min(waitMs, wait)
+  }
+  const [serial] = input.revocations
+  if (serial !== undefined) best ??= { class: CLASS.revocation, rank: 0, job: { kind: 'revoke', serial } }
+  return best ? { job: best.job } : { waitMs }
+}
+
+function sync({ syncDueIn, snapshot }: PlanInput): Candidate | null {
+  if (syncDueIn > 0) return null
+  const urgent = !snapshot.synced || syncDueIn < -SYNC_LATE_MS
+  return { class: urgent ? CLASS.overdueSync : CLASS.sync, rank: 0, job: { kind: 'sync-entries' } }
+}
+
+function better(best: Candidate | null, other: Candidate): Candidate {
+  if (!best || other.class < best.class) return other
+  return other.class === best.class && other.rank < best.rank ? other : best
+}
+
+/** Milliseconds between two renewals that renew everything in time, at a pace that leaves room for neighbours. */
+function spacing(pressure: number, renewalsPerMs: number): number {
+  return pressure < SPREAD.from ? 0 : (SPREAD.part + SPREAD.more * pressure) / renewalsPerMs
+}
+
+/** The wall-clock moment from which an issuance for the entry is worth it; null: never, as things stand. */
+function whenDue(entryId: string, { demand, snapshot, now }: PlanInput): number | null {
+  const want = demand.want(entryId)
+  if (!want) return null
+  const unusedFor = want.uids.size > 0 ? 0 : now - want.lastUsed
+  const state = snapshot.states.get(entryId)
+  switch (state?.kind) {
+    case undefined:
+    case 'wanted':
+      return unusedFor <= RECENT_MS ? (state?.failures?.retryAt ?? now) : null
+    case 'refused':
+      return unusedFor <= RECENT_MS ? state.until : null
+    case 'shadowed':
+      return null
+    case 'issued': {
+      if (state.shadow) return null
+      const { held } = state.next ?? state
+      if (!isKept(held, unusedFor)) return null
+      return Math.max(held.renewAt, state.failures?.retryAt ?? 0)
+    }
+  }
+}
+
+function issuance(entryId: string, { demand, snapshot, now }: PlanInput): Candidate {
+  const state = snapshot.states.get(entryId)
+  if (state?.kind === 'issued') {
+    return {
+      class: renewalClass(state, now),
+      rank: state.held.svid.notAfter,
+      job: { kind: 'issue', entryId, renewal: true },
+    }
+  }
+  let uid: number | undefined
+  for (const candidate of demand.want(entryId)?.uids.keys() ?? []) {
+    if (uid === undefined || demand.turnOf(candidate) < demand.turnOf(uid)) uid = candidate
+  }
+  if (uid === undefined) return { class: CLASS.recent, rank: 0, job: { kind: 'issue', entryId, renewal: false } }
+  const failing = state !== undefined && state.kind !== 'shadowed' && isFailing(state)
+  return {
+    class: failing ? CLASS.failing : CLASS.waiting,
+    rank: demand.turnOf(uid),
+    job: { kind: 'issue', entryId, renewal: false, uid },
+  }
+}
+
+function renewalClass(state: Issued, now: number): Class {
+  if (isFailing(state)) return CLASS.failingRenewal
+  // Less than a quarter of its life is left: what lives comes before what is new.
+  return lifeLeft(state, now) < 1 / 4 ? CLASS.nearExpiry : CLASS.renewal
+}
+
+/** For how many milliseconds a renewal that is due may be put off to spread it. */
+function mayWait(state: Issued, { pressure, now }: PlanInput): number {
+  if (pressure >= LIGHT.pressure) return Number.POSITIVE_INFINITY
+  return Math.ceil((lifeLeft(state, now) - LIGHT.until) * lifeOf((state.next ?? state).held))
+}
+
+/** The part of its life that is left to the SVID that is renewed, from 0 to 1. */
+function lifeLeft(state: Issued, now: number): number {
+  const { held } = state.next ?? state
+  return (held.svid.notAfter - now) / lifeOf(held)
+}
+
+function isFailing({ failures }: Exclude<EntryState, { kind: 'shadowed' }>): boolean {
+  return (failures?.count ?? 0) >= AGAIN_AND_AGAIN
+}
+
+/** Whether an SVID is still renewed, that nobody has used for so long (in milliseconds). */
+export function isKept(held: HeldSvid, unusedFor: number): boolean {
+  return unusedFor <= Math.max(KEEP_MS, lifeOf(held))
+}
+
+function lifeOf({ svid }: HeldSvid): number {
+  return svid.notAfter - svid.notBefore
+}

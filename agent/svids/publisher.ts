@@ -1,0 +1,65 @@
+import type { Authority } from '../identity/trust-bundle.js'
+import type { SyncEvents } from '../observability/sync-events.js'
+import type { Clock } from '../ports/clock.js'
+import { AuthorityBook } from './authority-history.js'
+import { anew, type Changes } from './catch-up.js'
+import { newestAuthority, renewEarly } from './early-renewal.js'
+import type { IdentityStore } from './store.js'
+
+export interface PublisherOptions {
+  readonly store: IdentityStore
+  readonly clock: Pick<Clock, 'now'>
+  readonly events: SyncEvents
+  /** The account id: the trust domain of agents. */
+  readonly account: string
+}
+
+/**
+ * What the jobs of sync learn, put into the store: states of entries, and what is known of the authorities. Bundles come
+ * before the SVIDs that need them, for the one is published before the other.
+ */
+export class Publisher {
+  #book: AuthorityBook
+
+  constructor(private readonly options: PublisherOptions) {
+    this.#book = AuthorityBook.empty(options.account)
+  }
+
+  get book(): AuthorityBook {
+    return this.#book
+  }
+
+  /** Only the entries that are named change, and only their watchers wake. No change, no publication. */
+  changes(changes: Changes): void {
+    if (changes.size === 0) return
+    const { store } = this.options
+    store.publish(
+      { states: new Map([...store.current.states, ...changes]) },
+      { entries: new Set(changes.keys()), bundles: false },
+    )
+  }
+
+  /** The server named these as its issuers. */
+  named(authorities: readonly Authority[]): void {
+    this.learn((book) => book.named(authorities, this.options.clock.now()))
+  }
+
+  /** The book as it is from now on; where bundles change by it, they are published. */
+  learn(change: (book: AuthorityBook) => AuthorityBook): void {
+    const before = this.#book
+    const book = change(before)
+    if (book === before) return
+    this.#book = book
+    const { store, clock, events } = this.options
+    const [last, newest] = [newestAuthority(before), newestAuthority(book)]
+    if (last !== null && newest !== null && newest !== last) {
+      this.changes(renewEarly(store.current.states, newest, clock.now()))
+      this.changes(anew(store.current.states))
+    }
+    const { bundles: shown } = store.current
+    const bundles = book.bundles(shown)
+    if (bundles === shown) return
+    events.bundlesChanged(book.authorities, bundles.size)
+    store.publish({ bundles }, { entries: new Set(), bundles: true })
+  }
+}

@@ -1,0 +1,169 @@
+import { createPrivateKey } from 'node:crypto'
+import { z } from 'zod'
+import { Secret } from '../../crypto/secret.js'
+import { AgentError } from '../../errors.js'
+import { parseAuthority } from '../../identity/authority.js'
+import type { Entry } from '../../identity/entry.js'
+import { SpiffeId } from '../../identity/spiffe-id.js'
+import type { Authority } from '../../identity/trust-bundle.js'
+import { verifyX509Svid } from '../../identity/verify-svid.js'
+import type { X509Svid } from '../../identity/x509-svid.js'
+import type { BookPage } from '../authority-history.js'
+import type { HeldSvid } from '../snapshot.js'
+
+const base64 = z.string().transform((text) => new Uint8Array(Buffer.from(text, 'base64')))
+const der = (bytes: Uint8Array) => Buffer.from(bytes).toString('base64')
+
+const ENTRY = z.object({
+  id: z.string(),
+  spiffeId: z.string(),
+  assigned: z.boolean(),
+  selectors: z.record(z.string(), z.string()),
+  ttlSeconds: z.number().nullable(),
+  createdAt: z.number(),
+})
+const ENTRIES = z.object({ version: z.literal(1), entries: z.array(ENTRY) })
+
+export function formatEntries(entries: Iterable<Entry>): string {
+  const plain = [...entries].map((entry) => ({
+    ...entry,
+    spiffeId: entry.spiffeId.uri,
+    selectors: Object.fromEntries(entry.selectors),
+  }))
+  return JSON.stringify({ version: 1, entries: plain })
+}
+
+export function parseEntries(text: string): readonly Entry[] {
+  return ENTRIES.parse(JSON.parse(text)).entries.map((entry) => ({
+    ...entry,
+    spiffeId: SpiffeId.parse(entry.spiffeId),
+    selectors: new Map(Object.entries(entry.selectors)),
+  }))
+}
+
+const MANIFEST = z.object({
+  version: z.literal(1),
+  /** Wall clock at the time of writing: an earlier clock at start is not to be trusted. */
+  lastSeen: z.number(),
+  lines: z.array(z.object({ authority: base64, firstSeen: z.number(), lastActive: z.number() })),
+  domains: z.record(z.string(), z.number()),
+  longestLifeMs: z.number(),
+  jwtKeys: z.array(z.record(z.string(), z.unknown())),
+  lastUses: z.record(z.string(), z.number()),
+  /** Caches of the first version have none. */
+  commonName: z.string().nullish(),
+})
+
+/** Everything but entries and SVIDs. */
+export interface Manifest {
+  readonly lastSeen: number
+  readonly book: BookPage
+  readonly jwtKeys: readonly Readonly<Record<string, unknown>>[]
+  readonly lastUses: ReadonlyMap<string, number>
+  /** The common name that SVIDs of workloads come with; null before the first. */
+  readonly commonName: string | null
+}
+
+export function formatManifest({ lastSeen, book, jwtKeys, lastUses, commonName }: Manifest): string {
+  return JSON.stringify({
+    version: 1,
+    lastSeen,
+    lines: book.lines.map((line) => ({ ...line, authority: der(line.authority.der) })),
+    domains: Object.fromEntries(book.domains),
+    longestLifeMs: book.longestLifeMs,
+    jwtKeys,
+    lastUses: Object.fromEntries(lastUses),
+    commonName,
+  })
+}
+
+export function parseManifest(text: string): Manifest {
+  const plain = MANIFEST.parse(JSON.parse(text))
+  return {
+    lastSeen: plain.lastSeen,
+    book: {
+      lines: plain.lines.map((line) => ({ ...line, authority: parseAuthority(line.authority) })),
+      domains: new Map(Object.entries(plain.domains)),
+      longestLifeMs: plain.longestLifeMs,
+    },
+    jwtKeys: plain.jwtKeys,
+    lastUses: new Map(Object.entries(plain.lastUses)),
+    commonName: plain.commonName ?? null,
+  }
+}
+
+const HELD = z.object({ chain: z.array(base64), key: base64, renewAt: z.number() })
+const SVID = z.object({
+  version: z.literal(1),
+  entryId: z.string(),
+  spiffeId: z.string(),
+  held: HELD,
+  next: z.object({ held: HELD, from: z.number() }).nullable(),
+})
+
+/** The SVID of one entry, with the one that is held back, if any. */
+export interface StoredSvid {
+  readonly entryId: string
+  readonly held: HeldSvid
+  readonly next?: { readonly held: HeldSvid; readonly from: number }
+}
+
+export function formatSvid({ entryId, held, next }: StoredSvid): string {
+  const plain = ({ svid, renewAt }: HeldSvid) => ({
+    chain: svid.chain.map(der),
+    // Only ever written sealed.
+    key: der(svid.privateKey.reveal()),
+    renewAt,
+  })
+  return JSON.stringify({
+    version: 1,
+    entryId,
+    spiffeId: held.svid.spiffeId.uri,
+    held: plain(held),
+    next: next ? { held: plain(next.held), from: next.from } : null,
+  })
+}
+
+/**
+ * The SVID again, verified as if it had just been received: by the authorities that are trusted, at this time, for the
+ * SPIFFE ID that the entry has now. Throws `svid.*` and `spiffe_id.invalid`.
+ */
+export function parseSvid(
+  text: string,
+  expected: SpiffeId,
+  authorities: readonly Authority[],
+  now: number,
+): StoredSvid {
+  const { entryId, spiffeId, held, next } = SVID.parse(JSON.parse(text))
+  const restored = ({ chain, key, renewAt }: z.infer<typeof HELD>): HeldSvid => ({
+    svid: verified(chain, key, { expected, named: spiffeId, authorities, now }),
+    renewAt,
+  })
+  const served = attempt(() => restored(held))
+  const successor = next ? attempt(() => restored(next.held)) : null
+  // One whose time is over, or whose issuer had its time, takes nothing from the other.
+  const later = next && successor && !(successor instanceof AgentError) ? { held: successor, from: next.from } : null
+  if (!(served instanceof AgentError)) return { entryId, held: served, ...(later ? { next: later } : {}) }
+  if (!later) throw served
+  return { entryId, held: later.held }
+}
+
+/** The result, or why the certificate is not valid. */
+function attempt<T>(work: () => T): T | AgentError {
+  try {
+    return work()
+  } catch (error) {
+    if (error instanceof AgentError && error.code.startsWith('svid.')) return error
+    throw error
+  }
+}
+
+function verified(
+  chain: readonly Uint8Array[],
+  pkcs8: Uint8Array,
+  rest: { expected: SpiffeId; named: string; authorities: readonly Authority[]; now: number },
+): X509Svid {
+  const key = createPrivateKey({ key: Buffer.from(pkcs8), format: 'der', type: 'pkcs8' })
+  const svid = verifyX509Svid({ chain, key, ...rest })
+  return { ...svid, privateKey: new Secret(pkcs8) }
+}

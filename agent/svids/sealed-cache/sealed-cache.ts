@@ -1,0 +1,283 @@
+import { createHash } from 'node:crypto'
+import { join } from 'node:path'
+import { AgentError } from '../../errors.js'
+import type { Entry } from '../../identity/entry.js'
+import { parseJwtKey } from '../../identity/jwt-svid.js'
+import type { Clock } from '../../ports/clock.js'
+import type { Files } from '../../ports/files.js'
+import { Alarm } from '../../rotation/alarm.js'
+import type { BookPage } from '../authority-history.js'
+import type { Demand } from '../demand.js'
+import type { EntryState, Snapshot } from '../snapshot.js'
+import type { IdentityStore } from '../store.js'
+import {
+  formatEntries,
+  formatManifest,
+  formatSvid,
+  type Manifest,
+  parseEntries,
+  parseManifest,
+  parseSvid,
+} from './cache-format.js'
+import { SealedFiles, type SealedFilesOptions } from './sealed-files.js'
+
+export interface SealedCacheOptions extends SealedFilesOptions {
+  readonly files: Files
+  readonly clock: Clock
+  /** `security.cache_path`: the manifest; entries and SVIDs lie beside it. */
+  readonly path: string
+  readonly store: IdentityStore
+  readonly demand: Demand
+  readonly book: () => BookPage
+  /** The common name that SVIDs of workloads come with. */
+  readonly commonName: () => string | null
+  /** The server's Date agrees with our clock, as far as anybody knows now. */
+  readonly clockAgrees: () => boolean
+}
+
+/** What a start finds. */
+export interface Restored {
+  readonly snapshot: Pick<Snapshot, 'entries' | 'states' | 'jwtKeys'>
+  readonly book: BookPage
+  readonly lastUses: ReadonlyMap<string, number>
+  readonly commonName: string | null
+  /** The clock is behind the time at which the cache was written: nothing of it counts until the server agrees. */
+  readonly clockBehind: boolean
+}
+
+type Issued = Extract<EntryState, { kind: 'issued' }>
+
+const DEBOUNCE_MS = 1_000
+/** The manifest is written at least so often: it keeps the time last seen and the last uses. */
+const REFRESH_MS = 300_000
+/** A disk that failed is tried again so soon, whether or not anything changes. */
+const RETRY_MS = 15_000
+/** A clock may be so far behind the time last seen without being called wrong. */
+const CLOCK_TOLERANCE_MS = 60_000
+/** SVIDs read side by side. */
+const READERS = 8
+
+/**
+ * What the agent serves from, sealed on disk: a restart while the server is away serves re-attested workloads at once.
+ * One file for the manifest (authorities, keys of JWT-SVIDs, last uses, time last seen), one for the entries, one an
+ * SVID; each is replaced as a whole. A file that does not open is set aside under a dated name and never trusted.
+ */
+export class SealedCache {
+  readonly #alarm: Alarm
+  readonly #sealed: SealedFiles
+  #lastSeen = Number.NEGATIVE_INFINITY
+  #dirtyEntries = false
+  #dirtyManifest = false
+  /** Entries whose file may differ from what is served. */
+  readonly #dirtySvids = new Set<string>()
+  /** What the files hold, as far as this process knows. */
+  readonly #onDisk = new Map<string, Issued>()
+
+  constructor(private readonly options: SealedCacheOptions) {
+    this.#alarm = new Alarm(options.clock)
+    this.#sealed = new SealedFiles(options)
+  }
+
+  /**
+   * Null where there is nothing to restore. Never throws for what the files hold; `file.*` where manifest or entries
+   * cannot be read, after which it may be called again. An SVID that cannot be read is left out.
+   */
+  async restore(): Promise<Restored | null> {
+    const { clock, events, path } = this.options
+    const along = [this.#entriesPath, this.#svidDirectory]
+    const manifest = await this.#sealed.read(path, 'manifest', parseManifest, along)
+    const entries = manifest && (await this.#sealed.read(this.#entriesPath, 'entries', parseEntries))
+    if (!manifest || !entries) return null
+    this.#lastSeen = manifest.lastSeen
+    const now = clock.now()
+    const clockBehind = now < manifest.lastSeen - CLOCK_TOLERANCE_MS
+    // What is verified as of the time last seen may have expired by now; the tick takes it out of service then.
+    const states = await this.#svids(entries, manifest, Math.max(now, manifest.lastSeen))
+    const jwtKeys = (await Promise.all(manifest.jwtKeys.map(parseJwtKey))).filter((key) => key !== null)
+    events.restored({ entries: entries.length, svids: states.size, clockBehind })
+    return {
+      snapshot: { entries: new Map(entries.map((entry) => [entry.id, entry])), states, jwtKeys },
+      book: manifest.book,
+      lastUses: manifest.lastUses,
+      commonName: manifest.commonName,
+      clockBehind,
+    }
+  }
+
+  /** Writes what changes, a moment later, until the signal aborts; then once more. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { store, clock } = this.options
+    using _changes = store.observe((change) => {
+      if (change.entries === 'all') {
+        this.#dirtyEntries = true
+        for (const id of [...store.current.states.keys(), ...this.#onDisk.keys()]) this.#dirtySvids.add(id)
+      } else for (const id of change.entries) this.#dirtySvids.add(id)
+      if (change.bundles) this.#dirtyManifest = true
+      this.#alarm.ring()
+    })
+    // What came between the restoration and now, and what the previous key sealed.
+    this.#everythingIsDirty()
+    let refreshAt = clock.monotonic() + REFRESH_MS
+    let works = true
+    try {
+      for (;;) {
+        const due = works ? refreshAt - clock.monotonic() : RETRY_MS
+        await this.#alarm.sleep(Math.max(1, due), signal)
+        await clock.sleep(DEBOUNCE_MS, signal)
+        if (clock.monotonic() >= refreshAt) this.#dirtyManifest = true
+        if (this.#dirtyManifest) refreshAt = clock.monotonic() + REFRESH_MS
+        works = await this.flush()
+      }
+    } catch (error) {
+      if (!signal.aborted) throw error
+      this.#dirtyManifest = true
+      await this.flush()
+    }
+  }
+
+  /** Writes what is not on disk yet. A disk that fails is said once, and false; everything goes on from memory. */
+  async flush(): Promise<boolean> {
+    const { events, store } = this.options
+    try {
+      const { states } = store.current
+      const stale = [...this.#dirtySvids].filter((id) => !this.#isOnDisk(id, states.get(id)))
+      // The manifest first: an SVID of an authority that it does not know would be refused.
+      if (this.#dirtyManifest || stale.length > 0) await this.#writeManifest()
+      if (this.#dirtyEntries) await this.#writeEntries()
+      for (const id of stale) {
+        // What came meanwhile waits for the next manifest.
+        if (store.current.states.get(id) === states.get(id)) await this.#writeSvid(id, states.get(id))
+      }
+      for (const id of [...this.#dirtySvids]) {
+        if (this.#isOnDisk(id, store.current.states.get(id))) this.#dirtySvids.delete(id)
+      }
+      events.written()
+      return true
+    } catch (error) {
+      if (!(error instanceof AgentError)) throw error
+      events.writeFailed(error)
+      return false
+    }
+  }
+
+  async #writeManifest(): Promise<void> {
+    const { store, clock, demand, book, path, clockAgrees, commonName } = this.options
+    const now = clock.now()
+    // A clock that is set back must not make expired SVIDs valid after a restart: only the server's word moves it back.
+    this.#lastSeen = clockAgrees() ? now : Math.max(now, this.#lastSeen)
+    const manifest: Manifest = {
+      lastSeen: this.#lastSeen,
+      book: book(),
+      jwtKeys: store.current.jwtKeys.map(({ jwk }) => jwk),
+      lastUses: demand.lastUses(),
+      commonName: commonName(),
+    }
+    // What changes while it is written is for the next one.
+    this.#dirtyManifest = false
+    try {
+      await this.#sealed.write(path, 'manifest', formatManifest(manifest))
+    } catch (error) {
+      this.#dirtyManifest = true
+      throw error
+    }
+  }
+
+  async #writeEntries(): Promise<void> {
+    const { entries } = this.options.store.current
+    await this.#sealed.write(this.#entriesPath, 'entries', formatEntries(entries.values()))
+    if (entries === this.options.store.current.entries) this.#dirtyEntries = false
+    await this.#removeOrphans()
+  }
+
+  async #writeSvid(id: string, state: EntryState | undefined): Promise<void> {
+    const path = this.#svidPath(id)
+    if (state?.kind !== 'issued') {
+      await this.options.files.remove(path)
+      this.#onDisk.delete(id)
+      return
+    }
+    await this.#sealed.write(path, `svid ${id}`, formatSvid({ entryId: id, ...state }))
+    this.#onDisk.set(id, state)
+  }
+
+  /** The file holds what is served. Failures of a renewal are not kept. */
+  #isOnDisk(id: string, state: EntryState | undefined): boolean {
+    const known = this.#onDisk.get(id)
+    if (state?.kind !== 'issued') return known === undefined
+    return known !== undefined && known.held === state.held && known.next === state.next
+  }
+
+  async #svids(entries: readonly Entry[], manifest: Manifest, now: number): Promise<Map<string, EntryState>> {
+    const states = new Map<string, EntryState>()
+    const names = new Set(await this.options.files.list(this.#svidDirectory))
+    const stored = entries.filter((entry) => names.has(`${nameOf(entry.id)}.sealed`))[Symbol.iterator]()
+    const unread: AgentError[] = []
+    const reader = async () => {
+      for (const entry of stored) {
+        try {
+          const state = await this.#svid(entry, manifest, now)
+          if (state) states.set(entry.id, state)
+        } catch (error) {
+          if (!(error instanceof AgentError)) throw error
+          unread.push(error)
+        }
+      }
+    }
+    await Promise.all(Array.from({ length: READERS }, reader))
+    if (unread.length > 0) this.options.events.svidsUnread(unread.length, unread[0])
+    return states
+  }
+
+  async #svid(entry: Entry, { book }: Manifest, now: number): Promise<Issued | null> {
+    const path = this.#svidPath(entry.id)
+    const authorities = book.lines.map(({ authority }) => authority)
+    const stored = await this.#sealed.read(path, `svid ${entry.id}`, (text) => {
+      try {
+        return parseSvid(text, entry.spiffeId, authorities, now)
+      } catch (error) {
+        // Expired, or of an authority that had its time: no damage, only over.
+        if (error instanceof AgentError && error.code.startsWith('svid.')) return 'over' as const
+        throw error
+      }
+    })
+    if (stored === 'over') await this.options.files.remove(path)
+    if (stored === null || stored === 'over' || stored.entryId !== entry.id) return null
+    const { held, next } = stored
+    const state: Issued = { kind: 'issued', held, ...(next ? { next } : {}) }
+    this.#onDisk.set(entry.id, state)
+    return state
+  }
+
+  async #removeOrphans(): Promise<void> {
+    const { files, store } = this.options
+    const known = new Set([...store.current.entries.keys()].map((id) => `${nameOf(id)}.sealed`))
+    for (const name of await files.list(this.#svidDirectory)) {
+      if (name.endsWith('.sealed') && !known.has(name)) await files.remove(join(this.#svidDirectory, name))
+    }
+  }
+
+  #everythingIsDirty(): void {
+    const { store } = this.options
+    if (this.#sealed.previousUsed) this.#onDisk.clear()
+    this.#dirtyEntries = this.#dirtyManifest = store.current.synced
+    for (const id of store.current.states.keys()) this.#dirtySvids.add(id)
+    if (this.#dirtyManifest) this.#alarm.ring()
+  }
+
+  get #entriesPath(): string {
+    return `${this.options.path}.entries`
+  }
+
+  get #svidDirectory(): string {
+    return `${this.options.path}.svids`
+  }
+
+  #svidPath(entryId: string): string {
+    return join(this.#svidDirectory, `${nameOf(entryId)}.sealed`)
+  }
+}
+
+/** File names tell nothing of the entry. */
+function nameOf(entryId: string): string {
+  return createHash('sha256').update(entryId).digest('hex').slice(0, 32)
+}

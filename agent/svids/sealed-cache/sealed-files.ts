@@ -1,0 +1,103 @@
+import { dirname } from 'node:path'
+import { open, seal } from '../../crypto/sealed-box.js'
+import { AgentError, messageOf } from '../../errors.js'
+import type { CacheEvents } from '../../observability/cache-events.js'
+import type { Clock } from '../../ports/clock.js'
+import type { Files } from '../../ports/files.js'
+import type { CacheKeys } from './cache-key.js'
+
+export interface SealedFilesOptions {
+  readonly files: Files
+  readonly clock: Pick<Clock, 'now'>
+  readonly keys: CacheKeys
+  readonly account: string
+  readonly nodeId: string
+  readonly events: CacheEvents
+}
+
+const MAX_BYTES = 64 * 1_048_576 + 4096
+
+/**
+ * Files that open only for this account and node, for the purpose that they were written for, and with our key or the
+ * one before it. Each is replaced as a whole.
+ */
+export class SealedFiles {
+  #previousUsed = false
+  /** Directories that are there, as far as this process knows. */
+  readonly #made = new Set<string>()
+
+  constructor(private readonly options: SealedFilesOptions) {}
+
+  /** Something was opened with the previous key: it is to be written anew. */
+  get previousUsed(): boolean {
+    return this.#previousUsed
+  }
+
+  /** Throws `file.*`. */
+  async write(path: string, purpose: string, text: string): Promise<void> {
+    const { keys, files } = this.options
+    const box = seal(keys.current, Buffer.from(text), this.#context(purpose))
+    const directory = dirname(path)
+    if (this.#made.has(directory)) {
+      try {
+        return await files.writeAtomically(path, box)
+      } catch (error) {
+        if (!isMissing(error)) throw error
+      }
+    }
+    // Not before each write: it looks at once, and a disk that hangs would hold up everything else.
+    await files.makeDirectory(directory, 0o700)
+    this.#made.add(directory)
+    await files.writeAtomically(path, box)
+  }
+
+  /**
+   * What `parse` makes of the content; null where there is no file, and for one that cannot be trusted: it is renamed,
+   * with `along` (what is worth nothing without it), and that is said once. Throws `file.io` where the disk fails.
+   */
+  async read<T>(
+    path: string,
+    purpose: string,
+    parse: (text: string) => T,
+    along: readonly string[] = [],
+  ): Promise<T | null> {
+    const { files, keys, events } = this.options
+    const box = await files.read(path, { maxBytes: MAX_BYTES, own: true })
+    if (box === null) return null
+    const problems: string[] = []
+    for (const key of [keys.current, ...(keys.previous ? [keys.previous] : [])]) {
+      try {
+        const content = parse(open(key, box, this.#context(purpose)).toString('utf8'))
+        if (key !== keys.current) this.#previousUsed = true
+        return content
+      } catch (error) {
+        problems.push(messageOf(error))
+      }
+    }
+    const aside = await this.#setAside(path)
+    for (const other of along) {
+      await this.#setAside(other).catch((error: unknown) => {
+        // A life that issued nothing leaves no SVIDs.
+        if (!isMissing(error)) throw error
+      })
+    }
+    events.rejected(aside, problems[0] ?? 'it cannot be read')
+    return null
+  }
+
+  /** To a name that says when; nobody reads it again but whoever wants to know. */
+  async #setAside(path: string): Promise<string> {
+    const { files, clock } = this.options
+    const aside = `${path}.rejected-${new Date(clock.now()).toISOString().replace(/[:.]/g, '-')}`
+    await files.rename(path, aside)
+    return aside
+  }
+
+  #context(purpose: string) {
+    return { account: this.options.account, nodeId: this.options.nodeId, purpose }
+  }
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof AgentError && error.details['errno'] === 'ENOENT'
+}
