@@ -1,6 +1,6 @@
+import { type Backoff, delay } from '../lib/backoff.js'
 import type { Clock } from '../ports/clock.js'
 import type { Random } from '../ports/random.js'
-import { type Backoff, delay } from '../rotation/backoff.js'
 
 /**
  * Pace of attestations during a lock-out: it rises to ten minutes where nothing is at stake (evidence that is not

@@ -1,7 +1,7 @@
+import { type Backoff, delay } from '../lib/backoff.js'
 import type { NodeEvents } from '../observability/node-events.js'
 import type { Clock } from '../ports/clock.js'
 import type { Random } from '../ports/random.js'
-import { type Backoff, delay } from '../rotation/backoff.js'
 import { keep } from '../rotation/keep.js'
 import type { IdentityFile } from './identity-file.js'
 import type { Trouble } from './identity-state.js'

@@ -1,4 +1,6 @@
 import { AgentError } from '../errors.js'
+import { aborted, LinkedAbort } from '../lib/abort.js'
+import { sleepUnlessAborted } from '../lib/sleep.js'
 import type { Clock } from '../ports/clock.js'
 
 /** One thing that is kept fresh. */
@@ -66,17 +68,12 @@ async function interruptible(
   signal: AbortSignal,
   onSleep: (interrupt: () => void) => void,
 ): Promise<void> {
-  const ended = new AbortController()
-  const end = () => ended.abort()
-  signal.addEventListener('abort', end, { once: true })
-  onSleep(end)
+  using ended = new LinkedAbort(signal)
+  onSleep(() => ended.abort())
   try {
-    if (ms !== null) await clock.sleep(Math.min(ms, LONGEST_SLEEP_MS), ended.signal)
-    else await new Promise<void>((resolve) => ended.signal.addEventListener('abort', () => resolve(), { once: true }))
-  } catch (error) {
-    if (!ended.signal.aborted) throw error
+    if (ms === null) await aborted(ended.signal)
+    else await sleepUnlessAborted(clock, Math.min(ms, LONGEST_SLEEP_MS), ended.signal)
   } finally {
-    signal.removeEventListener('abort', end)
     onSleep(ignore)
   }
 }

@@ -1,7 +1,7 @@
 import type { ErrorCode } from '../errors.js'
+import { delay } from '../lib/backoff.js'
 import type { Clock } from '../ports/clock.js'
 import type { Random } from '../ports/random.js'
-import { delay } from '../rotation/backoff.js'
 import { isDefinite, isOfTheAgent } from './outcomes.js'
 
 /** So many failures in a row, of at least two entries, are the server's and not an entry's. */

@@ -3,8 +3,8 @@ import type { Secret } from '../crypto/secret.js'
 import { AgentError } from '../errors.js'
 import type { Budget } from '../icp/budget.js'
 import type { ControlPlane, JwtValidation } from '../icp/control-plane.js'
+import { SharedWork } from '../lib/shared-work.js'
 import type { Clock } from '../ports/clock.js'
-import { SharedWork } from './shared-work.js'
 
 export interface JudgeOptions {
   readonly controlPlane: Pick<ControlPlane, 'validateJwt'>

@@ -2,9 +2,9 @@ import { AgentError } from '../errors.js'
 import type { Budget } from '../icp/budget.js'
 import type { ControlPlane } from '../icp/control-plane.js'
 import { type JwtKey, parseJwtKey } from '../identity/jwt-svid.js'
+import { SharedWork } from '../lib/shared-work.js'
 import type { JwtEvents } from '../observability/jwt-events.js'
 import type { Clock } from '../ports/clock.js'
-import { SharedWork } from './shared-work.js'
 import type { IdentityStore } from './store.js'
 
 /** Tokens of a key that the server publishes no longer may live so long. */

@@ -1,5 +1,5 @@
 import type { ErrorCode } from '../errors.js'
-import { type Backoff, delay } from '../rotation/backoff.js'
+import { type Backoff, delay } from '../lib/backoff.js'
 import { failed, failureCount, isDefinite, ownFailures } from './outcomes.js'
 import type { EntryState } from './snapshot.js'
 

@@ -1,8 +1,8 @@
 import { AgentError, type ErrorCode } from '../errors.js'
 import type { ControlPlane } from '../icp/control-plane.js'
+import { type Backoff, delay } from '../lib/backoff.js'
 import type { SyncEvents } from '../observability/sync-events.js'
 import type { Clock } from '../ports/clock.js'
-import { type Backoff, delay } from '../rotation/backoff.js'
 
 /** The server has decided, and will say the same again. */
 const REFUSED: ReadonlySet<ErrorCode> = new Set([

@@ -1,6 +1,6 @@
+import { Alarm } from '../../agent/lib/alarm.js'
 import type { Clock } from '../../agent/ports/clock.js'
 import type { Random } from '../../agent/ports/random.js'
-import { Alarm } from '../../agent/rotation/alarm.js'
 import { pause } from './repeat.js'
 
 export interface PollingOptions {

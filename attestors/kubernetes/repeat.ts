@@ -1,7 +1,7 @@
 import { AgentError } from '../../agent/errors.js'
+import { delay } from '../../agent/lib/backoff.js'
 import type { Clock } from '../../agent/ports/clock.js'
 import type { Random } from '../../agent/ports/random.js'
-import { delay } from '../../agent/rotation/backoff.js'
 import { retryAfterOf } from './api-errors.js'
 
 /** Half a second to a second after the first failure, and at most half a minute. */

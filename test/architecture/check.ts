@@ -57,7 +57,7 @@ function ofImport(path: string, folder: string, { specifier, kind, line }: Impor
     if (to === null) return says(`imports ${target}, which lies in no folder of the architecture`)
     if (to !== folder && LAZY_FOLDERS.includes(to) && kind === 'static')
       return says(`imports ${to} at once; use import()`)
-    if (to === folder || target === COMMON || within(FOLDERS[folder] ?? [], target)) return []
+    if (to === folder || within(COMMON, target) || within(FOLDERS[folder] ?? [], target)) return []
     if (excepted(path, target)) return []
     return says(`imports ${target}; ${folder} may not`)
   }

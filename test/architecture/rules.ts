@@ -4,8 +4,8 @@ import { readFolders } from './folder-table.js'
 /** Who may import whom: the table of docs/architecture.md, which is where a row is added or changed. */
 export const FOLDERS = readFolders(readFileSync('docs/architecture.md', 'utf8'))
 
-/** Lies below all. */
-export const COMMON = 'agent/errors.ts'
+/** Lie below all: every file may import them. */
+export const COMMON: readonly string[] = ['agent/errors.ts', 'agent/lib']
 
 /** Loaded only when asked for: other folders import it with `import()`, or its types. */
 export const LAZY_FOLDERS: readonly string[] = ['dev/icp-server']

@@ -1,3 +1,5 @@
+import { unlessAborted } from './abort.js'
+
 interface Running<T> {
   readonly result: Promise<T>
   readonly stop: AbortController
@@ -36,12 +38,4 @@ export class SharedWork<T> {
   #forget(name: string, running: Running<T>): void {
     if (this.#running.get(name) === running) this.#running.delete(name)
   }
-}
-
-function unlessAborted<T>(result: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const gone = () => reject(signal.reason)
-    signal.addEventListener('abort', gone, { once: true })
-    result.then(resolve, reject).finally(() => signal.removeEventListener('abort', gone))
-  })
 }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { SharedWork } from '../../../agent/svids/shared-work.js'
+import { SharedWork } from '../../../agent/lib/shared-work.js'
 import { settle } from '../../fakes/clock.js'
 
 /** Work that ends when it is told to. */

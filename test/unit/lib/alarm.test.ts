@@ -1,6 +1,6 @@
 import { getEventListeners } from 'node:events'
 import { describe, expect, it } from 'vitest'
-import { Alarm } from '../../../agent/rotation/alarm.js'
+import { Alarm } from '../../../agent/lib/alarm.js'
 import { FakeClock, settle } from '../../fakes/clock.js'
 
 function setting() {

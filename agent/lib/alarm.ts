@@ -1,4 +1,6 @@
 import type { Clock } from '../ports/clock.js'
+import { LinkedAbort } from './abort.js'
+import { sleepUnlessAborted } from './sleep.js'
 
 /** A sleep that can be cut short: whoever knows better than the clock calls `ring`. */
 export class Alarm {
@@ -17,16 +19,11 @@ export class Alarm {
   async sleep(ms: number, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
     if (!this.#rang) {
-      const ended = new AbortController()
-      const end = () => ended.abort()
-      signal.addEventListener('abort', end, { once: true })
-      this.#ring = end
+      using ended = new LinkedAbort(signal)
+      this.#ring = () => ended.abort()
       try {
-        await this.clock.sleep(ms, ended.signal)
-      } catch (error) {
-        if (!ended.signal.aborted) throw error
+        await sleepUnlessAborted(this.clock, ms, ended.signal)
       } finally {
-        signal.removeEventListener('abort', end)
         this.#ring = null
       }
     }

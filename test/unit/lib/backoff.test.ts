@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { delay } from '../../../agent/rotation/backoff.js'
+import { delay } from '../../../agent/lib/backoff.js'
 
 fc.configureGlobal({ seed: 20260101 })
 

@@ -1,0 +1,44 @@
+/** Rejects with the signal's reason as soon as it aborts; what the work comes to after that is ignored. */
+export function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const link = onAbort(signal, () => reject(signal.reason))
+    work.then(resolve, reject).finally(() => link[Symbol.dispose]())
+  })
+}
+
+/** Resolves when the signal aborts, at once where it has. */
+export function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => void onAbort(signal, resolve))
+}
+
+/** Calls back once when the signal aborts, at once where it has. Disposing removes the listener. */
+export function onAbort(signal: AbortSignal, listener: () => void): Disposable {
+  if (signal.aborted) listener()
+  else signal.addEventListener('abort', listener, { once: true })
+  return { [Symbol.dispose]: () => signal.removeEventListener('abort', listener) }
+}
+
+/**
+ * A signal that aborts with an outer one, or by itself. Unlike `AbortSignal.any` over a signal that lives as long as
+ * the process, it leaves nothing behind once it is disposed.
+ */
+export class LinkedAbort implements Disposable {
+  readonly #controller = new AbortController()
+  readonly #link: Disposable
+
+  constructor(outer: AbortSignal) {
+    this.#link = onAbort(outer, () => this.#controller.abort(outer.reason))
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal
+  }
+
+  abort(reason?: unknown): void {
+    this.#controller.abort(reason)
+  }
+
+  [Symbol.dispose](): void {
+    this.#link[Symbol.dispose]()
+  }
+}

@@ -1,0 +1,15 @@
+import type { Clock } from '../ports/clock.js'
+
+/** Sleeps; returns early when the signal aborts, without an error: for loops that look at the signal anyway. */
+export async function sleepUnlessAborted(clock: Pick<Clock, 'sleep'>, ms: number, signal: AbortSignal): Promise<void> {
+  await endedByAbort(clock.sleep(ms, signal), signal)
+}
+
+/** Waits for something that an aborted signal ends by a rejection, and swallows that rejection alone. */
+export async function endedByAbort(work: Promise<void>, signal: AbortSignal): Promise<void> {
+  try {
+    await work
+  } catch (error) {
+    if (!signal.aborted) throw error
+  }
+}
