@@ -109,7 +109,7 @@ async function measure(): Promise<void> {
 
   const clock = new SystemClock()
   const files = new Disk()
-  const events = callerEvents(new RecordedSinks())
+  const events = callerEvents(new RecordedSinks(), clock)
   const options = { http, files, kernel, clock, random: systemRandom, socketPath, tenantId: 't', authsecLabels: true }
   const docker = dockerWorkloads({
     ...options,

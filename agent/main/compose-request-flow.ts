@@ -39,7 +39,7 @@ export function composeRequestFlow(config: Config, world: World, server: ServerF
   const sinks = (name: string) => ({ log: log.named(name), metrics })
 
   const openFiles = shareOut(world.openFiles ?? null, config.workloadApi.limits.connections)
-  const attesting = callerEvents(sinks('attestation'))
+  const attesting = callerEvents(sinks('attestation'), clock)
   const engine = engineEvents(sinks('attestation'), clock)
   const attestors = workloadAttestors(config, {
     ...world,

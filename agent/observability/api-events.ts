@@ -91,7 +91,7 @@ export const apiEvents = ({ log, metrics }: Sinks, clock: Pick<Clock, 'monotonic
     denied(method: Method, refusal: { code: ErrorCode; message: string }, denial: Denial): void {
       metrics.count('icp_agent_denials_total', { reason: refusal.code })
       const suppressed = denial.first ? sparingly.say(lookOf(refusal.code, denial)) : null
-      log[suppressed === null ? 'debug' : 'warn']('Workload API call denied', {
+      log.at(suppressed === null ? 'debug' : 'warn', 'Workload API call denied', {
         denial_id: denial.id,
         method,
         code: refusal.code,
@@ -117,7 +117,8 @@ export const apiEvents = ({ log, metrics }: Sinks, clock: Pick<Clock, 'monotonic
     /** More entries match than a workload may hold. */
     truncated({ pid, uid }: CallerIds, limit: number): void {
       const suppressed = sparingly.say(`${uid} truncated`)
-      log[suppressed === null ? 'debug' : 'warn'](
+      log.at(
+        suppressed === null ? 'debug' : 'warn',
         'Workload matches more entries than it may hold; the youngest are left out',
         { pid, uid, limit, ...(suppressed ? { suppressed } : {}) },
       )

@@ -20,7 +20,7 @@ export const attestorEvents = ({ log }: Pick<Sinks, 'log'>) => {
       if (before?.active === active && before.reason === reason) return
       standings.set(name, { name, active, reason })
       const level = before?.active === active ? 'debug' : 'info'
-      log[level](active ? 'Workload attestor is on' : 'Workload attestor is off', { attestor: name, reason })
+      log.at(level, active ? 'Workload attestor is on' : 'Workload attestor is off', { attestor: name, reason })
     },
     /** In the order in which they were first told of. */
     standings: (): readonly AttestorStanding[] => [...standings.values()],

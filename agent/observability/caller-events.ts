@@ -1,6 +1,8 @@
-import { type AgentError, codeOf, messageOf } from '../errors.js'
+import type { AgentError } from '../errors.js'
 import type { Selectors } from '../identity/selector.js'
+import type { Clock } from '../ports/clock.js'
 import type { Sinks } from './events.js'
+import { sayOnce } from './once.js'
 
 /** Who called, as far as a log line needs it. */
 interface CallerFields {
@@ -12,22 +14,16 @@ interface CallerFields {
 const named = ({ pid, uid, gid }: CallerFields) => ({ pid, uid, gid })
 
 /** What happens around connections and the attestation of their callers. */
-export const callerEvents = ({ log, metrics }: Sinks) => {
-  const repeated = new Map<string, number>()
-  /** A repeating failure is said once: warn at first, debug while it lasts. */
-  const once = (key: string, event: string, fields: Readonly<Record<string, unknown>>): void => {
-    const times = (repeated.get(key) ?? 0) + 1
-    repeated.set(key, times)
-    if (times === 1) log.warn(event, fields)
-    else log.debug(event, { ...fields, times })
-  }
-  /** …and info when it ends. */
-  const over = (key: string, event: string, fields: Readonly<Record<string, unknown>> = {}): void => {
-    const times = repeated.get(key)
-    if (times === undefined) return
-    repeated.delete(key)
-    log.info(event, { ...fields, times })
-  }
+export const callerEvents = ({ log, metrics }: Sinks, clock: Clock) => {
+  const accepting = sayOnce(log, clock, {
+    failing: 'Accepting a connection failed',
+    recovered: 'Accepting connections works again',
+  })
+  const attestor = () =>
+    sayOnce(log, clock, { failing: 'Workload attestor failed', recovered: 'Workload attestor answers again' })
+  const attestors = new Map<string, ReturnType<typeof attestor>>()
+  const unidentified = new Set<string>()
+  let stuck = false
   return {
     /** `count` is read at each scrape. */
     connectionsOpen: (count: () => number): Disposable =>
@@ -47,11 +43,11 @@ export const callerEvents = ({ log, metrics }: Sinks) => {
     /** The kernel could not hand over a connection (mostly: no file descriptors left). */
     acceptFailed(error: unknown): void {
       metrics.count('icp_agent_connections_refused_total', { reason: 'accept_failed' })
-      once('accept', 'Accepting a connection failed', { error: messageOf(error) })
+      accepting.failed(error)
     },
 
     accepted(): void {
-      over('accept', 'Accepting connections works again')
+      accepting.succeeded()
     },
 
     /** A connection was refused or dropped by the agent. */
@@ -63,15 +59,16 @@ export const callerEvents = ({ log, metrics }: Sinks) => {
     /** The kernel did not say who is calling; the call gets an error status. */
     unidentified(error: AgentError, connection: string): void {
       const { reason } = error.details
-      const fields = { code: error.code, error: error.message, connection }
+      const kind = typeof reason === 'string' ? `${error.code} ${reason}` : error.code
       // Whoever connects and ends at once is no trouble of the node's.
-      if (reason === 'ending') log.debug('Caller not identified', fields)
-      else once(typeof reason === 'string' ? `${error.code} ${reason}` : error.code, 'Caller not identified', fields)
+      const known = reason === 'ending' || unidentified.has(kind)
+      if (!known) unidentified.add(kind)
+      log.at(known ? 'debug' : 'warn', 'Caller not identified', { connection, error })
     },
 
     /** A defect of ours while a connection was taken over; it is closed. */
     consumerFailed(error: unknown, connection: string): void {
-      log.error('A connection could not be taken over', { connection, code: codeOf(error), error: messageOf(error) })
+      log.error('A connection could not be taken over', { connection, error })
     },
 
     attested(
@@ -92,20 +89,18 @@ export const callerEvents = ({ log, metrics }: Sinks) => {
     attestationFailed(caller: CallerFields, error: AgentError, ms: number): void {
       metrics.count('icp_agent_attestations_total', { outcome: error.code })
       metrics.observe('icp_agent_attestation_seconds', ms / 1000)
-      log.debug('Workload attestation failed', { ...named(caller), code: error.code, error: error.message })
+      log.debug('Workload attestation failed', { ...named(caller), error })
     },
 
     /** An attestor threw or overran the deadline: what it speaks for is unknown until it answers again. */
-    attestorFailed(attestor: string, error: unknown): void {
-      once(`attestor ${attestor}`, 'Workload attestor failed', {
-        attestor,
-        code: codeOf(error),
-        error: messageOf(error),
-      })
+    attestorFailed(name: string, error: unknown): void {
+      const said = attestors.get(name) ?? attestor()
+      attestors.set(name, said)
+      said.failed(error, { attestor: name })
     },
 
-    attestorAnswered(attestor: string): void {
-      over(`attestor ${attestor}`, 'Workload attestor answers again', { attestor })
+    attestorAnswered(name: string): void {
+      attestors.get(name)?.succeeded({ attestor: name })
     },
 
     /** An entry whose identity every user of the node can have. */
@@ -120,16 +115,21 @@ export const callerEvents = ({ log, metrics }: Sinks) => {
 
     /** Reading an executable does not come to an end: its file system hangs. */
     digestStuck(device: string, abandoned: number): void {
-      once('digest', 'Reading an executable hangs; its device is left alone for a while', { device, abandoned })
+      log.at(stuck ? 'debug' : 'warn', 'Reading an executable hangs; its device is left alone for a while', {
+        device,
+        abandoned,
+      })
+      stuck = true
     },
 
     /** The thread that reads executables ended by itself (out of memory); the next request starts another one. */
     digestThreadDied(error: unknown): void {
-      log.error('The thread that reads executables failed', { error: messageOf(error) })
+      log.error('The thread that reads executables failed', { error })
     },
 
     digestWorks(): void {
-      over('digest', 'Executables are read again')
+      if (stuck) log.info('Executables are read again')
+      stuck = false
     },
   }
 }

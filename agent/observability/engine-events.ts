@@ -31,7 +31,7 @@ export const engineEvents = ({ log }: Pick<Sinks, 'log'>, clock: Clock) => {
     imageLabelsUnavailable(image: string, error: unknown): void {
       const level = unread.has(image) || unread.size >= MAX_SAID ? 'debug' : 'warn'
       if (level === 'warn') unread.add(image)
-      log[level]('Labels of an image cannot be read; selectors on labels of its containers are unavailable', {
+      log.at(level, 'Labels of an image cannot be read; selectors on labels of its containers are unavailable', {
         image: `sha256:${image}`,
         remedy: 'allow GET /images/*/json in the proxy before the engine; start containers of a removed image anew',
         error,
@@ -46,7 +46,7 @@ export const engineEvents = ({ log }: Pick<Sinks, 'log'>, clock: Clock) => {
     claimRefused(claim: { readonly pid: number; readonly uid: number; readonly container: string }): void {
       const level = said.has(claim.container) || said.size >= MAX_SAID ? 'debug' : 'warn'
       if (level === 'warn') said.add(claim.container)
-      log[level]('A process claims to be in a container that it is not in', claim)
+      log.at(level, 'A process claims to be in a container that it is not in', claim)
     },
   }
 }

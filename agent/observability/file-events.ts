@@ -18,8 +18,8 @@ export const fileEvents = (log: Log, clock: Clock) => {
         recovered: 'A file can be used again',
       })
       const said: Recurring = {
-        failed: (error, fields) => once.failed(error, { path, holder, ...fields }),
-        succeeded: (fields) => once.succeeded({ path, holder, ...fields }),
+        failed: (error) => once.failed(error, { path, holder }),
+        succeeded: () => once.succeeded({ path, holder }),
         get trouble() {
           return once.trouble
         },

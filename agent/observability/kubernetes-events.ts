@@ -28,7 +28,7 @@ export const kubernetesEvents = ({ log, metrics }: Sinks, clock: Clock) => {
 
   const unreadable = (objects: number): void => {
     if (objects === 0) return
-    log[said.unreadable ? 'debug' : 'warn']('Pods of Kubernetes cannot be read and are left out', { objects })
+    log.at(said.unreadable ? 'debug' : 'warn', 'Pods of Kubernetes cannot be read and are left out', { objects })
     said.unreadable = true
   }
 

@@ -1,6 +1,6 @@
 import { codeOf, type ErrorCode, messageOf } from '../errors.js'
 import type { Clock } from '../ports/clock.js'
-import type { Fields, Log } from './log.js'
+import type { Fields, FieldsAfter, FieldsOf, Level, Log, MessageAt } from './log.js'
 
 /** What is wrong now, and since when (milliseconds since 1970). */
 export interface Trouble {
@@ -10,19 +10,40 @@ export interface Trouble {
 }
 
 /** One thing that is tried again and again, and may fail for a while. */
-export interface Recurring {
-  failed(error: unknown, fields?: Fields): void
-  succeeded(fields?: Fields): void
+export interface Recurring<Failing extends readonly unknown[] = [], Recovered extends readonly unknown[] = []> {
+  failed(error: unknown, ...fields: Failing): void
+  succeeded(...fields: Recovered): void
   /** Null while it works. */
   readonly trouble: Trouble | null
 }
+
+/** The two lines of something that recurs. */
+interface Texts<F, R> {
+  readonly failing: F
+  readonly recovered: R
+}
+
+/** Fields that the caller adds to those of this module. */
+type Own<T, Added extends keyof T> = FieldsAfter<{ readonly [K in keyof T as K extends Added ? never : K]: T[K] }>
 
 /**
  * Says a repeating failure once: a warning when it begins, and again only for an error code that this spell of failures
  * has not shown before; debug lines while it lasts; one info line with `after_seconds` and `failures` when it ends.
  * Success after success says nothing.
  */
-export function sayOnce(log: Log, clock: Clock, texts: { failing: string; recovered: string }): Recurring {
+export function sayOnce<F extends MessageAt<'warn'> & MessageAt<'debug'>, R extends MessageAt<'info'>>(
+  log: Pick<Log, 'at'>,
+  clock: Clock,
+  texts: Texts<F, R>,
+): Recurring<
+  Own<FieldsOf<F>, 'error' & keyof FieldsOf<F>>,
+  Own<FieldsOf<R>, ('after_seconds' | 'failures') & keyof FieldsOf<R>>
+>
+export function sayOnce(
+  log: { at(level: Level, event: string, fields: Fields): void },
+  clock: Clock,
+  texts: Texts<string, string>,
+): Recurring<[Fields?], [Fields?]> {
   let spell: { trouble: Trouble; began: number; failures: number; said: Set<ErrorCode> } | null = null
   return {
     failed(error, fields = {}) {
@@ -37,12 +58,12 @@ export function sayOnce(log: Log, clock: Clock, texts: { failing: string; recove
       spell.trouble = { code, message: messageOf(error), since: spell.trouble.since }
       const level = spell.said.has(code) ? 'debug' : 'warn'
       spell.said.add(code)
-      log[level](texts.failing, { ...fields, error })
+      log.at(level, texts.failing, { ...fields, error })
     },
     succeeded(fields = {}) {
       if (!spell) return
       const after = Math.round((clock.monotonic() - spell.began) / 100) / 10
-      log.info(texts.recovered, { ...fields, after_seconds: after, failures: spell.failures })
+      log.at('info', texts.recovered, { ...fields, after_seconds: after, failures: spell.failures })
       spell = null
     },
     get trouble() {

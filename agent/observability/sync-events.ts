@@ -18,7 +18,9 @@ export const syncEvents = ({ log, metrics }: Sinks, clock: Clock) => {
   const syncing = sayOnce(log, clock, { failing: 'Entry sync failed', recovered: 'Entry sync works again' })
   const bundles = sayOnce(log, clock, { failing: 'Bundle poll failed', recovered: 'Bundle poll works again' })
   const jwtKeys = sayOnce(log, clock, { failing: 'JWT bundle poll failed', recovered: 'JWT bundle poll works again' })
-  const issuing = new Map<string, ReturnType<typeof sayOnce>>()
+  const issuance = () =>
+    sayOnce(log, clock, { failing: 'Workload SVID not issued', recovered: 'Workload SVID issued again' })
+  const issuing = new Map<string, ReturnType<typeof issuance>>()
   const about = (entry: NamedEntry) => ({ entry_id: entry.id, spiffe_id: entry.spiffeId.uri })
   const odd = new Set<string>()
   let authorityAhead = false
@@ -51,7 +53,7 @@ export const syncEvents = ({ log, metrics }: Sinks, clock: Clock) => {
     withdrawalRefuted(count: number): void {
       const level = unlisted ? 'debug' : 'error'
       unlisted = true
-      log[level]('The server lists none of the known entries, but has not confirmed that they are gone; they stay', {
+      log.at(level, 'The server lists none of the known entries, but has not confirmed that they are gone; they stay', {
         count,
       })
     },
@@ -101,11 +103,8 @@ export const syncEvents = ({ log, metrics }: Sinks, clock: Clock) => {
     },
     issuanceFailed(entry: NamedEntry, error: AgentError, retryAfterMs: number): void {
       metrics.count('icp_agent_issuances_total', { kind: 'x509', outcome: error.code })
-      let spell = issuing.get(entry.id)
-      if (!spell) {
-        spell = sayOnce(log, clock, { failing: 'Workload SVID not issued', recovered: 'Workload SVID issued again' })
-        issuing.set(entry.id, spell)
-      }
+      const spell = issuing.get(entry.id) ?? issuance()
+      issuing.set(entry.id, spell)
       spell.failed(error, { ...about(entry), retry_after_seconds: Math.round(retryAfterMs / 1000) })
     },
     svidExpired(entry: NamedEntry): void {
@@ -162,7 +161,8 @@ export const syncEvents = ({ log, metrics }: Sinks, clock: Clock) => {
       }
       // It will be so with every entry: a warning once, and the serials of what stays valid.
       const remedy = 'revoke the SVID on the ICP server first, then delete its entry'
-      log[forgotten ? 'info' : 'warn'](
+      log.at(
+        forgotten ? 'info' : 'warn',
         'The server forgot a workload SVID with its entry, and cannot revoke it any more',
         {
           serial,

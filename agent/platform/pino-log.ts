@@ -1,6 +1,6 @@
 import { close } from 'node:fs'
 import { type Logger, pino } from 'pino'
-import type { Fields, Log } from '../observability/log.js'
+import type { Fields, Level, Log } from '../observability/log.js'
 import { consoleLine } from './console-format.js'
 import { LineSink } from './line-sink.js'
 import { openLogFile } from './log-file.js'
@@ -18,7 +18,19 @@ export interface LogOptions {
 }
 
 /** The agent's log: stdout always, and a file where one is configured. */
-export interface AgentLog extends Log, Disposable {
+export interface AgentLog extends Log, LogControls {}
+
+/** The same, for any text: a test of the sink makes up its lines. */
+export interface UntypedLog extends LogControls {
+  debug(event: string, fields?: Fields): void
+  info(event: string, fields?: Fields): void
+  warn(event: string, fields?: Fields): void
+  error(event: string, fields?: Fields): void
+  at(level: Level, event: string, fields?: Fields): void
+  named(logger: string): Omit<UntypedLog, keyof LogControls>
+}
+
+interface LogControls extends Disposable {
   /** Opens the file anew, after something rotated it away. Where that fails, the old file stays in use. */
   reopen(): void
   /** Writes what still waits, synchronously. Also done when the process exits. */
@@ -29,10 +41,7 @@ export interface AgentLog extends Log, Disposable {
 }
 
 const RANK = { debug: 0, info: 1, warning: 2, error: 3 } as const satisfies Record<LogLevel, number>
-const METHOD = { debug: 'debug', info: 'info', warning: 'warn', error: 'error' } as const satisfies Record<
-  LogLevel,
-  string
->
+const METHOD_RANK = { debug: 0, info: 1, warn: 2, error: 3 } as const satisfies Record<Level, number>
 /** What JSON leaves as it is, but a terminal may obey: DEL, C1, separators, reading direction. */
 const OBEYED_BY_TERMINALS = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g
 
@@ -41,7 +50,9 @@ const OBEYED_BY_TERMINALS = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066
  * or a line for people with `format: 'console'`. What the fields hold is bounded and free of secrets (log-value.ts).
  * Never throws and never blocks: a file that cannot be opened or written to is reported on stdout.
  */
-export function createLog(options: LogOptions): AgentLog {
+export const createLog: (options: LogOptions) => AgentLog = createUntypedLog
+
+export function createUntypedLog(options: LogOptions): UntypedLog {
   let threshold: number = RANK[options.level]
   /** Everything that may still hold lines, files that were rotated away included. */
   const sinks = new Set<LineSink>()
@@ -83,17 +94,22 @@ export function createLog(options: LogOptions): AgentLog {
     },
   )
 
-  const named = (logger: string): Log => logOf(root.child({ logger }))
-  const logOf = (logger: Logger): Log => {
-    const at =
-      (level: LogLevel) =>
-      (event: string, fields: Fields = {}): void => {
-        if (RANK[level] < threshold) return
-        logger[METHOD[level]](loggable(fields, { stacks: threshold === RANK.debug }), boundedText(event))
-      }
-    return { debug: at('debug'), info: at('info'), warn: at('warning'), error: at('error'), named }
+  const named = (logger: string) => logOf(root.child({ logger }))
+  const logOf = (logger: Logger): Omit<UntypedLog, keyof LogControls> => {
+    const at = (level: Level, event: string, fields: Fields = {}): void => {
+      if (METHOD_RANK[level] < threshold) return
+      logger[level](loggable(fields, { stacks: threshold === RANK.debug }), boundedText(event))
+    }
+    return {
+      debug: (event, fields) => at('debug', event, fields),
+      info: (event, fields) => at('info', event, fields),
+      warn: (event, fields) => at('warn', event, fields),
+      error: (event, fields) => at('error', event, fields),
+      at,
+      named,
+    }
   }
-  const own = named('agent.log')
+  const own: Log = named('agent.log')
   function missed(dropped: number): void {
     if (dropped > 0)
       own.warn('Log lines were dropped: what reads stdout was too slow or full', { dropped_lines: dropped })

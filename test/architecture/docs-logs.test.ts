@@ -1,54 +1,66 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
+import { LINES } from '../../agent/observability/lines/index.js'
+import type { LineSpec, LineTable } from '../../agent/observability/lines/spec.js'
 import { sourcesIn } from './files.js'
+import { parseSource } from './source.js'
 
-/** Text of lines at info or above, in each of the ways in which the code writes them. */
-function eventsOf(code: string): string[] {
-  const written = [
-    // log.warn('…') and own.warn('…'), log[level](renewal ? '…' : '…')
-    /\b(?:\w+\.(?:info|warn|error)|log\[[^\]]+\])\(\s*((?:'[^']*'|[^,'()])*)/g,
-    // sayOnce(log, clock, { failing: '…', recovered: '…' })
-    /\b(?:failing|recovered):\s*('[^']+')/g,
-    // once(key, '…') and over(key, '…')
-    /\b(?:once|over)\(\s*(?:[\w.]+|'[^']*'|`[^`]*`),\s*('[^']+')/g,
-  ]
-  return written.flatMap((form) =>
-    [...code.matchAll(form)].flatMap(([, texts = '']) =>
-      [...texts.matchAll(/'([^']{5,})'/g)].map(([, text = '']) => text),
-    ),
-  )
+const AREAS: Readonly<Record<string, LineTable>> = LINES
+const all = Object.values(AREAS).flatMap((lines) => Object.entries(lines))
+
+function tableOf(lines: readonly (readonly [string, LineSpec])[]): string {
+  const rows = lines.map(([text, spec]) => {
+    const fields = Object.keys(spec.fields)
+      .map((name) => `\`${name.replace('?', '')}\`${name.endsWith('?') ? '?' : ''}`)
+      .join(', ')
+    const means = 'ends' in spec ? `The end of \`${spec.ends}\`.` : spec.means
+    return `| \`${text}\` | ${spec.level} | ${fields} | ${means} | ${'todo' in spec ? spec.todo : ''} |`
+  })
+  return ['| line | level | fields | what it means | what to do |', '|---|---|---|---|---|', ...rows].join('\n')
 }
 
-const written = new Set(
-  sourcesIn('agent', 'attestors')
-    .filter(({ path }) => !path.startsWith('dev/icp-server/'))
-    .flatMap(({ path }) => eventsOf(readFileSync(path, 'utf8'))),
-)
+function pageOf(): string {
+  const rest = (lines: LineTable) => Object.entries(lines).filter(([, { lookFor }]) => !lookFor)
+  return [
+    '## Lines to look for',
+    tableOf(all.filter(([, { lookFor }]) => lookFor)),
+    ...Object.entries(AREAS).flatMap(([heading, lines]) => [`## ${heading}`, tableOf(rest(lines))]),
+  ].join('\n\n')
+}
 
-test('the ways in which lines are written are known', () => {
-  expect(eventsOf("log.warn('One line', {})")).toEqual(['One line'])
-  expect(eventsOf("own.error('One line', { path })")).toEqual(['One line'])
-  expect(eventsOf("log[level](\n  'One line',\n)")).toEqual(['One line'])
-  expect(eventsOf("log.info(again ? 'One line' : 'Other line', fields)")).toEqual(['One line', 'Other line'])
-  expect(eventsOf("once(`key ${name}`, 'One line', {})")).toEqual(['One line'])
-  expect(eventsOf("log.debug('One line')")).toEqual([])
-  expect(written.size).toBeGreaterThan(70)
-})
-
-/** What docs/logs.md says of lines: the rows of both tables. */
-const documented = (readFileSync('docs/logs.md', 'utf8').split('## Lines to look for')[1] ?? '')
-  .split('\n')
-  .filter((line) => line.startsWith('| `'))
-
-test('docs/logs.md has every line above debug', () => {
-  const lines = documented.join('\n')
-  expect([...written].filter((event) => !lines.includes(`\`${event}\``))).toEqual([])
-})
-
-test('docs/logs.md has no line twice', () => {
-  const named = documented.flatMap((row) =>
-    [...(row.split(' | ')[0] ?? '').matchAll(/`([^`]+)`/g)].map(([, text]) => text),
+test('the tables of docs/logs.md are those of the code', () => {
+  const page = readFileSync('docs/logs.md', 'utf8')
+  const made = page.replace(
+    /(<!-- tables: .*?-->\n)[\s\S]*?(<!-- end of tables -->)/,
+    (_, begin: string, end: string) => `${begin}\n${pageOf()}\n\n${end}`,
   )
-  expect(named.length).toBeGreaterThan(70)
-  expect(named.filter((text, at) => named.indexOf(text) !== at)).toEqual([])
+  if (process.env['ICP_UPDATE_DOCS']) writeFileSync('docs/logs.md', made)
+  else expect(page, 'run npm run docs').toBe(made)
+  expect(made).toContain(pageOf())
+})
+
+test('no line is in two tables', () => {
+  const texts = all.map(([text]) => text)
+  expect(texts.filter((text, at) => texts.indexOf(text) !== at)).toEqual([])
+})
+
+test('what a line is the end of is a line that is written when that begins', () => {
+  const begins = new Map(all.map(([text, spec]) => [text, spec.level]))
+  for (const [text, spec] of all) if ('ends' in spec) expect(begins.get(spec.ends), text).toMatch(/^(warning|error)/)
+})
+
+test('every line of the tables is written somewhere', () => {
+  const code = sourcesIn('agent', 'attestors')
+    .filter(({ path }) => !path.startsWith('agent/observability/lines/'))
+    .map(({ path }) => readFileSync(path, 'utf8'))
+    .join('\n')
+  expect(all.map(([text]) => text).filter((text) => !code.includes(`'${text}'`))).toEqual([])
+})
+
+test('the agent does not load the tables: it needs their types alone', () => {
+  const loads = sourcesIn('agent', 'attestors', 'dev')
+    .filter(({ path }) => !path.startsWith('agent/observability/lines/'))
+    .flatMap(({ path }) => parseSource(path, readFileSync(path, 'utf8')).imports.map((found) => ({ path, ...found })))
+    .filter(({ specifier, kind }) => specifier.includes('/lines/') && kind !== 'type')
+  expect(loads).toEqual([])
 })

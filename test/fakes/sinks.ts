@@ -1,9 +1,11 @@
 import type { Sinks } from '../../agent/observability/events.js'
-import type { Fields, Log } from '../../agent/observability/log.js'
+import { LINES } from '../../agent/observability/lines/index.js'
+import type { LineTable } from '../../agent/observability/lines/spec.js'
+import type { Fields, Level, Log } from '../../agent/observability/log.js'
 import type { Metrics } from '../../agent/observability/metrics.js'
 
 export interface LogLine {
-  readonly level: 'debug' | 'info' | 'warn' | 'error'
+  readonly level: Level
   readonly event: string
   readonly fields: Fields
 }
@@ -43,17 +45,39 @@ export class RecordedSinks implements Sinks {
   }
 
   #logger(): Log {
-    const line =
-      (level: LogLine['level']) =>
-      (event: string, fields: Fields = {}) =>
-        void this.lines.push({ level, event, fields })
+    const at = (level: Level, event: string, fields: Fields = {}) => {
+      this.lines.push({ level, event, fields })
+      checkLine(level, event, fields)
+    }
     const log: Log = {
-      debug: line('debug'),
-      info: line('info'),
-      warn: line('warn'),
-      error: line('error'),
+      debug: (event: string, fields?: Fields) => at('debug', event, fields),
+      info: (event: string, fields?: Fields) => at('info', event, fields),
+      warn: (event: string, fields?: Fields) => at('warn', event, fields),
+      error: (event: string, fields?: Fields) => at('error', event, fields),
+      at,
       named: () => log,
     }
     return log
+  }
+}
+
+const TABLE: LineTable = Object.assign({}, ...Object.values(LINES))
+
+/** What the compiler cannot see: fields that come from a spread. */
+function checkLine(level: Level, event: string, fields: Fields): void {
+  const spec = TABLE[event]
+  if (!spec) throw new Error(`"${event}" is no line of agent/observability/lines`)
+  if (!spec.level.replaceAll('warning', 'warn').split(', then ').includes(level)) {
+    throw new Error(`"${event}" was written at level ${level}, and its level is ${spec.level}`)
+  }
+  // What a getter would give is not asked for: it is there so as not to be made without need.
+  const given = Object.entries(Object.getOwnPropertyDescriptors(fields)).flatMap(([name, { get, value }]) =>
+    get === undefined && value === undefined ? [] : [name],
+  )
+  const wanted = Object.keys(spec.fields)
+  const unknown = given.filter((name) => !wanted.includes(name) && !wanted.includes(`${name}?`))
+  const missing = wanted.filter((name) => !name.endsWith('?') && !given.includes(name))
+  if (unknown.length + missing.length > 0) {
+    throw new Error(`"${event}": its table does not have ${unknown}, the line does not have ${missing}`)
   }
 }

@@ -123,7 +123,7 @@ function digestsAfter(code: string) {
   let started = 0
   const start: StartThread = (answered, died) => threadAfter(started++ === 0 ? code : '', MIB)(answered, died)
   const sinks = new RecordedSinks()
-  const events = callerEvents(sinks)
+  const events = callerEvents(sinks, new SystemClock())
   const digests = new ExecutableDigests({ clock: new SystemClock(), events, maxBytes: MIB, stallMs: 50, start })
   const ask = (name: string) => {
     return digests.digest(programAt(directory.file(name)), 'uid:0', new AbortController().signal)

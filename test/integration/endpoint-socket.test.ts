@@ -39,7 +39,7 @@ function listenAt(socketPath: string, sinks = new RecordedSinks()): Promise<List
     limits: { connections: 100, connectionsPerSubject: 100, connectionsPerPid: 100, idleConnectionMs: 60_000 },
     subjectOf: () => 'all',
     clock: new FakeClock(),
-    events: callerEvents(sinks),
+    events: callerEvents(sinks, new FakeClock()),
     fairness: fairnessWith(new FakeClock()),
     onConnection: ({ caller, socket }) => {
       if (!('error' in caller)) caller.process[Symbol.dispose]()

@@ -49,7 +49,7 @@ async function setting(
     limits: { ...LIMITS, ...options.limits },
     subjectOf: (caller) => `uid:${caller.uid}`,
     clock,
-    events: callerEvents(sinks),
+    events: callerEvents(sinks, clock),
     fairness: options.fairness?.(clock, sinks) ?? fairnessWith(clock, {}, sinks),
     onConnection: options.onConnection ?? onConnection,
   })
@@ -302,7 +302,7 @@ describe('the listener', () => {
       limits: LIMITS,
       subjectOf: () => 'all',
       clock: new FakeClock(),
-      events: callerEvents(new RecordedSinks()),
+      events: callerEvents(new RecordedSinks(), new FakeClock()),
       fairness: fairnessWith(new FakeClock()),
       onConnection: (connection) => taken.push(connection),
     })
@@ -327,7 +327,7 @@ describe('the listener', () => {
       limits: LIMITS,
       subjectOf: () => 'all',
       clock: new FakeClock(),
-      events: callerEvents(new RecordedSinks()),
+      events: callerEvents(new RecordedSinks(), new FakeClock()),
       fairness: fairnessWith(new FakeClock()),
       onConnection: () => {},
     })

@@ -42,7 +42,7 @@ function setting(options: { maxBytes?: number; stallMs?: number } = {}) {
   const directory = new TemporaryDirectory()
   const digests = new ExecutableDigests({
     clock: new SystemClock(),
-    events: callerEvents(new RecordedSinks()),
+    events: callerEvents(new RecordedSinks(), new SystemClock()),
     maxBytes: options.maxBytes ?? 1_000_000_000,
     stallMs: options.stallMs ?? 500,
   })

@@ -25,7 +25,7 @@ export async function startAgentPart(
   options: LinuxKernelOptions & { readonly admit?: () => Promise<void> } = {},
 ) {
   const clock = new SystemClock()
-  const events = callerEvents(sinks)
+  const events = callerEvents(sinks, clock)
   const kernel = createLinuxKernel({ exitPollMs: 20, ...options })
   const digests = new ExecutableDigests({ clock, events, maxBytes: 1_000_000_000, stallMs: 200 })
   const attestor = new UnixWorkloadAttestor({

@@ -19,7 +19,7 @@ function setting() {
   unix.facts = { 'unix:uid': '1000' }
   const process = kernel.spawn()
   const caller = callerOf(kernel.peer(process))
-  const events = callerEvents(sinks)
+  const events = callerEvents(sinks, clock)
   const run = (known: Known = new Map(), attestors = [unix, docker]) =>
     attest({ attestors, clock, events, deadlineMs: DEADLINE }, caller, known, new AbortController())
   return { kernel, clock, sinks, unix, docker, process, caller, run }

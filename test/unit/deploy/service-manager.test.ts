@@ -9,7 +9,7 @@ function managerFor(env: Readonly<Record<string, string>>, fails = false) {
   const warnings: string[] = []
   const manager = serviceManager(env, {
     pid: 42,
-    log: { warn: (event: string) => void warnings.push(event) },
+    log: { warn: (event: string, ..._: unknown[]) => void warnings.push(event) },
     libc: () => ({
       sendDatagram: (path: string, message: string) => {
         if (fails) throw new LibcError('sendto', 111)

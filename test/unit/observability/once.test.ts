@@ -7,7 +7,11 @@ import { RecordedSinks } from '../../fakes/sinks.js'
 function setup() {
   const { log, lines } = new RecordedSinks()
   const clock = new FakeClock()
-  return { clock, lines, once: sayOnce(log, clock, { failing: 'It fails', recovered: 'It works again' }) }
+  return {
+    clock,
+    lines,
+    once: sayOnce(log, clock, { failing: 'Bundle poll failed', recovered: 'Bundle poll works again' }),
+  }
 }
 const timeout = new AgentError('icp.timeout', 'no answer')
 
@@ -15,14 +19,14 @@ test('a repeating failure is a warning once, then debug, then one info line with
   const { clock, lines, once } = setup()
   once.failed(timeout)
   await clock.advance('10s')
-  once.failed(timeout, { attempt: 2 })
+  once.failed(timeout)
   await clock.advance('20s')
   once.succeeded()
   once.succeeded()
   expect(lines.map((line) => [line.level, line.event])).toEqual([
-    ['warn', 'It fails'],
-    ['debug', 'It fails'],
-    ['info', 'It works again'],
+    ['warn', 'Bundle poll failed'],
+    ['debug', 'Bundle poll failed'],
+    ['info', 'Bundle poll works again'],
   ])
   expect(lines[2]?.fields).toEqual({ after_seconds: 30, failures: 2 })
 })

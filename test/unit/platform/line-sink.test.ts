@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { LineSink } from '../../../agent/platform/line-sink.js'
-import { createLog } from '../../../agent/platform/pino-log.js'
+import { createUntypedLog } from '../../../agent/platform/pino-log.js'
 
 /** What never comes takes as long; a busy machine is no failure. */
 const PATIENT = { timeout: 60_000 }
@@ -120,7 +120,7 @@ test('a write that the target does not let end is seen', PATIENT, async () => {
   execFileSync('mkfifo', [fifo])
   const reader = opened(fifo, constants.O_RDONLY | constants.O_NONBLOCK)
   // Without O_NONBLOCK a thread waits for the reader.
-  const log = createLog({ level: 'info', format: 'json', stdout: opened(fifo, constants.O_WRONLY) })
+  const log = createUntypedLog({ level: 'info', format: 'json', stdout: opened(fifo, constants.O_WRONLY) })
   for (let i = 0; i < 200; i++) log.info('x'.repeat(900), { i })
   await new Promise((resolve) => setImmediate(resolve))
   expect(log.writing).toBe(1)

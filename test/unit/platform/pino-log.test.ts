@@ -3,14 +3,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { Secret } from '../../../agent/crypto/secret.js'
-import { type AgentLog, createLog, type LogOptions } from '../../../agent/platform/pino-log.js'
+import { createUntypedLog, type LogOptions, type UntypedLog } from '../../../agent/platform/pino-log.js'
 
 /** What never comes takes as long; a busy machine is no failure. */
 const PATIENT = { timeout: 60_000 }
 
 let directory: string
 let lines: string[]
-let log: AgentLog
+let log: UntypedLog
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'icp-log-'))
   lines = []
@@ -20,8 +20,8 @@ afterEach(() => {
   rmSync(directory, { recursive: true })
 })
 
-function open(options: Partial<LogOptions> = {}): AgentLog {
-  log = createLog({ level: 'info', format: 'json', stdout: { write: (line) => lines.push(line) }, ...options })
+function open(options: Partial<LogOptions> = {}): UntypedLog {
+  log = createUntypedLog({ level: 'info', format: 'json', stdout: { write: (line) => lines.push(line) }, ...options })
   return log
 }
 const last = () => JSON.parse(lines.at(-1) ?? '{}') as Record<string, unknown>

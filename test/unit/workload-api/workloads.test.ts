@@ -21,7 +21,7 @@ function setting() {
     kernel,
     clock,
     random: fixedRandom(1),
-    events: callerEvents(sinks),
+    events: callerEvents(sinks, clock),
     deadlineMs: 2000,
   })
   const acquire = (process: FakeProcess) => workloads.acquire(callerOf(kernel.peer(process)))

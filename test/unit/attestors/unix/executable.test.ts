@@ -83,7 +83,7 @@ function setting(maxBytes = 100) {
     threads.push(thread)
     return thread
   }
-  const digests = new ExecutableDigests({ clock, events: callerEvents(sinks), maxBytes, stallMs: 500, start })
+  const digests = new ExecutableDigests({ clock, events: callerEvents(sinks, clock), maxBytes, stallMs: 500, start })
   settings.push(digests)
   const ask = (path: string, signal = new AbortController().signal, device = BigInt(path.length), uid = 0) =>
     digests.digest(program(path, device), `uid:${uid}`, signal)

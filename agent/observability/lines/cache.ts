@@ -1,0 +1,56 @@
+import { type LineTable, SPELL } from './spec.js'
+
+/** The sealed cache. */
+export const CACHE_LINES = {
+  'Sealed cache restored': {
+    level: 'info',
+    fields: { entries: 'number', svids: 'number' },
+    means: 'The agent serves the SVIDs of an earlier run.',
+  },
+  'The clock is behind the time at which the cache was written; nothing of it is served until the server agrees': {
+    level: 'warning',
+    fields: {},
+    means: 'A clock that was set back could make expired SVIDs look valid.',
+    todo: 'Correct the clock.',
+  },
+  'The server agrees with the clock: the sealed cache is served': {
+    level: 'info',
+    fields: {},
+    ends: 'The clock is behind the time at which the cache was written; nothing of it is served until the server agrees',
+  },
+  'Sealed cache file cannot be trusted and is set aside': {
+    level: 'warning',
+    fields: { path: 'text', reason: 'text' },
+    means: 'It is damaged, or sealed with another key. The agent starts without it.',
+    todo: 'If nobody replaced the key, check the disk.',
+  },
+  'Sealed cache could not be opened; the agent goes on from memory and tries again': {
+    level: 'warning, then debug',
+    fields: { error: 'error' },
+    means:
+      'The disk fails, or the key file holds no key. Once the ICP server has named the entries, a cache that cannot be read is written anew.',
+    todo: 'Correct what `error` names: until then a restart without the ICP server serves nothing.',
+  },
+  'Sealed cache is in use again': {
+    level: 'info',
+    fields: SPELL,
+    ends: 'Sealed cache could not be opened; the agent goes on from memory and tries again',
+  },
+  'SVIDs of the sealed cache could not be read; they are issued anew': {
+    level: 'warning',
+    fields: { svids: 'number', error: 'error' },
+    means: 'The disk failed while they were read. The others are served.',
+    todo: 'Check the disk.',
+  },
+  'Sealed cache could not be written; the agent goes on from memory': {
+    level: 'warning, then debug',
+    fields: { error: 'error' },
+    means: 'The disk is full or fails.',
+    todo: 'Make room: until then a restart without the ICP server serves what was written before.',
+  },
+  'Sealed cache can be written again': {
+    level: 'info',
+    fields: SPELL,
+    ends: 'Sealed cache could not be written; the agent goes on from memory',
+  },
+} as const satisfies LineTable

@@ -1,0 +1,180 @@
+import { type LineTable, SPELL } from './spec.js'
+
+/** The process: start and end, signals, the log itself, its files, health. */
+export const PROCESS_LINES = {
+  'Agent startup completed successfully': {
+    level: 'info',
+    lookFor: true,
+    fields: { node_id: 'text', tenant_id: 'text', version: 'text' },
+    means:
+      'The socket listens and the entries are known, from the server or from the sealed cache. In the second case the node may not be attested yet.',
+  },
+  'Agent is stopping': {
+    level: 'info',
+    fields: {},
+    means: 'SIGTERM, SIGINT or SIGQUIT was received, or a part of the agent failed.',
+  },
+  'Agent stopped': { level: 'info', fields: {}, means: 'The agent has stopped in order and exits with code 0.' },
+  'Agent failed': {
+    level: 'error',
+    lookFor: true,
+    fields: { error: 'error', 'remedy?': 'text' },
+    means: 'The agent exits with code 1.',
+    todo: 'Look up the code of `error` in [errors.md](errors.md); `remedy`, where there is one, says what to change.',
+  },
+  'Threads hang in a system call; the process is ended without them': {
+    level: 'warning',
+    fields: { threads: 'number' },
+    means: 'When the agent stopped, a file system did not answer: that of an executable, of its data or of its log.',
+    todo: 'Find the mount that hangs (`cat /proc/*/stack`, NFS, FUSE).',
+  },
+  'Configuration warning': {
+    level: 'warning',
+    fields: { key: 'text', source: 'text', problem: 'text', remedy: 'text' },
+    means: 'Something in the configuration has no effect or is risky.',
+    todo: 'Do what `remedy` says.',
+  },
+  'Variables of the environment that weaken the agent are without effect': {
+    level: 'warning',
+    fields: { variables: 'texts', remedy: 'text' },
+    means:
+      'The environment has variables that would weaken the agent; it ignores them ([decision 0004](decisions/0004-environment.md)).',
+    todo: 'Unset them for the agent.',
+  },
+  'Programs of other users cannot be seen: SYS_PTRACE is not in effect': {
+    level: 'warning',
+    fields: { consequence: 'text', remedy: 'text' },
+    means: 'Workloads of other users get no `unix:path` and no `unix:sha256`, and containers may not be found.',
+    todo: 'Give the agent CAP_SYS_PTRACE, as `remedy` says.',
+  },
+  'Processes of other users are hidden: /proc is mounted with hidepid': {
+    level: 'warning',
+    fields: { consequence: 'text', remedy: 'text' },
+    means: 'Calls of other users fail with Unavailable, because the agent cannot see their processes.',
+    todo: 'Give the agent CAP_SYS_PTRACE, or mount `/proc` with `gid=` of a group that the agent is in.',
+  },
+  'Too few open files are allowed for the connections that are configured': {
+    level: 'warning',
+    fields: { limit: 'number or null', connections: 'number', configured: 'number', remedy: 'text' },
+    means:
+      'The agent serves only `connections` connections at a time, so that callers never take the last descriptor. `/status` is degraded.',
+    todo: 'Raise the limit of open files (`LimitNOFILE=65536`, `ulimit -n`), or lower `workload_api.limits.connections`.',
+  },
+  'Data directory tightened to 0700: others could look into it': {
+    level: 'info',
+    fields: { path: 'text', mode: 'text' },
+    means: 'At the start, with the mode that it had: kubelets make it 0755.',
+  },
+  'Data directory stays open to others': {
+    level: 'warning',
+    fields: { path: 'text', mode: 'text', reason: 'text' },
+    means: "The socket lies in the data directory, or the directory holds something that is not the agent's.",
+    todo: 'Give the agent a data directory of its own.',
+  },
+  'The agent can read the join tokens of other nodes; delete their Secret once every node has joined': {
+    level: 'warning',
+    fields: { directory: 'text', others: 'number' },
+    means:
+      'The directory of join tokens holds those of other nodes too. Whoever takes over this node could join as one of them.',
+    todo: 'Delete the Secret once every node has joined.',
+  },
+  'The service manager cannot be told how the agent is': {
+    level: 'warning',
+    fields: { reason: 'text' },
+    means: '`NOTIFY_SOCKET` is set, and nothing listens there.',
+    todo: 'Start the agent by its unit, or unset `NOTIFY_SOCKET`.',
+  },
+  'The log was opened anew; the configuration was not read again': {
+    level: 'info',
+    fields: { signal: 'text', remedy: 'text' },
+    means: 'SIGHUP or SIGUSR1 was received. A restart reads the configuration.',
+  },
+  'The log was opened anew': { level: 'info', fields: { signal: 'text' }, means: 'SIGUSR2 was received.' },
+  'A signal was received that means nothing to the agent': {
+    level: 'warning',
+    fields: { signal: 'text' },
+    means: 'Once for each signal that would end another program. The agent goes on.',
+    todo: 'Use SIGTERM to stop the agent.',
+  },
+  'Log file cannot be opened; lines go to stdout only': {
+    level: 'error',
+    fields: { path: 'text', error: 'error' },
+    means: 'Others can write to its directory, it is no regular file, or the disk failed. The agent goes on.',
+    todo: 'Correct what `error` names, then send SIGHUP.',
+  },
+  'Log file cannot be opened anew; the old one stays in use': {
+    level: 'error',
+    fields: { path: 'text', error: 'error' },
+    means: 'The same, after SIGHUP, SIGUSR1 or SIGUSR2.',
+    todo: 'Correct what `error` names, then send the signal again.',
+  },
+  'Log file cannot be written; lines go to stdout only': {
+    level: 'error',
+    fields: { path: 'text', error: 'error' },
+    means: 'The disk is full or fails.',
+    todo: 'Make room. The agent writes to the file again by itself.',
+  },
+  'Log file can be written again': {
+    level: 'info',
+    fields: { path: 'text', dropped_lines: 'number' },
+    ends: 'Log file cannot be written; lines go to stdout only',
+  },
+  'Log lines were dropped: what reads stdout was too slow or full': {
+    level: 'warning',
+    fields: { dropped_lines: 'number' },
+    means: 'The buffer of 1 MiB was full. The line is written once stdout takes lines again.',
+    todo: 'Look at what reads the log (journald, the container engine); raise `logging.level` if it is `debug`.',
+  },
+  'Health server started': {
+    level: 'info',
+    fields: { bind_address: 'text', port: 'number' },
+    means: 'Health and metrics are served at this address.',
+  },
+  'Health server could not start; the agent goes on without it': {
+    level: 'error',
+    fields: { error: 'error' },
+    means: 'The port is taken, or the address does not belong to this machine.',
+    todo: 'Change `health.port` or `health.bind_address`, and restart the agent.',
+  },
+  'Health socket started': {
+    level: 'info',
+    fields: { path: 'text' },
+    means: 'Health is served on this Unix socket too.',
+  },
+  'Health socket could not start; the agent goes on without it': {
+    level: 'error',
+    fields: { error: 'error' },
+    means: 'Something other than a socket is at its path, or the disk failed.',
+    todo: 'Remove what is there, and restart the agent.',
+  },
+  'Health is not served on a Unix socket': {
+    level: 'warning',
+    fields: { reason: 'text' },
+    means:
+      'Workloads mount the data directory, or the path of the socket is too long. A liveness probe on `health.sock` fails.',
+    todo: 'Give the socket for workloads a directory of its own, or shorten `agent.data_dir`.',
+  },
+  'Health socket could not be removed': {
+    level: 'debug',
+    fields: { error: 'error' },
+    means: 'The disk failed while the agent stopped. The next run replaces the socket.',
+  },
+  'Health endpoint failed': {
+    level: 'error',
+    fields: { 'path?': 'text', error: 'error' },
+    means: 'A defect of the agent; the request was answered with 500.',
+    todo: 'Report it, with the line.',
+  },
+  'A file cannot be used; what was read from it before stays in force': {
+    level: 'warning, then debug',
+    fields: { path: 'text', holder: 'text', error: 'error' },
+    means:
+      'A file that the agent reads again while it runs is missing, empty, cut off, unreadable, or holds no certificate or token. `holder` is the setting that names it.',
+    todo: 'Write the file whole, best by renaming.',
+  },
+  'A file can be used again': {
+    level: 'info',
+    fields: { path: 'text', holder: 'text', ...SPELL },
+    ends: 'A file cannot be used; what was read from it before stays in force',
+  },
+} as const satisfies LineTable

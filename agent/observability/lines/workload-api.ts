@@ -1,0 +1,123 @@
+import { type LineTable, SPELL } from './spec.js'
+
+const CALLER = { pid: 'number', uid: 'number', gid: 'number' } as const
+
+/** The Workload API: its socket, connections, callers, calls. */
+export const API_LINES = {
+  'gRPC Workload API Server started': {
+    level: 'info',
+    lookFor: true,
+    fields: { socket_path: 'text' },
+    means: 'The socket listens.',
+  },
+  'Workload API is stopping': {
+    level: 'info',
+    fields: { streams: 'number' },
+    means: 'Every stream ends with Unavailable.',
+  },
+  'Stale socket taken over': {
+    level: 'info',
+    fields: { socket_path: 'text' },
+    means: 'An earlier agent did not stop in order.',
+  },
+  'Socket directory tightened to 0755: others could write to it': {
+    level: 'warning',
+    fields: { socket_path: 'text', mode: 'text' },
+    means: 'At the start, with the mode that it had.',
+    todo: 'Create the directory with mode 0755.',
+  },
+  'Accepting a connection failed': {
+    level: 'warning, then debug',
+    fields: { error: 'error' },
+    means: 'Mostly because no file descriptors are left.',
+    todo: 'Raise the limit of open files (`LimitNOFILE=65536`).',
+  },
+  'Accepting connections works again': { level: 'info', fields: SPELL, ends: 'Accepting a connection failed' },
+  'Connection closed by the agent': {
+    level: 'debug',
+    fields: { reason: 'text', connection: 'text', 'pid?': 'number', 'uid?': 'number', 'gid?': 'number' },
+    means: 'A connection was refused or dropped.',
+  },
+  'Caller not identified': {
+    level: 'warning, then debug',
+    fields: { connection: 'text', error: 'error' },
+    means:
+      'The kernel did not say who calls; the call fails. Once for each reason. At debug level only if the caller was ending.',
+    todo: 'Look up the code of `error` in [errors.md](errors.md).',
+  },
+  'A connection could not be taken over': {
+    level: 'error',
+    fields: { connection: 'text', error: 'error' },
+    means: 'A defect of the agent; the connection is closed.',
+    todo: 'Report it, with the line.',
+  },
+  'Caller turned away: it connects or calls too often': {
+    level: 'warning',
+    fields: { what: 'text', reason: 'text', subject: 'text', pid: 'number or null', 'suppressed?': 'number' },
+    means:
+      '`reason`: the allowance that is used up, of its process, its `subject` (container or user) or all new subjects together; or too many of its connections or calls wait (`waiting`). `what`: connections or calls. Three times a minute for each subject, `what` and `reason`; `suppressed`: how often it was left out before.',
+    todo: 'Let the workload keep its connection open; the limits are under `workload_api.limits`.',
+  },
+  'Workload attested': {
+    level: 'debug',
+    fields: { ...CALLER, selectors: 'object', missing: 'texts', duration_ms: 'number' },
+    means: 'The selectors of a caller. `missing`: the platforms that were unavailable.',
+  },
+  'Workload attestation failed': {
+    level: 'debug',
+    fields: { ...CALLER, error: 'error' },
+    means: 'The call fails with this error.',
+  },
+  'Workload API call denied': {
+    level: 'warning, then debug',
+    lookFor: true,
+    fields: {
+      denial_id: 'text',
+      method: 'text',
+      code: 'text',
+      reason: 'text',
+      ...CALLER,
+      selectors: 'object',
+      missing: 'texts',
+      trail: 'texts',
+      'suppressed?': 'number',
+    },
+    means:
+      '`denial_id` is what the caller was told; `selectors` are those that were found. Three times a minute for each user, `code` and set of selectors; the next line tells how many were `suppressed` (they are in the log at debug level).',
+    todo: 'Compare `selectors` with those of the entry that you expected; level debug names the entries that came nearest.',
+  },
+  'Entries that the denied process came nearest to': {
+    level: 'debug',
+    fields: { denial_id: 'text', nearest: 'objects' },
+    means: 'For each entry, the selectors that the process lacks or has with another value.',
+  },
+  'Workload API call not answered yet': {
+    level: 'debug',
+    fields: { method: 'text', code: 'text', reason: 'text', pid: 'number', uid: 'number' },
+    means: 'The caller may come back; nobody decided against it.',
+  },
+  'Workload matches more entries than it may hold; the youngest are left out': {
+    level: 'warning, then debug',
+    fields: { pid: 'number', uid: 'number', limit: 'number', 'suppressed?': 'number' },
+    means: 'The limit is `workload_api.max_identities`. Three times a minute for each user.',
+    todo: 'Make the selectors of the entries narrower.',
+  },
+  'Entry no longer matches by a label that the image was built with': {
+    level: 'warning',
+    fields: { entry: 'text', spiffe_id: 'text', remedy: 'text' },
+    means: 'Labels of images grant nothing under `docker:label`. Once for each entry.',
+    todo: 'Do what `remedy` says.',
+  },
+  'Entry asks for unix:sha256 and neither for a user nor for a container': {
+    level: 'warning',
+    fields: { entry_id: 'text', spiffe_id: 'text', consequence: 'text', remedy: 'text' },
+    means: 'Every user of the node can obtain this SVID. Once for each entry.',
+    todo: 'Add `unix:uid`, or selectors of a container or pod, to the entry.',
+  },
+  'Workload API handler failed': {
+    level: 'error',
+    fields: { method: 'text', error: 'error' },
+    means: 'A defect of the agent; the call fails with Internal.',
+    todo: 'Report it, with the line.',
+  },
+} as const satisfies LineTable
