@@ -2,13 +2,13 @@ import { AgentError, codeOf, type ErrorCode, messageOf } from '../errors.js'
 import { platformOf, type Selectors } from '../identity/selector.js'
 import type { CallerEvents } from '../observability/caller-events.js'
 import type { Clock } from '../ports/clock.js'
-import type { Finding, TrailLine, WorkloadAttestor } from './attestor.js'
+import type { Finding, Note, WorkloadAttestor } from './attestor.js'
 import type { Caller } from './caller.js'
 
 /** How long an attestor has, once told to stop, to hand in what it knows. */
 const GRACE_MS = 100
 /** Of each attestor: what one has to say crowds out no other. */
-const MAX_TRAIL_LINES = 16
+const MAX_NOTES = 16
 const MAX_LINE_LENGTH = 300
 
 /** What the kernel says of a caller, whichever attestor hears it. */
@@ -20,7 +20,7 @@ export type Known = ReadonlyMap<string, Selectors>
 export interface Attestation {
   readonly facts: Selectors
   readonly missing: readonly string[]
-  readonly trail: readonly TrailLine[]
+  readonly notes: readonly Note[]
   readonly known: Known
   /** The longest wait that an attestor asks for; 0: none does. */
   readonly waitMs: number
@@ -89,16 +89,16 @@ function merge(attestors: readonly WorkloadAttestor[], outcomes: readonly Outcom
   const known = new Map<string, Selectors>()
   const missing = new Set<string>()
   let waitMs = 0
-  const trail: TrailLine[] = []
+  const notes: Note[] = []
   const lines = new Map<string, number>()
   const note = (attestor: string, text: string): void => {
     const said = lines.get(attestor) ?? 0
     lines.set(attestor, said + 1)
-    if (said < MAX_TRAIL_LINES) trail.push({ attestor, text: text.slice(0, MAX_LINE_LENGTH) })
+    if (said < MAX_NOTES) notes.push({ attestor, text: text.slice(0, MAX_LINE_LENGTH) })
   }
   attestors.forEach((attestor, i) => {
     const finding = findingOf(attestor, outcomes[i])
-    for (const { text } of finding.trail) note(attestor.name, text)
+    for (const { text } of finding.notes) note(attestor.name, text)
     const own = new Map<string, string>()
     for (const [key, value] of before.get(attestor.name) ?? []) {
       if (finding.missing.includes(platformOf(key))) own.set(key, value)
@@ -121,7 +121,7 @@ function merge(attestors: readonly WorkloadAttestor[], outcomes: readonly Outcom
   })
   const errors = outcomes.flatMap((outcome) => ('error' in outcome ? [outcome.error] : []))
   if (errors.length > 0 && errors.length === outcomes.length && facts.size === 0) throw allFailed(errors)
-  return { facts, missing: [...missing].sort(), trail, known, waitMs }
+  return { facts, missing: [...missing].sort(), notes, known, waitMs }
 }
 
 function findingOf(attestor: WorkloadAttestor, outcome: Outcome | undefined): Finding {
@@ -130,7 +130,7 @@ function findingOf(attestor: WorkloadAttestor, outcome: Outcome | undefined): Fi
   return {
     facts: new Map(),
     missing: attestor.platforms,
-    trail: [{ attestor: attestor.name, text: `failed: ${why}` }],
+    notes: [{ attestor: attestor.name, text: `failed: ${why}` }],
   }
 }
 

@@ -2,7 +2,7 @@ import type { Selectors } from '../identity/selector.js'
 import type { Caller } from './caller.js'
 
 /** One line of what an attestor looked at and why something was left out. Local only, bounded. */
-export interface TrailLine {
+export interface Note {
   readonly attestor: string
   readonly text: string
 }
@@ -12,7 +12,7 @@ export interface Finding {
   readonly facts: Selectors
   /** Platforms (selector key prefixes: `docker`, `k8s`) whose facts are unknown now: engine away, API slow. */
   readonly missing: readonly string[]
-  readonly trail: readonly TrailLine[]
+  readonly notes: readonly Note[]
   /**
    * For so many milliseconds it is worth waiting for what is missing: the platform knows the caller, and has not shown all
    * of it yet. Absent: no longer than for anything else.

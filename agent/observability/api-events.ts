@@ -31,7 +31,7 @@ export interface Denial {
   readonly caller: CallerIds
   readonly facts: Selectors
   readonly missing: readonly string[]
-  readonly trail: readonly { readonly attestor: string; readonly text: string }[]
+  readonly notes: readonly { readonly attestor: string; readonly text: string }[]
   /** Finds the entries that the caller came nearest to; null where that says nothing. It looks at all of them. */
   readonly nearest: (() => readonly NearEntry[]) | null
 }
@@ -101,7 +101,7 @@ export const apiEvents = ({ log, metrics }: Sinks, clock: Pick<Clock, 'monotonic
         gid: denial.caller.gid,
         selectors: Object.fromEntries(denial.facts),
         missing: denial.missing,
-        trail: denial.trail.map((line) => `${line.attestor}: ${line.text}`),
+        notes: denial.notes.map((line) => `${line.attestor}: ${line.text}`),
         ...(suppressed ? { suppressed } : {}),
       })
       const { nearest } = denial

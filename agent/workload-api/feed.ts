@@ -99,7 +99,7 @@ export class Feed {
       caller: { pid: caller.pid, uid: caller.uid, gid: caller.gid },
       facts: attested?.facts ?? new Map(),
       missing: attested?.missing ?? [],
-      trail: attested?.trail ?? [],
+      notes: attested?.notes ?? [],
       nearest: first && attested && code === 'entry.none' ? () => this.#nearest(attested.facts) : null,
     }
   }

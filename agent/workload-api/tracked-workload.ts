@@ -178,7 +178,7 @@ export class TrackedWorkload implements Workload, Disposable {
     )
   }
 
-  #accept({ facts, trail, known, waitMs, ...found }: Attestation, ms: number): void {
+  #accept({ facts, notes, known, waitMs, ...found }: Attestation, ms: number): void {
     const missing = withAll(found.missing, this.#unlooked)
     this.context.events.attested(this.caller, { facts, missing, ms })
     this.#known = known
@@ -186,7 +186,7 @@ export class TrackedWorkload implements Workload, Disposable {
     const unchanged = before.kind === 'attested' && sameFacts(before.facts, facts)
     const kept = unchanged ? before.facts : facts
     const quiet = unchanged && before.missing.join() === missing.join() && before.waitMs === waitMs
-    this.#state = { kind: 'attested', facts: kept, missing, trail, waitMs, at: this.context.clock.monotonic() }
+    this.#state = { kind: 'attested', facts: kept, missing, notes, waitMs, at: this.context.clock.monotonic() }
     if (!quiet) this.#tell()
     if (missing.length > 0) this.#retryLater()
     else this.#attempts = 0

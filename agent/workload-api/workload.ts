@@ -1,4 +1,4 @@
-import type { TrailLine } from '../attestation/attestor.js'
+import type { Note } from '../attestation/attestor.js'
 import type { Caller } from '../attestation/caller.js'
 import type { AgentError } from '../errors.js'
 import type { Selectors } from '../identity/selector.js'
@@ -12,7 +12,7 @@ export type WorkloadState =
       readonly facts: Selectors
       /** Platforms whose facts are unknown now; facts of theirs that were known before for this process are kept. */
       readonly missing: readonly string[]
-      readonly trail: readonly TrailLine[]
+      readonly notes: readonly Note[]
       /** How long it is worth waiting for what is missing, in milliseconds; 0: no longer than for anything else. */
       readonly waitMs: number
       /** Monotonic milliseconds. */

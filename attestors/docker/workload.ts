@@ -1,4 +1,4 @@
-import type { Finding, TrailLine, WorkloadAttestor } from '../../agent/attestation/attestor.js'
+import type { Finding, Note, WorkloadAttestor } from '../../agent/attestation/attestor.js'
 import type { Caller } from '../../agent/attestation/caller.js'
 import { codeOf } from '../../agent/errors.js'
 import type { Selectors } from '../../agent/identity/selector.js'
@@ -38,13 +38,13 @@ export class DockerWorkloadAttestor implements WorkloadAttestor {
 
   /** Throws `caller.exited` when the process ends meanwhile. */
   async attest(caller: Caller, signal: AbortSignal): Promise<Finding> {
-    const trail: TrailLine[] = []
-    const note = (text: string) => void trail.push({ attestor: NAME, text })
+    const notes: Note[] = []
+    const note = (text: string) => void notes.push({ attestor: NAME, text })
     const place = containerOf(caller.process.read('cgroup'), this.options.kernel.ownCgroup)
     const finding = (facts: Selectors, missing: readonly string[]): Finding => {
       // Where there has never been an engine, a denial says nothing of it.
       const told = this.options.containers.answered || missing.length > 0 || place.kind === 'ambiguous'
-      return { facts, missing, trail: told ? trail : [] }
+      return { facts, missing, notes: told ? notes : [] }
     }
     const claims = this.#claims(place, caller, note).slice(0, MAX_CLAIMS)
     const watcher = this.#watchers.get(caller)

@@ -89,5 +89,5 @@ export class KubernetesWorkloadAttestor implements WorkloadAttestor {
 }
 
 function finding(facts: Selectors, missing: readonly string[], ...texts: readonly string[]): Finding {
-  return { facts, missing, trail: texts.map((text) => ({ attestor: NAME, text })) }
+  return { facts, missing, notes: texts.map((text) => ({ attestor: NAME, text })) }
 }

@@ -1,4 +1,4 @@
-import type { Finding, TrailLine, WorkloadAttestor } from '../../agent/attestation/attestor.js'
+import type { Finding, Note, WorkloadAttestor } from '../../agent/attestation/attestor.js'
 import type { Caller } from '../../agent/attestation/caller.js'
 import { AgentError, messageOf } from '../../agent/errors.js'
 import type { Files } from '../../agent/ports/files.js'
@@ -26,10 +26,10 @@ export class SystemdWorkloadAttestor implements WorkloadAttestor {
   /** Throws `caller.exited` when the process ends meanwhile. */
   async attest({ process }: Caller, signal: AbortSignal): Promise<Finding> {
     const facts = new Map<string, string>()
-    const trail: TrailLine[] = []
+    const notes: Note[] = []
     const finding = (missing: readonly string[], text: string): Finding => {
-      trail.push({ attestor: NAME, text })
-      return { facts, missing, trail }
+      notes.push({ attestor: NAME, text })
+      return { facts, missing, notes }
     }
     const cgroup = process.read('cgroup')
     const manager = await this.#managerCgroup()
@@ -42,14 +42,14 @@ export class SystemdWorkloadAttestor implements WorkloadAttestor {
     if (fragment.kind === 'foreign') return finding([], `${unit.id} left out: ${fragment.why}`)
     facts.set('systemd:id', unit.id)
     facts.set('systemd:slice', unit.slice)
-    trail.push({ attestor: NAME, text: `unit ${unit.id} in ${unit.slice}, by its control group` })
+    notes.push({ attestor: NAME, text: `unit ${unit.id} in ${unit.slice}, by its control group` })
     if (fragment.kind !== 'known') {
       const missing = fragment.kind === 'unknown' ? [NAME] : []
       return finding(missing, `systemd:fragment-path ${fragment.kind}: ${fragment.why}`)
     }
     facts.set('systemd:fragment-path', fragment.path)
     facts.set('systemd:fragment_path', fragment.path)
-    return { facts, missing: [], trail }
+    return { facts, missing: [], notes }
   }
 
   /** The manager stays where it is for as long as the machine runs. */

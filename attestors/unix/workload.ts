@@ -1,4 +1,4 @@
-import type { Finding, TrailLine, WorkloadAttestor } from '../../agent/attestation/attestor.js'
+import type { Finding, Note, WorkloadAttestor } from '../../agent/attestation/attestor.js'
 import { type Caller, sameExecutable } from '../../agent/attestation/caller.js'
 import type { Kernel, OpenExecutable } from '../../agent/ports/kernel.js'
 import { subjectOf } from '../shared/subject.js'
@@ -29,54 +29,59 @@ export class UnixWorkloadAttestor implements WorkloadAttestor {
 
   /** Throws `caller.exited` when the process ends meanwhile. */
   async attest(caller: Caller, signal: AbortSignal): Promise<Finding> {
-    const notes = new Notes()
-    notes.add(`user ${caller.uid}, group ${caller.gid} and ${caller.groups.length} more, by the connection`)
-    this.#ids(caller, notes)
-    if (this.options.forgeable) notes.set('process', commOf(caller.process.read('stat')))
-    using program = programOf(caller, notes)
-    const hosts = this.#isOfHost(caller, 'mnt', notes)
-    if (hosts && program) path(program, notes)
+    const gathered = new Gathered()
+    gathered.add(`user ${caller.uid}, group ${caller.gid} and ${caller.groups.length} more, by the connection`)
+    this.#ids(caller, gathered)
+    if (this.options.forgeable) gathered.set('process', commOf(caller.process.read('stat')))
+    using program = programOf(caller, gathered)
+    const hosts = this.#isOfHost(caller, 'mnt', gathered)
+    if (hosts && program) path(program, gathered)
     // Ids of another user namespace are somebody else's numbers; in another mount namespace, somebody else's names.
-    const names = hosts && this.#isOfHost(caller, 'user', notes)
-    await Promise.all([names && this.#names(caller, notes), this.#digest(caller, program, signal, notes)])
-    return { facts: notes.facts, missing: notes.missing, trail: notes.trail }
+    const names = hosts && this.#isOfHost(caller, 'user', gathered)
+    await Promise.all([names && this.#names(caller, gathered), this.#digest(caller, program, signal, gathered)])
+    return { facts: gathered.facts, missing: gathered.missing, notes: gathered.notes }
   }
 
-  #ids({ uid, gid, groups }: Caller, notes: Notes): void {
-    if (this.#isKnown(uid)) notes.set('uid', String(uid))
-    else notes.add('unix:uid left out: the user is not mapped in the user namespace of the agent')
-    if (this.#isKnown(gid)) notes.set('gid', String(gid))
-    else notes.add('unix:gid left out: the group is not mapped in the user namespace of the agent')
+  #ids({ uid, gid, groups }: Caller, gathered: Gathered): void {
+    if (this.#isKnown(uid)) gathered.set('uid', String(uid))
+    else gathered.add('unix:uid left out: the user is not mapped in the user namespace of the agent')
+    if (this.#isKnown(gid)) gathered.set('gid', String(gid))
+    else gathered.add('unix:gid left out: the group is not mapped in the user namespace of the agent')
     for (const group of groups.slice(0, MAX_GROUPS)) {
-      if (this.#isKnown(group)) notes.set(`supplementary_gid:${group}`, 'true')
+      if (this.#isKnown(group)) gathered.set(`supplementary_gid:${group}`, 'true')
     }
-    if (groups.length > MAX_GROUPS) notes.add(`${groups.length - MAX_GROUPS} supplementary groups left out`)
+    if (groups.length > MAX_GROUPS) gathered.add(`${groups.length - MAX_GROUPS} supplementary groups left out`)
   }
 
   #isKnown(id: number): boolean {
     return this.options.kernel.host.allIdsMapped || id !== OVERFLOW_ID
   }
 
-  #isOfHost({ process }: Caller, kind: 'mnt' | 'user', notes: Notes): boolean {
+  #isOfHost({ process }: Caller, kind: 'mnt' | 'user', gathered: Gathered): boolean {
     const own = process.namespace(kind)
     if (own !== null && own === this.options.kernel.host[kind]) return true
     const why = own === null ? 'cannot be read (SYS_PTRACE)' : "is not the host's"
-    notes.add(`${kind === 'mnt' ? 'path and names' : 'names'} left out: its ${kind} namespace ${why}`)
+    gathered.add(`${kind === 'mnt' ? 'path and names' : 'names'} left out: its ${kind} namespace ${why}`)
     return false
   }
 
-  async #names({ uid, gid }: Caller, notes: Notes): Promise<void> {
+  async #names({ uid, gid }: Caller, gathered: Gathered): Promise<void> {
     const [user, group] = await Promise.all([this.options.accounts.user(uid), this.options.accounts.group(gid)])
-    if (user === null) notes.add(`no name: /etc/passwd of the host does not have user ${uid}`)
-    else for (const key of ['user', 'username']) notes.set(key, user)
-    if (group === null) notes.add(`no group name: /etc/group of the host does not have group ${gid}`)
-    else for (const key of ['group', 'groupname']) notes.set(key, group)
+    if (user === null) gathered.add(`no name: /etc/passwd of the host does not have user ${uid}`)
+    else for (const key of ['user', 'username']) gathered.set(key, user)
+    if (group === null) gathered.add(`no group name: /etc/group of the host does not have group ${gid}`)
+    else for (const key of ['group', 'groupname']) gathered.set(key, group)
   }
 
-  async #digest(caller: Caller, program: OpenExecutable | null, signal: AbortSignal, notes: Notes): Promise<void> {
+  async #digest(
+    caller: Caller,
+    program: OpenExecutable | null,
+    signal: AbortSignal,
+    gathered: Gathered,
+  ): Promise<void> {
     if (!program) return
     if (!this.options.digestWanted()) {
-      notes.add('unix:sha256 not computed: no entry asks for it')
+      gathered.add('unix:sha256 not computed: no entry asks for it')
       return
     }
     const { digests, kernel } = this.options
@@ -84,46 +89,46 @@ export class UnixWorkloadAttestor implements WorkloadAttestor {
     const subject = subjectOf(caller, kernel.ownCgroup)
     const digest = await digests.digest(program, subject, signal)
     if (digest.kind === 'digest') {
-      notes.set('sha256', digest.sha256)
+      gathered.set('sha256', digest.sha256)
       return
     }
-    notes.add(`unix:sha256 ${digest.kind}: ${digest.reason}`)
+    gathered.add(`unix:sha256 ${digest.kind}: ${digest.reason}`)
     // Not read yet is not the same as not there: an entry that asks for the digest waits instead of being denied.
-    if (digest.kind === 'unknown') notes.missing.push(NAME)
+    if (digest.kind === 'unknown') gathered.missing.push(NAME)
   }
 }
 
 /** The program that runs now, if it is the one that connected: a process may run others in turn between two looks. */
-function programOf({ process, executable }: Caller, notes: Notes): OpenExecutable | null {
+function programOf({ process, executable }: Caller, gathered: Gathered): OpenExecutable | null {
   const program = process.openExecutable()
   if (program && executable && sameExecutable(program.id, executable)) return program
   program?.[Symbol.dispose]()
   const why = program ? 'the process runs another program than when it connected' : 'it cannot be seen (SYS_PTRACE)'
-  notes.add(`unix:path and unix:sha256 of the executable left out: ${why}`)
+  gathered.add(`unix:path and unix:sha256 of the executable left out: ${why}`)
   return null
 }
 
-function path(program: OpenExecutable, notes: Notes): void {
+function path(program: OpenExecutable, gathered: Gathered): void {
   const path = program.path()
   if (path === null) {
-    notes.add("unix:path left out: unreadable, or the program comes from no mount of the host's")
+    gathered.add("unix:path left out: unreadable, or the program comes from no mount of the host's")
     return
   }
-  notes.set('path', path)
-  notes.set('exe', path)
+  gathered.set('path', path)
+  gathered.set('exe', path)
 }
 
-class Notes {
+class Gathered {
   readonly facts = new Map<string, string>()
   readonly missing: string[] = []
-  readonly trail: TrailLine[] = []
+  readonly notes: Note[] = []
 
   set(key: string, value: string): void {
     this.facts.set(`${NAME}:${key}`, value)
   }
 
   add(text: string): void {
-    this.trail.push({ attestor: NAME, text })
+    this.notes.push({ attestor: NAME, text })
   }
 }
 

@@ -10,7 +10,7 @@ export class FakeAttestor implements WorkloadAttestor {
   holds = false
   /** While holding, hands in what it has when the deadline comes. */
   minds = true
-  /** Leaves no trail. */
+  /** Leaves no note. */
   silent = false
   calls = 0
   /** Runs in the middle of an attestation. */
@@ -36,7 +36,7 @@ export class FakeAttestor implements WorkloadAttestor {
     return {
       facts: new Map(Object.entries(this.facts)),
       missing: signal.aborted ? this.platforms : this.missing,
-      trail: this.silent ? [] : [{ attestor: this.name, text: `call ${this.calls}` }],
+      notes: this.silent ? [] : [{ attestor: this.name, text: `call ${this.calls}` }],
     }
   }
 

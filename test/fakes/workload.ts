@@ -31,7 +31,7 @@ export class FakeWorkload implements Workload {
 
   /** Attested from now on, without telling. */
   set(pairs: Readonly<Record<string, string>>, missing: readonly string[] = []): void {
-    this.state = { kind: 'attested', facts: new Map(Object.entries(pairs)), missing, trail: [], waitMs: 0, at: 0 }
+    this.state = { kind: 'attested', facts: new Map(Object.entries(pairs)), missing, notes: [], waitMs: 0, at: 0 }
   }
 
   attest(pairs: Readonly<Record<string, string>>, missing: readonly string[] = []): void {

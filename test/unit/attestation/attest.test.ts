@@ -38,9 +38,9 @@ describe('attestation', () => {
   it('an attestor speaks for its own platforms only', async () => {
     const { docker, run } = setting()
     docker.facts = { 'unix:uid': '0', 'k8s:ns': 'kube-system', 'authsec:client_id': 'a', unix: 'x' }
-    const { facts, trail } = await run()
+    const { facts, notes } = await run()
     expect(Object.fromEntries(facts)).toEqual({ 'unix:uid': '1000', 'authsec:client_id': 'a' })
-    expect(trail.filter((line) => line.text.includes('left out'))).toHaveLength(3)
+    expect(notes.filter((line) => line.text.includes('left out'))).toHaveLength(3)
   })
 
   it('of two that contradict each other the first counts', async () => {
@@ -48,9 +48,9 @@ describe('attestation', () => {
     const other = new FakeAttestor('k8s', ['k8s', 'authsec'])
     docker.facts = { 'authsec:client_id': 'docker' }
     other.facts = { 'authsec:client_id': 'k8s' }
-    const { facts, trail } = await run(new Map(), [docker, other])
+    const { facts, notes } = await run(new Map(), [docker, other])
     expect(facts.get('authsec:client_id')).toBe('docker')
-    expect(trail.some((line) => line.attestor === 'k8s' && line.text.includes('left out'))).toBe(true)
+    expect(notes.some((line) => line.attestor === 'k8s' && line.text.includes('left out'))).toBe(true)
   })
 
   it('what a missing platform said before is kept, and only that', async () => {
@@ -62,7 +62,7 @@ describe('attestation', () => {
     const second = await run(first.known)
     expect(Object.fromEntries(second.facts)).toEqual({ 'unix:uid': '1000', 'docker:image': 'web:1' })
     expect(second.missing).toEqual(['docker'])
-    expect(second.trail.at(-1)).toMatchObject({ attestor: 'docker', text: expect.stringContaining('still count') })
+    expect(second.notes.at(-1)).toMatchObject({ attestor: 'docker', text: expect.stringContaining('still count') })
     docker.missing = []
     const third = await run(second.known)
     expect(Object.fromEntries(third.facts)).toEqual({ 'unix:uid': '1000' })
@@ -120,20 +120,20 @@ describe('attestation', () => {
     expect(await result).toBe(code)
   })
 
-  it('the trail has at most 16 lines of each attestor, of bounded length, so that none crowds out another', async () => {
+  it('the notes have at most 16 lines of each attestor, of bounded length, so that none crowds out another', async () => {
     const { docker, unix, run } = setting()
     unix.facts = { 'unix:uid': '1000', 'docker:image': 'mine' }
     docker.facts = Object.fromEntries(Array.from({ length: 200 }, (_, i) => [`other:${'x'.repeat(500)}${i}`, 'x']))
-    const { trail } = await run()
-    expect(trail.filter(({ attestor }) => attestor === 'docker')).toHaveLength(16)
-    expect(trail.filter(({ attestor }) => attestor === 'unix')).toHaveLength(2)
-    expect(Math.max(...trail.map((line) => line.text.length))).toBeLessThanOrEqual(300)
+    const { notes } = await run()
+    expect(notes.filter(({ attestor }) => attestor === 'docker')).toHaveLength(16)
+    expect(notes.filter(({ attestor }) => attestor === 'unix')).toHaveLength(2)
+    expect(Math.max(...notes.map((line) => line.text.length))).toBeLessThanOrEqual(300)
   })
 
-  it('an attestor that says nothing of what it looked at is in the trail all the same', async () => {
+  it('an attestor that says nothing of what it looked at is in the notes all the same', async () => {
     const { docker, run } = setting()
     docker.silent = true
-    expect((await run()).trail.filter(({ attestor }) => attestor === 'docker')).toEqual([
+    expect((await run()).notes.filter(({ attestor }) => attestor === 'docker')).toEqual([
       { attestor: 'docker', text: 'facts found: 0' },
     ])
   })

@@ -40,11 +40,11 @@ describe('an attestor whose platform may be absent', () => {
     expect(events.standings()).toEqual([{ name: 'systemd', active: true, reason: 'it is here' }])
   })
 
-  it('is not asked where it is not: nothing is known, nothing is missing, and the trail says why', async () => {
+  it('is not asked where it is not: nothing is known, nothing is missing, and a note says why', async () => {
     const { attest, inner } = setting('nowhere')
-    const { facts, missing, trail } = await attest()
+    const { facts, missing, notes } = await attest()
     expect([facts.size, missing, inner.calls]).toEqual([0, [], 0])
-    expect(trail).toEqual([{ attestor: 'systemd', text: 'off: nowhere' }])
+    expect(notes).toEqual([{ attestor: 'systemd', text: 'off: nowhere' }])
   })
 
   it('is on within ten seconds of its platform, and whoever listens is attested again', async () => {

@@ -16,7 +16,7 @@ function setting() {
     caller: { pid: 1000 + ids, uid, gid: uid },
     facts: new Map([['systemd:id', unit]]),
     missing: [],
-    trail: [],
+    notes: [],
     nearest: null,
   })
   const warnings = () => sinks.lines.filter((line) => line.level === 'warn')

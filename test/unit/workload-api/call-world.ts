@@ -30,7 +30,7 @@ export class FakeWorkload implements Workload {
     kind: 'attested',
     facts: new Map([['unix:uid', '1000']]),
     missing: [],
-    trail: [],
+    notes: [],
     waitMs: 0,
     at: 0,
   }

@@ -99,7 +99,7 @@ describe('FetchJWTSVID refuses', () => {
         kind: 'attested',
         facts: new Map(Object.entries(facts)),
         missing,
-        trail: [],
+        notes: [],
         waitMs,
         at: 0,
       }

@@ -178,11 +178,11 @@ describe('an engine that is away', () => {
     await clock.advance(299)
     expect(engine.inspections).toBe(2)
     await clock.advance(1)
-    const { facts, missing, trail } = await attesting
+    const { facts, missing, notes } = await attesting
     expect(engine.inspections).toBe(3)
     expect(facts.size).toBe(0)
     expect(missing).toEqual(['docker', 'authsec'])
-    expect(trail.at(-1)?.text).toContain(ID)
+    expect(notes.at(-1)?.text).toContain(ID)
   })
 
   it('is waited for no longer than the deadline', async () => {

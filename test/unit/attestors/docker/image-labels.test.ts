@@ -103,11 +103,11 @@ describe('labels of an image that cannot be read', () => {
     const { engine, attest, inContainer, sinks } = machine()
     engine.start(ID, { labels: { team: 'red' }, imageLabels: { app: 'payments' } })
     engine.imageMood = mood
-    const { facts, missing, trail } = await attest(inContainer(ID))
+    const { facts, missing, notes } = await attest(inContainer(ID))
     expect(labelsIn(Object.fromEntries(facts))).toEqual({})
     expect(facts.get('docker:container-id')).toBe(ID)
     expect(missing).toEqual(['docker'])
-    expect(trail.map(({ text }) => text).join()).toContain('labels are unavailable')
+    expect(notes.map(({ text }) => text).join()).toContain('labels are unavailable')
     await attest(inContainer(ID))
     expect(sinks.events('warn')).toEqual([
       'Labels of an image cannot be read; selectors on labels of its containers are unavailable',

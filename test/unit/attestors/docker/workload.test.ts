@@ -68,10 +68,10 @@ describe('a process in no container', () => {
     const { engine, attest, inGroup, run } = machine()
     await using _running = await run()
     engine.goAway()
-    const { facts, missing, trail } = await attest(inGroup(cgroup))
+    const { facts, missing, notes } = await attest(inGroup(cgroup))
     expect(facts.size).toBe(0)
     expect(missing).toEqual([])
-    expect(trail).toHaveLength(1)
+    expect(notes).toHaveLength(1)
     expect(engine.inspections).toBe(0)
   })
 
@@ -88,9 +88,9 @@ describe('a process in no container', () => {
     const attesting = attest(inGroup(cgroup), stop.signal)
     await clock.advance('5s')
     stop.abort()
-    const { facts, trail } = await attesting
+    const { facts, notes } = await attesting
     expect(facts.size).toBe(0)
-    expect(trail).toHaveLength(lines)
+    expect(notes).toHaveLength(lines)
   })
 
   it('is not looked at further when it is gone', async () => {
@@ -138,10 +138,10 @@ describe('whom the engine speaks for', () => {
     engine.start(ID)
     const attesting = attest(inGroup(cgroup, { uid: 1000 }))
     await clock.advance(200)
-    const { facts, missing, trail } = await attesting
+    const { facts, missing, notes } = await attesting
     expect(facts.size).toBe(0)
     expect(missing).toEqual([])
-    expect(trail.map(({ text }) => text).join()).toContain('left out')
+    expect(notes.map(({ text }) => text).join()).toContain('left out')
     expect(sinks.lines.find(({ level }) => level === 'warn')?.fields).toMatchObject({ uid: 1000, container: ID })
   })
 
@@ -281,9 +281,9 @@ describe('a container without a control group of its own', () => {
     }
     const finding = attest(caller({ namespaces: { mnt: 'mnt:[9]' }, files }))
     await clock.advance('1s')
-    const { facts, trail } = await finding
+    const { facts, notes } = await finding
     expect(facts.size).toBe(0)
-    expect(trail.map(({ text }) => text).join()).toContain('changed its mount namespace')
+    expect(notes.map(({ text }) => text).join()).toContain('changed its mount namespace')
   })
 
   it('is not claimed by mounts alone', async () => {

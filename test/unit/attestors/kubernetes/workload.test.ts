@@ -83,7 +83,7 @@ describe('a process in a pod', () => {
     deadline.abort()
     expect(await finding).toMatchObject({ missing: ['k8s', 'node'] })
     expect((await finding).facts.size).toBe(0)
-    expect((await finding).trail).toHaveLength(1)
+    expect((await finding).notes).toHaveLength(1)
     expect(clock.pending).toBe(0)
   })
 

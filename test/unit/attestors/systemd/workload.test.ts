@@ -36,11 +36,11 @@ const UNIT = { 'systemd:id': 'nginx.service', 'systemd:slice': 'system.slice' }
 describe('the systemd attestor', () => {
   it('gives the unit, its slice and its file, in every spelling', async () => {
     const { attest } = setting()
-    const { facts, missing, trail } = await attest(NGINX)
+    const { facts, missing, notes } = await attest(NGINX)
     expect(Object.fromEntries(facts)).toEqual({ ...UNIT, 'systemd:fragment-path': FILE, 'systemd:fragment_path': FILE })
     expect([...facts.keys()].sort()).toEqual(documentedSelectors('systemd'))
     expect(missing).toEqual([])
-    expect(trail.map(({ text }) => text)).toEqual(['unit nginx.service in system.slice, by its control group'])
+    expect(notes.map(({ text }) => text)).toEqual(['unit nginx.service in system.slice, by its control group'])
   })
 
   it.each<[string, Fragment, Record<string, string>, readonly string[]]>([
@@ -57,14 +57,14 @@ describe('the systemd attestor', () => {
     const finding = await attest(NGINX)
     expect(Object.fromEntries(finding.facts)).toEqual(expected)
     expect(finding.missing).toEqual(missing)
-    expect(finding.trail.at(-1)?.text).toContain('why' in fragment ? fragment.why : '')
+    expect(finding.notes.at(-1)?.text).toContain('why' in fragment ? fragment.why : '')
   })
 
   it('a process in no unit has no facts, misses none, and costs no question', async () => {
     const { attest, asked } = setting()
-    const { facts, missing, trail } = await attest('0::/docker/x\n')
+    const { facts, missing, notes } = await attest('0::/docker/x\n')
     expect([facts.size, missing, asked]).toEqual([0, [], []])
-    expect(trail).toHaveLength(1)
+    expect(notes).toHaveLength(1)
   })
 
   it('without a view of the manager nothing is known, and it is looked for again', async () => {

@@ -71,9 +71,9 @@ describe('the unix attestor', () => {
 
   it('reads no program while no entry asks for the digest, and says so', async () => {
     const { attest, asked } = setting({ digestWanted: false })
-    const { facts, missing, trail } = await attest()
+    const { facts, missing, notes } = await attest()
     expect([facts.has('unix:sha256'), facts.get('unix:path'), missing]).toEqual([false, '/usr/bin/app', []])
-    expect(trail.map(({ text }) => text)).toContain('unix:sha256 not computed: no entry asks for it')
+    expect(notes.map(({ text }) => text)).toContain('unix:sha256 not computed: no entry asks for it')
     expect(asked).toEqual([])
   })
 
@@ -140,9 +140,9 @@ describe('the unix attestor', () => {
     process.exec('/usr/bin/app', before)
     const caller = callerOf(kernel.peer(process))
     process.exec('/usr/bin/app', after)
-    const { facts, trail } = await attestor.attest(caller, new AbortController().signal)
+    const { facts, notes } = await attestor.attest(caller, new AbortController().signal)
     expect([...facts.keys()].filter((key) => /path|exe|sha256/.test(key))).toEqual([])
-    expect(trail.map(({ text }) => text).join()).toContain('runs another program than when it connected')
+    expect(notes.map(({ text }) => text).join()).toContain('runs another program than when it connected')
     expect(asked).toEqual([])
     expect(process.programs).toBe(0)
   })
@@ -166,7 +166,7 @@ describe('the unix attestor', () => {
     expect(found.facts.has('unix:sha256')).toBe(false)
     expect(found.facts.get('unix:path')).toBe('/usr/bin/app')
     expect(found.missing).toEqual(missing)
-    expect(found.trail.some(({ text }) => text.includes(digest.kind))).toBe(true)
+    expect(found.notes.some(({ text }) => text.includes(digest.kind))).toBe(true)
   })
 
   it('ids that the agent cannot tell apart are left out', async () => {
@@ -179,9 +179,9 @@ describe('the unix attestor', () => {
 
   it('a user in ever so many groups has bounded facts', async () => {
     const groups = Array.from({ length: 65_536 }, (_, i) => i + 1)
-    const { facts, trail } = await setting().attest({ groups })
+    const { facts, notes } = await setting().attest({ groups })
     expect(facts.size).toBeLessThanOrEqual(1024 + 10)
-    expect(trail.some(({ text }) => text.includes('groups left out'))).toBe(true)
+    expect(notes.some(({ text }) => text.includes('groups left out'))).toBe(true)
   })
 
   it('a process that ends meanwhile is no finding', async () => {
