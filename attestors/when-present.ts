@@ -19,7 +19,7 @@ const LOOK_MS = 10_000
 /**
  * An attestor that is asked only where its platform is. One that appears later is found within ten seconds, and whoever
  * listens is attested again. One that was here once is asked for ever: being away is then the platform's fault, and the
- * attestor says what is missing.
+ * attestor says what is unavailable.
  */
 export class WhenPresent implements WorkloadAttestor {
   #absence: string | null = 'not looked for yet'
@@ -40,7 +40,7 @@ export class WhenPresent implements WorkloadAttestor {
     this.#first ??= this.#look()
     await this.#first
     if (this.#absence === null) return await this.options.attestor.attest(caller, signal)
-    return { facts: new Map(), missing: [], notes: [{ attestor: this.name, text: `off: ${this.#absence}` }] }
+    return { facts: new Map(), unavailable: [], notes: [{ attestor: this.name, text: `off: ${this.#absence}` }] }
   }
 
   onChange(caller: Caller, changed: () => void): Disposable {

@@ -57,7 +57,7 @@ say(
   median(() => facts.forEach((known) => void index.match(known, [], 64))),
 )
 say(
-  'the same, a platform missing (first match builds its index)',
+  'the same, a platform unavailable (first match builds its index)',
   median(() => facts.forEach((known) => void index.match(known, ['docker'], 64))),
 )
 say(

@@ -19,7 +19,7 @@ export type Known = ReadonlyMap<string, Selectors>
 
 export interface Attestation {
   readonly facts: Selectors
-  readonly missing: readonly string[]
+  readonly unavailable: readonly string[]
   readonly notes: readonly Note[]
   readonly known: Known
   /** The longest wait that an attestor asks for; 0: none does. */
@@ -35,7 +35,7 @@ export interface AttestContext {
 }
 
 /**
- * Asks all attestors side by side and merges what they say. Facts of a platform that is missing now are those that were
+ * Asks all attestors side by side and merges what they say. Facts of a platform that is unavailable now are those that were
  * `known` before. Aborting the controller cuts it short. Throws `attestation.failed` or `attestation.timeout` when no
  * attestor said anything and nothing was known.
  */
@@ -87,7 +87,7 @@ async function ask(
 function merge(attestors: readonly WorkloadAttestor[], outcomes: readonly Outcome[], before: Known): Attestation {
   const facts = new Map<string, string>()
   const known = new Map<string, Selectors>()
-  const missing = new Set<string>()
+  const unavailable = new Set<string>()
   let waitMs = 0
   const notes: Note[] = []
   const lines = new Map<string, number>()
@@ -101,7 +101,7 @@ function merge(attestors: readonly WorkloadAttestor[], outcomes: readonly Outcom
     for (const { text } of finding.notes) note(attestor.name, text)
     const own = new Map<string, string>()
     for (const [key, value] of before.get(attestor.name) ?? []) {
-      if (finding.missing.includes(platformOf(key))) own.set(key, value)
+      if (finding.unavailable.includes(platformOf(key))) own.set(key, value)
     }
     if (own.size > 0) note(attestor.name, `facts of before still count, ${own.size} of them: nobody withdrew them`)
     for (const [key, value] of finding.facts) {
@@ -111,7 +111,7 @@ function merge(attestors: readonly WorkloadAttestor[], outcomes: readonly Outcom
     }
     if (!lines.has(attestor.name)) note(attestor.name, `facts found: ${own.size}`)
     known.set(attestor.name, own)
-    for (const platform of finding.missing) missing.add(platform)
+    for (const platform of finding.unavailable) unavailable.add(platform)
     waitMs = Math.max(waitMs, finding.waitMs ?? 0)
     for (const [key, value] of own) {
       const other = facts.get(key)
@@ -121,7 +121,7 @@ function merge(attestors: readonly WorkloadAttestor[], outcomes: readonly Outcom
   })
   const errors = outcomes.flatMap((outcome) => ('error' in outcome ? [outcome.error] : []))
   if (errors.length > 0 && errors.length === outcomes.length && facts.size === 0) throw allFailed(errors)
-  return { facts, missing: [...missing].sort(), notes, known, waitMs }
+  return { facts, unavailable: [...unavailable].sort(), notes, known, waitMs }
 }
 
 function findingOf(attestor: WorkloadAttestor, outcome: Outcome | undefined): Finding {
@@ -129,7 +129,7 @@ function findingOf(attestor: WorkloadAttestor, outcome: Outcome | undefined): Fi
   const why = outcome ? messageOf(outcome.error) : 'no answer'
   return {
     facts: new Map(),
-    missing: attestor.platforms,
+    unavailable: attestor.platforms,
     notes: [{ attestor: attestor.name, text: `failed: ${why}` }],
   }
 }

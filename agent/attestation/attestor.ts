@@ -11,10 +11,10 @@ export interface Note {
 export interface Finding {
   readonly facts: Selectors
   /** Platforms (selector key prefixes: `docker`, `k8s`) whose facts are unknown now: engine away, API slow. */
-  readonly missing: readonly string[]
+  readonly unavailable: readonly string[]
   readonly notes: readonly Note[]
   /**
-   * For so many milliseconds it is worth waiting for what is missing: the platform knows the caller, and has not shown all
+   * For so many milliseconds it is worth waiting for what is unavailable: the platform knows the caller, and has not shown all
    * of it yet. Absent: no longer than for anything else.
    */
   readonly waitMs?: number
@@ -25,7 +25,7 @@ export interface WorkloadAttestor {
   readonly name: string
   /** Prefixes of the selector keys it speaks for. */
   readonly platforms: readonly string[]
-  /** Answers before the signal aborts; what it could not find out by then is `missing`. Never throws for a platform. */
+  /** Answers before the signal aborts; what it could not find out by then is `unavailable`. Never throws for a platform. */
   attest(caller: Caller, signal: AbortSignal): Promise<Finding>
   /** Notices that a subject changed (a pod's label): the workload is attested again. Absent where facts never change. */
   onChange?(caller: Caller, changed: () => void): Disposable

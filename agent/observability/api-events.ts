@@ -30,7 +30,7 @@ export interface Denial {
   readonly first: boolean
   readonly caller: CallerIds
   readonly facts: Selectors
-  readonly missing: readonly string[]
+  readonly unavailable: readonly string[]
   readonly notes: readonly { readonly attestor: string; readonly text: string }[]
   /** Finds the entries that the caller came nearest to; null where that says nothing. It looks at all of them. */
   readonly nearest: (() => readonly NearEntry[]) | null
@@ -100,7 +100,7 @@ export const apiEvents = ({ log, metrics }: Sinks, clock: Pick<Clock, 'monotonic
         uid: denial.caller.uid,
         gid: denial.caller.gid,
         selectors: Object.fromEntries(denial.facts),
-        missing: denial.missing,
+        unavailable: denial.unavailable,
         notes: denial.notes.map((line) => `${line.attestor}: ${line.text}`),
         ...(suppressed ? { suppressed } : {}),
       })

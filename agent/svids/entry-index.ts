@@ -1,7 +1,7 @@
 import { byAge, type Entry } from '../identity/entry.js'
 import { covers, platformOf, type Selectors } from '../identity/selector.js'
 
-/** Which entries a workload matches. `uncertain`: an entry beyond these might match if a missing platform answered. */
+/** Which entries a workload matches. `uncertain`: an entry beyond these might match if an unavailable platform answered. */
 export interface Match {
   /** Oldest entry first, at most the limit. */
   readonly ids: readonly string[]
@@ -19,7 +19,7 @@ export const NO_MATCH: Match = { ids: [], truncated: false, uncertain: false }
 export class EntryIndex {
   readonly #entries: readonly Entry[]
   readonly #byPair: Buckets
-  /** The same for each set of missing platforms that was met, by what is left of the selectors without them. */
+  /** The same for each set of unavailable platforms that was met, by what is left of the selectors without them. */
   readonly #without = new Map<string, Buckets>()
 
   constructor(entries: Iterable<Entry>) {
@@ -32,33 +32,33 @@ export class EntryIndex {
     return this.#entries.length
   }
 
-  match(facts: Selectors, missing: readonly string[], limit: number): Match {
+  match(facts: Selectors, unavailable: readonly string[], limit: number): Match {
     const found: Entry[] = []
     for (const entry of this.#byPair.candidates(facts)) if (covers(facts, entry.selectors)) found.push(entry)
     found.sort(byAge)
     return {
       ids: found.slice(0, limit).map((entry) => entry.id),
       truncated: found.length > limit,
-      uncertain: missing.length > 0 && this.#couldMatchMore(facts, new Set(missing), new Set(found)),
+      uncertain: unavailable.length > 0 && this.#couldMatchMore(facts, new Set(unavailable), new Set(found)),
     }
   }
 
-  /** Missing is not denied: does an entry agree with all that is known, and need only what is unknown besides? */
-  #couldMatchMore(facts: Selectors, missing: ReadonlySet<string>, matched: ReadonlySet<Entry>): boolean {
-    for (const entry of this.#buckets(missing).candidates(facts)) {
-      if (!matched.has(entry) && agrees(facts, entry.selectors, missing)) return true
+  /** Unavailable is not denied: does an entry agree with all that is known, and need only what is unknown besides? */
+  #couldMatchMore(facts: Selectors, unavailable: ReadonlySet<string>, matched: ReadonlySet<Entry>): boolean {
+    for (const entry of this.#buckets(unavailable).candidates(facts)) {
+      if (!matched.has(entry) && agrees(facts, entry.selectors, unavailable)) return true
     }
     return false
   }
 
-  #buckets(missing: ReadonlySet<string>): Buckets {
-    const name = [...missing].sort().join()
+  #buckets(unavailable: ReadonlySet<string>): Buckets {
+    const name = [...unavailable].sort().join()
     let buckets = this.#without.get(name)
     if (!buckets) {
       const concerned = this.#entries.filter((entry) =>
-        [...entry.selectors.keys()].some((key) => missing.has(platformOf(key))),
+        [...entry.selectors.keys()].some((key) => unavailable.has(platformOf(key))),
       )
-      buckets = new Buckets(concerned, (key) => !missing.has(platformOf(key)))
+      buckets = new Buckets(concerned, (key) => !unavailable.has(platformOf(key)))
       this.#without.set(name, buckets)
     }
     return buckets
@@ -92,9 +92,9 @@ class Buckets {
   }
 }
 
-/** True where every pair is among the facts or of a platform that is missing. */
-function agrees(facts: Selectors, wanted: Selectors, missing: ReadonlySet<string>): boolean {
-  for (const [key, value] of wanted) if (facts.get(key) !== value && !missing.has(platformOf(key))) return false
+/** True where every pair is among the facts or of a platform that is unavailable. */
+function agrees(facts: Selectors, wanted: Selectors, unavailable: ReadonlySet<string>): boolean {
+  for (const [key, value] of wanted) if (facts.get(key) !== value && !unavailable.has(platformOf(key))) return false
   return true
 }
 

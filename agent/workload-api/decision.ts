@@ -8,7 +8,7 @@ export interface Circumstances {
   readonly refusal: Refusal | null
   /** Attestation has not come to an end yet. */
   readonly attesting: boolean
-  /** How long a platform that is missing is worth waiting for, where that is longer than `holdMs`; else 0. */
+  /** How long a platform that is unavailable is worth waiting for, where that is longer than `holdMs`; else 0. */
   readonly waitMs: number
   readonly match: Match
   readonly snapshot: Pick<Snapshot, 'synced' | 'states' | 'withheld'>
@@ -38,7 +38,7 @@ export type Verdict =
 const LOOK_AGAIN_MS = 500
 /** Entries named in one refusal. */
 const MOST_SAID = 3
-/** What failed like this is tried again within a moment: missing is not denied. */
+/** What failed like this is tried again within a moment: unavailable is not denied. */
 const PASSING: ReadonlySet<ErrorCode> = new Set([
   'caller.unidentified',
   'attestation.failed',
@@ -78,7 +78,7 @@ export function entitlement(c: Circumstances): Verdict | null {
   return uncertainty(c) ?? refuse('entry.none', 'no identity issued: no registration entry matches this process')
 }
 
-/** What to tell a caller that matches nothing of what it asks for, while a platform is missing; null: none is. */
+/** What to tell a caller that matches nothing of what it asks for, while a platform is unavailable; null: none is. */
 export function uncertainty(c: Circumstances): Verdict | null {
   if (!c.match.uncertain) return null
   if (c.waitMs > c.holdMs) {

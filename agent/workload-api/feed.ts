@@ -98,7 +98,7 @@ export class Feed {
       first,
       caller: { pid: caller.pid, uid: caller.uid, gid: caller.gid },
       facts: attested?.facts ?? new Map(),
-      missing: attested?.missing ?? [],
+      unavailable: attested?.unavailable ?? [],
       notes: attested?.notes ?? [],
       nearest: first && attested && code === 'entry.none' ? () => this.#nearest(attested.facts) : null,
     }
@@ -165,7 +165,7 @@ export class Feed {
     const { state, caller } = this.workload
     const before = this.#match
     this.#match =
-      state.kind === 'attested' ? store.current.index.match(state.facts, state.missing, maxIdentities) : NO_MATCH
+      state.kind === 'attested' ? store.current.index.match(state.facts, state.unavailable, maxIdentities) : NO_MATCH
     // Where nobody listens, nobody says when it has become old.
     this.#stale = this.#watch === null
     this.#use?.entries(this.#match.ids)

@@ -104,13 +104,13 @@ export class TrackedWorkload implements Workload, Disposable {
 
   /**
    * Attests again, because facts of the platform are wanted that were not looked for. At once, and until then, the
-   * platform is missing: an entry that asks for them now must not be taken for one that does not match.
+   * platform is unavailable: an entry that asks for them now must not be taken for one that does not match.
    */
   lookAgain(platform: string): void {
     if (this.#ended || this.#disposed) return
     this.#unlooked.add(platform)
     if (this.#state.kind === 'attested') {
-      this.#state = { ...this.#state, missing: withAll(this.#state.missing, this.#unlooked) }
+      this.#state = { ...this.#state, unavailable: withAll(this.#state.unavailable, this.#unlooked) }
       this.#tell()
     }
     this.reattest()
@@ -179,16 +179,16 @@ export class TrackedWorkload implements Workload, Disposable {
   }
 
   #accept({ facts, notes, known, waitMs, ...found }: Attestation, ms: number): void {
-    const missing = withAll(found.missing, this.#unlooked)
-    this.context.events.attested(this.caller, { facts, missing, ms })
+    const unavailable = withAll(found.unavailable, this.#unlooked)
+    this.context.events.attested(this.caller, { facts, unavailable, ms })
     this.#known = known
     const before = this.#state
     const unchanged = before.kind === 'attested' && sameFacts(before.facts, facts)
     const kept = unchanged ? before.facts : facts
-    const quiet = unchanged && before.missing.join() === missing.join() && before.waitMs === waitMs
-    this.#state = { kind: 'attested', facts: kept, missing, notes, waitMs, at: this.context.clock.monotonic() }
+    const quiet = unchanged && before.unavailable.join() === unavailable.join() && before.waitMs === waitMs
+    this.#state = { kind: 'attested', facts: kept, unavailable, notes, waitMs, at: this.context.clock.monotonic() }
     if (!quiet) this.#tell()
-    if (missing.length > 0) this.#retryLater()
+    if (unavailable.length > 0) this.#retryLater()
     else this.#attempts = 0
   }
 
@@ -242,8 +242,8 @@ export class TrackedWorkload implements Workload, Disposable {
   }
 }
 
-function withAll(missing: readonly string[], more: ReadonlySet<string>): readonly string[] {
-  return more.size === 0 ? missing : [...new Set([...missing, ...more])].sort()
+function withAll(unavailable: readonly string[], more: ReadonlySet<string>): readonly string[] {
+  return more.size === 0 ? unavailable : [...new Set([...unavailable, ...more])].sort()
 }
 
 function sameFacts(a: Selectors, b: Selectors): boolean {

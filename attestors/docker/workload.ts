@@ -41,10 +41,10 @@ export class DockerWorkloadAttestor implements WorkloadAttestor {
     const notes: Note[] = []
     const note = (text: string) => void notes.push({ attestor: NAME, text })
     const place = containerOf(caller.process.read('cgroup'), this.options.kernel.ownCgroup)
-    const finding = (facts: Selectors, missing: readonly string[]): Finding => {
+    const finding = (facts: Selectors, unavailable: readonly string[]): Finding => {
       // Where there has never been an engine, a denial says nothing of it.
-      const told = this.options.containers.answered || missing.length > 0 || place.kind === 'ambiguous'
-      return { facts, missing, notes: told ? notes : [] }
+      const told = this.options.containers.answered || unavailable.length > 0 || place.kind === 'ambiguous'
+      return { facts, unavailable, notes: told ? notes : [] }
     }
     const claims = this.#claims(place, caller, note).slice(0, MAX_CLAIMS)
     const watcher = this.#watchers.get(caller)

@@ -37,7 +37,7 @@ export class KubernetesWorkloadAttestor implements WorkloadAttestor {
   }
 
   /**
-   * Waits, until the signal aborts, for a pod that is not known yet; then the platform is missing, which denies nobody.
+   * Waits, until the signal aborts, for a pod that is not known yet; then the platform is unavailable, which denies nobody.
    * A known container costs no request. Throws `caller.exited` when the process has ended.
    */
   async attest(caller: Caller, signal: AbortSignal): Promise<Finding> {
@@ -88,6 +88,6 @@ export class KubernetesWorkloadAttestor implements WorkloadAttestor {
   }
 }
 
-function finding(facts: Selectors, missing: readonly string[], ...texts: readonly string[]): Finding {
-  return { facts, missing, notes: texts.map((text) => ({ attestor: NAME, text })) }
+function finding(facts: Selectors, unavailable: readonly string[], ...texts: readonly string[]): Finding {
+  return { facts, unavailable, notes: texts.map((text) => ({ attestor: NAME, text })) }
 }

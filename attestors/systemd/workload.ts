@@ -27,9 +27,9 @@ export class SystemdWorkloadAttestor implements WorkloadAttestor {
   async attest({ process }: Caller, signal: AbortSignal): Promise<Finding> {
     const facts = new Map<string, string>()
     const notes: Note[] = []
-    const finding = (missing: readonly string[], text: string): Finding => {
+    const finding = (unavailable: readonly string[], text: string): Finding => {
       notes.push({ attestor: NAME, text })
-      return { facts, missing, notes }
+      return { facts, unavailable, notes }
     }
     const cgroup = process.read('cgroup')
     const manager = await this.#managerCgroup()
@@ -44,12 +44,12 @@ export class SystemdWorkloadAttestor implements WorkloadAttestor {
     facts.set('systemd:slice', unit.slice)
     notes.push({ attestor: NAME, text: `unit ${unit.id} in ${unit.slice}, by its control group` })
     if (fragment.kind !== 'known') {
-      const missing = fragment.kind === 'unknown' ? [NAME] : []
-      return finding(missing, `systemd:fragment-path ${fragment.kind}: ${fragment.why}`)
+      const unavailable = fragment.kind === 'unknown' ? [NAME] : []
+      return finding(unavailable, `systemd:fragment-path ${fragment.kind}: ${fragment.why}`)
     }
     facts.set('systemd:fragment-path', fragment.path)
     facts.set('systemd:fragment_path', fragment.path)
-    return { facts, missing: [], notes }
+    return { facts, unavailable: [], notes }
   }
 
   /** The manager stays where it is for as long as the machine runs. */

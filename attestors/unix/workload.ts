@@ -39,7 +39,7 @@ export class UnixWorkloadAttestor implements WorkloadAttestor {
     // Ids of another user namespace are somebody else's numbers; in another mount namespace, somebody else's names.
     const names = hosts && this.#isOfHost(caller, 'user', gathered)
     await Promise.all([names && this.#names(caller, gathered), this.#digest(caller, program, signal, gathered)])
-    return { facts: gathered.facts, missing: gathered.missing, notes: gathered.notes }
+    return { facts: gathered.facts, unavailable: gathered.unavailable, notes: gathered.notes }
   }
 
   #ids({ uid, gid, groups }: Caller, gathered: Gathered): void {
@@ -94,7 +94,7 @@ export class UnixWorkloadAttestor implements WorkloadAttestor {
     }
     gathered.add(`unix:sha256 ${digest.kind}: ${digest.reason}`)
     // Not read yet is not the same as not there: an entry that asks for the digest waits instead of being denied.
-    if (digest.kind === 'unknown') gathered.missing.push(NAME)
+    if (digest.kind === 'unknown') gathered.unavailable.push(NAME)
   }
 }
 
@@ -120,7 +120,7 @@ function path(program: OpenExecutable, gathered: Gathered): void {
 
 class Gathered {
   readonly facts = new Map<string, string>()
-  readonly missing: string[] = []
+  readonly unavailable: string[] = []
   readonly notes: Note[] = []
 
   set(key: string, value: string): void {

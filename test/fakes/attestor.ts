@@ -4,7 +4,7 @@ import type { Caller } from '../../agent/attestation/caller.js'
 /** An attestor that says what it is told to, when it is told to. */
 export class FakeAttestor implements WorkloadAttestor {
   facts: Record<string, string> = {}
-  missing: readonly string[] = []
+  unavailable: readonly string[] = []
   fails: unknown = null
   /** While set, answers wait: for `answer()`, or for ever. */
   holds = false
@@ -35,7 +35,7 @@ export class FakeAttestor implements WorkloadAttestor {
     if (this.fails) throw this.fails
     return {
       facts: new Map(Object.entries(this.facts)),
-      missing: signal.aborted ? this.platforms : this.missing,
+      unavailable: signal.aborted ? this.platforms : this.unavailable,
       notes: this.silent ? [] : [{ attestor: this.name, text: `call ${this.calls}` }],
     }
   }

@@ -19,9 +19,9 @@ export class FakeWorkload implements Workload {
     this.caller = callerOf(kernel.peer(kernel.spawn(traits)))
   }
 
-  static attested(pairs: Readonly<Record<string, string>>, missing: readonly string[] = []): FakeWorkload {
+  static attested(pairs: Readonly<Record<string, string>>, unavailable: readonly string[] = []): FakeWorkload {
     const workload = new FakeWorkload()
-    workload.set(pairs, missing)
+    workload.set(pairs, unavailable)
     return workload
   }
 
@@ -30,12 +30,12 @@ export class FakeWorkload implements Workload {
   }
 
   /** Attested from now on, without telling. */
-  set(pairs: Readonly<Record<string, string>>, missing: readonly string[] = []): void {
-    this.state = { kind: 'attested', facts: new Map(Object.entries(pairs)), missing, notes: [], waitMs: 0, at: 0 }
+  set(pairs: Readonly<Record<string, string>>, unavailable: readonly string[] = []): void {
+    this.state = { kind: 'attested', facts: new Map(Object.entries(pairs)), unavailable, notes: [], waitMs: 0, at: 0 }
   }
 
-  attest(pairs: Readonly<Record<string, string>>, missing: readonly string[] = []): void {
-    this.set(pairs, missing)
+  attest(pairs: Readonly<Record<string, string>>, unavailable: readonly string[] = []): void {
+    this.set(pairs, unavailable)
     this.tell()
   }
 

@@ -42,8 +42,8 @@ describe.skipIf(unavailable !== null)(
         return caller
       }
       const label = async (name: string, key = 'app', ms = 3_000) => {
-        const { facts, missing } = await part.attestor.attest(callerIn(name), AbortSignal.timeout(ms))
-        return facts.get(`k8s:pod-label:${key}`) ?? (missing.length > 0 ? 'missing' : 'none')
+        const { facts, unavailable } = await part.attestor.attest(callerIn(name), AbortSignal.timeout(ms))
+        return facts.get(`k8s:pod-label:${key}`) ?? (unavailable.length > 0 ? 'unavailable' : 'none')
       }
       const warnings = () => part.sinks.events('warn')
       const watching = () =>
@@ -86,10 +86,10 @@ describe.skipIf(unavailable !== null)(
       expect(part.warnings()).toEqual(['Kubernetes forbids watching pods; the list is polled'])
     })
 
-    it('without any right the platform is missing, until there is one', async () => {
+    it('without any right the platform is unavailable, until there is one', async () => {
       await create({ name: 'hidden' })
       const part = await start('nobody', ['get'])
-      expect(await part.label('hidden', 'app', 500)).toBe('missing')
+      expect(await part.label('hidden', 'app', 500)).toBe('unavailable')
       expect(part.warnings()).toEqual(['Kubernetes does not say which pods run here'])
       await api.allow('nobody', ['get', 'list', 'watch'])
       await eventually(async () => (await part.label('hidden')) === 'web', 'the right', 30_000)

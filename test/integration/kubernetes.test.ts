@@ -31,7 +31,7 @@ describe('pods of this node, over HTTPS', () => {
     await eventually(() => api.watches === 1, 'a watch')
     api.put(podObject({ labels: { app: 'changed' } }))
     await eventually(async () => (await part.label({})) === 'changed', 'the change')
-    expect(await part.label({ name: 'elsewhere' }, 'app', 50)).toBe('missing')
+    expect(await part.label({ name: 'elsewhere' }, 'app', 50)).toBe('unavailable')
     expect(api.counts).toMatchObject({ list: 1, watch: 1 })
   })
 
@@ -112,7 +112,7 @@ describe('a Kubernetes API where things go wrong', () => {
     api.breakConnections()
     await eventually(() => warnings(part).length > 0, 'a warning')
     expect(await part.label({})).toBe('web')
-    expect(await part.label({ name: 'new' }, 'app', 100)).toBe('missing')
+    expect(await part.label({ name: 'new' }, 'app', 100)).toBe('unavailable')
     api.put(podObject({ labels: { app: 'later' } }))
     api.put(podObject({ name: 'new' }))
     api.failsWith = null
@@ -126,7 +126,7 @@ describe('a Kubernetes API where things go wrong', () => {
     api.put(podObject())
     api.latencyMs = 400
     const part = await start()
-    expect(await part.label({}, 'app', 100)).toBe('missing')
+    expect(await part.label({}, 'app', 100)).toBe('unavailable')
     expect(await part.label({}, 'app', 5_000)).toBe('web')
   })
 
@@ -162,10 +162,10 @@ describe('a Kubernetes API where things go wrong', () => {
     expect(api.counts.watch).toBe(1)
   })
 
-  it('forbids to list: the platform is missing, and the warning names what is needed', async () => {
+  it('forbids to list: the platform is unavailable, and the warning names what is needed', async () => {
     api.rights.clear()
     const part = await start()
-    expect(await part.label({}, 'app', 300)).toBe('missing')
+    expect(await part.label({}, 'app', 300)).toBe('unavailable')
     const line = part.sinks.lines.find(({ level }) => level === 'warn')
     expect(String(line?.fields['error'])).toContain('get, list and watch on pods')
   })

@@ -88,7 +88,7 @@ describe.runIf(hasFuse)('a file system that does not answer', () => {
       expect(outcomeOf({ workload: served })).toMatchObject({ 'unix:sha256': ownDigest })
       await settled(stuck)
       // It is known for what it is; only its digest is not.
-      expect(stuck.state).toMatchObject({ kind: 'attested', missing: ['unix'] })
+      expect(stuck.state).toMatchObject({ kind: 'attested', unavailable: ['unix'] })
       expect(outcomeOf({ workload: stuck })).toMatchObject({ 'unix:uid': '0', 'unix:path': fuse.file })
       expect(outcomeOf({ workload: stuck })).not.toHaveProperty('unix:sha256')
       expect(stuck.check()).toBeNull()

@@ -29,9 +29,9 @@ describe('attestation', () => {
   it('merges what all attestors say', async () => {
     const { docker, run, clock } = setting()
     docker.facts = { 'docker:image': 'web:1' }
-    const { facts, missing } = await run()
+    const { facts, unavailable } = await run()
     expect(Object.fromEntries(facts)).toEqual({ 'unix:uid': '1000', 'docker:image': 'web:1' })
-    expect(missing).toEqual([])
+    expect(unavailable).toEqual([])
     expect(clock.pending).toBe(0)
   })
 
@@ -53,17 +53,17 @@ describe('attestation', () => {
     expect(notes.some((line) => line.attestor === 'k8s' && line.text.includes('left out'))).toBe(true)
   })
 
-  it('what a missing platform said before is kept, and only that', async () => {
+  it('what an unavailable platform said before is kept, and only that', async () => {
     const { docker, run } = setting()
     docker.facts = { 'docker:image': 'web:1', 'authsec:client_id': 'a' }
     const first = await run()
     docker.facts = {}
-    docker.missing = ['docker']
+    docker.unavailable = ['docker']
     const second = await run(first.known)
     expect(Object.fromEntries(second.facts)).toEqual({ 'unix:uid': '1000', 'docker:image': 'web:1' })
-    expect(second.missing).toEqual(['docker'])
+    expect(second.unavailable).toEqual(['docker'])
     expect(second.notes.at(-1)).toMatchObject({ attestor: 'docker', text: expect.stringContaining('still count') })
-    docker.missing = []
+    docker.unavailable = []
     const third = await run(second.known)
     expect(Object.fromEntries(third.facts)).toEqual({ 'unix:uid': '1000' })
   })
@@ -74,17 +74,17 @@ describe('attestation', () => {
     other.facts = { 'authsec:client_id': 'k8s' }
     const first = await run(new Map(), [docker, other])
     other.facts = {}
-    docker.missing = ['docker', 'authsec']
+    docker.unavailable = ['docker', 'authsec']
     const second = await run(first.known, [docker, other])
     expect(second.facts.has('authsec:client_id')).toBe(false)
   })
 
-  it('an attestor that throws makes its platforms missing, not the others', async () => {
+  it('an attestor that throws makes its platforms unavailable, not the others', async () => {
     const { docker, run, sinks } = setting()
     docker.fails = new Error('a defect')
-    const { facts, missing } = await run()
+    const { facts, unavailable } = await run()
     expect(facts.get('unix:uid')).toBe('1000')
-    expect(missing).toEqual(['authsec', 'docker'])
+    expect(unavailable).toEqual(['authsec', 'docker'])
     expect(sinks.events('warn')).toEqual(['Workload attestor failed'])
     await run()
     expect(sinks.events('warn')).toHaveLength(1)
@@ -102,9 +102,9 @@ describe('attestation', () => {
     const result = run()
     await clock.advance(DEADLINE)
     await clock.advance(100)
-    const { facts, missing } = await result
+    const { facts, unavailable } = await result
     expect(Object.fromEntries(facts)).toEqual({ 'unix:uid': '1000' })
-    expect(missing).toEqual(['authsec', 'docker', 'unix'])
+    expect(unavailable).toEqual(['authsec', 'docker', 'unix'])
     expect(clock.pending).toBe(0)
   })
 

@@ -40,10 +40,10 @@ describe('an attestor whose platform may be absent', () => {
     expect(events.standings()).toEqual([{ name: 'systemd', active: true, reason: 'it is here' }])
   })
 
-  it('is not asked where it is not: nothing is known, nothing is missing, and a note says why', async () => {
+  it('is not asked where it is not: nothing is known, nothing is unavailable, and a note says why', async () => {
     const { attest, inner } = setting('nowhere')
-    const { facts, missing, notes } = await attest()
-    expect([facts.size, missing, inner.calls]).toEqual([0, [], 0])
+    const { facts, unavailable, notes } = await attest()
+    expect([facts.size, unavailable, inner.calls]).toEqual([0, [], 0])
     expect(notes).toEqual([{ attestor: 'systemd', text: 'off: nowhere' }])
   })
 
@@ -77,15 +77,15 @@ describe('an attestor whose platform may be absent', () => {
     expect(inner.watched.size).toBe(0)
   })
 
-  it('was here once: it is asked for ever, and says itself what is missing', async () => {
+  it('was here once: it is asked for ever, and says itself what is unavailable', async () => {
     const { attest, attestor, platform, stop, clock, inner } = setting(null)
     const running = attestor.run(stop.signal)
     await clock.advance(0)
     await running
     platform.absence = 'gone'
-    inner.missing = ['systemd']
+    inner.unavailable = ['systemd']
     await clock.advance(60_000)
-    expect(await attest()).toMatchObject({ missing: ['systemd'] })
+    expect(await attest()).toMatchObject({ unavailable: ['systemd'] })
     expect(clock.pending).toBe(0)
   })
 

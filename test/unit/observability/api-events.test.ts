@@ -15,7 +15,7 @@ function setting() {
     first: true,
     caller: { pid: 1000 + ids, uid, gid: uid },
     facts: new Map([['systemd:id', unit]]),
-    missing: [],
+    unavailable: [],
     notes: [],
     nearest: null,
   })

@@ -6,8 +6,12 @@ import { EntryIndex } from '../../../agent/svids/entry-index.js'
 import { entryOf } from '../../fakes/identities.js'
 
 const facts = (pairs: Record<string, string>): Selectors => new Map(Object.entries(pairs))
-const match = (entries: readonly Entry[], pairs: Record<string, string>, missing: readonly string[] = [], limit = 64) =>
-  new EntryIndex(entries).match(facts(pairs), missing, limit)
+const match = (
+  entries: readonly Entry[],
+  pairs: Record<string, string>,
+  unavailable: readonly string[] = [],
+  limit = 64,
+) => new EntryIndex(entries).match(facts(pairs), unavailable, limit)
 
 describe('EntryIndex', () => {
   it('matches every entry whose selectors are all among the facts, oldest first', () => {
@@ -46,7 +50,7 @@ describe('EntryIndex', () => {
     expect(match(entries, { 'unix:uid': '1000' }, [], 5).truncated).toBe(false)
   })
 
-  describe('when a platform is missing', () => {
+  describe('when a platform is unavailable', () => {
     const docker = entryOf('d', { selectors: { 'unix:uid': '1', 'docker:image': 'shop' } })
 
     it('is uncertain where an entry needs nothing else', () => {
@@ -65,7 +69,7 @@ describe('EntryIndex', () => {
       )
     })
 
-    it('goes by the platform that is missing, not by another', () => {
+    it('goes by the platform that is unavailable, not by another', () => {
       expect(match([docker], { 'unix:uid': '1' }, ['k8s']).uncertain).toBe(false)
       expect(match([docker], { 'unix:uid': '1' }, ['k8s', 'docker']).uncertain).toBe(true)
     })
@@ -88,19 +92,19 @@ describe('EntryIndex', () => {
     })
   })
 
-  it('agrees with a scan of all entries, whatever entries, facts and missing platforms', () => {
+  it('agrees with a scan of all entries, whatever entries, facts and unavailable platforms', () => {
     const key = fc.constantFrom('unix:uid', 'unix:gid', 'docker:image', 'docker:label:a', 'k8s:ns', 'k8s:sa')
     const selectors = fc.dictionary(key, fc.constantFrom('1', '2', '3'), { maxKeys: 4 })
     const world = fc.record({
       entries: fc.array(fc.tuple(selectors, fc.nat(5)), { maxLength: 25 }),
       facts: selectors,
-      missing: fc.uniqueArray(fc.constantFrom('unix', 'docker', 'k8s'), { maxLength: 2 }),
+      unavailable: fc.uniqueArray(fc.constantFrom('unix', 'docker', 'k8s'), { maxLength: 2 }),
       limit: fc.integer({ min: 1, max: 6 }),
     })
     fc.assert(
-      fc.property(world, ({ entries: wishes, facts: pairs, missing, limit }) => {
+      fc.property(world, ({ entries: wishes, facts: pairs, unavailable, limit }) => {
         const entries = wishes.map(([wanted, createdAt], i) => entryOf(`e${i}`, { selectors: wanted, createdAt }))
-        expect(match(entries, pairs, missing, limit)).toEqual(scan(entries, facts(pairs), missing, limit))
+        expect(match(entries, pairs, unavailable, limit)).toEqual(scan(entries, facts(pairs), unavailable, limit))
       }),
       { numRuns: 500 },
     )
@@ -108,13 +112,13 @@ describe('EntryIndex', () => {
 })
 
 /** What a match is, said as plainly as possible. */
-function scan(entries: readonly Entry[], known: Selectors, missing: readonly string[], limit: number) {
+function scan(entries: readonly Entry[], known: Selectors, unavailable: readonly string[], limit: number) {
   const matched = entries.filter((entry) => covers(known, entry.selectors)).sort(byAge)
   const uncertain = entries.some(
     (entry) =>
       entry.selectors.size > 0 &&
       !matched.includes(entry) &&
-      [...entry.selectors].every(([key, value]) => known.get(key) === value || missing.includes(platformOf(key))),
+      [...entry.selectors].every(([key, value]) => known.get(key) === value || unavailable.includes(platformOf(key))),
   )
   return { ids: matched.slice(0, limit).map(({ id }) => id), truncated: matched.length > limit, uncertain }
 }

@@ -29,7 +29,7 @@ export class FakeWorkload implements Workload {
   state: WorkloadState = {
     kind: 'attested',
     facts: new Map([['unix:uid', '1000']]),
-    missing: [],
+    unavailable: [],
     notes: [],
     waitMs: 0,
     at: 0,

@@ -167,7 +167,7 @@ describe('every answer to FetchX509SVID', () => {
       { matched: [], uncertain: true, waitMs: 30_000, heldForMs: 30_000 },
       'refuse attestation.platform_missing UNAVAILABLE',
     ],
-    ['an entry matches without the missing platform', { uncertain: true, states: { a: valid } }, 'send a'],
+    ['an entry matches without the unavailable platform', { uncertain: true, states: { a: valid } }, 'send a'],
 
     // First messages.
     ['the one SVID is there', { states: { a: valid } }, 'send a'],

@@ -11,9 +11,9 @@ import { FakeWorkload } from '../../fakes/workload.js'
 
 class CountingIndex extends EntryIndex {
   matches = 0
-  override match(facts: Selectors, missing: readonly string[], limit: number): Match {
+  override match(facts: Selectors, unavailable: readonly string[], limit: number): Match {
     this.matches++
-    return super.match(facts, missing, limit)
+    return super.match(facts, unavailable, limit)
   }
 }
 

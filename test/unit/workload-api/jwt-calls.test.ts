@@ -94,11 +94,11 @@ describe('FetchJWTSVID refuses', () => {
       ...entry(id, path),
       selectors: new Map([['docker:image-name', 'api:1']]),
     })
-    const attested = (facts: Readonly<Record<string, string>>, missing: readonly string[], waitMs = 0) => {
+    const attested = (facts: Readonly<Record<string, string>>, unavailable: readonly string[], waitMs = 0) => {
       world.workload.state = {
         kind: 'attested',
         facts: new Map(Object.entries(facts)),
-        missing,
+        unavailable,
         notes: [],
         waitMs,
         at: 0,

@@ -241,15 +241,15 @@ describe('attestation over time', () => {
     expect(workload.state.kind).toBe('attested')
   })
 
-  it('is tried again while something is missing, after 1 s, doubled up to 30 s', async () => {
+  it('is tried again while something is unavailable, after 1 s, doubled up to 30 s', async () => {
     const s = setting()
-    s.docker.missing = ['docker']
+    s.docker.unavailable = ['docker']
     const { workload } = await s.attested()
     const times: number[] = []
     s.docker.meanwhile = () => times.push(s.clock.monotonic())
     await s.clock.advance('2m')
     expect(times.slice(0, 6)).toEqual([1000, 3000, 7000, 15_000, 31_000, 61_000])
-    s.docker.missing = []
+    s.docker.unavailable = []
     s.docker.facts = { 'docker:image': 'web' }
     await s.clock.advance('30s')
     expect(factsOf(workload)).toEqual({ 'unix:uid': '1000', 'docker:image': 'web' })
@@ -261,15 +261,15 @@ describe('attestation over time', () => {
     s.docker.facts = { 'docker:image': 'web' }
     const { workload } = await s.attested()
     s.docker.facts = {}
-    s.docker.missing = ['docker']
+    s.docker.unavailable = ['docker']
     let told = 0
     using _ = workload.subscribe(() => told++)
     workload.reattest()
     await settle()
-    expect(workload.state).toMatchObject({ kind: 'attested', missing: ['docker'] })
+    expect(workload.state).toMatchObject({ kind: 'attested', unavailable: ['docker'] })
     expect(factsOf(workload)).toEqual({ 'unix:uid': '1000', 'docker:image': 'web' })
     expect(told).toBe(1)
-    s.docker.missing = []
+    s.docker.unavailable = []
     await s.clock.advance('1s')
     expect(factsOf(workload)).toEqual({ 'unix:uid': '1000' })
   })
@@ -358,7 +358,7 @@ describe('holding a workload', () => {
   it('the end of the agent lets go of all', async () => {
     const s = setting()
     const { workload } = await s.attested()
-    s.docker.missing = ['docker']
+    s.docker.unavailable = ['docker']
     await s.attested()
     s.workloads[Symbol.dispose]()
     expect(s.kernel.open.size).toBe(0)
@@ -368,35 +368,35 @@ describe('holding a workload', () => {
 })
 
 describe('facts that are wanted later', () => {
-  it('are missing at once, until the workload was attested again', async () => {
+  it('are unavailable at once, until the workload was attested again', async () => {
     const s = setting()
     const { workload } = await s.attested()
     s.unix.facts = { 'unix:uid': '1000', 'unix:sha256': 'abc' }
     let told = 0
     using _ = workload.subscribe(() => told++)
     s.workloads.lookAgain('unix')
-    expect(workload.state).toMatchObject({ kind: 'attested', missing: ['unix'] })
+    expect(workload.state).toMatchObject({ kind: 'attested', unavailable: ['unix'] })
     expect(factsOf(workload)).toEqual({ 'unix:uid': '1000' })
     await settle()
-    expect(workload.state).toMatchObject({ kind: 'attested', missing: [] })
+    expect(workload.state).toMatchObject({ kind: 'attested', unavailable: [] })
     expect(factsOf(workload)).toEqual({ 'unix:uid': '1000', 'unix:sha256': 'abc' })
     expect(told).toBeGreaterThan(0)
     expect(s.clock.pending).toBe(0)
   })
 
-  it('stay missing where an attestation ends that began before they were wanted', async () => {
+  it('stay unavailable where an attestation ends that began before they were wanted', async () => {
     const s = setting()
-    const missing: (readonly string[])[] = []
+    const unavailable: (readonly string[])[] = []
     s.docker.meanwhile = () => {
       s.docker.meanwhile = () => undefined
       s.workloads.lookAgain('unix')
     }
     const workload = s.acquire(s.kernel.spawn())
     using _ = workload.subscribe(() => {
-      if (workload.state.kind === 'attested') missing.push(workload.state.missing)
+      if (workload.state.kind === 'attested') unavailable.push(workload.state.unavailable)
     })
     await settle()
-    expect(missing).toEqual([['unix'], []])
+    expect(unavailable).toEqual([['unix'], []])
     expect(s.unix.calls).toBe(2)
   })
 

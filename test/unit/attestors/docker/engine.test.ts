@@ -165,12 +165,12 @@ describe('an engine that is away', () => {
     await attest(inContainer(ID))
     engine.goAway()
     await clock.advance('1h')
-    const { facts, missing } = await attest(inContainer(ID))
+    const { facts, unavailable } = await attest(inContainer(ID))
     expect(facts.get('docker:container-id')).toBe(ID)
-    expect(missing).toEqual([])
+    expect(unavailable).toEqual([])
   })
 
-  it('is asked three times, then its facts are missing', async () => {
+  it('is asked three times, then its facts are unavailable', async () => {
     const { engine, clock, attest, inContainer } = machine({ authsecLabels: true })
     engine.start(ID)
     engine.goAway()
@@ -178,10 +178,10 @@ describe('an engine that is away', () => {
     await clock.advance(299)
     expect(engine.inspections).toBe(2)
     await clock.advance(1)
-    const { facts, missing, notes } = await attesting
+    const { facts, unavailable, notes } = await attesting
     expect(engine.inspections).toBe(3)
     expect(facts.size).toBe(0)
-    expect(missing).toEqual(['docker', 'authsec'])
+    expect(unavailable).toEqual(['docker', 'authsec'])
     expect(notes.at(-1)?.text).toContain(ID)
   })
 
@@ -193,8 +193,8 @@ describe('an engine that is away', () => {
     const attesting = attest(inContainer(ID), deadline.signal)
     await settle()
     deadline.abort()
-    const { missing } = await attesting
-    expect(missing).toEqual(['docker'])
+    const { unavailable } = await attesting
+    expect(unavailable).toEqual(['docker'])
   })
 
   it('a slow answer serves the next one who asks, and those who wait are told', async () => {
@@ -238,12 +238,12 @@ describe('an engine that is away', () => {
       'answers without labels that are texts',
       { status: 200, body: JSON.stringify({ Id: ID, Name: '/a', Config: {} }) },
     ],
-  ])('or that %s: its facts are missing', async (_what, mood) => {
+  ])('or that %s: its facts are unavailable', async (_what, mood) => {
     const { engine, clock, attest, inContainer } = machine()
     engine.mood = mood
     const attesting = attest(inContainer(ID))
     await clock.advance('1s')
-    expect((await attesting).missing).toEqual(['docker'])
+    expect((await attesting).unavailable).toEqual(['docker'])
   })
 
   it('a container that has no process yet is waited for', async () => {
@@ -257,19 +257,19 @@ describe('an engine that is away', () => {
     expect(await asking).toMatchObject({ 'docker:container-id': ID })
   })
 
-  it('a first process that the kernel does not show is waited for, then the facts are missing', async () => {
+  it('a first process that the kernel does not show is waited for, then the facts are unavailable', async () => {
     const { engine, clock, attest, inContainer } = machine()
     engine.start(ID)
     engine.says(ID, { pid: 1 })
     const attesting = attest(inContainer(ID))
     await clock.advance('1s')
-    expect((await attesting).missing).toEqual(['docker'])
+    expect((await attesting).unavailable).toEqual(['docker'])
   })
 
   it('a container that it does not know is no concern of its, for a while', async () => {
     const { engine, clock, run, attest, inContainer } = machine()
     await using _running = await run()
-    for (let i = 0; i < 3; i++) expect((await attest(inContainer(ID))).missing).toEqual([])
+    for (let i = 0; i < 3; i++) expect((await attest(inContainer(ID))).unavailable).toEqual([])
     expect(engine.inspections).toBe(1)
     await clock.advance('31s')
     await attest(inContainer(ID))
@@ -295,12 +295,12 @@ describe('a machine without an engine', () => {
     ['a container of podman', `0::/libpod_parent/libpod-${ID}\n`, ['docker']],
     ['a container of nobody knows whom', `0::/docker/${ID}\n`, ['docker']],
     ['a container of a pod', `0::/kubepods/burstable/pod2c48913c-b29f-11e7-9350-020968147796/${ID}\n`, []],
-  ])('%s', async (_what, cgroup, missing) => {
+  ])('%s', async (_what, cgroup, unavailable) => {
     const { engine, clock, attest, inGroup } = machine()
     engine.goAway()
     const attesting = attest(inGroup(cgroup))
     await clock.advance('1s')
-    expect((await attesting).missing).toEqual(missing)
+    expect((await attesting).unavailable).toEqual(unavailable)
   })
 
   it('warns nobody', async () => {
@@ -318,7 +318,7 @@ describe('a machine without an engine', () => {
     engine.goAway()
     const attesting = attest(inGroup(`0::/kubepods/pod2c48913c-b29f-11e7-9350-020968147796/${ID}\n`))
     await clock.advance('1s')
-    expect((await attesting).missing).toEqual(['docker'])
+    expect((await attesting).unavailable).toEqual(['docker'])
   })
 
   it('an engine that appears is found within seconds, and whoever waited is told', async () => {
@@ -424,9 +424,9 @@ describe('an engine that was away', () => {
     engine.goAway()
     const attesting = attest(who)
     await clock.advance('1s')
-    const { facts, missing } = await attesting
+    const { facts, unavailable } = await attesting
     expect(facts.get('docker:container-id')).toBe(ID)
-    expect(missing).toEqual([])
+    expect(unavailable).toEqual([])
   })
 
   it('is asked again about a container that it did not know', async () => {
@@ -502,7 +502,7 @@ describe('the end', () => {
     const attesting = attest(inContainer(ID))
     await settle()
     docker[Symbol.dispose]()
-    expect((await attesting).missing).toEqual(['docker'])
+    expect((await attesting).unavailable).toEqual(['docker'])
     expect(clock.pending).toBe(0)
   })
 

@@ -103,10 +103,10 @@ describe('labels of an image that cannot be read', () => {
     const { engine, attest, inContainer, sinks } = machine()
     engine.start(ID, { labels: { team: 'red' }, imageLabels: { app: 'payments' } })
     engine.imageMood = mood
-    const { facts, missing, notes } = await attest(inContainer(ID))
+    const { facts, unavailable, notes } = await attest(inContainer(ID))
     expect(labelsIn(Object.fromEntries(facts))).toEqual({})
     expect(facts.get('docker:container-id')).toBe(ID)
-    expect(missing).toEqual(['docker'])
+    expect(unavailable).toEqual(['docker'])
     expect(notes.map(({ text }) => text).join()).toContain('labels are unavailable')
     await attest(inContainer(ID))
     expect(sinks.events('warn')).toEqual([
@@ -123,16 +123,16 @@ describe('labels of an image that cannot be read', () => {
     expect(engine.imageInspections).toBe(1)
     engine.imageMood = null
     await clock.advance('5s')
-    const { facts, missing } = await attest(inContainer(ID))
+    const { facts, unavailable } = await attest(inContainer(ID))
     expect(facts.get('docker:label:team')).toBe('red')
-    expect(missing).toEqual([])
+    expect(unavailable).toEqual([])
   })
 
   it('are not missed by a container without labels', async () => {
     const { engine, attest, inContainer } = machine()
     engine.start(ID)
     engine.imageMood = { status: 403 }
-    expect((await attest(inContainer(ID))).missing).toEqual([])
+    expect((await attest(inContainer(ID))).unavailable).toEqual([])
   })
 
   it('were known before, and stay so when the image is removed', async () => {
@@ -173,6 +173,6 @@ describe('the image of a container', () => {
   it('that the engine does not name makes labels unavailable', async () => {
     const { engine, attest, inContainer } = machine()
     engine.start(ID, { labels: { team: 'red' }, imageId: '' })
-    expect((await attest(inContainer(ID))).missing).toEqual(['docker'])
+    expect((await attest(inContainer(ID))).unavailable).toEqual(['docker'])
   })
 })

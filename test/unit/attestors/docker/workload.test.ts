@@ -64,13 +64,13 @@ describe('a process in no container', () => {
       'a container of a pod',
       `0::/kubepods.slice/kubepods-pod2c48913c_b29f_11e7_9350_020968147796.slice/cri-containerd-${ID}.scope\n`,
     ],
-  ])('has no facts, and none are missing: %s', async (_what, cgroup) => {
+  ])('has no facts, and none are unavailable: %s', async (_what, cgroup) => {
     const { engine, attest, inGroup, run } = machine()
     await using _running = await run()
     engine.goAway()
-    const { facts, missing, notes } = await attest(inGroup(cgroup))
+    const { facts, unavailable, notes } = await attest(inGroup(cgroup))
     expect(facts.size).toBe(0)
-    expect(missing).toEqual([])
+    expect(unavailable).toEqual([])
     expect(notes).toHaveLength(1)
     expect(engine.inspections).toBe(0)
   })
@@ -138,9 +138,9 @@ describe('whom the engine speaks for', () => {
     engine.start(ID)
     const attesting = attest(inGroup(cgroup, { uid: 1000 }))
     await clock.advance(200)
-    const { facts, missing, notes } = await attesting
+    const { facts, unavailable, notes } = await attesting
     expect(facts.size).toBe(0)
-    expect(missing).toEqual([])
+    expect(unavailable).toEqual([])
     expect(notes.map(({ text }) => text).join()).toContain('left out')
     expect(sinks.lines.find(({ level }) => level === 'warn')?.fields).toMatchObject({ uid: 1000, container: ID })
   })

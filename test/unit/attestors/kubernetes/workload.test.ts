@@ -45,11 +45,11 @@ describe('a process in a pod', () => {
   it('has the facts of its pod and container, without any request', async () => {
     const wish = { containers: [{ name: 'app0' }, { name: 'side' }] }
     const { attestor, callerIn, source } = setUp(wish, { name: 'other' })
-    const { facts, missing } = await attestor().attest(callerIn(wish, 'side'), new AbortController().signal)
+    const { facts, unavailable } = await attestor().attest(callerIn(wish, 'side'), new AbortController().signal)
     expect(facts.get('k8s:pod-name')).toBe('web-1')
     expect(facts.get('k8s:container-name')).toBe('side')
     expect(facts.get('k8s:cluster')).toBe('prod')
-    expect(missing).toEqual([])
+    expect(unavailable).toEqual([])
     expect(source.wanted).toBe(0)
   })
 
@@ -75,27 +75,27 @@ describe('a process in a pod', () => {
     expect(clock.pending).toBe(0)
   })
 
-  it('has facts that are missing, and is not denied, when its pod stays unknown until the deadline', async () => {
+  it('has facts that are unavailable, and is not denied, when its pod stays unknown until the deadline', async () => {
     const { attestor, callerIn, clock } = setUp({ name: 'other' })
     const deadline = new AbortController()
     const finding = attestor().attest(callerIn({}), deadline.signal)
     await clock.advance('3s')
     deadline.abort()
-    expect(await finding).toMatchObject({ missing: ['k8s', 'node'] })
+    expect(await finding).toMatchObject({ unavailable: ['k8s', 'node'] })
     expect((await finding).facts.size).toBe(0)
     expect((await finding).notes).toHaveLength(1)
     expect(clock.pending).toBe(0)
   })
 
-  it('has no facts, and none is missing, when there is no such pod', async () => {
+  it('has no facts, and none is unavailable, when there is no such pod', async () => {
     const { attestor, callerIn, pods, clock } = setUp({ name: 'other' }, { name: 'third' })
     const caller = callerIn({ name: 'third' })
     pods.remove(parsed({ name: 'third' }).uid)
-    expect(await attestor().attest(caller, new AbortController().signal)).toMatchObject({ missing: [] })
+    expect(await attestor().attest(caller, new AbortController().signal)).toMatchObject({ unavailable: [] })
     const unseen = attestor().attest(callerIn({}), new AbortController().signal)
     await clock.advance('5s')
     pods.replace([parsed({ name: 'other' })], clock.monotonic())
-    expect(await unseen).toMatchObject({ missing: [], facts: new Map() })
+    expect(await unseen).toMatchObject({ unavailable: [], facts: new Map() })
   })
 
   it('keeps its facts while the platform is away', async () => {
@@ -105,12 +105,12 @@ describe('a process in a pod', () => {
     expect(facts.get('k8s:ns')).toBe('shop')
   })
 
-  it('cannot be told of a namespace where its facts are missing: its agent id is missing too', async () => {
+  it('cannot be told of a namespace where its facts are unavailable: its agent id is unavailable too', async () => {
     const { attestor, callerIn } = setUp({ name: 'other' })
     expect(attestor().platforms).toEqual(['k8s', 'node'])
     expect(attestor(['agents']).platforms).toEqual(['k8s', 'node', 'authsec'])
     const finding = await attestor(['agents']).attest(callerIn({}), AbortSignal.abort())
-    expect(finding.missing).toEqual(['k8s', 'node', 'authsec'])
+    expect(finding.unavailable).toEqual(['k8s', 'node', 'authsec'])
   })
 
   it('that has ended throws', async () => {
@@ -130,7 +130,7 @@ describe('a process in no pod', () => {
     const caller = callerOf(kernel.peer(kernel.spawn()))
     expect(await attestor().attest(caller, new AbortController().signal)).toMatchObject({
       facts: new Map(),
-      missing: [],
+      unavailable: [],
     })
     using _watch = attestor().onChange(caller, () => {})
     expect([pods.watched, source.asked]).toEqual([false, 0])
@@ -163,8 +163,8 @@ describe('a container that the status of its pod does not show yet', () => {
     ['another one runs its postStart hook', { containers: [{}, { state: 'waiting' }] }],
     ['it is started again', { containers: [{ state: 'terminated' }] }],
   ])('is worth waiting for while %s', async (_what, wish) => {
-    const { missing, waitMs } = await attest(wish, 'app9', wish)
-    expect(missing).toEqual(['k8s', 'node'])
+    const { unavailable, waitMs } = await attest(wish, 'app9', wish)
+    expect(unavailable).toEqual(['k8s', 'node'])
     expect(waitMs).toBe(30_000)
   })
 
@@ -177,8 +177,8 @@ describe('a container that the status of its pod does not show yet', () => {
     ],
     ['the pod is unknown', { name: 'unknown' }, [{}]],
   ])('is not where %s', async (_what, wish, known) => {
-    const { missing, waitMs } = await attest(wish, 'app9', ...known)
-    expect(missing).toEqual(['k8s', 'node'])
+    const { unavailable, waitMs } = await attest(wish, 'app9', ...known)
+    expect(unavailable).toEqual(['k8s', 'node'])
     expect(waitMs ?? 0).toBe(0)
   })
 })

@@ -36,34 +36,34 @@ const UNIT = { 'systemd:id': 'nginx.service', 'systemd:slice': 'system.slice' }
 describe('the systemd attestor', () => {
   it('gives the unit, its slice and its file, in every spelling', async () => {
     const { attest } = setting()
-    const { facts, missing, notes } = await attest(NGINX)
+    const { facts, unavailable, notes } = await attest(NGINX)
     expect(Object.fromEntries(facts)).toEqual({ ...UNIT, 'systemd:fragment-path': FILE, 'systemd:fragment_path': FILE })
     expect([...facts.keys()].sort()).toEqual(documentedSelectors('systemd'))
-    expect(missing).toEqual([])
+    expect(unavailable).toEqual([])
     expect(notes.map(({ text }) => text)).toEqual(['unit nginx.service in system.slice, by its control group'])
   })
 
   it.each<[string, Fragment, Record<string, string>, readonly string[]]>([
     ['a unit without a file has none', { kind: 'absent', why: 'made by systemd' }, UNIT, []],
     [
-      'without an answer the unit is known and the rest is missing',
+      'without an answer the unit is known and the rest is unavailable',
       { kind: 'unknown', why: 'away' },
       UNIT,
       ['systemd'],
     ],
     ['a group that the manager does not know is nobody’s', { kind: 'foreign', why: 'elsewhere' }, {}, []],
-  ])('%s', async (_what, fragment, expected, missing) => {
+  ])('%s', async (_what, fragment, expected, unavailable) => {
     const { attest } = setting(fragment)
     const finding = await attest(NGINX)
     expect(Object.fromEntries(finding.facts)).toEqual(expected)
-    expect(finding.missing).toEqual(missing)
+    expect(finding.unavailable).toEqual(unavailable)
     expect(finding.notes.at(-1)?.text).toContain('why' in fragment ? fragment.why : '')
   })
 
   it('a process in no unit has no facts, misses none, and costs no question', async () => {
     const { attest, asked } = setting()
-    const { facts, missing, notes } = await attest('0::/docker/x\n')
-    expect([facts.size, missing, asked]).toEqual([0, [], []])
+    const { facts, unavailable, notes } = await attest('0::/docker/x\n')
+    expect([facts.size, unavailable, asked]).toEqual([0, [], []])
     expect(notes).toHaveLength(1)
   })
 
@@ -71,11 +71,11 @@ describe('the systemd attestor', () => {
     const { attest, files } = setting()
     const content = files.content.get('/proc/1/cgroup') ?? Buffer.alloc(0)
     files.content.clear()
-    expect(await attest(NGINX)).toMatchObject({ missing: ['systemd'] })
+    expect(await attest(NGINX)).toMatchObject({ unavailable: ['systemd'] })
     files.hook = () => {
       throw new AgentError('file.io', 'EACCES')
     }
-    expect(await attest(NGINX)).toMatchObject({ missing: ['systemd'] })
+    expect(await attest(NGINX)).toMatchObject({ unavailable: ['systemd'] })
     files.hook = () => undefined
     files.content.set('/proc/1/cgroup', content)
     expect((await attest(NGINX)).facts.get('systemd:id')).toBe('nginx.service')

@@ -71,8 +71,8 @@ describe('the unix attestor', () => {
 
   it('reads no program while no entry asks for the digest, and says so', async () => {
     const { attest, asked } = setting({ digestWanted: false })
-    const { facts, missing, notes } = await attest()
-    expect([facts.has('unix:sha256'), facts.get('unix:path'), missing]).toEqual([false, '/usr/bin/app', []])
+    const { facts, unavailable, notes } = await attest()
+    expect([facts.has('unix:sha256'), facts.get('unix:path'), unavailable]).toEqual([false, '/usr/bin/app', []])
     expect(notes.map(({ text }) => text)).toContain('unix:sha256 not computed: no entry asks for it')
     expect(asked).toEqual([])
   })
@@ -160,12 +160,12 @@ describe('the unix attestor', () => {
 
   it.each<[string, Digest, string[]]>([
     ['absent when it is too large or unreadable', { kind: 'absent', reason: 'too large' }, []],
-    ['missing when nobody can say yet', { kind: 'unknown', reason: 'hangs' }, ['unix']],
-  ])('the digest is %s', async (_name, digest, missing) => {
+    ['unavailable when nobody can say yet', { kind: 'unknown', reason: 'hangs' }, ['unix']],
+  ])('the digest is %s', async (_name, digest, unavailable) => {
     const found = await setting({ digest }).attest()
     expect(found.facts.has('unix:sha256')).toBe(false)
     expect(found.facts.get('unix:path')).toBe('/usr/bin/app')
-    expect(found.missing).toEqual(missing)
+    expect(found.unavailable).toEqual(unavailable)
     expect(found.notes.some(({ text }) => text.includes(digest.kind))).toBe(true)
   })
 
