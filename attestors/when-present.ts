@@ -40,7 +40,7 @@ export class WhenPresent implements WorkloadAttestor {
     this.#first ??= this.#look()
     await this.#first
     if (this.#absence === null) return await this.options.attestor.attest(caller, signal)
-    return { facts: new Map(), unavailable: [], notes: [{ attestor: this.name, text: `off: ${this.#absence}` }] }
+    return { selectors: new Map(), unavailable: [], notes: [{ attestor: this.name, text: `off: ${this.#absence}` }] }
   }
 
   onChange(caller: Caller, changed: () => void): Disposable {

@@ -134,8 +134,8 @@ async function measure(): Promise<void> {
   const running = docker.run(stop.signal)
   const { signal } = new AbortController()
 
-  const { facts } = await docker.attestor.attest(who, signal)
-  if (facts.get('docker:container-id') !== ID) throw new Error('the container is not attested')
+  const { selectors } = await docker.attestor.attest(who, signal)
+  if (selectors.get('docker:container-id') !== ID) throw new Error('the container is not attested')
 
   const text = who.process.read('cgroup')
   figures[`control group to container (${text.split('\n').length - 1} hierarchies)`] = await sample(CALLS, () =>

@@ -46,7 +46,7 @@ for (let n = 0; n < 5; n++) {
 }
 say('a new authority, pushed to 2,000 streams', rotations.sort((a, b) => a - b)[2] ?? 0)
 
-const facts = crowd.members.map((member) => new Map(Object.entries(member.facts)))
+const selectors = crowd.members.map((member) => new Map(Object.entries(member.selectors)))
 const index = new EntryIndex(crowd.entries)
 say(
   'index of 10,000 entries',
@@ -54,11 +54,11 @@ say(
 )
 say(
   'match of 1,000 workloads by index',
-  median(() => facts.forEach((known) => void index.match(known, [], 64))),
+  median(() => selectors.forEach((known) => void index.match(known, [], 64))),
 )
 say(
   'the same, a platform unavailable (first match builds its index)',
-  median(() => facts.forEach((known) => void index.match(known, ['docker'], 64))),
+  median(() => selectors.forEach((known) => void index.match(known, ['docker'], 64))),
 )
 say(
   'the same by a scan of all entries',
@@ -66,7 +66,7 @@ say(
 )
 
 const { current } = crowd.store
-const [first] = facts
+const [first] = selectors
 const match = index.match(first ?? new Map(), [], 64)
 say(
   '100,000 verdicts',

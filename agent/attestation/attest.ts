@@ -14,11 +14,11 @@ const MAX_LINE_LENGTH = 300
 /** What the kernel says of a caller, whichever attestor hears it. */
 const OF_CALLER: ReadonlySet<ErrorCode> = new Set(['caller.exited', 'caller.unidentified'])
 
-/** Facts by attestor: what one of them said stays its own, so that only it can withdraw it. */
+/** Selectors by attestor: what one of them said stays its own, so that only it can withdraw it. */
 export type Known = ReadonlyMap<string, Selectors>
 
 export interface Attestation {
-  readonly facts: Selectors
+  readonly selectors: Selectors
   readonly unavailable: readonly string[]
   readonly notes: readonly Note[]
   readonly known: Known
@@ -35,7 +35,7 @@ export interface AttestContext {
 }
 
 /**
- * Asks all attestors side by side and merges what they say. Facts of a platform that is unavailable now are those that were
+ * Asks all attestors side by side and merges what they say. Selectors of a platform that is unavailable now are those that were
  * `known` before. Aborting the controller cuts it short. Throws `attestation.failed` or `attestation.timeout` when no
  * attestor said anything and nothing was known.
  */
@@ -85,7 +85,7 @@ async function ask(
 }
 
 function merge(attestors: readonly WorkloadAttestor[], outcomes: readonly Outcome[], before: Known): Attestation {
-  const facts = new Map<string, string>()
+  const selectors = new Map<string, string>()
   const known = new Map<string, Selectors>()
   const unavailable = new Set<string>()
   let waitMs = 0
@@ -103,32 +103,33 @@ function merge(attestors: readonly WorkloadAttestor[], outcomes: readonly Outcom
     for (const [key, value] of before.get(attestor.name) ?? []) {
       if (finding.unavailable.includes(platformOf(key))) own.set(key, value)
     }
-    if (own.size > 0) note(attestor.name, `facts of before still count, ${own.size} of them: nobody withdrew them`)
-    for (const [key, value] of finding.facts) {
+    if (own.size > 0)
+      note(attestor.name, `kept ${own.size} selectors of the last attestation: their platform is unavailable`)
+    for (const [key, value] of finding.selectors) {
       // Whoever may speak for containers must not be able to claim a user.
       if (attestor.platforms.includes(platformOf(key))) own.set(key, value)
       else note(attestor.name, `${key} left out: the attestor does not speak for it`)
     }
-    if (!lines.has(attestor.name)) note(attestor.name, `facts found: ${own.size}`)
+    if (!lines.has(attestor.name)) note(attestor.name, `selectors found: ${own.size}`)
     known.set(attestor.name, own)
     for (const platform of finding.unavailable) unavailable.add(platform)
     waitMs = Math.max(waitMs, finding.waitMs ?? 0)
     for (const [key, value] of own) {
-      const other = facts.get(key)
-      if (other === undefined) facts.set(key, value)
+      const other = selectors.get(key)
+      if (other === undefined) selectors.set(key, value)
       else if (other !== value) note(attestor.name, `${key} left out: another attestor says otherwise`)
     }
   })
   const errors = outcomes.flatMap((outcome) => ('error' in outcome ? [outcome.error] : []))
-  if (errors.length > 0 && errors.length === outcomes.length && facts.size === 0) throw allFailed(errors)
-  return { facts, unavailable: [...unavailable].sort(), notes, known, waitMs }
+  if (errors.length > 0 && errors.length === outcomes.length && selectors.size === 0) throw allFailed(errors)
+  return { selectors, unavailable: [...unavailable].sort(), notes, known, waitMs }
 }
 
 function findingOf(attestor: WorkloadAttestor, outcome: Outcome | undefined): Finding {
   if (outcome && !('error' in outcome)) return outcome
   const why = outcome ? messageOf(outcome.error) : 'no answer'
   return {
-    facts: new Map(),
+    selectors: new Map(),
     unavailable: attestor.platforms,
     notes: [{ attestor: attestor.name, text: `failed: ${why}` }],
   }

@@ -9,8 +9,8 @@ export interface Note {
 
 /** What one attestor says of one caller. */
 export interface Finding {
-  readonly facts: Selectors
-  /** Platforms (selector key prefixes: `docker`, `k8s`) whose facts are unknown now: engine away, API slow. */
+  readonly selectors: Selectors
+  /** Platforms (selector key prefixes: `docker`, `k8s`) whose selectors are unknown now: engine away, API slow. */
   readonly unavailable: readonly string[]
   readonly notes: readonly Note[]
   /**
@@ -20,13 +20,13 @@ export interface Finding {
   readonly waitMs?: number
 }
 
-/** The consumer's port: says what a caller is, from facts only. */
+/** The consumer's port: gives the selectors of a caller. */
 export interface WorkloadAttestor {
   readonly name: string
   /** Prefixes of the selector keys it speaks for. */
   readonly platforms: readonly string[]
   /** Answers before the signal aborts; what it could not find out by then is `unavailable`. Never throws for a platform. */
   attest(caller: Caller, signal: AbortSignal): Promise<Finding>
-  /** Notices that a subject changed (a pod's label): the workload is attested again. Absent where facts never change. */
+  /** Notices that a subject changed (a pod's label): the workload is attested again. Absent where selectors never change. */
   onChange?(caller: Caller, changed: () => void): Disposable
 }

@@ -4,10 +4,10 @@
  */
 export type Selectors = ReadonlyMap<string, string>
 
-/** True when every pair of `wanted` is among `facts`. An empty `wanted` matches nothing: it would name everybody. */
-export function covers(facts: Selectors, wanted: Selectors): boolean {
+/** True when every pair of `wanted` is among `selectors`. An empty `wanted` matches nothing: it would name everybody. */
+export function covers(selectors: Selectors, wanted: Selectors): boolean {
   if (wanted.size === 0) return false
-  for (const [key, value] of wanted) if (facts.get(key) !== value) return false
+  for (const [key, value] of wanted) if (selectors.get(key) !== value) return false
   return true
 }
 

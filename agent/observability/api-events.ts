@@ -29,7 +29,7 @@ export interface Denial {
   /** False when the same denial was logged before. */
   readonly first: boolean
   readonly caller: CallerIds
-  readonly facts: Selectors
+  readonly selectors: Selectors
   readonly unavailable: readonly string[]
   readonly notes: readonly { readonly attestor: string; readonly text: string }[]
   /** Finds the entries that the caller came nearest to; null where that says nothing. It looks at all of them. */
@@ -86,7 +86,7 @@ export const apiEvents = ({ log, metrics }: Sinks, clock: Pick<Clock, 'monotonic
     },
     /**
      * Somebody's decision: logged with what was found, once for each denial. Those that look the same, of one user with
-     * the same facts for one reason, are warnings a few times a minute: a loop of processes would fill the log.
+     * the same selectors for one reason, are warnings a few times a minute: a loop of processes would fill the log.
      */
     denied(method: Method, refusal: { code: ErrorCode; message: string }, denial: Denial): void {
       metrics.count('icp_agent_denials_total', { reason: refusal.code })
@@ -99,7 +99,7 @@ export const apiEvents = ({ log, metrics }: Sinks, clock: Pick<Clock, 'monotonic
         pid: denial.caller.pid,
         uid: denial.caller.uid,
         gid: denial.caller.gid,
-        selectors: Object.fromEntries(denial.facts),
+        selectors: Object.fromEntries(denial.selectors),
         unavailable: denial.unavailable,
         notes: denial.notes.map((line) => `${line.attestor}: ${line.text}`),
         ...(suppressed ? { suppressed } : {}),
@@ -145,9 +145,9 @@ export const apiEvents = ({ log, metrics }: Sinks, clock: Pick<Clock, 'monotonic
 export type ApiEvents = ReturnType<typeof apiEvents>
 
 /** The same text for denials that say the same of the same user. */
-function lookOf(code: ErrorCode, { caller, facts }: Denial): string {
+function lookOf(code: ErrorCode, { caller, selectors }: Denial): string {
   const digest = createHash('sha256')
-    .update(JSON.stringify([...facts]))
+    .update(JSON.stringify([...selectors]))
     .digest('base64')
   return `${caller.uid} ${code} ${digest}`
 }

@@ -73,14 +73,14 @@ export const callerEvents = ({ log, metrics }: Sinks, clock: Clock) => {
 
     attested(
       caller: CallerFields,
-      result: { readonly facts: Selectors; readonly unavailable: readonly string[]; readonly ms: number },
+      result: { readonly selectors: Selectors; readonly unavailable: readonly string[]; readonly ms: number },
     ): void {
       const outcome = result.unavailable.length === 0 ? 'complete' : 'partial'
       metrics.count('icp_agent_attestations_total', { outcome })
       metrics.observe('icp_agent_attestation_seconds', result.ms / 1000)
       log.debug('Workload attested', {
         ...named(caller),
-        selectors: Object.fromEntries(result.facts),
+        selectors: Object.fromEntries(result.selectors),
         unavailable: result.unavailable,
         duration_ms: Math.round(result.ms * 10) / 10,
       })

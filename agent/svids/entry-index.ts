@@ -32,21 +32,21 @@ export class EntryIndex {
     return this.#entries.length
   }
 
-  match(facts: Selectors, unavailable: readonly string[], limit: number): Match {
+  match(selectors: Selectors, unavailable: readonly string[], limit: number): Match {
     const found: Entry[] = []
-    for (const entry of this.#byPair.candidates(facts)) if (covers(facts, entry.selectors)) found.push(entry)
+    for (const entry of this.#byPair.candidates(selectors)) if (covers(selectors, entry.selectors)) found.push(entry)
     found.sort(byAge)
     return {
       ids: found.slice(0, limit).map((entry) => entry.id),
       truncated: found.length > limit,
-      uncertain: unavailable.length > 0 && this.#couldMatchMore(facts, new Set(unavailable), new Set(found)),
+      uncertain: unavailable.length > 0 && this.#couldMatchMore(selectors, new Set(unavailable), new Set(found)),
     }
   }
 
   /** Unavailable is not denied: does an entry agree with all that is known, and need only what is unknown besides? */
-  #couldMatchMore(facts: Selectors, unavailable: ReadonlySet<string>, matched: ReadonlySet<Entry>): boolean {
-    for (const entry of this.#buckets(unavailable).candidates(facts)) {
-      if (!matched.has(entry) && agrees(facts, entry.selectors, unavailable)) return true
+  #couldMatchMore(selectors: Selectors, unavailable: ReadonlySet<string>, matched: ReadonlySet<Entry>): boolean {
+    for (const entry of this.#buckets(unavailable).candidates(selectors)) {
+      if (!matched.has(entry) && agrees(selectors, entry.selectors, unavailable)) return true
     }
     return false
   }
@@ -85,16 +85,16 @@ class Buckets {
     }
   }
 
-  /** Every entry that can be covered by the facts is among these; not all of these are. */
-  *candidates(facts: Selectors): Iterable<Entry> {
+  /** Every entry that can be covered by the selectors is among these; not all of these are. */
+  *candidates(selectors: Selectors): Iterable<Entry> {
     yield* this.#others
-    for (const [key, value] of facts) yield* this.#byPair.get(pairOf(key, value)) ?? []
+    for (const [key, value] of selectors) yield* this.#byPair.get(pairOf(key, value)) ?? []
   }
 }
 
-/** True where every pair is among the facts or of a platform that is unavailable. */
-function agrees(facts: Selectors, wanted: Selectors, unavailable: ReadonlySet<string>): boolean {
-  for (const [key, value] of wanted) if (facts.get(key) !== value && !unavailable.has(platformOf(key))) return false
+/** True where every pair is among the selectors or of a platform that is unavailable. */
+function agrees(selectors: Selectors, wanted: Selectors, unavailable: ReadonlySet<string>): boolean {
+  for (const [key, value] of wanted) if (selectors.get(key) !== value && !unavailable.has(platformOf(key))) return false
   return true
 }
 

@@ -47,7 +47,7 @@ const PASSING: ReadonlySet<ErrorCode> = new Set([
 ])
 
 /**
- * The one judgement on X.509-SVIDs, drawn anew at each change. Only facts grant and only facts withdraw; the first
+ * The one judgement on X.509-SVIDs, drawn anew at each change. Only what is known grants and only what is known withdraws; the first
  * identity is the default one (Workload API 8) and never changes because another is late.
  */
 export function verdict(c: Circumstances): Verdict {

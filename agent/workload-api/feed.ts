@@ -21,10 +21,10 @@ export interface FeedOptions {
 /** How many entries are named that a denied caller came near to. */
 const MAX_NEAREST = 5
 
-/** A denial, and what it was about: facts that are the same object are the same facts. */
+/** A denial, and what it was about: selectors that are the same object are the same selectors. */
 interface Denied {
   readonly code: string
-  readonly facts: unknown
+  readonly selectors: unknown
   readonly id: string
 }
 
@@ -66,7 +66,7 @@ export class Feed {
   }
 
   /**
-   * The facts for a verdict, as of now: the process is looked at each time, the match is redone when it may differ (each
+   * The selectors for a verdict, as of now: the process is looked at each time, the match is redone when it may differ (each
    * time where nobody listens).
    */
   circumstances(): Pick<Circumstances, 'refusal' | 'attesting' | 'waitMs' | 'match' | 'snapshot'> {
@@ -82,30 +82,30 @@ export class Feed {
   }
 
   /**
-   * What there is to say of a denial. One and the same denial of the same facts has one id, however often a client asks
+   * What there is to say of a denial. One and the same denial of the same selectors has one id, however often a client asks
    * again; `first` when it is new.
    */
   denial({ code }: Refusal): Denial {
     const { state, caller } = this.workload
     const attested = state.kind === 'attested' ? state : null
-    const facts = attested?.facts ?? state.kind
+    const selectors = attested?.selectors ?? state.kind
     const known = this.#denial
-    const first = known?.code !== code || known.facts !== facts
+    const first = known?.code !== code || known.selectors !== selectors
     const id = first ? randomBytes(6).toString('hex') : known.id
-    this.#denial = { code, facts, id }
+    this.#denial = { code, selectors, id }
     return {
       id,
       first,
       caller: { pid: caller.pid, uid: caller.uid, gid: caller.gid },
-      facts: attested?.facts ?? new Map(),
+      selectors: attested?.selectors ?? new Map(),
       unavailable: attested?.unavailable ?? [],
       notes: attested?.notes ?? [],
-      nearest: first && attested && code === 'entry.none' ? () => this.#nearest(attested.facts) : null,
+      nearest: first && attested && code === 'entry.none' ? () => this.#nearest(attested.selectors) : null,
     }
   }
 
-  #nearest(facts: Selectors): readonly NearEntry[] {
-    return nearestEntries(this.options.store.current.entries.values(), facts, MAX_NEAREST)
+  #nearest(selectors: Selectors): readonly NearEntry[] {
+    return nearestEntries(this.options.store.current.entries.values(), selectors, MAX_NEAREST)
   }
 
   #refusal(): Refusal | null {
@@ -165,20 +165,22 @@ export class Feed {
     const { state, caller } = this.workload
     const before = this.#match
     this.#match =
-      state.kind === 'attested' ? store.current.index.match(state.facts, state.unavailable, maxIdentities) : NO_MATCH
+      state.kind === 'attested'
+        ? store.current.index.match(state.selectors, state.unavailable, maxIdentities)
+        : NO_MATCH
     // Where nobody listens, nobody says when it has become old.
     this.#stale = this.#watch === null
     this.#use?.entries(this.#match.ids)
     this.#watch?.entries(this.#match.ids)
-    if (state.kind === 'attested') this.#sayLost(state.facts)
+    if (state.kind === 'attested') this.#sayLost(state.selectors)
     if (this.#match.truncated && !before.truncated) events.truncated(caller, maxIdentities)
   }
 
   /** Entries that matched while labels of images counted as given to the container. */
-  #sayLost(facts: Selectors): void {
+  #sayLost(selectors: Selectors): void {
     const { store, maxIdentities, events } = this.options
     const { index, entries } = store.current
-    for (const id of lostMatches(index, facts, this.#match.ids, 2 * maxIdentities)) {
+    for (const id of lostMatches(index, selectors, this.#match.ids, 2 * maxIdentities)) {
       const entry = entries.get(id)
       if (entry) events.labelOfImage({ id, spiffeId: entry.spiffeId.uri })
     }

@@ -10,17 +10,17 @@ const OF_IMAGE = 'docker:image-label:'
  */
 export function lostMatches(
   index: Pick<EntryIndex, 'match'>,
-  facts: Selectors,
+  selectors: Selectors,
   matched: readonly string[],
   limit: number,
 ): readonly string[] {
   const merged = new Map<string, string>()
-  for (const [key, value] of facts) {
+  for (const [key, value] of selectors) {
     if (!key.startsWith(OF_IMAGE)) continue
     const asGiven = OF_CONTAINER + key.slice(OF_IMAGE.length)
-    if (!facts.has(asGiven)) merged.set(asGiven, value)
+    if (!selectors.has(asGiven)) merged.set(asGiven, value)
   }
   if (merged.size === 0) return []
-  for (const [key, value] of facts) merged.set(key, value)
+  for (const [key, value] of selectors) merged.set(key, value)
   return index.match(merged, [], limit).ids.filter((id) => !matched.includes(id))
 }

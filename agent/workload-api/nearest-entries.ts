@@ -13,12 +13,12 @@ interface Candidate {
  * the ones that share the most, then the oldest. Those that match, and those that nobody can match, are left out. Pure;
  * 10,000 entries take some milliseconds.
  */
-export function nearestEntries(entries: Iterable<Entry>, facts: Selectors, limit: number): readonly NearEntry[] {
+export function nearestEntries(entries: Iterable<Entry>, selectors: Selectors, limit: number): readonly NearEntry[] {
   const nearest: Candidate[] = []
   for (const entry of entries) {
     const { size } = entry.selectors
     let common = 0
-    for (const [key, value] of entry.selectors) if (facts.get(key) === value) common++
+    for (const [key, value] of entry.selectors) if (selectors.get(key) === value) common++
     if (common === size) continue
     const candidate = { entry, lacking: size - common, common }
     const last = nearest.at(-1)
@@ -31,7 +31,7 @@ export function nearestEntries(entries: Iterable<Entry>, facts: Selectors, limit
     id: entry.id,
     spiffeId: entry.spiffeId.uri,
     lacks: [...entry.selectors].flatMap(([key, wanted]) => {
-      const found = facts.get(key) ?? null
+      const found = selectors.get(key) ?? null
       return found === wanted ? [] : [{ key, wanted, found }]
     }),
   }))

@@ -32,7 +32,7 @@ export class TrackedWorkload implements Workload, Disposable {
   #running: AbortController | null = null
   #retry: Disposable | undefined
   #telling = false
-  /** Platforms of which facts are wanted that no attestation has looked for yet. */
+  /** Platforms of which selectors are wanted that no attestation has looked for yet. */
   readonly #unlooked = new Set<string>()
   readonly #watches: Disposable[] = []
   readonly #subscribers = new Set<() => void>()
@@ -103,7 +103,7 @@ export class TrackedWorkload implements Workload, Disposable {
   }
 
   /**
-   * Attests again, because facts of the platform are wanted that were not looked for. At once, and until then, the
+   * Attests again, because selectors of the platform are wanted that were not looked for. At once, and until then, the
    * platform is unavailable: an entry that asks for them now must not be taken for one that does not match.
    */
   lookAgain(platform: string): void {
@@ -178,15 +178,15 @@ export class TrackedWorkload implements Workload, Disposable {
     )
   }
 
-  #accept({ facts, notes, known, waitMs, ...found }: Attestation, ms: number): void {
+  #accept({ selectors, notes, known, waitMs, ...found }: Attestation, ms: number): void {
     const unavailable = withAll(found.unavailable, this.#unlooked)
-    this.context.events.attested(this.caller, { facts, unavailable, ms })
+    this.context.events.attested(this.caller, { selectors, unavailable, ms })
     this.#known = known
     const before = this.#state
-    const unchanged = before.kind === 'attested' && sameFacts(before.facts, facts)
-    const kept = unchanged ? before.facts : facts
+    const unchanged = before.kind === 'attested' && sameSelectors(before.selectors, selectors)
+    const kept = unchanged ? before.selectors : selectors
     const quiet = unchanged && before.unavailable.join() === unavailable.join() && before.waitMs === waitMs
-    this.#state = { kind: 'attested', facts: kept, unavailable, notes, waitMs, at: this.context.clock.monotonic() }
+    this.#state = { kind: 'attested', selectors: kept, unavailable, notes, waitMs, at: this.context.clock.monotonic() }
     if (!quiet) this.#tell()
     if (unavailable.length > 0) this.#retryLater()
     else this.#attempts = 0
@@ -246,7 +246,7 @@ function withAll(unavailable: readonly string[], more: ReadonlySet<string>): rea
   return more.size === 0 ? unavailable : [...new Set([...unavailable, ...more])].sort()
 }
 
-function sameFacts(a: Selectors, b: Selectors): boolean {
+function sameSelectors(a: Selectors, b: Selectors): boolean {
   if (a.size !== b.size) return false
   for (const [key, value] of a) if (b.get(key) !== value) return false
   return true

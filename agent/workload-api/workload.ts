@@ -8,9 +8,9 @@ export type WorkloadState =
   | { readonly kind: 'pending'; readonly since: number }
   | {
       readonly kind: 'attested'
-      /** The same object for as long as the facts stay the same. */
-      readonly facts: Selectors
-      /** Platforms whose facts are unknown now; facts of theirs that were known before for this process are kept. */
+      /** The same object for as long as the selectors stay the same. */
+      readonly selectors: Selectors
+      /** Platforms whose selectors are unknown now; selectors of theirs that were known before for this process are kept. */
       readonly unavailable: readonly string[]
       readonly notes: readonly Note[]
       /** How long it is worth waiting for what is unavailable, in milliseconds; 0: no longer than for anything else. */
@@ -31,7 +31,7 @@ export interface Workload {
    * or null. Cheap (some 20 µs); call it at each call and before each push.
    */
   check(): AgentError | null
-  /** Calls back when the state changed in a way that matters (kind, facts, unavailable, end), never synchronously. */
+  /** Calls back when the state changed in a way that matters (kind, selectors, unavailable, end), never synchronously. */
   subscribe(changed: () => void): Disposable
   /** Attests again now, besides the schedule. The state stays what it is until that is done. */
   reattest(): void

@@ -64,7 +64,7 @@ export class Workloads implements Disposable {
     return workload
   }
 
-  /** Facts of the platform are wanted that were not looked for before: of every workload they are unknown until then. */
+  /** Selectors of the platform are wanted that were not looked for before: of every workload they are unknown until then. */
   lookAgain(platform: string): void {
     for (const workload of [...this.#workloads.values()]) workload.lookAgain(platform)
   }

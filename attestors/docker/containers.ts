@@ -2,7 +2,7 @@ import type { Selectors } from '../../agent/identity/selector.js'
 import type { Clock } from '../../agent/ports/clock.js'
 import { CONFIRM_MS, SecondLook } from '../shared/second-look.js'
 import { type Claim, type FirstProcess, holds } from './claim.js'
-import { type FactsOptions, factsOf } from './container-facts.js'
+import { type ContainerSelectorOptions, selectorsOf } from './container-selectors.js'
 import type { EngineEvent } from './engine-api.js'
 import type { Looked, LookUp } from './look-up.js'
 import { SharedLooks } from './shared-looks.js'
@@ -11,14 +11,14 @@ import { Watchers } from './watchers.js'
 export interface ContainersOptions {
   readonly lookUp: Pick<LookUp, 'container'>
   readonly clock: Pick<Clock, 'monotonic' | 'after'>
-  readonly facts: FactsOptions
+  readonly selectorOptions: ContainerSelectorOptions
 }
 
 export type Found =
   /** `incomplete`: selectors on labels are unavailable now. */
   | {
       readonly kind: 'known'
-      readonly facts: Selectors
+      readonly selectors: Selectors
       readonly notes: readonly string[]
       readonly incomplete: boolean
     }
@@ -28,7 +28,7 @@ export type Found =
   | { readonly kind: 'unknown'; readonly why: string }
 
 interface Known {
-  readonly facts: Selectors
+  readonly selectors: Selectors
   readonly notes: readonly string[]
   readonly incomplete: boolean
   readonly first: FirstProcess
@@ -92,7 +92,10 @@ export class Containers implements Disposable {
     const looked = await this.#looks.at(id, doubtful, signal)
     if (looked.kind === 'absent' && !this.#known.has(id)) return looked
     if (looked.kind === 'found') {
-      return judged(claim, { ...factsOf(looked.container, looked.image, this.options.facts), first: looked.first })
+      return judged(claim, {
+        ...selectorsOf(looked.container, looked.image, this.options.selectorOptions),
+        first: looked.first,
+      })
     }
     const kept = this.#known.get(id)
     if (kept && (kept.careful || !doubtful)) return judged(claim, kept)
@@ -136,7 +139,7 @@ export class Containers implements Disposable {
     if (looked.kind === 'unknown') return
     this.#answered = true
     if (looked.kind === 'found') {
-      const found = factsOf(looked.container, looked.image, this.options.facts)
+      const found = selectorsOf(looked.container, looked.image, this.options.selectorOptions)
       const until = found.incomplete ? this.options.clock.monotonic() + INCOMPLETE_MS : Number.POSITIVE_INFINITY
       this.#known.set(id, { ...found, first: looked.first, careful, stale: false, until })
       trim(this.#known, MAX_KNOWN)
@@ -163,9 +166,9 @@ export class Containers implements Disposable {
   }
 }
 
-function judged(claim: Claim, known: Pick<Known, 'facts' | 'notes' | 'incomplete' | 'first'>): Found {
-  const { facts, notes, incomplete, first } = known
-  return holds(claim, first) ? { kind: 'known', facts, notes, incomplete } : { kind: 'elsewhere' }
+function judged(claim: Claim, known: Pick<Known, 'selectors' | 'notes' | 'incomplete' | 'first'>): Found {
+  const { selectors, notes, incomplete, first } = known
+  return holds(claim, first) ? { kind: 'known', selectors, notes, incomplete } : { kind: 'elsewhere' }
 }
 
 /** The oldest go. */

@@ -5,7 +5,7 @@ import type { Files } from '../../agent/ports/files.js'
 import type { HttpClient } from '../../agent/ports/http.js'
 import type { Kernel } from '../../agent/ports/kernel.js'
 import type { Random } from '../../agent/ports/random.js'
-import { imageMatters } from './container-facts.js'
+import { imageMatters } from './container-selectors.js'
 import { Containers } from './containers.js'
 import { EngineApi } from './engine-api.js'
 import { watchEngine } from './engine-watch.js'
@@ -38,14 +38,14 @@ export function dockerWorkloads(options: DockerWorkloadsOptions): DockerWorkload
   const { authsecLabels, imageLabels, tenantId, clock, events } = options
   const api = new EngineApi(options)
   const images = new ImageLabels({ api, events })
-  const facts = { authsecLabels, imageLabels, tenantId }
+  const selectorOptions = { authsecLabels, imageLabels, tenantId }
   const lookUp = new LookUp({
     ...options,
     api,
     images,
-    imageMatters: (container) => imageMatters(container, facts),
+    imageMatters: (container) => imageMatters(container, selectorOptions),
   })
-  const containers = new Containers({ lookUp, clock, facts })
+  const containers = new Containers({ lookUp, clock, selectorOptions })
   return {
     attestor: new DockerWorkloadAttestor({ ...options, containers }),
     run: (signal) => watchEngine({ ...options, api, containers }, signal),

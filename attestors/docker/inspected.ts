@@ -17,7 +17,7 @@ export interface Inspected {
   readonly labels: Labels
   /** Of an image for several platforms the one that runs, as the engine writes it (JSON); null where it has one only. */
   readonly imagePlatform: string | null
-  /** `ended`: a fact that does not change until the container is started again. */
+  /** `ended`: it does not change until the container is started again. */
   readonly state: 'starting' | 'running' | 'ended'
   /** The container's first process, as the engine sees it; 0 where there is none. */
   readonly pid: number

@@ -27,7 +27,7 @@ export type Looked =
       /** Null where they decide nothing. */
       readonly image: LabelsOfImage | null
     }
-  /** A fact: the engine knows no such container, or it has ended. */
+  /** Known for certain: the engine knows no such container, or it has ended. */
   | { readonly kind: 'absent'; readonly why: string }
   /** Nobody can say now. */
   | { readonly kind: 'unknown'; readonly why: string }

@@ -41,10 +41,10 @@ export class DockerWorkloadAttestor implements WorkloadAttestor {
     const notes: Note[] = []
     const note = (text: string) => void notes.push({ attestor: NAME, text })
     const place = containerOf(caller.process.read('cgroup'), this.options.kernel.ownCgroup)
-    const finding = (facts: Selectors, unavailable: readonly string[]): Finding => {
+    const finding = (selectors: Selectors, unavailable: readonly string[]): Finding => {
       // Where there has never been an engine, a denial says nothing of it.
       const told = this.options.containers.answered || unavailable.length > 0 || place.kind === 'ambiguous'
-      return { facts, unavailable, notes: told ? notes : [] }
+      return { selectors, unavailable, notes: told ? notes : [] }
     }
     const claims = this.#claims(place, caller, note).slice(0, MAX_CLAIMS)
     const watcher = this.#watchers.get(caller)
@@ -61,7 +61,7 @@ export class DockerWorkloadAttestor implements WorkloadAttestor {
           }
           note(`in container ${id}, where its first process is too`)
           for (const text of found.notes) note(text)
-          return finding(found.facts, found.incomplete ? this.platforms : [])
+          return finding(found.selectors, found.incomplete ? this.platforms : [])
         case 'elsewhere':
           note(`container ${id} left out: its first process is not in this control group`)
           this.options.events.claimRefused({ pid: caller.pid, uid: caller.uid, container: id })
@@ -124,7 +124,7 @@ export class DockerWorkloadAttestor implements WorkloadAttestor {
     return [{ containerId, places: [], rootMount: root, doubtful: true, expected: false }]
   }
 
-  /** Whether the facts of the engine are missed: where there never was one, only for what is surely its own. */
+  /** Whether the selectors of the engine are missed: where there never was one, only for what is surely its own. */
   #concerns({ expected }: { readonly expected: boolean }): boolean {
     return expected || this.options.containers.answered
   }

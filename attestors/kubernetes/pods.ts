@@ -13,7 +13,7 @@ export type Found =
   /** As things stand nobody can say; it may be known in a moment. */
   /** `starting`: the pod is known, and has containers that its status does not show as running yet. */
   | { readonly kind: 'unknown'; readonly why: string; readonly starting?: boolean }
-  /** A fact: there is no such pod on this node. */
+  /** Known for certain: there is no such pod on this node. */
   | { readonly kind: 'absent'; readonly why: string }
 
 /** The pod that the agent runs in, by what its environment says: a static pod's uid differs from that in the API. */
@@ -132,7 +132,7 @@ export class Pods {
     this.#unseen.settled(pod.uid)
     if (this.#isOwn(pod)) this.#lacksOwn = false
     const before = this.#pods.get(pod.uid)
-    // The same facts stay the same object.
+    // The same selectors stay the same object.
     if (before && samePod(before, pod)) return
     this.#pods.set(pod.uid, pod)
     this.#deleted.delete(pod.uid)

@@ -10,8 +10,8 @@ export interface SelectorSettings {
   readonly tenantId: string
 }
 
-export interface PodFacts {
-  readonly facts: Selectors
+export interface PodSelectors {
+  readonly selectors: Selectors
   /** What was left out, and why. */
   readonly notes: readonly string[]
 }
@@ -25,11 +25,11 @@ const TEMPLATE_HASH = 'pod-template-hash'
 const CONTROL = /\p{C}/u
 
 /** The selectors of a process in this container of this pod. Pure. */
-export function factsOf(pod: Pod, container: PodContainer, settings: SelectorSettings): PodFacts {
-  const facts = new Map<string, string>()
+export function selectorsOf(pod: Pod, container: PodContainer, settings: SelectorSettings): PodSelectors {
+  const selectors = new Map<string, string>()
   const notes: string[] = []
   const set = (value: string, ...keys: readonly string[]): void => {
-    if (value !== '') for (const key of keys) facts.set(key, value)
+    if (value !== '') for (const key of keys) selectors.set(key, value)
   }
   set(pod.namespace, 'k8s:ns', 'k8s:namespace')
   set(pod.serviceAccount, 'k8s:sa', 'k8s:service-account')
@@ -40,11 +40,11 @@ export function factsOf(pod: Pod, container: PodContainer, settings: SelectorSet
   set(container.image, 'k8s:container-image', 'k8s:pod-image')
   set(container.imageId, 'k8s:pod-image-id')
   set(settings.clusterName, 'k8s:cluster')
-  for (const [key, value] of [...pod.labels].slice(0, MAX_LABELS)) facts.set(`k8s:pod-label:${key}`, value)
+  for (const [key, value] of [...pod.labels].slice(0, MAX_LABELS)) selectors.set(`k8s:pod-label:${key}`, value)
   if (pod.labels.size > MAX_LABELS) notes.push(`${pod.labels.size - MAX_LABELS} labels left out`)
   owners(pod, set, notes)
   aiAgent(pod, settings, set, notes)
-  return { facts, notes }
+  return { selectors, notes }
 }
 
 type Set = (value: string, ...keys: readonly string[]) => void

@@ -5,7 +5,7 @@ import type { ContainerOf } from '../shared/cgroup.js'
 import type { PodContainer } from './pod.js'
 import { placeOf, type Where } from './pod-id.js'
 import type { Found, Pods } from './pods.js'
-import { factsOf, type PodFacts, type SelectorSettings } from './selectors.js'
+import { type PodSelectors, type SelectorSettings, selectorsOf } from './selectors.js'
 import type { PodSource } from './source.js'
 
 export interface KubernetesWorkloadOptions {
@@ -22,14 +22,14 @@ const NAME = 'kubernetes'
 const PLATFORMS = ['k8s', 'node']
 /** How often one that waits looks again without having been told of a change. */
 const LOOK_MS = 1_000
-const NO_FACTS: Selectors = new Map()
+const NO_SELECTORS: Selectors = new Map()
 
 /** What Kubernetes says of a process in a pod of this node. docs/attestors/kubernetes.md */
 export class KubernetesWorkloadAttestor implements WorkloadAttestor {
   readonly name = NAME
   readonly platforms: readonly string[]
-  /** A container object is replaced when anything of its pod changes, so its facts can be kept with it. */
-  readonly #facts = new WeakMap<PodContainer, PodFacts>()
+  /** A container object is replaced when anything of its pod changes, so its selectors can be kept with it. */
+  readonly #selectors = new WeakMap<PodContainer, PodSelectors>()
 
   constructor(private readonly options: KubernetesWorkloadOptions) {
     const vouches = options.settings.authsecNamespaces.length > 0
@@ -42,16 +42,16 @@ export class KubernetesWorkloadAttestor implements WorkloadAttestor {
    */
   async attest(caller: Caller, signal: AbortSignal): Promise<Finding> {
     const where = this.#where(caller)
-    if (where.kind === 'none') return finding(NO_FACTS, [], where.why)
+    if (where.kind === 'none') return finding(NO_SELECTORS, [], where.why)
     const { pods, source } = this.options
     await source.current(signal)
     for (;;) {
       const found = this.#find(where)
       if (found.kind === 'known') return this.#known(found)
-      if (found.kind === 'absent') return finding(NO_FACTS, [], found.why)
+      if (found.kind === 'absent') return finding(NO_SELECTORS, [], found.why)
       if (signal.aborted) {
         const waitMs = found.starting ? this.options.containerWaitMs : 0
-        return { ...finding(NO_FACTS, this.platforms, found.why), waitMs }
+        return { ...finding(NO_SELECTORS, this.platforms, found.why), waitMs }
       }
       source.want()
       await pods.next(where.places[0].podUid, LOOK_MS, signal)
@@ -82,12 +82,12 @@ export class KubernetesWorkloadAttestor implements WorkloadAttestor {
   }
 
   #known({ pod, container }: Found & { kind: 'known' }): Finding {
-    const { facts, notes } = this.#facts.get(container) ?? factsOf(pod, container, this.options.settings)
-    this.#facts.set(container, { facts, notes })
-    return finding(facts, [], `container ${container.name} of pod ${pod.namespace}/${pod.name}`, ...notes)
+    const { selectors, notes } = this.#selectors.get(container) ?? selectorsOf(pod, container, this.options.settings)
+    this.#selectors.set(container, { selectors, notes })
+    return finding(selectors, [], `container ${container.name} of pod ${pod.namespace}/${pod.name}`, ...notes)
   }
 }
 
-function finding(facts: Selectors, unavailable: readonly string[], ...texts: readonly string[]): Finding {
-  return { facts, unavailable, notes: texts.map((text) => ({ attestor: NAME, text })) }
+function finding(selectors: Selectors, unavailable: readonly string[], ...texts: readonly string[]): Finding {
+  return { selectors, unavailable, notes: texts.map((text) => ({ attestor: NAME, text })) }
 }

@@ -25,11 +25,11 @@ export class SystemdWorkloadAttestor implements WorkloadAttestor {
 
   /** Throws `caller.exited` when the process ends meanwhile. */
   async attest({ process }: Caller, signal: AbortSignal): Promise<Finding> {
-    const facts = new Map<string, string>()
+    const selectors = new Map<string, string>()
     const notes: Note[] = []
     const finding = (unavailable: readonly string[], text: string): Finding => {
       notes.push({ attestor: NAME, text })
-      return { facts, unavailable, notes }
+      return { selectors, unavailable, notes }
     }
     const cgroup = process.read('cgroup')
     const manager = await this.#managerCgroup()
@@ -40,16 +40,16 @@ export class SystemdWorkloadAttestor implements WorkloadAttestor {
     const { unit } = found
     const fragment = await this.options.fragments.of(unit, signal)
     if (fragment.kind === 'foreign') return finding([], `${unit.id} left out: ${fragment.why}`)
-    facts.set('systemd:id', unit.id)
-    facts.set('systemd:slice', unit.slice)
+    selectors.set('systemd:id', unit.id)
+    selectors.set('systemd:slice', unit.slice)
     notes.push({ attestor: NAME, text: `unit ${unit.id} in ${unit.slice}, by its control group` })
     if (fragment.kind !== 'known') {
       const unavailable = fragment.kind === 'unknown' ? [NAME] : []
       return finding(unavailable, `systemd:fragment-path ${fragment.kind}: ${fragment.why}`)
     }
-    facts.set('systemd:fragment-path', fragment.path)
-    facts.set('systemd:fragment_path', fragment.path)
-    return { facts, unavailable: [], notes }
+    selectors.set('systemd:fragment-path', fragment.path)
+    selectors.set('systemd:fragment_path', fragment.path)
+    return { selectors, unavailable: [], notes }
   }
 
   /** The manager stays where it is for as long as the machine runs. */

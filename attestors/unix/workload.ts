@@ -39,7 +39,7 @@ export class UnixWorkloadAttestor implements WorkloadAttestor {
     // Ids of another user namespace are somebody else's numbers; in another mount namespace, somebody else's names.
     const names = hosts && this.#isOfHost(caller, 'user', gathered)
     await Promise.all([names && this.#names(caller, gathered), this.#digest(caller, program, signal, gathered)])
-    return { facts: gathered.facts, unavailable: gathered.unavailable, notes: gathered.notes }
+    return { selectors: gathered.selectors, unavailable: gathered.unavailable, notes: gathered.notes }
   }
 
   #ids({ uid, gid, groups }: Caller, gathered: Gathered): void {
@@ -119,12 +119,12 @@ function path(program: OpenExecutable, gathered: Gathered): void {
 }
 
 class Gathered {
-  readonly facts = new Map<string, string>()
+  readonly selectors = new Map<string, string>()
   readonly unavailable: string[] = []
   readonly notes: Note[] = []
 
   set(key: string, value: string): void {
-    this.facts.set(`${NAME}:${key}`, value)
+    this.selectors.set(`${NAME}:${key}`, value)
   }
 
   add(text: string): void {

@@ -3,7 +3,7 @@ import type { Caller } from '../../agent/attestation/caller.js'
 
 /** An attestor that says what it is told to, when it is told to. */
 export class FakeAttestor implements WorkloadAttestor {
-  facts: Record<string, string> = {}
+  selectors: Record<string, string> = {}
   unavailable: readonly string[] = []
   fails: unknown = null
   /** While set, answers wait: for `answer()`, or for ever. */
@@ -34,7 +34,7 @@ export class FakeAttestor implements WorkloadAttestor {
     this.meanwhile()
     if (this.fails) throw this.fails
     return {
-      facts: new Map(Object.entries(this.facts)),
+      selectors: new Map(Object.entries(this.selectors)),
       unavailable: signal.aborted ? this.platforms : this.unavailable,
       notes: this.silent ? [] : [{ attestor: this.name, text: `call ${this.calls}` }],
     }

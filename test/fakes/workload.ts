@@ -31,7 +31,14 @@ export class FakeWorkload implements Workload {
 
   /** Attested from now on, without telling. */
   set(pairs: Readonly<Record<string, string>>, unavailable: readonly string[] = []): void {
-    this.state = { kind: 'attested', facts: new Map(Object.entries(pairs)), unavailable, notes: [], waitMs: 0, at: 0 }
+    this.state = {
+      kind: 'attested',
+      selectors: new Map(Object.entries(pairs)),
+      unavailable,
+      notes: [],
+      waitMs: 0,
+      at: 0,
+    }
   }
 
   attest(pairs: Readonly<Record<string, string>>, unavailable: readonly string[] = []): void {

@@ -42,8 +42,8 @@ describe.skipIf(unavailable !== null)(
         return caller
       }
       const label = async (name: string, key = 'app', ms = 3_000) => {
-        const { facts, unavailable } = await part.attestor.attest(callerIn(name), AbortSignal.timeout(ms))
-        return facts.get(`k8s:pod-label:${key}`) ?? (unavailable.length > 0 ? 'unavailable' : 'none')
+        const { selectors, unavailable } = await part.attestor.attest(callerIn(name), AbortSignal.timeout(ms))
+        return selectors.get(`k8s:pod-label:${key}`) ?? (unavailable.length > 0 ? 'unavailable' : 'none')
       }
       const warnings = () => part.sinks.events('warn')
       const watching = () =>

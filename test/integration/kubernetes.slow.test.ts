@@ -33,8 +33,8 @@ describe('a double of the Kubernetes API', () => {
       seen: async (name) => {
         const caller = callers.get(name)
         if (!caller) throw new TypeError(`no pod ${name}`)
-        const { facts } = await part.attestor.attest(caller, AbortSignal.timeout(3_000))
-        return facts.get('k8s:pod-label:n') ?? 'none'
+        const { selectors } = await part.attestor.attest(caller, AbortSignal.timeout(3_000))
+        return selectors.get('k8s:pod-label:n') ?? 'none'
       },
       disturb: (changes) => {
         if (changes % 10 === 0) api.bookmark()

@@ -63,8 +63,8 @@ describe('pods of this node, over HTTPS', () => {
     api.put(podObject(wish))
     const part = await start()
     for (const name of ['setup', 'debugger']) {
-      const { facts } = await part.attest(wish, 3_000, name)
-      expect(facts.get('k8s:container-name')).toBe(name)
+      const { selectors } = await part.attest(wish, 3_000, name)
+      expect(selectors.get('k8s:container-name')).toBe(name)
     }
   })
 
@@ -213,8 +213,8 @@ describe('250 pods', () => {
       const name = `pod-${i}`
       const caller = part.callerIn({ name })
       return part.attestor.onChange(caller, async () => {
-        const { facts } = await part.attestor.attest(caller, new AbortController().signal)
-        const n = Number(facts.get('k8s:pod-label:n'))
+        const { selectors } = await part.attestor.attest(caller, new AbortController().signal)
+        const n = Number(selectors.get('k8s:pod-label:n'))
         if (n < (seen.get(name) ?? 0)) stale.push(`${name}: ${n} after ${seen.get(name)}`)
         seen.set(name, n)
       })

@@ -100,7 +100,7 @@ describe.skipIf(obstacle !== null)('the agent on a machine with systemd', () => 
     expect(identities(start('web-b.service'))).toEqual(['b'])
   })
 
-  it('the file and the slice of a unit are facts: instances share theirs', () => {
+  it('the file and the slice of a unit are selectors: instances share theirs', () => {
     expect(identities(start('job@1.service'))).toEqual(['job'])
     expect(identities(start('job@two.service'))).toEqual(['job'])
     expect(identities(transient('made-up', []).stdout)).toEqual(['transient'])

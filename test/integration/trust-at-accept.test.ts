@@ -76,21 +76,21 @@ async function setting(options: LinuxKernelOptions = {}) {
   }
 }
 
-const factsOf = (workload: Workload) => outcomeOf({ workload })
+const selectorsOf = (workload: Workload) => outcomeOf({ workload })
 
 describe('trust at accept', () => {
   it('a process gets what is true of it: its user, its groups, its program', async () => {
     await using s = await setting()
     await using client = await Client.start()
     await client.connect(s.path)
-    const facts = factsOf(await s.workload())
-    expect(facts).toMatchObject({
+    const selectors = selectorsOf(await s.workload())
+    expect(selectors).toMatchObject({
       'unix:uid': String(uid),
       'unix:gid': String(gid),
       'unix:path': readlinkSync('/proc/self/exe'),
       'unix:sha256': sha256('/proc/self/exe'),
     })
-    if (root) expect(facts).toMatchObject({ 'unix:user': 'root', 'unix:group': 'root' })
+    if (root) expect(selectors).toMatchObject({ 'unix:user': 'root', 'unix:group': 'root' })
   })
 
   it('two processes of one user with different programs are told apart', async () => {
@@ -101,10 +101,10 @@ describe('trust at accept', () => {
     writeFileSync(copy, 'different', { flag: 'a' })
     await using one = await Client.start()
     await one.connect(s.path)
-    const first = factsOf(await s.workload())
+    const first = selectorsOf(await s.workload())
     await using two = await Client.start({ executable: copy })
     await two.connect(s.path)
-    const second = factsOf(await s.workload())
+    const second = selectorsOf(await s.workload())
     expect(second).toMatchObject({ 'unix:path': copy, 'unix:sha256': sha256(copy) })
     expect(first).not.toMatchObject({ 'unix:sha256': sha256(copy) })
   })
@@ -120,7 +120,7 @@ describe('trust at accept', () => {
     expect(workload.check()?.code).toBe('caller.executable_changed')
     workload.reattest()
     await until(() => workload.state.kind === 'failed')
-    expect(factsOf(workload)).toBe('caller.executable_changed')
+    expect(selectorsOf(workload)).toBe('caller.executable_changed')
   })
 
   it.runIf(setuidProgram)('a setuid program that is run after connecting gets nothing', async () => {
@@ -151,7 +151,7 @@ describe('trust at accept', () => {
     await client.connect(s.path)
     const second = await s.workload()
     expect(second.caller.uid).toBe(65534)
-    expect(factsOf(second)).toBe('caller.ids_changed')
+    expect(selectorsOf(second)).toBe('caller.ids_changed')
   })
 
   it.runIf(root)('a setuid program that connects gets nothing, neither as root nor as its user', async () => {
@@ -163,7 +163,7 @@ describe('trust at accept', () => {
     await client.connect(s.path)
     const workload = await s.workload()
     expect(workload.caller.uid).toBe(0)
-    expect(factsOf(workload)).toBe('caller.ids_changed')
+    expect(selectorsOf(workload)).toBe('caller.ids_changed')
   })
 
   it('a process that ends ends its workload', async () => {
@@ -184,10 +184,10 @@ describe('trust at accept', () => {
     expect(readlinkSync(`/proc/${client.pid}/exe`)).toBe('/usr/bin/id')
     expect(readlinkSync(`/proc/${client.pid}/ns/mnt`)).toBe(readlinkSync('/proc/self/ns/mnt'))
     await client.connect(s.path)
-    const facts = factsOf(await s.workload())
-    expect(facts).toMatchObject({ 'unix:uid': String(uid), 'unix:sha256': sha256(process.execPath) })
-    expect(facts).not.toHaveProperty('unix:path')
-    expect(facts).not.toHaveProperty('unix:exe')
+    const selectors = selectorsOf(await s.workload())
+    expect(selectors).toMatchObject({ 'unix:uid': String(uid), 'unix:sha256': sha256(process.execPath) })
+    expect(selectors).not.toHaveProperty('unix:path')
+    expect(selectors).not.toHaveProperty('unix:exe')
   })
 
   it.runIf(hasUserNamespaces)(
@@ -215,9 +215,9 @@ describe('trust at accept', () => {
     await using s = await setting()
     await using client = await Client.within('unshare', ['-Urm'])
     await client.connect(s.path)
-    const facts = factsOf(await s.workload())
-    expect(facts).toMatchObject({ 'unix:uid': String(uid), 'unix:gid': String(gid) })
-    for (const key of ['unix:path', 'unix:exe', 'unix:user', 'unix:group']) expect(facts).not.toHaveProperty(key)
+    const selectors = selectorsOf(await s.workload())
+    expect(selectors).toMatchObject({ 'unix:uid': String(uid), 'unix:gid': String(gid) })
+    for (const key of ['unix:path', 'unix:exe', 'unix:user', 'unix:group']) expect(selectors).not.toHaveProperty(key)
   })
 
   it.runIf(hasUserNamespaces)('a caller outside the PID namespace of the agent is refused, root or not', async () => {
@@ -304,7 +304,7 @@ describe.each<[string, LinuxKernelOptions]>([
       expect(heir).not.toBe(workload)
       expect(heir.caller.pid).toBe(workload.caller.pid)
       expect(heir.caller.process.key).not.toBe(workload.caller.process.key)
-      expect(factsOf(heir)).toMatchObject({ 'unix:uid': '65534' })
+      expect(selectorsOf(heir)).toMatchObject({ 'unix:uid': '65534' })
       expect(workload.check()?.code).toBe('caller.exited')
       return
     }

@@ -31,7 +31,7 @@ const HOLD_MS = 4_000
 export interface Member {
   readonly workload: FakeWorkload
   readonly calls: readonly FakeCall[]
-  facts: Readonly<Record<string, string>>
+  selectors: Readonly<Record<string, string>>
 }
 
 /** Match, view and verdict with everything around them but sockets: entries, workloads, streams in both dialects. */
@@ -71,8 +71,8 @@ export class Crowd {
       }),
     )
     for (let n = 0; n < this.size.workloads; n++) {
-      const facts = this.#facts(n)
-      const workload = FakeWorkload.attested(facts)
+      const selectors = this.#selectors(n)
+      const workload = FakeWorkload.attested(selectors)
       const feed = new Feed(workload, { store: this.store, demand, maxIdentities: 64, events })
       const calls = encoders.map((encode, dialect) => {
         const call = new FakeCall()
@@ -99,7 +99,7 @@ export class Crowd {
         pump.start()
         return call
       })
-      this.members.push({ workload, calls, facts })
+      this.members.push({ workload, calls, selectors })
     }
   }
 
@@ -118,8 +118,8 @@ export class Crowd {
   relabel(n: number, group: number): void {
     const member = this.members[n]
     if (!member) throw new TypeError(`there is no workload ${n}`)
-    member.facts = { ...member.facts, 'docker:label:group': String(group) }
-    member.workload.attest(member.facts)
+    member.selectors = { ...member.selectors, 'docker:label:group': String(group) }
+    member.workload.attest(member.selectors)
   }
 
   /** A new authority appears in all bundles. */
@@ -129,8 +129,8 @@ export class Crowd {
   }
 
   /** What a workload matches, by looking at every entry. */
-  scan({ facts }: Member): readonly string[] {
-    const known = new Map(Object.entries(facts))
+  scan({ selectors }: Member): readonly string[] {
+    const known = new Map(Object.entries(selectors))
     return this.entries
       .filter((entry) => covers(known, entry.selectors))
       .sort(byAge)
@@ -158,7 +158,7 @@ export class Crowd {
     return entryOf(`e${n}`, { selectors, createdAt: n })
   }
 
-  #facts(n: number): Record<string, string> {
+  #selectors(n: number): Record<string, string> {
     return {
       'unix:uid': '1000',
       'unix:gid': '1000',

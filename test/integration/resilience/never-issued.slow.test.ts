@@ -9,7 +9,7 @@ const MINUTES = Number(process.env['ICP_TEST_MINUTES'] ?? 6)
 const LIFE_MS = 300_000
 vi.setConfig({ testTimeout: (MINUTES + 5) * 60_000 })
 
-const FACTS = {
+const SELECTORS = {
   'unix:uid': uid,
   'unix:gid': String(process.getgid?.()),
   'unix:path': process.execPath,
@@ -18,8 +18,8 @@ const FACTS = {
 
 /** Different sets of selectors that this process has. */
 function subsets(count: number): Record<string, string>[] {
-  const facts = Object.entries(FACTS)
-  return Array.from({ length: count }, (_, n) => Object.fromEntries(facts.filter((_fact, i) => ((n + 1) >> i) & 1)))
+  const selectors = Object.entries(SELECTORS)
+  return Array.from({ length: count }, (_, n) => Object.fromEntries(selectors.filter((_pair, i) => ((n + 1) >> i) & 1)))
 }
 
 test('three entries that are never issued cost ten others of two agents behind one address nothing', async () => {

@@ -96,10 +96,10 @@ export async function settled(workload: Workload): Promise<void> {
   })
 }
 
-/** The facts, or the code of the failure. */
+/** The selectors, or the code of the failure. */
 export function outcomeOf(seen: Seen): Record<string, string> | string {
   if ('error' in seen) return seen.error.code
   const { state } = seen.workload
-  if (state.kind === 'attested') return Object.fromEntries(state.facts)
+  if (state.kind === 'attested') return Object.fromEntries(state.selectors)
   return state.kind === 'failed' ? state.error.code : state.kind
 }

@@ -68,8 +68,8 @@ export async function startKubernetesPart(
     part.attestor.attest(callerIn(wish, container), AbortSignal.timeout(ms))
   /** The value of a label, or why there is none. */
   const label = async (wish: PodWish, key = 'app', ms?: number) => {
-    const { facts, unavailable } = await attest(wish, ms)
-    return facts.get(`k8s:pod-label:${key}`) ?? (unavailable.length > 0 ? 'unavailable' : 'none')
+    const { selectors, unavailable } = await attest(wish, ms)
+    return selectors.get(`k8s:pod-label:${key}`) ?? (unavailable.length > 0 ? 'unavailable' : 'none')
   }
   return {
     attestor: part.attestor,

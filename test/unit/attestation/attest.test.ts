@@ -16,7 +16,7 @@ function setting() {
   const sinks = new RecordedSinks()
   const unix = new FakeAttestor('unix')
   const docker = new FakeAttestor('docker', ['docker', 'authsec'])
-  unix.facts = { 'unix:uid': '1000' }
+  unix.selectors = { 'unix:uid': '1000' }
   const process = kernel.spawn()
   const caller = callerOf(kernel.peer(process))
   const events = callerEvents(sinks, clock)
@@ -28,62 +28,65 @@ function setting() {
 describe('attestation', () => {
   it('merges what all attestors say', async () => {
     const { docker, run, clock } = setting()
-    docker.facts = { 'docker:image': 'web:1' }
-    const { facts, unavailable } = await run()
-    expect(Object.fromEntries(facts)).toEqual({ 'unix:uid': '1000', 'docker:image': 'web:1' })
+    docker.selectors = { 'docker:image': 'web:1' }
+    const { selectors, unavailable } = await run()
+    expect(Object.fromEntries(selectors)).toEqual({ 'unix:uid': '1000', 'docker:image': 'web:1' })
     expect(unavailable).toEqual([])
     expect(clock.pending).toBe(0)
   })
 
   it('an attestor speaks for its own platforms only', async () => {
     const { docker, run } = setting()
-    docker.facts = { 'unix:uid': '0', 'k8s:ns': 'kube-system', 'authsec:client_id': 'a', unix: 'x' }
-    const { facts, notes } = await run()
-    expect(Object.fromEntries(facts)).toEqual({ 'unix:uid': '1000', 'authsec:client_id': 'a' })
+    docker.selectors = { 'unix:uid': '0', 'k8s:ns': 'kube-system', 'authsec:client_id': 'a', unix: 'x' }
+    const { selectors, notes } = await run()
+    expect(Object.fromEntries(selectors)).toEqual({ 'unix:uid': '1000', 'authsec:client_id': 'a' })
     expect(notes.filter((line) => line.text.includes('left out'))).toHaveLength(3)
   })
 
   it('of two that contradict each other the first counts', async () => {
     const { docker, run } = setting()
     const other = new FakeAttestor('k8s', ['k8s', 'authsec'])
-    docker.facts = { 'authsec:client_id': 'docker' }
-    other.facts = { 'authsec:client_id': 'k8s' }
-    const { facts, notes } = await run(new Map(), [docker, other])
-    expect(facts.get('authsec:client_id')).toBe('docker')
+    docker.selectors = { 'authsec:client_id': 'docker' }
+    other.selectors = { 'authsec:client_id': 'k8s' }
+    const { selectors, notes } = await run(new Map(), [docker, other])
+    expect(selectors.get('authsec:client_id')).toBe('docker')
     expect(notes.some((line) => line.attestor === 'k8s' && line.text.includes('left out'))).toBe(true)
   })
 
   it('what an unavailable platform said before is kept, and only that', async () => {
     const { docker, run } = setting()
-    docker.facts = { 'docker:image': 'web:1', 'authsec:client_id': 'a' }
+    docker.selectors = { 'docker:image': 'web:1', 'authsec:client_id': 'a' }
     const first = await run()
-    docker.facts = {}
+    docker.selectors = {}
     docker.unavailable = ['docker']
     const second = await run(first.known)
-    expect(Object.fromEntries(second.facts)).toEqual({ 'unix:uid': '1000', 'docker:image': 'web:1' })
+    expect(Object.fromEntries(second.selectors)).toEqual({ 'unix:uid': '1000', 'docker:image': 'web:1' })
     expect(second.unavailable).toEqual(['docker'])
-    expect(second.notes.at(-1)).toMatchObject({ attestor: 'docker', text: expect.stringContaining('still count') })
+    expect(second.notes.at(-1)).toMatchObject({
+      attestor: 'docker',
+      text: expect.stringContaining('of the last attestation'),
+    })
     docker.unavailable = []
     const third = await run(second.known)
-    expect(Object.fromEntries(third.facts)).toEqual({ 'unix:uid': '1000' })
+    expect(Object.fromEntries(third.selectors)).toEqual({ 'unix:uid': '1000' })
   })
 
-  it('a fact that one attestor withdrew does not live on because another of its platform is away', async () => {
+  it('a selector that one attestor withdrew does not live on because another of its platform is away', async () => {
     const { docker, run } = setting()
     const other = new FakeAttestor('k8s', ['k8s', 'authsec'])
-    other.facts = { 'authsec:client_id': 'k8s' }
+    other.selectors = { 'authsec:client_id': 'k8s' }
     const first = await run(new Map(), [docker, other])
-    other.facts = {}
+    other.selectors = {}
     docker.unavailable = ['docker', 'authsec']
     const second = await run(first.known, [docker, other])
-    expect(second.facts.has('authsec:client_id')).toBe(false)
+    expect(second.selectors.has('authsec:client_id')).toBe(false)
   })
 
   it('an attestor that throws makes its platforms unavailable, not the others', async () => {
     const { docker, run, sinks } = setting()
     docker.fails = new Error('a defect')
-    const { facts, unavailable } = await run()
-    expect(facts.get('unix:uid')).toBe('1000')
+    const { selectors, unavailable } = await run()
+    expect(selectors.get('unix:uid')).toBe('1000')
     expect(unavailable).toEqual(['authsec', 'docker'])
     expect(sinks.events('warn')).toEqual(['Workload attestor failed'])
     await run()
@@ -98,12 +101,12 @@ describe('attestation', () => {
     unix.holds = true
     docker.holds = true
     docker.minds = false
-    docker.facts = { 'docker:image': 'late' }
+    docker.selectors = { 'docker:image': 'late' }
     const result = run()
     await clock.advance(DEADLINE)
     await clock.advance(100)
-    const { facts, unavailable } = await result
-    expect(Object.fromEntries(facts)).toEqual({ 'unix:uid': '1000' })
+    const { selectors, unavailable } = await result
+    expect(Object.fromEntries(selectors)).toEqual({ 'unix:uid': '1000' })
     expect(unavailable).toEqual(['authsec', 'docker', 'unix'])
     expect(clock.pending).toBe(0)
   })
@@ -122,8 +125,8 @@ describe('attestation', () => {
 
   it('the notes have at most 16 lines of each attestor, of bounded length, so that none crowds out another', async () => {
     const { docker, unix, run } = setting()
-    unix.facts = { 'unix:uid': '1000', 'docker:image': 'mine' }
-    docker.facts = Object.fromEntries(Array.from({ length: 200 }, (_, i) => [`other:${'x'.repeat(500)}${i}`, 'x']))
+    unix.selectors = { 'unix:uid': '1000', 'docker:image': 'mine' }
+    docker.selectors = Object.fromEntries(Array.from({ length: 200 }, (_, i) => [`other:${'x'.repeat(500)}${i}`, 'x']))
     const { notes } = await run()
     expect(notes.filter(({ attestor }) => attestor === 'docker')).toHaveLength(16)
     expect(notes.filter(({ attestor }) => attestor === 'unix')).toHaveLength(2)
@@ -134,7 +137,7 @@ describe('attestation', () => {
     const { docker, run } = setting()
     docker.silent = true
     expect((await run()).notes.filter(({ attestor }) => attestor === 'docker')).toEqual([
-      { attestor: 'docker', text: 'facts found: 0' },
+      { attestor: 'docker', text: 'selectors found: 0' },
     ])
   })
 

@@ -12,7 +12,7 @@ function setting(absence: string | null) {
   const sinks = new RecordedSinks()
   const events = attestorEvents(sinks)
   const inner = new FakeAttestor('systemd')
-  inner.facts = { 'systemd:id': 'a.service' }
+  inner.selectors = { 'systemd:id': 'a.service' }
   const platform = { absence, looks: 0 }
   const attestor = new WhenPresent({
     attestor: inner,
@@ -34,7 +34,7 @@ function setting(absence: string | null) {
 describe('an attestor whose platform may be absent', () => {
   it('is asked where its platform is, by the first caller too', async () => {
     const { attest, inner, events, platform } = setting(null)
-    expect((await attest()).facts.get('systemd:id')).toBe('a.service')
+    expect((await attest()).selectors.get('systemd:id')).toBe('a.service')
     await attest()
     expect([inner.calls, platform.looks]).toEqual([2, 1])
     expect(events.standings()).toEqual([{ name: 'systemd', active: true, reason: 'it is here' }])
@@ -42,8 +42,8 @@ describe('an attestor whose platform may be absent', () => {
 
   it('is not asked where it is not: nothing is known, nothing is unavailable, and a note says why', async () => {
     const { attest, inner } = setting('nowhere')
-    const { facts, unavailable, notes } = await attest()
-    expect([facts.size, unavailable, inner.calls]).toEqual([0, [], 0])
+    const { selectors, unavailable, notes } = await attest()
+    expect([selectors.size, unavailable, inner.calls]).toEqual([0, [], 0])
     expect(notes).toEqual([{ attestor: 'systemd', text: 'off: nowhere' }])
   })
 
@@ -61,7 +61,7 @@ describe('an attestor whose platform may be absent', () => {
     await clock.advance(10_000)
     await running
     expect(changes).toBe(1)
-    expect((await attest()).facts.size).toBe(1)
+    expect((await attest()).selectors.size).toBe(1)
     expect(sinks.lines.map(({ level, event }) => [level, event])).toEqual([
       ['info', 'Workload attestor is off'],
       ['info', 'Workload attestor is on'],

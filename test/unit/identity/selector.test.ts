@@ -6,13 +6,13 @@ const map = (pairs: Record<string, string>) => new Map(Object.entries(pairs))
 
 describe('covers', () => {
   it('asks for every pair, by exact equality', () => {
-    const facts = map({ 'unix:uid': '1000', 'k8s:ns': 'shop' })
-    expect(covers(facts, map({ 'unix:uid': '1000' }))).toBe(true)
-    expect(covers(facts, map({ 'unix:uid': '1000', 'k8s:ns': 'shop' }))).toBe(true)
-    expect(covers(facts, map({ 'unix:uid': '1000', 'k8s:sa': 'shop' }))).toBe(false)
-    expect(covers(facts, map({ 'unix:uid': '01000' }))).toBe(false)
-    expect(covers(facts, map({ 'unix:uid': '1000 ' }))).toBe(false)
-    expect(covers(facts, map({ 'UNIX:uid': '1000' }))).toBe(false)
+    const selectors = map({ 'unix:uid': '1000', 'k8s:ns': 'shop' })
+    expect(covers(selectors, map({ 'unix:uid': '1000' }))).toBe(true)
+    expect(covers(selectors, map({ 'unix:uid': '1000', 'k8s:ns': 'shop' }))).toBe(true)
+    expect(covers(selectors, map({ 'unix:uid': '1000', 'k8s:sa': 'shop' }))).toBe(false)
+    expect(covers(selectors, map({ 'unix:uid': '01000' }))).toBe(false)
+    expect(covers(selectors, map({ 'unix:uid': '1000 ' }))).toBe(false)
+    expect(covers(selectors, map({ 'UNIX:uid': '1000' }))).toBe(false)
   })
 
   it('lets no selectors match nobody: they would name everybody', () => {
@@ -25,7 +25,7 @@ describe('covers', () => {
     expect(covers(map({ __proto__x: 'a' }), map({ __proto__x: 'a' }))).toBe(true)
   })
 
-  it('never lets an extra fact hurt', () => {
+  it('never lets an extra selector hurt', () => {
     const selectors = fc.dictionary(fc.string(), fc.string(), { minKeys: 1 }).map(map)
     fc.assert(
       fc.property(selectors, selectors, (wanted, extra) => {

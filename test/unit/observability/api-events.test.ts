@@ -14,7 +14,7 @@ function setting() {
     id: `d${++ids}`,
     first: true,
     caller: { pid: 1000 + ids, uid, gid: uid },
-    facts: new Map([['systemd:id', unit]]),
+    selectors: new Map([['systemd:id', unit]]),
     unavailable: [],
     notes: [],
     nearest: null,

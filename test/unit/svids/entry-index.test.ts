@@ -5,16 +5,16 @@ import { covers, platformOf, type Selectors } from '../../../agent/identity/sele
 import { EntryIndex } from '../../../agent/svids/entry-index.js'
 import { entryOf } from '../../fakes/identities.js'
 
-const facts = (pairs: Record<string, string>): Selectors => new Map(Object.entries(pairs))
+const selectorsOf = (pairs: Record<string, string>): Selectors => new Map(Object.entries(pairs))
 const match = (
   entries: readonly Entry[],
   pairs: Record<string, string>,
   unavailable: readonly string[] = [],
   limit = 64,
-) => new EntryIndex(entries).match(facts(pairs), unavailable, limit)
+) => new EntryIndex(entries).match(selectorsOf(pairs), unavailable, limit)
 
 describe('EntryIndex', () => {
-  it('matches every entry whose selectors are all among the facts, oldest first', () => {
+  it('matches every entry whose selectors the workload has, all of them, oldest first', () => {
     const entries = [
       entryOf('young', { selectors: { 'unix:uid': '1' }, createdAt: 3 }),
       entryOf('old', { selectors: { 'unix:uid': '1', 'unix:path': '/bin/a' }, createdAt: 1 }),
@@ -92,19 +92,19 @@ describe('EntryIndex', () => {
     })
   })
 
-  it('agrees with a scan of all entries, whatever entries, facts and unavailable platforms', () => {
+  it('agrees with a scan of all entries, whatever entries, selectors and unavailable platforms', () => {
     const key = fc.constantFrom('unix:uid', 'unix:gid', 'docker:image', 'docker:label:a', 'k8s:ns', 'k8s:sa')
     const selectors = fc.dictionary(key, fc.constantFrom('1', '2', '3'), { maxKeys: 4 })
     const world = fc.record({
       entries: fc.array(fc.tuple(selectors, fc.nat(5)), { maxLength: 25 }),
-      facts: selectors,
+      selectors,
       unavailable: fc.uniqueArray(fc.constantFrom('unix', 'docker', 'k8s'), { maxLength: 2 }),
       limit: fc.integer({ min: 1, max: 6 }),
     })
     fc.assert(
-      fc.property(world, ({ entries: wishes, facts: pairs, unavailable, limit }) => {
+      fc.property(world, ({ entries: wishes, selectors: pairs, unavailable, limit }) => {
         const entries = wishes.map(([wanted, createdAt], i) => entryOf(`e${i}`, { selectors: wanted, createdAt }))
-        expect(match(entries, pairs, unavailable, limit)).toEqual(scan(entries, facts(pairs), unavailable, limit))
+        expect(match(entries, pairs, unavailable, limit)).toEqual(scan(entries, selectorsOf(pairs), unavailable, limit))
       }),
       { numRuns: 500 },
     )

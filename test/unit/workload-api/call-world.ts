@@ -28,7 +28,7 @@ const HEADER = { 'workload.spiffe.io': 'true' }
 export class FakeWorkload implements Workload {
   state: WorkloadState = {
     kind: 'attested',
-    facts: new Map([['unix:uid', '1000']]),
+    selectors: new Map([['unix:uid', '1000']]),
     unavailable: [],
     notes: [],
     waitMs: 0,

@@ -11,9 +11,9 @@ import { FakeWorkload } from '../../fakes/workload.js'
 
 class CountingIndex extends EntryIndex {
   matches = 0
-  override match(facts: Selectors, unavailable: readonly string[], limit: number): Match {
+  override match(selectors: Selectors, unavailable: readonly string[], limit: number): Match {
     this.matches++
-    return super.match(facts, unavailable, limit)
+    return super.match(selectors, unavailable, limit)
   }
 }
 
@@ -59,7 +59,7 @@ describe('the match of a feed', () => {
     expect(feed.circumstances().match.ids).toEqual(['a', 'b'])
   })
 
-  it('follows the workload: other facts, a failure, a recovery', async () => {
+  it('follows the workload: other selectors, a failure, a recovery', async () => {
     const { feed, show, listen, workload, heard } = setting()
     show(a)
     using _listening = listen()
@@ -104,8 +104,8 @@ describe('the match of a feed', () => {
 
   it('names the entries that a label of the image matched before', () => {
     const labelled = entryOf('labelled', { selectors: { ...MINE, 'docker:label:app': 'payments' } })
-    const facts = { ...MINE, 'docker:image-label:app': 'payments' }
-    const { feed, show, listen, lost } = setting(FakeWorkload.attested(facts))
+    const selectors = { ...MINE, 'docker:image-label:app': 'payments' }
+    const { feed, show, listen, lost } = setting(FakeWorkload.attested(selectors))
     show(a, labelled)
     using _listening = listen()
     expect(feed.circumstances().match.ids).toEqual(['a'])
@@ -225,7 +225,7 @@ describe('the caller of a feed', () => {
     expect(other.id).not.toBe(first.id)
   })
 
-  it('gets a new id once the facts are others: the log tells of those', async () => {
+  it('gets a new id once the selectors are others: the log tells of those', async () => {
     const { feed, show, workload, listen, denial } = setting()
     show()
     using _listening = listen()
@@ -245,7 +245,7 @@ describe('the caller of a feed', () => {
     feed.circumstances()
     const first = denial('entry.none')
     expect(first).toMatchObject({ caller: { uid: 1000 } })
-    expect(Object.fromEntries(first.facts)).toEqual(MINE)
+    expect(Object.fromEntries(first.selectors)).toEqual(MINE)
     expect(first.nearest?.()).toMatchObject([
       { id: 'c', lacks: [{ key: 'docker:label:app', wanted: 'web', found: null }] },
     ])

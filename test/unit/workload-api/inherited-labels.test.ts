@@ -6,8 +6,8 @@ import { entryOf } from '../../fakes/identities.js'
 const byLabel = entryOf('by-label', { selectors: { 'docker:label:app': 'payments' } })
 const byUser = entryOf('by-user', { selectors: { 'unix:uid': '7' } })
 const index = new EntryIndex([byLabel, byUser])
-const lost = (facts: Record<string, string>, matched: readonly string[] = []) =>
-  lostMatches(index, new Map(Object.entries(facts)), matched, 8)
+const lost = (selectors: Record<string, string>, matched: readonly string[] = []) =>
+  lostMatches(index, new Map(Object.entries(selectors)), matched, 8)
 
 describe('entries that a label of the image matched before', () => {
   it('are found by the label that the image has', () => {

@@ -94,10 +94,10 @@ describe('FetchJWTSVID refuses', () => {
       ...entry(id, path),
       selectors: new Map([['docker:image-name', 'api:1']]),
     })
-    const attested = (facts: Readonly<Record<string, string>>, unavailable: readonly string[], waitMs = 0) => {
+    const attested = (selectors: Readonly<Record<string, string>>, unavailable: readonly string[], waitMs = 0) => {
       world.workload.state = {
         kind: 'attested',
-        facts: new Map(Object.entries(facts)),
+        selectors: new Map(Object.entries(selectors)),
         unavailable,
         notes: [],
         waitMs,

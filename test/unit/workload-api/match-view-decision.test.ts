@@ -54,7 +54,7 @@ describe('10,000 entries, 1,000 workloads, 600 issuances, labels that change and
     }
   })
 
-  it('never change the first identity of a workload whose facts stay the same', () => {
+  it('never change the first identity of a workload whose selectors stay the same', () => {
     for (const { calls } of crowd.members.slice(RELABELLED)) {
       for (const { written } of calls) expect(new Set(written.map((message) => idsOf(message)[0])).size).toBe(1)
     }

@@ -15,7 +15,7 @@ function setting() {
   const sinks = new RecordedSinks()
   const unix = new FakeAttestor('unix')
   const docker = new FakeAttestor('docker')
-  unix.facts = { 'unix:uid': '1000' }
+  unix.selectors = { 'unix:uid': '1000' }
   const workloads = new Workloads({
     attestors: [unix, docker],
     kernel,
@@ -34,8 +34,8 @@ function setting() {
   return { kernel, clock, sinks, unix, docker, workloads, acquire, attested }
 }
 
-const factsOf = (workload: Workload) =>
-  workload.state.kind === 'attested' ? Object.fromEntries(workload.state.facts) : workload.state.kind
+const selectorsOf = (workload: Workload) =>
+  workload.state.kind === 'attested' ? Object.fromEntries(workload.state.selectors) : workload.state.kind
 
 describe('a workload', () => {
   it('is pending, then attested, and says so once', async () => {
@@ -45,7 +45,7 @@ describe('a workload', () => {
     using _ = workload.subscribe(() => told++)
     expect(workload.state).toEqual({ kind: 'pending', since: 0 })
     await settle()
-    expect(factsOf(workload)).toEqual({ 'unix:uid': '1000' })
+    expect(selectorsOf(workload)).toEqual({ 'unix:uid': '1000' })
     expect(told).toBe(1)
     expect(workload.check()).toBeNull()
     expect(s.sinks.total('icp_agent_attestations_total', { outcome: 'complete' })).toBe(1)
@@ -63,7 +63,7 @@ describe('a workload', () => {
     await settle()
     expect(workload.state).toMatchObject({ kind: 'failed', error: { code: 'caller.unidentified' } })
     await s.clock.advance('1s')
-    expect(factsOf(workload)).toEqual({ 'unix:uid': '1000' })
+    expect(selectorsOf(workload)).toEqual({ 'unix:uid': '1000' })
   })
 
   it('is one for all connections of a process, attested once, with one handle', async () => {
@@ -79,10 +79,10 @@ describe('a workload', () => {
 
   it('of a reused pid is another one and inherits nothing', async () => {
     const s = setting()
-    s.unix.facts = { 'unix:uid': '0' }
+    s.unix.selectors = { 'unix:uid': '0' }
     const { process, workload } = await s.attested({ pid: 500 })
     process.exit()
-    s.unix.facts = { 'unix:uid': '1000' }
+    s.unix.selectors = { 'unix:uid': '1000' }
     s.unix.holds = true
     const heir = s.acquire(s.kernel.spawn({ pid: 500 }))
     expect(heir).not.toBe(workload)
@@ -92,14 +92,14 @@ describe('a workload', () => {
 
   it('of a pid that is reused before the exit was told is another one too', async () => {
     const s = setting()
-    s.unix.facts = { 'unix:sha256': 'trusted' }
+    s.unix.selectors = { 'unix:sha256': 'trusted' }
     const { process, workload } = await s.attested({ pid: 500 })
     process.ended = true
-    s.unix.facts = { 'unix:sha256': 'evil' }
+    s.unix.selectors = { 'unix:sha256': 'evil' }
     const heir = s.acquire(s.kernel.spawn({ pid: 500 }))
     await settle()
     expect(heir).not.toBe(workload)
-    expect(factsOf(heir)).toEqual({ 'unix:sha256': 'evil' })
+    expect(selectorsOf(heir)).toEqual({ 'unix:sha256': 'evil' })
     expect(workload.check()?.code).toBe('caller.exited')
   })
 
@@ -205,14 +205,14 @@ describe('attestation over time', () => {
     const { workload } = await s.attested()
     let told = 0
     using _ = workload.subscribe(() => told++)
-    s.docker.facts = { 'docker:label:app': 'web' }
+    s.docker.selectors = { 'docker:label:app': 'web' }
     s.docker.change()
     await settle()
-    expect(factsOf(workload)).toEqual({ 'unix:uid': '1000', 'docker:label:app': 'web' })
+    expect(selectorsOf(workload)).toEqual({ 'unix:uid': '1000', 'docker:label:app': 'web' })
     expect(told).toBe(1)
   })
 
-  it('that finds nothing new tells nobody and keeps the facts object', async () => {
+  it('that finds nothing new tells nobody and keeps the selectors object', async () => {
     const s = setting()
     const { workload } = await s.attested()
     const before = workload.state
@@ -222,8 +222,8 @@ describe('attestation over time', () => {
     await settle()
     expect(s.docker.calls).toBe(2)
     expect(told).toBe(0)
-    expect(before.kind === 'attested' && workload.state.kind === 'attested' && workload.state.facts).toBe(
-      before.kind === 'attested' ? before.facts : null,
+    expect(before.kind === 'attested' && workload.state.kind === 'attested' && workload.state.selectors).toBe(
+      before.kind === 'attested' ? before.selectors : null,
     )
   })
 
@@ -250,28 +250,28 @@ describe('attestation over time', () => {
     await s.clock.advance('2m')
     expect(times.slice(0, 6)).toEqual([1000, 3000, 7000, 15_000, 31_000, 61_000])
     s.docker.unavailable = []
-    s.docker.facts = { 'docker:image': 'web' }
+    s.docker.selectors = { 'docker:image': 'web' }
     await s.clock.advance('30s')
-    expect(factsOf(workload)).toEqual({ 'unix:uid': '1000', 'docker:image': 'web' })
+    expect(selectorsOf(workload)).toEqual({ 'unix:uid': '1000', 'docker:image': 'web' })
     expect(s.clock.pending).toBe(0)
   })
 
-  it('only facts withdraw: those of an engine that is away are kept', async () => {
+  it('only what is known withdraws: selectors of an engine that is away are kept', async () => {
     const s = setting()
-    s.docker.facts = { 'docker:image': 'web' }
+    s.docker.selectors = { 'docker:image': 'web' }
     const { workload } = await s.attested()
-    s.docker.facts = {}
+    s.docker.selectors = {}
     s.docker.unavailable = ['docker']
     let told = 0
     using _ = workload.subscribe(() => told++)
     workload.reattest()
     await settle()
     expect(workload.state).toMatchObject({ kind: 'attested', unavailable: ['docker'] })
-    expect(factsOf(workload)).toEqual({ 'unix:uid': '1000', 'docker:image': 'web' })
+    expect(selectorsOf(workload)).toEqual({ 'unix:uid': '1000', 'docker:image': 'web' })
     expect(told).toBe(1)
     s.docker.unavailable = []
     await s.clock.advance('1s')
-    expect(factsOf(workload)).toEqual({ 'unix:uid': '1000' })
+    expect(selectorsOf(workload)).toEqual({ 'unix:uid': '1000' })
   })
 
   it('that failed altogether is tried again, whatever connects meanwhile', async () => {
@@ -300,7 +300,7 @@ describe('attestation over time', () => {
     expect(workload.state.kind).toBe('attested')
   })
 
-  it('a failed one keeps no facts to grant on', async () => {
+  it('a failed one keeps no selectors to grant on', async () => {
     const s = setting()
     const { process, workload } = await s.attested()
     process.statusIds = { uids: [1000, 0, 0, 0] }
@@ -367,19 +367,19 @@ describe('holding a workload', () => {
   })
 })
 
-describe('facts that are wanted later', () => {
+describe('selectors that are wanted later', () => {
   it('are unavailable at once, until the workload was attested again', async () => {
     const s = setting()
     const { workload } = await s.attested()
-    s.unix.facts = { 'unix:uid': '1000', 'unix:sha256': 'abc' }
+    s.unix.selectors = { 'unix:uid': '1000', 'unix:sha256': 'abc' }
     let told = 0
     using _ = workload.subscribe(() => told++)
     s.workloads.lookAgain('unix')
     expect(workload.state).toMatchObject({ kind: 'attested', unavailable: ['unix'] })
-    expect(factsOf(workload)).toEqual({ 'unix:uid': '1000' })
+    expect(selectorsOf(workload)).toEqual({ 'unix:uid': '1000' })
     await settle()
     expect(workload.state).toMatchObject({ kind: 'attested', unavailable: [] })
-    expect(factsOf(workload)).toEqual({ 'unix:uid': '1000', 'unix:sha256': 'abc' })
+    expect(selectorsOf(workload)).toEqual({ 'unix:uid': '1000', 'unix:sha256': 'abc' })
     expect(told).toBeGreaterThan(0)
     expect(s.clock.pending).toBe(0)
   })

@@ -5,10 +5,10 @@ import { ID, machine, OTHER } from './setting.js'
 
 describe('what is known', () => {
   it('costs no request: one container is asked about once, whoever calls', async () => {
-    const { engine, facts, inContainer } = machine()
+    const { engine, selectors, inContainer } = machine()
     engine.start(ID)
-    const first = await facts(inContainer(ID))
-    for (let i = 0; i < 5; i++) expect(await facts(inContainer(ID))).toEqual(first)
+    const first = await selectors(inContainer(ID))
+    for (let i = 0; i < 5; i++) expect(await selectors(inContainer(ID))).toEqual(first)
     expect(engine.inspections).toBe(1)
   })
 
@@ -28,7 +28,7 @@ describe('what is known', () => {
     const { engine, attest, inContainer } = machine()
     engine.start(ID)
     const all = await Promise.all(Array.from({ length: 50 }, () => attest(inContainer(ID))))
-    expect(all.every(({ facts }) => facts.get('docker:container-id') === ID)).toBe(true)
+    expect(all.every(({ selectors }) => selectors.get('docker:container-id') === ID)).toBe(true)
     expect(engine.inspections).toBe(1)
   })
 
@@ -41,48 +41,48 @@ describe('what is known', () => {
     await settle()
     expect(engine.inspections).toBe(8)
     engine.comeBack()
-    expect((await attesting).map(({ facts }) => facts.get('docker:container-id'))).toEqual(ids)
+    expect((await attesting).map(({ selectors }) => selectors.get('docker:container-id'))).toEqual(ids)
   })
 
   it('ends with the container, and with nothing else', async () => {
-    const { engine, run, facts, inContainer } = machine()
+    const { engine, run, selectors, inContainer } = machine()
     engine.start(ID, { name: 'one' })
     await using _running = await run()
     const who = inContainer(ID)
-    await facts(who)
+    await selectors(who)
     engine.start(OTHER)
     engine.end(OTHER)
     await settle()
-    await facts(who)
+    await selectors(who)
     expect(engine.inspections).toBe(1)
     engine.end(ID)
     await settle()
-    expect(await facts(who)).toEqual({})
+    expect(await selectors(who)).toEqual({})
   })
 
   it('of a container that calls as soon as it starts is asked for once', async () => {
-    const { engine, run, facts, inContainer } = machine()
+    const { engine, run, selectors, inContainer } = machine()
     await using _running = await run()
     engine.start(ID)
-    expect(await facts(inContainer(ID))).toMatchObject({ 'docker:container-id': ID })
+    expect(await selectors(inContainer(ID))).toMatchObject({ 'docker:container-id': ID })
     await settle()
-    await facts(inContainer(ID))
+    await selectors(inContainer(ID))
     expect(engine.inspections).toBe(1)
   })
 
   it('is forgotten when the container is started again', async () => {
-    const { engine, run, facts, inContainer } = machine()
+    const { engine, run, selectors, inContainer } = machine()
     engine.start(ID, { labels: { app: 'one' } })
     await using _running = await run()
-    await facts(inContainer(ID))
+    await selectors(inContainer(ID))
     engine.end(ID)
     engine.start(ID, { labels: { app: 'two' } })
     await settle()
-    expect(await facts(inContainer(ID))).toMatchObject({ 'docker:label:app': 'two' })
+    expect(await selectors(inContainer(ID))).toMatchObject({ 'docker:label:app': 'two' })
   })
 
   it('does not count where what was found may be out of date already', async () => {
-    const { engine, run, facts, inContainer } = machine()
+    const { engine, run, selectors, inContainer } = machine()
     engine.start(ID, { name: 'old' })
     await using _running = await run()
     const who = inContainer(ID)
@@ -92,15 +92,15 @@ describe('what is known', () => {
       engine.meanwhile = () => undefined
       engine.rename(ID, 'new')
     }
-    await facts(who)
+    await selectors(who)
     await settle()
-    expect(await facts(who)).toMatchObject({ 'docker:container-name': 'new' })
+    expect(await selectors(who)).toMatchObject({ 'docker:container-name': 'new' })
   })
 })
 
 describe('what changes', () => {
   it('a renamed container is looked at again, and its processes are told', async () => {
-    const { engine, run, facts, watch, inContainer } = machine()
+    const { engine, run, selectors, watch, inContainer } = machine()
     engine.start(ID, { name: 'old' })
     await using _running = await run()
     engine.start(OTHER)
@@ -108,22 +108,22 @@ describe('what changes', () => {
     const [mine, theirs] = [inContainer(ID), inContainer(OTHER)]
     using watching = watch(mine)
     using other = watch(theirs)
-    await facts(mine)
-    await facts(theirs)
+    await selectors(mine)
+    await selectors(theirs)
     engine.rename(ID, 'new')
     await settle()
     expect(watching.told.times).toBe(1)
     expect(other.told.times).toBe(0)
-    expect(await facts(mine)).toMatchObject({ 'docker:container-name': 'new' })
+    expect(await selectors(mine)).toMatchObject({ 'docker:container-name': 'new' })
   })
 
   it('nobody is told who does not want to know any more', async () => {
-    const { engine, run, facts, watch, inContainer } = machine()
+    const { engine, run, selectors, watch, inContainer } = machine()
     engine.start(ID)
     await using _running = await run()
     const who = inContainer(ID)
     const watching = watch(who)
-    await facts(who)
+    await selectors(who)
     watching[Symbol.dispose]()
     engine.rename(ID, 'new')
     await settle()
@@ -131,12 +131,12 @@ describe('what changes', () => {
   })
 
   it('events in pieces, of other kinds and of other shapes do no harm', async () => {
-    const { engine, run, facts, watch, inContainer } = machine()
+    const { engine, run, selectors, watch, inContainer } = machine()
     engine.start(ID, { name: 'old' })
     await using _running = await run()
     const who = inContainer(ID)
     using watching = watch(who)
-    await facts(who)
+    await selectors(who)
     const rename = JSON.stringify({ Action: 'rename', Actor: { ID } })
     engine.write('{"Action":"exec_die: sh","Actor":{"ID":"x"}}\nnull\n{\n[]\n\n')
     engine.write(rename.slice(0, 20))
@@ -165,12 +165,12 @@ describe('an engine that is away', () => {
     await attest(inContainer(ID))
     engine.goAway()
     await clock.advance('1h')
-    const { facts, unavailable } = await attest(inContainer(ID))
-    expect(facts.get('docker:container-id')).toBe(ID)
+    const { selectors, unavailable } = await attest(inContainer(ID))
+    expect(selectors.get('docker:container-id')).toBe(ID)
     expect(unavailable).toEqual([])
   })
 
-  it('is asked three times, then its facts are unavailable', async () => {
+  it('is asked three times, then its selectors are unavailable', async () => {
     const { engine, clock, attest, inContainer } = machine({ authsecLabels: true })
     engine.start(ID)
     engine.goAway()
@@ -178,9 +178,9 @@ describe('an engine that is away', () => {
     await clock.advance(299)
     expect(engine.inspections).toBe(2)
     await clock.advance(1)
-    const { facts, unavailable, notes } = await attesting
+    const { selectors, unavailable, notes } = await attesting
     expect(engine.inspections).toBe(3)
-    expect(facts.size).toBe(0)
+    expect(selectors.size).toBe(0)
     expect(unavailable).toEqual(['docker', 'authsec'])
     expect(notes.at(-1)?.text).toContain(ID)
   })
@@ -198,7 +198,7 @@ describe('an engine that is away', () => {
   })
 
   it('a slow answer serves the next one who asks, and those who wait are told', async () => {
-    const { engine, attest, facts, watch, inContainer } = machine()
+    const { engine, attest, selectors, watch, inContainer } = machine()
     engine.start(ID)
     engine.mood = 'silent'
     const deadline = new AbortController()
@@ -211,7 +211,7 @@ describe('an engine that is away', () => {
     engine.comeBack()
     await settle()
     expect(watching.told.times).toBe(1)
-    expect(await facts(who)).toMatchObject({ 'docker:container-id': ID })
+    expect(await selectors(who)).toMatchObject({ 'docker:container-id': ID })
     expect(engine.inspections).toBe(1)
   })
 
@@ -238,7 +238,7 @@ describe('an engine that is away', () => {
       'answers without labels that are texts',
       { status: 200, body: JSON.stringify({ Id: ID, Name: '/a', Config: {} }) },
     ],
-  ])('or that %s: its facts are unavailable', async (_what, mood) => {
+  ])('or that %s: its selectors are unavailable', async (_what, mood) => {
     const { engine, clock, attest, inContainer } = machine()
     engine.mood = mood
     const attesting = attest(inContainer(ID))
@@ -247,17 +247,17 @@ describe('an engine that is away', () => {
   })
 
   it('a container that has no process yet is waited for', async () => {
-    const { engine, clock, facts, inContainer } = machine()
+    const { engine, clock, selectors, inContainer } = machine()
     engine.start(ID)
     engine.says(ID, { status: 'created', pid: 0 })
-    const asking = facts(inContainer(ID))
+    const asking = selectors(inContainer(ID))
     await clock.advance(50)
     engine.start(ID)
     await clock.advance(100)
     expect(await asking).toMatchObject({ 'docker:container-id': ID })
   })
 
-  it('a first process that the kernel does not show is waited for, then the facts are unavailable', async () => {
+  it('a first process that the kernel does not show is waited for, then the selectors are unavailable', async () => {
     const { engine, clock, attest, inContainer } = machine()
     engine.start(ID)
     engine.says(ID, { pid: 1 })
@@ -276,7 +276,7 @@ describe('an engine that is away', () => {
     expect(engine.inspections).toBe(2)
     engine.start(ID)
     await settle()
-    expect((await attest(inContainer(ID))).facts.get('docker:container-id')).toBe(ID)
+    expect((await attest(inContainer(ID))).selectors.get('docker:container-id')).toBe(ID)
   })
 
   it('a defect of ours is not taken for silence', async () => {
@@ -340,72 +340,72 @@ describe('a machine without an engine', () => {
 
 describe('an engine that was away', () => {
   it('is asked again about what it may have told meanwhile', async () => {
-    const { engine, clock, run, facts, watch, inContainer } = machine()
+    const { engine, clock, run, selectors, watch, inContainer } = machine()
     engine.start(ID, { name: 'old' })
     await using _running = await run()
     const who = inContainer(ID)
     using watching = watch(who)
-    await facts(who)
+    await selectors(who)
     engine.goAway()
     engine.rename(ID, 'new')
     await clock.advance('1m')
-    expect(await facts(who)).toMatchObject({ 'docker:container-name': 'old' })
+    expect(await selectors(who)).toMatchObject({ 'docker:container-name': 'old' })
     engine.comeBack()
     await clock.advance('7s')
     expect(watching.told.times).toBe(1)
-    expect(await facts(who)).toMatchObject({ 'docker:container-name': 'new' })
+    expect(await selectors(who)).toMatchObject({ 'docker:container-name': 'new' })
     expect(engine.inspections).toBe(2)
   })
 
   it('withdraws what ended meanwhile, and only when it says so', async () => {
-    const { engine, clock, run, facts, inContainer, watch } = machine()
+    const { engine, clock, run, selectors, inContainer, watch } = machine()
     engine.start(ID)
     await using _running = await run()
     const who = inContainer(ID)
     using watching = watch(who)
-    await facts(who)
+    await selectors(who)
     engine.goAway()
     engine.end(ID)
     await clock.advance('1m')
-    expect(await facts(who)).toMatchObject({ 'docker:container-id': ID })
+    expect(await selectors(who)).toMatchObject({ 'docker:container-id': ID })
     engine.comeBack()
     await clock.advance('7s')
-    expect(await facts(who)).toMatchObject({ 'docker:container-id': ID })
+    expect(await selectors(who)).toMatchObject({ 'docker:container-id': ID })
     const told = watching.told.times
     await clock.advance('10s')
     expect(watching.told.times).toBe(told + 1)
-    expect(await facts(who)).toEqual({})
+    expect(await selectors(who)).toEqual({})
   })
 
   it.each(['docker', 'podman'])('and does not know its containers for a moment withdraws nothing: %s', async (kind) => {
-    const { engine, clock, run, facts, inContainer, inGroup } = machine()
+    const { engine, clock, run, selectors, inContainer, inGroup } = machine()
     const cgroup = `0::/machine.slice/libpod-${ID}.scope\n`
     engine.start(ID, kind === 'podman' ? { cgroup } : {})
     const who = kind === 'podman' ? inGroup(cgroup) : inContainer(ID)
     await using _running = await run()
-    await facts(who)
+    await selectors(who)
     engine.goAway()
     await clock.advance('1m')
     engine.forgets = true
     engine.comeBack()
     await clock.advance('6s')
-    expect(await facts(who)).toMatchObject({ 'docker:container-id': ID })
+    expect(await selectors(who)).toMatchObject({ 'docker:container-id': ID })
     engine.forgets = false
     await clock.advance('1m')
-    expect(await facts(who)).toMatchObject({ 'docker:container-id': ID })
+    expect(await selectors(who)).toMatchObject({ 'docker:container-id': ID })
   })
 
   it('leaves no timer behind when the agent stops before the second look', async () => {
-    const { engine, clock, docker, run, facts, inContainer } = machine()
+    const { engine, clock, docker, run, selectors, inContainer } = machine()
     engine.start(ID)
     {
       await using _running = await run()
-      await facts(inContainer(ID))
+      await selectors(inContainer(ID))
       engine.goAway()
       engine.forgets = true
       engine.comeBack()
       await clock.advance('6s')
-      await facts(inContainer(ID))
+      await selectors(inContainer(ID))
     }
     docker[Symbol.dispose]()
     expect(clock.pending).toBe(0)
@@ -424,8 +424,8 @@ describe('an engine that was away', () => {
     engine.goAway()
     const attesting = attest(who)
     await clock.advance('1s')
-    const { facts, unavailable } = await attesting
-    expect(facts.get('docker:container-id')).toBe(ID)
+    const { selectors, unavailable } = await attesting
+    expect(selectors.get('docker:container-id')).toBe(ID)
     expect(unavailable).toEqual([])
   })
 
@@ -438,7 +438,7 @@ describe('an engine that was away', () => {
     await clock.advance(50)
     engine.comeBack()
     await clock.advance('1s')
-    expect((await attest(inContainer(ID))).facts.get('docker:container-id')).toBe(ID)
+    expect((await attest(inContainer(ID))).selectors.get('docker:container-id')).toBe(ID)
   })
 
   it('is asked again about a container that is no longer where it was', async () => {
@@ -453,7 +453,7 @@ describe('an engine that was away', () => {
     engine.mood = 'well'
     const attesting = attest(inGroup(`0::/batch/${ID}\n`))
     await settle()
-    expect((await attesting).facts.get('docker:container-id')).toBe(ID)
+    expect((await attesting).selectors.get('docker:container-id')).toBe(ID)
     await clock.advance('7s')
   })
 

@@ -3,8 +3,8 @@ import { sortLabels } from '../../../../attestors/docker/image-labels.js'
 import { settle } from '../../../fakes/clock.js'
 import { ID, machine, OTHER, TENANT } from './setting.js'
 
-const labelsIn = (facts: Readonly<Record<string, string>>) =>
-  Object.fromEntries(Object.entries(facts).filter(([key]) => /^docker:(?:image-)?label:/.test(key)))
+const labelsIn = (selectors: Readonly<Record<string, string>>) =>
+  Object.fromEntries(Object.entries(selectors).filter(([key]) => /^docker:(?:image-)?label:/.test(key)))
 const sorted = (labels: Record<string, string>, image: Record<string, string>) => {
   const { operator, image: inherited } = sortLabels(new Map(Object.entries(labels)), new Map(Object.entries(image)))
   return { operator: Object.fromEntries(operator), image: Object.fromEntries(inherited) }
@@ -12,24 +12,24 @@ const sorted = (labels: Record<string, string>, image: Record<string, string>) =
 
 describe('a label of the image', () => {
   it('is no label that the container was given', async () => {
-    const { engine, facts, inContainer } = machine()
+    const { engine, selectors, inContainer } = machine()
     engine.start(ID, { labels: { team: 'red' }, imageLabels: { app: 'payments' } })
-    expect(labelsIn(await facts(inContainer(ID)))).toEqual({
+    expect(labelsIn(await selectors(inContainer(ID)))).toEqual({
       'docker:label:team': 'red',
       'docker:image-label:app': 'payments',
     })
   })
 
   it('gives way to another value that the container was given', async () => {
-    const { engine, facts, inContainer } = machine()
+    const { engine, selectors, inContainer } = machine()
     engine.start(ID, { labels: { app: 'web' }, imageLabels: { app: 'payments' } })
-    expect(labelsIn(await facts(inContainer(ID)))).toEqual({ 'docker:label:app': 'web' })
+    expect(labelsIn(await selectors(inContainer(ID)))).toEqual({ 'docker:label:app': 'web' })
   })
 
   it('is one that the container was given, where the operator wants that', async () => {
-    const { engine, facts, inContainer } = machine({ imageLabels: 'merged' })
+    const { engine, selectors, inContainer } = machine({ imageLabels: 'merged' })
     engine.start(ID, { labels: { team: 'red' }, imageLabels: { app: 'payments' } })
-    expect(labelsIn(await facts(inContainer(ID)))).toEqual({
+    expect(labelsIn(await selectors(inContainer(ID)))).toEqual({
       'docker:label:team': 'red',
       'docker:label:app': 'payments',
     })
@@ -37,14 +37,14 @@ describe('a label of the image', () => {
   })
 
   it.each(['separate', 'merged'] as const)('names no AI agent: %s', async (imageLabels) => {
-    const { engine, facts, inContainer } = machine({ authsecLabels: true, imageLabels })
+    const { engine, selectors, inContainer } = machine({ authsecLabels: true, imageLabels })
     engine.start(ID, { imageLabels: { 'authsec.ai/client-id': 'client-7', 'authsec.ai/agent-type': 'researcher' } })
     engine.start(OTHER, {
       labels: { 'authsec.ai/client-id': 'client-8' },
       imageLabels: { 'authsec.ai/agent-type': 'researcher' },
     })
     const agentIn = async (id: string) =>
-      Object.fromEntries(Object.entries(await facts(inContainer(id))).filter(([key]) => key.startsWith('authsec:')))
+      Object.fromEntries(Object.entries(await selectors(inContainer(id))).filter(([key]) => key.startsWith('authsec:')))
     expect(await agentIn(ID)).toEqual({})
     expect(await agentIn(OTHER)).toEqual({
       'authsec:client_id': 'client-8',
@@ -54,15 +54,15 @@ describe('a label of the image', () => {
   })
 
   it('is asked for once an image, and not at all where a container has no labels', async () => {
-    const { engine, facts, inContainer } = machine()
+    const { engine, selectors, inContainer } = machine()
     engine.start(ID, { imageLabels: { app: 'payments' } })
     engine.start(OTHER, { imageLabels: { app: 'payments' } })
-    await facts(inContainer(ID))
-    await facts(inContainer(OTHER))
+    await selectors(inContainer(ID))
+    await selectors(inContainer(OTHER))
     expect(engine.imageInspections).toBe(1)
     const bare = machine()
     bare.engine.start(ID)
-    await bare.facts(bare.inContainer(ID))
+    await bare.selectors(bare.inContainer(ID))
     expect(bare.engine.imageInspections).toBe(0)
   })
 })
@@ -103,9 +103,9 @@ describe('labels of an image that cannot be read', () => {
     const { engine, attest, inContainer, sinks } = machine()
     engine.start(ID, { labels: { team: 'red' }, imageLabels: { app: 'payments' } })
     engine.imageMood = mood
-    const { facts, unavailable, notes } = await attest(inContainer(ID))
-    expect(labelsIn(Object.fromEntries(facts))).toEqual({})
-    expect(facts.get('docker:container-id')).toBe(ID)
+    const { selectors, unavailable, notes } = await attest(inContainer(ID))
+    expect(labelsIn(Object.fromEntries(selectors))).toEqual({})
+    expect(selectors.get('docker:container-id')).toBe(ID)
     expect(unavailable).toEqual(['docker'])
     expect(notes.map(({ text }) => text).join()).toContain('labels are unavailable')
     await attest(inContainer(ID))
@@ -123,8 +123,8 @@ describe('labels of an image that cannot be read', () => {
     expect(engine.imageInspections).toBe(1)
     engine.imageMood = null
     await clock.advance('5s')
-    const { facts, unavailable } = await attest(inContainer(ID))
-    expect(facts.get('docker:label:team')).toBe('red')
+    const { selectors, unavailable } = await attest(inContainer(ID))
+    expect(selectors.get('docker:label:team')).toBe('red')
     expect(unavailable).toEqual([])
   })
 
@@ -136,15 +136,15 @@ describe('labels of an image that cannot be read', () => {
   })
 
   it('were known before, and stay so when the image is removed', async () => {
-    const { engine, clock, run, facts, inContainer } = machine()
+    const { engine, clock, run, selectors, inContainer } = machine()
     await using _running = await run()
     engine.start(ID, { labels: { team: 'red' } })
-    await facts(inContainer(ID))
+    await selectors(inContainer(ID))
     engine.imageMood = { status: 404 }
     engine.rename(ID, 'renamed')
     await settle()
     await clock.advance('1m')
-    expect(await facts(inContainer(ID))).toMatchObject({
+    expect(await selectors(inContainer(ID))).toMatchObject({
       'docker:label:team': 'red',
       'docker:container-name': 'renamed',
     })
@@ -164,9 +164,9 @@ describe('the image of a container', () => {
   })
 
   it('is none for a container of a directory, whose labels are all its own', async () => {
-    const { engine, facts, inContainer } = machine()
+    const { engine, selectors, inContainer } = machine()
     engine.start(ID, { labels: { team: 'red' }, image: '', imageId: '' })
-    expect(labelsIn(await facts(inContainer(ID)))).toEqual({ 'docker:label:team': 'red' })
+    expect(labelsIn(await selectors(inContainer(ID)))).toEqual({ 'docker:label:team': 'red' })
     expect(engine.imageInspections).toBe(0)
   })
 

@@ -46,7 +46,8 @@ export function machine(options: { authsecLabels?: boolean; imageLabels?: 'separ
     /** A process in the group that Docker with the cgroupfs driver gives a container. */
     inContainer: (id: string) => inGroup(`0::/docker/${id}\n`),
     attest: (who: Caller, signal = new AbortController().signal): Promise<Finding> => attestor.attest(who, signal),
-    facts: async (who: Caller) => Object.fromEntries((await attestor.attest(who, new AbortController().signal)).facts),
+    selectors: async (who: Caller) =>
+      Object.fromEntries((await attestor.attest(who, new AbortController().signal)).selectors),
     /** Counts how often the caller is told that something changed. */
     watch: (who: Caller) => {
       const told = { times: 0 }

@@ -5,16 +5,16 @@ import { ID, machine, OTHER, TENANT } from './setting.js'
 
 const MOUNTED = `1 0 8:1 / / rw - ext4 a rw\n90 72 8:1 /d/containers/${ID}/hostname /etc/hostname rw - ext4 a rw\n`
 
-describe('the facts of a container', () => {
+describe('the selectors of a container', () => {
   it('come in every spelling', async () => {
-    const { engine, facts, inContainer } = machine()
+    const { engine, selectors, inContainer } = machine()
     engine.start(ID, {
       name: 'shop-web-1',
       image: 'registry.example/web:1.2',
       imageId: 'c7'.repeat(32),
       labels: { 'com.docker.compose.service': 'web', app: 'shop' },
     })
-    expect(await facts(inContainer(ID))).toEqual({
+    expect(await selectors(inContainer(ID))).toEqual({
       'docker:container-id': ID,
       'docker:container_id': ID,
       'docker:container-name': 'shop-web-1',
@@ -35,12 +35,14 @@ describe('the facts of a container', () => {
     const off = machine()
     off.engine.start(ID, { labels })
     expect(off.attestor.platforms).toEqual(['docker'])
-    expect(Object.keys(await off.facts(off.inContainer(ID))).filter((key) => key.startsWith('authsec:'))).toEqual([])
+    expect(Object.keys(await off.selectors(off.inContainer(ID))).filter((key) => key.startsWith('authsec:'))).toEqual(
+      [],
+    )
 
     const on = machine({ authsecLabels: true })
     on.engine.start(ID, { labels })
     expect(on.attestor.platforms).toEqual(['docker', 'authsec'])
-    expect(await on.facts(on.inContainer(ID))).toMatchObject({
+    expect(await on.selectors(on.inContainer(ID))).toMatchObject({
       'authsec:client_id': 'client-7',
       'authsec:agent_type': 'researcher',
       'authsec:tenant_id': TENANT,
@@ -49,9 +51,9 @@ describe('the facts of a container', () => {
   })
 
   it('name no account where no AI agent is named', async () => {
-    const { engine, facts, inContainer } = machine({ authsecLabels: true })
+    const { engine, selectors, inContainer } = machine({ authsecLabels: true })
     engine.start(ID, { labels: { 'authsec.ai/client-id': '', app: 'web' } })
-    expect(Object.keys(await facts(inContainer(ID))).filter((key) => key.startsWith('authsec:'))).toEqual([])
+    expect(Object.keys(await selectors(inContainer(ID))).filter((key) => key.startsWith('authsec:'))).toEqual([])
   })
 })
 
@@ -64,12 +66,12 @@ describe('a process in no container', () => {
       'a container of a pod',
       `0::/kubepods.slice/kubepods-pod2c48913c_b29f_11e7_9350_020968147796.slice/cri-containerd-${ID}.scope\n`,
     ],
-  ])('has no facts, and none are unavailable: %s', async (_what, cgroup) => {
+  ])('has no selectors, and none are unavailable: %s', async (_what, cgroup) => {
     const { engine, attest, inGroup, run } = machine()
     await using _running = await run()
     engine.goAway()
-    const { facts, unavailable, notes } = await attest(inGroup(cgroup))
-    expect(facts.size).toBe(0)
+    const { selectors, unavailable, notes } = await attest(inGroup(cgroup))
+    expect(selectors.size).toBe(0)
     expect(unavailable).toEqual([])
     expect(notes).toHaveLength(1)
     expect(engine.inspections).toBe(0)
@@ -88,8 +90,8 @@ describe('a process in no container', () => {
     const attesting = attest(inGroup(cgroup), stop.signal)
     await clock.advance('5s')
     stop.abort()
-    const { facts, notes } = await attesting
-    expect(facts.size).toBe(0)
+    const { selectors, notes } = await attesting
+    expect(selectors.size).toBe(0)
     expect(notes).toHaveLength(lines)
   })
 
@@ -104,12 +106,12 @@ describe('a process in no container', () => {
 
 describe('whom the engine speaks for', () => {
   it('a container whose mounts cannot be read, by its control group', async () => {
-    const { engine, facts, inContainer } = machine()
+    const { engine, selectors, inContainer } = machine()
     engine.start(ID)
     engine.files.hook = ({ path }) => {
       if (path.endsWith('/mountinfo')) throw new AgentError('file.too_large', 'too many mounts')
     }
-    expect(await facts(inContainer(ID))).toMatchObject({ 'docker:container-id': ID })
+    expect(await selectors(inContainer(ID))).toMatchObject({ 'docker:container-id': ID })
   })
 
   it.each([
@@ -118,10 +120,10 @@ describe('whom the engine speaks for', () => {
     ['a group that is named like another container, below its own', `0::/docker/${ID}/docker/${OTHER}\n`],
     ['a pod of its own making, below its own group', `0::/docker/${ID}/kubepods/pod${TENANT}/${OTHER}\n`],
   ])('a process of the container: %s', async (_what, cgroup) => {
-    const { engine, facts, inGroup } = machine()
+    const { engine, selectors, inGroup } = machine()
     engine.start(ID, { name: 'mine' })
     engine.start(OTHER, { name: 'theirs' })
-    expect(await facts(inGroup(cgroup))).toMatchObject({ 'docker:container-name': 'mine' })
+    expect(await selectors(inGroup(cgroup))).toMatchObject({ 'docker:container-name': 'mine' })
   })
 
   it.each([
@@ -138,18 +140,18 @@ describe('whom the engine speaks for', () => {
     engine.start(ID)
     const attesting = attest(inGroup(cgroup, { uid: 1000 }))
     await clock.advance(200)
-    const { facts, unavailable, notes } = await attesting
-    expect(facts.size).toBe(0)
+    const { selectors, unavailable, notes } = await attesting
+    expect(selectors.size).toBe(0)
     expect(unavailable).toEqual([])
     expect(notes.map(({ text }) => text).join()).toContain('left out')
     expect(sinks.lines.find(({ level }) => level === 'warn')?.fields).toMatchObject({ uid: 1000, container: ID })
   })
 
   it('not a forger either once the container is known by its own processes', async () => {
-    const { engine, clock, facts, inContainer, inGroup } = machine()
+    const { engine, clock, selectors, inContainer, inGroup } = machine()
     engine.start(ID)
-    await facts(inContainer(ID))
-    const forging = facts(inGroup(`0::/user.slice/user-1000.slice/docker-${ID}.scope\n`))
+    await selectors(inContainer(ID))
+    const forging = selectors(inGroup(`0::/user.slice/user-1000.slice/docker-${ID}.scope\n`))
     await clock.advance(200)
     expect(await forging).toEqual({})
   })
@@ -172,7 +174,7 @@ describe('whom the engine speaks for', () => {
     engine.start(ID, { cgroup })
     const attesting = attest(inGroup(cgroup))
     await clock.advance(100)
-    expect((await attesting).facts.get('docker:container-id')).toBe(ID)
+    expect((await attesting).selectors.get('docker:container-id')).toBe(ID)
     expect(engine.inspections).toBe(2)
     await attest(inGroup(cgroup))
     expect(engine.inspections).toBe(2)
@@ -188,7 +190,7 @@ describe('whom the engine speaks for', () => {
     await settle()
     engine.says(ID, { status: 'exited', pid: 0 })
     await clock.advance(200)
-    expect((await attesting).facts.size).toBe(0)
+    expect((await attesting).selectors.size).toBe(0)
   })
 
   it('nobody who got the pid while the container was being started again', async () => {
@@ -200,7 +202,7 @@ describe('whom the engine speaks for', () => {
     await settle()
     engine.start(ID)
     await clock.advance('5s')
-    expect((await attesting).facts.size).toBe(0)
+    expect((await attesting).selectors.size).toBe(0)
   })
 
   it('nobody who got the pids of two runs of a container, one after the other', async () => {
@@ -213,7 +215,7 @@ describe('whom the engine speaks for', () => {
     await clock.advance(100)
     engine.says(ID, { status: 'exited', pid: 0 })
     await clock.advance('5s')
-    expect((await attesting).facts.size).toBe(0)
+    expect((await attesting).selectors.size).toBe(0)
   })
 
   it('nobody by what was found for somebody else in the moment when a pid changed hands', async () => {
@@ -225,22 +227,22 @@ describe('whom the engine speaks for', () => {
     engine.proc(pid, `0::/docker/${ID}\n`)
     const attesting = attest(inGroup(forged))
     await clock.advance(200)
-    expect((await attesting).facts.size).toBe(0)
+    expect((await attesting).selectors.size).toBe(0)
   })
 
   it('the inner container, where the agent and the engine are in the outer one', async () => {
-    const { engine, kernel, facts, inGroup } = machine()
+    const { engine, kernel, selectors, inGroup } = machine()
     kernel.ownCgroup = `0::/docker/${OTHER}/agent\n`
     engine.start(ID, { name: 'inner', cgroup: `0::/docker/${OTHER}/docker/${ID}\n` })
-    expect(await facts(inGroup(`0::/docker/${OTHER}/docker/${ID}\n`))).toMatchObject({
+    expect(await selectors(inGroup(`0::/docker/${OTHER}/docker/${ID}\n`))).toMatchObject({
       'docker:container-name': 'inner',
     })
   })
 
   it('the outer container, where the engine knows nothing of the inner one', async () => {
-    const { engine, facts, inGroup } = machine()
+    const { engine, selectors, inGroup } = machine()
     engine.start(OTHER, { name: 'outer' })
-    expect(await facts(inGroup(`0::/docker/${OTHER}/docker/${ID}\n`))).toMatchObject({
+    expect(await selectors(inGroup(`0::/docker/${OTHER}/docker/${ID}\n`))).toMatchObject({
       'docker:container-name': 'outer',
     })
   })
@@ -250,7 +252,7 @@ describe('whom the engine speaks for', () => {
     const names = Array.from({ length: 40 }, (_, i) => i.toString(16).padStart(64, '0')).join('/')
     const attesting = attest(inGroup(`0::/${names}\n`))
     await clock.advance('5s')
-    expect((await attesting).facts.size).toBe(0)
+    expect((await attesting).selectors.size).toBe(0)
     expect(engine.inspections).toBe(4)
   })
 })
@@ -266,7 +268,7 @@ describe('a container without a control group of its own', () => {
     engine.start(ID, { cgroup: '0::/system.slice/app.service\n', mountinfo: MOUNTED })
     const attesting = attest(caller(own))
     await clock.advance(100)
-    expect((await attesting).facts.get('docker:container-id')).toBe(ID)
+    expect((await attesting).selectors.get('docker:container-id')).toBe(ID)
   })
 
   it('is not that of a process which has left its mounts by the time that the first process is seen', async () => {
@@ -281,8 +283,8 @@ describe('a container without a control group of its own', () => {
     }
     const finding = attest(caller({ namespaces: { mnt: 'mnt:[9]' }, files }))
     await clock.advance('1s')
-    const { facts, notes } = await finding
-    expect(facts.size).toBe(0)
+    const { selectors, notes } = await finding
+    expect(selectors.size).toBe(0)
     expect(notes.map(({ text }) => text).join()).toContain('changed its mount namespace')
   })
 
@@ -291,7 +293,7 @@ describe('a container without a control group of its own', () => {
     engine.start(ID)
     const attesting = attest(caller(own))
     await clock.advance(200)
-    expect((await attesting).facts.size).toBe(0)
+    expect((await attesting).selectors.size).toBe(0)
   })
 
   it('is left out where its mounts are too many to read', async () => {
@@ -305,14 +307,14 @@ describe('a container without a control group of its own', () => {
         return read(file)
       },
     })
-    expect((await attest(who)).facts.size).toBe(0)
+    expect((await attest(who)).selectors.size).toBe(0)
   })
 
   it('is not looked for in the mounts of the host, nor where they cannot be told apart', async () => {
     const { engine, caller, attest } = machine()
     engine.start(ID, { mountinfo: MOUNTED })
-    expect((await attest(caller({ ...own, namespaces: {} }))).facts.size).toBe(0)
-    expect((await attest(caller({ ...own, namespaces: { mnt: null } }))).facts.size).toBe(0)
+    expect((await attest(caller({ ...own, namespaces: {} }))).selectors.size).toBe(0)
+    expect((await attest(caller({ ...own, namespaces: { mnt: null } }))).selectors.size).toBe(0)
     expect(engine.inspections).toBe(0)
   })
 
@@ -323,6 +325,6 @@ describe('a container without a control group of its own', () => {
     const who = caller({ ...own, files: { cgroup: `0::/docker/${OTHER}\n`, mountinfo: MOUNTED } })
     const attesting = attest(who)
     await clock.advance(200)
-    expect((await attesting).facts.get('docker:container-id')).toBe(OTHER)
+    expect((await attesting).selectors.get('docker:container-id')).toBe(OTHER)
   })
 })

@@ -42,21 +42,21 @@ function setUp(...known: PodWish[]) {
 }
 
 describe('a process in a pod', () => {
-  it('has the facts of its pod and container, without any request', async () => {
+  it('has the selectors of its pod and container, without any request', async () => {
     const wish = { containers: [{ name: 'app0' }, { name: 'side' }] }
     const { attestor, callerIn, source } = setUp(wish, { name: 'other' })
-    const { facts, unavailable } = await attestor().attest(callerIn(wish, 'side'), new AbortController().signal)
-    expect(facts.get('k8s:pod-name')).toBe('web-1')
-    expect(facts.get('k8s:container-name')).toBe('side')
-    expect(facts.get('k8s:cluster')).toBe('prod')
+    const { selectors, unavailable } = await attestor().attest(callerIn(wish, 'side'), new AbortController().signal)
+    expect(selectors.get('k8s:pod-name')).toBe('web-1')
+    expect(selectors.get('k8s:container-name')).toBe('side')
+    expect(selectors.get('k8s:cluster')).toBe('prod')
     expect(unavailable).toEqual([])
     expect(source.wanted).toBe(0)
   })
 
-  it('has the same facts, as the same object, until its pod changes', async () => {
+  it('has the same selectors, as the same object, until its pod changes', async () => {
     const { attestor, callerIn, pods } = setUp({})
     const [one, caller] = [attestor(), callerIn({})]
-    const attest = async () => (await one.attest(caller, new AbortController().signal)).facts
+    const attest = async () => (await one.attest(caller, new AbortController().signal)).selectors
     const first = await attest()
     expect(await attest()).toBe(first)
     pods.put(parsed({ labels: { app: 'new' } }))
@@ -71,23 +71,23 @@ describe('a process in a pod', () => {
     pods.put(parsed({ containers: [{ id: null }] }))
     await clock.advance('100ms')
     pods.put(parsed())
-    expect((await finding).facts.get('k8s:pod-name')).toBe('web-1')
+    expect((await finding).selectors.get('k8s:pod-name')).toBe('web-1')
     expect(clock.pending).toBe(0)
   })
 
-  it('has facts that are unavailable, and is not denied, when its pod stays unknown until the deadline', async () => {
+  it('has selectors that are unavailable, and is not denied, when its pod stays unknown until the deadline', async () => {
     const { attestor, callerIn, clock } = setUp({ name: 'other' })
     const deadline = new AbortController()
     const finding = attestor().attest(callerIn({}), deadline.signal)
     await clock.advance('3s')
     deadline.abort()
     expect(await finding).toMatchObject({ unavailable: ['k8s', 'node'] })
-    expect((await finding).facts.size).toBe(0)
+    expect((await finding).selectors.size).toBe(0)
     expect((await finding).notes).toHaveLength(1)
     expect(clock.pending).toBe(0)
   })
 
-  it('has no facts, and none is unavailable, when there is no such pod', async () => {
+  it('has no selectors, and none is unavailable, when there is no such pod', async () => {
     const { attestor, callerIn, pods, clock } = setUp({ name: 'other' }, { name: 'third' })
     const caller = callerIn({ name: 'third' })
     pods.remove(parsed({ name: 'third' }).uid)
@@ -95,17 +95,17 @@ describe('a process in a pod', () => {
     const unseen = attestor().attest(callerIn({}), new AbortController().signal)
     await clock.advance('5s')
     pods.replace([parsed({ name: 'other' })], clock.monotonic())
-    expect(await unseen).toMatchObject({ unavailable: [], facts: new Map() })
+    expect(await unseen).toMatchObject({ unavailable: [], selectors: new Map() })
   })
 
-  it('keeps its facts while the platform is away', async () => {
+  it('keeps its selectors while the platform is away', async () => {
     const { attestor, callerIn, pods } = setUp({})
     pods.fellBehind('away')
-    const { facts } = await attestor().attest(callerIn({}), new AbortController().signal)
-    expect(facts.get('k8s:ns')).toBe('shop')
+    const { selectors } = await attestor().attest(callerIn({}), new AbortController().signal)
+    expect(selectors.get('k8s:ns')).toBe('shop')
   })
 
-  it('cannot be told of a namespace where its facts are unavailable: its agent id is unavailable too', async () => {
+  it('cannot be told of a namespace where its selectors are unavailable: its agent id is unavailable too', async () => {
     const { attestor, callerIn } = setUp({ name: 'other' })
     expect(attestor().platforms).toEqual(['k8s', 'node'])
     expect(attestor(['agents']).platforms).toEqual(['k8s', 'node', 'authsec'])
@@ -125,11 +125,11 @@ describe('a process in a pod', () => {
 })
 
 describe('a process in no pod', () => {
-  it('has no facts, asks for none and is watched by nobody', async () => {
+  it('has no selectors, asks for none and is watched by nobody', async () => {
     const { attestor, kernel, pods, source } = setUp({})
     const caller = callerOf(kernel.peer(kernel.spawn()))
     expect(await attestor().attest(caller, new AbortController().signal)).toMatchObject({
-      facts: new Map(),
+      selectors: new Map(),
       unavailable: [],
     })
     using _watch = attestor().onChange(caller, () => {})

@@ -36,9 +36,13 @@ const UNIT = { 'systemd:id': 'nginx.service', 'systemd:slice': 'system.slice' }
 describe('the systemd attestor', () => {
   it('gives the unit, its slice and its file, in every spelling', async () => {
     const { attest } = setting()
-    const { facts, unavailable, notes } = await attest(NGINX)
-    expect(Object.fromEntries(facts)).toEqual({ ...UNIT, 'systemd:fragment-path': FILE, 'systemd:fragment_path': FILE })
-    expect([...facts.keys()].sort()).toEqual(documentedSelectors('systemd'))
+    const { selectors, unavailable, notes } = await attest(NGINX)
+    expect(Object.fromEntries(selectors)).toEqual({
+      ...UNIT,
+      'systemd:fragment-path': FILE,
+      'systemd:fragment_path': FILE,
+    })
+    expect([...selectors.keys()].sort()).toEqual(documentedSelectors('systemd'))
     expect(unavailable).toEqual([])
     expect(notes.map(({ text }) => text)).toEqual(['unit nginx.service in system.slice, by its control group'])
   })
@@ -55,15 +59,15 @@ describe('the systemd attestor', () => {
   ])('%s', async (_what, fragment, expected, unavailable) => {
     const { attest } = setting(fragment)
     const finding = await attest(NGINX)
-    expect(Object.fromEntries(finding.facts)).toEqual(expected)
+    expect(Object.fromEntries(finding.selectors)).toEqual(expected)
     expect(finding.unavailable).toEqual(unavailable)
     expect(finding.notes.at(-1)?.text).toContain('why' in fragment ? fragment.why : '')
   })
 
-  it('a process in no unit has no facts, misses none, and costs no question', async () => {
+  it('a process in no unit has no selectors, misses none, and costs no question', async () => {
     const { attest, asked } = setting()
-    const { facts, unavailable, notes } = await attest('0::/docker/x\n')
-    expect([facts.size, unavailable, asked]).toEqual([0, [], []])
+    const { selectors, unavailable, notes } = await attest('0::/docker/x\n')
+    expect([selectors.size, unavailable, asked]).toEqual([0, [], []])
     expect(notes).toHaveLength(1)
   })
 
@@ -78,7 +82,7 @@ describe('the systemd attestor', () => {
     expect(await attest(NGINX)).toMatchObject({ unavailable: ['systemd'] })
     files.hook = () => undefined
     files.content.set('/proc/1/cgroup', content)
-    expect((await attest(NGINX)).facts.get('systemd:id')).toBe('nginx.service')
+    expect((await attest(NGINX)).selectors.get('systemd:id')).toBe('nginx.service')
   })
 
   it('a process that has ended is said to have', async () => {

@@ -32,8 +32,8 @@ function setting(
     const process = kernel.spawn({ uid: 1000, gid: 2000, executable: '/usr/bin/app', ...traits })
     return attestor.attest(callerOf(kernel.peer(process)), new AbortController().signal)
   }
-  const facts = async (traits: ProcessTraits = {}) => Object.fromEntries((await attest(traits)).facts)
-  return { kernel, attestor, attest, facts, asked }
+  const selectors = async (traits: ProcessTraits = {}) => Object.fromEntries((await attest(traits)).selectors)
+  return { kernel, attestor, attest, selectors, asked }
 }
 
 const WITHOUT_NAMES = { 'unix:uid': '1000', 'unix:gid': '2000', 'unix:sha256': SHA }
@@ -49,13 +49,13 @@ const ALL = {
 
 describe('the unix attestor', () => {
   it('gives every spelling of what the kernel says of a process of the host', async () => {
-    const { facts, asked } = setting()
-    expect(await facts()).toEqual(ALL)
+    const { selectors, asked } = setting()
+    expect(await selectors()).toEqual(ALL)
     expect(asked).toHaveLength(1)
   })
 
   it('gives what docs/attestors/unix.md names, and nothing else', async () => {
-    const emitted = Object.keys(await setting({ forgeable: true }).facts({ groups: [4] }))
+    const emitted = Object.keys(await setting({ forgeable: true }).selectors({ groups: [4] }))
     expect(emitted.map((key) => key.replace(/^(unix:supplementary_gid:).*/, '$1<gid>')).sort()).toEqual(
       documentedSelectors('unix'),
     )
@@ -71,8 +71,8 @@ describe('the unix attestor', () => {
 
   it('reads no program while no entry asks for the digest, and says so', async () => {
     const { attest, asked } = setting({ digestWanted: false })
-    const { facts, unavailable, notes } = await attest()
-    expect([facts.has('unix:sha256'), facts.get('unix:path'), unavailable]).toEqual([false, '/usr/bin/app', []])
+    const { selectors, unavailable, notes } = await attest()
+    expect([selectors.has('unix:sha256'), selectors.get('unix:path'), unavailable]).toEqual([false, '/usr/bin/app', []])
     expect(notes.map(({ text }) => text)).toContain('unix:sha256 not computed: no entry asks for it')
     expect(asked).toEqual([])
   })
@@ -100,8 +100,8 @@ describe('the unix attestor', () => {
       { 'unix:uid': '7', 'unix:gid': '8', 'unix:sha256': SHA, 'unix:path': '/usr/bin/app', 'unix:exe': '/usr/bin/app' },
     ],
   ])('%s', async (_name, traits, expected) => {
-    const { facts } = setting()
-    expect(await facts(traits)).toEqual(expected)
+    const { selectors } = setting()
+    expect(await selectors(traits)).toEqual(expected)
   })
 
   it('a host whose namespaces are not known has no processes', async () => {
@@ -114,18 +114,18 @@ describe('the unix attestor', () => {
       forgeable: false,
     })
     const process = kernel.spawn({ namespaces: { mnt: null, user: null } })
-    const { facts } = await attestor.attest(callerOf(kernel.peer(process)), new AbortController().signal)
-    expect([...facts.keys()]).toEqual(['unix:uid', 'unix:gid', 'unix:sha256'])
+    const { selectors } = await attestor.attest(callerOf(kernel.peer(process)), new AbortController().signal)
+    expect([...selectors.keys()]).toEqual(['unix:uid', 'unix:gid', 'unix:sha256'])
   })
 
-  it('the name that a process gives itself counts only when forgeable facts are allowed', async () => {
-    expect(await setting().facts({ comm: 'nginx' })).not.toHaveProperty('unix:process')
-    expect(await setting({ forgeable: true }).facts({ comm: 'a) S (b' })).toHaveProperty('unix:process', 'a) S (b')
+  it('the name that a process gives itself counts only when forgeable selectors are allowed', async () => {
+    expect(await setting().selectors({ comm: 'nginx' })).not.toHaveProperty('unix:process')
+    expect(await setting({ forgeable: true }).selectors({ comm: 'a) S (b' })).toHaveProperty('unix:process', 'a) S (b')
   })
 
   it('an executable that cannot be seen has neither path nor digest, and nothing is read', async () => {
-    const { facts, asked } = setting()
-    const found = await facts({ executable: null })
+    const { selectors, asked } = setting()
+    const found = await selectors({ executable: null })
     expect(found).not.toHaveProperty('unix:sha256')
     expect(found).not.toHaveProperty('unix:path')
     expect(asked).toEqual([])
@@ -140,8 +140,8 @@ describe('the unix attestor', () => {
     process.exec('/usr/bin/app', before)
     const caller = callerOf(kernel.peer(process))
     process.exec('/usr/bin/app', after)
-    const { facts, notes } = await attestor.attest(caller, new AbortController().signal)
-    expect([...facts.keys()].filter((key) => /path|exe|sha256/.test(key))).toEqual([])
+    const { selectors, notes } = await attestor.attest(caller, new AbortController().signal)
+    expect([...selectors.keys()].filter((key) => /path|exe|sha256/.test(key))).toEqual([])
     expect(notes.map(({ text }) => text).join()).toContain('runs another program than when it connected')
     expect(asked).toEqual([])
     expect(process.programs).toBe(0)
@@ -153,7 +153,7 @@ describe('the unix attestor', () => {
     const found = attestor.attest(callerOf(kernel.peer(process)), new AbortController().signal)
     // The first look has been: what runs from now on changes nothing of it.
     process.exec('/usr/bin/trusted')
-    expect((await found).facts.get('unix:path')).toBe('/usr/bin/app')
+    expect((await found).selectors.get('unix:path')).toBe('/usr/bin/app')
     expect(asked.map(({ path }) => path)).toEqual(['/usr/bin/app'])
     expect(process.programs).toBe(0)
   })
@@ -163,24 +163,24 @@ describe('the unix attestor', () => {
     ['unavailable when nobody can say yet', { kind: 'unknown', reason: 'hangs' }, ['unix']],
   ])('the digest is %s', async (_name, digest, unavailable) => {
     const found = await setting({ digest }).attest()
-    expect(found.facts.has('unix:sha256')).toBe(false)
-    expect(found.facts.get('unix:path')).toBe('/usr/bin/app')
+    expect(found.selectors.has('unix:sha256')).toBe(false)
+    expect(found.selectors.get('unix:path')).toBe('/usr/bin/app')
     expect(found.unavailable).toEqual(unavailable)
     expect(found.notes.some(({ text }) => text.includes(digest.kind))).toBe(true)
   })
 
   it('ids that the agent cannot tell apart are left out', async () => {
     const nobody = { uid: 65534, gid: 65534, groups: [65534, 5] }
-    expect(await setting().facts(nobody)).toMatchObject({ 'unix:uid': '65534', 'unix:gid': '65534' })
-    const found = await setting({ allIdsMapped: false }).facts(nobody)
+    expect(await setting().selectors(nobody)).toMatchObject({ 'unix:uid': '65534', 'unix:gid': '65534' })
+    const found = await setting({ allIdsMapped: false }).selectors(nobody)
     expect(found).toMatchObject({ 'unix:supplementary_gid:5': 'true' })
     for (const key of ['unix:uid', 'unix:gid', 'unix:supplementary_gid:65534']) expect(found).not.toHaveProperty(key)
   })
 
-  it('a user in ever so many groups has bounded facts', async () => {
+  it('a user in ever so many groups has bounded selectors', async () => {
     const groups = Array.from({ length: 65_536 }, (_, i) => i + 1)
-    const { facts, notes } = await setting().attest({ groups })
-    expect(facts.size).toBeLessThanOrEqual(1024 + 10)
+    const { selectors, notes } = await setting().attest({ groups })
+    expect(selectors.size).toBeLessThanOrEqual(1024 + 10)
     expect(notes.some(({ text }) => text.includes('groups left out'))).toBe(true)
   })
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { factsOf } from '../../../../attestors/docker/container-facts.js'
+import { selectorsOf } from '../../../../attestors/docker/container-selectors.js'
 import { type Inspected, parseInspected } from '../../../../attestors/docker/inspected.js'
 import { documentedSelectors } from '../../../support/documented-selectors.js'
 
@@ -19,7 +19,7 @@ const container = (over: Partial<Inspected> = {}): Inspected => ({
   ...over,
 })
 const OPTIONS = { authsecLabels: false, imageLabels: 'separate', tenantId: 't' } as const
-const facts = (over: Partial<Inspected>) => factsOf(container(over), { labels: new Map() }, OPTIONS)
+const selectors = (over: Partial<Inspected>) => selectorsOf(container(over), { labels: new Map() }, OPTIONS)
 
 describe('the name of an image', () => {
   it.each([
@@ -35,14 +35,14 @@ describe('the name of an image', () => {
     ['deadbeef0000', 'deadbeef0000:latest'],
   ])('%s is %s', (imageName, name) => {
     for (const key of ['docker:image-name', 'docker:image_name', 'docker:image']) {
-      expect(facts({ imageName }).facts.get(key)).toBe(name)
+      expect(selectors({ imageName }).selectors.get(key)).toBe(name)
     }
   })
 
   it.each([['c7c7c7c7c7c7'], [IMAGE], [`sha256:${IMAGE}`], ['']])(
     'is left out where there is none: %s',
     (imageName) => {
-      const { facts: found, notes } = facts({ imageName })
+      const { selectors: found, notes } = selectors({ imageName })
       expect(found.has('docker:image-name')).toBe(false)
       expect(found.get('docker:image-id')).toBe('c7c7c7c7c7c7')
       expect(notes).toHaveLength(1)
@@ -59,7 +59,7 @@ describe('docs/attestors/docker.md', () => {
       ['authsec.ai/agent-type', 't'],
     ])
     const image = { labels: new Map([['b', 'built']]) }
-    const all = factsOf(container({ labels }), image, { ...OPTIONS, authsecLabels: true }).facts
+    const all = selectorsOf(container({ labels }), image, { ...OPTIONS, authsecLabels: true }).selectors
     const emitted = [...all.keys()].map((key) => key.replace(/^(docker:(?:image-)?label:).*/, '$1<key>'))
     expect([...new Set(emitted)].sort()).toEqual(documentedSelectors('docker'))
   })
@@ -67,7 +67,7 @@ describe('docs/attestors/docker.md', () => {
 
 describe('what is left out', () => {
   it('is an image id that the engine does not show', () => {
-    const found = facts({ imageId: null }).facts
+    const found = selectors({ imageId: null }).selectors
     expect(found.has('docker:image-id')).toBe(false)
     expect(found.has('docker:image-digest')).toBe(false)
     expect(found.get('docker:image')).toBe('web:1')
@@ -76,7 +76,7 @@ describe('what is left out', () => {
   it('are labels without end, and is said', () => {
     const labels = new Map(Array.from({ length: 600 }, (_, i) => [`k${i}`, 'v']))
     labels.set('long', 'v'.repeat(5000))
-    const { facts: found, notes } = facts({ labels })
+    const { selectors: found, notes } = selectors({ labels })
     expect([...found.keys()].filter((key) => key.startsWith('docker:label:'))).toHaveLength(512)
     expect(notes.length).toBeGreaterThan(0)
     expect(notes.length).toBeLessThanOrEqual(8)
@@ -87,7 +87,7 @@ describe('what is left out', () => {
       ['', 'empty'],
       ['a:b c', 'x'],
     ])
-    expect(Object.fromEntries(facts({ labels }).facts)).toMatchObject({
+    expect(Object.fromEntries(selectors({ labels }).selectors)).toMatchObject({
       'docker:label:': 'empty',
       'docker:label:a:b c': 'x',
     })

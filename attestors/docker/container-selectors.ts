@@ -2,17 +2,17 @@ import type { Selectors } from '../../agent/identity/selector.js'
 import { type LabelsOfImage, sortLabels } from './image-labels.js'
 import type { Inspected, Labels } from './inspected.js'
 
-export interface FactsOptions {
+export interface ContainerSelectorOptions {
   /** `attestation.docker.authsec_labels`: labels may name an AI agent. */
   readonly authsecLabels: boolean
   /** `attestation.docker.image_labels`: `merged` counts labels of the image as given to the container. */
   readonly imageLabels: 'separate' | 'merged'
-  /** The agent's own account, a fact wherever an AI agent is named. */
+  /** The agent's own account, a selector wherever an AI agent is named. */
   readonly tenantId: string
 }
 
-export interface ContainerFacts {
-  readonly facts: Selectors
+export interface ContainerSelectors {
+  readonly selectors: Selectors
   /** What was left out, and why. */
   readonly notes: readonly string[]
   /** Whose labels they are cannot be told now: those left out are unavailable. */
@@ -26,7 +26,7 @@ const MAX_VALUE = 4096
 const AGENT_LABELS = ['authsec.ai/client-id', 'authsec.ai/agent-type'] as const
 
 /** Whether it depends on the labels of its image what a container is. */
-export function imageMatters({ labels }: Inspected, { authsecLabels, imageLabels }: FactsOptions): boolean {
+export function imageMatters({ labels }: Inspected, { authsecLabels, imageLabels }: ContainerSelectorOptions): boolean {
   if (imageLabels === 'separate') return labels.size > 0
   return authsecLabels && AGENT_LABELS.some((key) => labels.has(key))
 }
@@ -35,11 +35,15 @@ export function imageMatters({ labels }: Inspected, { authsecLabels, imageLabels
  * The selectors of a container: what the engine says of it, in every spelling that is in use. `image`: null where it does
  * not matter.
  */
-export function factsOf(container: Inspected, image: LabelsOfImage | null, options: FactsOptions): ContainerFacts {
-  const facts = new Map<string, string>()
+export function selectorsOf(
+  container: Inspected,
+  image: LabelsOfImage | null,
+  options: ContainerSelectorOptions,
+): ContainerSelectors {
+  const selectors = new Map<string, string>()
   const notes: string[] = []
   const set = (value: string, ...keys: readonly string[]) => {
-    for (const key of keys) facts.set(`docker:${key}`, value)
+    for (const key of keys) selectors.set(`docker:${key}`, value)
   }
   set(container.id, 'container-id', 'container_id')
   if (container.name !== '') set(container.name, 'container-name', 'container_name')
@@ -69,18 +73,18 @@ export function factsOf(container: Inspected, image: LabelsOfImage | null, optio
     setLabels(operator, 'label')
     setLabels(inherited, 'image-label')
   }
-  if (options.authsecLabels && !incomplete) setAgent(operator, options.tenantId, facts)
-  return { facts, notes: notes.slice(0, 8), incomplete }
+  if (options.authsecLabels && !incomplete) setAgent(operator, options.tenantId, selectors)
+  return { selectors, notes: notes.slice(0, 8), incomplete }
 }
 
 /** Whoever may start a container may name any AI agent; whoever built its image may not. */
-function setAgent(operator: Labels, tenantId: string, facts: Map<string, string>): void {
+function setAgent(operator: Labels, tenantId: string, selectors: Map<string, string>): void {
   const [client, type] = AGENT_LABELS.map((key) => operator.get(key))
-  if (type) facts.set('authsec:agent_type', type)
+  if (type) selectors.set('authsec:agent_type', type)
   if (!client) return
-  facts.set('authsec:client_id', client)
-  facts.set('authsec:tenant_id', tenantId)
-  facts.set('authsec:workspace_id', tenantId)
+  selectors.set('authsec:client_id', client)
+  selectors.set('authsec:tenant_id', tenantId)
+  selectors.set('authsec:workspace_id', tenantId)
 }
 
 /** With a tag, as `docker images` shows it; a reference with a digest is left as it is, for its tag says nothing. */
