@@ -1,7 +1,7 @@
 import type { WorkloadAttestor } from '../agent/attestation/attestor.js'
 import type { Config } from '../agent/config/config.js'
 import type { NodeAttestationType, NodeAttestor } from '../agent/node/evidence.js'
-import type { AttestorEvents, AttestorStanding } from '../agent/observability/attestor-events.js'
+import type { AttestorEvents, AttestorStatus } from '../agent/observability/attestor-events.js'
 import type { CallerEvents } from '../agent/observability/caller-events.js'
 import type { EngineEvents } from '../agent/observability/engine-events.js'
 import type { FileEvents } from '../agent/observability/file-events.js'
@@ -12,13 +12,13 @@ import type { HttpClient } from '../agent/ports/http.js'
 import type { Kernel } from '../agent/ports/kernel.js'
 import type { NodeFacts } from '../agent/ports/node-facts.js'
 import type { Random } from '../agent/ports/random.js'
+import { withEngineStatus, withKubernetesStatus } from './attestor-status.js'
 import { dockerWorkloads } from './docker/create.js'
 import { dockerNodeAttestor } from './docker/node.js'
 import { joinTokenNodeAttestor } from './join-token/node.js'
 import type { OpenHttp } from './kubernetes/api.js'
 import { kubernetesWorkloads } from './kubernetes/create.js'
 import { kubernetesNodeAttestor } from './kubernetes/node.js'
-import { engineStanding, kubernetesStanding } from './standing.js'
 import { systemdWorkloads } from './systemd/create.js'
 import { Accounts, type ReadVersioned } from './unix/accounts.js'
 import { ExecutableDigests } from './unix/executable.js'
@@ -75,7 +75,7 @@ export function nodeAttestors(
 export interface WorkloadAttestors extends Disposable {
   readonly all: readonly WorkloadAttestor[]
   /** Which of them are on, and why the others are off; empty before `run`. */
-  standings(): readonly AttestorStanding[]
+  statuses(): readonly AttestorStatus[]
   /** Whether Kubernetes has listed the pods of this node since the start; null where it is not asked. */
   readonly podsListed: boolean | null
   /** Threads that live. Those that do a moment after disposal hang in a system call, and Node cannot end. */
@@ -102,13 +102,13 @@ export function workloadAttestors(
     ...world,
     ...docker,
     tenantId,
-    events: engineStanding(world.engineEvents, attestorEvents, docker.socketPath),
+    events: withEngineStatus(world.engineEvents, attestorEvents, docker.socketPath),
   })
   const pods = kubernetesWorkloads({
     ...world,
     settings: kubernetes,
     tenantId,
-    events: kubernetesStanding(world.kubernetesEvents, attestorEvents, kubernetes.nodeName),
+    events: withKubernetesStatus(world.kubernetesEvents, attestorEvents, kubernetes.nodeName),
   })
   const wantsUnits = unix.method === 'systemd' || type === 'auto'
   const units = wantsUnits ? systemdWorkloads({ ...world, events: attestorEvents, root }) : null
@@ -119,7 +119,7 @@ export function workloadAttestors(
       ...(pods ? [pods.attestor] : []),
       ...(units ? [units] : []),
     ],
-    standings: () => attestorEvents.standings(),
+    statuses: () => attestorEvents.statuses(),
     get podsListed() {
       return pods?.listed ?? null
     },
@@ -127,11 +127,11 @@ export function workloadAttestors(
       return digests.threads
     },
     run: async (signal) => {
-      attestorEvents.stands('unix', true, 'the kernel is always there')
-      attestorEvents.stands('docker', false, 'not looked for yet')
-      if (pods) attestorEvents.stands('kubernetes', true, 'the pods of this node have not been listed yet')
-      else attestorEvents.stands('kubernetes', false, NO_PODS)
-      if (!units) attestorEvents.stands('systemd', false, NO_UNITS)
+      attestorEvents.reportStatus('unix', true, 'the kernel is always there')
+      attestorEvents.reportStatus('docker', false, 'not looked for yet')
+      if (pods) attestorEvents.reportStatus('kubernetes', true, 'the pods of this node have not been listed yet')
+      else attestorEvents.reportStatus('kubernetes', false, NO_PODS)
+      if (!units) attestorEvents.reportStatus('systemd', false, NO_UNITS)
       await Promise.all([containers.run(signal), pods?.run(signal), units?.run(signal)])
     },
     [Symbol.dispose]: () => {

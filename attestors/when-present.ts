@@ -1,4 +1,4 @@
-import type { Finding, WorkloadAttestor } from '../agent/attestation/attestor.js'
+import type { AttestorResult, WorkloadAttestor } from '../agent/attestation/attestor.js'
 import type { Caller } from '../agent/attestation/caller.js'
 import type { AttestorEvents } from '../agent/observability/attestor-events.js'
 import type { Clock } from '../agent/ports/clock.js'
@@ -10,7 +10,7 @@ export interface WhenPresentOptions {
   /** What is said of it when it is on. */
   readonly asks: string
   readonly clock: Clock
-  readonly events: Pick<AttestorEvents, 'stands'>
+  readonly events: Pick<AttestorEvents, 'reportStatus'>
 }
 
 /** How often a platform that is not here is looked for. */
@@ -36,7 +36,7 @@ export class WhenPresent implements WorkloadAttestor {
     return this.options.attestor.platforms
   }
 
-  async attest(caller: Caller, signal: AbortSignal): Promise<Finding> {
+  async attest(caller: Caller, signal: AbortSignal): Promise<AttestorResult> {
     this.#first ??= this.#look()
     await this.#first
     if (this.#absence === null) return await this.options.attestor.attest(caller, signal)
@@ -75,7 +75,7 @@ export class WhenPresent implements WorkloadAttestor {
 
   async #look(): Promise<void> {
     this.#absence = await this.options.absence()
-    this.options.events.stands(this.name, this.#absence === null, this.#absence ?? this.options.asks)
+    this.options.events.reportStatus(this.name, this.#absence === null, this.#absence ?? this.options.asks)
     if (this.#absence !== null) return
     const waiting = [...this.#waiting]
     this.#waiting.clear()

@@ -2,7 +2,7 @@ import { AgentError, codeOf, type ErrorCode, messageOf } from '../errors.js'
 import { platformOf, type Selectors } from '../identity/selector.js'
 import type { CallerEvents } from '../observability/caller-events.js'
 import type { Clock } from '../ports/clock.js'
-import type { Finding, Note, WorkloadAttestor } from './attestor.js'
+import type { AttestorResult, Note, WorkloadAttestor } from './attestor.js'
 import type { Caller } from './caller.js'
 
 /** How long an attestor has, once told to stop, to hand in what it knows. */
@@ -35,8 +35,8 @@ export interface AttestContext {
 }
 
 /**
- * Asks all attestors side by side and merges what they say. Selectors of a platform that is unavailable now are those that were
- * `known` before. Aborting the controller cuts it short. Throws `attestation.failed` or `attestation.timeout` when no
+ * Asks all attestors side by side and merges their results. Selectors of a platform that is unavailable now are those
+ * that were `known` before. Aborting the controller cuts it short. Throws `attestation.failed` or `attestation.timeout` when no
  * attestor said anything and nothing was known.
  */
 export async function attest(
@@ -60,7 +60,7 @@ export async function attest(
   }
 }
 
-type Outcome = Finding | { readonly error: unknown }
+type Outcome = AttestorResult | { readonly error: unknown }
 
 async function ask(
   { events, deadlineMs }: AttestContext,
@@ -97,23 +97,23 @@ function merge(attestors: readonly WorkloadAttestor[], outcomes: readonly Outcom
     if (said < MAX_NOTES) notes.push({ attestor, text: text.slice(0, MAX_LINE_LENGTH) })
   }
   attestors.forEach((attestor, i) => {
-    const finding = findingOf(attestor, outcomes[i])
-    for (const { text } of finding.notes) note(attestor.name, text)
+    const result = resultOf(attestor, outcomes[i])
+    for (const { text } of result.notes) note(attestor.name, text)
     const own = new Map<string, string>()
     for (const [key, value] of before.get(attestor.name) ?? []) {
-      if (finding.unavailable.includes(platformOf(key))) own.set(key, value)
+      if (result.unavailable.includes(platformOf(key))) own.set(key, value)
     }
     if (own.size > 0)
       note(attestor.name, `kept ${own.size} selectors of the last attestation: their platform is unavailable`)
-    for (const [key, value] of finding.selectors) {
+    for (const [key, value] of result.selectors) {
       // Whoever may speak for containers must not be able to claim a user.
       if (attestor.platforms.includes(platformOf(key))) own.set(key, value)
       else note(attestor.name, `${key} left out: the attestor does not speak for it`)
     }
     if (!lines.has(attestor.name)) note(attestor.name, `selectors found: ${own.size}`)
     known.set(attestor.name, own)
-    for (const platform of finding.unavailable) unavailable.add(platform)
-    waitMs = Math.max(waitMs, finding.waitMs ?? 0)
+    for (const platform of result.unavailable) unavailable.add(platform)
+    waitMs = Math.max(waitMs, result.waitMs ?? 0)
     for (const [key, value] of own) {
       const other = selectors.get(key)
       if (other === undefined) selectors.set(key, value)
@@ -125,7 +125,7 @@ function merge(attestors: readonly WorkloadAttestor[], outcomes: readonly Outcom
   return { selectors, unavailable: [...unavailable].sort(), notes, known, waitMs }
 }
 
-function findingOf(attestor: WorkloadAttestor, outcome: Outcome | undefined): Finding {
+function resultOf(attestor: WorkloadAttestor, outcome: Outcome | undefined): AttestorResult {
   if (outcome && !('error' in outcome)) return outcome
   const why = outcome ? messageOf(outcome.error) : 'no answer'
   return {

@@ -8,14 +8,14 @@ export interface Note {
 }
 
 /** What one attestor says of one caller. */
-export interface Finding {
+export interface AttestorResult {
   readonly selectors: Selectors
   /** Platforms (selector key prefixes: `docker`, `k8s`) whose selectors are unknown now: engine away, API slow. */
   readonly unavailable: readonly string[]
   readonly notes: readonly Note[]
   /**
-   * For so many milliseconds it is worth waiting for what is unavailable: the platform knows the caller, and has not shown all
-   * of it yet. Absent: no longer than for anything else.
+   * For so many milliseconds it is worth waiting for what is unavailable: the platform knows the caller, and has not
+   * shown all of it yet. Absent: no longer than for anything else.
    */
   readonly waitMs?: number
 }
@@ -25,8 +25,8 @@ export interface WorkloadAttestor {
   readonly name: string
   /** Prefixes of the selector keys it speaks for. */
   readonly platforms: readonly string[]
-  /** Answers before the signal aborts; what it could not find out by then is `unavailable`. Never throws for a platform. */
-  attest(caller: Caller, signal: AbortSignal): Promise<Finding>
-  /** Notices that a subject changed (a pod's label): the workload is attested again. Absent where selectors never change. */
+  /** Answers before the signal aborts; what it does not know by then is `unavailable`. Never throws for a platform. */
+  attest(caller: Caller, signal: AbortSignal): Promise<AttestorResult>
+  /** Tells that a subject changed (a pod's label): the workload is attested again. Absent where selectors never change. */
   onChange?(caller: Caller, changed: () => void): Disposable
 }

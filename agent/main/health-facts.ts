@@ -64,7 +64,7 @@ export function healthFacts(facts: Facts): HealthFacts {
     sync: { intervalMs: pace.intervalMs, lastSuccessAt: sync.lastSync },
     ...entriesOf(facts.agent, now),
     node: facts.node,
-    attestors: attestors.standings(),
+    attestors: attestors.statuses(),
     brokenFiles: facts.agent.rereadFiles.broken(),
     openFiles: facts.agent.openFiles,
   }

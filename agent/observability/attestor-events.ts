@@ -1,7 +1,7 @@
 import type { Sinks } from './events.js'
 
-/** How it stands with one workload attestor. */
-export interface AttestorStanding {
+/** The status of one workload attestor. */
+export interface AttestorStatus {
   /** `unix`, `docker`, `kubernetes`, `systemd`. */
   readonly name: string
   /** Its platform is here, so it is asked; also while the platform does not answer. */
@@ -12,18 +12,18 @@ export interface AttestorStanding {
 
 /** Which workload attestors are on, and why the others are off: said at the start and at each change. */
 export const attestorEvents = ({ log }: Pick<Sinks, 'log'>) => {
-  const standings = new Map<string, AttestorStanding>()
+  const statuses = new Map<string, AttestorStatus>()
   return {
     /** Costs nothing to say again and again. */
-    stands(name: string, active: boolean, reason: string): void {
-      const before = standings.get(name)
+    reportStatus(name: string, active: boolean, reason: string): void {
+      const before = statuses.get(name)
       if (before?.active === active && before.reason === reason) return
-      standings.set(name, { name, active, reason })
+      statuses.set(name, { name, active, reason })
       const level = before?.active === active ? 'debug' : 'info'
       log.at(level, active ? 'Workload attestor is on' : 'Workload attestor is off', { attestor: name, reason })
     },
     /** In the order in which they were first told of. */
-    standings: (): readonly AttestorStanding[] => [...standings.values()],
+    statuses: (): readonly AttestorStatus[] => [...statuses.values()],
   }
 }
 

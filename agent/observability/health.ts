@@ -1,6 +1,6 @@
 import type { ErrorCode } from '../errors.js'
 import type { NodeFacts } from '../ports/node-facts.js'
-import type { AttestorStanding } from './attestor-events.js'
+import type { AttestorStatus } from './attestor-events.js'
 import type { BrokenFile } from './file-events.js'
 import type { Trouble } from './once.js'
 import { printable } from './printable.js'
@@ -60,7 +60,7 @@ export interface HealthFacts {
   /** X.509-SVIDs of workloads that are valid now. */
   readonly validSvids: number
   readonly node: NodeFacts | null
-  readonly attestors: readonly AttestorStanding[]
+  readonly attestors: readonly AttestorStatus[]
   /** Files that are read again and cannot be used now; what they held before is in force. */
   readonly brokenFiles: readonly BrokenFile[]
   /** How many connections the limit of open files leaves; `short`: fewer than the configuration allows. */

@@ -12,7 +12,7 @@ export const METRICS = {
   },
   icp_agent_agent_svid_state: {
     kind: 'gauge',
-    help: "How it stands with the agent's own SVID: 1 for the state it is in, 0 for the others.",
+    help: "State of the agent's own SVID: 1 for the state it is in, 0 for the others.",
     labels: ['state'],
   },
   icp_agent_certificate_refusals_total: {

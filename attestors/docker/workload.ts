@@ -1,4 +1,4 @@
-import type { Finding, Note, WorkloadAttestor } from '../../agent/attestation/attestor.js'
+import type { AttestorResult, Note, WorkloadAttestor } from '../../agent/attestation/attestor.js'
 import type { Caller } from '../../agent/attestation/caller.js'
 import { codeOf } from '../../agent/errors.js'
 import type { Selectors } from '../../agent/identity/selector.js'
@@ -37,11 +37,11 @@ export class DockerWorkloadAttestor implements WorkloadAttestor {
   }
 
   /** Throws `caller.exited` when the process ends meanwhile. */
-  async attest(caller: Caller, signal: AbortSignal): Promise<Finding> {
+  async attest(caller: Caller, signal: AbortSignal): Promise<AttestorResult> {
     const notes: Note[] = []
     const note = (text: string) => void notes.push({ attestor: NAME, text })
     const place = containerOf(caller.process.read('cgroup'), this.options.kernel.ownCgroup)
-    const finding = (selectors: Selectors, unavailable: readonly string[]): Finding => {
+    const result = (selectors: Selectors, unavailable: readonly string[]): AttestorResult => {
       // Where there has never been an engine, a denial says nothing of it.
       const told = this.options.containers.answered || unavailable.length > 0 || place.kind === 'ambiguous'
       return { selectors, unavailable, notes: told ? notes : [] }
@@ -61,7 +61,7 @@ export class DockerWorkloadAttestor implements WorkloadAttestor {
           }
           note(`in container ${id}, where its first process is too`)
           for (const text of found.notes) note(text)
-          return finding(found.selectors, found.incomplete ? this.platforms : [])
+          return result(found.selectors, found.incomplete ? this.platforms : [])
         case 'elsewhere':
           note(`container ${id} left out: its first process is not in this control group`)
           this.options.events.claimRefused({ pid: caller.pid, uid: caller.uid, container: id })
@@ -72,10 +72,10 @@ export class DockerWorkloadAttestor implements WorkloadAttestor {
         case 'unknown':
           note(`container ${id} is unknown: ${found.why}`)
           // Nobody can name the outer one now, so what is inside cannot be told from a forgery.
-          return finding(NOTHING, this.#concerns(claim) ? this.platforms : [])
+          return result(NOTHING, this.#concerns(claim) ? this.platforms : [])
       }
     }
-    return finding(NOTHING, [])
+    return result(NOTHING, [])
   }
 
   onChange(caller: Caller, changed: () => void): Disposable {

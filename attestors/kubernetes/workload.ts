@@ -1,4 +1,4 @@
-import type { Finding, WorkloadAttestor } from '../../agent/attestation/attestor.js'
+import type { AttestorResult, WorkloadAttestor } from '../../agent/attestation/attestor.js'
 import type { Caller } from '../../agent/attestation/caller.js'
 import type { Selectors } from '../../agent/identity/selector.js'
 import type { ContainerOf } from '../shared/cgroup.js'
@@ -40,18 +40,18 @@ export class KubernetesWorkloadAttestor implements WorkloadAttestor {
    * Waits, until the signal aborts, for a pod that is not known yet; then the platform is unavailable, which denies nobody.
    * A known container costs no request. Throws `caller.exited` when the process has ended.
    */
-  async attest(caller: Caller, signal: AbortSignal): Promise<Finding> {
+  async attest(caller: Caller, signal: AbortSignal): Promise<AttestorResult> {
     const where = this.#where(caller)
-    if (where.kind === 'none') return finding(NO_SELECTORS, [], where.why)
+    if (where.kind === 'none') return result(NO_SELECTORS, [], where.why)
     const { pods, source } = this.options
     await source.current(signal)
     for (;;) {
       const found = this.#find(where)
       if (found.kind === 'known') return this.#known(found)
-      if (found.kind === 'absent') return finding(NO_SELECTORS, [], found.why)
+      if (found.kind === 'absent') return result(NO_SELECTORS, [], found.why)
       if (signal.aborted) {
         const waitMs = found.starting ? this.options.containerWaitMs : 0
-        return { ...finding(NO_SELECTORS, this.platforms, found.why), waitMs }
+        return { ...result(NO_SELECTORS, this.platforms, found.why), waitMs }
       }
       source.want()
       await pods.next(where.places[0].podUid, LOOK_MS, signal)
@@ -81,13 +81,13 @@ export class KubernetesWorkloadAttestor implements WorkloadAttestor {
     return others.map((place) => pods.find(place)).find(({ kind }) => kind === 'known') ?? found
   }
 
-  #known({ pod, container }: Found & { kind: 'known' }): Finding {
+  #known({ pod, container }: Found & { kind: 'known' }): AttestorResult {
     const { selectors, notes } = this.#selectors.get(container) ?? selectorsOf(pod, container, this.options.settings)
     this.#selectors.set(container, { selectors, notes })
-    return finding(selectors, [], `container ${container.name} of pod ${pod.namespace}/${pod.name}`, ...notes)
+    return result(selectors, [], `container ${container.name} of pod ${pod.namespace}/${pod.name}`, ...notes)
   }
 }
 
-function finding(selectors: Selectors, unavailable: readonly string[], ...texts: readonly string[]): Finding {
+function result(selectors: Selectors, unavailable: readonly string[], ...texts: readonly string[]): AttestorResult {
   return { selectors, unavailable, notes: texts.map((text) => ({ attestor: NAME, text })) }
 }

@@ -10,7 +10,7 @@ import { SystemdWorkloadAttestor } from './workload.js'
 export interface SystemdWorkloadsOptions {
   readonly files: Pick<Files, 'read' | 'list'>
   readonly clock: Clock
-  readonly events: Pick<AttestorEvents, 'stands'>
+  readonly events: Pick<AttestorEvents, 'reportStatus'>
   /** Where the host's files are seen from here: empty, or `/proc/1/root`. */
   readonly root: string
 }

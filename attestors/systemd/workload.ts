@@ -1,4 +1,4 @@
-import type { Finding, Note, WorkloadAttestor } from '../../agent/attestation/attestor.js'
+import type { AttestorResult, Note, WorkloadAttestor } from '../../agent/attestation/attestor.js'
 import type { Caller } from '../../agent/attestation/caller.js'
 import { AgentError, messageOf } from '../../agent/errors.js'
 import type { Files } from '../../agent/ports/files.js'
@@ -24,28 +24,28 @@ export class SystemdWorkloadAttestor implements WorkloadAttestor {
   constructor(private readonly options: SystemdWorkloadOptions) {}
 
   /** Throws `caller.exited` when the process ends meanwhile. */
-  async attest({ process }: Caller, signal: AbortSignal): Promise<Finding> {
+  async attest({ process }: Caller, signal: AbortSignal): Promise<AttestorResult> {
     const selectors = new Map<string, string>()
     const notes: Note[] = []
-    const finding = (unavailable: readonly string[], text: string): Finding => {
+    const result = (unavailable: readonly string[], text: string): AttestorResult => {
       notes.push({ attestor: NAME, text })
       return { selectors, unavailable, notes }
     }
     const cgroup = process.read('cgroup')
     const manager = await this.#managerCgroup()
-    if (manager instanceof AgentError) return finding([NAME], `no unit: ${messageOf(manager)}`)
+    if (manager instanceof AgentError) return result([NAME], `no unit: ${messageOf(manager)}`)
     const found = unitOf(cgroup, manager)
-    if (found.kind === 'none') return finding([], `no unit: ${found.why}`)
+    if (found.kind === 'none') return result([], `no unit: ${found.why}`)
 
     const { unit } = found
     const fragment = await this.options.fragments.of(unit, signal)
-    if (fragment.kind === 'foreign') return finding([], `${unit.id} left out: ${fragment.why}`)
+    if (fragment.kind === 'foreign') return result([], `${unit.id} left out: ${fragment.why}`)
     selectors.set('systemd:id', unit.id)
     selectors.set('systemd:slice', unit.slice)
     notes.push({ attestor: NAME, text: `unit ${unit.id} in ${unit.slice}, by its control group` })
     if (fragment.kind !== 'known') {
       const unavailable = fragment.kind === 'unknown' ? [NAME] : []
-      return finding(unavailable, `systemd:fragment-path ${fragment.kind}: ${fragment.why}`)
+      return result(unavailable, `systemd:fragment-path ${fragment.kind}: ${fragment.why}`)
     }
     selectors.set('systemd:fragment-path', fragment.path)
     selectors.set('systemd:fragment_path', fragment.path)

@@ -1,4 +1,4 @@
-import type { Finding, Note, WorkloadAttestor } from '../../agent/attestation/attestor.js'
+import type { AttestorResult, Note, WorkloadAttestor } from '../../agent/attestation/attestor.js'
 import { type Caller, sameExecutable } from '../../agent/attestation/caller.js'
 import type { Kernel, OpenExecutable } from '../../agent/ports/kernel.js'
 import { subjectOf } from '../shared/subject.js'
@@ -28,7 +28,7 @@ export class UnixWorkloadAttestor implements WorkloadAttestor {
   constructor(private readonly options: UnixWorkloadOptions) {}
 
   /** Throws `caller.exited` when the process ends meanwhile. */
-  async attest(caller: Caller, signal: AbortSignal): Promise<Finding> {
+  async attest(caller: Caller, signal: AbortSignal): Promise<AttestorResult> {
     const gathered = new Gathered()
     gathered.add(`user ${caller.uid}, group ${caller.gid} and ${caller.groups.length} more, by the connection`)
     this.#ids(caller, gathered)

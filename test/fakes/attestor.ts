@@ -1,4 +1,4 @@
-import type { Finding, WorkloadAttestor } from '../../agent/attestation/attestor.js'
+import type { AttestorResult, WorkloadAttestor } from '../../agent/attestation/attestor.js'
 import type { Caller } from '../../agent/attestation/caller.js'
 
 /** An attestor that says what it is told to, when it is told to. */
@@ -23,7 +23,7 @@ export class FakeAttestor implements WorkloadAttestor {
     readonly platforms: readonly string[] = [name],
   ) {}
 
-  async attest(_caller: Caller, signal: AbortSignal): Promise<Finding> {
+  async attest(_caller: Caller, signal: AbortSignal): Promise<AttestorResult> {
     this.calls++
     if (this.holds) {
       await new Promise<void>((resolve) => {

@@ -37,7 +37,7 @@ describe('an attestor whose platform may be absent', () => {
     expect((await attest()).selectors.get('systemd:id')).toBe('a.service')
     await attest()
     expect([inner.calls, platform.looks]).toEqual([2, 1])
-    expect(events.standings()).toEqual([{ name: 'systemd', active: true, reason: 'it is here' }])
+    expect(events.statuses()).toEqual([{ name: 'systemd', active: true, reason: 'it is here' }])
   })
 
   it('is not asked where it is not: nothing is known, nothing is unavailable, and a note says why', async () => {

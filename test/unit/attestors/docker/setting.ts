@@ -1,4 +1,4 @@
-import type { Finding } from '../../../../agent/attestation/attestor.js'
+import type { AttestorResult } from '../../../../agent/attestation/attestor.js'
 import { type Caller, callerOf } from '../../../../agent/attestation/caller.js'
 import { engineEvents } from '../../../../agent/observability/engine-events.js'
 import { dockerWorkloads } from '../../../../attestors/docker/create.js'
@@ -45,7 +45,8 @@ export function machine(options: { authsecLabels?: boolean; imageLabels?: 'separ
     inGroup,
     /** A process in the group that Docker with the cgroupfs driver gives a container. */
     inContainer: (id: string) => inGroup(`0::/docker/${id}\n`),
-    attest: (who: Caller, signal = new AbortController().signal): Promise<Finding> => attestor.attest(who, signal),
+    attest: (who: Caller, signal = new AbortController().signal): Promise<AttestorResult> =>
+      attestor.attest(who, signal),
     selectors: async (who: Caller) =>
       Object.fromEntries((await attestor.attest(who, new AbortController().signal)).selectors),
     /** Counts how often the caller is told that something changed. */

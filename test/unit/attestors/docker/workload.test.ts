@@ -281,9 +281,9 @@ describe('a container without a control group of its own', () => {
         return looks++ === 0 ? MOUNTED : '99 1 0:1 / / rw - overlay overlay rw\n'
       },
     }
-    const finding = attest(caller({ namespaces: { mnt: 'mnt:[9]' }, files }))
+    const result = attest(caller({ namespaces: { mnt: 'mnt:[9]' }, files }))
     await clock.advance('1s')
-    const { selectors, notes } = await finding
+    const { selectors, notes } = await result
     expect(selectors.size).toBe(0)
     expect(notes.map(({ text }) => text).join()).toContain('changed its mount namespace')
   })

@@ -65,25 +65,25 @@ describe('a process in a pod', () => {
 
   it('is waited for when its pod is not known yet', async () => {
     const { attestor, callerIn, pods, clock, source } = setUp({ name: 'other' })
-    const finding = attestor().attest(callerIn({}), new AbortController().signal)
+    const result = attestor().attest(callerIn({}), new AbortController().signal)
     await clock.advance('1500ms')
     expect(source.wanted).toBe(2)
     pods.put(parsed({ containers: [{ id: null }] }))
     await clock.advance('100ms')
     pods.put(parsed())
-    expect((await finding).selectors.get('k8s:pod-name')).toBe('web-1')
+    expect((await result).selectors.get('k8s:pod-name')).toBe('web-1')
     expect(clock.pending).toBe(0)
   })
 
   it('has selectors that are unavailable, and is not denied, when its pod stays unknown until the deadline', async () => {
     const { attestor, callerIn, clock } = setUp({ name: 'other' })
     const deadline = new AbortController()
-    const finding = attestor().attest(callerIn({}), deadline.signal)
+    const result = attestor().attest(callerIn({}), deadline.signal)
     await clock.advance('3s')
     deadline.abort()
-    expect(await finding).toMatchObject({ unavailable: ['k8s', 'node'] })
-    expect((await finding).selectors.size).toBe(0)
-    expect((await finding).notes).toHaveLength(1)
+    expect(await result).toMatchObject({ unavailable: ['k8s', 'node'] })
+    expect((await result).selectors.size).toBe(0)
+    expect((await result).notes).toHaveLength(1)
     expect(clock.pending).toBe(0)
   })
 
@@ -109,8 +109,8 @@ describe('a process in a pod', () => {
     const { attestor, callerIn } = setUp({ name: 'other' })
     expect(attestor().platforms).toEqual(['k8s', 'node'])
     expect(attestor(['agents']).platforms).toEqual(['k8s', 'node', 'authsec'])
-    const finding = await attestor(['agents']).attest(callerIn({}), AbortSignal.abort())
-    expect(finding.unavailable).toEqual(['k8s', 'node', 'authsec'])
+    const result = await attestor(['agents']).attest(callerIn({}), AbortSignal.abort())
+    expect(result.unavailable).toEqual(['k8s', 'node', 'authsec'])
   })
 
   it('that has ended throws', async () => {

@@ -58,10 +58,10 @@ describe('the systemd attestor', () => {
     ['a group that the manager does not know is nobody’s', { kind: 'foreign', why: 'elsewhere' }, {}, []],
   ])('%s', async (_what, fragment, expected, unavailable) => {
     const { attest } = setting(fragment)
-    const finding = await attest(NGINX)
-    expect(Object.fromEntries(finding.selectors)).toEqual(expected)
-    expect(finding.unavailable).toEqual(unavailable)
-    expect(finding.notes.at(-1)?.text).toContain('why' in fragment ? fragment.why : '')
+    const result = await attest(NGINX)
+    expect(Object.fromEntries(result.selectors)).toEqual(expected)
+    expect(result.unavailable).toEqual(unavailable)
+    expect(result.notes.at(-1)?.text).toContain('why' in fragment ? fragment.why : '')
   })
 
   it('a process in no unit has no selectors, misses none, and costs no question', async () => {

@@ -184,7 +184,7 @@ describe('the unix attestor', () => {
     expect(notes.some(({ text }) => text.includes('groups left out'))).toBe(true)
   })
 
-  it('a process that ends meanwhile is no finding', async () => {
+  it('a process that ends meanwhile is no result', async () => {
     const { kernel, attestor } = setting()
     const process = kernel.spawn()
     const caller = callerOf(kernel.peer(process))

@@ -3,7 +3,7 @@ import { AgentError } from '../../../agent/errors.js'
 import { attestorEvents } from '../../../agent/observability/attestor-events.js'
 import { engineEvents } from '../../../agent/observability/engine-events.js'
 import { kubernetesEvents } from '../../../agent/observability/kubernetes-events.js'
-import { engineStanding, kubernetesStanding } from '../../../attestors/standing.js'
+import { withEngineStatus, withKubernetesStatus } from '../../../attestors/attestor-status.js'
 import { FakeClock } from '../../fakes/clock.js'
 import { RecordedSinks } from '../../fakes/sinks.js'
 
@@ -13,16 +13,16 @@ function setting() {
   const clock = new FakeClock()
   const sinks = new RecordedSinks()
   const events = attestorEvents(sinks)
-  const now = () => events.standings().map(({ name, active, reason }) => [name, active, reason])
+  const now = () => events.statuses().map(({ name, active, reason }) => [name, active, reason])
   return {
     now,
     sinks,
-    engine: engineStanding(engineEvents(sinks, clock), events, '/run/e.sock'),
-    kubernetes: kubernetesStanding(kubernetesEvents(sinks, clock), events, 'n1'),
+    engine: withEngineStatus(engineEvents(sinks, clock), events, '/run/e.sock'),
+    kubernetes: withKubernetesStatus(kubernetesEvents(sinks, clock), events, 'n1'),
   }
 }
 
-describe('how it stands with the attestors', () => {
+describe('the status of the attestors', () => {
   it('docker is off until an engine has answered, and on for ever then', () => {
     const { engine, now, sinks } = setting()
     engine.away(AWAY, true)

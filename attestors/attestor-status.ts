@@ -3,29 +3,33 @@ import type { AttestorEvents } from '../agent/observability/attestor-events.js'
 import type { EngineEvents } from '../agent/observability/engine-events.js'
 import type { KubernetesEvents } from '../agent/observability/kubernetes-events.js'
 
-type Stands = Pick<AttestorEvents, 'stands'>
+type Reports = Pick<AttestorEvents, 'reportStatus'>
 
-/** The engine's events, which also tell how it stands with the attestor that asks it. */
-export function engineStanding(events: EngineEvents, { stands }: Stands, socketPath: string): EngineEvents {
+/** The events of the engine, which also report the status of the attestor that asks it. */
+export function withEngineStatus(events: EngineEvents, { reportStatus }: Reports, socketPath: string): EngineEvents {
   let seen = false
   return {
     ...events,
     answers(path) {
       seen = true
-      stands('docker', true, `the container engine answers at ${path}`)
+      reportStatus('docker', true, `the container engine answers at ${path}`)
       events.answers(path)
     },
     away(error, absent) {
       const none = absent ? `there is no container engine at ${socketPath}` : messageOf(error)
-      stands('docker', seen, seen ? `the container engine does not answer: ${messageOf(error)}` : none)
+      reportStatus('docker', seen, seen ? `the container engine does not answer: ${messageOf(error)}` : none)
       events.away(error, absent)
     },
   }
 }
 
-/** Those of Kubernetes likewise. */
-export function kubernetesStanding(events: KubernetesEvents, { stands }: Stands, nodeName: string): KubernetesEvents {
-  const known = () => stands('kubernetes', true, `the pods of node ${nodeName} are known`)
+/** The same for Kubernetes. */
+export function withKubernetesStatus(
+  events: KubernetesEvents,
+  { reportStatus }: Reports,
+  nodeName: string,
+): KubernetesEvents {
+  const known = () => reportStatus('kubernetes', true, `the pods of node ${nodeName} are known`)
   return {
     ...events,
     listed(endpoint, pods, withoutUse) {
@@ -37,7 +41,7 @@ export function kubernetesStanding(events: KubernetesEvents, { stands }: Stands,
       events.watching()
     },
     failed(endpoint, error) {
-      stands('kubernetes', true, `Kubernetes does not say which pods run here: ${messageOf(error)}`)
+      reportStatus('kubernetes', true, `Kubernetes does not say which pods run here: ${messageOf(error)}`)
       events.failed(endpoint, error)
     },
   }
