@@ -60,8 +60,8 @@ export const API_LINES = {
   },
   'Workload attested': {
     level: 'debug',
-    fields: { ...CALLER, selectors: 'object', missing: 'texts', duration_ms: 'number' },
-    means: 'The selectors of a caller. `missing`: the platforms that were unavailable.',
+    fields: { ...CALLER, selectors: 'object', unavailable: 'texts', duration_ms: 'number' },
+    means: 'The selectors of a caller. `unavailable`: the platforms that did not answer.',
   },
   'Workload attestation failed': {
     level: 'debug',
@@ -78,8 +78,8 @@ export const API_LINES = {
       reason: 'text',
       ...CALLER,
       selectors: 'object',
-      missing: 'texts',
-      trail: 'texts',
+      unavailable: 'texts',
+      notes: 'texts',
       'suppressed?': 'number',
     },
     means:
