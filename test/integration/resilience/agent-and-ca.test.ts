@@ -109,7 +109,7 @@ test('no workload is ever without a valid SVID through a change of the CA, and n
   expect((await stateOf(agent)).components?.['agent_svid']?.status).toBe('healthy')
 })
 
-test('an agent that hears of the new CA too late says so at once, and comes back with a fresh join token, also after a restart', {
+test.concurrent('an agent that hears of the new CA too late says so at once, and comes back with a fresh join token, also after a restart', {
   timeout: 180_000,
 }, async () => {
   await using dir = await temporaryDirectory()
@@ -148,7 +148,7 @@ test('an agent that hears of the new CA too late says so at once, and comes back
   expect(server.requests.count({ endpoint: '/v1/node/attest' })).toBe(2)
 })
 
-test('callers of an agent whose certificate is refused are told that, and not that the server is away', {
+test.concurrent('callers of an agent whose certificate is refused are told that, and not that the server is away', {
   timeout: 180_000,
 }, async () => {
   await using dir = await temporaryDirectory()
@@ -165,7 +165,7 @@ test('callers of an agent whose certificate is refused are told that, and not th
   expect(message).not.toContain('away')
 })
 
-test('an agent that an administrator has revoked stays out until it has a new join token', {
+test.concurrent('an agent that an administrator has revoked stays out until it has a new join token', {
   timeout: 180_000,
 }, async () => {
   await using dir = await temporaryDirectory()

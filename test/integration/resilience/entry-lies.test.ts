@@ -59,7 +59,7 @@ describe('a list of entries', () => {
   })
 })
 
-test.each([-3600, 3600])(
+test.concurrent.each([-3600, 3600])(
   'a server whose clock is %d seconds off is told of and takes nothing from what works',
   async (seconds) => {
     await using dir = await temporaryDirectory()
@@ -78,7 +78,7 @@ test.each([-3600, 3600])(
   },
 )
 
-describe('a list without any known entry', () => {
+describe.concurrent('a list without any known entry', () => {
   test('on every node at once, from a server that still issues for them, withdraws nothing', async () => {
     await using dir = await temporaryDirectory()
     await using server = await startServer(`${dir.path}/icp`)
