@@ -73,6 +73,9 @@ export const ERROR_CODES = {
 
 export type ErrorCode = keyof typeof ERROR_CODES
 
+/** Transport failures: no HTTP response of the ICP server was received. */
+export const SILENCE: ReadonlySet<ErrorCode> = new Set(['icp.unreachable', 'icp.timeout', 'icp.tls'])
+
 /** Any failure that is not a programming mistake (those are TypeErrors). `details` is logged as fields. */
 export class AgentError extends Error {
   override readonly name = 'AgentError'

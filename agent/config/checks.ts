@@ -101,7 +101,7 @@ export async function check(understood: Understood, around: Circumstances): Prom
   return { problems, warnings }
 }
 
-const [PACE, PACE_OF_ALL] = [fullPace('standard'), fullPace('open')]
+const [PACE, PACE_OF_ALL] = [fullPace('standard'), fullPace('service')]
 /** What is read again and again, the shortest interval at which it is, and why. */
 const ROUTINES = [
   [

@@ -1,7 +1,8 @@
 import { AgentError, type ErrorCode } from '../errors.js'
 import type { HttpResponse } from '../ports/http.js'
-import { type Endpoint, specOf, type Tier } from './endpoints.js'
+import { type Endpoint, specOf } from './endpoints.js'
 import { excerpt } from './excerpt.js'
+import type { Tier } from './limits.js'
 import { type ErrorReply, parseError } from './wire.js'
 
 /** An answer other than 200 (or 201), with what is needed to judge it. */
@@ -168,7 +169,7 @@ export function errorOf(refusal: Refusal): AgentError {
   const advice = special?.advice ?? spec.advice?.[status] ?? general.advice
   const said = reply.form === 'none' ? describe(response) : `"${excerpt(reply.message, secrets)}"`
   const label = [String(status), excerpt(reply.code, secrets)].filter(Boolean).join(' ')
-  const limited = status === 429 ? { tier: tierOf(spec.tier, reply), retryAfterMs: retryAfterMs(refusal) } : {}
+  const limited = status === 429 ? { tier: tierMet(spec.tier, reply), retryAfterMs: retryAfterMs(refusal) } : {}
   return new AgentError(general.code, `${spec.name} was refused (${label}), ${said}: ${advice}`, {
     details: { endpoint, status, ...(reply.code === '' ? {} : { serverCode: excerpt(reply.code) }), ...limited },
   })
@@ -195,8 +196,8 @@ function retryAfterMs({ response, now }: Refusal): number {
 }
 
 /** The window around the whole service answers in the string form; the handlers' own tiers in the object form. */
-function tierOf(tier: Tier, reply: ErrorReply): Tier {
-  return reply.form === 'handler' && tier !== 'none' ? tier : 'service'
+function tierMet(tier: Tier, reply: ErrorReply): Tier {
+  return reply.form === 'handler' ? tier : 'service'
 }
 
 function fallback(status: number): Meaning {

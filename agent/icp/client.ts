@@ -5,13 +5,14 @@ import { AgentError } from '../errors.js'
 import type { HttpResponse } from '../ports/http.js'
 import { badResponse } from './answers.js'
 import type { ControlPlane, EntriesAnswer, NodeEvidence, ServerSkew } from './control-plane.js'
+import { type LimitOptions, limitedControlPlane } from './limited-control-plane.js'
 import { type Exchange, type RequestOptions, Requests } from './requests.js'
 import { parseAttested, parseBundle, parseIssued, parseJwks, parseJwt, parseValidation } from './wire.js'
 import { parseEntries, problemOf } from './wire-entries.js'
 
 const MAX_ENTRIES_BYTES = 64 * 1_048_576
 
-export interface IcpClientOptions extends RequestOptions {
+export interface IcpClientOptions extends Omit<RequestOptions, 'limiter'>, LimitOptions {
   /** Last segment of the agent's SPIFFE ID; node attestation asks for it. */
   readonly nodeId: string
 }
@@ -26,11 +27,21 @@ export interface IcpClient extends ControlPlane {
 
 /**
  * The ICP server over HTTPS, both generations without asking which: every request names the account as tenant and as
- * workspace, which the one decodes and the other compares. Errors as in ControlPlane.
+ * workspace, which the one decodes and the other compares. It charges the rate limiter for each request. Errors as in ControlPlane.
  */
 export function createIcpClient(options: IcpClientOptions): IcpClient {
-  const { tenantId, nodeId, events } = options
   const requests = new Requests(options)
+  const workspace = () => requests.identity.workspace
+  return {
+    ...limitedControlPlane(exchanges(requests, options), options, workspace),
+    skew: requests.clock.skew,
+    workspace,
+    learnGeneration: (known) => requests.identity.learnGeneration(known),
+  }
+}
+
+/** Each call as its exchange: JSON both ways. */
+function exchanges(requests: Requests, { tenantId, nodeId, events }: IcpClientOptions): ControlPlane {
   const account = { tenant_id: tenantId, workspace_id: tenantId }
   let lastEntries: { readonly key: string; readonly answer: EntriesAnswer } | null = null
 
@@ -38,10 +49,6 @@ export function createIcpClient(options: IcpClientOptions): IcpClient {
     requests.send(exchange, (response) => read(exchange, response, parse))
 
   return {
-    skew: requests.clock.skew,
-    workspace: () => requests.identity.workspace,
-    learnGeneration: (workspace) => requests.identity.learnGeneration(workspace),
-
     async attestNode({ evidence, csrPem }, signal) {
       const { values, secrets } = revealed(evidence)
       const token = evidence.joinToken?.reveal()
@@ -54,7 +61,7 @@ export function createIcpClient(options: IcpClientOptions): IcpClient {
             node_id: nodeId,
             attestation_type: evidence.type,
             evidence: values,
-            csr: csrPem,
+            csr: await csrPem,
           },
           secrets: token === undefined ? secrets : [token, ...secrets],
           // The server uses the token up before it issues: after a failure nobody can tell whether it is still good.
@@ -67,11 +74,9 @@ export function createIcpClient(options: IcpClientOptions): IcpClient {
       return node
     },
 
-    renewAgent({ agentId, csrPem }, signal) {
-      return call(
-        { endpoint: 'renew_agent', body: { ...account, agent_id: agentId, csr: csrPem }, signal },
-        parseIssued,
-      )
+    async renewAgent({ agentId, csrPem }, signal) {
+      const body = { ...account, agent_id: agentId, csr: await csrPem }
+      return await call({ endpoint: 'renew_agent', body, signal }, parseIssued)
     },
 
     entries(agent, signal) {
@@ -87,9 +92,9 @@ export function createIcpClient(options: IcpClientOptions): IcpClient {
       })
     },
 
-    signWorkload({ agent, selectors, csrPem }, signal) {
-      const body = { ...account, agent_id: agent.uri, selectors: Object.fromEntries(selectors), csr: csrPem }
-      return call({ endpoint: 'sign_workload', body, signal }, parseIssued)
+    async signWorkload({ agent, selectors, csrPem }, signal) {
+      const body = { ...account, agent_id: agent.uri, selectors: Object.fromEntries(selectors), csr: await csrPem }
+      return await call({ endpoint: 'sign_workload', body, signal }, parseIssued)
     },
 
     async revokeWorkload(serial, signal) {

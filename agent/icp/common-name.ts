@@ -147,17 +147,6 @@ function isCandidate(name: string): boolean {
   return CANDIDATES.some((candidate) => candidate === name)
 }
 
-/** The same, telling of every name but the first before it is tried: each is one more request. */
-export function counting(withCommonName: WithCommonName, another: () => void): WithCommonName {
-  return (attempt, options) => {
-    let attempts = 0
-    return withCommonName((commonName) => {
-      if (attempts++ > 0) another()
-      return attempt(commonName)
-    }, options)
-  }
-}
-
 function mayBeTheName(error: unknown): boolean {
   if (!(error instanceof AgentError)) return false
   if (error.code === 'icp.cn_refused') return true

@@ -50,16 +50,21 @@ export interface EntriesAnswer {
 }
 
 /**
- * The ICP server as the agent needs it, both generations. Each call is one exchange with its retries; pacing is the
- * caller's affair. Errors are AgentErrors `icp.*`; `icp.rate_limited` carries `details.retryAfterMs`.
+ * A certificate request in PEM, or the promise of one: a call is charged to the rate limiter in the turn in which it is
+ * made, while keys and signatures take their time.
+ */
+export type CsrPem = string | Promise<string>
+
+/**
+ * The ICP server as the agent needs it, both generations. Each call is one exchange with its retries. Errors are AgentErrors `icp.*`; `icp.rate_limited` carries `details.retryAfterMs`.
  */
 export interface ControlPlane {
   /** No retry when a join token is at stake (contract point 5). */
-  attestNode(request: { evidence: NodeEvidence; csrPem: string }, signal: AbortSignal): Promise<AttestedNode>
-  renewAgent(request: { agentId: string; csrPem: string }, signal: AbortSignal): Promise<IssuedCertificate>
+  attestNode(request: { evidence: NodeEvidence; csrPem: CsrPem }, signal: AbortSignal): Promise<AttestedNode>
+  renewAgent(request: { agentId: string; csrPem: CsrPem }, signal: AbortSignal): Promise<IssuedCertificate>
   entries(agent: SpiffeId, signal: AbortSignal): Promise<EntriesAnswer>
   signWorkload(
-    request: { agent: SpiffeId; selectors: Selectors; csrPem: string },
+    request: { agent: SpiffeId; selectors: Selectors; csrPem: CsrPem },
     signal: AbortSignal,
   ): Promise<IssuedCertificate>
   revokeWorkload(serial: string, signal: AbortSignal): Promise<void>

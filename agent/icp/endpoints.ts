@@ -1,7 +1,4 @@
-import type { Tier as BudgetTier } from './budget.js'
-
-/** Rate-limit tiers of the ICP server; `service` is the window around all of it, whose 429 has another form. */
-export type Tier = 'bootstrap' | 'standard' | 'sensitive' | 'none' | 'service'
+import type { Tier } from './limits.js'
 
 export interface EndpointSpec {
   readonly method: 'GET' | 'POST'
@@ -65,7 +62,7 @@ export const ENDPOINTS = {
   issue_jwt: {
     method: 'POST',
     path: '/v1/jwt/issue',
-    tier: 'none',
+    tier: 'service',
     identity: true,
     name: 'issuance of a JWT-SVID',
   },
@@ -76,11 +73,17 @@ export const ENDPOINTS = {
     identity: false,
     name: 'validation of a JWT-SVID',
   },
-  jwt_bundle: { method: 'GET', path: '/v1/jwt/bundle', tier: 'none', identity: false, name: 'fetch of the JWT bundle' },
+  jwt_bundle: {
+    method: 'GET',
+    path: '/v1/jwt/bundle',
+    tier: 'service',
+    identity: false,
+    name: 'fetch of the JWT bundle',
+  },
   bundle: {
     method: 'GET',
     path: '/bundle/{account}',
-    tier: 'none',
+    tier: 'service',
     identity: false,
     name: 'fetch of the X.509 bundle',
   },
@@ -97,12 +100,7 @@ export function renewalTier(workspace: boolean): 'standard' | 'bootstrap' {
   return workspace ? 'standard' : 'bootstrap'
 }
 
-/**
- * What a request takes its slot from: endpoints in no tier count against the limit around everything alone. `workspace`:
- * the server is of the workspace API.
- */
-export function budgetTierOf(endpoint: Endpoint, workspace: boolean): BudgetTier {
-  if (endpoint === 'renew_agent') return renewalTier(workspace)
-  const { tier } = specOf(endpoint)
-  return tier === 'none' || tier === 'service' ? 'open' : tier
+/** What a request is charged to. `workspace`: the server is of the workspace API. */
+export function tierOf(endpoint: Endpoint, workspace: boolean): Tier {
+  return endpoint === 'renew_agent' ? renewalTier(workspace) : specOf(endpoint).tier
 }

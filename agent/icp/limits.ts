@@ -1,18 +1,18 @@
 /**
- * The server's rate-limit tiers. `open` is the limit around everything, under which all requests fall, and those for
- * bundles and JWT-SVIDs alone.
+ * The server's rate-limit tiers. `service` is the limit around everything: all requests fall under it, and those for
+ * bundles and JWT-SVIDs under nothing else.
  */
-export type Tier = 'bootstrap' | 'standard' | 'sensitive' | 'open'
+export type Tier = 'bootstrap' | 'standard' | 'sensitive' | 'service'
 
 /**
- * What one address may ask of the server, all agents behind it together: per minute, and at once. Around everything the
+ * Server limits per source address, shared by all agents behind it: requests per minute, burst. Around everything the
  * server counts 100 in a window of a minute, into which burst and refill must fit together.
  */
 export const LIMITS: Readonly<Record<Tier, { readonly perMinute: number; readonly burst: number }>> = {
   bootstrap: { perMinute: 60, burst: 20 },
   standard: { perMinute: 30, burst: 10 },
   sensitive: { perMinute: 10, burst: 5 },
-  open: { perMinute: 80, burst: 20 },
+  service: { perMinute: 80, burst: 20 },
 }
 
 /** The pace stays this far below the limit, so that a lone agent never meets a 429. */
@@ -35,5 +35,5 @@ export function routineGap(pacePerMs: number): number {
 /** The shortest intervals, in milliseconds, at which a lone agent reads entries and bundles. */
 export const SHORTEST = {
   sync: routineGap(fullPace('standard') / 60_000),
-  bundlePoll: REQUESTS_OF_A_BUNDLE_POLL * routineGap(fullPace('open') / 60_000),
+  bundlePoll: REQUESTS_OF_A_BUNDLE_POLL * routineGap(fullPace('service') / 60_000),
 } as const

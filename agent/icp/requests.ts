@@ -4,10 +4,10 @@ import type { Clock } from '../ports/clock.js'
 import type { HttpClient, HttpRequest, HttpResponse } from '../ports/http.js'
 import type { Random } from '../ports/random.js'
 import { errorOf, retryAfterOf } from './answers.js'
-import type { Budget } from './budget.js'
 import { type ClientCertificates, NO_CLIENT_CERTIFICATES, presenting } from './client-certificates.js'
-import { budgetTierOf, type Endpoint, specOf } from './endpoints.js'
+import { type Endpoint, specOf, tierOf } from './endpoints.js'
 import { IdentityUse } from './identity-use.js'
+import type { RateLimiter } from './rate-limiter.js'
 import { ServerClock } from './server-clock.js'
 
 /** The part of the configuration that requests need (`icp_service`). */
@@ -24,8 +24,8 @@ export interface RequestOptions {
   readonly settings: IcpSettings
   readonly tenantId: string
   readonly http: HttpClient
-  /** Whoever asks has taken a slot for the request; what is sent besides takes its own here. */
-  readonly budget: Pick<Budget, 'take' | 'turn'>
+  /** Each call is charged before it gets here; what is sent besides is charged here. */
+  readonly limiter: Pick<RateLimiter, 'charge' | 'acquire'>
   readonly clock: Clock
   readonly random: Random
   readonly events: ServerEvents
@@ -55,8 +55,8 @@ const RETRIED_CODES = new Set(['icp.unreachable', 'icp.timeout'])
 
 /**
  * One exchange at a time with the ICP server: address, headers, deadline, size cap, repetition of what may pass
- * (network errors, 502, 503, 504), and every answer but success as an error. 429 is not repeated here: the pace of
- * first attempts is the caller's affair. A repetition waits for a slot of the budget, like every other request.
+ * (network errors, 502, 503, 504), and every answer but success as an error. 429 is not repeated here: whoever plans
+ * requests decides. A repetition waits for a slot of the rate limiter.
  */
 export class Requests {
   readonly clock: ServerClock
@@ -71,7 +71,7 @@ export class Requests {
 
   /** What `accept` makes of the answer, of status 200 or 201. Throws `icp.*`, or the signal's reason. */
   async send<T>(exchange: Exchange, accept: (response: HttpResponse) => T): Promise<T> {
-    const { settings, budget, clock, events, random } = this.options
+    const { settings, limiter, events, random } = this.options
     for (let attempt = 0; ; attempt++) {
       const outcome = await this.#attempt(exchange, accept)
       if (!(outcome instanceof Failure)) return outcome.result
@@ -80,7 +80,7 @@ export class Requests {
       const wait = Math.min(MAX_BACKOFF_MS, Math.max(backoff, outcome.retryAfterMs))
       events.retrying(exchange.endpoint, codeOf(outcome.cause), attempt + 1, wait)
       await this.#wait(wait, exchange.signal)
-      await budget.turn(budgetTierOf(exchange.endpoint, this.identity.workspace), exchange.signal, clock)
+      await limiter.acquire(tierOf(exchange.endpoint, this.identity.workspace), exchange.signal)
     }
   }
 
@@ -89,7 +89,7 @@ export class Requests {
     exchange: Exchange,
     accept: (response: HttpResponse) => T,
   ): Promise<{ readonly result: T } | Failure> {
-    const { clock, events, budget } = this.options
+    const { clock, events, limiter } = this.options
     const { endpoint } = exchange
     const began = clock.monotonic()
     const seconds = () => (clock.monotonic() - began) / 1000
@@ -97,7 +97,7 @@ export class Requests {
       let sent = 0
       const send = (presented: Presented) => {
         // With and without the certificate, or with the other: the second one is a request too.
-        if (sent++ > 0) budget.take(budgetTierOf(endpoint, this.identity.workspace))
+        if (sent++ > 0) limiter.charge(tierOf(endpoint, this.identity.workspace))
         return this.#exchange(exchange, presented)
       }
       const response = await this.identity.choose(endpoint, (withoutIdentity) =>

@@ -35,7 +35,7 @@ const UNARY_DEADLINE_MS = 10_000
 /** The flow from a caller to its answer: the socket, attestation, verdicts, both dialects. Nothing listens yet. */
 export function composeRequestFlow(config: Config, world: World, server: ServerFlow) {
   const { clock, random, kernel, log, metrics } = world
-  const { budget, http, rereadFiles, controlPlane, jwtKeys, jwtSvids, store, demand } = server
+  const { limiter, http, rereadFiles, client, jwtKeys, jwtSvids, store, demand } = server
   const sinks = (name: string) => ({ log: log.named(name), metrics })
 
   const openFiles = shareOut(world.openFiles ?? null, config.workloadApi.limits.connections)
@@ -94,7 +94,7 @@ export function composeRequestFlow(config: Config, world: World, server: ServerF
     validation: new JwtValidation({
       mode: config.jwt.validation,
       store,
-      judge: new JwtJudge({ controlPlane, budget, clock, deadlineMs: UNARY_DEADLINE_MS }),
+      judge: new JwtJudge({ controlPlane: client, limiter, clock, deadlineMs: UNARY_DEADLINE_MS }),
       keys: jwtKeys,
       clock,
     }),

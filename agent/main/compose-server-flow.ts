@@ -2,14 +2,13 @@ import { nodeAttestors } from '../../attestors/index.js'
 import type { Config } from '../config/config.js'
 import { KeyPool } from '../crypto/keys.js'
 import type { ErrorCode } from '../errors.js'
-import { Budget, type Tier } from '../icp/budget.js'
 import { createIcpClient } from '../icp/client.js'
 import type { ClientCertificates } from '../icp/client-certificates.js'
 import { commonNameOf, createCommonName, workloadCommonName } from '../icp/common-name.js'
-import { Contact } from '../icp/contact.js'
 import { ENDPOINTS } from '../icp/endpoints.js'
 import { SHORTEST } from '../icp/limits.js'
-import { pacedControlPlane } from '../icp/paced.js'
+import { RateLimiter } from '../icp/rate-limiter.js'
+import { ServerReachability } from '../icp/server-reachability.js'
 import type { AgentIdentity } from '../node/agent-identity.js'
 import { createIdentityKeeper } from '../node/create-keeper.js'
 import type { IdentityState } from '../node/identity-state.js'
@@ -42,8 +41,8 @@ export function composeServerFlow(config: Config, world: World) {
   const { tenantId, nodeId } = config.agent
   const threshold = { ms: config.agent.renewalThresholdMs, explicit: config.agent.renewalThresholdExplicit }
 
-  const budget = new Budget(clock, random)
-  const pace = new SyncPace(clock, random, config.sync, budget)
+  const limiter = new RateLimiter(clock, random)
+  const pace = new SyncPace(clock, random, config.sync, limiter)
   const events = syncEvents(sinks('sync'), clock)
   const requests = serverEvents(sinks('icp'), clock)
   requests.expects(Object.keys(ENDPOINTS))
@@ -71,32 +70,29 @@ export function composeServerFlow(config: Config, world: World) {
     failed: (place) => keeper.certificates.failed(place),
   }
   const http = createHttpClient({ tls, proxy })
+  const reachability = new ServerReachability(clock)
   const client = createIcpClient({
     settings: config.icpService,
     tenantId,
     nodeId,
     http,
-    budget,
+    limiter,
+    reachability,
     clock,
     random,
     events: requests,
     certificates,
-  })
-  const contact = new Contact(clock)
-  const stretch = {
-    limited: (tier: Tier) => {
-      if (tier === 'standard' || tier === 'open') pace.limited()
+    onLimited: (tier) => {
+      if (tier === 'standard' || tier === 'service') pace.limited()
     },
-    issuersNamed: (authorities: readonly Uint8Array[]) => keeper.certificates.issuersNamed(authorities),
-  }
-  const controlPlane = pacedControlPlane(client, budget, stretch, contact, client.workspace)
+    onIssuers: (authorities) => keeper.certificates.issuersNamed(authorities),
+  })
   const keys = new KeyPool()
   const keeper = createIdentityKeeper({
     clock,
     random,
     files,
-    control: controlPlane,
-    budget,
+    control: client,
     skew: client.skew,
     keys,
     withCommonName: createCommonName(config.icpService.csrCommonName),
@@ -121,9 +117,8 @@ export function composeServerFlow(config: Config, world: World) {
   const sync = new Sync({
     store,
     demand,
-    budget,
     pace,
-    controlPlane,
+    controlPlane: client,
     keys,
     withCommonName: commonName.run,
     clock,
@@ -137,13 +132,13 @@ export function composeServerFlow(config: Config, world: World) {
   })
 
   const jwtLog = jwtEvents(sinks('jwt'))
-  const jwtKeys = new JwtKeys({ store, controlPlane, budget, clock, events: jwtLog })
+  const jwtKeys = new JwtKeys({ store, controlPlane: client, limiter, clock, events: jwtLog })
   const jwtSvids = new JwtSvids({
     store,
     demand,
     cache: new JwtCache(),
-    budget,
-    controlPlane,
+    limiter,
+    controlPlane: client,
     keys: jwtKeys,
     clock,
     events: jwtLog,
@@ -163,17 +158,16 @@ export function composeServerFlow(config: Config, world: World) {
   }
   keeper.subscribe(onIdentity)
   keeper.certificates.onAccepted(() => sync.serverReturned())
-  contact.onReturn(() => keeper.serverReturned())
+  reachability.onReturn(() => keeper.serverReturned())
 
   return {
-    budget,
+    limiter,
     pace,
     http,
     client,
-    contact,
+    reachability,
     rereadFiles,
     outage: () => requests.outage,
-    controlPlane,
     extraRoots,
     keys,
     jwtKeys,

@@ -76,8 +76,8 @@ export async function runDaemon(config: Config, world: DaemonWorld, signal: Abor
   const stop = AbortSignal.any([signal, failure.signal])
   setMaxListeners(0, stop)
   const keepers = [
-    agent.keeper.run(stop, (tier, running) => agent.budget.slot(tier, running, clock)),
-    agent.extraRoots.run(agent.contact, stop),
+    agent.keeper.run(stop, agent.limiter),
+    agent.extraRoots.run(agent.reachability, stop),
     reportToServiceManager(facts, world, stop),
     cache.run(stop),
     facts.disk.run(stop),

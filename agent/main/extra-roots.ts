@@ -1,4 +1,4 @@
-import type { Contact } from '../icp/contact.js'
+import type { ServerReachability } from '../icp/server-reachability.js'
 import { anchorFileTrouble } from '../identity/anchor-file.js'
 import type { FileEvents } from '../observability/file-events.js'
 import type { Log } from '../observability/log.js'
@@ -62,11 +62,11 @@ export class ExtraRoots {
   }
 
   /** Looks until the signal aborts; soon again while there is trouble with the server. */
-  async run(contact: Contact, signal: AbortSignal): Promise<void> {
+  async run(reachability: ServerReachability, signal: AbortSignal): Promise<void> {
     const { path, clock, log } = this.options
     if (path === null) return
     for (;;) {
-      const trouble = contact.reachedAt === null || contact.trouble !== null
+      const trouble = reachability.reachedAt === null || reachability.trouble !== null
       await clock.sleep(trouble ? LOOK_SOON_MS : LOOK_MS, signal)
       if (await this.look()) log.info('The trust bundle of the ICP server changed', { path })
     }

@@ -26,7 +26,7 @@ export interface Facts {
 
 /** The plain values that `/status` and the probes are made from. */
 export function healthFacts(facts: Facts): HealthFacts {
-  const { config, clock, sync, pace, keeper, client, contact, outage, streams, late, attestors } = facts.agent
+  const { config, clock, sync, pace, keeper, client, reachability, outage, streams, late, attestors } = facts.agent
   const now = clock.now()
   const agent = keeper.current()
   const { listener } = late
@@ -45,8 +45,8 @@ export function healthFacts(facts: Facts): HealthFacts {
     },
     icpService: {
       address: config.icpService.address,
-      reachedAt: contact.reachedAt,
-      trouble: serverTrouble(contact.trouble, outage()),
+      reachedAt: reachability.reachedAt,
+      trouble: serverTrouble(reachability.trouble, outage()),
       skewMs: client.skew(),
     },
     workloadApi: {

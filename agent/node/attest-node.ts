@@ -1,10 +1,8 @@
 import type { KeyObject } from 'node:crypto'
 import { createCsr } from '../crypto/csr.js'
 import type { Secret } from '../crypto/secret.js'
-import type { Budget } from '../icp/budget.js'
-import { counting, type WithCommonName } from '../icp/common-name.js'
+import type { WithCommonName } from '../icp/common-name.js'
 import type { AttestedNode, ControlPlane, IssuedCertificate, NodeEvidence } from '../icp/control-plane.js'
-import { renewalTier } from '../icp/endpoints.js'
 import { certifiedKey } from '../identity/certified-key.js'
 import type { SpiffeId } from '../identity/spiffe-id.js'
 import type { Clock } from '../ports/clock.js'
@@ -13,8 +11,6 @@ import type { Answer } from './pending.js'
 
 export interface Exchange {
   readonly control: Pick<ControlPlane, 'attestNode' | 'renewAgent' | 'bundle'>
-  /** An exchange comes with one slot taken; what it asks besides is owed. */
-  readonly budget: Pick<Budget, 'take'>
   readonly clock: Pick<Clock, 'now'>
   readonly spiffeId: SpiffeId
   /** What is known of the role that signs agents' certificates. */
@@ -33,8 +29,7 @@ export async function attestNode(
   { evidence, key }: { readonly evidence: NodeEvidence; readonly key: Secret<KeyObject> },
   signal: AbortSignal,
 ): Promise<Answered> {
-  const withCommonName = counting(exchange.withCommonName, () => exchange.budget.take('bootstrap'))
-  const attested = await withCommonName(
+  const attested = await exchange.withCommonName(
     async (commonName) => {
       const csrPem = await csr(exchange, key, commonName)
       return await exchange.control.attestNode({ evidence, csrPem }, signal)
@@ -50,9 +45,7 @@ export async function renewNode(
   { identity, key }: { readonly identity: AgentIdentity; readonly key: Secret<KeyObject> },
   signal: AbortSignal,
 ): Promise<Answered> {
-  const tier = renewalTier(identity.workspace)
-  const withCommonName = counting(exchange.withCommonName, () => exchange.budget.take(tier))
-  const issued = await withCommonName(async (commonName) => {
+  const issued = await exchange.withCommonName(async (commonName) => {
     const csrPem = await csr(exchange, key, commonName)
     return await exchange.control.renewAgent({ agentId: identity.agentId, csrPem }, signal)
   })

@@ -1,5 +1,4 @@
 import type { KeySource } from '../crypto/keys.js'
-import type { Budget } from '../icp/budget.js'
 import type { WithCommonName } from '../icp/common-name.js'
 import type { ControlPlane, ServerSkew } from '../icp/control-plane.js'
 import { SpiffeId } from '../identity/spiffe-id.js'
@@ -20,8 +19,6 @@ export interface CreateKeeperOptions {
   readonly random: Random
   readonly files: Files
   readonly control: Pick<ControlPlane, 'attestNode' | 'renewAgent' | 'bundle'>
-  /** An attempt comes with one slot taken; what it asks besides is owed. */
-  readonly budget: Pick<Budget, 'take'>
   /** What the server's answers say of our clock: no join token is spent because it is ahead. */
   readonly skew: ServerSkew
   readonly keys: KeySource
@@ -42,15 +39,13 @@ export interface CreateKeeperOptions {
 
 /** The keeper of the agent's own identity with its parts; nothing is read or sent before `restore` and `run`. */
 export function createIdentityKeeper(options: CreateKeeperOptions): IdentityKeeper {
-  const { clock, random, files, control, keys, withCommonName, events, agent, threshold, backoff, skew, budget } =
-    options
+  const { clock, random, files, control, keys, withCommonName, events, agent, threshold, backoff, skew } = options
   const spiffeId = agentSpiffeId(agent)
   const joinTokens = new JoinTokenSource(files, options.joinToken)
   const file = new IdentityFile({ files, dataDir: agent.dataDir, owner: agent, spiffeId })
   const evidence = { ...options.attestation, joinTokens }
   const steps = new IdentitySteps({
     control,
-    budget,
     clock,
     random,
     keys,

@@ -1,15 +1,13 @@
 import { renewalTier } from '../icp/endpoints.js'
+import type { Tier } from '../icp/limits.js'
 import type { NextStep } from './next-step.js'
-
-/** The server's rate-limit tier of the next request; `open` is in none but the window around everything. */
-export type RequestTier = 'bootstrap' | 'standard' | 'open'
 
 export interface Due {
   /** The wall-clock moment (ms) of the next attempt; in the past: now. */
   readonly at: number
   /** True while there is no valid identity: without one nothing else works. */
   readonly urgent: boolean
-  readonly tier: RequestTier
+  readonly tier: Tier
 }
 
 /**
@@ -25,6 +23,6 @@ export function dueOf(
   }: { readonly now: number; readonly waitMs: number; readonly urgent: boolean; readonly workspace: boolean },
 ): Due | null {
   if (at === null) return null
-  const tier = step === 'renew' ? renewalTier(about.workspace) : step === 'complete' ? 'open' : 'bootstrap'
+  const tier = step === 'renew' ? renewalTier(about.workspace) : step === 'complete' ? 'service' : 'bootstrap'
   return { at: Math.max(at, now + waitMs), urgent: about.urgent, tier }
 }

@@ -82,7 +82,7 @@ export class IdentitySteps {
       throw lockout({ error, tokenDigest, earlier, usedDigest, remedy: this.options.evidence.joinTokens.remedy })
     }
     this.#held = { ...pending, ...answered, way: 'attest' }
-    return await this.#finish(() => this.options.budget.take('open'), signal)
+    return await this.complete(signal)
   }
 
   /** Throws `icp.*`, `svid.*`, `file.*`; the identity in force stays in force then. */
@@ -90,27 +90,21 @@ export class IdentitySteps {
     const pending = await this.#prepare('renew', this.options.file.pending?.token ?? null, signal)
     const answered = await renewNode(this.options, { identity, key: pending.key }, signal)
     this.#held = { ...pending, ...answered, way: 'renew' }
-    return await this.#finish(() => this.options.budget.take('open'), signal)
+    return await this.complete(signal)
   }
 
   /**
    * Verifies the answer that waits and puts it in force. One that is wrong is dropped; one that cannot be judged yet
    * (its issuer is asked for in vain, the disk fails) waits on if a join token was spent on it. Throws as above.
    */
-  complete(signal: AbortSignal): Promise<Earned> {
-    // The slot that the attempt came with is for /bundle.
-    return this.#finish(() => undefined, signal)
-  }
-
-  /** `asking` is called before /bundle is asked. */
-  async #finish(asking: () => void, signal: AbortSignal): Promise<Earned> {
+  async complete(signal: AbortSignal): Promise<Earned> {
     const { file, clock } = this.options
     const held = this.#held ?? heldOnDisk(file.pending)
     if (!held) throw new TypeError('no answer waits to be completed')
     this.#held = held
     let authorities: readonly Uint8Array[]
     try {
-      authorities = await this.#authorities(held, asking, signal)
+      authorities = await this.#authorities(held, signal)
     } catch (error) {
       signal.throwIfAborted()
       if (error instanceof AgentError && !this.#mayPass(held, error)) await this.#drop(held, signal)
@@ -144,10 +138,9 @@ export class IdentitySteps {
     await (canBeHadAgain({ ...pending, way }) ? file.adoptPending(pending) : file.savePending(pending))
   }
 
-  async #authorities(held: Held, asking: () => void, signal: AbortSignal): Promise<readonly Uint8Array[]> {
+  async #authorities(held: Held, signal: AbortSignal): Promise<readonly Uint8Array[]> {
     if (held.answer.authorities.length > 0) return held.answer.authorities
     await this.#keepOnDisk(held)
-    asking()
     try {
       return await this.options.control.bundle(signal)
     } catch (cause) {

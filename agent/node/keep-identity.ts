@@ -1,6 +1,6 @@
-import { AgentError } from '../errors.js'
-import { pauseOf } from '../icp/budget.js'
+import { AgentError, SILENCE } from '../errors.js'
 import type { ServerSkew } from '../icp/control-plane.js'
+import { pauseOf, type RateLimiter } from '../icp/rate-limiter.js'
 import { type Backoff, delay } from '../lib/backoff.js'
 import type { NodeEvents } from '../observability/node-events.js'
 import type { Clock } from '../ports/clock.js'
@@ -10,14 +10,14 @@ import { type RenewalThreshold, renewalTime } from '../rotation/renewal-time.js'
 import type { AgentIdentity } from './agent-identity.js'
 import { AttemptPace } from './attempt-pace.js'
 import { tokenSpent } from './certificates.js'
-import { type Due, dueOf, type RequestTier } from './due.js'
+import { type Due, dueOf } from './due.js'
 import { HeldCertificates } from './held-certificates.js'
 import type { IdentityFile } from './identity-file.js'
 import { clockWait, type IdentityState, stateOf, type Trouble } from './identity-state.js'
 import type { Earned, IdentitySteps } from './identity-steps.js'
 import type { JoinTokenSource } from './join-token.js'
 import { type NextStep, nextStep } from './next-step.js'
-import { LOCKED_OUT, RENEWAL_REFUSED, SILENCE } from './outcomes.js'
+import { LOCKED_OUT, RENEWAL_REFUSED } from './outcomes.js'
 import { UnsavedIdentity } from './unsaved-identity.js'
 
 export interface KeeperOptions {
@@ -35,8 +35,7 @@ export interface KeeperOptions {
 /**
  * Keeps the agent's own identity: restores it, attests the node, renews in time, attests again where renewal is
  * refused. What is valid is served on whatever happens, and replaced only by what was verified; a failing disk holds up
- * attestations with a join token alone. An attempt is one request in the tier that `due` names; what it asks besides (a
- * bundle that the answer lacks, a CSR with another common name) it takes from the budget itself.
+ * attestations with a join token alone. An attempt begins when a slot of the tier that `due` names is open.
  */
 export class IdentityKeeper {
   /** What requests to the server present. */
@@ -123,8 +122,8 @@ export class IdentityKeeper {
     return this.#running
   }
 
-  /** Keeps the identity until the signal aborts; `slot` waits for a place in the budget of requests. */
-  async run(signal: AbortSignal, slot: (tier: RequestTier, signal: AbortSignal) => Promise<void>): Promise<void> {
+  /** Keeps the identity until the signal aborts. */
+  async run(signal: AbortSignal, limiter: Pick<RateLimiter, 'whenOpen'>): Promise<void> {
     const { clock, backoff, random } = this.options
     const loop = {
       clock,
@@ -137,8 +136,7 @@ export class IdentityKeeper {
       nextAt: () => this.due(clock.now())?.at ?? null,
       run: async (running) => {
         const due = this.due(clock.now())
-        if (due) await slot(due.tier, running)
-        await this.attempt(running)
+        if (due) await limiter.whenOpen(due.tier, running, () => this.attempt(running), { urgent: true })
       },
     })
     const looks = keep({

@@ -1,7 +1,5 @@
 import type { ErrorCode } from '../errors.js'
 
-/** No answer at all. */
-export const SILENCE: ReadonlySet<ErrorCode> = new Set(['icp.unreachable', 'icp.timeout', 'icp.tls'])
 /** A renewal that fails like this leads to node attestation. */
 export const RENEWAL_REFUSED: ReadonlySet<ErrorCode> = new Set(['icp.unauthorized', 'icp.forbidden', 'icp.not_found'])
 /** A node attestation that fails like this goes on failing until an administrator does something. */

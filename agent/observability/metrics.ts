@@ -45,7 +45,7 @@ export const METRICS = {
   },
   icp_agent_rate_limit_wait_seconds_total: {
     kind: 'counter',
-    help: 'Time that jobs waited for a slot in the request budget.',
+    help: 'Time that jobs waited for a slot of the rate limiter.',
     labels: [],
   },
   icp_agent_sync_age_seconds: {

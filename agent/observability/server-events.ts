@@ -1,17 +1,15 @@
-import { type AgentError, codeOf, type ErrorCode, messageOf } from '../errors.js'
+import { type AgentError, codeOf, type ErrorCode, messageOf, SILENCE } from '../errors.js'
 import type { Clock } from '../ports/clock.js'
 import type { Sinks } from './events.js'
 import { sayOnce, type Trouble } from './once.js'
 
 const SKEW_WORTH_SAYING_MS = 30_000
 const MAX_LISTED = 20
-/** Failures of the way to the server rather than of one request. */
-const OUTAGE: ReadonlySet<ErrorCode> = new Set(['icp.unreachable', 'icp.timeout', 'icp.tls'])
 
 /** Outcomes of requests that are counted from 0 on. */
 const COUNTED: readonly string[] = [
   'ok',
-  ...OUTAGE,
+  ...SILENCE,
   'icp.bad_response',
   'icp.unauthorized',
   'icp.forbidden',
@@ -56,7 +54,7 @@ export const serverEvents = ({ log, metrics }: Sinks, clock: Clock) => {
       const code = codeOf(error)
       metrics.count('icp_agent_server_requests_total', { endpoint, outcome: code })
       metrics.observe('icp_agent_server_request_seconds', seconds, { endpoint })
-      if (OUTAGE.has(code)) {
+      if (SILENCE.has(code)) {
         reaching.failed(error, { endpoint })
         return
       }

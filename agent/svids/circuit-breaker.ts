@@ -11,15 +11,15 @@ const QUICK_CAP_MS = 5_000
 const QUICK_TRIES = 24
 
 /**
- * Closes while every issuance fails, whichever entry it is for: then one try in a while says as much as one an entry,
+ * Trips while every issuance fails, whichever entry it is for: then one try in a while says as much as one an entry,
  * and the slots that are saved are there when the server works again.
  */
-export class Gate {
+export class CircuitBreaker {
   #failures = 0
   readonly #entries = new Set<string>()
   /** Whatever this agent asks is refused. */
   #ofTheAgent = false
-  #closedUntil = Number.NEGATIVE_INFINITY
+  #trippedUntil = Number.NEGATIVE_INFINITY
 
   constructor(
     private readonly clock: Pick<Clock, 'monotonic'>,
@@ -29,7 +29,7 @@ export class Gate {
 
   /** Milliseconds until an issuance may be tried; 0 when it may now. */
   opensIn(): number {
-    return Math.max(0, this.#closedUntil - this.clock.monotonic())
+    return Math.max(0, this.#trippedUntil - this.clock.monotonic())
   }
 
   /**
@@ -44,16 +44,16 @@ export class Gate {
     if (!this.suspicious) return
     const tries = Math.max(1, this.#failures - SUSPICIOUS + 1)
     const capMs = tries <= QUICK_TRIES ? QUICK_CAP_MS : 60_000
-    this.#closedUntil = this.clock.monotonic() + delay(tries, { baseMs: this.baseMs, capMs }, this.random.fraction())
+    this.#trippedUntil = this.clock.monotonic() + delay(tries, { baseMs: this.baseMs, capMs }, this.random.fraction())
   }
 
-  /** An issuance worked, or the server came back. True when it was the first to do so after the gate had closed. */
+  /** An issuance worked, or the server came back. True when it was the first to do so after it had tripped. */
   passed(): boolean {
     const was = this.suspicious
     this.#failures = 0
     this.#entries.clear()
     this.#ofTheAgent = false
-    this.#closedUntil = Number.NEGATIVE_INFINITY
+    this.#trippedUntil = Number.NEGATIVE_INFINITY
     return was
   }
 

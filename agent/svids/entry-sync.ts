@@ -1,5 +1,4 @@
 import { AgentError } from '../errors.js'
-import type { Budget } from '../icp/budget.js'
 import type { ControlPlane, EntriesAnswer } from '../icp/control-plane.js'
 import type { Entry } from '../identity/entry.js'
 import type { SpiffeId } from '../identity/spiffe-id.js'
@@ -17,7 +16,6 @@ import { isGone, telling, WithdrawalDoubt } from './withdrawal.js'
 export interface EntrySyncOptions {
   readonly store: IdentityStore
   readonly demand: Pick<Demand, 'prune'>
-  readonly budget: Pick<Budget, 'take'>
   readonly pace: SyncPace
   readonly controlPlane: Pick<ControlPlane, 'entries'>
   readonly clock: Clock
@@ -118,7 +116,7 @@ export class EntrySync {
 
   /** True when the entries are gone indeed; false while that is in doubt, and everything stays as it is. */
   async #allGone(agent: SpiffeId, signal: AbortSignal): Promise<boolean> {
-    const { store, events, pace, budget } = this.options
+    const { store, events, pace } = this.options
     const next = this.#doubt.next()
     if (next === 'read-again') {
       events.withdrawalDoubted(store.current.entries.size)
@@ -127,10 +125,7 @@ export class EntrySync {
     }
     const entry = next === 'ask' ? telling(store.current.entries, store.current.states) : null
     if (next === 'ask' && !entry) return true
-    if (entry) {
-      budget.take('standard')
-      await this.others.issuance.issue(entry.id, agent, signal)
-    }
+    if (entry) await this.others.issuance.issue(entry.id, agent, signal)
     const gone = entry !== null && isGone(store.current.states.get(entry.id))
     if (!gone) {
       if (entry) events.withdrawalRefuted(store.current.entries.size)

@@ -1,7 +1,6 @@
 import type { KeySource } from '../crypto/keys.js'
 import { AgentError } from '../errors.js'
-import type { Budget } from '../icp/budget.js'
-import { counting, type WithCommonName } from '../icp/common-name.js'
+import type { WithCommonName } from '../icp/common-name.js'
 import type { ControlPlane } from '../icp/control-plane.js'
 import type { Entry } from '../identity/entry.js'
 import type { SpiffeId } from '../identity/spiffe-id.js'
@@ -10,7 +9,7 @@ import type { Clock } from '../ports/clock.js'
 import type { Random } from '../ports/random.js'
 import { type RenewalThreshold, renewalTime } from '../rotation/renewal-time.js'
 import { anew, caughtUp } from './catch-up.js'
-import { Gate } from './circuit-breaker.js'
+import { CircuitBreaker } from './circuit-breaker.js'
 import type { Demand } from './demand.js'
 import { issueSvid } from './issue-x509.js'
 import { IssuedDomains } from './issued-domains.js'
@@ -24,8 +23,6 @@ import type { IdentityStore } from './store.js'
 export interface IssuanceOptions {
   readonly store: IdentityStore
   readonly demand: Pick<Demand, 'unusedFor'>
-  /** An issuance comes with one slot taken; what it asks besides is owed. */
-  readonly budget: Pick<Budget, 'take'>
   readonly controlPlane: Pick<ControlPlane, 'signWorkload' | 'bundle'>
   readonly keys: KeySource
   readonly withCommonName: WithCommonName
@@ -40,7 +37,7 @@ export interface IssuanceOptions {
 
 /** Issues X.509-SVIDs, and remembers what failed. */
 export class Issuance {
-  readonly #gate: Gate
+  readonly #breaker: CircuitBreaker
   /** By entry, since when (monotonic) its issuance fails in a row. */
   readonly #failingSince = new Map<string, number>()
   readonly #domains = new IssuedDomains()
@@ -51,12 +48,12 @@ export class Issuance {
     private readonly options: IssuanceOptions,
     private readonly publisher: Publisher,
   ) {
-    this.#gate = new Gate(options.clock, options.random, options.retryBackoffMs)
+    this.#breaker = new CircuitBreaker(options.clock, options.random, options.retryBackoffMs)
   }
 
   /** Milliseconds until an issuance is worth trying, whichever entry it is for; 0: now. */
   get opensIn(): number {
-    return this.#gate.opensIn()
+    return this.#breaker.opensIn()
   }
 
   /** One issuance; what comes of it is published, a failure too. Rejects with the signal's reason and with defects. */
@@ -67,8 +64,6 @@ export class Issuance {
     const began = clock.monotonic()
     const options = {
       ...this.options,
-      controlPlane: this.#controlPlane,
-      withCommonName: counting(this.options.withCommonName, () => this.options.budget.take('standard')),
       known: this.publisher.book.authorities,
       now: () => clock.now(),
     }
@@ -86,7 +81,7 @@ export class Issuance {
 
   /** The server answers again: what failed for want of an answer is tried at the next slot. */
   serverReturned(): void {
-    this.#gate.passed()
+    this.#breaker.passed()
     this.publisher.changes(caughtUp(this.options.store.current.states, { away: true }))
   }
 
@@ -115,7 +110,7 @@ export class Issuance {
     this.publisher.changes(new Map([[entry.id, state], ...settled(entry, entry, store.current, states)]))
     events.svidIssued(entry, svid, { renewal: before?.kind === 'issued', ms })
     if (state.kind === 'issued' && state.next) events.svidHeldBack(entry, state.next.from)
-    if (this.#gate.passed()) this.publisher.changes(caughtUp(store.current.states, { away: false }))
+    if (this.#breaker.passed()) this.publisher.changes(caughtUp(store.current.states, { away: false }))
   }
 
   #failed(entry: Entry, failure: AgentError): void {
@@ -125,7 +120,7 @@ export class Issuance {
     const now = clock.now()
     const since = this.#failingSince.get(entry.id) ?? clock.monotonic()
     this.#failingSince.set(entry.id, since)
-    const outlived = this.#issuedAt > since && !this.#gate.suspicious
+    const outlived = this.#issuedAt > since && !this.#breaker.suspicious
     const error = outlived ? this.#domains.explain(entry, failure) : failure
     const state = afterFailure(before, error, {
       now,
@@ -134,7 +129,7 @@ export class Issuance {
       waiting: before?.kind !== 'issued' && demand.unusedFor(entry.id, now) === 0,
       outlived,
     })
-    this.#gate.failed(entry.id, error.code, outlived)
+    this.#breaker.failed(entry.id, error.code, outlived)
     const states = new Map([...store.current.states, [entry.id, state] as const])
     const winner = issuedInstead(entry, error.details['issued'], store.current)
     const settlement = winner ? settled(entry, winner, store.current, states) : []
@@ -145,18 +140,6 @@ export class Issuance {
   /** False where the entry has gone or changed its name while the server worked. */
   #isStill(entry: Entry): boolean {
     return this.options.store.current.entries.get(entry.id)?.spiffeId.equals(entry.spiffeId) ?? false
-  }
-
-  /** Some servers send no bundle along, and then it is one more request. */
-  get #controlPlane(): IssuanceOptions['controlPlane'] {
-    const { controlPlane, budget } = this.options
-    return {
-      signWorkload: (request, signal) => controlPlane.signWorkload(request, signal),
-      bundle: (signal) => {
-        budget.take('open')
-        return controlPlane.bundle(signal)
-      },
-    }
   }
 }
 

@@ -1,6 +1,5 @@
 import type { Secret } from '../crypto/secret.js'
 import { AgentError, codeOf, messageOf } from '../errors.js'
-import type { Budget } from '../icp/budget.js'
 import type { ControlPlane } from '../icp/control-plane.js'
 import { type JwtKey, verifyJwtSvid } from '../identity/jwt-svid.js'
 import type { Clock } from '../ports/clock.js'
@@ -8,7 +7,6 @@ import type { HeldJwt, JwtSubject } from './jwt-cache.js'
 
 export interface IssueJwtOptions {
   readonly controlPlane: Pick<ControlPlane, 'issueJwt'>
-  readonly budget: Pick<Budget, 'take'>
   /** The keys in force; `refresh` asks the server for them anew. */
   readonly keys: { current(): readonly JwtKey[]; refresh(signal: AbortSignal): Promise<void> }
   readonly clock: Pick<Clock, 'now'>
@@ -23,7 +21,7 @@ export async function issueJwtSvid(
   options: IssueJwtOptions,
   signal: AbortSignal,
 ): Promise<HeldJwt> {
-  const { controlPlane, keys, budget } = options
+  const { controlPlane, keys } = options
   const { spiffeId, audience } = subject
   const { token } = await controlPlane.issueJwt({ spiffeId, audience }, signal)
   try {
@@ -31,7 +29,6 @@ export async function issueJwtSvid(
   } catch (error) {
     if (codeOf(error) !== 'jwt.invalid') throw error
     // The key may be newer than the bundle that we know.
-    budget.take('open')
     await keys.refresh(signal)
     return await judge(subject, token, options).catch((again: unknown) => {
       throw codeOf(again) === 'jwt.invalid' ? badToken(messageOf(again)) : again

@@ -42,19 +42,19 @@ export async function issueSvid(
   options: IssueOptions,
   signal: AbortSignal,
 ): Promise<Issued> {
-  const own = await options.keys.take(signal)
+  const ownKey = options.keys.take(signal)
+  const csr = async (commonName: string) => createCsr({ key: await ownKey, uri: entry.spiffeId.uri, commonName })
+  // Called before anything is awaited, so that it is charged in the turn in which it was planned.
   const answer = await options.withCommonName(
-    async (commonName) => {
-      const csrPem = await createCsr({ key: own, uri: entry.spiffeId.uri, commonName })
-      return await options.controlPlane.signWorkload({ agent, selectors: entry.selectors, csrPem }, signal)
-    },
+    (commonName) =>
+      options.controlPlane.signWorkload({ agent, selectors: entry.selectors, csrPem: csr(commonName) }, signal),
     { entryId: entry.id },
   )
   if (answer.spiffeId !== entry.spiffeId.uri) {
     const message = `the server issued ${excerpt(answer.spiffeId)} for these selectors, the identity of another entry`
     throw new AgentError('entry.shadowed', message, { details: { issued: answer.spiffeId } })
   }
-  const key = certifiedKey(answer.chain, new Secret(own), answer.serverKey).reveal()
+  const key = certifiedKey(answer.chain, new Secret(await ownKey), answer.serverKey).reveal()
   const verified = (authorities: readonly Authority[]) =>
     verifyX509Svid({
       chain: answer.chain,

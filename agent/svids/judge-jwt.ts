@@ -1,14 +1,14 @@
 import { createHash } from 'node:crypto'
 import type { Secret } from '../crypto/secret.js'
 import { AgentError } from '../errors.js'
-import type { Budget } from '../icp/budget.js'
 import type { ControlPlane, JwtValidation } from '../icp/control-plane.js'
+import type { RateLimiter } from '../icp/rate-limiter.js'
 import { SharedWork } from '../lib/shared-work.js'
 import type { Clock } from '../ports/clock.js'
 
 export interface JudgeOptions {
   readonly controlPlane: Pick<ControlPlane, 'validateJwt'>
-  readonly budget: Pick<Budget, 'opensIn' | 'turn'>
+  readonly limiter: Pick<RateLimiter, 'opensIn'>
   readonly clock: Clock
   /** What one question may take in all, the wait for a slot included. */
   readonly deadlineMs: number
@@ -44,14 +44,13 @@ export class JwtJudge {
   }
 
   async #ask(request: { token: Secret; audience: string }, signal: AbortSignal): Promise<JwtValidation> {
-    const { budget, controlPlane, clock, deadlineMs } = this.options
-    if (budget.opensIn('sensitive') >= deadlineMs) throw tooOften()
+    const { limiter, controlPlane, clock, deadlineMs } = this.options
+    if (limiter.opensIn('sensitive') >= deadlineMs) throw tooOften()
     const late = new AbortController()
     using _deadline = clock.after(deadlineMs, () =>
       late.abort(new AgentError('icp.timeout', 'the ICP server has not judged the token in time; try again')),
     )
     const stop = AbortSignal.any([signal, late.signal])
-    await budget.turn('sensitive', stop, clock)
     return await controlPlane.validateJwt(request, stop)
   }
 

@@ -1,6 +1,6 @@
 import { AgentError } from '../errors.js'
-import type { Budget } from '../icp/budget.js'
 import type { ControlPlane } from '../icp/control-plane.js'
+import type { RateLimiter } from '../icp/rate-limiter.js'
 import { type JwtKey, parseJwtKey } from '../identity/jwt-svid.js'
 import { SharedWork } from '../lib/shared-work.js'
 import type { JwtEvents } from '../observability/jwt-events.js'
@@ -16,7 +16,7 @@ const RECONSIDER_MS = 30_000
 export interface JwtKeysOptions {
   readonly store: IdentityStore
   readonly controlPlane: Pick<ControlPlane, 'jwtBundle'>
-  readonly budget: Pick<Budget, 'opensIn' | 'take'>
+  readonly limiter: Pick<RateLimiter, 'opensIn'>
   readonly clock: Pick<Clock, 'now' | 'monotonic'>
   readonly events: JwtEvents
 }
@@ -45,10 +45,9 @@ export class JwtKeys {
    * are others now. Never throws but the signal's reason: whether the token holds does not depend on the server.
    */
   async reconsider(signal: AbortSignal): Promise<boolean> {
-    const { budget, clock } = this.options
+    const { limiter, clock } = this.options
     const before = this.current()
-    if (clock.monotonic() < this.#askedAt + RECONSIDER_MS || budget.opensIn('open') > 0) return false
-    budget.take('open')
+    if (clock.monotonic() < this.#askedAt + RECONSIDER_MS || limiter.opensIn('service') > 0) return false
     try {
       await this.refresh(signal)
     } catch (error) {

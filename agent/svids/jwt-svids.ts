@@ -1,5 +1,5 @@
 import { AgentError } from '../errors.js'
-import type { Budget } from '../icp/budget.js'
+import type { RateLimiter } from '../icp/rate-limiter.js'
 import type { SpiffeId } from '../identity/spiffe-id.js'
 import { Alarm } from '../lib/alarm.js'
 import type { JwtEvents } from '../observability/jwt-events.js'
@@ -13,7 +13,7 @@ export interface JwtSvidsOptions extends IssueJwtOptions {
   readonly store: IdentityStore
   readonly demand: Pick<Demand, 'turnOf' | 'tookTurn'>
   readonly cache: JwtCache
-  readonly budget: Budget
+  readonly limiter: Pick<RateLimiter, 'opensIn'>
   readonly clock: Clock
   readonly events: JwtEvents
   /** A token of this trust domain was issued and verified: its bundle is served. */
@@ -76,7 +76,7 @@ export class JwtSvids {
 
   /** Asks the server while there is somebody to ask for. Ends when the signal aborts. */
   async run(agent: () => SpiffeId | null, signal: AbortSignal): Promise<void> {
-    const { clock, cache, budget, store, demand } = this.options
+    const { clock, cache, limiter, store, demand } = this.options
     const running = new Set<Promise<void>>()
     try {
       for (;;) {
@@ -84,9 +84,8 @@ export class JwtSvids {
         cache.prune((entryId) => store.current.entries.get(entryId)?.spiffeId, now)
         this.#forgetFailures()
         const next = agent() && running.size < CONCURRENCY ? this.#next(now) : null
-        const opensIn = next ? budget.opensIn('open') : Number.POSITIVE_INFINITY
+        const opensIn = next ? limiter.opensIn('service') : Number.POSITIVE_INFINITY
         if (next && opensIn === 0) {
-          budget.take('open')
           if (next.uid !== undefined) demand.tookTurn(next.uid)
           const task = this.#issue(next.subject, signal).finally(() => {
             running.delete(task)

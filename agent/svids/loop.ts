@@ -1,8 +1,8 @@
 import { setMaxListeners } from 'node:events'
 import { AgentError } from '../errors.js'
-import type { Budget } from '../icp/budget.js'
-import type { Contact } from '../icp/contact.js'
 import { REQUESTS_OF_A_BUNDLE_POLL, routineGap } from '../icp/limits.js'
+import type { RateLimiter } from '../icp/rate-limiter.js'
+import type { ServerReachability } from '../icp/server-reachability.js'
 import type { SpiffeId } from '../identity/spiffe-id.js'
 import { Alarm } from '../lib/alarm.js'
 import type { SyncEvents } from '../observability/sync-events.js'
@@ -26,8 +26,8 @@ export interface LoopOptions {
   readonly jwtKeys: { refresh(signal: AbortSignal): Promise<void> }
   readonly store: IdentityStore
   readonly demand: Demand
-  readonly budget: Budget
-  readonly contact: Pick<Contact, 'onReturn'>
+  readonly limiter: RateLimiter
+  readonly reachability: Pick<ServerReachability, 'onReturn'>
   readonly pace: SyncPace
   readonly clock: Clock
   readonly random: Random
@@ -39,7 +39,7 @@ export interface LoopOptions {
 }
 
 /**
- * The one loop that asks the server for things: when a slot of the budget is open, the plan says what is worth it now.
+ * The one loop that asks the server for things: when the rate limiter has a slot open, the plan says what is worth it now.
  * Ends when the signal aborts; rejects only on a defect of our own.
  */
 export async function runSync(options: LoopOptions, signal: AbortSignal): Promise<void> {
@@ -58,7 +58,7 @@ export async function runSync(options: LoopOptions, signal: AbortSignal): Promis
 }
 
 async function jobs(options: LoopOptions, signal: AbortSignal): Promise<void> {
-  const { sync, store, demand, budget, pace, clock, events } = options
+  const { sync, store, demand, limiter, pace, clock, events } = options
   const alarm = new Alarm(clock)
   const inFlight = new Set<string>()
   const running = new Set<Promise<void>>()
@@ -66,14 +66,13 @@ async function jobs(options: LoopOptions, signal: AbortSignal): Promise<void> {
   let renewedAt = Number.NEGATIVE_INFINITY
   using _wanted = demand.onWanted(() => alarm.ring())
   using _agent = options.onAgent(() => alarm.ring())
-  using _return = options.contact.onReturn(() => {
+  using _return = options.reachability.onReturn(() => {
     sync.serverReturned()
     sync.revocations.serverReturned()
     alarm.ring()
   })
 
   const start = (job: Job, agent: SpiffeId) => {
-    budget.take('standard')
     const name = job.kind === 'issue' ? job.entryId : job.kind
     inFlight.add(name)
     if (job.kind === 'issue' && job.uid !== undefined) demand.tookTurn(job.uid)
@@ -98,7 +97,7 @@ async function jobs(options: LoopOptions, signal: AbortSignal): Promise<void> {
       const agent = options.agent()
       const waitMs = ((): number => {
         if (!agent || running.size >= CONCURRENCY) return Number.POSITIVE_INFINITY
-        if (budget.urgentWaiting) return STAND_BACK_MS
+        if (limiter.urgentWaiting) return STAND_BACK_MS
         const issuesIn = sync.issuesIn
         const revokesIn = inFlight.has('revoke') ? Number.POSITIVE_INFINITY : sync.revocations.opensIn
         const next = nextJob({
@@ -107,13 +106,13 @@ async function jobs(options: LoopOptions, signal: AbortSignal): Promise<void> {
           demand: issuesIn > 0 ? NO_DEMAND : demand,
           inFlight,
           syncDueIn: inFlight.has('sync-entries') ? Number.POSITIVE_INFINITY : pace.dueIn(),
-          pressure: budget.pressure('standard'),
+          pressure: limiter.pressure('standard'),
           sinceRenewal: clock.monotonic() - renewedAt,
           revocations: revokesIn > 0 ? [] : sync.revocations.serials,
         })
         if ('waitMs' in next)
           return Math.min(next.waitMs, revokesIn, issuesIn > 0 ? issuesIn : Number.POSITIVE_INFINITY)
-        const opensIn = budget.opensIn('standard')
+        const opensIn = limiter.opensIn('standard')
         forSlot = opensIn > 0
         if (forSlot) return opensIn
         start(next.job, agent)
@@ -142,10 +141,9 @@ function perform(sync: Sync, job: Job, agent: SpiffeId, signal: AbortSignal): Pr
 }
 
 /** Asked for beside the bundle; older servers have none, and then there are no JWT-SVIDs. */
-async function pollJwtKeys({ jwtKeys, budget, clock, events }: LoopOptions, signal: AbortSignal): Promise<void> {
-  await budget.slot('open', signal, clock)
+async function pollJwtKeys({ jwtKeys, limiter, events }: LoopOptions, signal: AbortSignal): Promise<void> {
   try {
-    await jwtKeys.refresh(signal)
+    await limiter.whenOpen('service', signal, () => jwtKeys.refresh(signal), { urgent: true })
     events.jwtKeysPolled()
   } catch (error) {
     if (signal.aborted || !(error instanceof AgentError)) throw error
@@ -155,12 +153,11 @@ async function pollJwtKeys({ jwtKeys, budget, clock, events }: LoopOptions, sign
 
 /** The published bundle, polled at its own interval under the outer limit only, of which polls take a third at most. */
 async function bundles(options: LoopOptions, signal: AbortSignal): Promise<void> {
-  const { sync, budget, clock, random, bundleIntervalMs } = options
+  const { sync, limiter, clock, random, bundleIntervalMs } = options
   for (;;) {
-    await budget.turn('open', signal, clock)
-    await sync.pollBundle(signal)
+    await limiter.whenOpen('service', signal, () => sync.pollBundle(signal))
     await pollJwtKeys(options, signal)
-    const shortest = REQUESTS_OF_A_BUNDLE_POLL * routineGap(budget.pace('open'))
+    const shortest = REQUESTS_OF_A_BUNDLE_POLL * routineGap(limiter.pace('service'))
     const interval = Math.max(shortest, bundleIntervalMs * (0.9 + 0.2 * random.fraction()))
     const due = clock.monotonic() + interval
     for (let wait = due - clock.monotonic(); wait > 0; wait = due - clock.monotonic()) await clock.sleep(wait, signal)

@@ -1,4 +1,4 @@
-import type { ErrorCode } from '../errors.js'
+import { type ErrorCode, SILENCE } from '../errors.js'
 import type { EntryState, HeldSvid } from './snapshot.js'
 
 /** A refusal of one entry, certain as soon as it is heard: asking again soon would say the same. */
@@ -11,7 +11,7 @@ const DEFINITE: ReadonlySet<ErrorCode> = new Set([
   'entry.trust_domain',
 ])
 /** Of the server as a whole, never of one entry: it does not make an entry hopeless. */
-const SERVER_AWAY: ReadonlySet<ErrorCode> = new Set(['icp.unreachable', 'icp.timeout', 'icp.tls', 'agent.no_identity'])
+const SERVER_AWAY: ReadonlySet<ErrorCode> = new Set([...SILENCE, 'agent.no_identity'])
 /** Of the agent as a whole, which the server does not accept: as little of one entry. */
 const OF_THE_AGENT: ReadonlySet<ErrorCode> = new Set(['icp.unauthorized', 'icp.agent_inactive'])
 /** After so many failures in a row an entry that others outlive is called refused and holds nobody back. */

@@ -1,5 +1,5 @@
-import type { Budget } from '../icp/budget.js'
 import { routineGap } from '../icp/limits.js'
+import type { RateLimiter } from '../icp/rate-limiter.js'
 import type { Clock } from '../ports/clock.js'
 import type { Random } from '../ports/random.js'
 
@@ -31,7 +31,7 @@ export class SyncPace {
     private readonly clock: Pick<Clock, 'monotonic'>,
     private readonly random: Random,
     private readonly settings: { readonly intervalMs: number; readonly maxIntervalMs: number },
-    private readonly budget: Pick<Budget, 'pace'>,
+    private readonly limiter: Pick<RateLimiter, 'pace'>,
   ) {
     this.#dueAt = clock.monotonic()
   }
@@ -96,7 +96,7 @@ export class SyncPace {
 
   /** Between two reads in the long run; after a pause two may follow each other at once. */
   get #gap(): number {
-    return routineGap(this.budget.pace('standard'))
+    return routineGap(this.limiter.pace('standard'))
   }
 
   #stretchNow(): number {

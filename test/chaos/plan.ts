@@ -67,7 +67,7 @@ const LASTS: Readonly<Record<Kind, readonly [number, number]>> = {
 
 const DRAWS = 8
 /**
- * All identities at once are more than a drained budget gives in ten seconds. Before a suspend it is given this time to
+ * All identities at once are more than a drained rate limiter gives in ten seconds. Before a suspend it is given this time to
  * fill, and so much more for each fault of the last minutes that drained it or lowered its pace.
  */
 const REST_MS = 30_000

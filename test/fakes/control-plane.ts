@@ -5,6 +5,7 @@ import { AgentError } from '../../agent/errors.js'
 import type {
   AttestedNode,
   ControlPlane,
+  CsrPem,
   EntriesAnswer,
   IssuedCertificate,
   IssuedJwt,
@@ -150,21 +151,23 @@ export class FakeControlPlane implements ControlPlane {
     return this.calls.filter((call) => call.method === method).length
   }
 
-  attestNode(request: { evidence: NodeEvidence; csrPem: string }, signal: AbortSignal): Promise<AttestedNode> {
-    return this.#call('attestNode', request, signal, async () => {
+  async attestNode(request: { evidence: NodeEvidence; csrPem: CsrPem }, signal: AbortSignal): Promise<AttestedNode> {
+    const csrPem = await request.csrPem
+    return await this.#call('attestNode', { ...request, csrPem }, signal, async () => {
       const workspace = this.options.generation === 'workspace'
-      await readCsr(request.csrPem) // A bad CSR does not use the token up.
+      await readCsr(csrPem) // A bad CSR does not use the token up.
       if (workspace) this.#useToken(request.evidence.joinToken)
-      const issued = await this.#issue(request.csrPem, this.agent, this.options.agentTtlMs ?? HOUR)
+      const issued = await this.#issue(csrPem, this.agent, this.options.agentTtlMs ?? HOUR)
       return { ...issued, agentId: this.agentId, workspace }
     })
   }
 
-  renewAgent(request: { agentId: string; csrPem: string }, signal: AbortSignal): Promise<IssuedCertificate> {
-    return this.#call('renewAgent', request, signal, () => {
+  async renewAgent(request: { agentId: string; csrPem: CsrPem }, signal: AbortSignal): Promise<IssuedCertificate> {
+    const csrPem = await request.csrPem
+    return await this.#call('renewAgent', { ...request, csrPem }, signal, () => {
       if (this.options.generation !== 'workspace') throw refusal('icp.unauthorized', 401)
       if (request.agentId !== this.agentId) throw refusal('icp.not_found', 404)
-      return this.#issue(request.csrPem, this.agent, this.options.agentTtlMs ?? HOUR)
+      return this.#issue(csrPem, this.agent, this.options.agentTtlMs ?? HOUR)
     })
   }
 
@@ -178,16 +181,17 @@ export class FakeControlPlane implements ControlPlane {
     })
   }
 
-  signWorkload(
-    request: { agent: SpiffeId; selectors: Selectors; csrPem: string },
+  async signWorkload(
+    request: { agent: SpiffeId; selectors: Selectors; csrPem: CsrPem },
     signal: AbortSignal,
   ): Promise<IssuedCertificate> {
-    return this.#call('signWorkload', request, signal, () => {
+    const csrPem = await request.csrPem
+    return await this.#call('signWorkload', { ...request, csrPem }, signal, () => {
       const entry = this.#match(request.selectors)
       if (!entry) throw refusal('icp.no_match', 404)
       if (entry.spiffeId.trustDomain !== this.workloadTrustDomain) throw refusal('icp.server_error', 500)
       const ttl = entry.ttlSeconds === null ? (this.options.svidTtlMs ?? HOUR) : entry.ttlSeconds * 1000
-      return this.#issue(request.csrPem, entry.spiffeId, ttl)
+      return this.#issue(csrPem, entry.spiffeId, ttl)
     })
   }
 

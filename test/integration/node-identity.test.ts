@@ -1,9 +1,10 @@
 import { writeFile } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Secret } from '../../agent/crypto/secret.js'
-import { Budget } from '../../agent/icp/budget.js'
 import { createIcpClient } from '../../agent/icp/client.js'
 import { createCommonName } from '../../agent/icp/common-name.js'
+import { RateLimiter } from '../../agent/icp/rate-limiter.js'
+import { ServerReachability } from '../../agent/icp/server-reachability.js'
 import { tlsIdentity } from '../../agent/node/agent-identity.js'
 import { createIdentityKeeper } from '../../agent/node/create-keeper.js'
 import type { IdentityKeeper } from '../../agent/node/keep-identity.js'
@@ -42,13 +43,14 @@ async function node(icp: DevIcp, files: TemporaryFiles): Promise<AsyncDisposable
   const settings = { address: icp.address, timeoutMs: 60_000, maxRetries: 0, retryBackoffMs: 10 }
   const { tenantId } = icp
   const nodeId = 'node-1'
-  const budget = new Budget(clock, random)
+  const limiter = new RateLimiter(clock, random)
   const client = createIcpClient({
     settings,
     tenantId,
     nodeId,
     http,
-    budget,
+    limiter,
+    reachability: new ServerReachability(clock),
     clock,
     random,
     events: serverEvents(new RecordedSinks(), clock),
@@ -59,7 +61,6 @@ async function node(icp: DevIcp, files: TemporaryFiles): Promise<AsyncDisposable
     random,
     files,
     control: client,
-    budget,
     skew: client.skew,
     keys: await FixedKeys.create(3),
     withCommonName: createCommonName({ mode: 'auto' }),

@@ -96,7 +96,7 @@ class Address {
 
   /** The server as this agent sees it: through the limits of the address, and with its own entries alone. */
   #limit(inner: ControlPlane, ids: readonly string[]): ControlPlane {
-    const passes = (tier: 'standard' | 'open') => {
+    const passes = (tier: 'standard' | 'service') => {
       this.#requests++
       const retryAfterMs = this.#limits.refuses(tier, this.#clock.monotonic())
       if (retryAfterMs === null) return
@@ -121,7 +121,7 @@ class Address {
         return await inner.signWorkload(request, signal)
       },
       bundle: async (signal) => {
-        passes('open')
+        passes('service')
         return await inner.bundle(signal)
       },
     }

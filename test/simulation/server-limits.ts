@@ -6,7 +6,7 @@ export class ServerLimits {
   #first = 0
 
   /** Null when the request passes, else the milliseconds of Retry-After. A refused request costs nothing. */
-  refuses(tier: 'standard' | 'open', now: number): number | null {
+  refuses(tier: 'standard' | 'service', now: number): number | null {
     while ((this.#window[this.#first] ?? Number.POSITIVE_INFINITY) <= now - 60_000) this.#first++
     if (this.#first > 1000) {
       this.#window = this.#window.slice(this.#first)

@@ -1,5 +1,5 @@
 import { Secret } from '../../agent/crypto/secret.js'
-import { Budget } from '../../agent/icp/budget.js'
+import { RateLimiter } from '../../agent/icp/rate-limiter.js'
 import type { Entry } from '../../agent/identity/entry.js'
 import { SpiffeId } from '../../agent/identity/spiffe-id.js'
 import type { X509Svid } from '../../agent/identity/x509-svid.js'
@@ -85,7 +85,11 @@ function sharesOf({ agents, entries, firstHas }: Scenario): number[][] {
 /** Time, the server and what is counted. */
 class World {
   t = 0
-  readonly clock = { now: () => START + this.t, monotonic: () => this.t }
+  readonly clock = {
+    now: () => START + this.t,
+    monotonic: () => this.t,
+    sleep: () => Promise.reject(new TypeError('the agenda wakes whoever waits')),
+  }
   readonly agenda = new Agenda()
   readonly limits = new ServerLimits()
   readonly left: number[] = []
@@ -107,11 +111,11 @@ class World {
   }
 }
 
-/** One agent: its loop asks the production plan what is worth a request whenever its production budget is open. */
+/** One agent: its loop asks the production plan what is worth a request whenever its production limiter is open. */
 class SimulatedAgent {
   readonly pace: SyncPace
   readonly #random
-  readonly #budget: Budget
+  readonly #limiter: RateLimiter
   readonly #demand: Demand
   readonly #entries = new Map<string, Entry>()
   readonly #states = new Map<string, EntryState>()
@@ -130,8 +134,8 @@ class SimulatedAgent {
   ) {
     const { clock, scenario } = world
     this.#random = seededRandom((scenario.seed ?? 1) * 1000 + n)
-    this.#budget = new Budget(clock, this.#random)
-    this.pace = new SyncPace(clock, this.#random, { intervalMs: 30_000, maxIntervalMs: 600_000 }, this.#budget)
+    this.#limiter = new RateLimiter(clock, this.#random)
+    this.pace = new SyncPace(clock, this.#random, { intervalMs: 30_000, maxIntervalMs: 600_000 }, this.#limiter)
     this.#demand = new Demand(clock)
   }
 
@@ -157,7 +161,7 @@ class SimulatedAgent {
     const now = this.world.clock.now()
     if (now >= this.#ticked.nextAt) this.#tick(now)
     if (this.#running >= CONCURRENCY) return false
-    const opensIn = this.#budget.opensIn('standard')
+    const opensIn = this.#limiter.opensIn('standard')
     if (opensIn > 0) {
       this.#wakeIn(opensIn)
       return false
@@ -172,7 +176,7 @@ class SimulatedAgent {
       demand: this.#demand,
       inFlight: this.#inFlight,
       syncDueIn: this.#inFlight.has('sync-entries') ? Number.POSITIVE_INFINITY : this.pace.dueIn(),
-      pressure: this.#budget.pressure('standard'),
+      pressure: this.#limiter.pressure('standard'),
       sinceRenewal: this.world.t - this.#renewedAt,
       revocations: [],
     })
@@ -188,17 +192,17 @@ class SimulatedAgent {
     return true
   }
 
-  #request(tier: 'standard' | 'open', done: (passed: boolean) => void): void {
+  #request(tier: 'standard' | 'service', done: (passed: boolean) => void): void {
     const { world } = this
-    this.#budget.take(tier)
+    this.#limiter.charge(tier)
     this.#running++
     world.agenda.push(world.t + LATENCY_MS, () => {
       this.#running--
       const retryAfter = world.limits.refuses(tier, world.t)
-      if (retryAfter === null) this.#budget.passed(tier)
+      if (retryAfter === null) this.#limiter.passed(tier)
       else {
         world.limited++
-        this.#budget.limited(tier, retryAfter)
+        this.#limiter.limited(tier, retryAfter)
         if (tier === 'standard') this.pace.limited()
       }
       done(retryAfter === null)
@@ -261,7 +265,7 @@ class SimulatedAgent {
 
   #pollBundle(): void {
     const { world } = this
-    if (this.#budget.opensIn('open') === 0) this.#request('open', () => {})
+    if (this.#limiter.opensIn('service') === 0) this.#request('service', () => {})
     world.agenda.push(world.t + BUNDLE_INTERVAL_MS * (0.9 + 0.2 * this.#random.fraction()), () => this.#pollBundle())
   }
 }

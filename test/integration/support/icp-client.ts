@@ -1,9 +1,10 @@
 import type { KeyObject } from 'node:crypto'
 import { pkcs8Pem } from '../../../agent/crypto/keys.js'
 import { pemFromDer } from '../../../agent/crypto/pem.js'
-import { Budget } from '../../../agent/icp/budget.js'
 import { createIcpClient, type IcpClient } from '../../../agent/icp/client.js'
 import type { IssuedCertificate } from '../../../agent/icp/control-plane.js'
+import { RateLimiter } from '../../../agent/icp/rate-limiter.js'
+import { ServerReachability } from '../../../agent/icp/server-reachability.js'
 import { SpiffeId } from '../../../agent/identity/spiffe-id.js'
 import { serverEvents } from '../../../agent/observability/server-events.js'
 import { SystemClock } from '../../../agent/platform/system-clock.js'
@@ -42,14 +43,15 @@ export class Servers implements AsyncDisposable {
     const clock = new SystemClock()
     const nodeId = `node-${++this.#nodes}`
     const events = serverEvents(sinks, clock)
-    const budget = new Budget(clock, fixedRandom())
+    const limiter = new RateLimiter(clock, fixedRandom())
     const clientWith: Setup['clientWith'] = ({ timeoutMs = 10_000, maxRetries = 0 }) =>
       createIcpClient({
         settings: { address: icp.address, timeoutMs, maxRetries, retryBackoffMs: 10 },
         tenantId: icp.tenantId,
         nodeId,
         http,
-        budget,
+        limiter,
+        reachability: new ServerReachability(clock),
         clock,
         random: fixedRandom(),
         events,

@@ -50,8 +50,8 @@ describe('of two certificates', () => {
 
   it('the other is tried on a 401, and is remembered where it is accepted', async () => {
     const two = new Two()
-    const { client, shown, budget } = over(two, (name) => (name === 'old' ? OK : REFUSED))
-    const open = budget.opensIn('standard')
+    const { client, shown, limiter } = over(two, (name) => (name === 'old' ? OK : REFUSED))
+    const open = limiter.opensIn('standard')
     await client.entries(AGENT, SIGNAL)
     expect([shown, two.told, open]).toEqual([['new', 'old'], ['accepted old'], 0])
   })
@@ -63,11 +63,11 @@ describe('of two certificates', () => {
     expect([shown, two.told]).toEqual([['new', 'old'], ['refused icp.unauthorized']])
   })
 
-  it('the request more is taken from the budget', async () => {
-    const { client, budget } = over(new Two(), () => REFUSED)
+  it('the request more is charged to the rate limiter', async () => {
+    const { client, limiter } = over(new Two(), () => REFUSED)
     for (let n = 0; n < 8; n++) await client.entries(AGENT, SIGNAL).catch(thrown)
     // Eight were asked for without a slot; eight more were sent, which is all that the burst has.
-    expect(budget.opensIn('standard')).toBeGreaterThan(0)
+    expect(limiter.opensIn('standard')).toBeGreaterThan(0)
   })
 
   it('a handshake that fails over the first counts like a 401', async () => {

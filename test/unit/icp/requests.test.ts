@@ -33,17 +33,17 @@ describe('a request', () => {
     expect(clock.pending).toBe(0)
   })
 
-  it('takes a slot of the budget for each repetition, and waits for it', async () => {
+  it('takes a slot of the limiter for each repetition, and waits for it', async () => {
     const http = new ScriptedHttp(unreachable, text(502, ''), ENTRIES)
-    const { client, clock, budget } = clientOver(http)
+    const { client, clock, limiter } = clientOver(http)
     const answer = client.entries(AGENT, SIGNAL)
     await settle()
-    budget.limited('standard', 60_000)
+    limiter.limited('standard', 60_000)
     await clock.advance('59s')
     expect(http.requests).toHaveLength(1)
     await clock.advance('1s')
     expect(http.requests).toHaveLength(2)
-    expect(budget.opensIn('standard')).toBeGreaterThan(0)
+    expect(limiter.opensIn('standard')).toBeGreaterThan(0)
     await clock.advance('20s')
     expect((await answer).entries).toEqual([])
     expect(http.requests).toHaveLength(3)
@@ -51,11 +51,11 @@ describe('a request', () => {
 
   it('of no tier is repeated under the limit around everything', async () => {
     const http = new ScriptedHttp(unreachable, json(200, { keys: [] }))
-    const { client, clock, budget } = clientOver(http)
+    const { client, clock, limiter } = clientOver(http)
     const answer = client.jwtBundle(SIGNAL)
     await settle()
-    budget.limited('standard', 300_000)
-    for (let n = 0; n < 15; n++) budget.take('open')
+    limiter.limited('standard', 300_000)
+    for (let n = 0; n < 15; n++) limiter.charge('service')
     await clock.advance('10s')
     expect(await answer).toEqual([])
   })

@@ -1,6 +1,7 @@
-import { Budget } from '../../../agent/icp/budget.js'
 import { createIcpClient, type IcpClient } from '../../../agent/icp/client.js'
 import type { ClientCertificates } from '../../../agent/icp/client-certificates.js'
+import { RateLimiter } from '../../../agent/icp/rate-limiter.js'
+import { ServerReachability } from '../../../agent/icp/server-reachability.js'
 import { serverEvents } from '../../../agent/observability/server-events.js'
 import type { HttpClient } from '../../../agent/ports/http.js'
 import { FakeClock } from '../../fakes/clock.js'
@@ -15,7 +16,7 @@ export interface ClientSubject {
   readonly client: IcpClient
   readonly clock: FakeClock
   readonly sinks: RecordedSinks
-  readonly budget: Budget
+  readonly limiter: RateLimiter
 }
 
 /** A client over the given HttpClient, with a clock that stands still and jitter in the middle of its range. */
@@ -25,17 +26,18 @@ export function clientOver(
 ): ClientSubject {
   const clock = new FakeClock()
   const sinks = new RecordedSinks()
-  const budget = new Budget(clock, fixedRandom(0))
+  const limiter = new RateLimiter(clock, fixedRandom(0))
   const client = createIcpClient({
     settings: { address: ADDRESS, timeoutMs: 30_000, maxRetries: settings.maxRetries ?? 3, retryBackoffMs: 5000 },
     tenantId: TENANT,
     nodeId: 'node-1',
     http,
-    budget,
+    limiter,
+    reachability: new ServerReachability(clock),
     clock,
     random: fixedRandom(0.5),
     events: serverEvents(sinks, clock),
     ...(settings.certificates ? { certificates: settings.certificates } : {}),
   })
-  return { client, clock, sinks, budget }
+  return { client, clock, sinks, limiter }
 }

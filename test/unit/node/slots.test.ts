@@ -4,29 +4,30 @@ import { never, World } from './world.js'
 
 const tierOf = (world: World, keeper: ReturnType<World['keeper']>) => keeper.due(world.clock.now())?.tier
 
-describe('what an attempt asks besides its one request is owed to the budget', () => {
-  it('of an attestation each further common name', async () => {
+describe('the client charges each request of an attempt', () => {
+  it('of an attestation for each common name', async () => {
     const world = await World.create()
     world.server.fail('attestNode', refusal('icp.cn_refused', 500), { times: 2 })
     await world.attested()
-    expect([world.server.count('attestNode'), world.owed]).toEqual([3, ['bootstrap', 'bootstrap']])
+    expect([world.server.count('attestNode'), world.charged]).toEqual([3, ['bootstrap', 'bootstrap', 'bootstrap']])
   })
 
   it.each([
     ['workspace', 'standard'],
     ['tenant', 'bootstrap'],
-  ] as const)('of a renewal each further common name (%s API: %s)', async (generation, tier) => {
+  ] as const)('of a renewal for each common name (%s API: %s)', async (generation, tier) => {
     const world = await World.create({ generation })
     if (generation === 'workspace') world.giveToken()
     const keeper = await world.attested()
     world.server.fail('renewAgent', refusal('icp.cn_refused', 500), { times: 2 })
+    world.charged.length = 0
     await world.clock.advance('25m')
     expect(tierOf(world, keeper)).toBe(tier)
     await keeper.attempt(never())
-    expect([world.server.count('renewAgent'), world.owed]).toEqual([3, [tier, tier]])
+    expect([world.server.count('renewAgent'), world.charged]).toEqual([3, [tier, tier, tier]])
   })
 
-  it('the bundle that the answer lacks, unless the attempt is for nothing else', async () => {
+  it('for the bundle that the answer lacks, each time it is asked for', async () => {
     const world = await World.create({ generation: 'workspace' })
     world.giveToken()
     world.server.withoutBundle = true
@@ -34,10 +35,14 @@ describe('what an attempt asks besides its one request is owed to the budget', (
     const keeper = world.keeper()
     await keeper.restore()
     await keeper.attempt(never())
-    expect([world.server.count('bundle'), world.owed]).toEqual([1, ['open']])
-    expect(tierOf(world, keeper)).toBe('open')
+    expect([world.server.count('bundle'), world.charged]).toEqual([1, ['bootstrap', 'service']])
+    expect(tierOf(world, keeper)).toBe('service')
     await keeper.attempt(never())
-    expect([world.server.count('bundle'), world.owed, keeper.state().kind]).toEqual([2, ['open'], 'valid'])
+    expect([world.server.count('bundle'), world.charged, keeper.state().kind]).toEqual([
+      2,
+      ['bootstrap', 'service', 'service'],
+      'valid',
+    ])
   })
 
   it('and nothing else', async () => {
@@ -46,6 +51,6 @@ describe('what an attempt asks besides its one request is owed to the budget', (
     const keeper = await world.attested()
     await world.clock.advance('25m')
     await keeper.attempt(never())
-    expect(world.owed).toEqual([])
+    expect(world.charged).toEqual(['bootstrap', 'standard'])
   })
 })

@@ -1,7 +1,10 @@
 import { Secret } from '../../../agent/crypto/secret.js'
-import type { Tier } from '../../../agent/icp/budget.js'
 import { createCommonName } from '../../../agent/icp/common-name.js'
 import type { ControlPlane } from '../../../agent/icp/control-plane.js'
+import { limitedControlPlane } from '../../../agent/icp/limited-control-plane.js'
+import type { Tier } from '../../../agent/icp/limits.js'
+import { RateLimiter } from '../../../agent/icp/rate-limiter.js'
+import { ServerReachability } from '../../../agent/icp/server-reachability.js'
 import { createIdentityKeeper } from '../../../agent/node/create-keeper.js'
 import type { NodeAttestationType, NodeAttestor } from '../../../agent/node/evidence.js'
 import type { IdentityKeeper } from '../../../agent/node/keep-identity.js'
@@ -43,8 +46,8 @@ interface Overrides extends Partial<WorldOptions> {
 export class World {
   readonly files = new MemoryFiles()
   sinks = new RecordedSinks()
-  /** What attempts took besides the slot that they came with. */
-  readonly owed: Tier[] = []
+  /** What each request of an attempt was charged to. */
+  readonly charged: Tier[] = []
   /** How far the server's clock is said to be ahead of ours; null: it was never heard of. */
   skew: () => number | null = () => null
   private constructor(
@@ -97,8 +100,11 @@ export class World {
       random,
       files,
       keys,
-      control: overrides.control ?? this.server,
-      budget: { take: (tier) => void this.owed.push(tier) },
+      control: limitedControlPlane(
+        overrides.control ?? this.server,
+        { limiter: this.#limiter(), reachability: new ServerReachability(clock) },
+        () => this.options.generation === 'workspace',
+      ),
       skew: () => this.skew(),
       withCommonName: createCommonName({ mode: 'auto' }),
       events: nodeEvents(this.sinks, clock),
@@ -111,6 +117,11 @@ export class World {
       threshold: options.threshold ?? { ms: 6 * 60 * MINUTE, explicit: false },
       backoff: { baseMs: 5000 },
     })
+  }
+
+  #limiter(): RateLimiter {
+    const limiter = new RateLimiter(this.clock, fixedRandom())
+    return Object.assign(limiter, { charge: (tier: Tier) => void this.charged.push(tier) })
   }
 
   /** A keeper that has restored and attested. */
@@ -134,4 +145,4 @@ export class World {
 export const never = (): AbortSignal => new AbortController().signal
 
 /** A slot that is always open. */
-export const open = async (): Promise<void> => undefined
+export const open: Pick<RateLimiter, 'whenOpen'> = { whenOpen: (_tier, _signal, ask) => ask() }

@@ -1,7 +1,9 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import { Secret } from '../../../agent/crypto/secret.js'
 import { AgentError } from '../../../agent/errors.js'
-import { Budget } from '../../../agent/icp/budget.js'
+import { limitedControlPlane } from '../../../agent/icp/limited-control-plane.js'
+import { RateLimiter } from '../../../agent/icp/rate-limiter.js'
+import { ServerReachability } from '../../../agent/icp/server-reachability.js'
 import { JwtJudge } from '../../../agent/svids/judge-jwt.js'
 import { FakeClock } from '../../fakes/clock.js'
 import { FakeControlPlane } from '../../fakes/control-plane.js'
@@ -13,15 +15,16 @@ const coded = (code: string) => expect.objectContaining({ code })
 const stay = () => new AbortController().signal
 let clock: FakeClock
 let server: FakeControlPlane
-let budget: Budget
+let limiter: RateLimiter
 let judge: JwtJudge
 let token: Secret
 
 beforeEach(async () => {
   clock = new FakeClock()
   server = await FakeControlPlane.create({ clock })
-  budget = new Budget(clock, fixedRandom(0))
-  judge = new JwtJudge({ controlPlane: server, budget, clock, deadlineMs: 10_000 })
+  limiter = new RateLimiter(clock, fixedRandom(0))
+  const controlPlane = limitedControlPlane(server, { limiter, reachability: new ServerReachability(clock) }, () => true)
+  judge = new JwtJudge({ controlPlane, limiter, clock, deadlineMs: 10_000 })
   const claims = { sub: `spiffe://${server.tenantId}/web`, aud: ['db'], exp: clock.now() / 1000 + 7200 }
   token = new Secret(compactToken({ key: await rsaKey(0), claims }))
 })
@@ -61,8 +64,8 @@ test('a refused token stays refused for a minute without another question', asyn
 })
 
 test('what is remembered is bounded', async () => {
-  const roomy = { opensIn: () => 0, turn: async () => undefined }
-  judge = new JwtJudge({ controlPlane: server, budget: roomy, clock, deadlineMs: 10_000 })
+  const roomy = { opensIn: () => 0 }
+  judge = new JwtJudge({ controlPlane: server, limiter: roomy, clock, deadlineMs: 10_000 })
   for (let i = 0; i < 1_001; i++) await ask(`audience ${i}`)
   await ask('audience 1000')
   await ask('audience 0')
@@ -79,7 +82,7 @@ describe('nobody waits longer than the deadline', () => {
   })
 
   test('for a slot: who cannot get one in time hears so at once', async () => {
-    budget.limited('sensitive', 60_000)
+    limiter.limited('sensitive', 60_000)
     await expect(ask()).rejects.toEqual(coded('icp.rate_limited'))
     expect(server.count('validateJwt')).toBe(0)
   })

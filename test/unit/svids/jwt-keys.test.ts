@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import { AgentError } from '../../../agent/errors.js'
-import { Budget } from '../../../agent/icp/budget.js'
 import type { Jwk } from '../../../agent/icp/control-plane.js'
+import { RateLimiter } from '../../../agent/icp/rate-limiter.js'
 import { jwtEvents } from '../../../agent/observability/jwt-events.js'
 import { JwtKeys } from '../../../agent/svids/jwt-keys.js'
 import { IdentityStore } from '../../../agent/svids/store.js'
@@ -35,8 +35,8 @@ beforeEach(async () => {
       return published
     },
   }
-  const budget = new Budget(clock, fixedRandom(0))
-  keys = new JwtKeys({ store, controlPlane, budget, clock, events: jwtEvents(sinks) })
+  const limiter = new RateLimiter(clock, fixedRandom(0))
+  keys = new JwtKeys({ store, controlPlane, limiter, clock, events: jwtEvents(sinks) })
   published = [await named(0)]
 })
 

@@ -58,7 +58,7 @@ describe('asking', () => {
 
   test('a turn is taken with a request, and not by looking whether one may go', async () => {
     const entry = world.add('/web')
-    world.budget.limited('open', 60_000)
+    world.limiter.limited('service', 60_000)
     const waiting = world.want(world.subject(entry), { uid: 1, deadlineMs: 120_000 })
     for (let i = 0; i < 10; i++) {
       world.svids.wake()

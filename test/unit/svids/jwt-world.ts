@@ -1,5 +1,7 @@
 import { setMaxListeners } from 'node:events'
-import { Budget } from '../../../agent/icp/budget.js'
+import { limitedControlPlane } from '../../../agent/icp/limited-control-plane.js'
+import { RateLimiter } from '../../../agent/icp/rate-limiter.js'
+import { ServerReachability } from '../../../agent/icp/server-reachability.js'
 import type { Entry } from '../../../agent/identity/entry.js'
 import { jwtEvents } from '../../../agent/observability/jwt-events.js'
 import { Demand } from '../../../agent/svids/demand.js'
@@ -27,13 +29,14 @@ export async function jwtWorld() {
   const events = jwtEvents(sinks)
   const store = new IdentityStore()
   const demand = new Demand(clock)
-  const budget = new Budget(clock, fixedRandom(0))
+  const limiter = new RateLimiter(clock, fixedRandom(0))
   const cache = new JwtCache()
-  const keys = new JwtKeys({ store, controlPlane: server, budget, clock, events })
+  const controlPlane = limitedControlPlane(server, { limiter, reachability: new ServerReachability(clock) }, () => true)
+  const keys = new JwtKeys({ store, controlPlane, limiter, clock, events })
   await keys.refresh(FOREVER)
   const spokeFor: string[] = []
   const onVerified = (trustDomain: string) => void spokeFor.push(trustDomain)
-  const svids = new JwtSvids({ store, demand, cache, budget, controlPlane: server, keys, clock, events, onVerified })
+  const svids = new JwtSvids({ store, demand, cache, limiter, controlPlane, keys, clock, events, onVerified })
   const stop = new AbortController()
   let attested = true
   const running = svids.run(() => (attested ? server.agent : null), stop.signal).catch((reason: unknown) => reason)
@@ -52,7 +55,7 @@ export async function jwtWorld() {
     return entry
   }
   return {
-    ...{ clock, server, sinks, store, demand, budget, cache, keys, svids, spokeFor, running, sync, add },
+    ...{ clock, server, sinks, store, demand, limiter, cache, keys, svids, spokeFor, running, sync, add },
     subject: (entry: Entry, ...audience: string[]): JwtSubject => ({
       entryId: entry.id,
       spiffeId: entry.spiffeId,

@@ -221,8 +221,8 @@ describe('the loop', () => {
 
   it('stands back while the agent’s own renewal waits for a slot', async () => {
     const { world, want } = await start(['a'])
-    world.budget.limited('standard', 10_000)
-    const slot = world.budget.slot('standard', world.stop.signal, world.clock)
+    world.limiter.limited('standard', 10_000)
+    const slot = world.limiter.whenOpen('standard', world.stop.signal, async () => undefined, { urgent: true })
     want('a')
     await world.pass(9_000)
     expect(world.server.count('signWorkload')).toBe(0)

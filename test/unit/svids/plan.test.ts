@@ -259,7 +259,7 @@ describe('where neighbours press', () => {
     expect(scene.order({ pressure: 1, sinceRenewal: 0 })).toEqual([])
   })
 
-  it('a lone agent renews as fast as its budget allows', () => {
+  it('a lone agent renews as fast as its rate limiter allows', () => {
     expect(crowd(new Scene(), 20).plan({ pressure: 0, sinceRenewal: 0 })).toHaveProperty('job')
     expect(crowd(new Scene(), 20).plan({ pressure: 0.04, sinceRenewal: 0 })).toHaveProperty('job')
   })

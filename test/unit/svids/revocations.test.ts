@@ -86,7 +86,7 @@ describe('a revocation', () => {
     expect(sinks.total('icp_agent_revocations_total', { outcome: 'icp.server_error' })).toBe(1)
   })
 
-  it('that meets a 429 stays where it is; the budget knows when to ask again', async () => {
+  it('that meets a 429 stays where it is; the limiter knows when to ask again', async () => {
     const { server, sinks, revocations, ask } = await setting('01')
     server.fail('revokeWorkload', rateLimited())
     await ask()

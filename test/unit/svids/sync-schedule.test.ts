@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { Budget } from '../../../agent/icp/budget.js'
+import { RateLimiter } from '../../../agent/icp/rate-limiter.js'
 import { SyncPace } from '../../../agent/svids/sync-schedule.js'
 import { FakeClock } from '../../fakes/clock.js'
 import { fixedRandom } from '../../fakes/random.js'
@@ -9,8 +9,8 @@ const MINUTE = 60 * SECOND
 
 function setting(fraction = 0.5, maxIntervalMs = 10 * MINUTE, intervalMs = 30 * SECOND) {
   const clock = new FakeClock()
-  const budget = new Budget(clock, fixedRandom(0))
-  return { clock, budget, pace: new SyncPace(clock, fixedRandom(fraction), { intervalMs, maxIntervalMs }, budget) }
+  const limiter = new RateLimiter(clock, fixedRandom(0))
+  return { clock, limiter, pace: new SyncPace(clock, fixedRandom(fraction), { intervalMs, maxIntervalMs }, limiter) }
 }
 
 describe('SyncPace', () => {
@@ -168,9 +168,9 @@ describe('SyncPace', () => {
   })
 
   it('takes a third of what 429s have left of the pace, and says the interval that follows', () => {
-    const { budget, pace } = setting(0.5, MINUTE, 2 * SECOND)
+    const { limiter, pace } = setting(0.5, MINUTE, 2 * SECOND)
     expect(pace.intervalMs / SECOND).toBeCloseTo(20 / 3)
-    budget.limited('standard', 0)
+    limiter.limited('standard', 0)
     expect(pace.intervalMs / SECOND).toBeCloseTo(20 / 3 / 0.7)
     expect(setting(0.5, 10 * MINUTE).pace.intervalMs).toBe(30 * SECOND)
   })

@@ -1,9 +1,10 @@
 import { AgentError } from '../../../agent/errors.js'
-import { Budget } from '../../../agent/icp/budget.js'
 import type { WithCommonName } from '../../../agent/icp/common-name.js'
-import { Contact } from '../../../agent/icp/contact.js'
 import type { ControlPlane } from '../../../agent/icp/control-plane.js'
-import { pacedControlPlane } from '../../../agent/icp/paced.js'
+import { limitedControlPlane } from '../../../agent/icp/limited-control-plane.js'
+import type { Tier } from '../../../agent/icp/limits.js'
+import { RateLimiter } from '../../../agent/icp/rate-limiter.js'
+import { ServerReachability } from '../../../agent/icp/server-reachability.js'
 import type { SpiffeId } from '../../../agent/identity/spiffe-id.js'
 import { syncEvents } from '../../../agent/observability/sync-events.js'
 import { Demand } from '../../../agent/svids/demand.js'
@@ -65,9 +66,9 @@ export class SyncWorld {
   readonly sinks = new RecordedSinks()
   readonly store = new IdentityStore()
   readonly demand: Demand
-  readonly budget: Budget
+  readonly limiter: RateLimiter
   readonly pace: SyncPace
-  readonly contact: Contact
+  readonly reachability: ServerReachability
   readonly sync: WatchedSync
   readonly published: Change[] = []
   readonly stop = new AbortController()
@@ -89,9 +90,9 @@ export class SyncWorld {
     const random = options.seed === undefined ? fixedRandom(0.5) : seededRandom(options.seed)
     this.#bundleMs = bundleMs
     this.demand = new Demand(clock)
-    this.budget = new Budget(clock, fixedRandom(0))
-    this.pace = new SyncPace(clock, random, { intervalMs: syncMs, maxIntervalMs: 10 * MINUTE }, this.budget)
-    this.contact = new Contact(clock)
+    this.limiter = new RateLimiter(clock, fixedRandom(0))
+    this.pace = new SyncPace(clock, random, { intervalMs: syncMs, maxIntervalMs: 10 * MINUTE }, this.limiter)
+    this.reachability = new ServerReachability(clock)
     this.agent = server.agent
     const events = syncEvents(this.sinks, clock)
     this.#options = {
@@ -100,15 +101,17 @@ export class SyncWorld {
       events,
       store: this.store,
       demand: this.demand,
-      budget: this.budget,
+      limiter: this.limiter,
       pace: this.pace,
     }
-    const slower = {
-      limited: (tier: string) => (tier === 'standard' || tier === 'open' ? this.pace.limited() : undefined),
-    }
+    const onLimited = (tier: Tier) => (tier === 'standard' || tier === 'service' ? this.pace.limited() : undefined)
     this.sync = new WatchedSync({
       ...this.#options,
-      controlPlane: pacedControlPlane(between(server), this.budget, slower, this.contact),
+      controlPlane: limitedControlPlane(
+        between(server),
+        { limiter: this.limiter, reachability: this.reachability, onLimited },
+        () => true,
+      ),
       keys,
       withCommonName,
       threshold: { ms: 6 * HOUR, explicit: false },
@@ -152,7 +155,7 @@ export class SyncWorld {
         ...this.#options,
         sync: this.sync,
         jwtKeys,
-        contact: this.contact,
+        reachability: this.reachability,
         agent: () => this.agent,
         onAgent: (changed) => {
           this.#agentListeners.add(changed)

@@ -1,30 +1,20 @@
-import { AgentError, type ErrorCode } from '../errors.js'
+import { AgentError, type ErrorCode, SILENCE } from '../errors.js'
 import type { Clock } from '../ports/clock.js'
 
-/** Failures of the server as a whole; any other answer, a refusal too, means that it is there. */
-const AWAY: ReadonlySet<ErrorCode> = new Set([
-  'icp.unreachable',
-  'icp.timeout',
-  'icp.tls',
-  'icp.server_error',
-  'icp.bad_response',
-  'icp.too_large',
-])
-
-/** No answer at all, as against a bad one. */
-const SILENT: ReadonlySet<ErrorCode> = new Set(['icp.unreachable', 'icp.timeout', 'icp.tls'])
+/** Failures of the server as a whole, beside silence; any other answer, a refusal too, means that it is there. */
+const AWAY: ReadonlySet<ErrorCode> = new Set(['icp.server_error', 'icp.bad_response', 'icp.too_large'])
 
 /** What is wrong with the server, and since when (milliseconds since 1970). */
-export interface ContactTrouble {
+export interface ReachabilityTrouble {
   readonly code: ErrorCode
   readonly message: string
   readonly since: number
 }
 
 /** When the server last answered, and why it does not now. */
-export class Contact {
+export class ServerReachability {
   #reachedAt: number | null = null
-  #trouble: ContactTrouble | null = null
+  #trouble: ReachabilityTrouble | null = null
   readonly #onReturn = new Set<() => void>()
 
   constructor(private readonly clock: Pick<Clock, 'now'>) {}
@@ -34,12 +24,12 @@ export class Contact {
     return this.#reachedAt
   }
 
-  get trouble(): ContactTrouble | null {
+  get trouble(): ReachabilityTrouble | null {
     return this.#trouble
   }
 
   answered(): void {
-    const silent = this.#trouble !== null && SILENT.has(this.#trouble.code)
+    const silent = this.#trouble !== null && SILENCE.has(this.#trouble.code)
     this.#reachedAt = this.clock.now()
     this.#trouble = null
     if (silent) for (const listener of [...this.#onReturn]) listener()
@@ -53,7 +43,7 @@ export class Contact {
 
   failed(error: unknown): void {
     if (!(error instanceof AgentError)) return
-    if (AWAY.has(error.code)) {
+    if (SILENCE.has(error.code) || AWAY.has(error.code)) {
       this.#trouble = { code: error.code, message: error.message, since: this.#trouble?.since ?? this.clock.now() }
     } else if (error.code.startsWith('icp.')) this.answered()
   }

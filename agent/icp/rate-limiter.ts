@@ -3,8 +3,6 @@ import type { Clock } from '../ports/clock.js'
 import type { Random } from '../ports/random.js'
 import { fullPace, LIMITS, type Tier } from './limits.js'
 
-export type { Tier } from './limits.js'
-
 /** Own burst, as a part of the server's. */
 const BURST = 0.8
 const SLOWEST_PER_MINUTE = 0.5
@@ -40,17 +38,17 @@ interface Bucket {
 }
 
 /**
- * The one budget through which every request to the ICP server is pulled. It paces itself below the limits; a 429
- * pauses it for as long as the server says and lowers the pace, requests that pass raise it slowly: agents behind one
- * address come to share it without knowing of each other. Nothing is queued here: whoever finds a slot open decides
- * then what is worth it.
+ * The one rate limiter of requests to the ICP server; the client charges it for each. It stays below the server's limits;
+ * a 429 pauses it for as long as the server says and lowers the pace, requests that pass raise it slowly: agents behind
+ * one address come to share it without knowing of each other. It queues nothing: a loop waits until a slot is open and
+ * decides then what is worth it.
  */
-export class Budget {
+export class RateLimiter {
   readonly #buckets: Readonly<Record<Tier, Bucket>>
   #urgent = 0
 
   constructor(
-    private readonly clock: Pick<Clock, 'monotonic'>,
+    private readonly clock: Pick<Clock, 'monotonic' | 'sleep'>,
     private readonly random: Random,
   ) {
     const bucket = (tier: Tier): Bucket => {
@@ -72,7 +70,7 @@ export class Budget {
       bootstrap: bucket('bootstrap'),
       standard: bucket('standard'),
       sensitive: bucket('sensitive'),
-      open: bucket('open'),
+      service: bucket('service'),
     }
   }
 
@@ -81,17 +79,45 @@ export class Budget {
     return Math.max(...this.#concerned(tier).map((bucket) => this.#opensIn(bucket)))
   }
 
-  /** Takes a slot that is open. A slot taken while none is open is owed: the next ones come later. */
-  take(tier: Tier): void {
-    for (const bucket of this.#concerned(tier)) {
-      this.#fill(bucket)
-      bucket.tokens -= 1
-    }
+  /** Takes a slot of the tier if one is open. */
+  tryAcquire(tier: Tier): boolean {
+    if (this.opensIn(tier) > 0) return false
+    this.#take(tier)
+    return true
+  }
+
+  /** Charges a request that goes now, whether or not a slot is open: one that is not is owed, and the next ones come later. */
+  charge(tier: Tier): void {
+    if (!this.tryAcquire(tier)) this.#take(tier)
+  }
+
+  /** Waits for a slot of the tier and takes it. Rejects with the signal's reason. */
+  async acquire(tier: Tier, signal: AbortSignal): Promise<void> {
+    while (!this.tryAcquire(tier)) await this.clock.sleep(this.opensIn(tier), signal)
   }
 
   /**
-   * A request was answered with 429 by the limit of the tier; with `open` it was the limit around everything, and all
-   * requests pause. `retryAfterMs` as the server said, bounded; jittered, so that agents part.
+   * Waits until a slot of the tier is open and asks in the same turn; the client charges what is asked. `urgent`: ahead
+   * of everything else (the agent's own renewal, the poll of JWT keys). Rejects with the signal's reason.
+   */
+  async whenOpen<T>(
+    tier: Tier,
+    signal: AbortSignal,
+    ask: () => Promise<T>,
+    { urgent = false }: { readonly urgent?: boolean } = {},
+  ): Promise<T> {
+    if (urgent) this.#urgent++
+    try {
+      for (let wait = this.opensIn(tier); wait > 0; wait = this.opensIn(tier)) await this.clock.sleep(wait, signal)
+    } finally {
+      if (urgent) this.#urgent--
+    }
+    return await ask()
+  }
+
+  /**
+   * A request was answered with 429 by the limit of the tier; with `service` it was the limit around everything, and
+   * all requests pause. `retryAfterMs` as the server said, bounded; jittered, so that agents part.
    */
   limited(tier: Tier, retryAfterMs: number): void {
     const bucket = this.#buckets[tier]
@@ -129,29 +155,20 @@ export class Budget {
     return pressure === 0 ? 0 : pressure * Math.exp((pressedAt - this.clock.monotonic()) / PRESSURE_FADES_MS)
   }
 
-  /** True while somebody (the agent's own renewal, the poll of JWT keys) waits in `slot`: everything else stands back. */
+  /** True while an urgent request waits for a slot: everything else stands back. */
   get urgentWaiting(): boolean {
     return this.#urgent > 0
   }
 
-  /** Waits for a slot ahead of everything else and takes it. Rejects with the signal's reason. */
-  async slot(tier: Tier, signal: AbortSignal, clock: Pick<Clock, 'sleep'>): Promise<void> {
-    this.#urgent++
-    try {
-      await this.turn(tier, signal, clock)
-    } finally {
-      this.#urgent--
+  #take(tier: Tier): void {
+    for (const bucket of this.#concerned(tier)) {
+      this.#fill(bucket)
+      bucket.tokens -= 1
     }
   }
 
-  /** Waits until a slot is open, with everything else, and takes it. Rejects with the signal's reason. */
-  async turn(tier: Tier, signal: AbortSignal, clock: Pick<Clock, 'sleep'>): Promise<void> {
-    for (let wait = this.opensIn(tier); wait > 0; wait = this.opensIn(tier)) await clock.sleep(wait, signal)
-    this.take(tier)
-  }
-
   #concerned(tier: Tier): readonly Bucket[] {
-    return tier === 'open' ? [this.#buckets.open] : [this.#buckets[tier], this.#buckets.open]
+    return tier === 'service' ? [this.#buckets.service] : [this.#buckets[tier], this.#buckets.service]
   }
 
   #opensIn(bucket: Bucket): number {

@@ -1,0 +1,77 @@
+import { AgentError } from '../errors.js'
+import type { ControlPlane, IssuedCertificate } from './control-plane.js'
+import { type Endpoint, tierOf } from './endpoints.js'
+import type { Tier } from './limits.js'
+import { pauseOf, type RateLimiter } from './rate-limiter.js'
+import type { ServerReachability } from './server-reachability.js'
+
+export interface LimitOptions {
+  readonly limiter: RateLimiter
+  readonly reachability: ServerReachability
+  /** An answer was 429. `service`: the limit around everything was met, by a request of whatever tier. */
+  readonly onLimited?: (tier: Tier) => void
+  /** An answer named these authorities (DER) as the server's; there is at least one. */
+  readonly onIssuers?: (authorities: readonly Uint8Array[]) => void
+}
+
+/**
+ * The same control plane under the rate limiter: each call is charged in the turn in which it is made and sent at once,
+ * for a loop planned it when a slot was open; validation of a JWT-SVID, which no loop plans, waits for a slot. Every
+ * answer tells the limiter whether it was a 429, and whether the server is there at all. `workspace`: whether the server
+ * is known to be of the workspace API.
+ */
+export function limitedControlPlane(
+  inner: ControlPlane,
+  { limiter, reachability, onLimited, onIssuers }: LimitOptions,
+  workspace: () => boolean,
+): ControlPlane {
+  const answered = async <T>(tier: Tier, answer: Promise<T>): Promise<T> => {
+    try {
+      const value = await answer
+      limiter.passed(tier)
+      reachability.answered()
+      return value
+    } catch (error) {
+      reachability.failed(error)
+      if (error instanceof AgentError && error.code === 'icp.rate_limited') {
+        // Whoever asks next would meet the limit around everything too.
+        const met = error.details['tier'] === 'service' ? 'service' : tier
+        limiter.limited(met, pauseOf(error))
+        onLimited?.(met)
+      }
+      throw error
+    }
+  }
+  const planned = <T>(endpoint: Endpoint, ask: () => Promise<T>): Promise<T> => {
+    const tier = tierOf(endpoint, workspace())
+    limiter.charge(tier)
+    return answered(tier, ask())
+  }
+  const named = (authorities: readonly Uint8Array[]) => {
+    if (authorities.length > 0) onIssuers?.(authorities)
+  }
+  const issued = async <T extends IssuedCertificate>(endpoint: Endpoint, ask: () => Promise<T>): Promise<T> => {
+    const value = await planned(endpoint, ask)
+    named(value.bundle)
+    return value
+  }
+  return {
+    attestNode: (request, signal) => issued('attest_node', () => inner.attestNode(request, signal)),
+    renewAgent: (request, signal) => issued('renew_agent', () => inner.renewAgent(request, signal)),
+    entries: (agent, signal) => planned('entries', () => inner.entries(agent, signal)),
+    signWorkload: (request, signal) => issued('sign_workload', () => inner.signWorkload(request, signal)),
+    revokeWorkload: (serial, signal) => planned('revoke_workload', () => inner.revokeWorkload(serial, signal)),
+    bundle: async (signal) => {
+      const authorities = await planned('bundle', () => inner.bundle(signal))
+      named(authorities)
+      return authorities
+    },
+    issueJwt: (request, signal) => planned('issue_jwt', () => inner.issueJwt(request, signal)),
+    jwtBundle: (signal) => planned('jwt_bundle', () => inner.jwtBundle(signal)),
+    validateJwt: async (request, signal) => {
+      const tier = tierOf('validate_jwt', workspace())
+      await limiter.acquire(tier, signal)
+      return await answered(tier, inner.validateJwt(request, signal))
+    },
+  }
+}
