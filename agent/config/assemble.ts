@@ -1,20 +1,19 @@
-import { join } from 'node:path'
 import type { Config } from './config.js'
+import type { effectiveValues } from './effective.js'
 import type { Environment } from './placeholders.js'
 import type { Understood } from './values.js'
 
 /** The configuration from values that were found to be right. */
 export function assemble(
-  { values, isSet }: Understood,
-  around: { readonly env: Environment; readonly hostname: string },
+  values: ReturnType<typeof effectiveValues>,
+  isSet: Understood['isSet'],
+  env: Environment,
   proxy: Config['icpService']['proxy'],
 ): Config {
-  const nodeId = values['agent.node_id'] ?? around.hostname
-  const nodeName = values['attestation.kubernetes.node_name'] ?? (around.env['NODE_NAME']?.trim() || nodeId)
   return {
     agent: {
       tenantId: values['agent.tenant_id'] ?? '',
-      nodeId,
+      nodeId: values['agent.node_id'],
       dataDir: values['agent.data_dir'],
       socketPath: values['agent.socket_path'],
       renewalThresholdMs: values['agent.renewal_threshold'],
@@ -40,11 +39,11 @@ export function assemble(
         apiCaPath: values['attestation.kubernetes.api_ca_path'],
         authsecNamespaces: values['attestation.kubernetes.authsec_namespaces'],
         source: values['attestation.kubernetes.source'],
-        nodeName,
+        nodeName: values['attestation.kubernetes.node_name'],
         containerWaitMs: values['attestation.kubernetes.container_wait'],
-        ownPod: ownPod(around.env),
-        kubeletAddress: values['attestation.kubernetes.kubelet_address'] ?? `https://${nodeName}:10250`,
-        kubeletCaPath: values['attestation.kubernetes.kubelet_ca_path'] ?? values['attestation.kubernetes.api_ca_path'],
+        ownPod: ownPod(env),
+        kubeletAddress: values['attestation.kubernetes.kubelet_address'],
+        kubeletCaPath: values['attestation.kubernetes.kubelet_ca_path'],
       },
       docker: {
         socketPath: values['attestation.docker.socket_path'],
@@ -60,7 +59,7 @@ export function assemble(
     security: {
       cacheEncryptionKey: values['security.cache_encryption_key'],
       cacheEncryptionKeyPrevious: values['security.cache_encryption_key_previous'],
-      cachePath: values['security.cache_path'] ?? join(values['agent.data_dir'], 'cache', 'svid.cache'),
+      cachePath: values['security.cache_path'],
       revokeRemoved: values['security.revoke_removed'],
     },
     workloadApi: {

@@ -1,6 +1,7 @@
 import { assemble } from './assemble.js'
 import { check } from './checks.js'
 import type { Config } from './config.js'
+import { type EffectiveSettings, effectiveSettings, effectiveValues } from './effective.js'
 import { invalidConfiguration, type Problem } from './problem.js'
 import { proxyFrom } from './proxy.js'
 import { type Reading, type ReadOptions, readConfiguration } from './read.js'
@@ -21,6 +22,8 @@ export interface ConfigSources extends ReadOptions {
 
 export interface LoadedConfig {
   readonly config: Config
+  /** Every setting with its value and its source, for whoever asks what is in force and why. */
+  readonly settings: EffectiveSettings
   /** Say each of them once: what is ignored, missing or strange. */
   readonly warnings: readonly Problem[]
   /**
@@ -57,8 +60,10 @@ export async function loadConfig(sources: ConfigSources): Promise<LoadedConfig> 
   const causes = unset ? reading.warnings.filter(({ key }) => key === '(file)') : []
   const others = warnings.filter((warning) => !causes.includes(warning))
   if (problems.length > 0) throw invalidConfiguration([...causes, ...problems], others)
-  const config = assemble(understood, sources, proxy)
-  return { config, warnings, secretVariables: secretVariables(reading) }
+  const values = effectiveValues(understood, sources)
+  const config = assemble(values, understood.isSet, sources.env, proxy)
+  const settings = effectiveSettings(values, understood, sources.env)
+  return { config, settings, warnings, secretVariables: secretVariables(reading) }
 }
 
 /** Who may look at the process finds the token in its environment; a file can be removed, and renewed. */

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { formatDuration, parseDuration } from './duration.js'
+import { type JsonSchema, written } from './form.js'
 import { quote } from './problem.js'
 import { formatSize, parseSize } from './size.js'
 
@@ -57,45 +58,83 @@ export function textual<T>(read: (text: string) => { value: T } | Refusal): z.Zo
 }
 
 export const bool = () =>
-  textual((text) => {
-    if (/^(?:true|yes|on|1)$/i.test(text)) return { value: true }
-    if (/^(?:false|no|off|0)$/i.test(text)) return { value: false }
-    return [`is ${quote(text)}`, 'use true or false']
-  })
+  written(
+    textual((text) => {
+      if (/^(?:true|yes|on|1)$/i.test(text)) return { value: true }
+      if (/^(?:false|no|off|0)$/i.test(text)) return { value: false }
+      return [`is ${quote(text)}`, 'use true or false']
+    }),
+    {
+      anyOf: [{ type: 'boolean' }, { enum: [0, 1] }, oneOfWords(['true', 'yes', 'on', '1', 'false', 'no', 'off', '0'])],
+    },
+  )
 
 export const integer = (min: number, max: number) =>
-  textual((text) => {
-    const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN
-    return value >= min && value <= max ? { value } : [`is ${quote(text)}`, `use a whole number from ${min} to ${max}`]
-  }).describe(`${min} to ${max}`)
+  written(
+    textual((text) => {
+      const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN
+      return value >= min && value <= max
+        ? { value }
+        : [`is ${quote(text)}`, `use a whole number from ${min} to ${max}`]
+    }).describe(`${min} to ${max}`),
+    {
+      anyOf: [
+        { type: 'integer', minimum: min, maximum: max },
+        { type: 'string', pattern: '^\\d{1,15}$' },
+      ],
+    },
+  )
 
 /** Milliseconds. `min` and `max` are written as durations. */
 export const duration = (min: string, max: string, options: { plainSeconds?: boolean } = {}) =>
-  textual((text) => {
-    const value = parseDuration(text, options)
-    const [least, most] = [parseDuration(min) ?? 0, parseDuration(max) ?? 0]
-    if (value !== null && value >= least && value <= most) return { value }
-    const example =
-      options.plainSeconds === true ? 'seconds, or a duration such as 30s' : 'a duration such as 30s, 15m, 6h or 1d'
-    const range = `from ${formatDuration(least)} to ${formatDuration(most)}`
-    return [`is ${quote(text)}`, `use ${example}, ${range}`]
-  }).describe(`${min} to ${max}`)
+  written(
+    textual((text) => {
+      const value = parseDuration(text, options)
+      const [least, most] = [parseDuration(min) ?? 0, parseDuration(max) ?? 0]
+      if (value !== null && value >= least && value <= most) return { value }
+      const example =
+        options.plainSeconds === true ? 'seconds, or a duration such as 30s' : 'a duration such as 30s, 15m, 6h or 1d'
+      const range = `from ${formatDuration(least)} to ${formatDuration(most)}`
+      return [`is ${quote(text)}`, `use ${example}, ${range}`]
+    }).describe(`${min} to ${max}`),
+    options.plainSeconds === true
+      ? {
+          anyOf: [
+            { type: 'number', minimum: 0 },
+            { type: 'string', pattern: '^\\d+(\\.\\d+)?(ms|s|m|h|d)?$' },
+          ],
+        }
+      : { type: 'string', pattern: '^\\d+(\\.\\d+)?(ms|s|m|h|d)$' },
+    formatDuration,
+  )
 
 /** Bytes. */
 export const size = (min: number, max: number) =>
-  textual((text) => {
-    const value = parseSize(text)
-    if (value !== null && value >= min && value <= max) return { value }
-    return [`is ${quote(text)}`, `use a size such as 64KiB or 512MiB, from ${formatSize(min)} to ${formatSize(max)}`]
-  }).describe(`${formatSize(min)} to ${formatSize(max)}`)
+  written(
+    textual((text) => {
+      const value = parseSize(text)
+      if (value !== null && value >= min && value <= max) return { value }
+      return [`is ${quote(text)}`, `use a size such as 64KiB or 512MiB, from ${formatSize(min)} to ${formatSize(max)}`]
+    }).describe(`${formatSize(min)} to ${formatSize(max)}`),
+    {
+      anyOf: [
+        { type: 'integer', minimum: min, maximum: max },
+        { type: 'string', pattern: '^\\d{1,15} ?(B|KiB|MiB|GiB)?$' },
+      ],
+    },
+    formatSize,
+  )
 
 /** One of a few words, in any case. */
 export const choice = <const T extends string>(values: readonly T[], aliases: Readonly<Record<string, T>> = {}) =>
-  textual((text) => {
-    const word = text.toLowerCase()
-    const value = values.find((candidate) => candidate === word) ?? aliases[word]
-    return value === undefined ? [`is ${quote(text)}`, `use ${orList(values)}`] : { value }
-  })
+  written(
+    textual((text) => {
+      const word = text.toLowerCase()
+      const value = values.find((candidate) => candidate === word) ?? aliases[word]
+      return value === undefined ? [`is ${quote(text)}`, `use ${orList(values)}`] : { value }
+    }),
+    { anyOf: [{ enum: values }, oneOfWords([...values, ...Object.keys(aliases)])] },
+  )
 
 /** A text of a certain form. */
 export const matching = (form: RegExp, remedy: string) =>
@@ -110,17 +149,26 @@ export const path = () =>
 
 /** A YAML list, or a text with commas. */
 export const list = (form: RegExp, remedy: string): z.ZodType<readonly string[]> =>
-  z
-    .union([z.string().transform((text) => text.split(',')), z.array(z.string())], {
-      error: () => 'must be a list of texts',
-    })
-    .transform((items, context) => {
-      const values = items.map((item) => item.trim()).filter((item) => item !== '')
-      const wrong = values.find((value) => !form.test(value))
-      if (wrong === undefined) return [...new Set(values)]
-      context.issues.push({ code: 'custom', message: `has ${quote(wrong)}`, params: { remedy }, input: undefined })
-      return z.NEVER
-    })
+  written(
+    z
+      .union([z.string().transform((text) => text.split(',')), z.array(z.string())], {
+        error: () => 'must be a list of strings',
+      })
+      .transform((items, context) => {
+        const values = items.map((item) => item.trim()).filter((item) => item !== '')
+        const wrong = values.find((value) => !form.test(value))
+        if (wrong === undefined) return [...new Set(values)]
+        context.issues.push({ code: 'custom', message: `has ${quote(wrong)}`, params: { remedy }, input: undefined })
+        return z.NEVER
+      }),
+    { anyOf: [{ type: 'array', items: { type: ['string', 'number', 'boolean'] } }, { type: 'string' }] },
+  )
+
+/** Words in any case. */
+function oneOfWords(words: readonly string[]): JsonSchema {
+  const inAnyCase = (word: string) => word.replace(/[a-z]/g, (letter) => `[${letter}${letter.toUpperCase()}]`)
+  return { type: 'string', pattern: `^(${words.map(inAnyCase).join('|')})$` }
+}
 
 /** `` `a`, `b` or `c` `` without the backticks: `a, b or c`. */
 function orList(values: readonly string[]): string {

@@ -44,3 +44,27 @@ export function nodeAt(root: Section, key: string): TreeNode | null {
   }
   return node
 }
+
+/**
+ * Where the value of a setting comes from: a line of the file (with the variables that its placeholders name), a
+ * variable of the environment, or nobody wrote one.
+ */
+export type SettingSource =
+  | { readonly file: string; readonly line: number; readonly variables: readonly string[] }
+  | { readonly env: string }
+  | 'default'
+
+/** The source of a node, taken apart. */
+export function settingSource(node: TreeNode): SettingSource {
+  const leaves = node.kind === 'leaf' ? [node] : node.kind === 'list' ? node.items.filter(isLeaf) : []
+  const variables = [...new Set(leaves.flatMap((leaf) => leaf.variables))]
+  // A variable that sets a key is the first of those that its leaf was made of.
+  if (node.kind === 'leaf' && node.variables[0] === node.source) return { env: node.source }
+  const colon = node.source.lastIndexOf(':')
+  return { file: node.source.slice(0, colon), line: Number(node.source.slice(colon + 1)), variables }
+}
+
+/** True for a single value. */
+export function isLeaf(node: TreeNode): node is Leaf {
+  return node.kind === 'leaf'
+}

@@ -3,13 +3,15 @@ import { variableOf } from './environment-tree.js'
 import type { Problem } from './problem.js'
 import { SECTION_KEYS, SETTING_KEYS, SETTINGS, type SettingKey, type Values } from './schema.js'
 import type { Setting } from './setting.js'
-import { type Leaf, nodeAt, type Section, type TreeNode } from './tree.js'
+import { isLeaf, type Leaf, nodeAt, type Section, type SettingSource, settingSource, type TreeNode } from './tree.js'
 
 /** The values of a tree, with the default in the place of each that is missing or wrong. */
 export interface Understood {
   readonly values: Values
   /** Where each value comes from; `not set` for a default. */
   sourceOf(key: SettingKey): string
+  /** The same, taken apart. */
+  settingSource(key: SettingKey): SettingSource
   /** True when somebody wrote a value, right or wrong. */
   isSet(key: SettingKey): boolean
   readonly problems: readonly Problem[]
@@ -33,6 +35,10 @@ export function understand(tree: Section, workingDirectory: string | undefined):
   return {
     values: values as Values,
     sourceOf: (key) => written.get(key)?.source ?? nodeAt(tree, key)?.source ?? 'not set',
+    settingSource: (key) => {
+      const node = written.get(key)
+      return node === undefined ? 'default' : settingSource(node)
+    },
     isSet: (key) => written.has(key),
     problems,
   }
@@ -56,9 +62,7 @@ function read(
   const input = node.kind === 'list' ? leaves.map((leaf) => leaf.text) : absolute(node.text, setting, workingDirectory)
   if (node.kind === 'list' && leaves.length < node.items.length) {
     return {
-      problems: [
-        { ...about, problem: 'is a list that holds more than texts', remedy: `give one value (${setting.kind})` },
-      ],
+      problems: [{ ...about, problem: 'must be a list of strings', remedy: `give one value (${setting.kind})` }],
     }
   }
   const result = setting.parse.safeParse(input)
@@ -114,8 +118,4 @@ function defaultOf(setting: Setting<unknown>): unknown {
 
 function usable(leaf: Leaf): boolean {
   return leaf.unresolved.length === 0 && leaf.malformed === null
-}
-
-function isLeaf(node: TreeNode): node is Leaf {
-  return node.kind === 'leaf'
 }

@@ -23,6 +23,16 @@ export const COMMANDS = [
     load: async () => (await import('./commands/validate.js')).validate,
   },
   {
+    name: 'config',
+    summary: 'Show every setting as it is in force, and where it comes from.',
+    load: async () => (await import('./commands/config.js')).config,
+  },
+  {
+    name: 'config schema',
+    summary: 'Print the JSON schema of the configuration file.',
+    load: async () => (await import('./commands/config-schema.js')).printConfigSchema,
+  },
+  {
     name: 'healthcheck',
     summary: 'Tell whether the agent on this machine is ready.',
     load: async () => (await import('./commands/healthcheck.js')).healthcheck,

@@ -1,4 +1,5 @@
 import type { CsrCommonName } from '../config.js'
+import { written } from '../form.js'
 import { quote } from '../problem.js'
 import { duration, integer, optional, path, setting, textual } from '../setting.js'
 
@@ -20,11 +21,15 @@ const address = textual((text) => {
   return { value: url.origin + url.pathname.replace(/\/+$/, '') }
 })
 
-const csrCommonName = textual<CsrCommonName>((text) => {
-  if (text === 'auto' || text === 'empty') return { value: { mode: text } }
-  if (text.length <= MAX_COMMON_NAME && /^[\x20-\x7e]+$/.test(text)) return { value: { mode: 'text', text } }
-  return [`is ${quote(text)}`, `use auto, empty, or at most ${MAX_COMMON_NAME} printable ASCII characters`]
-}).describe(`at most ${MAX_COMMON_NAME} characters`)
+const csrCommonName = written(
+  textual<CsrCommonName>((text) => {
+    if (text === 'auto' || text === 'empty') return { value: { mode: text } }
+    if (text.length <= MAX_COMMON_NAME && /^[\x20-\x7e]+$/.test(text)) return { value: { mode: 'text', text } }
+    return [`is ${quote(text)}`, `use auto, empty, or at most ${MAX_COMMON_NAME} printable ASCII characters`]
+  }).describe(`at most ${MAX_COMMON_NAME} characters`),
+  { type: 'string', maxLength: MAX_COMMON_NAME },
+  (value) => (value.mode === 'text' ? value.text : value.mode),
+)
 
 export const icpServiceSettings = {
   'icp_service.address': setting(address, {

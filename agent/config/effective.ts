@@ -1,0 +1,61 @@
+import { join } from 'node:path'
+import { formOf } from './form.js'
+import type { Environment } from './placeholders.js'
+import { SETTING_KEYS, SETTINGS, type SettingKey, type Values } from './schema.js'
+import type { Setting } from './setting.js'
+import type { SettingSource } from './tree.js'
+import type { Understood } from './values.js'
+
+/** One setting as it is in force. */
+export interface EffectiveSetting {
+  /** Null where the setting has no value. A secret is a `Secret`. */
+  readonly value: unknown
+  readonly source: SettingSource
+}
+
+/** Every setting as it is in force. */
+export type EffectiveSettings = Readonly<Record<SettingKey, EffectiveSetting>>
+
+/** The values with those filled in that follow from others or from the machine where nobody wrote them. */
+export function effectiveValues(
+  { values }: Pick<Understood, 'values'>,
+  { env, hostname }: { readonly env: Environment; readonly hostname: string },
+) {
+  const nodeId = values['agent.node_id'] ?? hostname
+  const nodeName = values['attestation.kubernetes.node_name'] ?? (env['NODE_NAME']?.trim() || nodeId)
+  return {
+    ...values,
+    'agent.node_id': nodeId,
+    'attestation.kubernetes.node_name': nodeName,
+    'attestation.kubernetes.kubelet_address':
+      values['attestation.kubernetes.kubelet_address'] ?? `https://${nodeName}:10250`,
+    'attestation.kubernetes.kubelet_ca_path':
+      values['attestation.kubernetes.kubelet_ca_path'] ?? values['attestation.kubernetes.api_ca_path'],
+    'security.cache_path': values['security.cache_path'] ?? join(values['agent.data_dir'], 'cache', 'svid.cache'),
+  } satisfies Values
+}
+
+/** Each value with its source. */
+export function effectiveSettings(values: Values, understood: Understood, env: Environment): EffectiveSettings {
+  const sourceOf = (key: SettingKey): SettingSource => {
+    const source = understood.settingSource(key)
+    const fromNodeName = key === 'attestation.kubernetes.node_name' && source === 'default' && env['NODE_NAME']?.trim()
+    return fromNodeName ? { env: 'NODE_NAME' } : source
+  }
+  const rows = SETTING_KEYS.map((key) => [key, { value: values[key], source: sourceOf(key) }] as const)
+  return Object.fromEntries(rows) as Record<SettingKey, EffectiveSetting>
+}
+
+/** What of a value may be shown. */
+export type ShownValue = string | number | boolean | readonly string[] | null
+
+/** The value as it would be written in the file: `6h`, `512MiB`. A secret is `[redacted]`. */
+export function shownValue(key: SettingKey, value: unknown): ShownValue {
+  const setting: Setting<unknown> = SETTINGS[key]
+  if (value === null || value === undefined) return null
+  if (setting.secret) return '[redacted]'
+  const { write } = formOf(setting.parse)
+  if (write) return write(value)
+  if (typeof value === 'number' || typeof value === 'boolean') return value
+  return Array.isArray(value) ? value.map(String) : String(value)
+}

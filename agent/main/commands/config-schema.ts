@@ -1,0 +1,22 @@
+import { configSchema } from '../../config/json-schema.js'
+import { readArguments } from '../arguments.js'
+import type { Command } from '../command.js'
+
+/** Prints the JSON schema of the configuration file. */
+export const printConfigSchema: Command = {
+  help: `Usage: icp-agent config schema
+
+Prints the JSON schema of the configuration file, for editors and for checks in pipelines. It knows
+names, types and ranges; \`icp-agent validate\` also knows what fits together and what is on this machine.
+
+Exit codes: 0 printed, 2 misused.
+
+Example:
+  icp-agent config schema > icp-agent.schema.json
+`,
+  async run(args, io) {
+    readArguments(args, {})
+    io.stdout.write(`${JSON.stringify(configSchema(), null, 2)}\n`)
+    return 0
+  },
+}
