@@ -1,6 +1,7 @@
 import type { Demand } from '../svids/demand.js'
+import type { EntryState } from '../svids/entry-state.js'
 import { isKept } from '../svids/plan.js'
-import type { EntryState, Snapshot } from '../svids/snapshot.js'
+import type { Snapshot } from '../svids/snapshot.js'
 
 type Entries = Pick<Snapshot, 'entries' | 'states'>
 type Uses = Pick<Demand, 'unusedFor'>

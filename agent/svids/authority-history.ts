@@ -43,6 +43,13 @@ export class AuthorityBook {
     return this.page.lines.map((line) => line.authority)
   }
 
+  /** Fingerprint of the authority that was seen last: it issues now, as far as is known. Null where none is known. */
+  get newest(): string | null {
+    let newest: BookLine | null = null
+    for (const line of this.page.lines) if (!newest || line.firstSeen >= newest.firstSeen) newest = line
+    return newest?.authority.fingerprint ?? null
+  }
+
   /** The server named these as its issuers. */
   named(authorities: readonly Authority[], now: number): AuthorityBook {
     const lines = this.page.lines.map((line) =>

@@ -2,7 +2,7 @@ import type { ErrorCode } from '../errors.js'
 import { delay } from '../lib/backoff.js'
 import type { Clock } from '../ports/clock.js'
 import type { Random } from '../ports/random.js'
-import { isDefinite, isOfTheAgent } from './outcomes.js'
+import { failureClass } from './failure-class.js'
 
 /** So many failures in a row, of at least two entries, are the server's and not an entry's. */
 const SUSPICIOUS = 3
@@ -37,10 +37,11 @@ export class CircuitBreaker {
    * are issued (`outlived`).
    */
   failed(entryId: string, code: ErrorCode, outlived = false): void {
-    if (isDefinite(code) || (outlived && !isOfTheAgent(code))) return
+    const of = failureClass(code)
+    if (of === 'entry' || (outlived && of !== 'agent')) return
     this.#failures++
     this.#entries.add(entryId)
-    this.#ofTheAgent = isOfTheAgent(code)
+    this.#ofTheAgent = of === 'agent'
     if (!this.suspicious) return
     const tries = Math.max(1, this.#failures - SUSPICIOUS + 1)
     const capMs = tries <= QUICK_TRIES ? QUICK_CAP_MS : 60_000

@@ -1,7 +1,8 @@
 import { type Entry, sameEntry } from '../identity/entry.js'
 import { EntryIndex } from './entry-index.js'
-import { shadowOf, withShadows } from './shadows.js'
-import type { EntryState, HeldSvid, Snapshot } from './snapshot.js'
+import { type EntryState, shadowOf, transition } from './entry-state.js'
+import { withShadows } from './shadows.js'
+import type { Snapshot } from './snapshot.js'
 
 /** A set of entries put in place of another. */
 export interface Replacement {
@@ -74,23 +75,12 @@ function newlyShadowed(
 }
 
 function adjustState(states: Map<string, EntryState>, before: Entry, after: Entry, drop: (id: string) => void): void {
-  // Another name is another identity. Other selectors are a matter of who may have it, and may end what failed.
   if (before.spiffeId.uri !== after.spiffeId.uri) {
     drop(after.id)
     return
   }
-  const state = states.get(after.id)
-  if (state?.kind === 'refused' || state?.kind === 'wanted' || state?.kind === 'shadowed') states.delete(after.id)
-  if (state?.kind !== 'issued') return
-  const { failures: _, shadow: __, ...unfailed } = state
-  states.set(after.id, before.ttlSeconds === after.ttlSeconds ? unfailed : dueAtOnce(unfailed))
-}
-
-function dueAtOnce(state: Extract<EntryState, { kind: 'issued' }>): EntryState {
-  const now = (held: HeldSvid): HeldSvid => ({ svid: held.svid, renewAt: 0 })
-  return {
-    ...state,
-    held: now(state.held),
-    ...(state.next ? { next: { ...state.next, held: now(state.next.held) } } : {}),
-  }
+  const newTtl = before.ttlSeconds !== after.ttlSeconds
+  const state = transition(states.get(after.id), { kind: 'entry-changed', newTtl })
+  if (state) states.set(after.id, state)
+  else states.delete(after.id)
 }

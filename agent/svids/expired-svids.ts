@@ -1,12 +1,9 @@
 import type { X509Svid } from '../identity/x509-svid.js'
 import type { Clock } from '../ports/clock.js'
 import type { AuthorityBook } from './authority-history.js'
-import type { Changes } from './catch-up.js'
-import type { EntryState, HeldSvid, Shadow, Snapshot } from './snapshot.js'
-
-function shadowIn({ by, told }: Shadow): Shadow {
-  return { by, ...(told ? { told } : {}) }
-}
+import { type EntryState, type HeldSvid, newestOf, transition } from './entry-state.js'
+import type { Snapshot } from './snapshot.js'
+import type { Changes } from './state-changes.js'
 
 /**
  * SVIDs that went out of service because the wall clock says that they have expired. A clock that jumped ahead, and is
@@ -35,7 +32,7 @@ export class ExpiredSvids {
   out(before: ReadonlyMap<string, EntryState>, changes: Changes): void {
     for (const [id, state] of changes) {
       const was = before.get(id)
-      if (state.kind !== 'issued' && was?.kind === 'issued') this.#out.set(id, (was.next ?? was).held)
+      if (state.kind !== 'issued' && was?.kind === 'issued') this.#out.set(id, newestOf(was))
     }
   }
 
@@ -53,8 +50,7 @@ export class ExpiredSvids {
       const taken = state?.kind === 'issued'
       if (over || taken || !entries.get(id)?.spiffeId.equals(svid.spiffeId)) this.#out.delete(id)
       else if (now < svid.notAfter && authorities.some(({ fingerprint }) => fingerprint === svid.authority)) {
-        const shadow = state?.kind === 'shadowed' ? shadowIn(state) : null
-        changes.set(id, { kind: 'issued', held, ...(shadow ? { shadow } : {}) })
+        changes.set(id, transition(state, { kind: 'valid-again', held }))
         this.#out.delete(id)
       }
     }

@@ -8,16 +8,15 @@ import type { SyncEvents } from '../observability/sync-events.js'
 import type { Clock } from '../ports/clock.js'
 import type { Random } from '../ports/random.js'
 import { type RenewalThreshold, renewalTime } from '../rotation/renewal-time.js'
-import { anew, caughtUp } from './catch-up.js'
 import { CircuitBreaker } from './circuit-breaker.js'
 import type { Demand } from './demand.js'
+import { failuresOf, transition } from './entry-state.js'
 import { issueSvid } from './issue-x509.js'
 import { IssuedDomains } from './issued-domains.js'
-import { issued } from './outcomes.js'
 import type { Publisher } from './publisher.js'
-import { afterFailure, retryAtOf } from './retry.js'
 import { issuedInstead, settled } from './shadows.js'
 import type { Snapshot } from './snapshot.js'
+import { changesBy } from './state-changes.js'
 import type { IdentityStore } from './store.js'
 
 export interface IssuanceOptions {
@@ -82,7 +81,9 @@ export class Issuance {
   /** The server answers again: what failed for want of an answer is tried at the next slot. */
   serverReturned(): void {
     this.#breaker.passed()
-    this.publisher.changes(caughtUp(this.options.store.current.states, { away: true }))
+    this.publisher.changes(
+      changesBy(this.options.store.current.states, { kind: 'server-answers' }, this.options.clock.now()),
+    )
   }
 
   /** SVIDs of an earlier run. */
@@ -100,17 +101,18 @@ export class Issuance {
     const now = clock.now()
     this.publisher.learn((book) => book.named(named, now).issued(svid, now))
     // What failed in another trust domain may have failed for that, and may not now.
-    if (this.#domains.seen(svid)) this.publisher.changes(anew(store.current.states))
+    if (this.#domains.seen(svid))
+      this.publisher.changes(changesBy(store.current.states, { kind: 'conditions-changed' }, now))
     const before = store.current.states.get(entry.id)
     const renewAt = renewalTime({ ...svid, receivedAt: now, threshold, fraction: random.fraction() })
     // A clock that was ahead when the issuer was first seen must not hold it back for longer.
-    const from = Math.min(this.publisher.book.servableFrom(svid.authority, trustDelayMs), now + trustDelayMs)
-    const state = issued(before, { svid, renewAt }, now, from)
+    const servableFrom = Math.min(this.publisher.book.servableFrom(svid.authority, trustDelayMs), now + trustDelayMs)
+    const state = transition(before, { kind: 'issued', held: { svid, renewAt }, servableFrom }, now)
     const states = new Map([...store.current.states, [entry.id, state] as const])
     this.publisher.changes(new Map([[entry.id, state], ...settled(entry, entry, store.current, states)]))
     events.svidIssued(entry, svid, { renewal: before?.kind === 'issued', ms })
     if (state.kind === 'issued' && state.next) events.svidHeldBack(entry, state.next.from)
-    if (this.#breaker.passed()) this.publisher.changes(caughtUp(store.current.states, { away: false }))
+    if (this.#breaker.passed()) this.publisher.changes(changesBy(store.current.states, { kind: 'server-issues' }, now))
   }
 
   #failed(entry: Entry, failure: AgentError): void {
@@ -122,19 +124,16 @@ export class Issuance {
     this.#failingSince.set(entry.id, since)
     const outlived = this.#issuedAt > since && !this.#breaker.suspicious
     const error = outlived ? this.#domains.explain(entry, failure) : failure
-    const state = afterFailure(before, error, {
-      now,
-      fraction: random.fraction(),
-      baseMs: retryBackoffMs,
-      waiting: before?.kind !== 'issued' && demand.unusedFor(entry.id, now) === 0,
-      outlived,
-    })
+    const waiting = before?.kind !== 'issued' && demand.unusedFor(entry.id, now) === 0
+    const { code, message } = error
+    const terms = { outlived, waiting, baseMs: retryBackoffMs, fraction: random.fraction() }
+    const state = transition(before, { kind: 'failed', code, message, ...terms }, now)
     this.#breaker.failed(entry.id, error.code, outlived)
     const states = new Map([...store.current.states, [entry.id, state] as const])
     const winner = issuedInstead(entry, error.details['issued'], store.current)
     const settlement = winner ? settled(entry, winner, store.current, states) : []
     this.publisher.changes(new Map([[entry.id, state], ...settlement]))
-    events.issuanceFailed(entry, error, (retryAtOf(state) ?? now) - now)
+    events.issuanceFailed(entry, error, (failuresOf(state)?.retryAt ?? now) - now)
   }
 
   /** False where the entry has gone or changed its name while the server worked. */

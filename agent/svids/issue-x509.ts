@@ -13,7 +13,7 @@ import { usableAuthorities } from '../identity/usable-authorities.js'
 import { verifyX509Svid } from '../identity/verify-svid.js'
 import type { X509Svid } from '../identity/x509-svid.js'
 import type { SyncEvents } from '../observability/sync-events.js'
-import { isServerAway } from './outcomes.js'
+import { failureClass } from './failure-class.js'
 
 export interface IssueOptions {
   readonly keys: KeySource
@@ -85,7 +85,8 @@ async function publishedBundle(options: IssueOptions, signal: AbortSignal): Prom
     options.events.authoritiesSkipped(skipped)
     return authorities
   } catch (error) {
-    if (!(error instanceof AgentError) || isServerAway(error.code) || error.code === 'icp.rate_limited') throw error
+    if (!(error instanceof AgentError) || failureClass(error.code) === 'no-answer' || error.code === 'icp.rate_limited')
+      throw error
     const message = `the issuer of the certificate is in no bundle that the agent knows: ${error.message}`
     throw new AgentError('svid.issuer_unknown', message, { cause: error })
   }

@@ -1,5 +1,6 @@
 import type { Demand } from './demand.js'
-import type { EntryState, HeldSvid, Snapshot } from './snapshot.js'
+import { type EntryState, failureCount, type HeldSvid, type IssuedState, newestOf } from './entry-state.js'
+import type { Snapshot } from './snapshot.js'
 
 /** Nobody has used it for so long (and for at least one lifetime): it is not renewed. */
 export const KEEP_MS = 3_600_000
@@ -58,8 +59,6 @@ interface Candidate {
   readonly rank: number
   readonly job: Job
 }
-
-type Issued = Extract<EntryState, { kind: 'issued' }>
 
 /**
  * The one decision of what to ask the server next, taken when a slot is open: entries before anything is known (or
@@ -132,7 +131,7 @@ function whenDue(entryId: string, { demand, snapshot, now }: PlanInput): number 
       return null
     case 'issued': {
       if (state.shadow) return null
-      const { held } = state.next ?? state
+      const held = newestOf(state)
       if (!isKept(held, unusedFor)) return null
       return Math.max(held.renewAt, state.failures?.retryAt ?? 0)
     }
@@ -153,34 +152,33 @@ function issuance(entryId: string, { demand, snapshot, now }: PlanInput): Candid
     if (uid === undefined || demand.turnOf(candidate) < demand.turnOf(uid)) uid = candidate
   }
   if (uid === undefined) return { class: CLASS.recent, rank: 0, job: { kind: 'issue', entryId, renewal: false } }
-  const failing = state !== undefined && state.kind !== 'shadowed' && isFailing(state)
   return {
-    class: failing ? CLASS.failing : CLASS.waiting,
+    class: isFailing(state) ? CLASS.failing : CLASS.waiting,
     rank: demand.turnOf(uid),
     job: { kind: 'issue', entryId, renewal: false, uid },
   }
 }
 
-function renewalClass(state: Issued, now: number): Class {
+function renewalClass(state: IssuedState, now: number): Class {
   if (isFailing(state)) return CLASS.failingRenewal
   // Less than a quarter of its life is left: what lives comes before what is new.
   return lifeLeft(state, now) < 1 / 4 ? CLASS.nearExpiry : CLASS.renewal
 }
 
 /** For how many milliseconds a renewal that is due may be put off to spread it. */
-function mayWait(state: Issued, { pressure, now }: PlanInput): number {
+function mayWait(state: IssuedState, { pressure, now }: PlanInput): number {
   if (pressure >= LIGHT.pressure) return Number.POSITIVE_INFINITY
-  return Math.ceil((lifeLeft(state, now) - LIGHT.until) * lifeOf((state.next ?? state).held))
+  return Math.ceil((lifeLeft(state, now) - LIGHT.until) * lifeOf(newestOf(state)))
 }
 
 /** The part of its life that is left to the SVID that is renewed, from 0 to 1. */
-function lifeLeft(state: Issued, now: number): number {
-  const { held } = state.next ?? state
+function lifeLeft(state: IssuedState, now: number): number {
+  const held = newestOf(state)
   return (held.svid.notAfter - now) / lifeOf(held)
 }
 
-function isFailing({ failures }: Exclude<EntryState, { kind: 'shadowed' }>): boolean {
-  return (failures?.count ?? 0) >= AGAIN_AND_AGAIN
+function isFailing(state: EntryState | undefined): boolean {
+  return failureCount(state) >= AGAIN_AND_AGAIN
 }
 
 /** Whether an SVID is still renewed, that nobody has used for so long (in milliseconds). */

@@ -2,8 +2,7 @@ import type { Authority } from '../identity/trust-bundle.js'
 import type { SyncEvents } from '../observability/sync-events.js'
 import type { Clock } from '../ports/clock.js'
 import { AuthorityBook } from './authority-history.js'
-import { anew, type Changes } from './catch-up.js'
-import { newestAuthority, renewEarly } from './early-renewal.js'
+import { type Changes, changesBy, renewEarly } from './state-changes.js'
 import type { IdentityStore } from './store.js'
 
 export interface PublisherOptions {
@@ -51,10 +50,10 @@ export class Publisher {
     if (book === before) return
     this.#book = book
     const { store, clock, events } = this.options
-    const [last, newest] = [newestAuthority(before), newestAuthority(book)]
+    const [last, newest] = [before.newest, book.newest]
     if (last !== null && newest !== null && newest !== last) {
       this.changes(renewEarly(store.current.states, newest, clock.now()))
-      this.changes(anew(store.current.states))
+      this.changes(changesBy(store.current.states, { kind: 'conditions-changed' }, clock.now()))
     }
     const { bundles: shown } = store.current
     const bundles = book.bundles(shown)

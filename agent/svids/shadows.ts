@@ -1,14 +1,9 @@
-import type { Entry } from '../identity/entry.js'
-import { covers } from '../identity/selector.js'
-import type { Changes } from './catch-up.js'
-import { shadowed } from './shadowed.js'
-import type { EntryState, Shadow, Snapshot } from './snapshot.js'
-
-/** The entry that the server issues in the place of this one, as far as is known; null: none. */
-export function shadowOf(state: EntryState | undefined): Shadow | null {
-  if (state?.kind === 'shadowed') return state
-  return state?.kind === 'issued' ? (state.shadow ?? null) : null
-}
+import { byAge, type Entry } from '../identity/entry.js'
+import { covers, type Selectors } from '../identity/selector.js'
+import { EntryIndex } from './entry-index.js'
+import { type EntryState, type Shadow, shadowOf, transition } from './entry-state.js'
+import type { Snapshot } from './snapshot.js'
+import type { Changes } from './state-changes.js'
 
 /**
  * The states with what is known of entries that the server issues in each other's place. What the server said of two
@@ -30,7 +25,7 @@ export function withShadows(
   const next = new Map(states)
   for (const [id, state] of states) {
     if (!shadowOf(state) || found.has(id) || told.has(id)) continue
-    const free = freed(state)
+    const free = transition(state, { kind: 'unshadowed' })
     if (free) next.set(id, free)
     else next.delete(id)
   }
@@ -53,7 +48,7 @@ export function settled(
     const state = states.get(id)
     const shadow = shadowOf(state)
     if (entry.spiffeId.equals(winner.spiffeId)) {
-      if (state && shadow) changes.set(id, freed(state) ?? { kind: 'wanted' })
+      if (state && shadow) changes.set(id, transition(state, { kind: 'unshadowed' }) ?? { kind: 'wanted' })
     } else if (shadow?.by !== winner.id || !shadow.told) {
       changes.set(id, inShadow(state, { by: winner.id, told: true }))
     }
@@ -82,12 +77,81 @@ function rank({ assigned, selectors }: Entry): number {
 }
 
 function inShadow(state: EntryState | undefined, shadow: Shadow): EntryState {
-  return state?.kind === 'issued' ? { ...state, shadow } : { kind: 'shadowed', ...shadow }
+  return transition(state, { kind: 'shadowed', shadow })
 }
 
-/** Null: as if nobody had asked for it yet. What failed because of the other entry is forgotten. */
-function freed(state: EntryState): EntryState | null {
-  if (state.kind !== 'issued') return null
-  const { shadow: _, failures, ...issued } = state
-  return failures && failures.code !== 'entry.shadowed' ? { ...issued, failures } : issued
+/** Entries of one class with the same selectors: the server cannot tell them apart. */
+interface Equals {
+  /** The youngest of them, unless the server said that another one wins. */
+  winner: Entry
+  readonly members: Entry[]
+  readonly names: Set<string>
+}
+
+/** Of those that the server prefers for some selectors, the youngest one, and the names that any of them bears. */
+interface Winners {
+  readonly id: string
+  readonly names: readonly ReadonlySet<string>[]
+}
+
+/**
+ * Entries that the server is not expected to issue: it is sent exactly an entry's selectors, and prefers entries of this
+ * agent to those of every agent, then the one with the most selectors, then the youngest. By id, with an entry that wins.
+ * `lost`: those of which the server said that they do not. Where several classes might win and one of them bears the same
+ * name, nothing is said: that is found out by asking. Each set of selectors is looked at once, however many entries have
+ * it, for a hundred thousand of them are looked at while workloads wait.
+ */
+export function shadowed(entries: Iterable<Entry>, lost: ReadonlySet<string> = new Set()): ReadonlyMap<string, string> {
+  const own = new Map<string, Equals>()
+  const everywhere = new Map<string, Equals>()
+  for (const entry of entries) if (entry.selectors.size > 0) note(entry.assigned ? own : everywhere, entry, lost)
+  const found = new Map<string, string>()
+  for (const equals of own.values()) noteLosers(equals, found)
+
+  const firsts = new Map([...own.values()].map((equals) => [equals.winner.id, equals]))
+  const index = new EntryIndex([...firsts.values()].map(({ winner }) => winner))
+  for (const equals of everywhere.values()) {
+    const { ids } = index.match(equals.winner.selectors, [], Number.POSITIVE_INFINITY)
+    const winners = winnersOf(ids.flatMap((first) => firsts.get(first) ?? []))
+    if (!winners) noteLosers(equals, found)
+    else {
+      for (const { id, spiffeId } of equals.members) {
+        if (!winners.names.some((names) => names.has(spiffeId.uri))) found.set(id, winners.id)
+      }
+    }
+  }
+  return found
+}
+
+function note(all: Map<string, Equals>, entry: Entry, lost: ReadonlySet<string>): void {
+  const name = nameOf(entry.selectors)
+  const equals = all.get(name)
+  if (!equals) {
+    all.set(name, { winner: entry, members: [entry], names: new Set([entry.spiffeId.uri]) })
+    return
+  }
+  equals.members.push(entry)
+  equals.names.add(entry.spiffeId.uri)
+  const [is, was] = [lost.has(entry.id), lost.has(equals.winner.id)]
+  if (is === was ? byAge(entry, equals.winner) > 0 : was) equals.winner = entry
+}
+
+/** Who bears the winner's name gets what it wants. */
+function noteLosers({ winner, members }: Equals, found: Map<string, string>): void {
+  if (members.length === 1) return
+  for (const { id, spiffeId } of members) if (!spiffeId.equals(winner.spiffeId)) found.set(id, winner.id)
+}
+
+/** `matching` is ordered by age. */
+function winnersOf(matching: readonly Equals[]): Winners | null {
+  let most = 0
+  for (const { winner } of matching) most = Math.max(most, winner.selectors.size)
+  const best = matching.filter(({ winner }) => winner.selectors.size === most)
+  const youngest = best.at(-1)
+  return youngest ? { id: youngest.winner.id, names: best.map(({ names }) => names) } : null
+}
+
+/** The same for the same selectors, in whatever order they came. */
+function nameOf(selectors: Selectors): string {
+  return JSON.stringify([...selectors].sort(([a], [b]) => (a < b ? -1 : 1)))
 }

@@ -1,55 +1,8 @@
-import type { ErrorCode } from '../errors.js'
 import type { Entry } from '../identity/entry.js'
 import type { JwtKey } from '../identity/jwt-svid.js'
 import type { BundleSet } from '../identity/trust-bundle.js'
-import type { X509Svid } from '../identity/x509-svid.js'
 import type { EntryIndex } from './entry-index.js'
-
-/** An SVID of an entry with the moment from which it is worth renewing (drawn once per SVID). */
-export interface HeldSvid {
-  readonly svid: X509Svid
-  readonly renewAt: number
-}
-
-/**
- * How it stands with an entry's X.509-SVID. An entry without a state is like `wanted` without failures: either nobody
- * has asked for it yet, or its first issuance is under way.
- */
-export type EntryState =
-  | {
-      readonly kind: 'issued'
-      readonly held: HeldSvid
-      /** A newer SVID of an issuer that other nodes may not know yet, served from `from` on (trust first). */
-      readonly next?: { readonly held: HeldSvid; readonly from: number }
-      /** Renewal failed so often in a row; the next try is not before `retryAt`. */
-      readonly failures?: Failures
-      /** The server issues another entry in its place: it is served to its end, and not renewed. */
-      readonly shadow?: Shadow
-    }
-  | { readonly kind: 'wanted'; readonly failures?: Failures; readonly expired?: true }
-  | {
-      readonly kind: 'refused'
-      readonly code: ErrorCode
-      readonly message: string
-      readonly until: number
-      readonly failures: Failures
-    }
-  | ({ readonly kind: 'shadowed' } & Shadow)
-
-/** The entry that the server issues instead. */
-export interface Shadow {
-  readonly by: string
-  /** The server said so; else it is expected. */
-  readonly told?: true
-}
-
-export interface Failures {
-  readonly count: number
-  /** How many of them were the entry's own: it was refused, or others were issued meanwhile. */
-  readonly own?: number
-  readonly retryAt: number
-  readonly code: ErrorCode
-}
+import type { EntryState } from './entry-state.js'
 
 /** All that the agent serves from, as one immutable value: sync publishes a new one, the API reads the current one. */
 export interface Snapshot {

@@ -4,18 +4,16 @@ import type { SpiffeId } from '../identity/spiffe-id.js'
 import type { Authority } from '../identity/trust-bundle.js'
 import { usableAuthorities } from '../identity/usable-authorities.js'
 import type { AuthorityBook, BookPage } from './authority-history.js'
-import { setBack } from './catch-up.js'
 import { EntryIndex } from './entry-index.js'
 import { EntrySync, type EntrySyncOptions } from './entry-sync.js'
 import { ExpiredSvids } from './expired-svids.js'
 import { Issuance, type IssuanceOptions } from './issuance.js'
-import { issuersInUse } from './issuers-in-use.js'
-import { tick } from './outcomes.js'
 import { KEEP_MS } from './plan.js'
 import { Publisher, type PublisherOptions } from './publisher.js'
 import { Revocations } from './revocations.js'
 import { withShadows } from './shadows.js'
 import type { Snapshot } from './snapshot.js'
+import { changesBy, issuersInUse, tick } from './state-changes.js'
 
 export interface SyncOptions
   extends Omit<PublisherOptions, 'clock'>,
@@ -168,6 +166,8 @@ export class Sync {
     const lost = this.#clockOffset - offset
     this.#clockOffset = offset
     if (lost < -SET_BACK_MS) this.#pruneFrom = clock.monotonic() + JUMP_IN_DOUBT_MS
-    if (lost > SET_BACK_MS) this.#publisher.changes(setBack(store.current.states, lost))
+    if (lost <= SET_BACK_MS) return
+    const event = { kind: 'clock-set-back', byMs: lost } as const
+    this.#publisher.changes(changesBy(store.current.states, event, clock.now()))
   }
 }

@@ -1,8 +1,7 @@
 import type { ErrorCode } from '../errors.js'
 import type { Entry } from '../identity/entry.js'
 import type { Clock } from '../ports/clock.js'
-import { shadowOf } from './shadows.js'
-import type { EntryState } from './snapshot.js'
+import { type EntryState, failuresOf, shadowOf } from './entry-state.js'
 
 /** The server is asked to issue for a doubtful entry at most so often. */
 const PROBE_EVERY_MS = 60_000
@@ -53,6 +52,6 @@ export function telling(entries: ReadonlyMap<string, Entry>, states: ReadonlyMap
 
 /** What the last issuance said of an entry. */
 export function isGone(state: EntryState | undefined): boolean {
-  if (state === undefined || state.kind === 'shadowed') return false
-  return state.failures !== undefined && GONE.has(state.failures.code)
+  const failures = failuresOf(state)
+  return failures !== null && GONE.has(failures.code)
 }

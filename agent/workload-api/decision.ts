@@ -1,6 +1,7 @@
 import type { ErrorCode } from '../errors.js'
 import type { Match } from '../svids/entry-index.js'
-import type { EntryState, Snapshot } from '../svids/snapshot.js'
+import type { EntryState } from '../svids/entry-state.js'
+import type { Snapshot } from '../svids/snapshot.js'
 
 /** All that a verdict is drawn from; nothing else decides what a caller is told. */
 export interface Circumstances {

@@ -5,7 +5,8 @@ import { SpiffeId } from '../../agent/identity/spiffe-id.js'
 import type { Authority, BundleSet } from '../../agent/identity/trust-bundle.js'
 import type { X509Svid } from '../../agent/identity/x509-svid.js'
 import { EntryIndex } from '../../agent/svids/entry-index.js'
-import type { EntryState, HeldSvid, Snapshot } from '../../agent/svids/snapshot.js'
+import type { EntryState, HeldSvid } from '../../agent/svids/entry-state.js'
+import type { Snapshot } from '../../agent/svids/snapshot.js'
 
 /** Values as they are after verification, without the cryptography: for code that never looks inside a certificate. */
 export const DOMAIN = 'example.org'

@@ -5,9 +5,9 @@ import { SpiffeId } from '../../agent/identity/spiffe-id.js'
 import type { X509Svid } from '../../agent/identity/x509-svid.js'
 import { renewalTime } from '../../agent/rotation/renewal-time.js'
 import { Demand } from '../../agent/svids/demand.js'
-import { issued, type Tick, tick } from '../../agent/svids/outcomes.js'
+import { type EntryState, transition } from '../../agent/svids/entry-state.js'
 import { nextJob } from '../../agent/svids/plan.js'
-import type { EntryState } from '../../agent/svids/snapshot.js'
+import { type Tick, tick } from '../../agent/svids/state-changes.js'
 import { SyncPace } from '../../agent/svids/sync-schedule.js'
 import { seededRandom } from '../fakes/random.js'
 import { Agenda } from './agenda.js'
@@ -249,7 +249,7 @@ class SimulatedAgent {
       }
       const svid = svidOf(id, now, world.scenario.svidLifeMs ?? HOUR_MS)
       const renewAt = renewalTime({ ...svid, threshold: THRESHOLD, fraction: this.#random.fraction() })
-      this.#states.set(id, issued(before, { svid, renewAt }, now, 0))
+      this.#states.set(id, transition(before, { kind: 'issued', held: { svid, renewAt }, servableFrom: 0 }, now))
       this.#ticked = { ...this.#ticked, nextAt: Math.min(this.#ticked.nextAt, svid.notAfter) }
       world.issued++
     })

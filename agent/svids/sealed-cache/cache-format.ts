@@ -9,7 +9,7 @@ import type { Authority } from '../../identity/trust-bundle.js'
 import { verifyX509Svid } from '../../identity/verify-svid.js'
 import type { X509Svid } from '../../identity/x509-svid.js'
 import type { BookPage } from '../authority-history.js'
-import type { HeldSvid } from '../snapshot.js'
+import type { HeldSvid } from '../entry-state.js'
 
 const base64 = z.string().transform((text) => new Uint8Array(Buffer.from(text, 'base64')))
 const der = (bytes: Uint8Array) => Buffer.from(bytes).toString('base64')

@@ -8,7 +8,8 @@ import type { Clock } from '../../ports/clock.js'
 import type { Files } from '../../ports/files.js'
 import type { BookPage } from '../authority-history.js'
 import type { Demand } from '../demand.js'
-import type { EntryState, Snapshot } from '../snapshot.js'
+import type { EntryState, IssuedState } from '../entry-state.js'
+import type { Snapshot } from '../snapshot.js'
 import type { IdentityStore } from '../store.js'
 import {
   formatEntries,
@@ -45,8 +46,6 @@ export interface Restored {
   readonly clockBehind: boolean
 }
 
-type Issued = Extract<EntryState, { kind: 'issued' }>
-
 const DEBOUNCE_MS = 1_000
 /** The manifest is written at least so often: it keeps the time last seen and the last uses. */
 const REFRESH_MS = 300_000
@@ -71,7 +70,7 @@ export class SealedCache {
   /** Entries whose file may differ from what is served. */
   readonly #dirtySvids = new Set<string>()
   /** What the files hold, as far as this process knows. */
-  readonly #onDisk = new Map<string, Issued>()
+  readonly #onDisk = new Map<string, IssuedState>()
 
   constructor(private readonly options: SealedCacheOptions) {
     this.#alarm = new Alarm(options.clock)
@@ -228,7 +227,7 @@ export class SealedCache {
     return states
   }
 
-  async #svid(entry: Entry, { book }: Manifest, now: number): Promise<Issued | null> {
+  async #svid(entry: Entry, { book }: Manifest, now: number): Promise<IssuedState | null> {
     const path = this.#svidPath(entry.id)
     const authorities = book.lines.map(({ authority }) => authority)
     const stored = await this.#sealed.read(path, `svid ${entry.id}`, (text) => {
@@ -243,7 +242,7 @@ export class SealedCache {
     if (stored === 'over') await this.options.files.remove(path)
     if (stored === null || stored === 'over' || stored.entryId !== entry.id) return null
     const { held, next } = stored
-    const state: Issued = { kind: 'issued', held, ...(next ? { next } : {}) }
+    const state: IssuedState = { kind: 'issued', held, ...(next ? { next } : {}) }
     this.#onDisk.set(entry.id, state)
     return state
   }

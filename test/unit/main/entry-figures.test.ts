@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest'
 import { countByState, soonestEnd, unserved } from '../../../agent/main/entry-figures.js'
 import { Demand } from '../../../agent/svids/demand.js'
-import type { EntryState } from '../../../agent/svids/snapshot.js'
+import type { EntryState } from '../../../agent/svids/entry-state.js'
 import { FakeClock } from '../../fakes/clock.js'
 import { entriesOf, entryOf, heldOf, issuedOf } from '../../fakes/identities.js'
 

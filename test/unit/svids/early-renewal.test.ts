@@ -1,8 +1,8 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import { parseAuthority } from '../../../agent/identity/authority.js'
 import { AuthorityBook } from '../../../agent/svids/authority-history.js'
-import { newestAuthority, renewEarly } from '../../../agent/svids/early-renewal.js'
-import type { EntryState } from '../../../agent/svids/snapshot.js'
+import type { EntryState } from '../../../agent/svids/entry-state.js'
+import { renewEarly } from '../../../agent/svids/state-changes.js'
 import { TestCa } from '../../fakes/ca.js'
 import { CacheWorld } from './sealed-cache/cache-world.js'
 
@@ -17,11 +17,11 @@ beforeEach(async () => {
 })
 
 test('the newest authority is the one that was seen last, whichever was named again since', async () => {
-  expect(newestAuthority(AuthorityBook.empty('account'))).toBeNull()
+  expect(AuthorityBook.empty('account').newest).toBeNull()
   await world.clock.advance('1m')
   const old = parseAuthority(world.ca.der)
   const book = world.book.named([parseAuthority(next.der)], world.clock.now()).named([old], world.clock.now() + HOUR)
-  expect(newestAuthority(book)).toBe(newest)
+  expect(book.newest).toBe(newest)
 })
 
 describe('when another authority issues', () => {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { Entry } from '../../../agent/identity/entry.js'
 import { replaceEntries, withdrawsEverything } from '../../../agent/svids/entries.js'
-import type { EntryState, Failures } from '../../../agent/svids/snapshot.js'
+import type { EntryState, Failures } from '../../../agent/svids/entry-state.js'
 import { entriesOf, entryOf, heldOf, issuedOf, snapshotOf } from '../../fakes/identities.js'
 
 const failures: Failures = { count: 2, retryAt: 99, code: 'icp.server_error' }

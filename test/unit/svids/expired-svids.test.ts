@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest'
+import type { EntryState } from '../../../agent/svids/entry-state.js'
 import { ExpiredSvids } from '../../../agent/svids/expired-svids.js'
-import { tick } from '../../../agent/svids/outcomes.js'
-import type { EntryState } from '../../../agent/svids/snapshot.js'
+import { tick } from '../../../agent/svids/state-changes.js'
 import { CacheWorld, entryOf } from './sealed-cache/cache-world.js'
 
 let world: CacheWorld

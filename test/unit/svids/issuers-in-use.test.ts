@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
-import { issuersInUse } from '../../../agent/svids/issuers-in-use.js'
-import type { EntryState } from '../../../agent/svids/snapshot.js'
+import type { EntryState } from '../../../agent/svids/entry-state.js'
+import { issuersInUse } from '../../../agent/svids/state-changes.js'
 import { authorityOf, heldOf, issuedOf } from '../../fakes/identities.js'
 
 const [a, b] = [authorityOf('a'), authorityOf('b')]

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { Entry } from '../../../agent/identity/entry.js'
 import { covers } from '../../../agent/identity/selector.js'
-import { shadowed } from '../../../agent/svids/shadowed.js'
+import { shadowed } from '../../../agent/svids/shadows.js'
 import { type EntryWish, entryOf } from '../../fakes/identities.js'
 
 describe('shadowed', () => {

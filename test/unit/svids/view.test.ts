@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import type { EntryState } from '../../../agent/svids/snapshot.js'
+import type { EntryState } from '../../../agent/svids/entry-state.js'
 import { type View, Views } from '../../../agent/svids/view.js'
 import { collectUntil } from '../../fakes/garbage.js'
 import { bundlesOf, issuedOf } from '../../fakes/identities.js'

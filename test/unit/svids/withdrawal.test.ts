@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import type { EntryState } from '../../../agent/svids/snapshot.js'
+import type { EntryState } from '../../../agent/svids/entry-state.js'
 import { isGone, telling, WithdrawalDoubt } from '../../../agent/svids/withdrawal.js'
 import { FakeClock } from '../../fakes/clock.js'
 import { CacheWorld, entryOf } from './sealed-cache/cache-world.js'

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import type { EntryState } from '../../../agent/svids/snapshot.js'
+import type { EntryState } from '../../../agent/svids/entry-state.js'
 import { bundlesVerdict, type Circumstances, verdict } from '../../../agent/workload-api/decision.js'
 import { issuedOf } from '../../fakes/identities.js'
 

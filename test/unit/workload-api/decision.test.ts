@@ -1,6 +1,6 @@
 import { status } from '@grpc/grpc-js'
 import { describe, expect, it } from 'vitest'
-import type { EntryState, Failures } from '../../../agent/svids/snapshot.js'
+import type { EntryState, Failures } from '../../../agent/svids/entry-state.js'
 import { bundlesVerdict, type Circumstances, type Verdict, verdict } from '../../../agent/workload-api/decision.js'
 import { statusOf } from '../../../agent/workload-api/status.js'
 import { issuedOf } from '../../fakes/identities.js'

@@ -1,5 +1,5 @@
 import { describe, expect, it, test } from 'vitest'
-import type { EntryState } from '../../../agent/svids/snapshot.js'
+import type { EntryState } from '../../../agent/svids/entry-state.js'
 import { type Circumstances, verdict } from '../../../agent/workload-api/decision.js'
 import { issuedOf } from '../../fakes/identities.js'
 

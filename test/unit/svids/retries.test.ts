@@ -1,17 +1,24 @@
 import { describe, expect, test } from 'vitest'
 import type { ErrorCode } from '../../../agent/errors.js'
-import { anew, caughtUp, setBack } from '../../../agent/svids/catch-up.js'
-import { afterFailure, retryAtOf } from '../../../agent/svids/retry.js'
-import type { EntryState } from '../../../agent/svids/snapshot.js'
+import { type EntryState, failuresOf, transition } from '../../../agent/svids/entry-state.js'
+import { changesBy } from '../../../agent/svids/state-changes.js'
 import { issuedOf } from '../../fakes/identities.js'
 
 const NOW = Date.parse('2026-01-01T00:00:00Z')
+
+/** When the next try is; what is refused says it twice, and the same. */
+function retryAtOf(state: EntryState): number | null {
+  const retryAt = failuresOf(state)?.retryAt ?? null
+  if (state.kind === 'refused') expect(state.until).toBe(retryAt)
+  return retryAt
+}
 
 /** The waits after so many failures in a row, in seconds. */
 function waits(code: ErrorCode, times: number, waiting: boolean, outlived = true, before?: EntryState): number[] {
   let state = before
   return Array.from({ length: times }, () => {
-    state = afterFailure(state, { code, message: '' }, { now: NOW, fraction: 1, baseMs: 1_000, waiting, outlived })
+    const terms = { fraction: 1, baseMs: 1_000, waiting, outlived }
+    state = transition(state, { kind: 'failed', code, message: '', ...terms }, NOW)
     return ((retryAtOf(state) ?? NOW) - NOW) / 1_000
   })
 }
@@ -69,35 +76,36 @@ describe('catching up', () => {
   ])
 
   test('a server that answers again is asked for what failed for want of an answer', () => {
-    expect([...caughtUp(states, { away: true }).keys()]).toEqual(['away'])
+    expect([...changesBy(states, { kind: 'server-answers' }, NOW).keys()]).toEqual(['away'])
   })
 
   test('a server that issues again is asked for all but what it refused', () => {
-    const changes = caughtUp(states, { away: false })
+    const changes = changesBy(states, { kind: 'server-issues' }, NOW)
     expect([...changes.keys()]).toEqual(['away', 'sick'])
     for (const state of changes.values()) expect(retryAtOf(state)).toBe(0)
   })
 
   test('what depends on something that has changed is tried as if it had not failed before, and stays what it is', () => {
-    const changes = anew(states)
+    const changes = changesBy(states, { kind: 'conditions-changed' }, NOW)
     expect([...changes.keys()]).toEqual(['away', 'sick', 'refused'])
     for (const state of changes.values()) expect(retryAtOf(state)).toBe(0)
     expect(changes.get('refused')).toMatchObject({ kind: 'refused', code: 'icp.no_match', failures: { count: 0 } })
   })
 
   test('states that are due already stay the same', () => {
-    expect(caughtUp(new Map([['due', failing('icp.timeout', 0)]]), { away: true }).size).toBe(0)
+    expect(changesBy(new Map([['due', failing('icp.timeout', 0)]]), { kind: 'server-answers' }, NOW).size).toBe(0)
   })
 })
 
 test('a wall clock that is set back by an hour makes no wait longer', () => {
-  const changes = setBack(
+  const changes = changesBy(
     new Map<string, EntryState>([
       ['failing', failing('icp.timeout', NOW + 5_000)],
       ['refused', refused('icp.no_match')],
       ['fine', { kind: 'wanted' }],
     ]),
-    3_600_000,
+    { kind: 'clock-set-back', byMs: 3_600_000 },
+    NOW,
   )
   expect([...changes.keys()]).toEqual(['failing', 'refused'])
   const [first, second] = [...changes.values()].map((state) => retryAtOf(state))

@@ -1,8 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import { ERROR_CODES, type ErrorCode } from '../../../agent/errors.js'
-import { caughtUp } from '../../../agent/svids/catch-up.js'
-import { failed, failureCount, isDefinite, isServerAway, issued, tick } from '../../../agent/svids/outcomes.js'
-import type { EntryState } from '../../../agent/svids/snapshot.js'
+import type { ErrorCode } from '../../../agent/errors.js'
+import { type EntryState, failureCount, type HeldSvid, transition } from '../../../agent/svids/entry-state.js'
+import { changesBy, tick } from '../../../agent/svids/state-changes.js'
 import { heldOf, issuedOf } from '../../fakes/identities.js'
 
 const MINUTE = 60_000
@@ -13,8 +12,10 @@ const life = (left: number) => ({ notBefore: NOW + left - HOUR, notAfter: NOW + 
 const old = issuedOf('old', life(30 * MINUTE))
 const young = heldOf('young', life(HOUR))
 const failures = { count: 2, retryAt: NOW + 9, code: 'icp.timeout' as const }
-const whenFailed = (state: EntryState | undefined, code: ErrorCode, outlived = false) =>
-  failed(state, { code, message: 'why', retryAt: NOW + 5, outlived })
+const whenFailed = (state: EntryState | undefined, code: ErrorCode, outlived = false): EntryState =>
+  transition(state, { kind: 'failed', code, message: 'why', outlived, waiting: false, baseMs: 5, fraction: 1 }, NOW)
+const issued = (state: EntryState | undefined, held: HeldSvid, now: number, servableFrom: number): EntryState =>
+  transition(state, { kind: 'issued', held, servableFrom }, now)
 
 describe('an SVID that arrives', () => {
   it('is served at once, whatever was there before', () => {
@@ -64,10 +65,14 @@ describe('an SVID that arrives', () => {
 
 describe('an issuance that fails', () => {
   it('leaves what is served as it is, and counts', () => {
-    for (const code of ['icp.no_match', 'icp.server_error', 'svid.invalid'] as const) {
+    for (const [code, waitMs] of [
+      ['icp.no_match', 30_000],
+      ['icp.server_error', 20],
+      ['svid.invalid', 20],
+    ] as const) {
       expect(whenFailed({ ...old, failures }, code, true)).toEqual({
         ...old,
-        failures: { count: 3, own: 1, retryAt: NOW + 5, code },
+        failures: { count: 3, own: 1, retryAt: NOW + waitMs, code },
       })
     }
   })
@@ -84,8 +89,8 @@ describe('an issuance that fails', () => {
         kind: 'refused',
         code,
         message: 'why',
-        until: NOW + 5,
-        failures: { count: 1, own: 1, retryAt: NOW + 5, code },
+        until: NOW + 30_000,
+        failures: { count: 1, own: 1, retryAt: NOW + 30_000, code },
       })
     }
   })
@@ -133,12 +138,6 @@ describe('an issuance that fails', () => {
   it('counts from nothing where there was no state, or another one always won', () => {
     expect([undefined, { kind: 'shadowed', by: 'b' } as const, old].map(failureCount)).toEqual([0, 0, 0])
     expect(failureCount({ kind: 'wanted', failures })).toBe(2)
-  })
-
-  it('is the entry’s or the server’s, never both', () => {
-    for (const code of Object.keys(ERROR_CODES) as ErrorCode[]) {
-      expect(isDefinite(code) && isServerAway(code)).toBe(false)
-    }
   })
 })
 
@@ -206,6 +205,6 @@ describe('a refusal of the agent as a whole', () => {
 
   it.each(['icp.unauthorized', 'icp.agent_inactive'] as const)('(%s) is tried again as soon as it is over', (code) => {
     const states = new Map([['web', whenFailed(undefined, code)]])
-    expect(caughtUp(states, { away: true }).get('web')).toMatchObject({ failures: { retryAt: 0 } })
+    expect(changesBy(states, { kind: 'server-answers' }, NOW).get('web')).toMatchObject({ failures: { retryAt: 0 } })
   })
 })
