@@ -34,9 +34,9 @@ const UNARY_DEADLINE_MS = 10_000
 
 /** The flow from a caller to its answer: the socket, attestation, verdicts, both dialects. Nothing listens yet. */
 export function composeRequestFlow(config: Config, world: World, server: ServerFlow) {
-  const { clock, random, kernel, log, metrics } = world
+  const { clock, random, kernel, log, metrics, observers = [] } = world
   const { limiter, http, rereadFiles, client, jwtKeys, jwtSvids, store, demand } = server
-  const sinks = (name: string) => ({ log: log.named(name), metrics })
+  const sinks = (name: string) => ({ log: log.named(name), metrics, observers })
 
   const openFiles = shareOut(world.openFiles ?? null, config.workloadApi.limits.connections)
   const attesting = callerEvents(sinks('attestation'), clock)

@@ -36,8 +36,8 @@ export type ServerFlow = ReturnType<typeof composeServerFlow>
 const POLLS_BEFORE_TRUST = 2
 
 export function composeServerFlow(config: Config, world: World) {
-  const { clock, random, files, log, metrics } = world
-  const sinks = (name: string) => ({ log: log.named(name), metrics })
+  const { clock, random, files, log, metrics, observers = [] } = world
+  const sinks = (name: string) => ({ log: log.named(name), metrics, observers })
   const { tenantId, nodeId } = config.agent
   const threshold = { ms: config.agent.renewalThresholdMs, explicit: config.agent.renewalThresholdExplicit }
 

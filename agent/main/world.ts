@@ -1,5 +1,6 @@
 import type { Log } from '../observability/log.js'
 import type { Metrics } from '../observability/metrics.js'
+import type { Observer } from '../observability/observer.js'
 import type { Clock } from '../ports/clock.js'
 import type { Files } from '../ports/files.js'
 import type { Kernel } from '../ports/kernel.js'
@@ -14,6 +15,8 @@ export interface World {
   readonly kernel: Kernel
   readonly log: Log
   readonly metrics: Metrics
+  /** Sinks of events beside log and metrics; absent: none. */
+  readonly observers?: readonly Observer[]
   readonly node: NodeFacts
   /** How many files this process may have open; absent or null: as many as it likes. */
   readonly openFiles?: number | null

@@ -3,6 +3,7 @@ import type { ErrorCode } from '../errors.js'
 import type { Selectors } from '../identity/selector.js'
 import type { Clock } from '../ports/clock.js'
 import type { Sinks } from './events.js'
+import type { CallerIds } from './observer.js'
 import { Sparingly } from './sparingly.js'
 
 /** Methods of the Workload API, of both dialects. */
@@ -16,13 +17,6 @@ export const METHODS = [
   'FetchWITBundles',
 ] as const
 export type Method = (typeof METHODS)[number]
-
-/** The ids of a caller, as the kernel gave them. */
-interface CallerIds {
-  readonly pid: number
-  readonly uid: number
-  readonly gid: number
-}
 
 export interface Denial {
   readonly id: string
@@ -48,7 +42,7 @@ export interface NearEntry {
 const MAX_TOLD = 1024
 
 /** What happens on the Workload API. */
-export const apiEvents = ({ log, metrics }: Sinks, clock: Pick<Clock, 'monotonic'>) => {
+export const apiEvents = ({ log, metrics, observers }: Sinks, clock: Pick<Clock, 'monotonic'>) => {
   const sparingly = new Sparingly(clock)
   const told = new Set<string>()
   const open = new Map<Method, number>(METHODS.map((method) => [method, 0]))
@@ -90,6 +84,8 @@ export const apiEvents = ({ log, metrics }: Sinks, clock: Pick<Clock, 'monotonic
      */
     denied(method: Method, refusal: { code: ErrorCode; message: string }, denial: Denial): void {
       metrics.count('icp_agent_denials_total', { reason: refusal.code })
+      for (const observer of observers)
+        observer.denied?.(denial.caller, denial.selectors, { id: denial.id, code: refusal.code })
       const suppressed = denial.first ? sparingly.say(lookOf(refusal.code, denial)) : null
       log.at(suppressed === null ? 'debug' : 'warn', 'Workload API call denied', {
         denial_id: denial.id,

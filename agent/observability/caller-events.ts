@@ -2,16 +2,10 @@ import type { AgentError } from '../errors.js'
 import type { Selectors } from '../identity/selector.js'
 import type { Clock } from '../ports/clock.js'
 import type { Sinks } from './events.js'
+import type { CallerIds } from './observer.js'
 import { sayOnce } from './once.js'
 
-/** Who called, as far as a log line needs it. */
-interface CallerFields {
-  readonly pid: number
-  readonly uid: number
-  readonly gid: number
-}
-
-const named = ({ pid, uid, gid }: CallerFields) => ({ pid, uid, gid })
+const named = ({ pid, uid, gid }: CallerIds) => ({ pid, uid, gid })
 
 /** What happens around connections and the attestation of their callers. */
 export const callerEvents = ({ log, metrics }: Sinks, clock: Clock) => {
@@ -51,7 +45,7 @@ export const callerEvents = ({ log, metrics }: Sinks, clock: Clock) => {
     },
 
     /** A connection was refused or dropped by the agent. */
-    connectionClosed(reason: string, connection: string, caller: CallerFields | null): void {
+    connectionClosed(reason: string, connection: string, caller: CallerIds | null): void {
       metrics.count('icp_agent_connections_refused_total', { reason })
       log.debug('Connection closed by the agent', { reason, connection, ...(caller && named(caller)) })
     },
@@ -72,7 +66,7 @@ export const callerEvents = ({ log, metrics }: Sinks, clock: Clock) => {
     },
 
     attested(
-      caller: CallerFields,
+      caller: CallerIds,
       result: { readonly selectors: Selectors; readonly unavailable: readonly string[]; readonly ms: number },
     ): void {
       const outcome = result.unavailable.length === 0 ? 'complete' : 'partial'
@@ -86,7 +80,7 @@ export const callerEvents = ({ log, metrics }: Sinks, clock: Clock) => {
       })
     },
 
-    attestationFailed(caller: CallerFields, error: AgentError, ms: number): void {
+    attestationFailed(caller: CallerIds, error: AgentError, ms: number): void {
       metrics.count('icp_agent_attestations_total', { outcome: error.code })
       metrics.observe('icp_agent_attestation_seconds', ms / 1000)
       log.debug('Workload attestation failed', { ...named(caller), error })

@@ -1,8 +1,10 @@
 import type { Log } from './log.js'
 import type { Metrics } from './metrics.js'
+import type { Observer } from './observer.js'
 
 /**
- * What every event function writes to: one log line and one metric, kept together so that they cannot drift apart.
+ * What every event function writes to: one log line, one metric, and observers (an audit log, say), kept together so
+ * that they cannot drift apart.
  * Each area has its own file beside this one (`node-events.ts`, `sync-events.ts`, …) with one function per thing
  * that happens: `export const nodeEvents = ({ log, metrics }: Sinks) => ({ attested(…) {…}, … })` and
  * `export type NodeEvents = ReturnType<typeof nodeEvents>`.
@@ -10,4 +12,6 @@ import type { Metrics } from './metrics.js'
 export interface Sinks {
   readonly log: Log
   readonly metrics: Metrics
+  /** Whoever else is told, with values; mostly nobody. */
+  readonly observers: readonly Observer[]
 }

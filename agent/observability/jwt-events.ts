@@ -1,16 +1,18 @@
 import type { ErrorCode } from '../errors.js'
 import type { Sinks } from './events.js'
+import type { ShownJwt } from './observer.js'
 
 /** What happens to JWT-SVIDs and their keys. Never a token. */
-export const jwtEvents = ({ log, metrics }: Sinks) => {
+export const jwtEvents = ({ log, metrics, observers }: Sinks) => {
   let unseen = false
   return {
-    issued(entry: { readonly id: string; readonly spiffeId: { readonly uri: string } }, ms: number): void {
+    issued(entryId: string, svid: ShownJwt, ms: number): void {
       metrics.count('icp_agent_issuances_total', { kind: 'jwt', outcome: 'issued' })
       metrics.observe('icp_agent_issuance_seconds', ms / 1000, { kind: 'jwt' })
       if (unseen) log.info('JWT-SVIDs are issued again')
       unseen = false
-      log.debug('JWT-SVID issued', { entry_id: entry.id, spiffe_id: entry.spiffeId.uri })
+      log.debug('JWT-SVID issued', { entry_id: entryId, spiffe_id: svid.spiffeId.uri })
+      for (const observer of observers) observer.jwtIssued?.(entryId, svid)
     },
     failed(entryId: string, code: ErrorCode): void {
       metrics.count('icp_agent_issuances_total', { kind: 'jwt', outcome: code })

@@ -21,7 +21,7 @@ const ended = (identity: IdentityFields) => ({
 })
 
 /** What happens to the agent's own identity. */
-export const nodeEvents = ({ log, metrics }: Sinks, clock: Clock) => {
+export const nodeEvents = ({ log, metrics, observers }: Sinks, clock: Clock) => {
   const attesting = sayOnce(log, clock, {
     failing: 'Node attestation failed',
     recovered: 'Node attestation works again',
@@ -62,6 +62,7 @@ export const nodeEvents = ({ log, metrics }: Sinks, clock: Clock) => {
       attesting.succeeded()
       renewing.succeeded()
       log.info('Node attestation successful', ended(identity))
+      for (const observer of observers) observer.nodeAttested?.(identity, 'attested')
     },
 
     attestationFailed(error: AgentError, retryInMs: number): void {
@@ -73,6 +74,7 @@ export const nodeEvents = ({ log, metrics }: Sinks, clock: Clock) => {
       renewing.succeeded()
       attesting.succeeded()
       log.info('Agent SVID renewal successful', ended(identity))
+      for (const observer of observers) observer.nodeAttested?.(identity, 'renewed')
     },
 
     renewalFailed(error: AgentError, retryInMs: number): void {

@@ -1,6 +1,7 @@
 import { type AgentError, codeOf, type ErrorCode } from '../errors.js'
 import type { Clock } from '../ports/clock.js'
 import type { Sinks } from './events.js'
+import type { ShownX509 } from './observer.js'
 import { sayOnce } from './once.js'
 
 interface NamedEntry {
@@ -14,7 +15,7 @@ const AHEAD_WORTH_SAYING_MS = 5_000
 const MOST_ODD = 100
 
 /** What happens between the agent and the server once the node is attested. */
-export const syncEvents = ({ log, metrics }: Sinks, clock: Clock) => {
+export const syncEvents = ({ log, metrics, observers }: Sinks, clock: Clock) => {
   const syncing = sayOnce(log, clock, { failing: 'Entry sync failed', recovered: 'Entry sync works again' })
   const bundles = sayOnce(log, clock, { failing: 'Bundle poll failed', recovered: 'Bundle poll works again' })
   const jwtKeys = sayOnce(log, clock, { failing: 'JWT bundle poll failed', recovered: 'JWT bundle poll works again' })
@@ -68,13 +69,14 @@ export const syncEvents = ({ log, metrics }: Sinks, clock: Clock) => {
         winner_spiffe_id: winner.spiffeId.uri,
       })
     },
-    /** What failed of an entry that is no more is over. */
+    /** The server no longer lists it. */
     entryGone(entryId: string): void {
       issuing.delete(entryId)
+      for (const observer of observers) observer.entryWithdrawn?.(entryId)
     },
     svidIssued(
       entry: NamedEntry,
-      svid: { serial: string; notBefore: number; notAfter: number; hasBasicConstraints: boolean },
+      svid: ShownX509 & { readonly notBefore: number; readonly hasBasicConstraints: boolean },
       details: { renewal: boolean; ms: number },
     ): void {
       issuing.get(entry.id)?.succeeded(about(entry))
@@ -87,6 +89,7 @@ export const syncEvents = ({ log, metrics }: Sinks, clock: Clock) => {
         serial: svid.serial,
         expires_at: new Date(svid.notAfter).toISOString(),
       })
+      for (const observer of observers) observer.x509Issued?.(entry.id, svid)
       if (bare || svid.hasBasicConstraints) return
       bare = true
       log.info('Workload SVIDs come without the BasicConstraints extension, which some clients demand', {
@@ -151,6 +154,7 @@ export const syncEvents = ({ log, metrics }: Sinks, clock: Clock) => {
     revoked(serial: string): void {
       metrics.count('icp_agent_revocations_total', { outcome: 'revoked' })
       log.info('Workload SVID of a removed entry is revoked', { serial })
+      for (const observer of observers) observer.x509Revoked?.(serial)
     },
     /** `givenUp`: it is not asked for again. */
     revocationFailed(serial: string, code: ErrorCode, { givenUp }: { givenUp: boolean }): void {

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import type { Secret } from '../crypto/secret.js'
 import { AgentError, codeOf, messageOf } from '../errors.js'
 import type { ControlPlane } from '../icp/control-plane.js'
@@ -48,7 +49,15 @@ async function judge(
   if (!verified.spiffeId.equals(spiffeId) || !audience.every((one) => granted.includes(one))) {
     throw badToken('it is for another identity or audience')
   }
-  return { spiffeId, token, issuedAt: Math.min(verified.issuedAt, now), expiresAt: verified.expiresAt }
+  const { jti } = verified.claims
+  return {
+    spiffeId,
+    token,
+    audience: granted,
+    id: typeof jti === 'string' ? jti : createHash('sha256').update(token.reveal()).digest('hex'),
+    issuedAt: Math.min(verified.issuedAt, now),
+    expiresAt: verified.expiresAt,
+  }
 }
 
 function badToken(reason: string): AgentError {

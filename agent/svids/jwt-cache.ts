@@ -5,6 +5,9 @@ import type { SpiffeId } from '../identity/spiffe-id.js'
 export interface HeldJwt {
   readonly spiffeId: SpiffeId
   readonly token: Secret
+  readonly audience: readonly string[]
+  /** `jti`, or the SHA-256 of the token where it has none. */
+  readonly id: string
   readonly issuedAt: number
   readonly expiresAt: number
 }

@@ -162,7 +162,7 @@ export class JwtSvids {
       this.#failed.delete(key)
       cache.put(subject, result, clock.now(), { handedOut: this.#wants.has(key) })
       onVerified(subject.spiffeId.trustDomain, result.expiresAt)
-      events.issued({ id: subject.entryId, spiffeId: subject.spiffeId }, clock.monotonic() - began)
+      events.issued(subject.entryId, result, clock.monotonic() - began)
     } catch (error) {
       result = signal.aborted ? stopping() : asAgentError(error)
       if (!signal.aborted) events.failed(subject.entryId, result.code)

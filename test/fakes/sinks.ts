@@ -3,6 +3,7 @@ import { LINES } from '../../agent/observability/lines/index.js'
 import type { LineTable } from '../../agent/observability/lines/spec.js'
 import type { Fields, Level, Log } from '../../agent/observability/log.js'
 import type { Metrics } from '../../agent/observability/metrics.js'
+import type { Observer } from '../../agent/observability/observer.js'
 
 export interface LogLine {
   readonly level: Level
@@ -13,6 +14,7 @@ export interface LogLine {
 /** Sinks that remember: the lines logged and the figures counted. */
 export class RecordedSinks implements Sinks {
   readonly lines: LogLine[] = []
+  readonly observers: Observer[] = []
   readonly figures: { name: string; value: number; labels: Record<string, string> }[] = []
   readonly gauges = new Map<string, () => readonly { value: number; labels?: unknown }[]>()
 

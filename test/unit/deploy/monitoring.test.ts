@@ -88,7 +88,9 @@ describe('a counter that an alert asks for', () => {
 
   it('begins with 0 when the agent starts, for what the alert selects', async () => {
     const metrics = createMetrics({ processMetrics: false })
-    serverEvents({ log: new RecordedSinks().log, metrics }, new FakeClock()).expects(Object.keys(ENDPOINTS))
+    serverEvents({ log: new RecordedSinks().log, metrics, observers: [] }, new FakeClock()).expects(
+      Object.keys(ENDPOINTS),
+    )
     const text = await metrics.text()
     expect([...asked].sort()).toEqual([
       'icp_agent_denials_total',

@@ -13,6 +13,8 @@ const subject = (audience = 'db', change: Partial<JwtSubject> = {}): JwtSubject 
 const held = (issuedAt: number, expiresAt: number, spiffeId = id()) => ({
   spiffeId,
   token: new Secret('token'),
+  audience: ['a'],
+  id: 'one',
   issuedAt,
   expiresAt,
 })

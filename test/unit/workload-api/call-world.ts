@@ -77,6 +77,8 @@ export function callWorld({ openToAll = false } = {}) {
     token: async (subject: JwtSubject, _signal: AbortSignal): Promise<HeldJwt> => ({
       spiffeId: subject.spiffeId,
       token: new Secret(`token of ${subject.spiffeId.uri}`),
+      audience: subject.audience,
+      id: `token of ${subject.entryId}`,
       issuedAt: 0,
       expiresAt: Number.MAX_SAFE_INTEGER,
     }),

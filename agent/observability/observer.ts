@@ -1,0 +1,44 @@
+import type { ErrorCode } from '../errors.js'
+import type { Selectors } from '../identity/selector.js'
+import type { SpiffeId } from '../identity/spiffe-id.js'
+
+/** The process that called, as the kernel named it. */
+export interface CallerIds {
+  readonly pid: number
+  readonly uid: number
+  readonly gid: number
+}
+
+/** An X.509-SVID without its key. Times here and below: milliseconds since 1970. */
+export interface ShownX509 {
+  readonly spiffeId: SpiffeId
+  readonly serial: string
+  readonly notAfter: number
+}
+
+/** A JWT-SVID without the token. */
+export interface ShownJwt {
+  readonly spiffeId: SpiffeId
+  readonly audience: readonly string[]
+  /** `jti`, or the SHA-256 of the token where it has none. */
+  readonly id: string
+  readonly expiresAt: number
+}
+
+/**
+ * A sink beside log and metrics, for records that need values and not texts: an audit log, traces. Event functions
+ * call it where the thing happens; a call before a message is sent says `before`. Nothing here is secret. A method
+ * returns at once and does not throw. Without observers an event costs one look at an empty list.
+ */
+export interface Observer {
+  /** The agent's own SVID. */
+  nodeAttested?(svid: ShownX509, how: 'attested' | 'renewed'): void
+  x509Issued?(entryId: string, svid: ShownX509): void
+  jwtIssued?(entryId: string, svid: ShownJwt): void
+  /** `id`: the denial id that the caller is told. */
+  denied?(caller: CallerIds, selectors: Selectors, denial: { readonly id: string; readonly code: ErrorCode }): void
+  /** The server no longer lists the entry: nobody is served it any more. */
+  entryWithdrawn?(entryId: string): void
+  /** The server has revoked the SVID with this serial. */
+  x509Revoked?(serial: string): void
+}
