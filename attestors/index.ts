@@ -1,6 +1,6 @@
+import type { NodeAttestationType, NodeAttestor } from '../agent/agent-svid/evidence.js'
 import type { WorkloadAttestor } from '../agent/attestation/attestor.js'
 import type { Config } from '../agent/config/config.js'
-import type { NodeAttestationType, NodeAttestor } from '../agent/node/evidence.js'
 import type { AttestorEvents, AttestorStatus } from '../agent/observability/attestor-events.js'
 import type { CallerEvents } from '../agent/observability/caller-events.js'
 import type { EngineEvents } from '../agent/observability/engine-events.js'

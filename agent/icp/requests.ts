@@ -4,9 +4,9 @@ import type { Clock } from '../ports/clock.js'
 import type { HttpClient, HttpRequest, HttpResponse } from '../ports/http.js'
 import type { Random } from '../ports/random.js'
 import { errorOf, retryAfterOf } from './answers.js'
+import { ClientCertificatePolicy } from './client-certificate-policy.js'
 import { type ClientCertificates, NO_CLIENT_CERTIFICATES, presenting } from './client-certificates.js'
 import { type Endpoint, specOf, tierOf } from './endpoints.js'
-import { IdentityUse } from './identity-use.js'
 import type { RateLimiter } from './rate-limiter.js'
 import { ServerClock } from './server-clock.js'
 
@@ -60,13 +60,13 @@ const RETRIED_CODES = new Set(['icp.unreachable', 'icp.timeout'])
  */
 export class Requests {
   readonly clock: ServerClock
-  readonly identity: IdentityUse
+  readonly identity: ClientCertificatePolicy
   readonly #certificates: ClientCertificates
 
   constructor(private readonly options: RequestOptions) {
     this.#certificates = options.certificates ?? NO_CLIENT_CERTIFICATES
     this.clock = new ServerClock(options.clock, options.events)
-    this.identity = new IdentityUse(options.clock, options.events, this.#certificates)
+    this.identity = new ClientCertificatePolicy(options.clock, options.events, this.#certificates)
   }
 
   /** What `accept` makes of the answer, of status 200 or 201. Throws `icp.*`, or the signal's reason. */

@@ -1,4 +1,7 @@
 import { nodeAttestors } from '../../attestors/index.js'
+import type { AgentSvid } from '../agent-svid/agent-svid.js'
+import { createAgentSvidKeeper } from '../agent-svid/create-keeper.js'
+import type { AgentSvidState } from '../agent-svid/state.js'
 import type { Config } from '../config/config.js'
 import { KeyPool } from '../crypto/keys.js'
 import type { ErrorCode } from '../errors.js'
@@ -9,9 +12,6 @@ import { ENDPOINTS } from '../icp/endpoints.js'
 import { SHORTEST } from '../icp/limits.js'
 import { RateLimiter } from '../icp/rate-limiter.js'
 import { ServerReachability } from '../icp/server-reachability.js'
-import type { AgentIdentity } from '../node/agent-identity.js'
-import { createIdentityKeeper } from '../node/create-keeper.js'
-import type { IdentityState } from '../node/identity-state.js'
 import { fileEvents } from '../observability/file-events.js'
 import { jwtEvents } from '../observability/jwt-events.js'
 import { nodeEvents } from '../observability/node-events.js'
@@ -88,7 +88,7 @@ export function composeServerFlow(config: Config, world: World) {
     onIssuers: (authorities) => keeper.certificates.issuersNamed(authorities),
   })
   const keys = new KeyPool()
-  const keeper = createIdentityKeeper({
+  const keeper = createAgentSvidKeeper({
     clock,
     random,
     files,
@@ -145,7 +145,7 @@ export function composeServerFlow(config: Config, world: World) {
     onVerified: (trustDomain, until) => sync.spokeFor(trustDomain, until),
   })
 
-  let known: AgentIdentity | null = null
+  let known: AgentSvid | null = null
   const onIdentity = () => {
     withhold(store, keeper.certificates.usable ? null : keeper.state())
     const identity = keeper.current()
@@ -189,7 +189,7 @@ const WITHHELD: Partial<Record<ErrorCode, string>> = {
 const LOCKED_OUT = 'the agent of this node is locked out until it gets a join token'
 
 /** `state`: null while the agent has a certificate that the server accepts. */
-function withhold(store: IdentityStore, state: IdentityState | null): void {
+function withhold(store: IdentityStore, state: AgentSvidState | null): void {
   const ofReason = (state?.reason && WITHHELD[state.reason.code]) ?? null
   const withheld = state?.kind === 'locked_out' ? LOCKED_OUT : ofReason
   if ((store.current.withheld ?? null) !== withheld) store.publish({ withheld }, { entries: new Set(), bundles: false })

@@ -1,4 +1,4 @@
-import { STATE_KINDS, type StateKind } from '../node/identity-state.js'
+import { STATE_KINDS, type StateKind } from '../agent-svid/state.js'
 import type { Metrics } from '../observability/metrics.js'
 import type { Clock } from '../ports/clock.js'
 import type { Agent } from './compose.js'

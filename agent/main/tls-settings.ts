@@ -1,12 +1,12 @@
-import { type AgentIdentity, tlsIdentity } from '../node/agent-identity.js'
+import { type AgentSvid, tlsIdentity } from '../agent-svid/agent-svid.js'
 import type { TlsSettings } from '../ports/http.js'
 
 /** Where the settings come from; both answer with the same object as long as nothing changed. */
 export interface TlsSources {
   /** The agent's own identity while it is valid. */
-  readonly identity: () => AgentIdentity | null
+  readonly identity: () => AgentSvid | null
   /** The other one that is valid: there are two for a while after each renewal. */
-  readonly other?: () => AgentIdentity | null
+  readonly other?: () => AgentSvid | null
   /** PEM of the authorities that are trusted besides the system's. */
   readonly roots: () => readonly string[]
 }
@@ -33,8 +33,8 @@ export function tlsSettings({ identity, other, roots }: TlsSources): () => TlsSe
 }
 
 interface Made {
-  readonly own: AgentIdentity | null
-  readonly other: AgentIdentity | null
+  readonly own: AgentSvid | null
+  readonly other: AgentSvid | null
   readonly ca: readonly string[]
   readonly settings: TlsSettings
 }

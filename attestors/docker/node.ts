@@ -1,5 +1,5 @@
+import type { NodeAttestor } from '../../agent/agent-svid/evidence.js'
 import { AgentError } from '../../agent/errors.js'
-import type { NodeAttestor } from '../../agent/node/evidence.js'
 import type { Files } from '../../agent/ports/files.js'
 import type { HttpClient } from '../../agent/ports/http.js'
 import { EngineApi } from './engine-api.js'

@@ -1,4 +1,4 @@
-import type { NodeAttestor } from '../../agent/node/evidence.js'
+import type { NodeAttestor } from '../../agent/agent-svid/evidence.js'
 
 /**
  * A node that says nothing of itself: the join token, which is sent beside the evidence, is all that the server

@@ -1,6 +1,6 @@
+import type { NodeAttestor } from '../../agent/agent-svid/evidence.js'
 import { Secret } from '../../agent/crypto/secret.js'
 import { AgentError } from '../../agent/errors.js'
-import type { NodeAttestor } from '../../agent/node/evidence.js'
 import type { FileEvents } from '../../agent/observability/file-events.js'
 import type { Files } from '../../agent/ports/files.js'
 import { tokenFile } from './token-file.js'

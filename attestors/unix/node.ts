@@ -1,4 +1,4 @@
-import type { NodeAttestor } from '../../agent/node/evidence.js'
+import type { NodeAttestor } from '../../agent/agent-svid/evidence.js'
 
 export interface UnixNode {
   /** The agent's own process. */

@@ -130,8 +130,8 @@ describe('the checker finds', () => {
   test.each<[string, string, string]>([
     ['an import against the arrows', 'agent/identity/a.ts', "import { x } from '../svids/b.js'"],
     ['a type imported against the arrows', 'agent/svids/a.ts', "import type { X } from '../workload-api/b.js'"],
-    ['an import over several lines', 'agent/svids/a.ts', "import {\n  x,\n  y,\n} from '../node/b.js'"],
-    ['a re-export against the arrows', 'agent/svids/a.ts', "export { x } from '../node/b.js'"],
+    ['an import over several lines', 'agent/svids/a.ts', "import {\n  x,\n  y,\n} from '../agent-svid/b.js'"],
+    ['a re-export against the arrows', 'agent/svids/a.ts', "export { x } from '../agent-svid/b.js'"],
     ['a dynamic import against the arrows', 'agent/svids/a.ts', "const x = await import('../workload-api/b.js')"],
     ['an import for its effects', 'agent/ports/a.ts', "import '../svids/b.js'"],
     [

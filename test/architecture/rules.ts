@@ -29,7 +29,7 @@ export const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   zod: [
     'agent/config',
     'agent/icp',
-    'agent/node',
+    'agent/agent-svid',
     'agent/svids/sealed-cache',
     'dev/icp-server',
     'agent/main/dev-icp-server.ts',

@@ -1,13 +1,13 @@
 import { writeFile } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { tlsIdentity } from '../../agent/agent-svid/agent-svid.js'
+import { createAgentSvidKeeper } from '../../agent/agent-svid/create-keeper.js'
+import type { AgentSvidKeeper } from '../../agent/agent-svid/run.js'
 import { Secret } from '../../agent/crypto/secret.js'
 import { createIcpClient } from '../../agent/icp/client.js'
 import { createCommonName } from '../../agent/icp/common-name.js'
 import { RateLimiter } from '../../agent/icp/rate-limiter.js'
 import { ServerReachability } from '../../agent/icp/server-reachability.js'
-import { tlsIdentity } from '../../agent/node/agent-identity.js'
-import { createIdentityKeeper } from '../../agent/node/create-keeper.js'
-import type { IdentityKeeper } from '../../agent/node/keep-identity.js'
 import { fileEvents } from '../../agent/observability/file-events.js'
 import { nodeEvents } from '../../agent/observability/node-events.js'
 import { serverEvents } from '../../agent/observability/server-events.js'
@@ -33,7 +33,7 @@ async function node(icp: DevIcp, files: TemporaryFiles): Promise<AsyncDisposable
   const clock = new SystemClock()
   const random = seededRandom()
   const sinks = new RecordedSinks()
-  let keeper: IdentityKeeper | null = null
+  let keeper: AgentSvidKeeper | null = null
   const http = createHttpClient({
     tls: () => {
       const identity = keeper?.current()
@@ -56,7 +56,7 @@ async function node(icp: DevIcp, files: TemporaryFiles): Promise<AsyncDisposable
     events: serverEvents(new RecordedSinks(), clock),
   })
   const machine = { pid: process.pid, username: 'agent', hostname: nodeId }
-  keeper = createIdentityKeeper({
+  keeper = createAgentSvidKeeper({
     clock,
     random,
     files,
@@ -94,7 +94,7 @@ async function node(icp: DevIcp, files: TemporaryFiles): Promise<AsyncDisposable
 }
 
 interface Node {
-  readonly keeper: IdentityKeeper
+  readonly keeper: AgentSvidKeeper
   readonly sinks: RecordedSinks
   readonly client: ReturnType<typeof createIcpClient>
 }

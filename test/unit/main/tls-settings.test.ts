@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { tlsSettings } from '../../../agent/main/tls-settings.js'
-import { never, World } from '../node/world.js'
+import { never, World } from '../agent-svid/world.js'
 
 async function setting() {
   const world = await World.create({ generation: 'workspace' })

@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, test } from 'vitest'
-import type { AgentIdentity } from '../../../agent/node/agent-identity.js'
+import type { AgentSvid } from '../../../agent/agent-svid/agent-svid.js'
 import {
   accepted,
   adopted,
@@ -13,13 +13,13 @@ import {
   tokenSeen,
   tokenSpent,
   withoutOlder,
-} from '../../../agent/node/certificates.js'
+} from '../../../agent/agent-svid/certificates.js'
 import { World } from './world.js'
 
 const MINUTE = 60_000
 let now = 0
-let one: AgentIdentity
-let two: AgentIdentity
+let one: AgentSvid
+let two: AgentSvid
 
 /** Two certificates of one agent, as serial numbers tell them. */
 beforeAll(async () => {

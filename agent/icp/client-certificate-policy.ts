@@ -28,7 +28,7 @@ interface Group {
  * where attestation named no workspace, a request goes without it first, and with it only after a 401 that wants one;
  * what a server fails on is not presented again before the next attestation, also by a process that starts meanwhile.
  */
-export class IdentityUse {
+export class ClientCertificatePolicy {
   #workspace = false
   /** Issuance of JWT-SVIDs is apart: the tenant API wants the certificate there, and dies of it elsewhere. */
   #agents = newGroup('agents')

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { NewIssuer } from '../../../agent/node/new-issuer.js'
+import { NewIssuer } from '../../../agent/agent-svid/new-issuer.js'
 import { World } from './world.js'
 
 const MINUTE = 60_000

@@ -10,7 +10,7 @@ import { usableAuthorities } from '../identity/usable-authorities.js'
 import { verifyX509Svid } from '../identity/verify-svid.js'
 
 /** The agent's own X.509-SVID with what the server knows the node by; verified when it was made, never otherwise. */
-export interface AgentIdentity {
+export interface AgentSvid {
   /** What the server calls this node (a UUID), wanted for renewal; not the SPIFFE ID. */
   readonly agentId: string
   readonly spiffeId: SpiffeId
@@ -33,7 +33,7 @@ export interface AgentIdentity {
 }
 
 /** What an identity is made of, before anybody has looked at it. */
-export interface Claimed extends Omit<AgentIdentity, 'serial' | 'notBefore' | 'notAfter' | 'authorities'> {
+export interface Claimed extends Omit<AgentSvid, 'serial' | 'notBefore' | 'notAfter' | 'authorities'> {
   /** The SPIFFE ID that the answer named. */
   readonly named: string
   /** DER. */
@@ -47,7 +47,7 @@ export const SKEW_MS = 60_000
  * The identity, if its certificate is for `spiffeId` and the key, chains to one of the authorities and is valid at
  * `now`. Throws `svid.invalid` (with `details.check`) or `svid.issuer_unknown`.
  */
-export function verifyIdentity({ named, ...claimed }: Claimed, now: number): AgentIdentity {
+export function verifyAgentSvid({ named, ...claimed }: Claimed, now: number): AgentSvid {
   const authorities = authoritiesOf(claimed.authorities)
   const { chain, serial, notBefore, notAfter } = verifyX509Svid({
     chain: claimed.chain,
@@ -65,20 +65,20 @@ export function verifyIdentity({ named, ...claimed }: Claimed, now: number): Age
  * The same for what comes back from disk, whose time may be over or, by a clock that is not set yet, not have come:
  * everything is judged as of a moment within the certificate's life. Whether that life is now is asked of `validAt`.
  */
-export function verifyStored(claimed: Claimed, now: number): AgentIdentity {
+export function verifyStored(claimed: Claimed, now: number): AgentSvid {
   const [leaf] = claimed.chain
   if (!leaf) throw new AgentError('svid.invalid', 'the stored chain is empty')
   const { notBefore, notAfter } = parseCertificate(leaf)
-  return verifyIdentity(claimed, Math.min(Math.max(now, notBefore), notAfter - 1))
+  return verifyAgentSvid(claimed, Math.min(Math.max(now, notBefore), notAfter - 1))
 }
 
 /** True when the certificate can be presented at `now`. */
-export function validAt(identity: AgentIdentity, now: number): boolean {
+export function validAt(identity: AgentSvid, now: number): boolean {
   return now >= identity.notBefore - SKEW_MS && now < identity.notAfter
 }
 
 /** The client certificate in the form that TLS wants. The key leaves its Secret here: hand it to TLS and nobody else. */
-export function tlsIdentity(identity: AgentIdentity): { readonly certificate: string; readonly key: string } {
+export function tlsIdentity(identity: AgentSvid): { readonly certificate: string; readonly key: string } {
   return {
     certificate: identity.chain.map((der) => pemFromDer(der, 'CERTIFICATE')).join(''),
     key: pkcs8Pem(identity.key.reveal()),

@@ -1,8 +1,8 @@
 import { chmod, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { describe, expect, it } from 'vitest'
+import { parseRecord } from '../../../agent/agent-svid/record.js'
+import type { AgentSvidKeeper } from '../../../agent/agent-svid/run.js'
 import { pkcs8Pem } from '../../../agent/crypto/keys.js'
-import { parseRecord } from '../../../agent/node/identity-record.js'
-import type { IdentityKeeper } from '../../../agent/node/keep-identity.js'
 import { TestCa } from '../../fakes/ca.js'
 import { TENANT } from '../../fakes/control-plane.js'
 import { TemporaryFiles } from '../../fakes/files.js'
@@ -89,7 +89,7 @@ describe('the identity file', () => {
 })
 
 describe('on a real disk', () => {
-  async function attestOn(files: TemporaryFiles, world: World): Promise<IdentityKeeper> {
+  async function attestOn(files: TemporaryFiles, world: World): Promise<AgentSvidKeeper> {
     const joinToken = world.server.mintToken().reveal()
     const keeper = world.keeper({ files, dataDir: files.directory, joinToken, joinTokenPath: null })
     await keeper.restore()

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
+import { collectEvidence, type NodeAttestationType, type NodeAttestor } from '../../../agent/agent-svid/evidence.js'
+import { JoinTokenSource } from '../../../agent/agent-svid/join-token.js'
 import { Secret } from '../../../agent/crypto/secret.js'
-import { collectEvidence, type NodeAttestationType, type NodeAttestor } from '../../../agent/node/evidence.js'
-import { JoinTokenSource } from '../../../agent/node/join-token.js'
 import { MemoryFiles } from '../../fakes/memory-files.js'
 import { never } from './world.js'
 

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { AgentIdentity } from './agent-identity.js'
+import type { AgentSvid } from './agent-svid.js'
 
 /** Renewals for a new issuer are spread over so long: all agents of an account hear of it at about the same time. */
 const SPREAD_MS = 60_000
@@ -34,7 +34,7 @@ export class NewIssuer {
   }
 
   /** An answer named these authorities (DER). True where that is news. */
-  named(authorities: readonly Uint8Array[], identity: AgentIdentity | null, monotonic: number): boolean {
+  named(authorities: readonly Uint8Array[], identity: AgentSvid | null, monotonic: number): boolean {
     if (!identity) return false
     const news = authorities.map(fingerprintOf).filter((found) => {
       const known = identity.authorities.some(({ fingerprint }) => fingerprint === found) || this.#wanted.has(found)
@@ -47,7 +47,7 @@ export class NewIssuer {
   }
 
   /** Another certificate is in force: what was wanted has been had, or is worth another try later. */
-  renewed(identity: AgentIdentity, monotonic: number): void {
+  renewed(identity: AgentSvid, monotonic: number): void {
     for (const found of this.#wanted) {
       if (identity.authorities.some(({ fingerprint }) => fingerprint === found)) {
         this.#tried.delete(found)

@@ -7,24 +7,24 @@ import type { Clock } from '../ports/clock.js'
 import type { Random } from '../ports/random.js'
 import { keep } from '../rotation/keep.js'
 import { type RenewalThreshold, renewalTime } from '../rotation/renewal-time.js'
-import type { AgentIdentity } from './agent-identity.js'
+import type { AgentSvid } from './agent-svid.js'
 import { AttemptPace } from './attempt-pace.js'
+import type { AgentSvidSteps, Earned } from './attest.js'
 import { tokenSpent } from './certificates.js'
 import { type Due, dueOf } from './due.js'
+import type { AgentSvidFile } from './file.js'
 import { HeldCertificates } from './held-certificates.js'
-import type { IdentityFile } from './identity-file.js'
-import { clockWait, type IdentityState, stateOf, type Trouble } from './identity-state.js'
-import type { Earned, IdentitySteps } from './identity-steps.js'
 import type { JoinTokenSource } from './join-token.js'
 import { type NextStep, nextStep } from './next-step.js'
 import { LOCKED_OUT, RENEWAL_REFUSED } from './outcomes.js'
-import { UnsavedIdentity } from './unsaved-identity.js'
+import { type AgentSvidState, clockWait, stateOf, type Trouble } from './state.js'
+import { UnsavedSvid } from './unsaved.js'
 
 export interface KeeperOptions {
   readonly clock: Clock
   readonly random: Random
-  readonly file: IdentityFile
-  readonly steps: IdentitySteps
+  readonly file: AgentSvidFile
+  readonly steps: AgentSvidSteps
   readonly joinTokens: JoinTokenSource
   readonly skew: ServerSkew
   readonly threshold: RenewalThreshold
@@ -37,7 +37,7 @@ export interface KeeperOptions {
  * refused. What is valid is served on whatever happens, and replaced only by what was verified; a failing disk holds up
  * attestations with a join token alone. An attempt begins when a slot of the tier that `due` names is open.
  */
-export class IdentityKeeper {
+export class AgentSvidKeeper {
   /** What requests to the server present. */
   readonly certificates: HeldCertificates
   #renewAt = 0
@@ -45,7 +45,7 @@ export class IdentityKeeper {
   /** Renewal was refused, or a fresh join token is there: the next attempt attests the node. */
   #attestNext = false
   readonly #pace: AttemptPace
-  readonly #unsaved: UnsavedIdentity
+  readonly #unsaved: UnsavedSvid
   #trouble: Trouble | null = null
   #locked: (Trouble & { readonly tokenDigest: string | null }) | null = null
   #expirySaid = false
@@ -55,7 +55,7 @@ export class IdentityKeeper {
   constructor(private readonly options: KeeperOptions) {
     this.#startedAt = options.clock.now()
     this.#pace = new AttemptPace(options)
-    this.#unsaved = new UnsavedIdentity(options)
+    this.#unsaved = new UnsavedSvid(options)
     this.certificates = new HeldCertificates(options)
     this.certificates.onAccepted(() => this.#pace.reset())
   }
@@ -76,11 +76,11 @@ export class IdentityKeeper {
   }
 
   /** The identity to present, or null while there is none that is valid now. */
-  current(): AgentIdentity | null {
+  current(): AgentSvid | null {
     return this.certificates.current()
   }
 
-  state(): IdentityState {
+  state(): AgentSvidState {
     const { clock, skew, file, joinTokens } = this.options
     const troubles = { trouble: this.#trouble, locked: this.#locked, unsaved: this.#unsaved.trouble }
     const known = { certificates: file.certificates, startedAt: this.#startedAt, remedy: joinTokens.remedy }
@@ -238,7 +238,7 @@ export class IdentityKeeper {
     else events.renewed(identity)
   }
 
-  #inForce(identity: AgentIdentity): void {
+  #inForce(identity: AgentSvid): void {
     this.#expirySaid = false
     this.#renewAt = renewalTime({ ...identity, threshold: this.options.threshold, fraction: identity.spread })
   }

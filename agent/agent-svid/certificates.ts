@@ -1,5 +1,5 @@
 import type { Place } from '../icp/client-certificates.js'
-import { type AgentIdentity, validAt } from './agent-identity.js'
+import { type AgentSvid, validAt } from './agent-svid.js'
 
 /** So long after the server accepted the newest certificate the key of the one before is of no use any more. */
 const OLDER_KEPT_MS = 10 * 60_000
@@ -30,9 +30,9 @@ export interface Inactive {
  * which of them changes at a moment that nobody announces.
  */
 export interface Certificates {
-  readonly newest: AgentIdentity | null
+  readonly newest: AgentSvid | null
   /** The one before, of the same agent id and SPIFFE ID. */
-  readonly older: AgentIdentity | null
+  readonly older: AgentSvid | null
   /** Which of them is presented first: the one that was accepted last. */
   readonly first: 'newest' | 'older'
   /** When the newest was first accepted. */
@@ -57,13 +57,13 @@ export const NO_CERTIFICATES: Certificates = {
 }
 
 /** Those that can be presented at `now`, the one to present first in front. */
-export function presentable({ newest, older, first }: Certificates, now: number): readonly AgentIdentity[] {
+export function presentable({ newest, older, first }: Certificates, now: number): readonly AgentSvid[] {
   const both = first === 'newest' ? [newest, older] : [older, newest]
   return both.flatMap((identity) => (identity && validAt(identity, now) ? [identity] : []))
 }
 
 /** A new one was earned; of those that were there, the one that was accepted last stays beside it. */
-export function adopted(before: Certificates, identity: AgentIdentity): Certificates {
+export function adopted(before: Certificates, identity: AgentSvid): Certificates {
   const last = before.first === 'older' && before.older ? before.older : before.newest
   const { agentId, spiffeId, serial, tokenDigest } = identity
   const kept = last && last.agentId === agentId && last.spiffeId.equals(spiffeId) && last.serial !== serial

@@ -1,15 +1,15 @@
 import { X509Certificate } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
+import { tlsIdentity } from '../../../agent/agent-svid/agent-svid.js'
+import type { AgentSvidKeeper } from '../../../agent/agent-svid/run.js'
 import { AgentError } from '../../../agent/errors.js'
-import { tlsIdentity } from '../../../agent/node/agent-identity.js'
-import type { IdentityKeeper } from '../../../agent/node/keep-identity.js'
 import { rateLimited, refusal } from '../../fakes/control-plane.js'
 import { IDENTITY_FILE, MINUTE, never, open, TOKEN_FILE, World, type WorldOptions } from './world.js'
 
 const HOUR = 60 * MINUTE
-const serial = (keeper: IdentityKeeper) => keeper.current()?.serial
+const serial = (keeper: AgentSvidKeeper) => keeper.current()?.serial
 /** What the keeper would wait before its next attempt, by its own account. */
-const wait = (world: World, keeper: IdentityKeeper) =>
+const wait = (world: World, keeper: AgentSvidKeeper) =>
   (keeper.due(world.clock.now())?.at ?? Number.NaN) - world.clock.now()
 
 describe('the first start', () => {

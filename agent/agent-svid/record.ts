@@ -4,7 +4,7 @@ import { derFromPem, pemFromDer } from '../crypto/pem.js'
 import { Secret } from '../crypto/secret.js'
 import { AgentError } from '../errors.js'
 import { SpiffeId } from '../identity/spiffe-id.js'
-import type { AgentIdentity, Claimed } from './agent-identity.js'
+import type { AgentSvid, Claimed } from './agent-svid.js'
 import type { Certificates } from './certificates.js'
 import type { Answer, Pending } from './pending.js'
 
@@ -152,7 +152,7 @@ function readable(from: StoredIdentity): Claimed | null {
   }
 }
 
-function storedIdentity(identity: AgentIdentity): StoredIdentity {
+function storedIdentity(identity: AgentSvid): StoredIdentity {
   return {
     ...stored({
       ...identity,

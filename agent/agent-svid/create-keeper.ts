@@ -8,11 +8,11 @@ import type { Clock } from '../ports/clock.js'
 import type { Files } from '../ports/files.js'
 import type { Random } from '../ports/random.js'
 import type { RenewalThreshold } from '../rotation/renewal-time.js'
+import { AgentSvidSteps } from './attest.js'
 import type { EvidenceOptions } from './evidence.js'
-import { IdentityFile } from './identity-file.js'
-import { IdentitySteps } from './identity-steps.js'
+import { AgentSvidFile } from './file.js'
 import { type JoinTokenOptions, JoinTokenSource } from './join-token.js'
-import { IdentityKeeper } from './keep-identity.js'
+import { AgentSvidKeeper } from './run.js'
 
 export interface CreateKeeperOptions {
   readonly clock: Clock
@@ -38,13 +38,13 @@ export interface CreateKeeperOptions {
 }
 
 /** The keeper of the agent's own identity with its parts; nothing is read or sent before `restore` and `run`. */
-export function createIdentityKeeper(options: CreateKeeperOptions): IdentityKeeper {
+export function createAgentSvidKeeper(options: CreateKeeperOptions): AgentSvidKeeper {
   const { clock, random, files, control, keys, withCommonName, events, agent, threshold, backoff, skew } = options
   const spiffeId = agentSpiffeId(agent)
   const joinTokens = new JoinTokenSource(files, options.joinToken)
-  const file = new IdentityFile({ files, dataDir: agent.dataDir, owner: agent, spiffeId })
+  const file = new AgentSvidFile({ files, dataDir: agent.dataDir, owner: agent, spiffeId })
   const evidence = { ...options.attestation, joinTokens }
-  const steps = new IdentitySteps({
+  const steps = new AgentSvidSteps({
     control,
     clock,
     random,
@@ -55,7 +55,7 @@ export function createIdentityKeeper(options: CreateKeeperOptions): IdentityKeep
     evidence,
     skew,
   })
-  return new IdentityKeeper({ clock, random, file, steps, joinTokens, skew, threshold, backoff, events })
+  return new AgentSvidKeeper({ clock, random, file, steps, joinTokens, skew, threshold, backoff, events })
 }
 
 /** The SPIFFE ID of an agent: its trust domain is the account. Throws `spiffe_id.invalid`. */

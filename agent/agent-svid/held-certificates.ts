@@ -2,7 +2,7 @@ import type { AgentError } from '../errors.js'
 import type { ClientCertificates, Place } from '../icp/client-certificates.js'
 import type { NodeEvents } from '../observability/node-events.js'
 import type { Clock } from '../ports/clock.js'
-import type { AgentIdentity } from './agent-identity.js'
+import type { AgentSvid } from './agent-svid.js'
 import {
   accepted,
   failing,
@@ -15,14 +15,14 @@ import {
   tokenSpent,
   withoutOlder,
 } from './certificates.js'
-import type { IdentityFile } from './identity-file.js'
-import { turnsAt } from './identity-state.js'
+import type { AgentSvidFile } from './file.js'
 import type { JoinTokenSource } from './join-token.js'
 import { NewIssuer } from './new-issuer.js'
+import { turnsAt } from './state.js'
 
 export interface HeldOptions {
   readonly clock: Clock
-  readonly file: IdentityFile
+  readonly file: AgentSvidFile
   readonly joinTokens: JoinTokenSource
   readonly events: NodeEvents
 }
@@ -41,19 +41,19 @@ export class HeldCertificates implements ClientCertificates {
   /** By the clock that never jumps; null: what is known of the token is of no use. */
   #lookedAt: number | null = null
   /** What was current when the listeners were last told. */
-  #told: AgentIdentity | null = null
+  #told: AgentSvid | null = null
   readonly #listeners = new Set<() => void>()
   readonly #acceptances = new Set<() => void>()
 
   constructor(private readonly options: HeldOptions) {}
 
   /** The one to present, or null while there is none that is valid now. */
-  current(): AgentIdentity | null {
+  current(): AgentSvid | null {
     return this.#presentable[0] ?? null
   }
 
   /** The other one that can be presented, for a while after each renewal. */
-  other(): AgentIdentity | null {
+  other(): AgentSvid | null {
     return this.#presentable[1] ?? null
   }
 
@@ -138,7 +138,7 @@ export class HeldCertificates implements ClientCertificates {
     this.changed()
   }
 
-  renewed(identity: AgentIdentity): void {
+  renewed(identity: AgentSvid): void {
     this.#newIssuer.renewed(identity, this.options.clock.monotonic())
     this.options.events.acceptedAgain()
   }
@@ -193,7 +193,7 @@ export class HeldCertificates implements ClientCertificates {
     for (const listener of [...this.#listeners]) listener()
   }
 
-  get #presentable(): readonly AgentIdentity[] {
+  get #presentable(): readonly AgentSvid[] {
     return presentable(this.options.file.certificates, this.options.clock.now())
   }
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
+import type { AgentSvidKeeper } from '../../../agent/agent-svid/run.js'
 import { AgentError } from '../../../agent/errors.js'
 import type { ControlPlane } from '../../../agent/icp/control-plane.js'
-import type { IdentityKeeper } from '../../../agent/node/keep-identity.js'
 import { IDENTITY_FILE, MINUTE, never, open, World } from './world.js'
 
 /** What `kill -9` looks like from inside: nothing catches it, nothing runs after it. */
@@ -41,7 +41,7 @@ class Killer {
 /** Runs a scenario in a world once for each moment at which it can be killed; returns what was killed where. */
 async function killedEverywhere(
   prepare: () => Promise<World>,
-  scenario: (keeper: IdentityKeeper) => Promise<void>,
+  scenario: (keeper: AgentSvidKeeper) => Promise<void>,
   after: (world: World, killedAt: string) => Promise<void>,
 ): Promise<string[]> {
   const moments: string[] = []
@@ -63,7 +63,7 @@ async function killedEverywhere(
   }
 }
 
-const attestation = async (keeper: IdentityKeeper) => {
+const attestation = async (keeper: AgentSvidKeeper) => {
   await keeper.restore()
   await keeper.attempt(never())
 }

@@ -2,15 +2,15 @@ import { join } from 'node:path'
 import { AgentError, codeOf, messageOf } from '../errors.js'
 import type { SpiffeId } from '../identity/spiffe-id.js'
 import type { Files } from '../ports/files.js'
-import { type AgentIdentity, type Claimed, verifyStored } from './agent-identity.js'
+import { type AgentSvid, type Claimed, verifyStored } from './agent-svid.js'
 import { adopted, type Certificates, NO_CERTIFICATES } from './certificates.js'
-import { formatRecord, type Owner, parseRecord, type StoredRecord } from './identity-record.js'
 import type { Pending } from './pending.js'
+import { formatRecord, type Owner, parseRecord, type StoredRecord } from './record.js'
 
 const NAME = 'agent-identity.json'
 const MAX_BYTES = 1024 * 1024
 
-export interface IdentityFileOptions {
+export interface AgentSvidFileOptions {
   readonly files: Pick<Files, 'read' | 'writeAtomically' | 'rename'>
   /** `agent.data_dir`. */
   readonly dataDir: string
@@ -28,7 +28,7 @@ export interface SetAside {
 
 export interface Restored {
   /** Verified, but not necessarily valid now. */
-  readonly identity: AgentIdentity | null
+  readonly identity: AgentSvid | null
   readonly pending: Pending | null
   readonly setAside: SetAside | null
 }
@@ -45,7 +45,7 @@ interface Kept {
  * that is only ever replaced as a whole. Whenever the process dies, the file holds the state before or after a step,
  * never one between. One that the disk would not take is in memory alone (`unsaved`).
  */
-export class IdentityFile {
+export class AgentSvidFile {
   readonly path: string
   #certificates = NO_CERTIFICATES
   #pending: Pending | null = null
@@ -55,12 +55,12 @@ export class IdentityFile {
   /** Ends when the last write that was asked for has: each writes what is in force when its turn comes. */
   #turn: Promise<void> = Promise.resolve()
 
-  constructor(private readonly options: IdentityFileOptions) {
+  constructor(private readonly options: AgentSvidFileOptions) {
     this.path = join(options.dataDir, NAME)
   }
 
   /** The newest. */
-  get identity(): AgentIdentity | null {
+  get identity(): AgentSvid | null {
     return this.#certificates.newest
   }
 
@@ -117,7 +117,7 @@ export class IdentityFile {
   }
 
   /** Puts the new identity in force; the attempt that led to it is over. Throws `file.*`, and then nothing changed. */
-  async save(identity: AgentIdentity): Promise<void> {
+  async save(identity: AgentSvid): Promise<void> {
     await this.#inTurn(async () => {
       await this.#write(adopted(this.#certificates, identity), null)
       this.#inForce(identity)
@@ -133,7 +133,7 @@ export class IdentityFile {
   }
 
   /** As `save`, but in force even where the disk fails (`file.io`): `unsaved` tells, `flush` tries again. */
-  async adopt(identity: AgentIdentity): Promise<void> {
+  async adopt(identity: AgentSvid): Promise<void> {
     await this.#inTurn(async () => {
       await this.#tryWrite(adopted(this.#certificates, identity), null)
       this.#inForce(identity)
@@ -161,7 +161,7 @@ export class IdentityFile {
   }
 
   /** Of what is known now: something may have been noted while the disk worked. */
-  #inForce(identity: AgentIdentity): void {
+  #inForce(identity: AgentSvid): void {
     this.#certificates = adopted(this.#certificates, identity)
     this.#pending = null
   }
@@ -220,7 +220,7 @@ export class IdentityFile {
 }
 
 /** The older certificate, if it is another one of the same agent; it is not worth the identity in force. */
-function beside(newest: AgentIdentity, older: Claimed, now: number): AgentIdentity | null {
+function beside(newest: AgentSvid, older: Claimed, now: number): AgentSvid | null {
   try {
     const verified = verifyStored(older, now)
     const same = verified.agentId === newest.agentId && verified.spiffeId.equals(newest.spiffeId)

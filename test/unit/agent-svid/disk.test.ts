@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
+import { AgentSvidFile } from '../../../agent/agent-svid/file.js'
+import type { Pending } from '../../../agent/agent-svid/pending.js'
+import { parseRecord } from '../../../agent/agent-svid/record.js'
 import { AgentError } from '../../../agent/errors.js'
-import { IdentityFile } from '../../../agent/node/identity-file.js'
-import { parseRecord } from '../../../agent/node/identity-record.js'
-import type { Pending } from '../../../agent/node/pending.js'
 import { settle } from '../../fakes/clock.js'
 import { TENANT } from '../../fakes/control-plane.js'
 import { MemoryFiles } from '../../fakes/memory-files.js'
@@ -42,7 +42,7 @@ async function renewing() {
   if (!first || !next) throw new TypeError('there is no identity')
   const owner = { tenantId: TENANT, nodeId: world.server.nodeId }
   const files = new SlowFiles(world.files)
-  const file = new IdentityFile({ files, dataDir: '/data', owner, spiffeId: next.spiffeId })
+  const file = new AgentSvidFile({ files, dataDir: '/data', owner, spiffeId: next.spiffeId })
   await file.save(first)
   const pending: Pending = { key: next.key, since: world.clock.now(), token: null, answer: null }
   const disk = refusing(world, 'file.io', 1, 2)

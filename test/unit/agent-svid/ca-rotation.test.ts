@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import type { IdentityKeeper } from '../../../agent/node/keep-identity.js'
+import type { AgentSvidKeeper } from '../../../agent/agent-svid/run.js'
 import { attested, ChangingCa } from './changing-ca.js'
 import { IDENTITY_FILE, MINUTE, never, open } from './world.js'
 
@@ -17,7 +17,7 @@ async function live(ca: ChangingCa, minutes: number, ask: 'issue' | 'sync' = 'is
 }
 
 /** The agent of today, until it is stopped. */
-async function running(keeper: IdentityKeeper): Promise<AsyncDisposable> {
+async function running(keeper: AgentSvidKeeper): Promise<AsyncDisposable> {
   const stop = new AbortController()
   const ran = keeper.run(stop.signal, open)
   return {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { type NextStep, nextStep, type Situation } from '../../../agent/node/next-step.js'
+import { type NextStep, nextStep, type Situation } from '../../../agent/agent-svid/next-step.js'
 
 const NOW = 1_000_000
 const MINUTE = 60_000

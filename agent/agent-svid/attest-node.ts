@@ -6,7 +6,7 @@ import type { AttestedNode, ControlPlane, IssuedCertificate, NodeEvidence } from
 import { certifiedKey } from '../identity/certified-key.js'
 import type { SpiffeId } from '../identity/spiffe-id.js'
 import type { Clock } from '../ports/clock.js'
-import type { AgentIdentity } from './agent-identity.js'
+import type { AgentSvid } from './agent-svid.js'
 import type { Answer } from './pending.js'
 
 export interface Exchange {
@@ -42,7 +42,7 @@ export async function attestNode(
 /** Renewal under the identity in force, which the control plane presents. Throws `icp.*`. */
 export async function renewNode(
   exchange: Exchange,
-  { identity, key }: { readonly identity: AgentIdentity; readonly key: Secret<KeyObject> },
+  { identity, key }: { readonly identity: AgentSvid; readonly key: Secret<KeyObject> },
   signal: AbortSignal,
 ): Promise<Answered> {
   const issued = await exchange.withCommonName(async (commonName) => {

@@ -3,19 +3,19 @@ import type { NodeEvents } from '../observability/node-events.js'
 import type { Clock } from '../ports/clock.js'
 import type { Random } from '../ports/random.js'
 import { keep } from '../rotation/keep.js'
-import type { IdentityFile } from './identity-file.js'
-import type { Trouble } from './identity-state.js'
+import type { AgentSvidFile } from './file.js'
+import type { Trouble } from './state.js'
 
 interface UnsavedOptions {
   readonly clock: Clock
   readonly random: Random
-  readonly file: Pick<IdentityFile, 'unsaved' | 'noted' | 'flush'>
+  readonly file: Pick<AgentSvidFile, 'unsaved' | 'noted' | 'flush'>
   readonly backoff: Backoff
   readonly events: Pick<NodeEvents, 'unsaved' | 'saved'>
 }
 
 /** An identity that is in force and that the disk has not taken: it is said once, and written as soon as that works. */
-export class UnsavedIdentity {
+export class UnsavedSvid {
   #trouble: Trouble | null = null
 
   constructor(private readonly options: UnsavedOptions) {}

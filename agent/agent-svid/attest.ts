@@ -5,16 +5,16 @@ import { Secret } from '../crypto/secret.js'
 import { AgentError } from '../errors.js'
 import type { ServerSkew } from '../icp/control-plane.js'
 import type { Random } from '../ports/random.js'
-import { type AgentIdentity, type Claimed, validAt, verifyIdentity } from './agent-identity.js'
+import { type AgentSvid, type Claimed, validAt, verifyAgentSvid } from './agent-svid.js'
 import { type Answered, attestNode, type Exchange, renewNode } from './attest-node.js'
 import { isFresh } from './certificates.js'
 import { collectEvidence, type EvidenceOptions } from './evidence.js'
-import type { IdentityFile } from './identity-file.js'
+import type { AgentSvidFile } from './file.js'
 import { lockout, tokenUntouched } from './lockout.js'
 import type { Answer, Pending, TokenAtStake } from './pending.js'
 
 export interface StepsOptions extends Exchange {
-  readonly file: IdentityFile
+  readonly file: AgentSvidFile
   readonly keys: KeySource
   readonly evidence: EvidenceOptions
   readonly random: Random
@@ -25,7 +25,7 @@ export interface StepsOptions extends Exchange {
 export type Way = 'attest' | 'renew'
 
 export interface Earned {
-  readonly identity: AgentIdentity
+  readonly identity: AgentSvid
   readonly way: Way
 }
 
@@ -40,7 +40,7 @@ interface Held extends Pending {
  * the old identity is replaced in the same write that ends the attempt. Where no join token is at stake and the disk
  * fails, all of it goes on in memory: a full disk must not end an identity that could be renewed.
  */
-export class IdentitySteps {
+export class AgentSvidSteps {
   /** An answer that could not be put to use yet; also on disk, unless that is what failed. */
   #held: Held | null = null
   #tokenSent: string | null = null
@@ -86,7 +86,7 @@ export class IdentitySteps {
   }
 
   /** Throws `icp.*`, `svid.*`, `file.*`; the identity in force stays in force then. */
-  async renew(identity: AgentIdentity, signal: AbortSignal): Promise<Earned> {
+  async renew(identity: AgentSvid, signal: AbortSignal): Promise<Earned> {
     const pending = await this.#prepare('renew', this.options.file.pending?.token ?? null, signal)
     const answered = await renewNode(this.options, { identity, key: pending.key }, signal)
     this.#held = { ...pending, ...answered, way: 'renew' }
@@ -110,9 +110,9 @@ export class IdentitySteps {
       if (error instanceof AgentError && !this.#mayPass(held, error)) await this.#drop(held, signal)
       throw error
     }
-    let identity: AgentIdentity
+    let identity: AgentSvid
     try {
-      identity = verifyIdentity(this.#claimed(held, authorities), clock.now())
+      identity = verifyAgentSvid(this.#claimed(held, authorities), clock.now())
     } catch (error) {
       if (this.#mayPass(held, error)) await this.#keepOnDisk(held)
       else await this.#drop(held, signal)

@@ -1,5 +1,5 @@
 import type { AgentError, ErrorCode } from '../errors.js'
-import { type AgentIdentity, SKEW_MS, validAt } from './agent-identity.js'
+import { type AgentSvid, SKEW_MS, validAt } from './agent-svid.js'
 import { type Certificates, presentable } from './certificates.js'
 import { REFUSED_LONG_MS } from './next-step.js'
 
@@ -28,7 +28,7 @@ export const STATE_KINDS = [
 export type StateKind = (typeof STATE_KINDS)[number]
 
 /** How it stands with the agent's own identity, for `/status` and health. */
-export interface IdentityState {
+export interface AgentSvidState {
   readonly kind: StateKind
   /** What is wrong and what to do, where something is. */
   readonly reason?: Reason
@@ -62,7 +62,7 @@ export interface Standing {
 }
 
 /** What an administrator has to end comes first, for it does not pass by itself, even while what is held is still valid. */
-export function stateOf(standing: Standing, now: number): IdentityState {
+export function stateOf(standing: Standing, now: number): AgentSvidState {
   const { certificates, trouble, locked, unsaved, startedAt, skewMs } = standing
   const { newest, inactive, refusal } = certificates
   if (inactive) return { kind: 'inactive', reason: madeInactive(standing.remedy), since: inactive.since }
@@ -110,7 +110,7 @@ function allRefused({ certificates: { newest, older }, remedy }: Standing): Reas
 }
 
 /** True when the certificate has yet to begin: our clock went back, for it was valid when it arrived. */
-function early(identity: AgentIdentity, now: number): boolean {
+function early(identity: AgentSvid, now: number): boolean {
   return now < identity.notBefore - SKEW_MS
 }
 
@@ -118,18 +118,18 @@ function early(identity: AgentIdentity, now: number): boolean {
  * Where the clock alone keeps the certificate from being valid, when to look again; null where it does not. It has yet
  * to begin (our clock went back), or has ended by our clock and not by the server's, as far as that is known.
  */
-export function clockWait(identity: AgentIdentity, now: number, skewMs: number | null): number | null {
+export function clockWait(identity: AgentSvid, now: number, skewMs: number | null): number | null {
   if (early(identity, now)) return identity.notBefore - SKEW_MS
   if (skewMs === null || !endedByOurClockAlone(identity, now, skewMs)) return null
   return Math.min(identity.notAfter - skewMs, now + DISAGREEMENT_LOOK_MS)
 }
 
-function endedByOurClockAlone(identity: AgentIdentity, now: number, skewMs: number | null): boolean {
+function endedByOurClockAlone(identity: AgentSvid, now: number, skewMs: number | null): boolean {
   return skewMs !== null && now >= identity.notAfter && validAt(identity, now + skewMs)
 }
 
 /** The next moment at which time alone makes the identity valid or ends it; a clock that is set may bring one sooner. */
-export function turnsAt(identity: AgentIdentity | null, now: number): number {
+export function turnsAt(identity: AgentSvid | null, now: number): number {
   if (identity && early(identity, now)) return identity.notBefore - SKEW_MS
   return identity && validAt(identity, now) ? identity.notAfter : Number.POSITIVE_INFINITY
 }

@@ -1,3 +1,6 @@
+import { createAgentSvidKeeper } from '../../../agent/agent-svid/create-keeper.js'
+import type { NodeAttestationType, NodeAttestor } from '../../../agent/agent-svid/evidence.js'
+import type { AgentSvidKeeper } from '../../../agent/agent-svid/run.js'
 import { Secret } from '../../../agent/crypto/secret.js'
 import { createCommonName } from '../../../agent/icp/common-name.js'
 import type { ControlPlane } from '../../../agent/icp/control-plane.js'
@@ -5,9 +8,6 @@ import { limitedControlPlane } from '../../../agent/icp/limited-control-plane.js
 import type { Tier } from '../../../agent/icp/limits.js'
 import { RateLimiter } from '../../../agent/icp/rate-limiter.js'
 import { ServerReachability } from '../../../agent/icp/server-reachability.js'
-import { createIdentityKeeper } from '../../../agent/node/create-keeper.js'
-import type { NodeAttestationType, NodeAttestor } from '../../../agent/node/evidence.js'
-import type { IdentityKeeper } from '../../../agent/node/keep-identity.js'
 import { fileEvents } from '../../../agent/observability/file-events.js'
 import { nodeEvents } from '../../../agent/observability/node-events.js'
 import type { Files } from '../../../agent/ports/files.js'
@@ -77,7 +77,7 @@ export class World {
   }
 
   /** An agent as after a start: nothing in memory, logging anew. */
-  keeper(overrides: Overrides = {}): IdentityKeeper {
+  keeper(overrides: Overrides = {}): AgentSvidKeeper {
     const options = { ...this.options, ...overrides }
     const { clock, keys } = this
     const files = overrides.files ?? this.files
@@ -95,7 +95,7 @@ export class World {
       }),
       join_token: joinTokenNodeAttestor(),
     }
-    return createIdentityKeeper({
+    return createAgentSvidKeeper({
       clock,
       random,
       files,
@@ -125,7 +125,7 @@ export class World {
   }
 
   /** A keeper that has restored and attested. */
-  async attested(): Promise<IdentityKeeper> {
+  async attested(): Promise<AgentSvidKeeper> {
     const keeper = this.keeper()
     await keeper.restore()
     await keeper.attempt(never())

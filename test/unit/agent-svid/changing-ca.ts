@@ -1,10 +1,10 @@
 import { X509Certificate } from 'node:crypto'
+import type { AgentSvidKeeper } from '../../../agent/agent-svid/run.js'
 import { AgentError } from '../../../agent/errors.js'
 import { errorOf } from '../../../agent/icp/answers.js'
 import { presenting } from '../../../agent/icp/client-certificates.js'
 import type { ControlPlane, IssuedCertificate } from '../../../agent/icp/control-plane.js'
 import type { Endpoint } from '../../../agent/icp/endpoints.js'
-import type { IdentityKeeper } from '../../../agent/node/keep-identity.js'
 import type { HttpResponse } from '../../../agent/ports/http.js'
 import { never, World } from './world.js'
 
@@ -24,7 +24,7 @@ export class ChangingCa {
   #verifiesAgainst: Uint8Array
   #changesAt = Number.POSITIVE_INFINITY
   readonly #certificates = new Map<string, X509Certificate>()
-  #keeper: IdentityKeeper | null = null
+  #keeper: AgentSvidKeeper | null = null
   readonly #first: World['server']['ca']
 
   private constructor(readonly world: World) {
@@ -39,7 +39,7 @@ export class ChangingCa {
   }
 
   /** An agent as after a start. */
-  async start(): Promise<IdentityKeeper> {
+  async start(): Promise<AgentSvidKeeper> {
     const keeper = this.world.keeper({ control: this.#control() })
     this.#keeper = keeper
     await keeper.restore()
@@ -132,7 +132,7 @@ export class ChangingCa {
 }
 
 /** The first certificate, by an attestation with the token that lies there. */
-export async function attested(ca: ChangingCa): Promise<IdentityKeeper> {
+export async function attested(ca: ChangingCa): Promise<AgentSvidKeeper> {
   const keeper = await ca.start()
   await keeper.attempt(never())
   if (!keeper.current()) throw new TypeError('the first attestation failed')
