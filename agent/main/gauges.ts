@@ -47,7 +47,7 @@ export function gauges(agent: Gauged, { metrics, clock }: { metrics: Metrics; cl
     metrics.gauge('icp_agent_sync_interval_seconds', () => [{ value: agent.pace.intervalMs / 1000 }]),
     metrics.gauge('icp_agent_svids', () => [{ value: held().length }]),
     metrics.gauge('icp_agent_svid_soonest_expiry_seconds', () => [{ value: soonest() }]),
-    metrics.gauge('icp_agent_entries', () => byState(countByState(agent.store.current))),
+    metrics.gauge('icp_agent_entries', () => byState(countByState(agent.store.current, clock.now()))),
     metrics.gauge('icp_agent_entries_unserved', () =>
       byState(unserved(agent.store.current, agent.demand, clock.now())),
     ),

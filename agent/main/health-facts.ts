@@ -2,7 +2,7 @@ import type { HealthFacts, NeverIssued } from '../observability/health.js'
 import type { Trouble } from '../observability/once.js'
 import type { HostNamespaces } from '../ports/kernel.js'
 import type { NodeFacts } from '../ports/node-facts.js'
-import { type HeldSvid, shadowOf } from '../svids/entry-state.js'
+import { entryStatus } from '../svids/entry-status.js'
 import type { Listener } from '../workload-api/listener.js'
 import type { Agent } from './compose.js'
 import { countByState } from './entry-figures.js'
@@ -94,30 +94,15 @@ function agentTrouble(keeper: Agent['keeper']): Trouble | null {
   return 'reason' in state && state.reason ? { ...state.reason, since: state.since } : null
 }
 
-function endOf({ svid }: HeldSvid): string {
-  return new Date(svid.notAfter).toISOString()
-}
-
 function entriesOf({ store, sync }: Agent, now: number): Pick<HealthFacts, 'entries' | 'validSvids'> {
-  const { entries, states } = store.current
-  const byState = { ...countByState({ entries, states }), rejected: sync.rejected.size }
+  const { current } = store
+  const byState = { ...countByState(current, now), rejected: sync.rejected.size }
   const neverIssued: NeverIssued[] = []
   let validSvids = 0
-  for (const [id, entry] of entries) {
-    const state = states.get(id)
-    if (state?.kind === 'issued' && now < state.held.svid.notAfter) validSvids++
-    const about = { id, spiffeId: entry.spiffeId.uri }
-    if (state?.kind === 'refused') neverIssued.push({ ...about, code: state.code, reason: state.message })
-    const shadow = shadowOf(state)
-    if (shadow) {
-      const until = state?.kind === 'issued' ? `; its SVID is served until ${endOf(state.held)}` : ''
-      const winner = `${shadow.by} (${entries.get(shadow.by)?.spiffeId.uri ?? 'unknown'})`
-      const reason = `entry ${winner} wins over entry ${id} (${entry.spiffeId.uri}) on the server${until}`
-      neverIssued.push({ ...about, code: 'entry.shadowed', reason })
-    }
-    if (entry.selectors.size === 0) {
-      neverIssued.push({ ...about, code: 'entry.invalid', reason: 'it has no selectors, so it matches nobody' })
-    }
+  for (const [id, { spiffeId }] of current.entries) {
+    const { svidUntil, notIssued } = entryStatus(current, id, now)
+    if (svidUntil !== null) validSvids++
+    for (const why of notIssued) neverIssued.push({ id, spiffeId: spiffeId.uri, ...why })
   }
   return { entries: { byState, neverIssued }, validSvids }
 }

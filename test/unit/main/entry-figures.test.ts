@@ -34,6 +34,7 @@ function used(...ids: string[]): void {
 it('entries are counted by state, those without one as idle', () => {
   const counts = countByState(
     snapshot({ a: undefined, b: issuedOf('b', lives(HOUR)), c: { kind: 'shadowed', by: 'b' } }),
+    clock.now(),
   )
   expect(counts).toEqual({ idle: 1, wanted: 0, issued: 1, refused: 0, shadowed: 1 })
 })

@@ -1,0 +1,62 @@
+import type { ErrorCode } from '../errors.js'
+import { type EntryState, type Failures, failuresOf, shadowOf } from './entry-state.js'
+import type { Snapshot } from './snapshot.js'
+
+/** Why an entry gets no SVID, whoever asks for it. */
+export interface NotIssued {
+  readonly code: ErrorCode
+  readonly reason: string
+}
+
+/** How it stands with one entry, for people: `/status`, metrics, lists. Times by the wall clock. */
+export interface EntryStatus {
+  /** `idle`: nobody has asked for it, or its first issuance is under way. */
+  readonly state: EntryState['kind'] | 'idle'
+  /** The end of the SVID that is served now; null where none is. */
+  readonly svidUntil: number | null
+  /** Its SVID has ended, and there is no new one yet. */
+  readonly expired: boolean
+  /** Empty where it can be issued, as far as is known. */
+  readonly notIssued: readonly NotIssued[]
+  /** Failures in a row up to now, and when it is tried again; null where the last try succeeded, or there was none. */
+  readonly failures: Failures | null
+}
+
+/** The one place that says how it stands with an entry. Of an id that no entry has: idle. */
+export function entryStatus(
+  { entries, states }: Pick<Snapshot, 'entries' | 'states'>,
+  entryId: string,
+  now: number,
+): EntryStatus {
+  const state = states.get(entryId)
+  const ends = state?.kind === 'issued' ? state.held.svid.notAfter : null
+  return {
+    state: state?.kind ?? 'idle',
+    svidUntil: ends !== null && now < ends ? ends : null,
+    expired: state?.kind === 'wanted' && state.expired === true,
+    notIssued: whyNot(entries, entryId, state),
+    failures: failuresOf(state),
+  }
+}
+
+function whyNot(entries: Snapshot['entries'], id: string, state: EntryState | undefined): readonly NotIssued[] {
+  const entry = entries.get(id)
+  if (!entry) return []
+  const reasons: NotIssued[] = []
+  if (state?.kind === 'refused') reasons.push({ code: state.code, reason: state.message })
+  const shadow = shadowOf(state)
+  if (shadow) {
+    const until = state?.kind === 'issued' ? `; its SVID is served until ${isoTime(state.held.svid.notAfter)}` : ''
+    const winner = `${shadow.by} (${entries.get(shadow.by)?.spiffeId.uri ?? 'unknown'})`
+    const reason = `entry ${winner} wins over entry ${id} (${entry.spiffeId.uri}) on the server${until}`
+    reasons.push({ code: 'entry.shadowed', reason })
+  }
+  if (entry.selectors.size === 0) {
+    reasons.push({ code: 'entry.invalid', reason: 'it has no selectors, so it matches nobody' })
+  }
+  return reasons
+}
+
+function isoTime(ms: number): string {
+  return new Date(ms).toISOString()
+}
