@@ -85,8 +85,8 @@ export function faultOfParent(parent: Part, me: Self, { groupsAbove = false }: T
   return `others can write to it (mode ${octal(parent)}${hasAcl(parent, me)}); remove their write permission`
 }
 
-/** Why a directory or symlink must not be trusted because of whom it belongs to, or null. Pure. */
-export function faultOfOwner(part: Part, me: Self): string | null {
+/** Why a directory, symlink or file must not be trusted because of whom it belongs to, or null. Pure. */
+export function faultOfOwner(part: Pick<Part, 'uid'>, me: Self): string | null {
   if (part.uid === 0 || part.uid === me.uid) return null
   return `it belongs to uid ${part.uid}, neither to root nor to the agent (uid ${me.uid})`
 }
@@ -140,8 +140,59 @@ export function ensureDirectory(path: string, mode: number, me: Self = self(), t
   if (verdict.state !== 'safe') throw unsafeDirectory(path, verdict)
 }
 
+/** A directory that is held by its descriptor: whatever becomes of its name, `inside` leads to it. */
+export interface HeldDirectory extends Disposable {
+  readonly fd: number
+  /** The mode that it had where rights were taken from others, else null. */
+  readonly tightenedFrom: number | null
+  /** A path to a name in it. */
+  inside(name: string): string
+}
+
+/** How a directory is held. */
+export interface Holding extends Tolerance {
+  /** Its mode where it is made. */
+  readonly mode: number
+  /**
+   * Takes the right to write from others where the directory is ours, instead of refusing it; not from a sticky one,
+   * which is shared on purpose.
+   */
+  readonly tighten?: boolean
+}
+
+/**
+ * Makes a directory where it is missing, holds it, and judges what it holds once more: its name may lead elsewhere by
+ * then. Errors: `file.unsafe` where somebody else could tamper with it, `file.io`.
+ */
+export function holdDirectory(path: string, holding: Holding, me: Self = self()): HeldDirectory {
+  const before = checkDirectory(path, me, holding)
+  const loose = holding.tighten === true && before.state === 'writable' && before.ours && !before.sticky
+  if (!loose) ensureDirectory(path, holding.mode, me, holding)
+  const fd = openDirectory(path)
+  const close = () => closeSync(fd)
+  try {
+    const held = directoryAt(`/proc/self/fd/${fd}/.`)
+    const ours = loose ? held.uid === me.uid : faultOfOwner(held, me) === null && !writableByOthers(held, me)
+    if (!ours) throw new AgentError('file.unsafe', `refusing ${path}: the directory changed while it was being checked`)
+    if (loose) fchmodSync(fd, held.mode & ~0o022)
+    const tightenedFrom = loose ? held.mode : null
+    return { fd, tightenedFrom, inside: (name) => `/proc/self/fd/${fd}/${name}`, [Symbol.dispose]: close }
+  } catch (error) {
+    close()
+    throw ioError('open the directory', path, error)
+  }
+}
+
+function openDirectory(path: string): number {
+  try {
+    return openSync(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW)
+  } catch (error) {
+    throw ioError('open the directory', path, error)
+  }
+}
+
 /** The `file.unsafe` error for a verdict that is not `safe`. */
-export function unsafeDirectory(path: string, verdict: Exclude<DirectoryVerdict, { state: 'safe' }>): AgentError {
+function unsafeDirectory(path: string, verdict: Exclude<DirectoryVerdict, { state: 'safe' }>): AgentError {
   const [at, reason] =
     verdict.state === 'unsafe'
       ? [verdict.at, verdict.reason]
@@ -150,7 +201,7 @@ export function unsafeDirectory(path: string, verdict: Exclude<DirectoryVerdict,
             verdict.directory.path,
             `others can write to it (mode ${octal(verdict.directory)}${hasAcl(verdict.directory, self())}); chmod go-w it`,
           ]
-        : [path, 'it disappeared while it was looked at']
+        : [path, 'it disappeared while it was being checked']
   const message = at === path ? `refusing ${path}: ${reason}` : `refusing ${path} because of ${at}: ${reason}`
   return new AgentError('file.unsafe', message, { details: { path, at, state: verdict.state } })
 }

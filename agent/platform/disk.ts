@@ -4,7 +4,7 @@ import { lstat, open, readdir, rename, unlink } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { AgentError } from '../errors.js'
 import type { Files } from '../ports/files.js'
-import { ensureDirectory, type Self, self, UNSYNCABLE } from './directory.js'
+import { ensureDirectory, faultOfOwner, type Self, self, UNSYNCABLE } from './directory.js'
 import { errnoOf, ioError } from './io-error.js'
 
 /** The part of node:fs/promises that is used, so that tests can make it fail. */
@@ -133,9 +133,8 @@ export class Disk implements Files {
   }
 
   #checkOwn(path: string, facts: { uid: number; mode: number }): void {
-    if (facts.uid !== 0 && facts.uid !== this.#self.uid) {
-      throw unsafe(path, `it belongs to uid ${facts.uid}, neither to root nor to the agent (uid ${this.#self.uid})`)
-    }
+    const foreign = faultOfOwner(facts, this.#self)
+    if (foreign !== null) throw unsafe(path, foreign)
     if ((facts.mode & 0o022) !== 0) {
       throw unsafe(path, `others can write to it (mode ${(facts.mode & 0o7777).toString(8)}); chmod go-w it`)
     }

@@ -1,20 +1,9 @@
 import { randomBytes } from 'node:crypto'
-import {
-  type BigIntStats,
-  chmodSync,
-  closeSync,
-  constants,
-  fchmodSync,
-  lstatSync,
-  openSync,
-  readdirSync,
-  renameSync,
-  unlinkSync,
-} from 'node:fs'
+import { type BigIntStats, chmodSync, lstatSync, readdirSync, renameSync, unlinkSync } from 'node:fs'
 import { basename, dirname, isAbsolute } from 'node:path'
 import { AgentError } from '../errors.js'
 import type { SocketDirectory, SocketPlace } from '../ports/socket-directory.js'
-import { checkDirectory, ensureDirectory, unsafeDirectory } from './directory.js'
+import { ensureDirectory, type HeldDirectory, holdDirectory } from './directory.js'
 import { ioError } from './io-error.js'
 
 /** `sun_path` without the byte that ends it. */
@@ -50,8 +39,7 @@ export const socketDirectory: SocketDirectory = {
         `the socket path has ${bytes} bytes; the kernel allows ${MAX_PATH_BYTES}: choose a shorter one`,
       )
     }
-    const { fd, tightenedFrom } = openDirectory(dirname(path))
-    const place = new LinuxSocketPlace(path, fd, tightenedFrom)
+    const place = new LinuxSocketPlace(path, holdDirectory(dirname(path), { mode: MODE, tighten: true }))
     try {
       place.sweep()
     } catch (error) {
@@ -62,26 +50,9 @@ export const socketDirectory: SocketDirectory = {
   },
 }
 
-/**
- * One in which nobody else can replace a name. One of ours that others can write to is tightened, unless it is sticky:
- * then it is shared on purpose.
- */
-function openDirectory(path: string): { readonly fd: number; readonly tightenedFrom: number | null } {
-  const verdict = checkDirectory(path)
-  if (verdict.state === 'missing') ensureDirectory(path, MODE)
-  const loose = verdict.state === 'writable' && verdict.ours && !verdict.sticky ? verdict.directory.mode : null
-  if (loose === null && verdict.state !== 'missing' && verdict.state !== 'safe') throw unsafeDirectory(path, verdict)
-  try {
-    const fd = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW)
-    if (loose !== null) fchmodSync(fd, loose & ~0o022)
-    return { fd, tightenedFrom: loose }
-  } catch (error) {
-    throw ioError('open the directory', path, error)
-  }
-}
-
 class LinuxSocketPlace implements SocketPlace {
   readonly temporaryPath: string
+  readonly tightenedFrom: number | null
   readonly #temporary: string
   readonly #name: string
   #installed: { readonly dev: bigint; readonly ino: bigint } | null = null
@@ -89,12 +60,12 @@ class LinuxSocketPlace implements SocketPlace {
 
   constructor(
     readonly path: string,
-    private readonly fd: number,
-    readonly tightenedFrom: number | null,
+    private readonly directory: HeldDirectory,
   ) {
-    this.#name = this.#inside(basename(path))
+    this.tightenedFrom = directory.tightenedFrom
+    this.#name = directory.inside(basename(path))
     const temporary = `.icp-agent.${randomBytes(4).toString('hex')}`
-    this.#temporary = this.#inside(temporary)
+    this.#temporary = this.directory.inside(temporary)
     // The path as people know it, so that `ss` shows it; through the held directory where that is too long.
     const readable = `${dirname(path)}/${temporary}`
     this.temporaryPath = Buffer.byteLength(readable) > MAX_PATH_BYTES ? this.#temporary : readable
@@ -133,21 +104,18 @@ class LinuxSocketPlace implements SocketPlace {
   /** Removes sockets that were bound and never installed. */
   sweep(): void {
     this.#failing('sweep the directory of', () => {
-      for (const name of readdirSync(this.#inside(''))) {
+      for (const name of readdirSync(this.directory.inside(''))) {
         if (!TEMPORARY.test(name)) continue
-        const stat = look(this.#inside(name))
-        if (stat?.isSocket() && Date.now() - Number(stat.mtimeMs) > LEFT_BEHIND_MS) unlinkSync(this.#inside(name))
+        const stat = look(this.directory.inside(name))
+        if (stat?.isSocket() && Date.now() - Number(stat.mtimeMs) > LEFT_BEHIND_MS)
+          unlinkSync(this.directory.inside(name))
       }
     })
   }
 
   [Symbol.dispose](): void {
-    if (this.#open) closeSync(this.fd)
+    if (this.#open) this.directory[Symbol.dispose]()
     this.#open = false
-  }
-
-  #inside(name: string): string {
-    return `/proc/self/fd/${this.fd}/${name}`
   }
 
   #isOurs(stat: BigIntStats | null): boolean {

@@ -10,7 +10,13 @@ let bundle: string
 beforeAll(() => {
   directory = mkdtempSync(join(tmpdir(), 'icp-log-exit-'))
   bundle = join(directory, 'log.cjs')
-  buildSync({ entryPoints: ['agent/platform/pino-log.ts'], bundle: true, platform: 'node', outfile: bundle })
+  buildSync({
+    entryPoints: ['agent/platform/pino-log.ts'],
+    bundle: true,
+    platform: 'node',
+    target: 'node20',
+    outfile: bundle,
+  })
 })
 afterAll(() => {
   rmSync(directory, { recursive: true })

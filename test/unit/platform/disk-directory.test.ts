@@ -1,9 +1,12 @@
 import {
   chmodSync,
   chownSync,
+  fstatSync,
   lchownSync,
   mkdirSync,
   mkdtempSync,
+  readFileSync,
+  renameSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -17,6 +20,7 @@ import {
   ensureDirectory,
   faultOfOwner,
   faultOfParent,
+  holdDirectory,
   type Part,
   writableByOthers,
 } from '../../../agent/platform/directory.js'
@@ -108,6 +112,31 @@ describe('on the disk', () => {
   test('what is missing is told apart from what is there', () => {
     expect(checkDirectory(at('a', 'b'))).toEqual({ state: 'missing', existing: root, rest: ['a', 'b'] })
     expect(checkDirectory(root)).toMatchObject({ state: 'safe', directory: { path: root, mode: 0o700 } })
+  })
+
+  test('a directory that is held is the same one after its name leads elsewhere', () => {
+    using held = holdDirectory(at('d'), { mode: 0o750 })
+    renameSync(at('d'), at('away'))
+    mkdirSync(at('d'))
+    writeFileSync(held.inside('file'), 'x')
+    expect(readFileSync(at('away', 'file'), 'utf8')).toBe('x')
+    expect(fstatSync(held.fd).mode & 0o777).toBe(0o750)
+    expect(held.tightenedFrom).toBeNull()
+  })
+
+  test('one of ours that others can write to is tightened only where that is asked for, never a sticky one', () => {
+    mkdirSync(at('d'))
+    chmodSync(at('d'), 0o777)
+    expect(() => holdDirectory(at('d'), { mode: 0o755 })).toThrow(expect.objectContaining({ code: 'file.unsafe' }))
+    {
+      using held = holdDirectory(at('d'), { mode: 0o755, tighten: true })
+      expect(held.tightenedFrom).toBe(0o777)
+      expect(statSync(at('d')).mode & 0o777).toBe(0o755)
+    }
+    chmodSync(at('d'), 0o1777)
+    expect(() => holdDirectory(at('d'), { mode: 0o755, tighten: true })).toThrow(
+      expect.objectContaining({ code: 'file.unsafe' }),
+    )
   })
 
   test('a directory that is there keeps its mode', () => {
