@@ -9,6 +9,7 @@ import { type ClientCertificates, NO_CLIENT_CERTIFICATES, presenting } from './c
 import { type Endpoint, specOf, tierOf } from './endpoints.js'
 import type { RateLimiter } from './rate-limiter.js'
 import { ServerClock } from './server-clock.js'
+import { icpError } from './transport.js'
 
 /** The part of the configuration that requests need (`icp_service`). */
 export interface IcpSettings {
@@ -146,7 +147,8 @@ export class Requests {
       const response = await this.options.http.request(this.#request(exchange, presented))
       this.clock.read(response, sent)
       return response
-    } catch (error) {
+    } catch (thrown) {
+      const error = icpError(thrown)
       throw presented === 'none' ? error : asRefusal(exchange.endpoint, error)
     }
   }

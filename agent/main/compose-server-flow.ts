@@ -12,6 +12,7 @@ import { ENDPOINTS } from '../icp/endpoints.js'
 import { SHORTEST } from '../icp/limits.js'
 import { RateLimiter } from '../icp/rate-limiter.js'
 import { ServerReachability } from '../icp/server-reachability.js'
+import { ICP_SERVER } from '../icp/transport.js'
 import { fileEvents } from '../observability/file-events.js'
 import { jwtEvents } from '../observability/jwt-events.js'
 import { nodeEvents } from '../observability/node-events.js'
@@ -69,7 +70,7 @@ export function composeServerFlow(config: Config, world: World) {
     failsAt: () => keeper.certificates.failsAt(),
     failed: (place) => keeper.certificates.failed(place),
   }
-  const http = createHttpClient({ tls, proxy })
+  const http = createHttpClient({ tls, proxy, peer: ICP_SERVER })
   const reachability = new ServerReachability(clock)
   const client = createIcpClient({
     settings: config.icpService,

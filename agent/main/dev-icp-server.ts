@@ -1,6 +1,7 @@
 import { join, resolve } from 'node:path'
 import { z } from 'zod'
 import { AgentError } from '../errors.js'
+import { ICP_SERVER, icpError } from '../icp/transport.js'
 import { Disk } from '../platform/disk.js'
 import { createHttpClient } from '../platform/undici-http.js'
 import type { HttpClient } from '../ports/http.js'
@@ -47,7 +48,7 @@ export class DevIcpAdmin implements AsyncDisposable {
     private readonly token: string,
     ca: string,
   ) {
-    this.#http = createHttpClient({ tls: () => ({ ca: [ca] }), roots: () => [] })
+    this.#http = createHttpClient({ tls: () => ({ ca: [ca] }), roots: () => [], peer: ICP_SERVER })
   }
 
   /** Finds the server by its `--data` directory. Throws `command.misused` where none keeps its files there. */
@@ -84,15 +85,19 @@ export class DevIcpAdmin implements AsyncDisposable {
 
   /** The body of the answer. What the server refuses is `icp.bad_request`, with its own words. */
   async #request(method: 'GET' | 'POST' | 'DELETE', path: string, body?: unknown): Promise<unknown> {
-    const { status, body: answer } = await this.#http.request({
-      method,
-      url: this.server.address + path,
-      headers: { authorization: `Bearer ${this.token}`, 'content-type': 'application/json' },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      timeoutMs: TIMEOUT_MS,
-      maxBytes: 16 * 1024 * 1024,
-      withoutIdentity: true,
-    })
+    const { status, body: answer } = await this.#http
+      .request({
+        method,
+        url: this.server.address + path,
+        headers: { authorization: `Bearer ${this.token}`, 'content-type': 'application/json' },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+        timeoutMs: TIMEOUT_MS,
+        maxBytes: 16 * 1024 * 1024,
+        withoutIdentity: true,
+      })
+      .catch((error: unknown) => {
+        throw icpError(error)
+      })
     const parsed = jsonOf(answer.toString('utf8'))
     if (status >= 200 && status < 300) return parsed
     const why = refusal.safeParse(parsed).data?.error.message ?? `it answered ${status}`

@@ -1,24 +1,24 @@
+import type { HttpPeer } from '../ports/http.js'
+
 const CLOCKS = 'check the clocks of both machines'
 const UNKNOWN_CA =
-  'its certificate comes from an authority that this machine does not trust: put that authority into the file of ' +
-  'icp_service.trust_bundle_path'
+  'its certificate comes from an authority that this machine does not trust: put that authority into the file of {trust}'
 const CHAIN = 'the chain of its certificate is wrong: have it made anew by the authority of {peer}'
 
-/** Whom a connection is made to, and the setting that says where that is. */
-export interface Peer {
-  readonly name: string
-  readonly setting: string
+export const ANY_SERVER: HttpPeer = { name: 'the server', addressSetting: null, trustSetting: null }
+
+/** The proxy on the way to a server. */
+export function proxyBefore({ trustSetting }: HttpPeer): HttpPeer {
+  return { name: 'the proxy', addressSetting: 'HTTPS_PROXY', trustSetting }
 }
-export const SERVER: Peer = { name: 'the server', setting: 'icp_service.address' }
-export const PROXY: Peer = { name: 'the proxy', setting: 'HTTPS_PROXY' }
 
 /** What is wrong with the server's certificate, by the codes that Node has for it, and what to do; null: see the code. */
 const CERTIFICATE: Readonly<Record<string, string | null>> = {
   CERT_HAS_EXPIRED: `its certificate has expired: renew it, or ${CLOCKS}`,
   CERT_NOT_YET_VALID: `its certificate is not valid yet: ${CLOCKS}`,
-  ERR_TLS_CERT_ALTNAME_INVALID: 'its certificate is for another host name: use that name in {setting}',
-  HOSTNAME_MISMATCH: 'its certificate is for another host name: use that name in {setting}',
-  DEPTH_ZERO_SELF_SIGNED_CERT: 'its certificate is self-signed: put it into the file of icp_service.trust_bundle_path',
+  ERR_TLS_CERT_ALTNAME_INVALID: 'its certificate is for another host name: use that name in {address}',
+  HOSTNAME_MISMATCH: 'its certificate is for another host name: use that name in {address}',
+  DEPTH_ZERO_SELF_SIGNED_CERT: 'its certificate is self-signed: put it into the file of {trust}',
   CERT_REVOKED: 'its certificate was revoked',
   INVALID_PURPOSE: 'its certificate is not meant for servers',
   SELF_SIGNED_CERT_IN_CHAIN: UNKNOWN_CA,
@@ -82,7 +82,7 @@ const NETWORK: Readonly<Record<string, string>> = {
 }
 
 /** What is wrong with the server's certificate; null where the code is about something else. */
-export function certificateProblem(code: string, text: string, peer = SERVER): string | null {
+export function certificateProblem(code: string, text: string, peer: HttpPeer): string | null {
   // OpenSSL's reasons without a code of Node's: a key that is too weak, a name constraint that is broken.
   if (code === 'UNSPECIFIED') return `its certificate is refused: ${text.slice(0, 200)}`
   const problem = Object.hasOwn(CERTIFICATE, code) ? CERTIFICATE[code] : undefined
@@ -90,7 +90,7 @@ export function certificateProblem(code: string, text: string, peer = SERVER): s
 }
 
 /** What a failure below TLS means, and what to do. */
-export function networkProblem(code: string, peer = SERVER): string {
+export function networkProblem(code: string, peer: HttpPeer): string {
   const known = Object.hasOwn(NETWORK, code) ? NETWORK[code] : undefined
   if (known !== undefined) return about(peer, known)
   if (code.startsWith('EAI_')) return NO_DNS
@@ -106,6 +106,11 @@ export function connectProblem(status: number): string {
   return `it answered CONNECT with ${status}: is it a proxy for HTTPS?`
 }
 
-function about({ name, setting }: Peer, text: string): string {
-  return text.replace('{peer}', name).replace('{setting}', setting)
+/** The text for this peer. Advice that needs a setting which there is not is left out. */
+function about({ name, addressSetting, trustSetting }: HttpPeer, text: string): string {
+  const lacking = (text.includes('{address}') && !addressSetting) || (text.includes('{trust}') && !trustSetting)
+  return (lacking ? text.slice(0, text.indexOf(':')) : text)
+    .replace('{peer}', name)
+    .replace('{address}', addressSetting ?? '')
+    .replace('{trust}', trustSetting ?? '')
 }

@@ -1,5 +1,6 @@
-import { AgentError, type ErrorCode, messageOf } from '../errors.js'
-import { certificateProblem, connectProblem, networkProblem, PROXY, SERVER } from './http-advice.js'
+import { messageOf } from '../errors.js'
+import { HttpError, type HttpFailure, type HttpPeer } from '../ports/http.js'
+import { ANY_SERVER, certificateProblem, connectProblem, networkProblem, proxyBefore } from './http-advice.js'
 import { ProxyFailure } from './http-proxy.js'
 
 /** Codes of Node and undici for a wrong argument: only we can have passed it. */
@@ -21,19 +22,23 @@ const MISUSE = new Set([
 const OF_THE_LANGUAGE = [TypeError, RangeError, ReferenceError, SyntaxError]
 
 /**
- * What an exception of the HTTP library means, as `icp.tls`, `icp.unreachable`, `icp.too_large` or `icp.bad_response`,
- * with the address and, where there is any, advice. `details.clientCertificate` marks a handshake that failed over our
+ * What an exception of the HTTP library means, as HttpError with the address and, where there is any, advice. `details.clientCertificate` marks a handshake that failed over our
  * certificate. `proxy`: what stands in between, without its credentials; where it is what failed, the message is about it.
  * Whatever can come from outside becomes one of these, known or not: nobody on the way to the server may end the agent.
  * Only a programming mistake is returned as it is: misuse of the library, or an error of the language.
  */
-export function httpError(error: unknown, address: string, proxy: string | null = null): unknown {
-  if (error instanceof ProxyFailure) return proxyError(error, address, proxy)
+export function httpError(
+  error: unknown,
+  address: string,
+  proxy: string | null = null,
+  peer: HttpPeer = ANY_SERVER,
+): unknown {
+  if (error instanceof ProxyFailure) return proxyError(error, address, proxy, peer)
   const code = codeOf(error)
   if (isMistake(error, code)) return error
   const way = proxy === null ? '' : throughProxy(proxy)
-  const { kind, reason, details, keepCause = true } = meaningOf(error, code)
-  return new AgentError(kind, `${address}: ${reason}${way}`, {
+  const { kind, reason, details, keepCause = true } = meaningOf(error, code, peer)
+  return new HttpError(kind, `${address}: ${reason}${way}`, {
     ...(keepCause ? { cause: error } : {}),
     details: { address, reason: code, ...(proxy === null ? {} : { proxy }), ...details },
   })
@@ -44,51 +49,51 @@ export function throughProxy(proxy: string): string {
   return ` (through the proxy ${proxy})`
 }
 
-function proxyError(failure: ProxyFailure, address: string, proxy: string | null): unknown {
+function proxyError(failure: ProxyFailure, address: string, proxy: string | null, peer: HttpPeer): unknown {
   const code = codeOf(failure.cause)
   if (failure.status === null && isMistake(failure.cause, code)) return failure.cause
   const meaning: Meaning =
     failure.status === null
-      ? meaningOf(failure.cause, code, PROXY)
-      : { kind: 'icp.unreachable', reason: connectProblem(failure.status), keepCause: false }
+      ? meaningOf(failure.cause, code, proxyBefore(peer))
+      : { kind: 'unreachable', reason: connectProblem(failure.status), keepCause: false }
   const { kind, reason, keepCause = true } = meaning
   const text = `the proxy ${proxy} of HTTPS_PROXY failed: ${reason}; NO_PROXY exempts the server`
-  return new AgentError(kind, `${address}: ${text}`, {
+  return new HttpError(kind, `${address}: ${text}`, {
     ...(keepCause ? { cause: failure.cause } : {}),
     details: { address, proxy, reason: failure.status ?? code },
   })
 }
 
 interface Meaning {
-  readonly kind: ErrorCode
+  readonly kind: HttpFailure
   readonly reason: string
   readonly details?: Readonly<Record<string, unknown>>
   /** False where the library's error carries bytes that were received. */
   readonly keepCause?: boolean
 }
 
-function meaningOf(error: unknown, code: string, peer = SERVER): Meaning {
+function meaningOf(error: unknown, code: string, peer: HttpPeer): Meaning {
   const certificate = certificateProblem(code, messageOf(error), peer)
-  if (certificate !== null) return { kind: 'icp.tls', reason: certificate }
-  if (code === 'ERR_SSL_WRONG_VERSION_NUMBER') return { kind: 'icp.tls', reason: 'it does not speak TLS on this port' }
+  if (certificate !== null) return { kind: 'tls', reason: certificate }
+  if (code === 'ERR_SSL_WRONG_VERSION_NUMBER') return { kind: 'tls', reason: 'it does not speak TLS on this port' }
   if (/CERTIFICATE_(REQUIRED|EXPIRED|REVOKED|UNKNOWN)|BAD_CERTIFICATE|UNKNOWN_CA/.test(code)) {
     const reason = 'it does not accept the client certificate, or wants one'
-    return { kind: 'icp.tls', reason, details: { clientCertificate: true } }
+    return { kind: 'tls', reason, details: { clientCertificate: true } }
   }
   if (code.endsWith('ALERT_HANDSHAKE_FAILURE')) {
     const reason = 'it refused the handshake: it may want a client certificate, or other ciphers'
-    return { kind: 'icp.tls', reason }
+    return { kind: 'tls', reason }
   }
   if (/^(ERR_SSL|ERR_TLS|ERR_OSSL|CERT_|UNABLE_TO_|UND_ERR_PRX_TLS|EPROTO$)/.test(code)) {
-    return { kind: 'icp.tls', reason: `the TLS handshake failed (${code}): TLS 1.2 or newer is needed` }
+    return { kind: 'tls', reason: `the TLS handshake failed (${code}): TLS 1.2 or newer is needed` }
   }
   if (code === 'UND_ERR_HEADERS_OVERFLOW') {
-    return { kind: 'icp.too_large', reason: 'the headers of the answer are too large' }
+    return { kind: 'too_large', reason: 'the headers of the answer are too large' }
   }
   if (/^HPE_|CONTENT_LENGTH_MISMATCH$|^ERR_ASSERTION$/.test(code) || isParserError(error)) {
-    return { kind: 'icp.bad_response', reason: 'the answer is no HTTP', keepCause: false }
+    return { kind: 'not_http', reason: 'the answer is no HTTP', keepCause: false }
   }
-  return { kind: 'icp.unreachable', reason: networkProblem(code, peer) }
+  return { kind: 'unreachable', reason: networkProblem(code, peer) }
 }
 
 function isMistake(error: unknown, code: string): boolean {

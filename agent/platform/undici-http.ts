@@ -1,7 +1,15 @@
 import type { Readable } from 'node:stream'
 import type { Dispatcher } from 'undici'
-import { AgentError } from '../errors.js'
-import type { HttpClient, HttpRequest, HttpResponse, HttpStream, TlsSettings } from '../ports/http.js'
+import {
+  type HttpClient,
+  HttpError,
+  type HttpPeer,
+  type HttpRequest,
+  type HttpResponse,
+  type HttpStream,
+  type TlsSettings,
+} from '../ports/http.js'
+import { ANY_SERVER } from './http-advice.js'
 import { Dispatchers, type Presented } from './http-dispatchers.js'
 import { httpError, throughProxy } from './http-errors.js'
 import { environmentSource, systemRoots } from './system-roots.js'
@@ -11,7 +19,9 @@ export interface HttpClientOptions {
   readonly tls?: () => TlsSettings
   /** PEM of the authorities trusted besides `tls().ca`; default: the system's. An API with a CA of its own takes none. */
   readonly roots?: () => readonly string[]
-  /** For the ICP server only; Unix sockets and loopback addresses never go through it. Default: none. */
+  /** Whom it talks to, for the advice in errors. Default: some server. */
+  readonly peer?: HttpPeer
+  /** Unix sockets and loopback addresses never go through it. Default: none. */
   readonly proxy?: { readonly httpsProxy: string | null; readonly noProxy: string | null }
   /** For each step of making a connection: address, TLS, proxy. A request may wait for less. Default: 10 seconds. */
   readonly connectTimeoutMs?: number
@@ -22,9 +32,10 @@ const NO_TLS: TlsSettings = { ca: [] }
 /**
  * HttpClient over undici: TLS 1.2 or newer, kept connections, one deadline for the whole exchange with its body, a cap
  * on the body while it arrives, no redirects (a redirect is an answer). A changed client certificate or CA drops no
- * request in flight. Errors as in the port, and `icp.bad_response` for what is no HTTP.
+ * request in flight.
  */
 export function createHttpClient(options: HttpClientOptions = {}): HttpClient {
+  const peer = options.peer ?? ANY_SERVER
   const dispatchers = new Dispatchers({
     tls: options.tls ?? (() => NO_TLS),
     roots: options.roots ?? (() => systemRoots(environmentSource())),
@@ -34,7 +45,7 @@ export function createHttpClient(options: HttpClientOptions = {}): HttpClient {
 
   return {
     async request(request) {
-      using exchange = new Deadline(request, proxyOf(dispatchers, request))
+      using exchange = new Deadline(request, proxyOf(dispatchers, request), peer)
       return await exchange.watch(async () => {
         const response = await send(dispatchers, request, exchange.signal)
         return { ...head(response), body: await wholeBody(response, request) }
@@ -42,7 +53,7 @@ export function createHttpClient(options: HttpClientOptions = {}): HttpClient {
     },
 
     async stream(request) {
-      const exchange = new Deadline(request, proxyOf(dispatchers, request))
+      const exchange = new Deadline(request, proxyOf(dispatchers, request), peer)
       try {
         const response = await exchange.watch(() => send(dispatchers, request, exchange.signal))
         // From here on only the caller's signal ends it.
@@ -69,6 +80,7 @@ class Deadline implements Disposable {
   constructor(
     private readonly request: HttpRequest,
     private readonly proxy: string | null,
+    private readonly peer: HttpPeer,
   ) {
     const { signal } = this.#controller
     this.#over = new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
@@ -105,9 +117,9 @@ class Deadline implements Disposable {
     const { signal, timeoutMs } = this.request
     if (signal?.aborted) return signal.reason
     const address = addressOf(this.request)
-    if (!this.#late) return error instanceof AgentError ? error : httpError(error, address, this.proxy)
+    if (!this.#late) return error instanceof HttpError ? error : httpError(error, address, this.proxy, this.peer)
     const way = this.proxy === null ? '' : throughProxy(this.proxy)
-    return new AgentError('icp.timeout', `${address}: no complete answer within ${timeoutMs / 1000} s${way}`, {
+    return new HttpError('timeout', `${address}: no complete answer within ${timeoutMs / 1000} s${way}`, {
       details: { address },
     })
   }
@@ -201,9 +213,9 @@ async function* pieces(body: Readable, exchange: Deadline): AsyncGenerator<Buffe
   }
 }
 
-function tooLarge(request: HttpRequest): AgentError {
+function tooLarge(request: HttpRequest): HttpError {
   const address = addressOf(request)
-  return new AgentError('icp.too_large', `${address}: the answer is larger than ${request.maxBytes} bytes`, {
+  return new HttpError('too_large', `${address}: the answer is larger than ${request.maxBytes} bytes`, {
     details: { address },
   })
 }

@@ -47,7 +47,36 @@ export interface ClientIdentity {
   readonly key: string
 }
 
-/** Errors: `icp.unreachable`, `icp.timeout`, `icp.tls`, `icp.too_large`; the signal's reason when it aborts. */
+/** Whom a client talks to, for the advice in its errors. A setting is null where none says it. */
+export interface HttpPeer {
+  /** `the server`. */
+  readonly name: string
+  /** The setting that holds its address. */
+  readonly addressSetting: string | null
+  /** The setting that names the file of authorities to trust. */
+  readonly trustSetting: string | null
+}
+
+/** `not_http`: what answered does not speak HTTP. */
+export type HttpFailure = 'unreachable' | 'timeout' | 'tls' | 'too_large' | 'not_http'
+
+/** An exchange that brought no complete answer. What that means for an agent is up to whoever asked. */
+export class HttpError extends Error {
+  override readonly name = 'HttpError'
+  /** `address`; `reason`: the code of the library, or the status of a proxy; `proxy`; `clientCertificate`. */
+  readonly details: Readonly<Record<string, unknown>>
+
+  constructor(
+    readonly failure: HttpFailure,
+    message: string,
+    options: { readonly cause?: unknown; readonly details?: Readonly<Record<string, unknown>> } = {},
+  ) {
+    super(message, 'cause' in options ? { cause: options.cause } : {})
+    this.details = options.details ?? {}
+  }
+}
+
+/** Throws HttpError, or the signal's reason when it aborts. */
 export interface HttpClient extends AsyncDisposable {
   request(request: HttpRequest): Promise<HttpResponse>
   stream(request: HttpRequest): Promise<HttpStream>

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { AgentError, messageOf } from '../../agent/errors.js'
-import type { HttpClient, HttpRequest } from '../../agent/ports/http.js'
+import { type HttpClient, HttpError, type HttpRequest } from '../../agent/ports/http.js'
 import { linesOf } from '../shared/lines.js'
 import { type Inspected, type Labels, parseImageLabels, parseInspected } from './inspected.js'
 
@@ -95,7 +95,7 @@ export class EngineApi {
       return await what()
     } catch (cause) {
       signal.throwIfAborted()
-      if (!(cause instanceof AgentError) || cause.code === 'platform.unavailable') throw cause
+      if (!(cause instanceof HttpError)) throw cause
       const advice = cause.details['reason'] === 'EACCES' ? '; the agent runs as a user who may not use it' : ''
       throw new AgentError(
         'platform.unavailable',

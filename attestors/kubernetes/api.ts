@@ -4,7 +4,7 @@ import { anchorFileTrouble } from '../../agent/identity/anchor-file.js'
 import type { FileEvents } from '../../agent/observability/file-events.js'
 import { RereadFile } from '../../agent/observability/reread-file.js'
 import type { Files } from '../../agent/ports/files.js'
-import type { HttpClient, HttpStream, TlsSettings } from '../../agent/ports/http.js'
+import { type HttpClient, HttpError, type HttpStream, type TlsSettings } from '../../agent/ports/http.js'
 import { refusalOf } from './api-errors.js'
 import { tokenFile } from './token-file.js'
 
@@ -30,8 +30,8 @@ const ANSWER_TIMEOUT_MS = 30_000
 
 /**
  * The API server, or a kubelet, as this node's service account sees it. Token and authority are read from their files
- * for each request, for both rotate; a file that breaks leaves what it held before in force. All failures are `platform.unavailable`, with the HTTP status in `details.status`
- * where there was an answer.
+ * for each request, for both rotate; a file that breaks leaves what it held before in force. All failures are
+ * `platform.unavailable`, with the HTTP status in `details.status` where there was an answer.
  */
 export class KubernetesApi implements AsyncDisposable {
   #ca: readonly string[] = []
@@ -119,11 +119,11 @@ export class KubernetesApi implements AsyncDisposable {
   }
 
   #unreachable(error: unknown, signal: AbortSignal, details = {}): unknown {
-    if (signal.aborted || !(error instanceof AgentError)) return error
+    if (signal.aborted || !(error instanceof HttpError)) return error
     const { address, caPath, caSetting } = this.options
     const certificate = `its certificate does not come from the authority in ${caPath} (${caSetting})`
     const text =
-      error.code === 'icp.tls'
+      error.failure === 'tls'
         ? `${address}: ${CERTIFICATE[String(error.details['reason'])] ?? certificate}`
         : messageOf(error)
     return new AgentError('platform.unavailable', `Kubernetes cannot be reached: ${text}`, { cause: error, details })

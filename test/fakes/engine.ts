@@ -1,5 +1,10 @@
-import { AgentError } from '../../agent/errors.js'
-import type { HttpClient, HttpRequest, HttpResponse, HttpStream } from '../../agent/ports/http.js'
+import {
+  type HttpClient,
+  HttpError,
+  type HttpRequest,
+  type HttpResponse,
+  type HttpStream,
+} from '../../agent/ports/http.js'
 import { MemoryFiles } from './memory-files.js'
 
 export interface ContainerTraits {
@@ -158,7 +163,7 @@ export class FakeEngine implements Pick<HttpClient, 'request' | 'stream'> {
       signal?.throwIfAborted()
     }
     if (this.mood === 'away') throw unreachable()
-    if (timeoutMs <= 0) throw new AgentError('icp.timeout', 'no time was given')
+    if (timeoutMs <= 0) throw new HttpError('timeout', 'no time was given')
   }
 
   async *#listen({ signal }: HttpRequest): AsyncGenerator<Buffer> {
@@ -219,8 +224,8 @@ export class FakeEngine implements Pick<HttpClient, 'request' | 'stream'> {
   }
 }
 
-function unreachable(): AgentError {
-  return new AgentError('icp.unreachable', 'there is no such socket', { details: { reason: 'ENOENT' } })
+function unreachable(): HttpError {
+  return new HttpError('unreachable', 'there is no such socket', { details: { reason: 'ENOENT' } })
 }
 
 function describe(id: string, { traits, pid, status, startedAt }: FakeContainer): unknown {

@@ -39,7 +39,7 @@ async function kept(way: Way, outcome: unknown): Promise<() => number> {
   const ask = () =>
     http.request({ method: 'GET', ...target, timeoutMs: 10_000, maxBytes: 1000 }).then(
       ({ status }) => status,
-      ({ code }) => code,
+      ({ failure }) => failure,
     )
   // What the first connections load and keep for good is no affair of the later ones.
   for (let i = 0; i < 3; i++) expect(await ask()).toBe(outcome)
@@ -84,13 +84,13 @@ describe('nothing of a client holds on to a connection that was refused', () => 
   it.each<[string, string, () => Promise<Way>]>([
     [
       'by a Unix socket without a server',
-      'icp.unreachable',
+      'unreachable',
       async () => ({ url: 'http://engine/', unixSocket: keep(await TemporaryFiles.create()).path('none.sock') }),
     ],
-    ['by a port without a server', 'icp.unreachable', async () => ({ url: `https://127.0.0.1:${await nobody()}` })],
+    ['by a port without a server', 'unreachable', async () => ({ url: `https://127.0.0.1:${await nobody()}` })],
     [
       'by the client, since it does not trust the server',
-      'icp.tls',
+      'tls',
       async () => ({
         url: keep(await httpsServer(ca, once)).address,
         client: { tls: () => ({ ca: [] }) },
@@ -98,12 +98,12 @@ describe('nothing of a client holds on to a connection that was refused', () => 
     ],
     [
       'by a proxy',
-      'icp.unreachable',
+      'unreachable',
       async () => ({ url: 'https://icp.test/', client: through(keep(await proxy(1, () => false)).address) }),
     ],
     [
       'by a port without a proxy',
-      'icp.unreachable',
+      'unreachable',
       async () => ({ url: 'https://icp.test/', client: through(`http://127.0.0.1:${await nobody()}`) }),
     ],
   ])('%s', async (_name, code, way) => {

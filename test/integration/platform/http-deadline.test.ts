@@ -2,7 +2,7 @@ import { getEventListeners } from 'node:events'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { describe, expect, it } from 'vitest'
 import { createHttpClient } from '../../../agent/platform/undici-http.js'
-import type { HttpClient, HttpRequest } from '../../../agent/ports/http.js'
+import { type HttpClient, HttpError, type HttpRequest } from '../../../agent/ports/http.js'
 import { TemporaryFiles } from '../../fakes/files.js'
 import { httpServer, newCa, proxy } from '../support/https-server.js'
 import { keeping } from '../support/kept.js'
@@ -53,7 +53,7 @@ function story() {
     ends: (call: Promise<unknown>) =>
       call.then(
         () => void happened.push('an answer'),
-        (error: unknown) => void happened.push(error instanceof Error && 'code' in error ? error.code : error),
+        (error: unknown) => void happened.push(error instanceof HttpError ? error.failure : error),
       ),
   }
 }
@@ -84,7 +84,7 @@ describe.each(ASKS)('while a connection is being made, a %s', (_name, ask) => {
     const server = await muteServer()
     const { happened, ends } = story()
     await ends(ask(client(), get(server.address, { timeoutMs: 100 })))
-    expect(happened).toEqual(['icp.timeout'])
+    expect(happened).toEqual(['timeout'])
   })
 
   it('leaves no listener behind, however it ends', async () => {
@@ -101,7 +101,7 @@ describe.each(ASKS)('while a connection is being made, a %s', (_name, ask) => {
     // What became of the connection reaches nobody any more.
     server.hangUp()
     await expect.poll(() => server.open).toBe(0)
-    expect(happened).toEqual(['icp.timeout', reason])
+    expect(happened).toEqual(['timeout', reason])
   })
 
   it('that waits for a free connection ends in its own time, not in that of those before it', async () => {
@@ -124,7 +124,7 @@ describe.each(ASKS)('while a connection is being made, a %s', (_name, ask) => {
     stop.abort(reason)
     await aborted
     await ends(ask(http, get('http://engine/', { unixSocket, timeoutMs: 100 })))
-    expect(happened).toEqual([reason, 'icp.timeout'])
+    expect(happened).toEqual([reason, 'timeout'])
     expect(before.happened).toEqual([])
     freeAll()
     await Promise.all(first)
@@ -137,11 +137,11 @@ it('a proxy that never answers holds no connection for longer than a server may 
   const httpsProxy = `http://127.0.0.1:${mute.port}`
   const http = keep(createHttpClient({ roots: () => [], proxy: { httpsProxy, noProxy: null }, connectTimeoutMs: 200 }))
   await ends(http.request(get('https://icp.test/', { timeoutMs: 50 })))
-  expect(happened).toEqual(['icp.timeout'])
+  expect(happened).toEqual(['timeout'])
   await mute.accepted(1)
   await expect.poll(() => mute.open).toBe(0)
   await expect(http.request(get('https://icp.test/'))).rejects.toMatchObject({
-    code: 'icp.unreachable',
+    failure: 'unreachable',
     message: expect.stringMatching(/the proxy http:.* failed: it does not answer/),
   })
 })
@@ -159,7 +159,7 @@ describe('a client that is closed', () => {
     await http[Symbol.asyncDispose]()
     await Promise.all(calls)
     process.off('warning', warn)
-    expect(happened).toEqual(Array(12).fill('icp.unreachable'))
+    expect(happened).toEqual(Array(12).fill('unreachable'))
     expect(warned).toEqual([])
     await expect.poll(() => server.open).toBe(0)
   })
@@ -175,7 +175,7 @@ describe('a client that is closed', () => {
     await server.accepted(1)
     await http[Symbol.asyncDispose]()
     await call
-    expect(happened).toEqual(['icp.unreachable'])
+    expect(happened).toEqual(['unreachable'])
     await expect.poll(() => server.open).toBe(0)
   })
 
@@ -189,7 +189,7 @@ describe('a client that is closed', () => {
     await mute.accepted(1)
     await http[Symbol.asyncDispose]()
     await call
-    expect(happened).toEqual(['icp.unreachable'])
+    expect(happened).toEqual(['unreachable'])
     await expect.poll(() => mute.open).toBe(0)
   })
 
@@ -199,7 +199,7 @@ describe('a client that is closed', () => {
     const http = client()
     await http[Symbol.asyncDispose]()
     await ends(http.request(get(server.address)))
-    expect(happened).toEqual(['icp.unreachable'])
+    expect(happened).toEqual(['unreachable'])
     await server.accepted(0)
   })
 })

@@ -4,10 +4,12 @@ import { Extension } from '@peculiar/x509'
 import { describe, expect, it } from 'vitest'
 import { pkcs8Pem } from '../../../agent/crypto/keys.js'
 import { pemFromDer } from '../../../agent/crypto/pem.js'
-import { codeOf } from '../../../agent/errors.js'
 import { createHttpClient } from '../../../agent/platform/undici-http.js'
+import { HttpError } from '../../../agent/ports/http.js'
 import { TestCa, type Wish } from '../../fakes/ca.js'
 import { listening } from '../support/https-server.js'
+
+const failureOf = (error: unknown) => (error instanceof HttpError ? error.failure : String(error))
 
 const HOUR = 3_600_000
 const LIFE = { notBefore: Date.now() - HOUR, notAfter: Date.now() + HOUR }
@@ -31,7 +33,7 @@ async function verdicts(root: TestCa, authorities: readonly TestCa[], bits?: num
   const results: string[] = []
   for (const ca of [[root.pem], []]) {
     await using client = createHttpClient({ tls: () => ({ ca }), roots: () => [] })
-    const verdict = await client.request(request).then(({ status }) => String(status), codeOf)
+    const verdict = await client.request(request).then(({ status }) => String(status), failureOf)
     results.push(verdict)
   }
   return results
@@ -42,20 +44,20 @@ describe('a chain that is wrong is a failure of TLS and no defect, whether its r
     const root = await TestCa.create('Root', LIFE)
     const short = await TestCa.create('Short', { ...LIFE, ca: { pathLength: 0 } }, root)
     const below = await TestCa.create('Below', LIFE, short)
-    expect(await verdicts(root, [below, short])).toEqual(['icp.tls', 'icp.tls'])
+    expect(await verdicts(root, [below, short])).toEqual(['tls', 'tls'])
   })
 
   it('outside the names that an authority may vouch for', async () => {
     const root = await TestCa.create('Root', LIFE)
     const elsewhere = await TestCa.create('Elsewhere', { ...LIFE, extra: [ELSEWHERE] }, root)
-    expect(await verdicts(root, [elsewhere])).toEqual(['icp.tls', 'icp.tls'])
+    expect(await verdicts(root, [elsewhere])).toEqual(['tls', 'tls'])
   })
 
   it('for a key that is too weak, where this OpenSSL minds', async () => {
     const root = await TestCa.create('Root', LIFE)
     const [known, unknown] = await verdicts(root, [], 1024)
-    expect(['icp.tls', '200']).toContain(known)
-    expect(unknown).toBe('icp.tls')
+    expect(['tls', '200']).toContain(known)
+    expect(unknown).toBe('tls')
   })
 })
 
@@ -63,6 +65,6 @@ it('an address that the system cannot connect to is an unreachable server and no
   await using client = createHttpClient({ roots: () => [] })
   for (const host of ['[fe80::1]', '255.255.255.255', '[2001:db8::1]']) {
     const request = { method: 'GET', url: `https://${host}:1/`, timeoutMs: 200, maxBytes: 1000 } as const
-    expect(['icp.unreachable', 'icp.timeout']).toContain(await client.request(request).then(String, codeOf))
+    expect(['unreachable', 'timeout']).toContain(await client.request(request).then(String, failureOf))
   }
 })

@@ -3,9 +3,15 @@ import type { RequestListener } from 'node:http'
 import { type AddressInfo, createServer } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { AgentError } from '../../../agent/errors.js'
+import { ICP_SERVER } from '../../../agent/icp/transport.js'
 import { createHttpClient, type HttpClientOptions } from '../../../agent/platform/undici-http.js'
-import type { HttpClient, HttpRequest, HttpStream, TlsSettings } from '../../../agent/ports/http.js'
+import {
+  type HttpClient,
+  HttpError,
+  type HttpRequest,
+  type HttpStream,
+  type TlsSettings,
+} from '../../../agent/ports/http.js'
 import type { TestCa, Wish } from '../../fakes/ca.js'
 import { TemporaryFiles } from '../../fakes/files.js'
 import { credentials, httpServer, httpsServer, type Listening, newCa, proxy } from '../support/https-server.js'
@@ -21,7 +27,7 @@ const keep = keeping()
 const serve = async (answer: RequestListener, options = {}): Promise<Listening> =>
   keep(await httpsServer(ca, answer, options))
 const clientWith = (options: HttpClientOptions = {}): HttpClient =>
-  keep(createHttpClient({ tls: () => ({ ca: [ca.pem] }), roots: () => [], ...options }))
+  keep(createHttpClient({ tls: () => ({ ca: [ca.pem] }), roots: () => [], peer: ICP_SERVER, ...options }))
 const get = (url: string, more: Partial<HttpRequest> = {}): HttpRequest => ({
   method: 'GET',
   url,
@@ -34,7 +40,7 @@ const failure = async (call: Promise<unknown>) => {
     () => new TypeError('it succeeded'),
     (thrown: unknown) => thrown,
   )
-  return error instanceof AgentError ? `${error.code}: ${error.message}` : error
+  return error instanceof HttpError ? `${error.failure}: ${error.message}` : error
 }
 /** A connection is free again a moment after its answer was read. */
 const oneByOne = async (call: Promise<unknown>) => {
@@ -110,7 +116,7 @@ describe('the HTTP client', () => {
     const response = await clientWith().request(get('http://engine/v1/info', { unixSocket }))
     expect(response.body.toString()).toBe('engine /v1/info')
     expect(await failure(clientWith().request(get('http://engine/', { unixSocket: files.path('none') })))).toMatch(
-      /^icp\.unreachable: unix:/,
+      /^unreachable: unix:/,
     )
   })
 
@@ -128,7 +134,7 @@ describe('a body', () => {
     })
     const client = clientWith()
     for (const path of ['/announced', '/chunked']) {
-      expect(await failure(client.request(get(server.address + path, { maxBytes: 1999 })))).toMatch(/^icp\.too_large/)
+      expect(await failure(client.request(get(server.address + path, { maxBytes: 1999 })))).toMatch(/^too_large/)
       expect((await client.request(get(server.address + path, { maxBytes: 2000 }))).body).toHaveLength(2000)
     }
   })
@@ -138,7 +144,7 @@ describe('a body', () => {
       response.setHeader('content-length', '2000')
       response.write('x')
     })
-    expect(await failure(clientWith().request(get(server.address, { maxBytes: 1999 })))).toMatch(/^icp\.too_large/)
+    expect(await failure(clientWith().request(get(server.address, { maxBytes: 1999 })))).toMatch(/^too_large/)
   })
 
   it('that trickles in hits the deadline of the whole exchange', async () => {
@@ -147,7 +153,7 @@ describe('a body', () => {
       response.on('close', () => clearInterval(drip))
     })
     // The drip never ends by itself.
-    expect(await failure(clientWith().request(get(server.address, { timeoutMs: 300 })))).toMatch(/^icp\.timeout/)
+    expect(await failure(clientWith().request(get(server.address, { timeoutMs: 300 })))).toMatch(/^timeout/)
   })
 
   it('that breaks off is an unreachable server, not an answer', async () => {
@@ -156,7 +162,7 @@ describe('a body', () => {
       response.write('half')
       setTimeout(() => response.socket?.destroy(), 20)
     })
-    expect(await failure(clientWith().request(get(server.address)))).toMatch(/^icp\.unreachable/)
+    expect(await failure(clientWith().request(get(server.address)))).toMatch(/^unreachable/)
   })
 })
 
@@ -165,9 +171,7 @@ describe('an exchange', () => {
 
   it('ends at its deadline where the server says nothing', async () => {
     const server = await serve(silent)
-    expect(await failure(clientWith().request(get(server.address, { timeoutMs: 100 })))).toMatch(
-      /^icp\.timeout: https:/,
-    )
+    expect(await failure(clientWith().request(get(server.address, { timeoutMs: 100 })))).toMatch(/^timeout: https:/)
   })
 
   it("ends with the signal's reason, before, during and after the headers", async () => {
@@ -188,13 +192,13 @@ describe('an exchange', () => {
     const server = await serve(ok)
     await server[Symbol.asyncDispose]()
     expect(await failure(clientWith().request(get(server.address)))).toMatch(
-      new RegExp(`^icp\\.unreachable: ${server.address}: the connection was refused`),
+      new RegExp(`^unreachable: ${server.address}: the connection was refused`),
     )
   })
 
   it('with something that is no HTTP is a bad response', async () => {
     const server = await serve((_request, response) => void response.socket?.end('SSH-2.0-OpenSSH_9\r\n\r\n'))
-    expect(await failure(clientWith().request(get(server.address)))).toMatch(/^icp\.bad_response/)
+    expect(await failure(clientWith().request(get(server.address)))).toMatch(/^not_http/)
   })
 })
 
@@ -215,7 +219,7 @@ describe('a stream', () => {
       try {
         return await client.stream(get(server.address, { timeoutMs, signal: stop.signal }))
       } catch (error) {
-        if (!(error instanceof AgentError) || error.code !== 'icp.timeout') throw error
+        if (!(error instanceof HttpError) || error.failure !== 'timeout') throw error
         timeoutMs *= 2
         return await open()
       }
@@ -251,7 +255,7 @@ describe('a stream', () => {
 
   it('whose headers do not come in time is a timeout', async () => {
     const server = await serve(() => undefined)
-    expect(await failure(clientWith().stream(get(server.address, { timeoutMs: 100 })))).toMatch(/^icp\.timeout/)
+    expect(await failure(clientWith().stream(get(server.address, { timeoutMs: 100 })))).toMatch(/^timeout/)
   })
 })
 
@@ -263,17 +267,17 @@ describe('TLS', () => {
   ])('with %s is refused with advice', async (_name, wish, advice) => {
     const server = await serve(ok, { wish })
     const said = await failure(clientWith().request(get(server.address)))
-    expect(said).toMatch(/^icp\.tls/)
+    expect(said).toMatch(/^tls/)
     expect(said).toMatch(advice)
   })
 
   it('with an unknown authority names the setting that adds one', async () => {
     const server = await serve(ok)
     const strangers = clientWith({ tls: () => ({ ca: [] }), roots: () => [] })
-    expect(await failure(strangers.request(get(server.address)))).toMatch(/^icp\.tls: .*trust_bundle_path/)
+    expect(await failure(strangers.request(get(server.address)))).toMatch(/^tls: .*trust_bundle_path/)
     // The system's roots alone do not know it either.
-    const system = keep(createHttpClient())
-    expect(await failure(system.request(get(server.address)))).toMatch(/^icp\.tls: .*trust_bundle_path/)
+    const system = keep(createHttpClient({ peer: ICP_SERVER }))
+    expect(await failure(system.request(get(server.address)))).toMatch(/^tls: .*trust_bundle_path/)
     const both = keep(createHttpClient({ tls: () => ({ ca: [ca.pem] }) }))
     expect((await both.request(get(server.address))).status).toBe(200)
   })
@@ -281,12 +285,12 @@ describe('TLS', () => {
   it('on a port that speaks none says so', async () => {
     const plain = keep(await httpServer(ok))
     const url = plain.address.replace('http:', 'https:')
-    expect(await failure(clientWith().request(get(url)))).toMatch(/^icp\.tls: .*does not speak TLS/)
+    expect(await failure(clientWith().request(get(url)))).toMatch(/^tls: .*does not speak TLS/)
   })
 
   it('below version 1.2 is refused', async () => {
     const server = await serve(ok, { maxVersion: 'TLSv1.1', minVersion: 'TLSv1', ciphers: 'DEFAULT@SECLEVEL=0' })
-    expect(await failure(clientWith().request(get(server.address)))).toMatch(/^icp\.tls/)
+    expect(await failure(clientWith().request(get(server.address)))).toMatch(/^tls/)
   })
 
   it.each(['TLSv1.2', 'TLSv1.3'] as const)('that demands a client certificate says so (%s)', async (version) => {
@@ -298,7 +302,7 @@ describe('TLS', () => {
       maxVersion: version,
     }
     const server = await serve(ok, demands)
-    expect(await failure(clientWith().request(get(server.address)))).toMatch(/^icp\.tls: .*client certificate/)
+    expect(await failure(clientWith().request(get(server.address)))).toMatch(/^tls: .*client certificate/)
   })
 
   it('that demands a client certificate says so through a proxy as well', async () => {
@@ -306,7 +310,7 @@ describe('TLS', () => {
     const server = await serve(ok, { wish: { names }, requestCert: true, rejectUnauthorized: true, ca: ca.pem })
     const forward = keep(await proxy(server.port))
     const client = clientWith({ proxy: { httpsProxy: forward.address, noProxy: null } })
-    expect(await failure(client.request(get('https://icp.test/')))).toMatch(/^icp\.tls: .*client certificate/)
+    expect(await failure(client.request(get('https://icp.test/')))).toMatch(/^tls: .*client certificate/)
   })
 })
 
@@ -326,7 +330,7 @@ describe('with NODE_TLS_REJECT_UNAUTHORIZED=0', () => {
   it('a server must prove who it is', async () => {
     const server = await serve(ok)
     const strangers = clientWith({ tls: () => ({ ca: [] }) })
-    expect(await failure(strangers.request(get(server.address)))).toMatch(/^icp\.tls/)
+    expect(await failure(strangers.request(get(server.address)))).toMatch(/^tls/)
     expect((await clientWith().request(get(server.address))).status).toBe(200)
   })
 
@@ -335,7 +339,7 @@ describe('with NODE_TLS_REJECT_UNAUTHORIZED=0', () => {
     const forward = keep(await proxy(server.port))
     const through = { proxy: { httpsProxy: forward.address, noProxy: null } }
     const strangers = clientWith({ ...through, tls: () => ({ ca: [] }) })
-    expect(await failure(strangers.request(get('https://icp.test/')))).toMatch(/^icp\.tls/)
+    expect(await failure(strangers.request(get('https://icp.test/')))).toMatch(/^tls/)
     expect((await clientWith(through).request(get('https://icp.test/'))).status).toBe(200)
   })
 
@@ -343,7 +347,7 @@ describe('with NODE_TLS_REJECT_UNAUTHORIZED=0', () => {
     const server = await serve(ok, named)
     const forward = keep(await proxy(server.port, () => true, await newCa('Other CA')))
     const client = clientWith({ proxy: { httpsProxy: forward.address, noProxy: null } })
-    expect(await failure(client.request(get('https://icp.test/')))).toMatch(/^icp\.tls/)
+    expect(await failure(client.request(get('https://icp.test/')))).toMatch(/^tls/)
   })
 })
 
@@ -453,7 +457,7 @@ describe('a proxy', () => {
     const server = await serve(ok, named)
     const forward = keep(await proxy(server.port, () => true, await newCa('Other CA')))
     const client = clientWith({ proxy: { httpsProxy: forward.address, noProxy: null } })
-    expect(await failure(client.request(get('https://icp.test/')))).toMatch(/^icp\.tls/)
+    expect(await failure(client.request(get('https://icp.test/')))).toMatch(/^tls/)
     expect(forward.asked).toEqual([])
   })
 
@@ -471,35 +475,31 @@ describe('a proxy', () => {
       const forward = keep(await proxy(1))
       const client = clientWith({ proxy: { httpsProxy: forward.address, noProxy } })
       expect(await failure(client.request(get('https://icp.test/', { timeoutMs: 3000 })))).toMatch(
-        /^icp\.(unreachable|timeout)/,
+        /^(unreachable|timeout)/,
       )
       expect(forward.asked).toEqual([])
     },
   )
 
   it.each<[string, () => Promise<string>, RegExp]>([
-    [
-      'is down',
-      async () => 'http://127.0.0.1:1',
-      /^icp\.unreachable: .*: the connection was refused: is the proxy running/,
-    ],
-    ['has no address', async () => 'http://proxy.invalid:3128', /^icp\.unreachable: .*: its host name/],
-    ['speaks no HTTP', async () => keep(await talking('SSH-2.0\r\n\r\n')).address, /^icp\.bad_response: /],
-    ['hangs up', async () => keep(await talking('')).address, /^icp\.unreachable: /],
+    ['is down', async () => 'http://127.0.0.1:1', /^unreachable: .*: the connection was refused: is the proxy running/],
+    ['has no address', async () => 'http://proxy.invalid:3128', /^unreachable: .*: its host name/],
+    ['speaks no HTTP', async () => keep(await talking('SSH-2.0\r\n\r\n')).address, /^not_http: /],
+    ['hangs up', async () => keep(await talking('')).address, /^unreachable: /],
     [
       'speaks no TLS',
       async () => keep(await proxy(1)).address.replace('http:', 'https:'),
-      /^icp\.tls: .*: it does not speak TLS/,
+      /^tls: .*: it does not speak TLS/,
     ],
     [
       'nobody vouches for',
       async () => keep(await proxy(1, () => true, await newCa('Other CA'))).address,
-      /^icp\.tls: .*: its certificate comes from an authority/,
+      /^tls: .*: its certificate comes from an authority/,
     ],
     [
       'wants credentials',
       async () => keep(await proxy(1, () => false)).address,
-      /^icp\.unreachable: .*\(407\): HTTPS_PROXY takes/,
+      /^unreachable: .*\(407\): HTTPS_PROXY takes/,
     ],
   ])('that %s is named, and not the server', async (_how, address, said) => {
     const url = (await address()).replace('//', '//user:hunter22@')
@@ -516,7 +516,7 @@ describe('a proxy', () => {
     const forward = keep(await proxy(server.port))
     const client = clientWith({ proxy: { httpsProxy: forward.address, noProxy: null } })
     const message = await failure(client.request(get('https://icp.test/')))
-    expect(message).toMatch(/^icp\.tls: https:\/\/icp\.test: its certificate is for another host name/)
+    expect(message).toMatch(/^tls: https:\/\/icp\.test: its certificate is for another host name/)
     expect(message).toMatch(new RegExp(`through the proxy ${forward.address}\\)$`))
   })
 
@@ -539,7 +539,7 @@ describe('a proxy', () => {
     const address = forward.address.replace('//', '//user:hunter22@')
     const client = clientWith({ proxy: { httpsProxy: address, noProxy: null } })
     const said = await failure(client.request(get('https://icp.test/')))
-    expect(said).toMatch(/^icp\.unreachable: .*proxy/)
+    expect(said).toMatch(/^unreachable: .*proxy/)
     expect(said).not.toContain('hunter22')
   })
 })

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest'
 import { Secret } from '../../../agent/crypto/secret.js'
-import { AgentError, codeOf } from '../../../agent/errors.js'
+import { codeOf } from '../../../agent/errors.js'
 import { type ClientCertificates, NO_CLIENT_CERTIFICATES, type Place } from '../../../agent/icp/client-certificates.js'
 import { SpiffeId } from '../../../agent/identity/spiffe-id.js'
-import type { HttpResponse } from '../../../agent/ports/http.js'
+import { HttpError, type HttpResponse } from '../../../agent/ports/http.js'
 import { TestCa } from '../../fakes/ca.js'
 import { settle } from '../../fakes/clock.js'
 import { TENANT } from '../../fakes/control-plane.js'
@@ -12,7 +12,7 @@ import { clientOver, SIGNAL } from './subject.js'
 
 const AGENT = SpiffeId.parse(`spiffe://${TENANT}/agent/node-1`)
 const ENTRIES = json(200, { entries: [] })
-const unreachable = new AgentError('icp.unreachable', 'refused')
+const unreachable = new HttpError('unreachable', 'refused')
 const thrown = (error: unknown) => error
 
 describe('a request', () => {
@@ -110,8 +110,8 @@ describe('a request', () => {
     ['500', json(500, {}), 'icp.server_error'],
     ['501', json(501, {}), 'icp.server_error'],
     ['301', text(301, ''), 'icp.bad_response'],
-    ['TLS failures', new AgentError('icp.tls', 'unknown CA'), 'icp.tls'],
-    ['bodies that are too large', new AgentError('icp.too_large', 'huge'), 'icp.too_large'],
+    ['TLS failures', new HttpError('tls', 'unknown CA'), 'icp.tls'],
+    ['bodies that are too large', new HttpError('too_large', 'huge'), 'icp.too_large'],
     ['bodies that are none', text(200, '<html>'), 'icp.bad_response'],
   ] as const)('is not repeated after %s', async (_name, answer, code) => {
     const http = new ScriptedHttp(answer)
@@ -122,7 +122,7 @@ describe('a request', () => {
 
   it.each([
     ['a lost answer', unreachable, 'icp.unreachable'],
-    ['a timeout', new AgentError('icp.timeout', 'late'), 'icp.timeout'],
+    ['a timeout', new HttpError('timeout', 'late'), 'icp.timeout'],
     ['503', json(503, {}), 'icp.server_error'],
   ] as const)('with a join token is sent once, whatever happens: %s', async (_name, answer, code) => {
     const http = new ScriptedHttp(answer)
@@ -172,8 +172,8 @@ describe('the client certificate', () => {
       return answer
     })
   const wanted = json(401, { error: { code: 'UNAUTHORIZED', message: 'Client certificate required' } })
-  const closed = new AgentError('icp.unreachable', 'closed', { details: { reason: 'UND_ERR_SOCKET' } })
-  const refused = new AgentError('icp.unreachable', 'refused', { details: { reason: 'ECONNREFUSED' } })
+  const closed = new HttpError('unreachable', 'closed', { details: { reason: 'UND_ERR_SOCKET' } })
+  const refused = new HttpError('unreachable', 'refused', { details: { reason: 'ECONNREFUSED' } })
   const renewal = { agentId: 'a', csrPem: 'CSR' }
   const jwt = { spiffeId: SpiffeId.parse(`spiffe://${TENANT}/web`), audience: ['db'] }
   const TOKEN = json(200, { spiffe_id: 'x', token: 'y' })
@@ -323,7 +323,7 @@ describe('the client certificate', () => {
   })
 
   it('that fails the handshake means what 401 means, where one is shown', async () => {
-    const handshake = new AgentError('icp.tls', 'expired', { details: { clientCertificate: true } })
+    const handshake = new HttpError('tls', 'expired', { details: { clientCertificate: true } })
     const { client } = clientOver(new ScriptedHttp().always(handshake))
     expect(codeOf(await client.bundle(SIGNAL).catch(thrown))).toBe('icp.tls')
     client.learnGeneration(true)

@@ -1,12 +1,12 @@
 import { constants } from 'node:os'
 import { describe, expect, it } from 'vitest'
-import { AgentError } from '../../../agent/errors.js'
 import { httpError } from '../../../agent/platform/http-errors.js'
+import { HttpError } from '../../../agent/ports/http.js'
 
 const coded = (code: string, cause?: unknown) => Object.assign(new Error('library text', { cause }), { code })
 const meaning = (error: unknown) => {
   const made = httpError(error, 'https://icp.example.org')
-  return made instanceof AgentError ? made.code : made
+  return made instanceof HttpError ? made.failure : made
 }
 /** What Node calls the results of OpenSSL's verification. */
 const X509 = `UNABLE_TO_GET_ISSUER_CERT UNABLE_TO_GET_CRL UNABLE_TO_DECRYPT_CERT_SIGNATURE
@@ -19,47 +19,47 @@ const X509 = `UNABLE_TO_GET_ISSUER_CERT UNABLE_TO_GET_CRL UNABLE_TO_DECRYPT_CERT
 
 describe('an error of the network', () => {
   it.each([
-    ['CERT_HAS_EXPIRED', 'icp.tls'],
-    ['ERR_TLS_CERT_ALTNAME_INVALID', 'icp.tls'],
-    ['SELF_SIGNED_CERT_IN_CHAIN', 'icp.tls'],
-    ['UNABLE_TO_GET_ISSUER_CERT_LOCALLY', 'icp.tls'],
-    ['ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED', 'icp.tls'],
-    ['ERR_SSL_TLSV1_ALERT_UNKNOWN_CA', 'icp.tls'],
-    ['ERR_SSL_WRONG_VERSION_NUMBER', 'icp.tls'],
-    ['EPROTO', 'icp.tls'],
-    ['ENOTFOUND', 'icp.unreachable'],
-    ['EAI_AGAIN', 'icp.unreachable'],
-    ['ECONNREFUSED', 'icp.unreachable'],
-    ['ECONNRESET', 'icp.unreachable'],
-    ['EHOSTUNREACH', 'icp.unreachable'],
-    ['UND_ERR_CONNECT_TIMEOUT', 'icp.unreachable'],
-    ['UND_ERR_SOCKET', 'icp.unreachable'],
-    ['UND_ERR_HEADERS_OVERFLOW', 'icp.too_large'],
-    ['HPE_INVALID_CONSTANT', 'icp.bad_response'],
-    ['UND_ERR_RES_CONTENT_LENGTH_MISMATCH', 'icp.bad_response'],
+    ['CERT_HAS_EXPIRED', 'tls'],
+    ['ERR_TLS_CERT_ALTNAME_INVALID', 'tls'],
+    ['SELF_SIGNED_CERT_IN_CHAIN', 'tls'],
+    ['UNABLE_TO_GET_ISSUER_CERT_LOCALLY', 'tls'],
+    ['ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED', 'tls'],
+    ['ERR_SSL_TLSV1_ALERT_UNKNOWN_CA', 'tls'],
+    ['ERR_SSL_WRONG_VERSION_NUMBER', 'tls'],
+    ['EPROTO', 'tls'],
+    ['ENOTFOUND', 'unreachable'],
+    ['EAI_AGAIN', 'unreachable'],
+    ['ECONNREFUSED', 'unreachable'],
+    ['ECONNRESET', 'unreachable'],
+    ['EHOSTUNREACH', 'unreachable'],
+    ['UND_ERR_CONNECT_TIMEOUT', 'unreachable'],
+    ['UND_ERR_SOCKET', 'unreachable'],
+    ['UND_ERR_HEADERS_OVERFLOW', 'too_large'],
+    ['HPE_INVALID_CONSTANT', 'not_http'],
+    ['UND_ERR_RES_CONTENT_LENGTH_MISMATCH', 'not_http'],
   ])('%s is %s, with the address', (code, expected) => {
     expect(meaning(coded(code))).toBe(expected)
     expect(String(httpError(coded(code), 'https://icp.example.org'))).toContain('https://icp.example.org: ')
   })
 
   it('is found under its causes and among several addresses', () => {
-    expect(meaning(new Error('outer', { cause: coded('ECONNREFUSED') }))).toBe('icp.unreachable')
-    expect(meaning(new AggregateError([coded('ECONNREFUSED'), coded('ENETUNREACH')]))).toBe('icp.unreachable')
+    expect(meaning(new Error('outer', { cause: coded('ECONNREFUSED') }))).toBe('unreachable')
+    expect(meaning(new AggregateError([coded('ECONNREFUSED'), coded('ENETUNREACH')]))).toBe('unreachable')
   })
 
   it.each(Object.keys(constants.errno))('%s of the system is of the network, with or without a syscall', (code) => {
-    const expected = code === 'EPROTO' ? 'icp.tls' : 'icp.unreachable'
+    const expected = code === 'EPROTO' ? 'tls' : 'unreachable'
     expect(meaning(coded(code))).toBe(expected)
     expect(meaning(Object.assign(coded(code), { syscall: 'connect' }))).toBe(expected)
     expect(meaning(new AggregateError([coded(code)]))).toBe(expected)
   })
 
   it.each(['AGAIN', 'FAIL', 'FAMILY', 'MEMORY', 'NODATA', 'SYSTEM'])('EAI_%s of DNS is of the network', (code) => {
-    expect(meaning(coded(`EAI_${code}`))).toBe('icp.unreachable')
+    expect(meaning(coded(`EAI_${code}`))).toBe('unreachable')
   })
 
   it.each(X509)('%s of a certificate is of TLS', (code) => {
-    expect(meaning(coded(code))).toBe('icp.tls')
+    expect(meaning(coded(code))).toBe('tls')
   })
 
   it.each([
@@ -72,16 +72,16 @@ describe('an error of the network', () => {
     'ERR_INVALID_IP_ADDRESS',
     'ERR_NEVER_HEARD_OF',
   ])('%s, which nobody has foreseen, is an unreachable server', (code) => {
-    expect(meaning(coded(code))).toBe('icp.unreachable')
+    expect(meaning(coded(code))).toBe('unreachable')
   })
 
   it('without any code is an unreachable server', () => {
-    expect(meaning(new Error('library text'))).toBe('icp.unreachable')
-    expect(meaning(new AggregateError([]))).toBe('icp.unreachable')
+    expect(meaning(new Error('library text'))).toBe('unreachable')
+    expect(meaning(new AggregateError([]))).toBe('unreachable')
   })
 
   it('that an assertion of the library met is an answer that is no HTTP', () => {
-    expect(meaning(coded('ERR_ASSERTION'))).toBe('icp.bad_response')
+    expect(meaning(coded('ERR_ASSERTION'))).toBe('not_http')
   })
 
   it('tells whose certificate key is too weak in the words of OpenSSL', () => {

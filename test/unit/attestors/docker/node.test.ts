@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { AgentError } from '../../../../agent/errors.js'
-import type { HttpRequest, HttpResponse } from '../../../../agent/ports/http.js'
+import { HttpError, type HttpRequest, type HttpResponse } from '../../../../agent/ports/http.js'
 import { dockerNodeAttestor } from '../../../../attestors/docker/node.js'
 import { MemoryFiles } from '../../../fakes/memory-files.js'
 
@@ -41,7 +40,7 @@ function node({ mountinfo = MOUNTS.machine, cgroup = '0::/', hostname = 'host', 
     request: async (request: HttpRequest): Promise<HttpResponse> => {
       requests.push(request)
       const answer = engine(request)
-      if (!answer) throw new AgentError('icp.unreachable', 'no engine')
+      if (!answer) throw new HttpError('unreachable', 'no engine')
       return { status: 200, headers: {}, body: Buffer.from(''), ...answer }
     },
     stream: () => Promise.reject(new TypeError('the node attestor hears no events')),

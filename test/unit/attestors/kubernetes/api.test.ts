@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { AgentError } from '../../../../agent/errors.js'
 import { fileEvents } from '../../../../agent/observability/file-events.js'
-import type { TlsSettings } from '../../../../agent/ports/http.js'
+import { HttpError, type TlsSettings } from '../../../../agent/ports/http.js'
 import { KubernetesApi } from '../../../../attestors/kubernetes/api.js'
 import { retryAfterOf, statusOf } from '../../../../attestors/kubernetes/api-errors.js'
 import { TestCa } from '../../../fakes/ca.js'
@@ -233,12 +233,12 @@ describe('a request that fails', () => {
   })
 
   it.each([
-    ['icp.unreachable', 'ECONNREFUSED', 'refused'],
-    ['icp.tls', 'SELF_SIGNED_CERT_IN_CHAIN', '/sa/ca.crt'],
-    ['icp.tls', 'ERR_TLS_CERT_ALTNAME_INVALID', 'another name'],
-  ] as const)('on the way (%s, %s) speaks of Kubernetes, not of the ICP server', async (code, reason, part) => {
+    ['unreachable', 'ECONNREFUSED', 'refused'],
+    ['tls', 'SELF_SIGNED_CERT_IN_CHAIN', '/sa/ca.crt'],
+    ['tls', 'ERR_TLS_CERT_ALTNAME_INVALID', 'another name'],
+  ] as const)('on the way (%s, %s) speaks of Kubernetes, not of the ICP server', async (failed, reason, part) => {
     const details = { reason }
-    const { failure } = setUp(new AgentError(code, 'https://10.96.0.1: the connection was refused', { details }))
+    const { failure } = setUp(new HttpError(failed, 'https://10.96.0.1: the connection was refused', { details }))
     const error = await failure()
     expect(error.code).toBe('platform.unavailable')
     expect(error.message).toContain(part)

@@ -1,0 +1,24 @@
+import { AgentError, type ErrorCode } from '../errors.js'
+import { HttpError, type HttpFailure, type HttpPeer } from '../ports/http.js'
+
+/** What errors of the HTTP client call the server, and the settings that they advise to look at. */
+export const ICP_SERVER: HttpPeer = {
+  name: 'the server',
+  addressSetting: 'icp_service.address',
+  trustSetting: 'icp_service.trust_bundle_path',
+}
+
+const CODES: Readonly<Record<HttpFailure, ErrorCode>> = {
+  unreachable: 'icp.unreachable',
+  timeout: 'icp.timeout',
+  tls: 'icp.tls',
+  too_large: 'icp.too_large',
+  not_http: 'icp.bad_response',
+}
+
+/** A failed exchange with the ICP server as `icp.*`; whatever else was thrown stays. */
+export function icpError(error: unknown): unknown {
+  if (!(error instanceof HttpError)) return error
+  const { failure, message, cause, details } = error
+  return new AgentError(CODES[failure], message, { ...(cause === undefined ? {} : { cause }), details })
+}
