@@ -1,6 +1,6 @@
 /**
- * Every metric of the agent. Labels have few values; units are in the names. docs/metrics.md is compared with this
- * table by a test.
+ * Every metric of the agent. Labels have few values; units are in the names. `npm run docs` makes the table of
+ * docs/metrics.md from it.
  */
 export const METRICS = {
   icp_agent_info: { kind: 'gauge', help: 'Always 1; the version of the agent.', labels: ['version'] },
@@ -17,7 +17,7 @@ export const METRICS = {
   },
   icp_agent_certificate_refusals_total: {
     kind: 'counter',
-    help: 'Requests whose first client certificate the ICP server refused, by what came of it: other_accepted, all_refused.',
+    help: 'Requests whose first client certificate the ICP server refused, by outcome: other_accepted, all_refused.',
     labels: ['outcome'],
   },
   icp_agent_node_attestations_total: { kind: 'counter', help: 'Node attestations by outcome.', labels: ['outcome'] },
@@ -34,12 +34,12 @@ export const METRICS = {
   },
   icp_agent_server_clock_skew_seconds: {
     kind: 'gauge',
-    help: "How far the ICP server's clock is ahead; missing until it has answered.",
+    help: "How far the ICP server's clock is ahead; absent until it has answered.",
     labels: [],
   },
   icp_agent_rate_limited_total: {
     kind: 'counter',
-    help: 'Answers 429 of the ICP server, by tier.',
+    help: 'Responses 429 from the ICP server, by tier.',
     labels: ['tier'],
     fromZero: ['bootstrap', 'standard', 'sensitive', 'none', 'service'].map((tier) => ({ tier })),
   },
@@ -57,13 +57,13 @@ export const METRICS = {
   icp_agent_entries: { kind: 'gauge', help: 'Registration entries known, by state.', labels: ['state'] },
   icp_agent_entries_unserved: {
     kind: 'gauge',
-    help: 'Registration entries that were asked for within the last 35 minutes and have no valid X.509-SVID, by state.',
+    help: 'Registration entries that a workload wanted within the last 35 minutes and that have no valid X.509-SVID, by state.',
     labels: ['state'],
   },
   icp_agent_svids: { kind: 'gauge', help: 'X.509-SVIDs held for workloads.', labels: [] },
   icp_agent_svid_soonest_expiry_seconds: {
     kind: 'gauge',
-    help: 'Seconds until the first of the X.509-SVIDs that were used within an hour (or their own life) expires; -1 when there is none.',
+    help: 'Seconds until the first of the X.509-SVIDs expires that were used within an hour (or within their lifetime); -1 if there is none.',
     labels: [],
   },
   icp_agent_svid_expiry_seconds: {
@@ -73,7 +73,7 @@ export const METRICS = {
   },
   icp_agent_issuances_total: {
     kind: 'counter',
-    help: 'SVIDs asked for, by kind and outcome.',
+    help: 'Requests for SVIDs, by kind and outcome.',
     labels: ['kind', 'outcome'],
   },
   icp_agent_revocations_total: {
@@ -83,7 +83,7 @@ export const METRICS = {
   },
   icp_agent_issuance_seconds: {
     kind: 'histogram',
-    help: 'Time from job to verified SVID.',
+    help: 'Time from the start of issuance to the verified SVID.',
     labels: ['kind'],
     buckets: [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
   },
@@ -94,7 +94,7 @@ export const METRICS = {
     labels: [],
     buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 4],
   },
-  icp_agent_kubernetes_pods: { kind: 'gauge', help: 'Pods of this node that are known.', labels: [] },
+  icp_agent_kubernetes_pods: { kind: 'gauge', help: 'Pods known on this node.', labels: [] },
   icp_agent_kubernetes_sync_age_seconds: {
     kind: 'gauge',
     help: 'Seconds since changes of pods stopped arriving; 0 while they do, -1 before the first list.',
@@ -113,7 +113,7 @@ export const METRICS = {
   },
   icp_agent_calls_turned_away_total: {
     kind: 'counter',
-    help: 'Calls above the rates, each the end of its connection, by reason.',
+    help: 'Calls above the rate limits; each closes its connection; by reason.',
     labels: ['reason'],
   },
   icp_agent_streams: { kind: 'gauge', help: 'Open Workload API streams by method.', labels: ['method'] },
