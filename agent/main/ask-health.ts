@@ -1,4 +1,5 @@
 import { messageOf } from '../errors.js'
+import { jsonOf } from '../lib/json.js'
 import { deadlineAfter, type HttpAnswer, httpGet } from '../platform/http-get.js'
 
 /** Whom to ask. Only the agent's user can have made the socket; whoever answers at a port may be anybody. */
@@ -84,13 +85,8 @@ function statusIn(body: string): string {
 }
 
 function parsed(body: string): object | null {
-  try {
-    const answer: unknown = JSON.parse(body)
-    return typeof answer === 'object' ? answer : null
-  } catch (error) {
-    if (error instanceof SyntaxError) return null
-    throw error
-  }
+  const answer = jsonOf(body)
+  return typeof answer === 'object' ? answer : null
 }
 
 function isForbidden(error: unknown): boolean {

@@ -2,6 +2,7 @@ import { join, resolve } from 'node:path'
 import { z } from 'zod'
 import { AgentError } from '../errors.js'
 import { ICP_SERVER, icpError } from '../icp/transport.js'
+import { jsonOf } from '../lib/json.js'
 import { Disk } from '../platform/disk.js'
 import { createHttpClient } from '../platform/undici-http.js'
 import type { HttpClient } from '../ports/http.js'
@@ -102,14 +103,5 @@ export class DevIcpAdmin implements AsyncDisposable {
     if (status >= 200 && status < 300) return parsed
     const why = refusal.safeParse(parsed).data?.error.message ?? `it answered ${status}`
     throw new AgentError('icp.bad_request', `the embedded ICP server refuses: ${why}`)
-  }
-}
-
-function jsonOf(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch (error) {
-    if (error instanceof SyntaxError) return null
-    throw error
   }
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { AgentError, messageOf } from '../../agent/errors.js'
+import { jsonOf } from '../../agent/lib/json.js'
 import { type HttpClient, HttpError, type HttpRequest } from '../../agent/ports/http.js'
 import { linesOf } from '../shared/lines.js'
 import { type Inspected, type Labels, parseImageLabels, parseInspected } from './inspected.js'
@@ -116,14 +117,9 @@ export function isAbsent(error: unknown): boolean {
 
 /** Events of other kinds, and what is none, are of no concern. */
 function parseEvent(line: string): EngineEvent | null {
-  try {
-    const { data } = event.safeParse(JSON.parse(line))
-    const what = data && ACTIONS.get(data.Action)
-    return what ? { containerId: data.Actor.ID, what } : null
-  } catch (error) {
-    if (error instanceof SyntaxError) return null
-    throw error
-  }
+  const { data } = event.safeParse(jsonOf(line))
+  const what = data && ACTIONS.get(data.Action)
+  return what ? { containerId: data.Actor.ID, what } : null
 }
 
 function refused(socketPath: string, status: number): AgentError {

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { AgentError } from '../../agent/errors.js'
+import { jsonOf } from '../../agent/lib/json.js'
 
 const MAX_MESSAGE = 300
 
@@ -62,12 +63,7 @@ export function retryAfterOf(error: unknown): number {
 }
 
 function messageIn(body: string): string {
-  try {
-    const { data } = status.safeParse(JSON.parse(body))
-    return data?.message ? ` (${data.message.slice(0, MAX_MESSAGE)})` : ''
-  } catch (error) {
-    // A proxy in between answers with whatever it likes.
-    if (error instanceof SyntaxError) return ''
-    throw error
-  }
+  // A proxy in between answers with whatever it likes.
+  const { data } = status.safeParse(jsonOf(body))
+  return data?.message ? ` (${data.message.slice(0, MAX_MESSAGE)})` : ''
 }

@@ -11,7 +11,8 @@ const ITEMS = /(?<!\\)"items"\s*:\s*$/
 
 /**
  * Takes a list of the API (`{"metadata":…,"items":[…]}`) apart while it arrives: each item is parsed and handed on when
- * it is complete, so that memory follows the size of one item, not that of the list. RFC 8259.
+ * it is complete, so that memory follows the size of one item, not that of the list, which has no limit (decision 0017).
+ * RFC 8259.
  *
  * Throws `platform.unavailable` for what is no JSON and for an item of more than `maxItemBytes`.
  */

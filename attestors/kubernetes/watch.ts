@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { AgentError } from '../../agent/errors.js'
+import { jsonOf } from '../../agent/lib/json.js'
 import type { Clock } from '../../agent/ports/clock.js'
 import type { Random } from '../../agent/ports/random.js'
 import { linesOf } from '../shared/lines.js'
@@ -124,13 +125,4 @@ function take(line: string, events: WatchEvents): 'taken' | 'expired' {
   }
   if (metadata?.resourceVersion) events.reached(metadata.resourceVersion)
   return 'taken'
-}
-
-function jsonOf(line: string): unknown {
-  try {
-    return JSON.parse(line)
-  } catch (error) {
-    if (error instanceof SyntaxError) return null
-    throw error
-  }
 }

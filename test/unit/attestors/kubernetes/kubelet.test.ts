@@ -42,6 +42,17 @@ describe('the kubelet', () => {
     expect(pods.find(place).kind).toBe('known')
   })
 
+  it('shows a pod behind two dozen of one megabyte each: nobody can hide the pods of others', async () => {
+    const large = Array.from({ length: 24 }, (_, n) => {
+      const pod = podObject()
+      const metadata = { ...pod.metadata, uid: uid.replace(/.{4}$/, String(1000 + n)), name: `large-${n}` }
+      return { ...pod, metadata: { ...metadata, annotations: { large: 'x'.repeat(1_048_576) } } }
+    })
+    const { clock, pods } = start(null, [...large, podObject()])
+    await clock.advance('1s')
+    expect(pods.find(place).kind).toBe('known')
+  })
+
   it('is asked every 5 s while somebody listens', async () => {
     const { clock, api, pods } = start()
     using _listener = pods.watch(uid, () => {})
