@@ -6,6 +6,8 @@ const RETRY_MS = 50
 const FLUSH_TRIES = 20
 
 export interface LineSinkOptions {
+  /** Lines wait until `release`: another sink still writes to the same disk, and may hang there. */
+  readonly held?: boolean
   /** Called when the target begins to refuse what is written, once until it takes lines again. */
   readonly onFailure?: (error: Error) => void
   /** Called when it takes lines again after a failure or after lines were dropped, with the number of the latter. */
@@ -29,6 +31,7 @@ export class LineSink {
   #failing = false
   #ended = false
   #retrying = false
+  #held: boolean
   /** Refusals of a target that is stuck, since it last took something. */
   #refusals = 0
   #whenDone: (() => void) | null = null
@@ -36,6 +39,7 @@ export class LineSink {
   constructor(fd: number, options: LineSinkOptions = {}) {
     this.#fd = fd
     this.#options = options
+    this.#held = options.held === true
   }
 
   write(line: string): void {
@@ -83,11 +87,24 @@ export class LineSink {
     this.#whenDone = done
     this.#refusals = 0
     this.#pump()
-    if (!this.#inFlight && !this.#retrying) done()
+    this.#tellDone()
+  }
+
+  /** What was held is written. */
+  release(): void {
+    this.#held = false
+    this.#pump()
+    this.#tellDone()
+  }
+
+  #tellDone(): void {
+    if (this.#inFlight || this.#retrying || this.#held) return
+    this.#whenDone?.()
+    this.#whenDone = null
   }
 
   #pump(): void {
-    if (this.#inFlight || this.#retrying) return
+    if (this.#inFlight || this.#retrying || this.#held) return
     if (this.#current === null) {
       if (this.#waiting.length === 0) return
       this.#current = Buffer.concat(this.#waiting)
@@ -98,7 +115,7 @@ export class LineSink {
       this.#inFlight = false
       if (error) this.#refused(error)
       else this.#taken(written)
-      if (!this.#inFlight && !this.#retrying) this.#whenDone?.()
+      this.#tellDone()
     })
   }
 

@@ -59,10 +59,11 @@ export function createUntypedLog(options: LogOptions): UntypedLog {
   const flush = (): void => {
     for (const sink of sinks) sink.flush()
   }
-  const end = (sink: LineSink, fd: number): void =>
+  const end = (sink: LineSink, fd: number, after?: () => void): void =>
     sink.end(() => {
       sinks.delete(sink)
       if (fd > 2) close(fd)
+      after?.()
       if (sinks.size === 0) process.off('exit', flush)
     })
 
@@ -120,14 +121,17 @@ export function createUntypedLog(options: LogOptions): UntypedLog {
     if (path === undefined || path === null || path === '') return
     try {
       const fd = openLogFile(path)
+      const old = file
+      // Keys and DNS share four threads with writes: however often a log on a disk that hangs is opened anew, it takes
+      // one of them.
       const sink = new LineSink(fd, {
+        held: old !== null,
         onFailure: (error) => own.error('Log file cannot be written; lines go to stdout only', { path, error }),
         onRecovery: (dropped) => own.info('Log file can be written again', { path, dropped_lines: dropped }),
       })
       sinks.add(sink)
-      const old = file
       file = { fd, sink }
-      if (old) end(old.sink, old.fd)
+      if (old) end(old.sink, old.fd, () => sink.release())
     } catch (error) {
       if (file) own.error('Log file cannot be opened anew; the old one stays in use', { path, error })
       else own.error('Log file cannot be opened; lines go to stdout only', { path, error })

@@ -137,6 +137,42 @@ test('a write that the target does not let end is seen', PATIENT, async () => {
   }, PATIENT)
 })
 
+test(
+  'however often a log that hangs is opened anew, one write hangs, and no line is lost once it goes on',
+  PATIENT,
+  async () => {
+    const fifo = join(directory, 'fifo')
+    execFileSync('mkfifo', [fifo])
+    const reader = opened(fifo, constants.O_RDONLY | constants.O_NONBLOCK)
+    const sinks = [new LineSink(opened(fifo, constants.O_WRONLY))]
+    sinks[0]?.write('x'.repeat(100_000))
+    let ended = 0
+    for (let i = 0; i < 4; i++) {
+      const next = new LineSink(opened(fifo, constants.O_WRONLY), { held: true })
+      sinks.at(-1)?.end(() => {
+        ended++
+        next.release()
+      })
+      sinks.push(next)
+      next.write(`${i}\n`)
+    }
+    await new Promise((resolve) => setImmediate(resolve))
+    expect(sinks.map((sink) => sink.writing)).toEqual([true, false, false, false, false])
+    expect(ended).toBe(0)
+    let read = ''
+    const chunk = Buffer.alloc(65_536)
+    await vi.waitFor(() => {
+      try {
+        read += chunk.toString('utf8', 0, readSync(reader, chunk))
+      } catch (error) {
+        expect(error).toMatchObject({ code: 'EAGAIN' })
+      }
+      expect(read.slice(100_000)).toBe('0\n1\n2\n3\n')
+    }, PATIENT)
+    expect(ended).toBe(4)
+  },
+)
+
 test('flushing into a full disk gives up at once', () => {
   const sink = new LineSink(opened('/dev/full', 'w'))
   sink.write('x\n')
