@@ -49,7 +49,7 @@ export async function runDaemon(config: Config, world: DaemonWorld, signal: Abor
     inPod: world.inPod,
     socketLostSince: null,
     cacheTrouble: null,
-    disk: new DiskProbe(config.agent.dataDir, world.files, clock),
+    disk: new DiskProbe(config.agent.dataDir, world),
   }
   using _figures = gauges(agent, world)
   await using _http = agent.http
@@ -59,7 +59,7 @@ export async function runDaemon(config: Config, world: DaemonWorld, signal: Abor
   using _workloads = agent.workloads
 
   await openDataDirectory(config, world)
-  using _lock = holdLock(agent.lockPath)
+  using lock = holdLock(agent.lockPath)
   await using _health = await openHealthServer(facts, world)
   await using _healthSocket = await openHealthSocket(facts, world)
   await warnOfOthersTokens(agent.config, world)
@@ -80,7 +80,7 @@ export async function runDaemon(config: Config, world: DaemonWorld, signal: Abor
     agent.extraRoots.run(agent.reachability, stop),
     reportToServiceManager(facts, world, stop),
     cache.run(stop),
-    facts.disk.run(stop),
+    facts.disk.run(lock, stop),
     agent.attestors.run(stop),
     agent.jwtSvids.run(() => agent.keeper.current()?.spiffeId ?? null, stop),
     runSync(

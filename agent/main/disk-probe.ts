@@ -1,6 +1,9 @@
 import { join } from 'node:path'
 import { AgentError } from '../errors.js'
-import type { Trouble } from '../observability/once.js'
+import { sleepUnlessAborted } from '../lib/sleep.js'
+import type { Log } from '../observability/log.js'
+import { type Recurring, sayOnce, type Trouble } from '../observability/once.js'
+import type { HeldLock } from '../platform/file-lock.js'
 import type { Clock } from '../ports/clock.js'
 import type { Files } from '../ports/files.js'
 
@@ -8,42 +11,76 @@ import type { Files } from '../ports/files.js'
 const EVERY_MS = 15_000
 const NAME = '.probe'
 
+interface ProbedDisk {
+  readonly files: Pick<Files, 'writeAtomically' | 'identity'>
+  readonly clock: Clock
+  readonly log: Log
+}
+
 /**
  * Writes a small file into the data directory at intervals, so that a disk that hangs or is full shows in the health
- * before something has to be kept there. It logs nothing: whoever has to keep something says what failed.
+ * before something has to be kept there; of that it logs nothing: whoever has to keep something says what failed. Before
+ * each write it looks whether the directory is still the one that the agent has locked: what is written into another
+ * succeeds, and nobody else would tell.
  */
 export class DiskProbe {
   #trouble: Trouble | null = null
+  readonly #replaced: Recurring
 
   constructor(
     private readonly dataDir: string,
-    private readonly files: Pick<Files, 'writeAtomically'>,
-    private readonly clock: Pick<Clock, 'now' | 'sleep'>,
-  ) {}
+    private readonly world: ProbedDisk,
+  ) {
+    this.#replaced = sayOnce(world.log, world.clock, {
+      failing: 'Data directory was replaced',
+      recovered: 'Data directory is back',
+    })
+  }
 
   /** Null while it works. */
   get trouble(): Trouble | null {
-    return this.#trouble
+    return this.#replaced.trouble ?? this.#trouble
   }
 
-  /** Runs until the signal aborts. */
-  async run(signal: AbortSignal): Promise<void> {
+  /** Runs until the signal aborts. `lock`: of a file in the directory. */
+  async run(lock: Pick<HeldLock, 'path' | 'identity'>, signal: AbortSignal): Promise<void> {
+    const held = new Map([[lock.path, lock.identity]])
     while (!signal.aborted) {
-      await this.#look()
-      await this.clock.sleep(EVERY_MS, signal).catch((reason: unknown) => {
-        if (!signal.aborted) throw reason
-      })
+      await this.#look(held)
+      await sleepUnlessAborted(this.world.clock, EVERY_MS, signal)
     }
   }
 
-  async #look(): Promise<void> {
-    const since = this.#trouble?.since ?? this.clock.now()
+  async #look(held: Map<string, string>): Promise<void> {
+    const { files, clock } = this.world
+    const since = this.#trouble?.since ?? clock.now()
     try {
-      await this.files.writeAtomically(join(this.dataDir, NAME), Buffer.from('icp-agent\n'))
+      if (await this.#isReplaced(held)) return
+      await files.writeAtomically(join(this.dataDir, NAME), Buffer.from('icp-agent\n'))
       this.#trouble = null
     } catch (error) {
       if (!(error instanceof AgentError)) throw error
       this.#trouble = { code: error.code, message: error.message, since }
     }
   }
+
+  async #isReplaced(held: Map<string, string>): Promise<boolean> {
+    for (const [path, identity] of held) {
+      const now = await this.world.files.identity(path)
+      if (now === identity) continue
+      this.#replaced.failed(replaced(this.dataDir, now === null ? `${path} is gone` : `${path} is another one`))
+      return true
+    }
+    if (!held.has(this.dataDir)) {
+      const identity = await this.world.files.identity(this.dataDir)
+      if (identity !== null) held.set(this.dataDir, identity)
+    }
+    this.#replaced.succeeded()
+    return false
+  }
+}
+
+function replaced(dataDir: string, seen: string): AgentError {
+  const text = `the data directory ${dataDir} was removed or replaced while the agent runs (${seen}); restart the agent`
+  return new AgentError('file.io', text, { details: { path: dataDir } })
 }

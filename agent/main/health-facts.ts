@@ -5,6 +5,7 @@ import type { NodeFacts } from '../ports/node-facts.js'
 import { entryStatus } from '../svids/entry-status.js'
 import type { Listener } from '../workload-api/listener.js'
 import type { Agent } from './compose.js'
+import type { DiskProbe } from './disk-probe.js'
 import { countByState } from './entry-figures.js'
 
 /** The agent and what is known of its run. */
@@ -20,7 +21,7 @@ export interface Facts {
   socketLostSince: number | null
   /** Null until the sealed cache was read. */
   cacheTrouble: (() => Trouble | null) | null
-  readonly disk: { readonly trouble: Trouble | null; run(signal: AbortSignal): Promise<void> }
+  readonly disk: Pick<DiskProbe, 'trouble' | 'run'>
 }
 
 /** The plain values that `/status` and the probes are made from. */

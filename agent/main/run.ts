@@ -1,5 +1,6 @@
 import { dirname } from 'node:path'
 import { AgentError, messageOf } from '../errors.js'
+import { unlessAborted } from '../lib/abort.js'
 import type { Log } from '../observability/log.js'
 import { seesOtherUsers, seesProcesses } from '../platform/capabilities.js'
 import { DeadlineFiles } from '../platform/deadline-files.js'
@@ -23,6 +24,7 @@ import { kubernetesApi } from './kubernetes-api.js'
 import { placeRemedy } from './place-remedy.js'
 import { readConfig } from './read-config.js'
 import { inheritedSocket } from './socket-activation.js'
+import { DISK_PATIENCE_MS, directoriesOf, waitForDisks } from './wait-for-disks.js'
 
 /**
  * Runs the daemon until the signal aborts; `configFile` as named on the command line. Exit codes: 0 stopped, 1 failed,
@@ -48,7 +50,13 @@ interface Threads {
 }
 
 async function runUntilStopped(configFile: string | undefined, io: CommandIo, threads: Threads): Promise<number> {
-  const { config, warnings } = await readConfig(configFile, io)
+  const clock = new SystemClock()
+  const read = await readWhenDisksAnswer(configFile, io, clock)
+  if (read === null) {
+    threads.hang = true
+    return 0
+  }
+  const { config, warnings } = read
   makeSocketDirectory(config.agent.socketPath)
   using log = createLog({
     level: config.logging.level,
@@ -76,7 +84,6 @@ async function runUntilStopped(configFile: string | undefined, io: CommandIo, th
         remedy: 'give the agent CAP_SYS_PTRACE, or mount /proc with gid= of a group that the agent is in',
       })
     }
-    const clock = new SystemClock()
     const { dataDir } = config.agent
     const files = new DeadlineFiles(new Disk(), clock, [dataDir, dirname(config.security.cachePath)])
     await runDaemon(
@@ -109,6 +116,24 @@ async function runUntilStopped(configFile: string | undefined, io: CommandIo, th
     log.error('Agent failed', { error, ...placeRemedy(error, config.agent) })
     if (!(error instanceof AgentError)) io.stderr.write(`${messageOf(error)}\n`)
     return 1
+  }
+}
+
+/** The configuration, once its own disk and all that it names answer; null when the signal aborts before. */
+async function readWhenDisksAnswer(configFile: string | undefined, io: CommandIo, clock: SystemClock) {
+  try {
+    // There is no log yet.
+    const say = () => void io.stderr.write('warning the start waits for the disk of the configuration file\n')
+    using late = clock.after(DISK_PATIENCE_MS, say)
+    const read = await unlessAborted(readConfig(configFile, io), io.signal)
+    late[Symbol.dispose]()
+    // Without its file, which lies on one of these disks.
+    using log = createLog({ level: read.config.logging.level, format: read.config.logging.format })
+    await waitForDisks(directoriesOf(read.config), { clock, log }, io.signal)
+    return read
+  } catch (error) {
+    if (!io.signal.aborted) throw error
+    return null
   }
 }
 

@@ -50,8 +50,12 @@ export class DeadlineFiles implements Files {
     return this.#within('write', path, () => this.files.writeAtomically(path, content, mode))
   }
 
-  makeDirectory(path: string, mode: number): Promise<void> {
-    return this.#within('make', path, () => this.files.makeDirectory(path, mode))
+  makeDirectory(path: string, mode: number, options?: Parameters<Files['makeDirectory']>[2]): Promise<void> {
+    return this.#within('make', path, () => this.files.makeDirectory(path, mode, options))
+  }
+
+  identity(path: string): Promise<string | null> {
+    return this.#within('look at', path, () => this.files.identity(path))
   }
 
   list(path: string): Promise<readonly string[]> {

@@ -68,13 +68,15 @@ function writableByAcl({ acl }: Part, me: Self): boolean {
   return acl.users.some((uid) => uid !== 0 && uid !== me.uid) || acl.groups.some((gid) => !trustedGroup(gid, me))
 }
 
-/** What is allowed beyond the rule. */
+/** What differs from the rule. */
 interface Tolerance {
   /**
    * A group may write to the directories above (Ubuntu's `/var/log`). Its members can then take away what lies there,
    * or put something of root's or ours in its place: for what it does not matter where it is written.
    */
   readonly groupsAbove?: boolean
+  /** Nothing is made above it: what has been there and is gone was taken away by somebody. */
+  readonly alone?: boolean
 }
 
 /** Why nothing inside this directory can be trusted, or null. Pure: the rule, without the disk. */
@@ -127,16 +129,17 @@ export function checkDirectory(path: string, me: Self = self(), tolerance: Toler
  * to pass there. A directory that is there already keeps its mode. Errors: `file.unsafe` where somebody else could
  * tamper with it, `file.io`.
  */
-export function ensureDirectory(path: string, mode: number, me: Self = self(), tolerance: Tolerance = {}): void {
-  const before = checkDirectory(path, me, tolerance)
+export function ensureDirectory(path: string, mode: number, me: Self = self(), making: Tolerance = {}): void {
+  const before = checkDirectory(path, me, making)
   if (before.state === 'missing') {
     let made = before.existing
+    if (making.alone === true && before.rest.length > 1) throw goneAbove(path, made)
     for (const [index, name] of before.rest.entries()) {
       made = join(made, name)
       makeOne(made, index === before.rest.length - 1 ? mode : ABOVE_MODE)
     }
   }
-  const verdict = before.state === 'missing' ? checkDirectory(path, me, tolerance) : before
+  const verdict = before.state === 'missing' ? checkDirectory(path, me, making) : before
   if (verdict.state !== 'safe') throw unsafeDirectory(path, verdict)
 }
 
@@ -202,8 +205,13 @@ function unsafeDirectory(path: string, verdict: Exclude<DirectoryVerdict, { stat
             `others can write to it (mode ${octal(verdict.directory)}${hasAcl(verdict.directory, self())}); chmod go-w it`,
           ]
         : [path, 'it disappeared while it was being checked']
-  const message = at === path ? `refusing ${path}: ${reason}` : `refusing ${path} because of ${at}: ${reason}`
+  const message = `refusing ${path}${at === path ? '' : ` because of ${at}`}: ${reason}`
   return new AgentError('file.unsafe', message, { details: { path, at, state: verdict.state } })
+}
+
+function goneAbove(path: string, left: string): AgentError {
+  const text = `cannot create ${path}: of the directories above it only ${left} is left; restart the agent`
+  return new AgentError('file.io', text, { details: { path, errno: 'ENOENT' } })
 }
 
 function judge(directory: Part, me: Self): DirectoryVerdict {

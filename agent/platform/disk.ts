@@ -5,6 +5,7 @@ import { basename, dirname, join } from 'node:path'
 import { AgentError } from '../errors.js'
 import type { Files } from '../ports/files.js'
 import { ensureDirectory, faultOfOwner, type Self, self, UNSYNCABLE } from './directory.js'
+import { identityOf } from './file-identity.js'
 import { errnoOf, ioError } from './io-error.js'
 
 /** The part of node:fs/promises that is used, so that tests can make it fail. */
@@ -27,6 +28,8 @@ export interface DiskHandle {
 }
 
 interface DiskFacts {
+  readonly dev: number
+  readonly ino: number
   readonly uid: number
   readonly mode: number
   readonly size: number
@@ -101,8 +104,17 @@ export class Disk implements Files {
     await this.#syncDirectory(directory)
   }
 
-  async makeDirectory(path: string, mode: number): Promise<void> {
-    ensureDirectory(path, mode, this.#self)
+  async makeDirectory(path: string, mode: number, options: { readonly alone?: boolean } = {}): Promise<void> {
+    ensureDirectory(path, mode, this.#self, options)
+  }
+
+  async identity(path: string): Promise<string | null> {
+    try {
+      return identityOf(await this.#calls.lstat(path))
+    } catch (error) {
+      if (errnoOf(error) === 'ENOENT' || errnoOf(error) === 'ENOTDIR') return null
+      throw ioError('look at', path, error)
+    }
   }
 
   /** Sorted; files that are still being written are left out. */

@@ -1,13 +1,20 @@
-import { closeSync, constants, openSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync } from 'node:fs'
 import { AgentError, messageOf } from '../errors.js'
+import { identityOf } from './file-identity.js'
 import { type Libc, loadLibc } from './koffi-libc.js'
+
+export interface HeldLock extends Disposable {
+  readonly path: string
+  /** Of the file that is held, as `Files.identity` gives it for a name. */
+  readonly identity: string
+}
 
 /**
  * Holds a lock file for as long as the process lives, or until disposed: the kernel lets go of it however the process
  * ends, so no stale lock is ever left. The file stays (removing it would let two hold locks of the same name).
  * Throws `agent.already_running`, `file.io` (also where a symlink is in its place).
  */
-export function holdLock(path: string, libc: Libc = loadLibc()): Disposable {
+export function holdLock(path: string, libc: Libc = loadLibc()): HeldLock {
   const fd = open(path)
   let held: boolean
   try {
@@ -25,6 +32,8 @@ export function holdLock(path: string, libc: Libc = loadLibc()): Disposable {
   }
   let open_ = true
   return {
+    path,
+    identity: identityOf(fstatSync(fd)),
     [Symbol.dispose]() {
       if (open_) closeSync(fd)
       open_ = false

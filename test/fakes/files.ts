@@ -66,8 +66,11 @@ export class TemporaryFiles implements Files, AsyncDisposable {
   writeAtomically(path: string, content: Uint8Array, mode?: number): Promise<void> {
     return this.#disk.writeAtomically(path, content, mode)
   }
-  makeDirectory(path: string, mode: number): Promise<void> {
-    return this.#disk.makeDirectory(path, mode)
+  makeDirectory(path: string, mode: number, options?: { readonly alone?: boolean }): Promise<void> {
+    return this.#disk.makeDirectory(path, mode, options)
+  }
+  identity(path: string): Promise<string | null> {
+    return this.#disk.identity(path)
   }
   list(path: string): Promise<readonly string[]> {
     return this.#disk.list(path)

@@ -29,6 +29,9 @@ export class MemoryFiles implements Files {
   async makeDirectory(): Promise<void> {
     return
   }
+  async identity(path: string): Promise<string | null> {
+    return this.content.has(path) ? path : null
+  }
   async list(path: string): Promise<readonly string[]> {
     const prefix = `${path}/`
     return [...this.content.keys()].filter((name) => name.startsWith(prefix)).map((name) => name.slice(prefix.length))

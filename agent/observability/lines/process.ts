@@ -71,6 +71,27 @@ export const PROCESS_LINES = {
     means: "The socket lies in the data directory, or the directory holds something that is not the agent's.",
     todo: 'Give the agent a data directory of its own.',
   },
+  'Data directory was replaced': {
+    level: 'warning, then debug',
+    lookFor: true,
+    fields: { error: 'error' },
+    means:
+      'While the agent runs, its data directory was removed, replaced or mounted over. It goes on from memory, and `/status` is degraded.',
+    todo: 'Restart the agent; put the old directory back first if its identity is to be kept.',
+  },
+  'Data directory is back': { level: 'info', fields: SPELL, ends: 'Data directory was replaced' },
+  'The start waits for a disk that does not answer': {
+    level: 'warning',
+    lookFor: true,
+    fields: { path: 'text', waits_for: 'text' },
+    means: 'The volume or server of that directory hangs. Nothing is served until it answers.',
+    todo: 'Look at the volume or server of `path`, and at the kernel log.',
+  },
+  'The disk answers; the start goes on': {
+    level: 'info',
+    fields: { path: 'text', after_seconds: 'number' },
+    ends: 'The start waits for a disk that does not answer',
+  },
   'The agent can read the join tokens of other nodes; delete their Secret once every node has joined': {
     level: 'warning',
     fields: { directory: 'text', others: 'number' },

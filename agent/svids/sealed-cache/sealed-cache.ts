@@ -83,6 +83,7 @@ export class SealedCache {
    */
   async restore(): Promise<Restored | null> {
     const { clock, events, path } = this.options
+    await this.#sealed.prepare(path)
     const along = [this.#entriesPath, this.#svidDirectory]
     const manifest = await this.#sealed.read(path, 'manifest', parseManifest, along)
     const entries = manifest && (await this.#sealed.read(this.#entriesPath, 'entries', parseEntries))

@@ -15,6 +15,7 @@ export interface SealedFilesOptions {
   readonly events: CacheEvents
 }
 
+const MODE = 0o700
 const MAX_BYTES = 64 * 1_048_576 + 4096
 
 /**
@@ -23,8 +24,6 @@ const MAX_BYTES = 64 * 1_048_576 + 4096
  */
 export class SealedFiles {
   #previousUsed = false
-  /** Directories that are there, as far as this process knows. */
-  readonly #made = new Set<string>()
 
   constructor(private readonly options: SealedFilesOptions) {}
 
@@ -33,21 +32,22 @@ export class SealedFiles {
     return this.#previousUsed
   }
 
-  /** Throws `file.*`. */
+  /** At the start: the directory of a file, with what is missing above it. Throws `file.*`. */
+  async prepare(path: string): Promise<void> {
+    await this.options.files.makeDirectory(dirname(path), MODE)
+  }
+
+  /** Makes the directory where it is missing, and nothing above it. Throws `file.*`. */
   async write(path: string, purpose: string, text: string): Promise<void> {
     const { keys, files } = this.options
     const box = seal(keys.current, Buffer.from(text), this.#context(purpose))
-    const directory = dirname(path)
-    if (this.#made.has(directory)) {
-      try {
-        return await files.writeAtomically(path, box)
-      } catch (error) {
-        if (!isMissing(error)) throw error
-      }
+    try {
+      return await files.writeAtomically(path, box)
+    } catch (error) {
+      if (!isMissing(error)) throw error
     }
     // Not before each write: it looks at once, and a disk that hangs would hold up everything else.
-    await files.makeDirectory(directory, 0o700)
-    this.#made.add(directory)
+    await files.makeDirectory(dirname(path), MODE, { alone: true })
     await files.writeAtomically(path, box)
   }
 

@@ -1,4 +1,4 @@
-import { readdir } from 'node:fs/promises'
+import { mkdir, readdir, rm, stat } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import { cacheKeys } from '../../../../agent/svids/sealed-cache/cache-key.js'
 import { settle } from '../../../fakes/clock.js'
@@ -128,4 +128,21 @@ test('a key file without a key is refused and stays as it is', async () => {
     code: 'cache.rejected',
   })
   expect((await files.read(path, { maxBytes: 100 }))?.toString()).toBe('no key\n')
+})
+
+test('a data directory that is taken away is not made again, and the cache below it comes back with the directory', async () => {
+  await using files = await TemporaryFiles.create()
+  const world = await CacheWorld.create(files)
+  const life = new CacheLife(world, { path: files.path('data', 'cache', 'svid.cache') })
+  await life.cache.restore()
+  expect((await stat(files.path('data', 'cache'))).mode & 0o777).toBe(0o700)
+  life.publish({ web: await world.issued('web') })
+  await rm(files.path('data'), { recursive: true })
+  await life.cache.run(AbortSignal.abort(new Error('stop')))
+  expect(await readdir(files.directory)).not.toContain('data')
+  expect(life.events.trouble()?.message).toContain('restart the agent')
+  await mkdir(files.path('data'), { mode: 0o700 })
+  await life.cache.run(AbortSignal.abort(new Error('stop')))
+  expect(life.events.trouble()).toBeNull()
+  expect((await stat(files.path('data', 'cache'))).mode & 0o777).toBe(0o700)
 })
