@@ -41,7 +41,7 @@ export function createIcpClient(options: IcpClientOptions): IcpClient {
 }
 
 /** Each call as its exchange: JSON both ways. */
-function exchanges(requests: Requests, { tenantId, nodeId, events }: IcpClientOptions): ControlPlane {
+function exchanges(requests: Requests, { tenantId, nodeId }: IcpClientOptions): ControlPlane {
   const account = { tenant_id: tenantId, workspace_id: tenantId }
   let lastEntries: { readonly key: string; readonly answer: EntriesAnswer } | null = null
 
@@ -87,7 +87,6 @@ function exchanges(requests: Requests, { tenantId, nodeId, events }: IcpClientOp
         if (lastEntries?.key === key) return { ...lastEntries.answer, unchanged: true }
         const answer = { unchanged: false, ...read(exchange, response, (json) => parseEntries(json, agent)) }
         lastEntries = { key, answer }
-        events.entriesRejected(answer.rejected)
         return answer
       })
     },

@@ -19,12 +19,18 @@ import { nodeEvents } from '../observability/node-events.js'
 import { serverEvents } from '../observability/server-events.js'
 import { syncEvents } from '../observability/sync-events.js'
 import { createHttpClient } from '../platform/undici-http.js'
+import { pollBundle } from '../svids/bundle-polls.js'
 import { Demand } from '../svids/demand.js'
+import { EntrySync } from '../svids/entries.js'
+import { Issuance } from '../svids/issuance.js'
 import { JwtCache } from '../svids/jwt-cache.js'
 import { JwtKeys } from '../svids/jwt-keys.js'
 import { JwtSvids } from '../svids/jwt-svids.js'
+import { PassingTime } from '../svids/passing-time.js'
+import { Publisher } from '../svids/publisher.js'
+import { type EarlierRun, restoreSnapshot } from '../svids/restore.js'
+import { Revocations } from '../svids/revocations.js'
 import { IdentityStore } from '../svids/store.js'
-import { Sync } from '../svids/sync.js'
 import { SyncPace } from '../svids/sync-schedule.js'
 import { ExtraRoots } from './extra-roots.js'
 import { tlsSettings } from './tls-settings.js'
@@ -115,22 +121,20 @@ export function composeServerFlow(config: Config, world: World) {
     return leaf ? commonNameOf(leaf) : null
   }
   const commonName = workloadCommonName(config.icpService.csrCommonName, { clock, own: ownCommonName })
-  const sync = new Sync({
-    store,
-    demand,
-    pace,
-    controlPlane: client,
+  const common = { store, demand, controlPlane: client, clock, random, events }
+  const publisher = new Publisher({ ...common, account: tenantId })
+  const issuing = {
     keys,
     withCommonName: commonName.run,
-    clock,
-    random,
-    events,
     threshold,
-    account: tenantId,
     trustDelayMs: POLLS_BEFORE_TRUST * Math.max(config.sync.bundleIntervalMs, SHORTEST.bundlePoll),
     retryBackoffMs: config.icpService.retryBackoffMs,
-    revokeRemoved: config.security.revokeRemoved,
-  })
+  }
+  const issuance = new Issuance({ ...common, ...issuing }, publisher)
+  const revocations = new Revocations(common)
+  const { revokeRemoved } = config.security
+  const entrySync = new EntrySync({ ...common, pace, revokeRemoved }, { publisher, issuance, revocations })
+  const time = new PassingTime(common, publisher)
 
   const jwtLog = jwtEvents(sinks('jwt'))
   const jwtKeys = new JwtKeys({ store, controlPlane: client, limiter, clock, events: jwtLog })
@@ -143,7 +147,7 @@ export function composeServerFlow(config: Config, world: World) {
     keys: jwtKeys,
     clock,
     events: jwtLog,
-    onVerified: (trustDomain, until) => sync.spokeFor(trustDomain, until),
+    onVerified: (trustDomain, until) => publisher.learn((known) => known.spokeFor(trustDomain, until)),
   })
 
   let known: AgentSvid | null = null
@@ -154,11 +158,14 @@ export function composeServerFlow(config: Config, world: World) {
     known = identity
     if (!identity || same) return
     client.learnGeneration(identity.workspace)
-    sync.trust(identity.authorities)
+    publisher.named(identity.authorities)
     jwtSvids.wake()
   }
   keeper.subscribe(onIdentity)
-  keeper.certificates.onAccepted(() => sync.serverReturned())
+  keeper.certificates.onAccepted(() => {
+    pace.soon()
+    issuance.serverReturned()
+  })
   reachability.onReturn(() => keeper.serverReturned())
 
   return {
@@ -176,7 +183,13 @@ export function composeServerFlow(config: Config, world: World) {
     keeper,
     store,
     demand,
-    sync,
+    publisher,
+    issuance,
+    revocations,
+    entrySync,
+    time,
+    restore: (earlier: EarlierRun) => restoreSnapshot({ store, publisher, issuance, time }, earlier),
+    pollBundle: (signal: AbortSignal) => pollBundle({ controlPlane: client, events, publisher }, signal),
     commonName,
     events,
   }

@@ -12,7 +12,7 @@ export interface Gauged {
   readonly demand: Pick<Agent['demand'], 'unusedFor'>
   readonly keeper: { current(): { readonly notAfter: number } | null; state(): { readonly kind: StateKind } }
   readonly client: Pick<Agent['client'], 'skew'>
-  readonly sync: { readonly lastSync: number | null }
+  readonly entrySync: { readonly lastAt: number | null }
   readonly pace: { readonly intervalMs: number }
 }
 
@@ -42,7 +42,7 @@ export function gauges(agent: Gauged, { metrics, clock }: { metrics: Metrics; cl
       return skewMs === null ? [] : [{ value: skewMs / 1000 }]
     }),
     metrics.gauge('icp_agent_sync_age_seconds', () => [
-      { value: agent.sync.lastSync === null ? -1 : (clock.now() - agent.sync.lastSync) / 1000 },
+      { value: agent.entrySync.lastAt === null ? -1 : (clock.now() - agent.entrySync.lastAt) / 1000 },
     ]),
     metrics.gauge('icp_agent_sync_interval_seconds', () => [{ value: agent.pace.intervalMs / 1000 }]),
     metrics.gauge('icp_agent_svids', () => [{ value: held().length }]),

@@ -26,7 +26,7 @@ export interface Facts {
 
 /** The plain values that `/status` and the probes are made from. */
 export function healthFacts(facts: Facts): HealthFacts {
-  const { config, clock, sync, pace, keeper, client, reachability, outage, streams, late, attestors } = facts.agent
+  const { config, clock, entrySync, pace, keeper, client, reachability, outage, streams, late, attestors } = facts.agent
   const now = clock.now()
   const agent = keeper.current()
   const { listener } = late
@@ -61,7 +61,7 @@ export function healthFacts(facts: Facts): HealthFacts {
       awaited: config.health.waitForKubernetes && attestors.podsListed === false,
     },
     cache: { restored: facts.cacheTrouble !== null, trouble: facts.cacheTrouble?.() ?? facts.disk.trouble },
-    sync: { intervalMs: pace.intervalMs, lastSuccessAt: sync.lastSync },
+    sync: { intervalMs: pace.intervalMs, lastSuccessAt: entrySync.lastAt },
     ...entriesOf(facts.agent, now),
     node: facts.node,
     attestors: attestors.statuses(),
@@ -95,9 +95,9 @@ function agentTrouble(keeper: Agent['keeper']): Trouble | null {
   return 'reason' in state && state.reason ? { ...state.reason, since: state.since } : null
 }
 
-function entriesOf({ store, sync }: Agent, now: number): Pick<HealthFacts, 'entries' | 'validSvids'> {
+function entriesOf({ store, entrySync }: Agent, now: number): Pick<HealthFacts, 'entries' | 'validSvids'> {
   const { current } = store
-  const byState = { ...countByState(current, now), rejected: sync.rejected.size }
+  const byState = { ...countByState(current, now), rejected: entrySync.rejected.size }
   const neverIssued: NeverIssued[] = []
   let validSvids = 0
   for (const [id, { spiffeId }] of current.entries) {

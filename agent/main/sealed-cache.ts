@@ -14,12 +14,12 @@ const LOOK_MS = 1_000
 const RETRY_MS = 15_000
 
 /** What the cache has to do with. */
-export type Cached = Pick<Agent, 'store' | 'demand' | 'commonName'> & {
+export type Cached = Pick<Agent, 'store' | 'demand' | 'commonName' | 'restore'> & {
   readonly config: {
     readonly agent: Pick<Config['agent'], 'dataDir' | 'tenantId' | 'nodeId'>
     readonly security: Omit<Config['security'], 'revokeRemoved'>
   }
-  readonly sync: Pick<Agent['sync'], 'book' | 'restore'>
+  readonly publisher: Pick<Agent['publisher'], 'book'>
   readonly client: Pick<Agent['client'], 'skew'>
 }
 
@@ -78,7 +78,7 @@ export async function restoreCache(
 }
 
 async function sealedCache(
-  { config, store, demand, sync, client, commonName }: Cached,
+  { config, store, demand, publisher, client, commonName }: Cached,
   { files, clock }: Pick<World, 'files' | 'clock'>,
   events: CacheEvents,
 ): Promise<SealedCache> {
@@ -90,7 +90,7 @@ async function sealedCache(
     previous: cacheEncryptionKeyPrevious,
     path: join(dataDir, 'cache.key'),
   })
-  const book = () => sync.book.page
+  const book = () => publisher.book.page
   const clockAgrees = () => agrees(client.skew())
   const about = { account: tenantId, nodeId, path: cachePath, book, clockAgrees, commonName: commonName.proven }
   return new SealedCache({ ...about, files, clock, keys, store, demand, events })
@@ -100,13 +100,10 @@ function agrees(skewMs: number | null): boolean {
   return skewMs !== null && Math.abs(skewMs) <= AGREEMENT_MS
 }
 
-function adopt(
-  { sync, demand, commonName }: Pick<Cached, 'sync' | 'demand' | 'commonName'>,
-  { snapshot, book, lastUses, commonName: worked }: Restored,
-): void {
-  commonName.restore(worked)
-  demand.restore(lastUses)
-  sync.restore(snapshot, book)
+function adopt(agent: Cached, { snapshot, book, lastUses, commonName: worked }: Restored): void {
+  agent.commonName.restore(worked)
+  agent.demand.restore(lastUses)
+  agent.restore({ snapshot, book })
 }
 
 /** Waits for the server's Date: only if it agrees with our clock was the earlier clock the wrong one. */

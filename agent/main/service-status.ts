@@ -21,7 +21,7 @@ export async function reportToServiceManager(
     const status = statusLine(facts)
     if (status !== said) serviceManager.status(status)
     said = status
-    await clock.sleep(facts.agent.sync.lastSync === null ? Math.min(every, STARTING_EVERY_MS) : every, signal)
+    await clock.sleep(facts.agent.entrySync.lastAt === null ? Math.min(every, STARTING_EVERY_MS) : every, signal)
   }
 }
 

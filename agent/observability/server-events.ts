@@ -4,7 +4,6 @@ import type { Sinks } from './events.js'
 import { sayOnce, type Trouble } from './once.js'
 
 const SKEW_WORTH_SAYING_MS = 30_000
-const MAX_LISTED = 20
 
 /** Outcomes of requests that are counted from 0 on. */
 const COUNTED: readonly string[] = [
@@ -81,12 +80,6 @@ export const serverEvents = ({ log, metrics }: Sinks, clock: Clock) => {
     /** A server that named no workspace wants the client certificate. */
     identityPresented(endpoint: string): void {
       log.info('ICP server wants client certificates', { endpoint })
-    },
-
-    /** Entries of the last sync that cannot be used. Said whenever the server's answer changes. */
-    entriesRejected(rejected: readonly { readonly id: string; readonly reason: string }[]): void {
-      if (rejected.length === 0) return
-      log.warn('Registration entries were rejected', { count: rejected.length, entries: rejected.slice(0, MAX_LISTED) })
     },
 
     /** The server's clock was read from an answer; positive: it is ahead. */

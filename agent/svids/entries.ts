@@ -1,8 +1,154 @@
+import { AgentError } from '../errors.js'
+import type { ControlPlane, EntriesAnswer } from '../icp/control-plane.js'
 import { type Entry, sameEntry } from '../identity/entry.js'
+import type { SpiffeId } from '../identity/spiffe-id.js'
+import type { SyncEvents } from '../observability/sync-events.js'
+import type { Clock } from '../ports/clock.js'
+import type { Demand } from './demand.js'
 import { EntryIndex } from './entry-index.js'
 import { type EntryState, shadowOf, transition } from './entry-state.js'
+import type { Issuance } from './issuance.js'
+import type { Publisher } from './publisher.js'
+import type { Revocations } from './revocations.js'
 import { withShadows } from './shadows.js'
 import type { Snapshot } from './snapshot.js'
+import type { IdentityStore } from './store.js'
+import type { SyncPace } from './sync-schedule.js'
+import { isGone, probeEntry, WithdrawalDoubt } from './withdrawal.js'
+
+export interface EntrySyncOptions {
+  readonly store: IdentityStore
+  readonly demand: Pick<Demand, 'prune'>
+  readonly pace: SyncPace
+  readonly controlPlane: Pick<ControlPlane, 'entries'>
+  readonly clock: Clock
+  readonly events: SyncEvents
+  readonly revokeRemoved: boolean
+}
+
+/** Lines of one sync about entries that nobody can use. */
+const MOST_LOGGED = 100
+
+/** What entry sync has to do with. */
+interface EntrySyncDeps {
+  readonly publisher: Publisher
+  readonly issuance: Issuance
+  readonly revocations: Revocations
+}
+
+/** Reads the entries of this agent and puts them in force, unless the answer is to be doubted. */
+export class EntrySync {
+  readonly #rejected = new Map<string, string>()
+  readonly #doubt: WithdrawalDoubt
+  #lastAt: number | null = null
+  /** The last list that the server sent is in force. */
+  #applied = false
+
+  constructor(
+    private readonly options: EntrySyncOptions,
+    private readonly deps: EntrySyncDeps,
+  ) {
+    this.#doubt = new WithdrawalDoubt(options.clock)
+  }
+
+  /** Wall-clock time of the last sync that succeeded. */
+  get lastAt(): number | null {
+    return this.#lastAt
+  }
+
+  /** Entries that the server sent and nobody can use, with the reason. */
+  get rejected(): ReadonlyMap<string, string> {
+    return this.#rejected
+  }
+
+  /** One read; a failure is said, and the pace knows of it. Rejects with the signal's reason and with defects. */
+  async sync(agent: SpiffeId, signal: AbortSignal): Promise<void> {
+    const { controlPlane, store, events, pace, clock } = this.options
+    pace.began({ known: store.current.synced })
+    try {
+      const answer = await controlPlane.entries(agent, signal)
+      this.#lastAt = clock.now()
+      if (answer.unchanged && this.#applied) this.#logCounts(answer.entries.length, null)
+      else {
+        this.#applied = false
+        this.#logRejected(answer.rejected)
+        if (withdrawsEverything(store.current.entries, answer.entries) && !(await this.#allGone(agent, signal))) return
+        this.#doubt.settled()
+        this.#apply(answer.entries)
+        this.#applied = true
+      }
+      pace.synced()
+    } catch (error) {
+      signal.throwIfAborted()
+      if (!(error instanceof AgentError)) throw error
+      if (error.code === 'icp.rate_limited') {
+        pace.refused({ known: store.current.synced })
+        return
+      }
+      pace.failed()
+      events.syncFailed(error)
+    }
+  }
+
+  #apply(entries: readonly Entry[]): void {
+    const { store, events, demand, revokeRemoved } = this.options
+    const { issuance, publisher, revocations } = this.deps
+    const replacement = replaceEntries(store.current, entries)
+    this.#logCounts(entries.length, replacement)
+    if (!replacement) return
+    for (const { id } of replacement.removed) {
+      issuance.forget(id)
+      events.entryGone(id)
+    }
+    for (const id of replacement.changed) issuance.forget(id)
+    for (const [loser, winner] of replacement.shadowed.slice(0, MOST_LOGGED)) events.entryShadowed(loser, winner)
+    store.publish(replacement.parts, { entries: 'all', bundles: false })
+    const keepMs = publisher.book.page.longestLifeMs * 2
+    demand.prune((id, unusedFor) => store.current.entries.has(id) && unusedFor < keepMs)
+    if (revokeRemoved) revocations.add(replacement.orphaned)
+  }
+
+  #logCounts(total: number, replacement: Replacement | null): void {
+    this.options.events.entriesSynced({
+      total,
+      added: replacement?.added ?? 0,
+      changed: replacement?.changed.length ?? 0,
+      removed: replacement?.removed.length ?? 0,
+    })
+  }
+
+  /** True when the entries are gone indeed; false while that is in doubt, and everything stays as it is. */
+  async #allGone(agent: SpiffeId, signal: AbortSignal): Promise<boolean> {
+    const { store, events, pace } = this.options
+    const next = this.#doubt.next()
+    if (next === 'read-again') {
+      events.withdrawalDoubted(store.current.entries.size)
+      pace.again()
+      return false
+    }
+    const entry = next === 'ask' ? probeEntry(store.current.entries, store.current.states) : null
+    if (next === 'ask' && !entry) return true
+    if (entry) await this.deps.issuance.issue(entry.id, agent, signal)
+    const gone = entry !== null && isGone(store.current.states.get(entry.id))
+    if (!gone) {
+      if (entry) events.withdrawalRefuted(store.current.entries.size)
+      pace.synced()
+    }
+    return gone
+  }
+
+  /** Each is said once, and of very many only the first: how many there are is said besides. */
+  #logRejected(rejected: EntriesAnswer['rejected']): void {
+    const before = new Map(this.#rejected)
+    this.#rejected.clear()
+    let logged = 0
+    for (const { id, reason } of rejected) {
+      if (this.#rejected.has(id)) continue
+      this.#rejected.set(id, reason)
+      if (before.get(id) !== reason && logged++ < MOST_LOGGED) this.options.events.entryRejected({ id, reason })
+    }
+  }
+}
 
 /** A set of entries put in place of another. */
 export interface Replacement {

@@ -1,17 +1,15 @@
 import { setMaxListeners } from 'node:events'
-import { AgentError } from '../errors.js'
-import { REQUESTS_OF_A_BUNDLE_POLL, routineGap } from '../icp/limits.js'
-import type { RateLimiter } from '../icp/rate-limiter.js'
 import type { ServerReachability } from '../icp/server-reachability.js'
 import type { SpiffeId } from '../identity/spiffe-id.js'
 import { Alarm } from '../lib/alarm.js'
-import type { SyncEvents } from '../observability/sync-events.js'
-import type { Clock } from '../ports/clock.js'
-import type { Random } from '../ports/random.js'
+import { type BundlePollsOptions, runBundlePolls } from './bundle-polls.js'
 import type { Demand } from './demand.js'
+import type { EntrySync } from './entries.js'
+import type { Issuance } from './issuance.js'
+import type { PassingTime } from './passing-time.js'
 import { type Job, nextJob } from './plan.js'
+import type { Revocations } from './revocations.js'
 import type { IdentityStore } from './store.js'
-import type { Sync } from './sync.js'
 import type { SyncPace } from './sync-schedule.js'
 
 /** A request that hangs must not stop the others; more at once gains nothing at this pace. */
@@ -20,33 +18,34 @@ const CONCURRENCY = 3
 const NO_DEMAND: Pick<Demand, 'ids' | 'want' | 'turnOf'> = { ids: () => [], want: () => undefined, turnOf: () => 0 }
 /** While the agent's own renewal waits for a slot, everything else looks again after so long. */
 const STAND_BACK_MS = 500
+const LONGEST_SLEEP_MS = 2 ** 31 - 1
 
-export interface LoopOptions {
-  readonly sync: Sync
-  readonly jwtKeys: { refresh(signal: AbortSignal): Promise<void> }
+export interface LoopOptions extends BundlePollsOptions {
+  readonly entrySync: Pick<EntrySync, 'sync'>
+  readonly issuance: Pick<Issuance, 'issue' | 'opensIn' | 'serverReturned'>
+  readonly revocations: Revocations
+  readonly time: Pick<PassingTime, 'tick'>
   readonly store: IdentityStore
   readonly demand: Demand
-  readonly limiter: RateLimiter
   readonly reachability: Pick<ServerReachability, 'onReturn'>
   readonly pace: SyncPace
-  readonly clock: Clock
-  readonly random: Random
-  readonly events: SyncEvents
   /** The agent's SPIFFE ID while its own SVID is valid; without it nothing can be asked. */
   readonly agent: () => SpiffeId | null
   readonly onAgent: (changed: () => void) => Disposable
-  readonly bundleIntervalMs: number
 }
 
+/** What the loop does now: a job, or a wait. `forSlot`: a job waits for the rate limiter. */
+type Step = { readonly job: Job; readonly agent: SpiffeId } | { readonly waitMs: number; readonly forSlot?: true }
+
 /**
- * The one loop that asks the server for things: when the rate limiter has a slot open, the plan says what is worth it now.
- * Ends when the signal aborts; rejects only on a defect of our own.
+ * The one loop that asks the server for things, with the polls of bundles beside it. When the rate limiter has a slot
+ * open, the plan says what is worth it now. Ends when the signal aborts; rejects only on a defect of our own.
  */
 export async function runSync(options: LoopOptions, signal: AbortSignal): Promise<void> {
   const failure = new AbortController()
   const both = AbortSignal.any([signal, failure.signal])
   setMaxListeners(0, both)
-  const tasks = [jobs(options, both), bundles(options, both)].map((task) =>
+  const tasks = [new Jobs(options).run(both), runBundlePolls(options, both)].map((task) =>
     task.catch((error: unknown) => {
       if (both.aborted) return
       failure.abort(error)
@@ -57,109 +56,104 @@ export async function runSync(options: LoopOptions, signal: AbortSignal): Promis
   for (const end of ends) if (end.status === 'rejected') throw end.reason
 }
 
-async function jobs(options: LoopOptions, signal: AbortSignal): Promise<void> {
-  const { sync, store, demand, limiter, pace, clock, events } = options
-  const alarm = new Alarm(clock)
-  const inFlight = new Set<string>()
-  const running = new Set<Promise<void>>()
-  let defect: unknown = null
-  let renewedAt = Number.NEGATIVE_INFINITY
-  using _wanted = demand.onWanted(() => alarm.ring())
-  using _agent = options.onAgent(() => alarm.ring())
-  using _return = options.reachability.onReturn(() => {
-    sync.serverReturned()
-    sync.revocations.serverReturned()
-    alarm.ring()
-  })
+class Jobs {
+  readonly #alarm: Alarm
+  /** Ids of entries whose issuance is under way, and the kinds of other jobs that are. */
+  readonly #inFlight = new Set<string>()
+  readonly #running = new Set<Promise<void>>()
+  #defect: unknown = null
+  #renewedAt = Number.NEGATIVE_INFINITY
 
-  const start = (job: Job, agent: SpiffeId) => {
+  constructor(private readonly options: LoopOptions) {
+    this.#alarm = new Alarm(options.clock)
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const { demand, onAgent, reachability, time, clock } = this.options
+    using _wanted = demand.onWanted(() => this.#alarm.ring())
+    using _agent = onAgent(() => this.#alarm.ring())
+    using _return = reachability.onReturn(() => this.#serverReturned())
+    try {
+      for (;;) {
+        if (this.#defect) throw this.#defect
+        const nextTick = time.tick() - clock.now()
+        const step = this.#next()
+        if ('job' in step) this.#start(step.job, step.agent, signal)
+        if ('job' in step || step.waitMs <= 0) signal.throwIfAborted()
+        else await this.#wait(step, nextTick, signal)
+      }
+    } finally {
+      await Promise.allSettled(this.#running)
+    }
+  }
+
+  #next(): Step {
+    const { store, demand, limiter, pace, clock, issuance, revocations } = this.options
+    const agent = this.options.agent()
+    if (!agent || this.#running.size >= CONCURRENCY) return { waitMs: Number.POSITIVE_INFINITY }
+    if (limiter.urgentWaiting) return { waitMs: STAND_BACK_MS }
+    const issuesIn = issuance.opensIn
+    const revokesIn = this.#inFlight.has('revoke') ? Number.POSITIVE_INFINITY : revocations.opensIn
+    const next = nextJob({
+      now: clock.now(),
+      snapshot: store.current,
+      demand: issuesIn > 0 ? NO_DEMAND : demand,
+      inFlight: this.#inFlight,
+      syncDueIn: this.#inFlight.has('sync-entries') ? Number.POSITIVE_INFINITY : pace.dueIn(),
+      pressure: limiter.pressure('standard'),
+      sinceRenewal: clock.monotonic() - this.#renewedAt,
+      revocations: revokesIn > 0 ? [] : revocations.serials,
+    })
+    if ('waitMs' in next) {
+      return { waitMs: Math.min(next.waitMs, revokesIn, issuesIn > 0 ? issuesIn : Number.POSITIVE_INFINITY) }
+    }
+    const opensIn = limiter.opensIn('standard')
+    return opensIn > 0 ? { waitMs: opensIn, forSlot: true } : { job: next.job, agent }
+  }
+
+  async #wait({ waitMs, forSlot }: Extract<Step, { waitMs: number }>, nextTick: number, signal: AbortSignal) {
+    const { clock, events } = this.options
+    const began = clock.monotonic()
+    await this.#alarm.sleep(Math.max(1, Math.min(waitMs, nextTick, LONGEST_SLEEP_MS)), signal)
+    if (forSlot) events.waitedForSlot(clock.monotonic() - began)
+  }
+
+  #start(job: Job, agent: SpiffeId, signal: AbortSignal): void {
+    const { demand, clock } = this.options
     const name = job.kind === 'issue' ? job.entryId : job.kind
-    inFlight.add(name)
+    this.#inFlight.add(name)
     if (job.kind === 'issue' && job.uid !== undefined) demand.tookTurn(job.uid)
-    if (job.kind === 'issue' && job.renewal) renewedAt = clock.monotonic()
-    const task = perform(sync, job, agent, signal)
+    if (job.kind === 'issue' && job.renewal) this.#renewedAt = clock.monotonic()
+    const task = this.#perform(job, agent, signal)
       .catch((error: unknown) => {
-        if (!signal.aborted) defect ??= error
+        if (!signal.aborted) this.#defect ??= error
       })
       .finally(() => {
-        inFlight.delete(name)
-        running.delete(task)
-        alarm.ring()
+        this.#inFlight.delete(name)
+        this.#running.delete(task)
+        this.#alarm.ring()
       })
-    running.add(task)
+    this.#running.add(task)
   }
 
-  try {
-    for (;;) {
-      if (defect) throw defect
-      const nextTick = sync.tick() - clock.now()
-      let forSlot = false
-      const agent = options.agent()
-      const waitMs = ((): number => {
-        if (!agent || running.size >= CONCURRENCY) return Number.POSITIVE_INFINITY
-        if (limiter.urgentWaiting) return STAND_BACK_MS
-        const issuesIn = sync.issuesIn
-        const revokesIn = inFlight.has('revoke') ? Number.POSITIVE_INFINITY : sync.revocations.opensIn
-        const next = nextJob({
-          now: clock.now(),
-          snapshot: store.current,
-          demand: issuesIn > 0 ? NO_DEMAND : demand,
-          inFlight,
-          syncDueIn: inFlight.has('sync-entries') ? Number.POSITIVE_INFINITY : pace.dueIn(),
-          pressure: limiter.pressure('standard'),
-          sinceRenewal: clock.monotonic() - renewedAt,
-          revocations: revokesIn > 0 ? [] : sync.revocations.serials,
-        })
-        if ('waitMs' in next)
-          return Math.min(next.waitMs, revokesIn, issuesIn > 0 ? issuesIn : Number.POSITIVE_INFINITY)
-        const opensIn = limiter.opensIn('standard')
-        forSlot = opensIn > 0
-        if (forSlot) return opensIn
-        start(next.job, agent)
-        return 0
-      })()
-      if (waitMs > 0) {
-        const began = clock.monotonic()
-        await alarm.sleep(Math.max(1, Math.min(waitMs, nextTick, 2 ** 31 - 1)), signal)
-        if (forSlot) events.waitedForSlot(clock.monotonic() - began)
-      } else signal.throwIfAborted()
+  #perform(job: Job, agent: SpiffeId, signal: AbortSignal): Promise<void> {
+    const { entrySync, issuance, revocations } = this.options
+    switch (job.kind) {
+      case 'sync-entries':
+        return entrySync.sync(agent, signal)
+      case 'issue':
+        return issuance.issue(job.entryId, agent, signal)
+      case 'revoke':
+        return revocations.revoke(job.serial, signal)
     }
-  } finally {
-    await Promise.allSettled(running)
   }
-}
 
-function perform(sync: Sync, job: Job, agent: SpiffeId, signal: AbortSignal): Promise<void> {
-  switch (job.kind) {
-    case 'sync-entries':
-      return sync.syncEntries(agent, signal)
-    case 'issue':
-      return sync.issue(job.entryId, agent, signal)
-    case 'revoke':
-      return sync.revocations.revoke(job.serial, signal)
-  }
-}
-
-/** Asked for beside the bundle; older servers have none, and then there are no JWT-SVIDs. */
-async function pollJwtKeys({ jwtKeys, limiter, events }: LoopOptions, signal: AbortSignal): Promise<void> {
-  try {
-    await limiter.whenOpen('service', signal, () => jwtKeys.refresh(signal), { urgent: true })
-    events.jwtKeysPolled()
-  } catch (error) {
-    if (signal.aborted || !(error instanceof AgentError)) throw error
-    if (error.code !== 'icp.rate_limited') events.jwtKeysPollFailed(error)
-  }
-}
-
-/** The published bundle, polled at its own interval under the outer limit only, of which polls take a third at most. */
-async function bundles(options: LoopOptions, signal: AbortSignal): Promise<void> {
-  const { sync, limiter, clock, random, bundleIntervalMs } = options
-  for (;;) {
-    await limiter.whenOpen('service', signal, () => sync.pollBundle(signal))
-    await pollJwtKeys(options, signal)
-    const shortest = REQUESTS_OF_A_BUNDLE_POLL * routineGap(limiter.pace('service'))
-    const interval = Math.max(shortest, bundleIntervalMs * (0.9 + 0.2 * random.fraction()))
-    const due = clock.monotonic() + interval
-    for (let wait = due - clock.monotonic(); wait > 0; wait = due - clock.monotonic()) await clock.sleep(wait, signal)
+  /** What failed for want of an answer is tried at the next slot. */
+  #serverReturned(): void {
+    const { pace, issuance, revocations } = this.options
+    pace.soon()
+    issuance.serverReturned()
+    revocations.serverReturned()
+    this.#alarm.ring()
   }
 }

@@ -37,7 +37,7 @@ export class WithdrawalDoubt {
 }
 
 /** An entry whose issuance would tell: one that is served, if any is. */
-export function telling(entries: ReadonlyMap<string, Entry>, states: ReadonlyMap<string, EntryState>): Entry | null {
+export function probeEntry(entries: ReadonlyMap<string, Entry>, states: ReadonlyMap<string, EntryState>): Entry | null {
   let found: Entry | null = null
   for (const [id, entry] of entries) {
     if (entry.selectors.size === 0) continue

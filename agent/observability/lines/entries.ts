@@ -36,12 +36,6 @@ export const ENTRY_LINES = {
     fields: {},
     ends: 'The server lists none of the known entries, but has not confirmed that they are gone; they stay',
   },
-  'Registration entries were rejected': {
-    level: 'warning',
-    fields: { count: 'number', entries: 'objects' },
-    means: 'Entries of the last sync cannot be used. `entries` has at most 20 of them, with the reasons.',
-    todo: 'Correct the entries on the ICP server.',
-  },
   'Registration entry cannot be used': {
     level: 'warning',
     fields: { entry_id: 'text', reason: 'text' },

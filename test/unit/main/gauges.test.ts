@@ -22,7 +22,7 @@ function shown(agent: Partial<Gauged>): Disposable {
     demand: new Demand(clock),
     keeper: { current: () => null, state: () => ({ kind: 'starting' as const }) },
     client: { skew: () => null },
-    sync: { lastSync: null },
+    entrySync: { lastAt: null },
     pace: { intervalMs: 30_000 },
   }
   return gauges({ ...nothing, ...agent }, { metrics: sinks.metrics, clock })

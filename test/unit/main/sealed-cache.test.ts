@@ -3,6 +3,7 @@ import { AgentError } from '../../../agent/errors.js'
 import { workloadCommonName } from '../../../agent/icp/common-name.js'
 import { restoreCache } from '../../../agent/main/sealed-cache.js'
 import { AuthorityBook } from '../../../agent/svids/authority-history.js'
+import type { EarlierRun } from '../../../agent/svids/restore.js'
 import { type DiskOperation, MemoryFiles } from '../../fakes/memory-files.js'
 import { ACCOUNT, CacheLife, CacheWorld, PATH, secretKey } from '../svids/sealed-cache/cache-world.js'
 
@@ -26,10 +27,8 @@ async function start({ configured = true } = {}) {
       agent: { dataDir: '/data', tenantId: ACCOUNT, nodeId: 'node-1' },
       security: { cacheEncryptionKey: key, cacheEncryptionKeyPrevious: null, cachePath: PATH },
     },
-    sync: {
-      book: AuthorityBook.empty(ACCOUNT),
-      restore: ({ states }: { states: ReadonlyMap<string, unknown> }) => void restored.push(states.size),
-    },
+    publisher: { book: AuthorityBook.empty(ACCOUNT) },
+    restore: ({ snapshot }: EarlierRun) => void restored.push(snapshot.states.size),
     client: { skew: () => null },
     commonName: workloadCommonName({ mode: 'auto' }, { clock: world.clock, own: () => null }),
   }

@@ -26,3 +26,18 @@ test('entries without an id are one line, however many there are', async () => {
   for (let i = 0; i < 3; i++) await world.synced()
   expect(world.sinks.events('warn')).toHaveLength(1)
 })
+
+test('entries that nobody can use any more are said though their withdrawal is doubted', async () => {
+  const world = await SyncWorld.create()
+  world.server.addEntry({ id: 'a', path: '/a', selectors: { 'unix:uid': '1' } })
+  await world.synced()
+  world.server.entries = async () => ({
+    unchanged: false,
+    entries: [],
+    rejected: [{ id: 'a', reason: 'its selectors are no object' }],
+  })
+  await world.synced()
+  expect([...world.sync.rejected]).toEqual([['a', 'its selectors are no object']])
+  expect(world.sinks.events('warn')).toContain('Registration entry cannot be used')
+  expect(world.store.current.entries.has('a')).toBe(true)
+})

@@ -7,11 +7,18 @@ import { RateLimiter } from '../../../agent/icp/rate-limiter.js'
 import { ServerReachability } from '../../../agent/icp/server-reachability.js'
 import type { SpiffeId } from '../../../agent/identity/spiffe-id.js'
 import { syncEvents } from '../../../agent/observability/sync-events.js'
+import type { BookPage } from '../../../agent/svids/authority-history.js'
+import { pollBundle } from '../../../agent/svids/bundle-polls.js'
 import { Demand } from '../../../agent/svids/demand.js'
+import { EntrySync } from '../../../agent/svids/entries.js'
+import { Issuance } from '../../../agent/svids/issuance.js'
 import { runSync } from '../../../agent/svids/loop.js'
+import { PassingTime } from '../../../agent/svids/passing-time.js'
+import { Publisher } from '../../../agent/svids/publisher.js'
+import { type EarlierRun, restoreSnapshot } from '../../../agent/svids/restore.js'
+import { Revocations } from '../../../agent/svids/revocations.js'
 import type { Change } from '../../../agent/svids/snapshot.js'
 import { IdentityStore } from '../../../agent/svids/store.js'
-import { Sync } from '../../../agent/svids/sync.js'
 import { SyncPace } from '../../../agent/svids/sync-schedule.js'
 import { FakeClock, settle } from '../../fakes/clock.js'
 import { FakeControlPlane, type FakeOptions } from '../../fakes/control-plane.js'
@@ -37,18 +44,55 @@ export interface WorldOptions extends Omit<FakeOptions, 'clock'> {
   readonly between?: (server: ControlPlane) => ControlPlane
 }
 
-/** Counts the jobs that run, so that tests can wait for keys and signatures, which take real time. */
-class WatchedSync extends Sync {
+/** The jobs of the loop; counts those that run, so that tests can wait for keys and signatures, which take real time. */
+class Jobs {
   busy = 0
   most = 0
-  override syncEntries(...args: Parameters<Sync['syncEntries']>): Promise<void> {
-    return this.#watch(super.syncEntries(...args))
+
+  constructor(
+    private readonly parts: {
+      readonly publisher: Publisher
+      readonly issuance: Issuance
+      readonly entrySync: EntrySync
+      readonly time: PassingTime
+      readonly revocations: Revocations
+      readonly pollBundle: (signal: AbortSignal) => Promise<void>
+    },
+    private readonly store: IdentityStore,
+  ) {}
+
+  get revocations(): Revocations {
+    return this.parts.revocations
   }
-  override issue(...args: Parameters<Sync['issue']>): Promise<void> {
-    return this.#watch(super.issue(...args))
+  get issuesIn(): number {
+    return this.parts.issuance.opensIn
   }
-  override pollBundle(...args: Parameters<Sync['pollBundle']>): Promise<void> {
-    return this.#watch(super.pollBundle(...args))
+  get book() {
+    return this.parts.publisher.book
+  }
+  get lastSync(): number | null {
+    return this.parts.entrySync.lastAt
+  }
+  get rejected(): ReadonlyMap<string, string> {
+    return this.parts.entrySync.rejected
+  }
+  tick(): number {
+    return this.parts.time.tick()
+  }
+  restore(snapshot: EarlierRun['snapshot'], book: BookPage): void {
+    restoreSnapshot({ ...this.parts, store: this.store }, { snapshot, book })
+  }
+  syncEntries(...args: Parameters<EntrySync['sync']>): Promise<void> {
+    return this.#watch(this.parts.entrySync.sync(...args))
+  }
+  issue(...args: Parameters<Issuance['issue']>): Promise<void> {
+    return this.#watch(this.parts.issuance.issue(...args))
+  }
+  pollBundle(signal: AbortSignal): Promise<void> {
+    return this.#watch(this.parts.pollBundle(signal))
+  }
+  serverReturned(): void {
+    this.parts.issuance.serverReturned()
   }
   async #watch(job: Promise<void>): Promise<void> {
     this.most = Math.max(this.most, ++this.busy)
@@ -69,7 +113,7 @@ export class SyncWorld {
   readonly limiter: RateLimiter
   readonly pace: SyncPace
   readonly reachability: ServerReachability
-  readonly sync: WatchedSync
+  readonly sync: Jobs
   readonly published: Change[] = []
   readonly stop = new AbortController()
   /** The agent's identity; null while it has none. */
@@ -105,21 +149,26 @@ export class SyncWorld {
       pace: this.pace,
     }
     const onLimited = (tier: Tier) => (tier === 'standard' || tier === 'service' ? this.pace.limited() : undefined)
-    this.sync = new WatchedSync({
-      ...this.#options,
-      controlPlane: limitedControlPlane(
-        between(server),
-        { limiter: this.limiter, reachability: this.reachability, onLimited },
-        () => true,
-      ),
+    const controlPlane = limitedControlPlane(
+      between(server),
+      { limiter: this.limiter, reachability: this.reachability, onLimited },
+      () => true,
+    )
+    const common = { ...this.#options, controlPlane }
+    const publisher = new Publisher({ ...common, account: server.tenantId })
+    const issuing = {
       keys,
       withCommonName,
       threshold: { ms: 6 * HOUR, explicit: false },
-      account: server.tenantId,
       trustDelayMs: TRUST_DELAY,
       retryBackoffMs: 5_000,
-      revokeRemoved,
-    })
+    }
+    const issuance = new Issuance({ ...common, ...issuing }, publisher)
+    const revocations = new Revocations(common)
+    const entrySync = new EntrySync({ ...common, revokeRemoved }, { publisher, issuance, revocations })
+    const time = new PassingTime(common, publisher)
+    const poll = (signal: AbortSignal) => pollBundle({ controlPlane, events, publisher }, signal)
+    this.sync = new Jobs({ publisher, issuance, revocations, entrySync, time, pollBundle: poll }, this.store)
     this.store.observe((change) => this.published.push(change))
   }
 
@@ -150,10 +199,21 @@ export class SyncWorld {
 
   /** The loop, until `stop` aborts. */
   run(jwtKeys = { refresh: async (): Promise<void> => undefined }): Promise<void> {
+    const { sync } = this
     return runSync(
       {
         ...this.#options,
-        sync: this.sync,
+        entrySync: { sync: (...args) => sync.syncEntries(...args) },
+        issuance: {
+          get opensIn() {
+            return sync.issuesIn
+          },
+          issue: (...args) => sync.issue(...args),
+          serverReturned: () => sync.serverReturned(),
+        },
+        revocations: sync.revocations,
+        time: sync,
+        pollBundle: (signal) => sync.pollBundle(signal),
         jwtKeys,
         reachability: this.reachability,
         agent: () => this.agent,

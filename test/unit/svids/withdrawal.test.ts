@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import type { EntryState } from '../../../agent/svids/entry-state.js'
-import { isGone, telling, WithdrawalDoubt } from '../../../agent/svids/withdrawal.js'
+import { isGone, probeEntry, WithdrawalDoubt } from '../../../agent/svids/withdrawal.js'
 import { FakeClock } from '../../fakes/clock.js'
 import { CacheWorld, entryOf } from './sealed-cache/cache-world.js'
 
@@ -23,9 +23,9 @@ test('an entry that is served tells more than one that is not; one without selec
     ['idle', entryOf('idle')],
     ['served', entryOf('served')],
   ])
-  expect(telling(entries, new Map([['served', await world.issued('served')]]))?.id).toBe('served')
-  expect(telling(entries, new Map())?.id).toBe('idle')
-  expect(telling(new Map([...entries].slice(0, 1)), new Map())).toBeNull()
+  expect(probeEntry(entries, new Map([['served', await world.issued('served')]]))?.id).toBe('served')
+  expect(probeEntry(entries, new Map())?.id).toBe('idle')
+  expect(probeEntry(new Map([...entries].slice(0, 1)), new Map())).toBeNull()
 })
 
 test('only the server saying that it knows no such entry means that it is gone', () => {

@@ -1,0 +1,73 @@
+import { AgentError } from '../errors.js'
+import type { ControlPlane } from '../icp/control-plane.js'
+import { REQUESTS_OF_A_BUNDLE_POLL, routineGap } from '../icp/limits.js'
+import type { RateLimiter } from '../icp/rate-limiter.js'
+import { usableAuthorities } from '../identity/usable-authorities.js'
+import type { SyncEvents } from '../observability/sync-events.js'
+import type { Clock } from '../ports/clock.js'
+import type { Random } from '../ports/random.js'
+import type { Publisher } from './publisher.js'
+
+export interface BundlePollsOptions {
+  readonly pollBundle: (signal: AbortSignal) => Promise<void>
+  readonly jwtKeys: { refresh(signal: AbortSignal): Promise<void> }
+  readonly limiter: RateLimiter
+  readonly clock: Clock
+  readonly random: Random
+  readonly events: SyncEvents
+  readonly bundleIntervalMs: number
+}
+
+/**
+ * The published bundles of X.509-SVIDs and of JWT-SVIDs, polled at their own interval under the outer limit only, of
+ * which polls take a third at most. Ends by the signal's reason; rejects otherwise only on a defect of our own.
+ */
+export async function runBundlePolls(options: BundlePollsOptions, signal: AbortSignal): Promise<void> {
+  const { pollBundle, limiter, clock, random, bundleIntervalMs } = options
+  for (;;) {
+    await limiter.whenOpen('service', signal, () => pollBundle(signal))
+    await pollJwtKeys(options, signal)
+    const shortest = REQUESTS_OF_A_BUNDLE_POLL * routineGap(limiter.pace('service'))
+    const interval = Math.max(shortest, bundleIntervalMs * (0.9 + 0.2 * random.fraction()))
+    const due = clock.monotonic() + interval
+    for (let wait = due - clock.monotonic(); wait > 0; wait = due - clock.monotonic()) await clock.sleep(wait, signal)
+  }
+}
+
+/** The second source of authorities; most servers publish none, which changes nothing. */
+export async function pollBundle(
+  {
+    controlPlane,
+    events,
+    publisher,
+  }: {
+    readonly controlPlane: Pick<ControlPlane, 'bundle'>
+    readonly events: SyncEvents
+    readonly publisher: Publisher
+  },
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    const { authorities, skipped } = usableAuthorities(await controlPlane.bundle(signal))
+    events.authoritiesSkipped(skipped)
+    const [odd] = skipped
+    if (odd && authorities.length === 0) throw odd.error
+    events.bundlePolled()
+    publisher.named(authorities)
+  } catch (error) {
+    signal.throwIfAborted()
+    if (!(error instanceof AgentError)) throw error
+    if (error.code !== 'icp.rate_limited') events.bundlePollFailed(error)
+  }
+}
+
+/** Asked for beside the bundle; older servers have none, and then there are no JWT-SVIDs. */
+async function pollJwtKeys({ jwtKeys, limiter, events }: BundlePollsOptions, signal: AbortSignal): Promise<void> {
+  try {
+    await limiter.whenOpen('service', signal, () => jwtKeys.refresh(signal), { urgent: true })
+    events.jwtKeysPolled()
+  } catch (error) {
+    if (signal.aborted || !(error instanceof AgentError)) throw error
+    if (error.code !== 'icp.rate_limited') events.jwtKeysPollFailed(error)
+  }
+}
