@@ -1,10 +1,10 @@
 import { monitorEventLoopDelay, performance } from 'node:perf_hooks'
 import { EntryIndex } from '../agent/svids/entry-index.js'
-import { verdict } from '../agent/workload-api/decision.js'
+import { decide } from '../agent/workload-api/decision.js'
 import { Crowd } from '../test/simulation/crowd.js'
 
 /**
- * What match, view and verdict cost, without sockets: 10,000 entries, 1,000 workloads with a stream in each dialect,
+ * What match, view and decision cost, without sockets: 10,000 entries, 1,000 workloads with a stream in each dialect,
  * 600 issuances, labels that change, a new authority.
  */
 const ENTRIES = 10_000
@@ -69,10 +69,10 @@ const { current } = crowd.store
 const [first] = selectors
 const match = index.match(first ?? new Map(), [], 64)
 say(
-  '100,000 verdicts',
+  '100,000 decisions',
   median(() => {
     for (let n = 0; n < 100_000; n++) {
-      verdict({
+      decide({
         refusal: null,
         attesting: false,
         waitMs: 0,

@@ -1,12 +1,7 @@
-import type { ExecutableId, Peer, ProcessHandle } from '../ports/kernel.js'
+import type { ExecutableId, Peer } from '../ports/kernel.js'
 
 /** Who is calling, as the kernel said at accept: the peer and the program it ran at that moment. */
-export interface Caller {
-  readonly pid: number
-  readonly uid: number
-  readonly gid: number
-  readonly groups: readonly number[]
-  readonly process: ProcessHandle
+export interface Caller extends Peer {
   /** The executable at accept; null where it cannot be read. */
   readonly executable: ExecutableId | null
 }
@@ -16,7 +11,7 @@ export function sameExecutable(a: ExecutableId, b: ExecutableId): boolean {
   return a.device === b.device && a.inode === b.inode && a.mount === b.mount
 }
 
-/** Takes the executable's identity at once: an exec after accept is seen by comparison. */
+/** The peer itself, with the identity of its executable at this moment: an exec after accept is seen by comparison. */
 export function callerOf(peer: Peer): Caller {
-  return { ...peer, executable: peer.process.executable() }
+  return Object.assign(peer, { executable: peer.process.executable() })
 }

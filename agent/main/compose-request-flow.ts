@@ -13,14 +13,15 @@ import { socketPair } from '../platform/socket-pair.js'
 import { createHttpClient } from '../platform/undici-http.js'
 import { readVersioned } from '../platform/versioned-file.js'
 import { JwtJudge } from '../svids/judge-jwt.js'
+import { ConnectionRegistry } from '../workload-api/connections.js'
 import { Turns } from '../workload-api/fair-queue.js'
 import { JwtCalls } from '../workload-api/jwt-calls.js'
 import { JwtValidation } from '../workload-api/jwt-validation.js'
-import { type Listener, listen } from '../workload-api/listener.js'
+import { Listener } from '../workload-api/listener.js'
 import { Rates } from '../workload-api/rates.js'
 import { GrpcServer } from '../workload-api/server.js'
-import { Sessions } from '../workload-api/sessions.js'
 import { Streams } from '../workload-api/streams.js'
+import { workloadApiServices } from '../workload-api/workload-api-services.js'
 import { Workloads } from '../workload-api/workloads.js'
 import { askedFor } from './asked-for.js'
 import type { ServerFlow } from './compose-server-flow.js'
@@ -32,13 +33,14 @@ const ATTESTATION_DEADLINE_MS = 3_000
 /** What a call that asks for a token may take. */
 const UNARY_DEADLINE_MS = 10_000
 
-/** The flow from a caller to its answer: the socket, attestation, verdicts, both dialects. Nothing listens yet. */
+/** The flow from a caller to its answer: the socket, attestation, decisions, both dialects. Nothing listens yet. */
 export function composeRequestFlow(config: Config, world: World, server: ServerFlow) {
   const { clock, random, kernel, log, metrics, observers = [] } = world
   const { limiter, http, rereadFiles, client, jwtKeys, jwtSvids, store, demand } = server
   const sinks = (name: string) => ({ log: log.named(name), metrics, observers })
 
-  const openFiles = shareOut(world.openFiles ?? null, config.workloadApi.limits.connections)
+  const { limits } = config.workloadApi
+  const openFiles = shareOut(world.openFiles ?? null, limits.connections)
   const attesting = callerEvents(sinks('attestation'), clock)
   const engine = engineEvents(sinks('attestation'), clock)
   const attestors = workloadAttestors(config, {
@@ -54,6 +56,7 @@ export function composeRequestFlow(config: Config, world: World, server: ServerF
     // Neither the system's roots nor the proxy: the cluster has an authority of its own and is near.
     openHttp: (trust) => createHttpClient({ tls: trust, roots: () => [] }),
   })
+  const api = apiEvents(sinks('workload-api'), clock)
   const workloads = new Workloads({
     attestors: attestors.all,
     kernel,
@@ -62,34 +65,24 @@ export function composeRequestFlow(config: Config, world: World, server: ServerF
     events: attesting,
     deadlineMs: ATTESTATION_DEADLINE_MS,
     maxLingering: openFiles.lingering,
-  })
-  const digestWanted = askedFor(store, 'unix:sha256', () => workloads.lookAgain('unix'))
-  watchLoneDigests(store, ({ id, spiffeId }) => attesting.digestAlone(id, spiffeId.uri))
-  const api = apiEvents(sinks('workload-api'), clock)
-  const sessions = new Sessions((caller) => workloads.acquire(caller), {
     store,
     demand,
     maxIdentities: config.workloadApi.maxIdentities,
-    events: api,
+    apiEvents: api,
   })
-  const late: { listener: Listener | null } = { listener: null }
-  const calls = {
-    callStarted: (id: string) => late.listener?.connections.callStarted(id),
-    callEnded: (id: string) => late.listener?.connections.callEnded(id),
-  }
+  const digestWanted = askedFor(store, 'unix:sha256', () => workloads.lookAgain('unix'))
+  watchLoneDigests(store, ({ id, spiffeId }) => attesting.digestAlone(id, spiffeId.uri))
+  const connections = new ConnectionRegistry({ ...limits, connections: openFiles.connections }, clock, workloads)
   const streams = new Streams({
     store,
-    sessions,
     clock,
     events: api,
     holdMs: config.workloadApi.holdMs,
-    stalledMs: config.workloadApi.limits.stalledStreamMs,
+    stalledMs: limits.stalledStreamMs,
     allowUnauthenticatedVerifiers: config.workloadApi.allowUnauthenticatedVerifiers,
-    calls,
   })
   const jwt = new JwtCalls({
     store,
-    sessions,
     jwt: jwtSvids,
     validation: new JwtValidation({
       mode: config.jwt.validation,
@@ -103,43 +96,41 @@ export function composeRequestFlow(config: Config, world: World, server: ServerF
     holdMs: config.workloadApi.holdMs,
     deadlineMs: UNARY_DEADLINE_MS,
     allowUnauthenticatedVerifiers: config.workloadApi.allowUnauthenticatedVerifiers,
-    calls,
   })
-  const { limits } = config.workloadApi
   const fairness = {
     rates: new Rates(limits.rates, clock),
     turns: new Turns(clock, limits.rates.calls.burst),
     events: rateEvents(sinks('workload-api'), clock),
   }
   const grpc = new GrpcServer({
-    sessions,
+    services: workloadApiServices(streams, jwt, limits),
+    connections,
     streams,
     jwt,
     events: api,
     clock,
-    limits: config.workloadApi.limits,
     socketPair,
     fairness,
-    calls,
     readiness: {
       ready: () => store.current.synced,
       onChange: (changed) => store.watch(changed),
     },
   })
-  const listenOnSocket = async (inherited: number | null) => {
-    late.listener = await listen({
-      kernel,
-      limits: { ...config.workloadApi.limits, connections: openFiles.connections },
-      subjectOf: (caller) => subjectOf(caller, kernel.ownCgroup),
-      clock,
-      events: attesting,
-      fairness,
-      onConnection: (connection) => grpc.accept(connection),
-      ...(inherited === null ? { socketPath: config.agent.socketPath, directory: socketDirectory } : { fd: inherited }),
-    })
-    api.serverStarted(config.agent.socketPath)
-    return late.listener
+  const listener = new Listener({
+    kernel,
+    connections,
+    subjectOf: (caller) => subjectOf(caller, kernel.ownCgroup),
+    clock,
+    events: attesting,
+    fairness,
+    onConnection: (connection) => grpc.accept(connection),
+  })
+  /** At the configured path, or on a socket that was inherited. */
+  const listen = async (inherited: number | null) => {
+    const { socketPath } = config.agent
+    await listener.open(inherited === null ? { socketPath, directory: socketDirectory } : { fd: inherited })
+    api.serverStarted(socketPath)
   }
 
-  return { openFiles, attestors, workloads, streams, grpc, sessions, late, listenOnSocket }
+  return { openFiles, attestors, workloads, connections, streams, grpc, listener, listen }
 }

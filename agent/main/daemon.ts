@@ -47,7 +47,6 @@ export async function runDaemon(config: Config, world: DaemonWorld, signal: Abor
     node: world.node,
     signal,
     inPod: world.inPod,
-    socketLostSince: null,
     cacheTrouble: null,
     disk: new DiskProbe(config.agent.dataDir, world),
   }
@@ -68,7 +67,8 @@ export async function runDaemon(config: Config, world: DaemonWorld, signal: Abor
   await agent.keeper.restore()
   const cache = await restoreCache(agent, world)
   facts.cacheTrouble = cache.events.trouble
-  await using listener = await agent.listenOnSocket(world.inheritedSocket)
+  await using listener = agent.listener
+  await agent.listen(world.inheritedSocket)
   using _startup = whenServing(agent, log)
   world.serviceManager.ready()
 
@@ -81,6 +81,7 @@ export async function runDaemon(config: Config, world: DaemonWorld, signal: Abor
     reportToServiceManager(facts, world, stop),
     cache.run(stop),
     facts.disk.run(lock, stop),
+    listener.watch(stop),
     agent.attestors.run(stop),
     agent.jwtSvids.run(() => agent.keeper.current()?.spiffeId ?? null, stop),
     runSync(

@@ -17,8 +17,6 @@ export interface Facts {
   readonly signal: AbortSignal
   /** The agent runs in a pod. */
   readonly inPod: boolean
-  /** When the socket was first seen to be gone. */
-  socketLostSince: number | null
   /** Null until the sealed cache was read. */
   cacheTrouble: (() => Trouble | null) | null
   readonly disk: Pick<DiskProbe, 'trouble' | 'run'>
@@ -26,13 +24,11 @@ export interface Facts {
 
 /** The plain values that `/status` and the probes are made from. */
 export function healthFacts(facts: Facts): HealthFacts {
-  const { config, clock, entrySync, pace, keeper, client, reachability, outage, streams, late, attestors } = facts.agent
+  const { agent: parts } = facts
+  const { config, clock, entrySync, pace, keeper, client, reachability, outage } = parts
+  const { streams, connections, listener, attestors } = parts
   const now = clock.now()
   const agent = keeper.current()
-  const { listener } = late
-  const intact = listener?.intact() ?? false
-  if (!listener || intact) facts.socketLostSince = null
-  else facts.socketLostSince ??= now
   return {
     now,
     startedAt: facts.startedAt,
@@ -51,9 +47,9 @@ export function healthFacts(facts: Facts): HealthFacts {
     },
     workloadApi: {
       socketPath: config.agent.socketPath,
-      listening: listener !== null,
-      lostSince: facts.socketLostSince,
-      connections: listener?.connections.size ?? 0,
+      listening: listener.opened,
+      lostSince: listener.lostSince(),
+      connections: connections.size,
       streams: streams.size,
     },
     pods: {
@@ -74,11 +70,11 @@ export function healthFacts(facts: Facts): HealthFacts {
 export function callersHidden(
   inPod: boolean,
   host: Pick<HostNamespaces, 'besidePid1'>,
-  listener: Pick<Listener, 'callersHidden'> | null,
+  listener: Pick<Listener, 'callersHidden'>,
 ): HealthFacts['pods']['callersHidden'] {
   if (!inPod) return null
   if (host.besidePid1) return 'by_namespaces'
-  return listener?.callersHidden ? 'refused' : null
+  return listener.callersHidden ? 'refused' : null
 }
 
 /**

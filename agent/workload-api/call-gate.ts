@@ -4,9 +4,10 @@ import { type Server, ServerCredentials } from '@grpc/grpc-js'
 import { AgentError } from '../errors.js'
 import type { Clock } from '../ports/clock.js'
 import type { Connection } from './connection.js'
+import type { ConnectionRegistry } from './connections.js'
 import type { Fairness } from './fairness.js'
 import type { Exceeded } from './rates.js'
-import { Readers, type RunningCalls } from './readers.js'
+import { Readers } from './readers.js'
 
 /** So many waiting calls are enough to go on with. */
 const MANY = 256
@@ -51,10 +52,10 @@ export class CallGate implements Disposable {
   constructor(
     server: Server,
     private readonly fairness: Fairness,
-    private readonly calls: RunningCalls,
+    private readonly connections: ConnectionRegistry,
     clock: Pick<Clock, 'after'>,
   ) {
-    this.#readers = new Readers(calls, clock)
+    this.#readers = new Readers(connections, clock)
     const injector = server.createConnectionInjector(ServerCredentials.createInsecure())
     this.#inject = (socket) => injector.injectConnection(socket)
     const http2 = http2Of(server)
@@ -115,17 +116,17 @@ export class CallGate implements Disposable {
   }
 
   /** A connection that waits for its turn is not idle. */
-  #takeTurn({ id, quota }: Connection, job: () => void): boolean {
+  #takeTurn(connection: Connection, job: () => void): boolean {
     let done = false
     let waits = false
-    const taken = this.fairness.turns.take(quota.subject, () => {
+    const taken = this.fairness.turns.take(connection.quota.subject, () => {
       done = true
-      if (waits) this.calls.callEnded(id)
+      if (waits) this.connections.callEnded(connection)
       job()
     })
     if (taken && !done) {
       waits = true
-      this.calls.callStarted(id)
+      this.connections.callStarted(connection)
     }
     return taken
   }

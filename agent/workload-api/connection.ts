@@ -1,8 +1,10 @@
-import type { Socket } from 'node:net'
+import { type Server, Socket } from 'node:net'
 import type { Caller } from '../attestation/caller.js'
 import type { AgentError } from '../errors.js'
-import type { Quota } from './connections.js'
+import type { Kernel } from '../ports/kernel.js'
 import type { Account, Exceeded } from './rates.js'
+import type { ResponseStream } from './stream.js'
+import type { Workload } from './workload.js'
 
 /** Why a connection was closed by us; the label of `icp_agent_connections_refused_total`. */
 export type CloseReason =
@@ -19,20 +21,92 @@ export type CloseReason =
   | 'stopping'
   | 'consumer_failed'
 
-/** One accepted connection of the socket, with what the kernel said of its peer at accept. */
-export interface Connection {
+/** Against whom a connection counts. */
+export interface Quota {
+  readonly subject: string
+  /** Null where nobody knows it. */
+  readonly pid: number | null
+}
+
+interface ConnectionParts {
+  readonly id: string
+  readonly caller: Caller | { readonly error: AgentError }
+  readonly quota: Quota
+  readonly account: Account
+  readonly socket: Socket
+  /** Called before it is closed by us. */
+  readonly onClose: (connection: Connection, reason: CloseReason) => void
+}
+
+/** One connection of the socket, with what the kernel said of its peer at accept. */
+export class Connection {
   /** `c17`; `call.getPeer()` of grpc-js gives exactly this. */
   readonly id: string
-  /**
-   * The caller, or why nobody knows who it is: such a connection gets a gRPC status, never an identity. Whoever takes
-   * the connection owns `caller.process` from then on (Workloads.acquire takes it over).
-   */
+  /** The caller, or why it is not known: such a connection gets a gRPC status, never an identity. */
   readonly caller: Caller | { readonly error: AgentError }
-  /** Against whom it counts. */
   readonly quota: Quota
   readonly account: Account
   /** Paused; call `resume()` before it is handed to the HTTP/2 session. */
   readonly socket: Socket
+  /** Null where the caller is not known, and before the connection is in the registry. */
+  workload: Workload | null = null
+  /** Those that are open on it. */
+  readonly streams = new Set<ResponseStream>()
+  /** Calls that run; kept by the registry. */
+  calls = 0
+  /** Monotonic milliseconds; kept by the registry. */
+  idleSince = 0
+  readonly #onClose: ConnectionParts['onClose']
+
+  constructor({ id, caller, quota, account, socket, onClose }: ConnectionParts) {
+    this.id = id
+    this.caller = caller
+    this.quota = quota
+    this.account = account
+    this.socket = socket
+    this.#onClose = onClose
+  }
+
   /** Ends it at once. Later calls do nothing. */
-  close(reason: CloseReason): void
+  close(reason: CloseReason): void {
+    if (this.socket.destroyed) return
+    this.#onClose(this, reason)
+    this.socket.destroy()
+  }
+}
+
+/**
+ * A connection that was accepted, by Node or by us: then it is a descriptor and nothing else, and has no socket of Node
+ * yet, which is much of what it costs.
+ */
+export type Accepted = Socket | number
+
+/** Null where Node hides it. */
+export function descriptorOfAccepted(accepted: Accepted): number | null {
+  return typeof accepted === 'number' ? accepted : descriptorOf(accepted)
+}
+
+/** Its socket, paused. Throws where there can be none; the descriptor is closed then. */
+export function openAccepted(accepted: Accepted, kernel: Pick<Kernel, 'close'>): Socket {
+  if (typeof accepted !== 'number') return accepted
+  try {
+    // Nothing is read before somebody has taken the connection.
+    return new Socket({ fd: accepted, readable: true, writable: true }).pause()
+  } catch (error) {
+    kernel.close(accepted)
+    throw error
+  }
+}
+
+/** Ends it before it has become a connection of ours. */
+export function dropAccepted(accepted: Accepted, kernel: Pick<Kernel, 'close'>): void {
+  if (typeof accepted === 'number') kernel.close(accepted)
+  else accepted.destroy()
+}
+
+/** Node does not publish the descriptor of a socket; whoever wants to know the peer needs it. */
+export function descriptorOf(owner: Socket | Server): number | null {
+  const handle: unknown = Reflect.get(owner, '_handle')
+  if (typeof handle !== 'object' || handle === null || !('fd' in handle)) return null
+  return typeof handle.fd === 'number' && handle.fd >= 0 ? handle.fd : null
 }

@@ -1,5 +1,7 @@
+import type { Caller } from '../attestation/caller.js'
 import type { Clock } from '../ports/clock.js'
-import type { CloseReason, Connection } from './connection.js'
+import type { CloseReason, Connection, Quota } from './connection.js'
+import type { Workload } from './workload.js'
 
 /** What the endpoint holds open. */
 export interface ConnectionLimits {
@@ -11,106 +13,121 @@ export interface ConnectionLimits {
   readonly idleConnectionMs: number
 }
 
-/** Against whom a connection counts. */
-export interface Quota {
-  readonly subject: string
-  /** Null where nobody knows it. */
-  readonly pid: number | null
-}
-
-interface Held {
-  readonly connection: Connection
-  readonly quota: Quota
-  calls: number
-  idleSince: number
-}
-
 /** Callers that nobody knows get a status each, but not many of them at a time. */
 const UNIDENTIFIED = 'unidentified'
 const MAX_UNIDENTIFIED = 64
 
+/** Where connections find the workload of their caller. */
+export interface WorkloadSource {
+  /** Counted: each wants one `release()`. Takes over `caller.process`. Throws `caller.exited`. */
+  acquire(caller: Caller): Workload
+}
+
 /**
- * All open connections, counted in total, by subject and by pid. Those on which nothing is called for a while are
- * closed: a client that never sends a byte would stay for ever otherwise.
+ * All open connections: counted in total, by subject and by pid; found by the name under which grpc-js knows their peer;
+ * each with the workload of its caller. Those on which nothing is called for a while are closed: a client that never
+ * sends a byte would stay for ever otherwise.
  */
-export class Connections implements Disposable {
-  readonly #held = new Map<string, Held>()
+export class ConnectionRegistry implements Disposable {
+  readonly #open = new Map<string, Connection>()
   readonly #subjects = new Map<string, number>()
   readonly #pids = new Map<number, number>()
   /** In the order of idling: the first has waited longest. One timer is enough. */
-  readonly #idle = new Set<Held>()
+  readonly #idle = new Set<Connection>()
+  readonly #whenEmpty: (() => void)[] = []
   #timer: Disposable | undefined
+  #stopping = false
 
   constructor(
     private readonly limits: ConnectionLimits,
     private readonly clock: Clock,
+    private readonly workloads: WorkloadSource,
   ) {}
 
   get size(): number {
-    return this.#held.size
+    return this.#open.size
   }
 
   /** Nobody else can be taken, whoever it is. */
   get full(): boolean {
-    return this.#held.size >= this.limits.connections
+    return this.#open.size >= this.limits.connections
+  }
+
+  /** Nobody is taken any more; open connections stay. */
+  stop(): void {
+    this.#stopping = true
   }
 
   /** Why one more would be too many, or null. */
   excess({ subject, pid }: Quota): CloseReason | null {
     const ofSubject = this.#subjects.get(subject) ?? 0
+    if (this.#stopping) return 'stopping'
     if (this.full) return 'limit_total'
     if (pid === null) return ofSubject >= MAX_UNIDENTIFIED ? 'limit_unidentified' : null
     if ((this.#pids.get(pid) ?? 0) >= this.limits.connectionsPerPid) return 'limit_pid'
     return ofSubject >= this.limits.connectionsPerSubject ? 'limit_subject' : null
   }
 
-  add(connection: Connection, quota: Quota): void {
-    const held: Held = { connection, quota, calls: 0, idleSince: this.clock.monotonic() }
-    this.#held.set(connection.id, held)
+  /** Until its socket has closed. Throws `caller.exited`, and holds nothing then. */
+  add(connection: Connection): void {
+    const { id, caller, quota, socket } = connection
+    if (!('error' in caller)) connection.workload = this.workloads.acquire(caller)
+    this.#open.set(id, connection)
     increase(this.#subjects, quota.subject, 1)
     if (quota.pid !== null) increase(this.#pids, quota.pid, 1)
-    this.#idle.add(held)
-    this.#schedule()
+    this.#idleFromNow(connection)
+    // A client that is gone already: there is no more to come than its `close`, if that.
+    if (socket.closed) this.#remove(connection)
+    else socket.once('close', () => this.#remove(connection))
   }
 
-  /** The connection is closed. */
-  remove(id: string): void {
-    const held = this.#held.get(id)
-    if (!held) return
-    this.#held.delete(id)
-    this.#idle.delete(held)
-    increase(this.#subjects, held.quota.subject, -1)
-    if (held.quota.pid !== null) increase(this.#pids, held.quota.pid, -1)
-    if (this.#idle.size === 0) this.#rest()
+  /** The connection of a call, by `call.getPeer()`. */
+  of(peer: string): Connection | undefined {
+    return this.#open.get(peer)
   }
 
   /** A call began: the connection is not idle until it ended. */
-  callStarted(id: string): void {
-    const held = this.#held.get(id)
-    if (!held) return
-    held.calls++
-    this.#idle.delete(held)
+  callStarted(connection: Connection): void {
+    connection.calls++
+    this.#idle.delete(connection)
   }
 
-  callEnded(id: string): void {
-    const held = this.#held.get(id)
-    if (!held) return
-    if (held.calls === 0) throw new TypeError(`a call ended on ${id} that did not begin`)
-    if (--held.calls === 0) this.#idleFromNow(held)
+  callEnded(connection: Connection): void {
+    if (connection.calls === 0) throw new TypeError(`a call ended on ${connection.id} that did not begin`)
+    if (--connection.calls === 0 && this.#open.has(connection.id)) this.#idleFromNow(connection)
+  }
+
+  /** Resolves when no connection is open. */
+  emptied(): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.#open.size === 0) resolve()
+      else this.#whenEmpty.push(resolve)
+    })
   }
 
   closeAll(reason: CloseReason): void {
-    for (const { connection } of [...this.#held.values()]) connection.close(reason)
+    for (const connection of [...this.#open.values()]) connection.close(reason)
   }
 
   [Symbol.dispose](): void {
     this.#rest()
   }
 
-  #idleFromNow(held: Held): void {
-    held.idleSince = this.clock.monotonic()
-    this.#idle.delete(held)
-    this.#idle.add(held)
+  #remove(connection: Connection): void {
+    const { id, quota, workload } = connection
+    this.#open.delete(id)
+    this.#idle.delete(connection)
+    increase(this.#subjects, quota.subject, -1)
+    if (quota.pid !== null) increase(this.#pids, quota.pid, -1)
+    if (this.#idle.size === 0) this.#rest()
+    workload?.release()
+    if (this.#open.size === 0) for (const resolve of this.#whenEmpty.splice(0)) resolve()
+  }
+
+  #idleFromNow(connection: Connection): void {
+    connection.idleSince = this.clock.monotonic()
+    this.#idle.delete(connection)
+    this.#idle.add(connection)
     this.#schedule()
   }
 
@@ -125,9 +142,9 @@ export class Connections implements Disposable {
   #closeIdle(): void {
     this.#timer = undefined
     const since = this.clock.monotonic() - this.limits.idleConnectionMs
-    for (const held of [...this.#idle]) {
-      if (held.idleSince > since) break
-      held.connection.close('idle')
+    for (const connection of [...this.#idle]) {
+      if (connection.idleSince > since) break
+      connection.close('idle')
     }
     this.#schedule()
   }

@@ -3,8 +3,8 @@ import type { Match } from '../svids/entry-index.js'
 import type { EntryState } from '../svids/entry-state.js'
 import type { Snapshot } from '../svids/snapshot.js'
 
-/** All that a verdict is drawn from; nothing else decides what a caller is told. */
-export interface Circumstances {
+/** All that a decision is made from; nothing else decides what a caller is told. */
+export interface DecisionInput {
   /** Why the caller may have nothing at all (it ended, runs another program, attestation failed); null: attested. */
   readonly refusal: Refusal | null
   /** Attestation has not come to an end yet. */
@@ -28,14 +28,14 @@ export interface Refusal {
 }
 
 /** What to do with a call now. It holds until something changes, or as long as it says. */
-export type Verdict =
+export type Decision =
   /** These entries, in this order. */
   | { readonly kind: 'send'; readonly ids: readonly string[] }
   /** Wait, at most so many milliseconds more; `reason` is what the refusal will say then. */
   | { readonly kind: 'hold'; readonly forMs: number; readonly reason: Refusal }
   | ({ readonly kind: 'refuse' } & Refusal)
 
-/** Nobody says when the kernel can be asked again (no descriptor was free): milliseconds between two looks. */
+/** Milliseconds between two decisions where the kernel could not be asked (no descriptor was free). */
 const LOOK_AGAIN_MS = 500
 /** Entries named in one refusal. */
 const MOST_SAID = 3
@@ -48,17 +48,18 @@ const PASSING: ReadonlySet<ErrorCode> = new Set([
 ])
 
 /**
- * The one judgement on X.509-SVIDs, drawn anew at each change. Only what is known grants and only what is known withdraws; the first
+ * The one decision on X.509-SVIDs, made anew at each change. Only what is known grants and only what is known
+ * withdraws; the first
  * identity is the default one (Workload API 8) and never changes because another is late.
  */
-export function verdict(c: Circumstances): Verdict {
-  return entitlement(c) ?? judgeIdentities(c)
+export function decide(c: DecisionInput): Decision {
+  return entitlement(c) ?? decideIdentities(c)
 }
 
-/** The judgement on bundles: who is entitled to an identity, issued or not, may have them (Workload API 5.2.2). */
-export function bundlesVerdict(
-  c: Circumstances & { readonly available: boolean; readonly openToAll: boolean },
-): Verdict {
+/** The decision on bundles: who is entitled to an identity, issued or not, may have them (Workload API 5.2.2). */
+export function decideBundles(
+  c: DecisionInput & { readonly available: boolean; readonly openToAll: boolean },
+): Decision {
   const denied = entitlement(c)
   if (denied && !(c.openToAll && isNoIdentity(denied))) return denied
   if (!c.available) return hold(c, 'agent.starting', 'no trust bundle has been received yet; try again')
@@ -66,7 +67,7 @@ export function bundlesVerdict(
 }
 
 /** Null when the caller matches at least one entry; else what it is told. */
-export function entitlement(c: Circumstances): Verdict | null {
+export function entitlement(c: DecisionInput): Decision | null {
   if (c.stopping) return refuse('agent.stopping', 'the agent is stopping; connect again in a moment')
   if (c.refusal && !PASSING.has(c.refusal.code)) return { kind: 'refuse', ...c.refusal }
   if (c.refusal) return hold(c, c.refusal.code, c.refusal.message, c.refusal.code === 'caller.unidentified')
@@ -80,7 +81,7 @@ export function entitlement(c: Circumstances): Verdict | null {
 }
 
 /** What to tell a caller that matches nothing of what it asks for, while a platform is unavailable; null: none is. */
-export function uncertainty(c: Circumstances): Verdict | null {
+export function uncertainty(c: DecisionInput): Decision | null {
   if (!c.match.uncertain) return null
   if (c.waitMs > c.holdMs) {
     const message = 'the platform knows the caller and has not shown all of it yet; try again'
@@ -90,12 +91,12 @@ export function uncertainty(c: Circumstances): Verdict | null {
 }
 
 /** True where all that is wrong is that the caller matches no entry, or none that is known of. */
-export function isNoIdentity(denied: Verdict): boolean {
+export function isNoIdentity(denied: Decision): boolean {
   const code = denied.kind === 'refuse' ? denied.code : denied.kind === 'hold' ? denied.reason.code : null
   return code === 'entry.none' || code === 'attestation.platform_missing'
 }
 
-function judgeIdentities(c: Circumstances): Verdict {
+function decideIdentities(c: DecisionInput): Decision {
   const issuable = c.match.ids.filter((id) => !isHopeless(c.snapshot.states.get(id)))
   const [first] = issuable
   if (first === undefined) return hopeless(c)
@@ -111,7 +112,7 @@ function judgeIdentities(c: Circumstances): Verdict {
 }
 
 /** What may be sent without changing the default identity by accident; empty when nothing may. */
-function withDefault(c: Circumstances, ready: readonly string[], first: string): readonly string[] {
+function withDefault(c: DecisionInput, ready: readonly string[], first: string): readonly string[] {
   if (ready[0] === first) return ready
   // An older one that came later, and is pending, waits without shrinking what is served.
   const servedDefault = c.served?.[0]
@@ -119,13 +120,13 @@ function withDefault(c: Circumstances, ready: readonly string[], first: string):
 }
 
 /** False for an SVID that is not asked for again within the hold. */
-function isAwaited(c: Circumstances, id: string): boolean {
+function isAwaited(c: DecisionInput, id: string): boolean {
   const state = c.snapshot.states.get(id)
   if (state?.kind !== 'wanted' || !state.failures) return true
   return state.failures.retryAt < c.now + c.holdMs - c.heldForMs
 }
 
-function hopeless(c: Circumstances): Verdict {
+function hopeless(c: DecisionInput): Decision {
   for (const id of c.match.ids) {
     const state = c.snapshot.states.get(id)
     // What the server said may name selectors: it stands in the log, not in the answer.
@@ -138,7 +139,7 @@ function hopeless(c: Circumstances): Verdict {
 }
 
 /** Which of the entries that match do not win, and over whom another one does. */
-function shadows(c: Circumstances, concerns: (by: string) => boolean): string[] {
+function shadows(c: DecisionInput, concerns: (by: string) => boolean): string[] {
   const said = c.match.ids.flatMap((id) => {
     const state = c.snapshot.states.get(id)
     if (state?.kind !== 'shadowed' || !concerns(state.by)) return []
@@ -160,15 +161,15 @@ function pending(state: EntryState | undefined, withheld: string | null | undefi
   return ['svid.pending', 'the SVID has not been issued yet; try again']
 }
 
-/** `unheard`: nobody calls back when it is over. */
-function hold(c: Circumstances, code: ErrorCode, message: string, unheard = false): Verdict {
+/** `poll`: nothing notifies us; decide again every LOOK_AGAIN_MS. */
+function hold(c: DecisionInput, code: ErrorCode, message: string, poll = false): Decision {
   const left = c.holdMs - c.heldForMs
-  const forMs = unheard ? Math.min(LOOK_AGAIN_MS, left) : left
+  const forMs = poll ? Math.min(LOOK_AGAIN_MS, left) : left
   return forMs > 0 ? { kind: 'hold', forMs, reason: { code, message } } : refuse(code, message)
 }
 
 /** Clients (the Rust crate `spiffe`) look for SPIRE's words `no identity issued`, to wait for one rather than fail. */
-function refuse(code: ErrorCode, message: string): Verdict {
+function refuse(code: ErrorCode, message: string): Decision {
   return { kind: 'refuse', code, message }
 }
 

@@ -1,11 +1,11 @@
 import type { ApiEvents, Method } from '../observability/api-events.js'
 import type { Clock } from '../ports/clock.js'
-import { type Circumstances, entitlement, isNoIdentity, uncertainty } from './decision.js'
-import type { Feed } from './feed.js'
+import { type DecisionInput, entitlement, isNoIdentity, uncertainty } from './decision.js'
 import { refusalStatus } from './refusal.js'
+import type { Workload } from './workload.js'
 
 export interface EntitledOptions {
-  readonly feed: Feed
+  readonly workload: Workload
   readonly method: Method
   readonly clock: Clock
   readonly events: ApiEvents
@@ -24,22 +24,32 @@ export interface EntitledOptions {
  * Rejects with a gRPC status.
  */
 export function entitledEntries(options: EntitledOptions): Promise<readonly string[]> {
-  const { feed, method, clock, events, holdMs, stopping, openToAll = false, suffices = () => true, signal } = options
+  const {
+    workload,
+    method,
+    clock,
+    events,
+    holdMs,
+    stopping,
+    openToAll = false,
+    suffices = () => true,
+    signal,
+  } = options
   const began = clock.monotonic()
   return new Promise((resolve, reject) => {
     let timer: Disposable | null = null
     const end = (settle: () => void) => {
       timer?.[Symbol.dispose]()
-      listening[Symbol.dispose]()
+      subscription[Symbol.dispose]()
       signal.removeEventListener('abort', aborted)
       settle()
     }
     const aborted = () => end(() => reject(signal.reason))
-    const judge = () => {
+    const decide = () => {
       timer?.[Symbol.dispose]()
       timer = null
-      const found = feed.circumstances()
-      const circumstances: Circumstances = {
+      const found = workload.decisionInput()
+      const input: DecisionInput = {
         ...found,
         now: clock.now(),
         heldForMs: clock.monotonic() - began,
@@ -47,14 +57,14 @@ export function entitledEntries(options: EntitledOptions): Promise<readonly stri
         served: null,
         stopping: stopping(),
       }
-      const denied = entitlement(circumstances) ?? (suffices(found.match.ids) ? null : uncertainty(circumstances))
+      const denied = entitlement(input) ?? (suffices(found.match.ids) ? null : uncertainty(input))
       if (denied === null || (openToAll && isNoIdentity(denied))) end(() => resolve(found.match.ids))
-      else if (denied.kind === 'hold') timer = clock.after(denied.forMs, judge)
-      else if (denied.kind === 'refuse') end(() => reject(refusalStatus(denied, feed, method, events)))
+      else if (denied.kind === 'hold') timer = clock.after(denied.forMs, decide)
+      else if (denied.kind === 'refuse') end(() => reject(refusalStatus(denied, workload, method, events)))
     }
-    // A token or a bundle needs no X.509-SVID: listening makes no demand.
-    const listening = feed.listen(judge, { demand: false })
+    // A token or a bundle needs no X.509-SVID: subscribing makes no demand.
+    const subscription = workload.subscribe(decide, { demand: false })
     signal.addEventListener('abort', aborted, { once: true })
-    judge()
+    decide()
   })
 }

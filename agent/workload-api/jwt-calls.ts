@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events'
 import type { Message } from '@bufbuild/protobuf'
-import { type handleUnaryCall, type ServerUnaryCall, type StatusObject, status } from '@grpc/grpc-js'
+import { type ServerUnaryCall, type StatusObject, status } from '@grpc/grpc-js'
 import { Secret } from '../crypto/secret.js'
 import { AgentError } from '../errors.js'
 import type { Entry } from '../identity/entry.js'
@@ -9,13 +9,12 @@ import type { ApiEvents, Method } from '../observability/api-events.js'
 import type { Clock } from '../ports/clock.js'
 import type { HeldJwt, JwtSubject } from '../svids/jwt-cache.js'
 import type { IdentityStore } from '../svids/store.js'
-import type { Dialect } from './dialects/dialect.js'
+import type { Dialect } from './dialects/encode.js'
 import { type EntitledOptions, entitledEntries } from './entitled.js'
-import type { Feed } from './feed.js'
 import type { JwtValidation } from './jwt-validation.js'
 import { grpcError, refusalStatus } from './refusal.js'
-import type { Sessions } from './sessions.js'
-import { refusalOfCall } from './streams.js'
+import type { Identified, UnaryHandler } from './service.js'
+import type { Workload } from './workload.js'
 
 /** The consumer's port on JWT-SVIDs: whoever wants one says so and waits. */
 export interface JwtSource {
@@ -24,7 +23,6 @@ export interface JwtSource {
 
 export interface JwtCallsOptions {
   readonly store: IdentityStore
-  readonly sessions: Sessions
   readonly jwt: JwtSource
   readonly validation: JwtValidation
   readonly clock: Clock
@@ -33,7 +31,6 @@ export interface JwtCallsOptions {
   /** What a call may take, whatever its own deadline; of the time until its caller is known at most `holdMs` counts. */
   readonly deadlineMs: number
   readonly allowUnauthenticatedVerifiers: boolean
-  readonly calls: { callStarted(id: string): void; callEnded(id: string): void }
 }
 
 const MAX_AUDIENCES = 64
@@ -43,7 +40,7 @@ const MAX_AUDIENCE_BYTES = 1024
 interface Call {
   readonly request: Message
   readonly dialect: Dialect
-  readonly feed: Feed
+  readonly workload: Workload
   readonly method: Method
   readonly signal: AbortSignal
   /** Milliseconds left for it. */
@@ -63,11 +60,11 @@ export class JwtCalls {
     this.#stopping = true
   }
 
-  fetch(dialect: Dialect): handleUnaryCall<Message, Buffer> {
+  fetch(dialect: Dialect): UnaryHandler<Identified> {
     return this.#handler('FetchJWTSVID', dialect, (call) => this.#fetch(call))
   }
 
-  validate(dialect: Dialect): handleUnaryCall<Message, Buffer> {
+  validate(dialect: Dialect): UnaryHandler<Identified> {
     return this.#handler('ValidateJWTSVID', dialect, (call) => this.#validate(call))
   }
 
@@ -85,7 +82,7 @@ export class JwtCalls {
     const entries = oncePerIdentity(askedFor(await this.#entitled(call, { suffices })))
     call.known()
     if (entries.length === 0) throw notEntitled()
-    const { uid } = call.feed.workload.caller
+    const { uid } = call.workload.caller
     const results = await Promise.allSettled(
       entries.map(({ id, spiffeId }) => jwt.want({ entryId: id, spiffeId, audience }, uid, call.left(), call.signal)),
     )
@@ -112,30 +109,17 @@ export class JwtCalls {
   }
 
   #entitled(
-    { feed, method, signal }: Call,
+    { workload, method, signal }: Call,
     wishes: Pick<EntitledOptions, 'openToAll' | 'suffices'>,
   ): Promise<readonly string[]> {
     const { clock, events, holdMs } = this.options
     const stopping = () => this.#stopping
-    return entitledEntries({ feed, method, clock, events, holdMs, signal, stopping, ...wishes })
+    return entitledEntries({ workload, method, clock, events, holdMs, signal, stopping, ...wishes })
   }
 
-  #handler(
-    method: Method,
-    dialect: Dialect,
-    answer: (call: Call) => Promise<Buffer>,
-  ): handleUnaryCall<Message, Buffer> {
-    const { sessions, clock, events, holdMs, deadlineMs, calls } = this.options
-    return (grpcCall, respond) => {
-      const peer = grpcCall.getPeer()
-      const session = sessions.of(peer)
-      const refusal = refusalOfCall(grpcCall, dialect, session)
-      if (refusal || session?.kind !== 'known') {
-        const error = grpcError(refusal ?? { code: 'internal', message: 'the connection is unknown' })
-        events.unaryEnded(method, status[error.code])
-        respond(error)
-        return
-      }
+  #handler(method: Method, dialect: Dialect, answer: (call: Call) => Promise<Buffer>): UnaryHandler<Identified> {
+    const { clock, events, holdMs, deadlineMs } = this.options
+    const unary: UnaryHandler<Identified>['unary'] = (grpcCall, respond, workload) => {
       const began = clock.monotonic()
       let counted = began
       const allowed = untilDeadline(grpcCall, clock.now())
@@ -143,11 +127,10 @@ export class JwtCalls {
       // A wait for each identity that is asked for.
       setMaxListeners(0, gone.signal)
       grpcCall.on('cancelled', () => gone.abort(new AgentError('agent.stopping', 'the client is gone')))
-      calls.callStarted(peer)
       const call: Call = {
         request: grpcCall.request,
         dialect,
-        feed: session.feed,
+        workload,
         method,
         signal: gone.signal,
         left: () => {
@@ -158,20 +141,19 @@ export class JwtCalls {
           counted = Math.max(counted, clock.monotonic() - holdMs)
         },
       }
-      answer(call)
-        .then(
-          (message) => {
-            events.unaryEnded(method, 'OK')
-            respond(null, message)
-          },
-          (reason: unknown) => {
-            const error = asStatus(reason, call, events)
-            events.unaryEnded(method, gone.signal.aborted ? 'CANCELLED' : status[error.code])
-            respond(error)
-          },
-        )
-        .finally(() => calls.callEnded(peer))
+      answer(call).then(
+        (message) => {
+          events.unaryEnded(method, 'OK')
+          respond(null, message)
+        },
+        (reason: unknown) => {
+          const error = asStatus(reason, call, events)
+          events.unaryEnded(method, gone.signal.aborted ? 'CANCELLED' : status[error.code])
+          respond(error)
+        },
+      )
     }
+    return { unary }
   }
 }
 
@@ -206,8 +188,8 @@ function untilDeadline(call: ServerUnaryCall<Message, Buffer>, now: number): num
   return deadline instanceof Date ? deadline.getTime() - now : deadline - now
 }
 
-function asStatus(reason: unknown, { feed, method }: Call, events: ApiEvents): Error & StatusObject {
-  if (reason instanceof AgentError) return refusalStatus(reason, feed, method, events)
+function asStatus(reason: unknown, { workload, method }: Call, events: ApiEvents): Error & StatusObject {
+  if (reason instanceof AgentError) return refusalStatus(reason, workload, method, events)
   if (reason instanceof Error && 'code' in reason && 'details' in reason && 'metadata' in reason) {
     return reason as Error & StatusObject
   }

@@ -1,88 +1,72 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import { type Caller, callerOf } from '../attestation/caller.js'
 import { AgentError, codeOf, messageOf } from '../errors.js'
+import { sleepUnlessAborted } from '../lib/sleep.js'
 import type { CallerEvents } from '../observability/caller-events.js'
 import type { Clock } from '../ports/clock.js'
 import type { Kernel } from '../ports/kernel.js'
 import type { SocketDirectory, SocketPlace } from '../ports/socket-directory.js'
-import { type Arrival, arrivalOf, arrivalOn, descriptorOf } from './arrival.js'
-import type { CloseReason, Connection } from './connection.js'
-import { type ConnectionLimits, Connections, type Quota, unidentifiedQuota } from './connections.js'
+import {
+  type Accepted,
+  type CloseReason,
+  Connection,
+  descriptorOf,
+  descriptorOfAccepted,
+  dropAccepted,
+  openAccepted,
+} from './connection.js'
+import { type ConnectionRegistry, unidentifiedQuota } from './connections.js'
 import type { Fairness } from './fairness.js'
 import type { Account } from './rates.js'
 import { listenAtPath, listenOnDescriptor } from './socket-file.js'
 
-export type ListenOptions = ListenSettings & ListenPlace
-
-interface ListenSettings {
+export interface ListenerOptions {
   readonly kernel: Kernel
-  readonly limits: ConnectionLimits
+  readonly connections: ConnectionRegistry
   /** Whom a connection counts against: a container id, else the user. */
   readonly subjectOf: (caller: Caller) => string
   readonly clock: Clock
   readonly events: CallerEvents
   readonly fairness: Fairness
-  /** Synchronous; takes over `caller.process`. If it throws, the connection is closed and the process let go. */
+  /** Synchronous; the connection is in the registry. If it throws, the connection is closed. */
   readonly onConnection: (connection: Connection) => void
 }
 
-type ListenPlace =
+export type ListenPlace =
   | { readonly socketPath: string; readonly directory: SocketDirectory }
   /** A listening Unix socket that was inherited (LISTEN_FDS). */
   | { readonly fd: number }
 
-export interface Listener extends AsyncDisposable {
-  readonly connections: Connections
-  /** False when the socket file is gone or another one has taken its place: nobody can connect any more. */
-  intact(): boolean
-  /** The latest caller that the kernel was asked about is in a PID namespace that the agent cannot see. */
-  readonly callersHidden: boolean
-  /** Accepts nobody any more and removes the socket file if it is still ours; open connections stay. */
-  stop(): void
-}
-
-/**
- * A Unix socket whose callers are known: asks the kernel about each connection at once, when it is accepted. Throws
- * `agent.already_running`, `file.unsafe`, `file.io`, `config.invalid`, `kernel.unsupported`.
- */
-export async function listen(options: ListenOptions): Promise<Listener> {
-  const endpoint = new Endpoint(options)
-  await endpoint.open(options)
-  return endpoint
-}
-
+/** Milliseconds between two looks at the socket file. */
+const LOOK_EVERY_MS = 5_000
 /** How long a connection has to learn that the kernel did not say whose it is. */
 const UNIDENTIFIED_MS = 1_000
 /** How long, and how many, connections are accepted in one turn of the event loop. */
 const ACCEPTING_MS = 10
 const MOST_ACCEPTED = 1_024
 
-/** A connection that waits to be taken. */
-interface Arrived {
-  readonly arrival: Arrival
-  readonly id: string
-  readonly caller: Connection['caller']
-  readonly quota: Quota
-  readonly account: Account
-}
-
-class Endpoint implements Listener {
-  readonly connections: Connections
+/** A Unix socket whose callers are known: asks the kernel about each connection at once, when it is accepted. */
+export class Listener implements AsyncDisposable {
+  /** The latest caller that the kernel was asked about is in a PID namespace that the agent cannot see. */
   callersHidden = false
   readonly #server: Server
   readonly #gauge: Disposable
   #place: SocketPlace | null = null
+  #opened = false
   #closed: Promise<void> | undefined
   #accepted = 0
-  #disposed = false
+  #lostSince: number | null = null
 
-  constructor(private readonly options: ListenSettings) {
-    this.connections = new Connections(options.limits, options.clock)
+  constructor(private readonly options: ListenerOptions) {
     // Paused: nothing is read before the kernel has said who calls and somebody has taken the connection.
     this.#server = createServer({ pauseOnConnect: true }, (socket) => this.#accept(socket))
-    this.#gauge = options.events.connectionsOpen(() => this.connections.size)
+    this.#gauge = options.events.connectionsOpen(() => options.connections.size)
   }
 
+  /**
+   * Accepts from now on. Throws `agent.already_running`, `file.unsafe`, `file.io`, `config.invalid`,
+   * `kernel.unsupported`.
+   */
   async open(where: ListenPlace): Promise<void> {
     try {
       if ('fd' in where) await listenOnDescriptor(this.#server, where.fd)
@@ -92,14 +76,35 @@ class Endpoint implements Listener {
       await this[Symbol.asyncDispose]()
       throw error
     }
+    this.#opened = true
     // Without a listener for it, a full descriptor table at accept would end the agent.
     this.#server.on('error', (error) => this.options.events.acceptFailed(error))
   }
 
+  /** It was opened, whatever became of it since. */
+  get opened(): boolean {
+    return this.#opened
+  }
+
+  /** False when the socket file is gone or another one has taken its place: nobody can connect any more. */
   intact(): boolean {
     return this.#server.listening && (this.#place?.intact() ?? true)
   }
 
+  /** Since when nobody can connect any more (wall-clock milliseconds); null while they can, and before it is opened. */
+  lostSince(): number | null {
+    return !this.#opened || this.intact() ? null : (this.#lostSince ?? this.options.clock.now())
+  }
+
+  /** Looks after the socket file until the signal aborts. */
+  async watch(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      this.#lostSince = this.lostSince()
+      await sleepUnlessAborted(this.options.clock, LOOK_EVERY_MS, signal)
+    }
+  }
+
+  /** Accepts nobody any more and removes the socket file if it is still ours; open connections stay. */
   stop(): void {
     if (!this.#server.listening) return
     this.#place?.remove()
@@ -108,18 +113,19 @@ class Endpoint implements Listener {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    const { connections } = this.options
     this.stop()
-    this.#disposed = true
-    this.connections.closeAll('stopping')
+    connections.stop()
+    connections.closeAll('stopping')
     await this.#closed
-    this.connections[Symbol.dispose]()
+    connections[Symbol.dispose]()
     this.#gauge[Symbol.dispose]()
     this.#place?.[Symbol.dispose]()
     this.#place = null
   }
 
   #accept(socket: Socket): void {
-    this.#arrive(arrivalOf(socket))
+    this.#arrive(socket)
     this.#acceptMore()
   }
 
@@ -136,109 +142,109 @@ class Endpoint implements Listener {
       for (let count = 0; count < MOST_ACCEPTED && clock.monotonic() < until; count++) {
         const fd = kernel.accept(listening)
         if (fd === null) return
-        this.#arrive(arrivalOn(fd, kernel))
+        this.#arrive(fd)
       }
     } catch (error) {
       events.acceptFailed(error)
     }
   }
 
-  /** Turns away whoever is over his rate before anything is done for him; the others are taken in their turn. */
-  #arrive(arrival: Arrival): void {
-    const { events, kernel, fairness, subjectOf } = this.options
+  /** Turns away who is over the rate before anything is done for it; the others are taken in their turn. */
+  #arrive(accepted: Accepted): void {
+    const { events, kernel, fairness, subjectOf, connections } = this.options
     const { rates, turns } = fairness
     events.accepted()
     const id = `c${++this.#accepted}`
     // When all is taken, nobody is looked at: a flood costs as little as it can.
-    if (this.connections.full) {
+    if (connections.full) {
       events.connectionClosed('limit_total', id, null)
-      arrival.drop()
+      dropAccepted(accepted, kernel)
       return
     }
-    const ids = arrival.fd === null ? null : kernel.idsOf(arrival.fd)
+    const fd = descriptorOfAccepted(accepted)
+    const ids = fd === null ? null : kernel.idsOf(fd)
     const known = ids && rates.lastAccount(processOf(ids))
-    if (ids && known && this.#isOver(arrival, known, ids.pid)) return
+    if (ids && known && this.#isOver(accepted, known, ids.pid)) return
     // Whoever connects and goes, over and over, is looked at once.
-    if (known && arrival.fd !== null && kernel.hungUp(arrival.fd)) {
+    if (known && fd !== null && kernel.hungUp(fd)) {
       events.connectionClosed('hung_up', id, null)
-      arrival.drop()
+      dropAccepted(accepted, kernel)
       return
     }
-    const caller = identify(kernel, arrival.fd)
+    const caller = identify(kernel, fd)
     if (!('error' in caller)) this.callersHidden = false
     else if (caller.error.code === 'caller.foreign_pid_namespace') this.callersHidden = true
     const quota = 'error' in caller ? unidentifiedQuota : { subject: subjectOf(caller), pid: caller.pid }
     const account = rates.account(quota.subject, 'error' in caller ? quota.subject : processOf(caller))
-    if (account !== known && this.#isOver(arrival, account, quota.pid)) {
+    if (account !== known && this.#isOver(accepted, account, quota.pid)) {
       letGo(caller)
       return
     }
-    const arrived: Arrived = { arrival, id, caller, quota, account }
-    if (turns.take(quota.subject, () => this.#take(arrived))) return
+    if (turns.take(quota.subject, () => this.#take(accepted, { id, caller, quota, account }))) return
     fairness.events.connection({ reason: 'waiting', ...quota })
-    arrival.drop()
+    dropAccepted(accepted, kernel)
     letGo(caller)
   }
 
-  #isOver(arrival: Arrival, account: Account, pid: number | null): boolean {
+  #isOver(accepted: Accepted, account: Account, pid: number | null): boolean {
     const { rates, events } = this.options.fairness
     const reason = rates.connect(account)
     if (reason === null) return false
-    arrival.drop()
+    dropAccepted(accepted, this.options.kernel)
     events.connection({ reason, subject: account.subject.name, pid })
     return true
   }
 
-  #take({ arrival, id, caller, quota, account }: Arrived): void {
+  #take(accepted: Accepted, identified: Pick<Connection, 'id' | 'caller' | 'quota' | 'account'>): void {
+    const { events, kernel } = this.options
     let socket: Socket
     try {
-      socket = arrival.open()
+      socket = openAccepted(accepted, kernel)
     } catch (error) {
-      this.options.events.acceptFailed(error)
-      letGo(caller)
+      events.acceptFailed(error)
+      letGo(identified.caller)
       return
     }
     // Resets and broken pipes are the client's affair.
     socket.on('error', () => socket.destroy())
-    const connection: Connection = {
-      id,
-      caller,
-      quota,
-      account,
-      socket,
-      close: (reason) => this.#close(connection, reason),
-    }
-    try {
-      this.#admit(connection)
-    } catch (error) {
-      // Whoever ends while he is being looked at is no defect of ours.
-      const exited = codeOf(error) === 'caller.exited'
-      if (!exited) this.options.events.consumerFailed(error, id)
-      this.#turnAway(connection, exited ? 'exited' : 'consumer_failed')
-    }
+    const onClose = (connection: Connection, reason: CloseReason) => this.#closing(connection, reason)
+    this.#admit(new Connection({ ...identified, socket, onClose }))
   }
 
   #admit(connection: Connection): void {
+    const { connections, events, onConnection } = this.options
     const { caller, id, quota, socket } = connection
-    const excess = this.#disposed ? 'stopping' : this.connections.excess(quota)
+    const excess = connections.excess(quota)
     if (excess) {
       this.#turnAway(connection, excess)
       return
     }
     nameSocket(socket, id)
-    this.connections.add(connection, quota)
-    socket.once('close', () => this.connections.remove(id))
+    try {
+      connections.add(connection)
+    } catch (error) {
+      // A caller that ends while it is being looked at is no defect of ours.
+      const exited = codeOf(error) === 'caller.exited'
+      if (!exited) events.consumerFailed(error, id)
+      this.#turnAway(connection, exited ? 'exited' : 'consumer_failed')
+      return
+    }
     if ('error' in caller) this.#unidentified(connection, caller.error)
-    this.options.onConnection(connection)
+    try {
+      onConnection(connection)
+    } catch (error) {
+      events.consumerFailed(error, id)
+      connection.close('consumer_failed')
+    }
   }
 
   /** Where the kernel could not be asked, the caller is told so, and has to connect again to be asked about anew. */
-  #unidentified({ id, socket, close }: Connection, error: AgentError): void {
+  #unidentified(connection: Connection, error: AgentError): void {
     const { events, clock } = this.options
-    events.unidentified(error, id)
+    events.unidentified(error, connection.id)
     if (error.code !== 'caller.unidentified') return
-    const timer = clock.after(UNIDENTIFIED_MS, () => close('unidentified'))
-    socket.once('close', () => timer[Symbol.dispose]())
+    const timer = clock.after(UNIDENTIFIED_MS, () => connection.close('unidentified'))
+    connection.socket.once('close', () => timer[Symbol.dispose]())
   }
 
   /** Nobody takes the connection: its process is let go here. */
@@ -247,10 +253,9 @@ class Endpoint implements Listener {
     letGo(connection.caller)
   }
 
-  #close({ id, caller, socket }: Connection, reason: CloseReason): void {
-    if (socket.destroyed) return
-    if (reason !== 'stopping') this.options.events.connectionClosed(reason, id, 'error' in caller ? null : caller)
-    socket.destroy()
+  #closing({ id, caller }: Connection, reason: CloseReason): void {
+    if (reason === 'stopping') return
+    this.options.events.connectionClosed(reason, id, 'error' in caller ? null : caller)
   }
 }
 

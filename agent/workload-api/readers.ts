@@ -1,19 +1,14 @@
 import type { Socket } from 'node:net'
 import type { Clock } from '../ports/clock.js'
 import type { Connection } from './connection.js'
+import type { ConnectionRegistry } from './connections.js'
 import type { Account, Subject } from './rates.js'
 
 /** A connection that HTTP/2 reads. */
 interface Reader {
-  readonly id: string
-  readonly account: Account
+  readonly connection: Connection
+  /** The one that HTTP/2 reads from. */
   readonly socket: Socket
-}
-
-/** The registry of connections, which closes those on which nothing runs. */
-export interface RunningCalls {
-  callStarted(id: string): void
-  callEnded(id: string): void
 }
 
 /**
@@ -26,14 +21,14 @@ export class Readers implements Disposable {
   readonly #timers = new Set<Disposable>()
 
   constructor(
-    private readonly calls: RunningCalls,
+    private readonly connections: ConnectionRegistry,
     private readonly clock: Pick<Clock, 'after'>,
   ) {}
 
   /** `socket`: the one that HTTP/2 reads from. */
-  add({ id, account }: Connection, socket: Socket): void {
-    const { subject } = account
-    const reader: Reader = { id, account, socket }
+  add(connection: Connection, socket: Socket): void {
+    const { subject } = connection.account
+    const reader: Reader = { connection, socket }
     const ofSubject = this.#open.get(subject) ?? new Set()
     this.#open.set(subject, ofSubject.add(reader))
     socket.once('close', () => {
@@ -46,12 +41,12 @@ export class Readers implements Disposable {
   /** Nothing more is read of the process, or of all of its subject, for so long as `waitMs` says. */
   pause({ subject }: Account, process: Account | null, waitMs: () => number): void {
     const chosen = [...(this.#open.get(subject) ?? [])].filter(
-      (reader) => !this.#paused.has(reader) && (process === null || reader.account === process),
+      (reader) => !this.#paused.has(reader) && (process === null || reader.connection.account === process),
     )
     for (const reader of chosen) {
       this.#paused.add(reader)
       // Nobody knows whether a call comes on it: it is not idle.
-      this.calls.callStarted(reader.id)
+      this.connections.callStarted(reader.connection)
       reading(reader.socket, 'readStop')
     }
     if (chosen.length > 0) this.#wait(chosen, waitMs)
@@ -73,7 +68,7 @@ export class Readers implements Disposable {
 
   #resume(reader: Reader): void {
     if (!this.#paused.delete(reader)) return
-    this.calls.callEnded(reader.id)
+    this.connections.callEnded(reader.connection)
     reading(reader.socket, 'readStart')
   }
 }

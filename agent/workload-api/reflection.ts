@@ -1,50 +1,43 @@
-import { create, type DescFile, type DescService, type Message, toBinary } from '@bufbuild/protobuf'
+import { create, type DescFile, type DescService, toBinary } from '@bufbuild/protobuf'
 import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt'
-import { type ServerDuplexStream, status } from '@grpc/grpc-js'
-import { Health } from '../../proto/gen/grpc/health_pb.js'
+import { status } from '@grpc/grpc-js'
 import * as v1 from '../../proto/gen/grpc/reflection_v1_pb.js'
 import * as v1alpha from '../../proto/gen/grpc/reflection_v1alpha_pb.js'
-import type { Dialect, RunningCall, ServiceRegistration } from './dialects/dialect.js'
-import { definitionOf } from './grpc-definition.js'
+import type { Handler } from './service.js'
 
 type Request = v1.ServerReflectionRequest | v1alpha.ServerReflectionRequest
 type Answer = NonNullable<v1.ServerReflectionResponse['messageResponse']>
 
+const VERSIONS = [
+  { definition: v1.ServerReflection, schema: v1.ServerReflectionResponseSchema },
+  { definition: v1alpha.ServerReflection, schema: v1alpha.ServerReflectionResponseSchema },
+] as const
+
 /**
- * Server reflection, v1 and v1alpha: which services and messages there are. No security header is asked for. One answer
- * is under way at a time: whoever asks without reading is not asked what else there is.
+ * Server reflection, v1 and v1alpha: which services (`others` and its own) and messages there are. One answer is under
+ * way at a time: whoever asks without reading is not asked what else there is.
  */
 export function reflectionServices(
-  dialects: readonly Dialect[],
-  began: (call: RunningCall) => void,
-): readonly ServiceRegistration[] {
-  const services = [
-    ...dialects.map((dialect) => dialect.service),
-    Health,
-    v1.ServerReflection,
-    v1alpha.ServerReflection,
-  ]
-  const catalogue = new Catalogue(services)
-  return [
-    { service: v1.ServerReflection, schema: v1.ServerReflectionResponseSchema },
-    { service: v1alpha.ServerReflection, schema: v1alpha.ServerReflectionResponseSchema },
-  ].map(({ service, schema }) => ({
-    definition: definitionOf(service),
+  others: readonly DescService[],
+): readonly { readonly definition: DescService; readonly handlers: Readonly<Record<string, Handler<readonly []>>> }[] {
+  const catalogue = new Catalogue([...others, ...VERSIONS.map(({ definition }) => definition)])
+  return VERSIONS.map(({ definition, schema }) => ({
+    definition,
     handlers: {
-      ServerReflectionInfo(call: ServerDuplexStream<Message, Buffer>) {
-        began(call)
-        call.on('data', (message: Message) => {
-          call.pause()
-          const request = message as Request
-          const response = {
-            validHost: request.host,
-            originalRequest: request,
-            messageResponse: catalogue.answer(request),
-          }
-          call.write(Buffer.from(toBinary(schema, create(schema, response as object))), () => call.resume())
-        })
-        call.on('end', () => call.end())
-        call.on('error', () => call.end())
+      ServerReflectionInfo: {
+        duplex(call) {
+          call.on('data', (message: Request) => {
+            call.pause()
+            const response = {
+              validHost: message.host,
+              originalRequest: message,
+              messageResponse: catalogue.answer(message),
+            }
+            call.write(Buffer.from(toBinary(schema, create(schema, response as object))), () => call.resume())
+          })
+          call.on('end', () => call.end())
+          call.on('error', () => call.end())
+        },
       },
     },
   }))

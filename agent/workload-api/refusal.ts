@@ -2,8 +2,8 @@ import type { StatusObject } from '@grpc/grpc-js'
 import { Metadata } from '@grpc/grpc-js'
 import type { ApiEvents, Method } from '../observability/api-events.js'
 import type { Refusal } from './decision.js'
-import type { Feed } from './feed.js'
 import { isDenial, statusOf } from './status.js'
+import type { Workload } from './workload.js'
 
 /** Where a person reads what to do. */
 const REGISTER = '; docs/register.md tells how to register it'
@@ -23,12 +23,17 @@ export function grpcError(refusal: Refusal): Error & StatusObject {
  * The status of a refusal. A denial carries an id that the log resolves; its message never tells which selectors the
  * agent found or which an entry wants.
  */
-export function refusalStatus(refusal: Refusal, feed: Feed, method: Method, events: ApiEvents): Error & StatusObject {
+export function refusalStatus(
+  refusal: Refusal,
+  workload: Workload,
+  method: Method,
+  events: ApiEvents,
+): Error & StatusObject {
   if (!isDenial(refusal.code)) {
-    events.refused(method, refusal, feed.workload.caller)
+    events.refused(method, refusal, workload.caller)
     return grpcError(refusal)
   }
-  const denial = feed.denial(refusal)
+  const denial = workload.denial(refusal)
   events.denied(method, refusal, denial)
   return grpcError({
     code: refusal.code,

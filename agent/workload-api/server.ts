@@ -1,54 +1,39 @@
 import type { Socket } from 'node:net'
-import type { Message } from '@bufbuild/protobuf'
-import {
-  type handleServerStreamingCall,
-  type handleUnaryCall,
-  Server,
-  ServerInterceptingCall,
-  type ServerInterceptor,
-  type ServerUnaryCall,
-  type ServerWritableStream,
-  status,
-  type UntypedHandleCall,
-} from '@grpc/grpc-js'
-import type { ApiEvents, Method } from '../observability/api-events.js'
+import { Server } from '@grpc/grpc-js'
+import { Health } from '../../proto/gen/grpc/health_pb.js'
+import type { ApiEvents } from '../observability/api-events.js'
 import type { Clock } from '../ports/clock.js'
+import { Admission } from './admission.js'
 import { CallGate } from './call-gate.js'
 import type { Connection } from './connection.js'
-import { authsecDialect } from './dialects/authsec.js'
-import type { Dialect, RunningCall } from './dialects/dialect.js'
-import { spiffeDialect } from './dialects/spiffe.js'
+import type { ConnectionRegistry } from './connections.js'
 import type { Fairness } from './fairness.js'
-import { definitionOf, MALFORMED } from './grpc-definition.js'
-import { grpcHealthService, type Readiness } from './grpc-health.js'
+import { healthHandlers, type Readiness } from './grpc-health.js'
 import type { JwtCalls } from './jwt-calls.js'
 import { openConnection, type SocketPair } from './open-connection.js'
 import { reflectionServices } from './reflection.js'
-import { grpcError } from './refusal.js'
-import type { Sessions } from './sessions.js'
-import { refusalOfCall, type Streams } from './streams.js'
+import { definitionOf, type Service } from './service.js'
+import type { Streams } from './streams.js'
 
-const DIALECTS: readonly Dialect[] = [spiffeDialect, authsecDialect]
 /** Turns of the event loop in which the last words of streams are written, ahead of GOAWAY. */
 const FLUSH_TURNS = 3
 /** How long calls that are not ours to end (reflection, health) may go on after a stop. */
 const GRACE_MS = 1_000
 
 export interface GrpcServerOptions {
-  readonly sessions: Sessions
+  /** What is served to callers; health and reflection come with them. */
+  readonly services: readonly Service[]
+  readonly connections: ConnectionRegistry
   readonly streams: Streams
   readonly jwt: JwtCalls
   readonly events: ApiEvents
   readonly clock: Clock
   readonly readiness: Readiness
-  readonly limits: { readonly streamsPerConnection: number; readonly maxMessageBytes: number }
   readonly socketPair: SocketPair
   readonly fairness: Fairness
-  /** Tells the connection registry that a call waits: the connection is not idle. */
-  readonly calls: { callStarted(id: string): void; callEnded(id: string): void }
 }
 
-/** Both dialects, health and reflection, on connections whose callers are known. */
+/** Several services on connections whose callers are known. */
 export class GrpcServer {
   readonly #server: Server
   readonly #gate: CallGate
@@ -57,50 +42,29 @@ export class GrpcServer {
   #stopping = false
 
   constructor(private readonly options: GrpcServerOptions) {
+    const services = [...options.services, ...helpers(options)]
+    const admission = new Admission(services, options.connections, options.events)
     this.#server = new Server({
       'grpc.enable_channelz': 0,
-      'grpc.max_concurrent_streams': options.limits.streamsPerConnection,
-      'grpc.max_receive_message_length': options.limits.maxMessageBytes,
+      // One limit each for the whole server: admission keeps those of services that allow less.
+      'grpc.max_concurrent_streams': Math.max(...services.map(({ streamsPerConnection }) => streamsPerConnection)),
+      'grpc.max_receive_message_length': Math.max(...services.map(({ maxMessageBytes }) => maxMessageBytes)),
       // A frozen client is found out; its connection is dropped.
       'grpc.keepalive_time_ms': 60_000,
       'grpc.keepalive_timeout_ms': 20_000,
       'grpc-node.max_session_memory': 10,
-      interceptors: [endedIsEnded],
+      interceptors: [admission.interceptor],
     })
-    for (const dialect of DIALECTS) {
-      // Workload Endpoint 6: the header is looked at before anything else, a malformed message included.
-      this.#server.addService(definitionOf(dialect.service, MALFORMED), this.#handlers(dialect))
-    }
-    const began = (call: RunningCall) => options.streams.count(call)
-    const others = [grpcHealthService(options.readiness, began), ...reflectionServices(DIALECTS, began)]
-    for (const { definition, handlers } of others) {
-      this.#server.addService(definition, handlers)
-    }
-    this.#gate = new CallGate(this.#server, options.fairness, options.calls, options.clock)
+    for (const service of services) this.#server.addService(definitionOf(service), admission.handlersOf(service))
+    this.#gate = new CallGate(this.#server, options.fairness, options.connections, options.clock)
   }
 
-  /** Takes over an accepted connection: from here on its session answers calls. */
+  /** From here on the calls of a connection in the registry are answered. */
   accept(connection: Connection): void {
-    const { sessions } = this.options
-    const { id, caller, socket } = connection
-    if (this.#stopping) {
-      connection.close('stopping')
-      if (!('error' in caller)) caller.process[Symbol.dispose]()
-      return
-    }
-    sessions.opened(id, caller, (reason) => connection.close(reason))
-    socket.once('close', () => {
-      this.#silent.delete(socket)
-      sessions.closed(id)
-    })
-    // A client that is gone already: there is no more to come than its `close`, if that.
-    if (socket.closed) sessions.closed(id)
-    else if (!socket.destroyed) this.#open(connection)
-  }
-
-  #open(connection: Connection): void {
     const { socket } = connection
+    if (socket.destroyed) return
     this.#silent.add(socket)
+    socket.once('close', () => this.#silent.delete(socket))
     openConnection(socket, this.options.socketPair, (shown) => {
       this.#silent.delete(socket)
       if (this.#stopping) socket.destroy()
@@ -110,8 +74,9 @@ export class GrpcServer {
 
   /** Unavailable on every stream, then GOAWAY; whoever does not go within the grace is cut off. */
   async stop(): Promise<void> {
-    const { jwt, streams, sessions, clock } = this.options
+    const { jwt, streams, connections, clock } = this.options
     this.#stopping = true
+    connections.stop()
     jwt.stop()
     streams.stop()
     for (let turn = 0; turn < FLUSH_TURNS; turn++) await new Promise<void>((resolve) => setImmediate(resolve))
@@ -119,49 +84,29 @@ export class GrpcServer {
     // the connections themselves are watched and closed.
     this.#server.tryShutdown(() => undefined)
     for (const socket of this.#silent) socket.destroy()
-    using _grace = clock.after(GRACE_MS, () => sessions.closeAll('stopping'))
-    await sessions.emptied()
+    using _grace = clock.after(GRACE_MS, () => connections.closeAll('stopping'))
+    await connections.emptied()
     this.#gate[Symbol.dispose]()
-  }
-
-  #handlers(dialect: Dialect): Record<string, UntypedHandleCall> {
-    const handlers: Record<string, UntypedHandleCall> = {}
-    const { streams, jwt, sessions, events } = this.options
-    const sources = {
-      FetchX509SVID: streams.x509Svids(dialect),
-      FetchX509Bundles: streams.x509Bundles(dialect),
-      FetchJWTBundles: streams.jwtBundles(dialect),
-    }
-    const calls = { FetchJWTSVID: jwt.fetch(dialect), ValidateJWTSVID: jwt.validate(dialect) }
-    for (const { name, methodKind } of dialect.service.methods) {
-      const method = name as Method
-      const source = method in sources ? sources[method as keyof typeof sources] : null
-      const unimplemented = (call: ServerUnaryCall<Message, Buffer> | ServerWritableStream<Message, Buffer>) => {
-        const refusal = refusalOfCall(call, dialect, sessions.of(call.getPeer()))
-        const error = refusal
-          ? grpcError(refusal)
-          : {
-              ...grpcError({ code: 'request.invalid', message: `${name} is not implemented` }),
-              code: status.UNIMPLEMENTED,
-            }
-        events.unaryEnded(method, status[error.code])
-        return error
-      }
-      const streaming: handleServerStreamingCall<Message, Buffer> = (call) => {
-        if (source) streams.serve(call, dialect, source)
-        else call.emit('error', unimplemented(call))
-      }
-      const unary: handleUnaryCall<Message, Buffer> =
-        method in calls ? calls[method as keyof typeof calls] : (call, answer) => answer(unimplemented(call))
-      handlers[name] = methodKind === 'unary' ? unary : streaming
-    }
-    return handlers
   }
 }
 
-/**
- * grpc-js ends some calls by itself before they are asked whole (deadline, second message), and would still hand them to
- * a handler when the client half-closes; `cancelled`, announced before, would never come again. What listens in between
- * lets nothing through after it.
- */
-const endedIsEnded: ServerInterceptor = (_method, call) => new ServerInterceptingCall(call)
+/** Health and reflection, for every caller and with the limits of what they tell of. */
+function helpers({ services, readiness }: GrpcServerOptions): readonly Service[] {
+  const definitions = services.map(({ definition }) => definition)
+  const limits = {
+    maxMessageBytes: Math.min(...services.map(({ maxMessageBytes }) => maxMessageBytes)),
+    streamsPerConnection: Math.min(...services.map(({ streamsPerConnection }) => streamsPerConnection)),
+  }
+  const health = {
+    definition: Health,
+    handlers: healthHandlers(
+      readiness,
+      definitions.map(({ typeName }) => typeName),
+    ),
+  }
+  return [health, ...reflectionServices([...definitions, Health])].map((one) => ({
+    ...limits,
+    ...one,
+    callers: 'anybody' as const,
+  }))
+}

@@ -2,14 +2,16 @@ import { status } from '@grpc/grpc-js'
 import type { ApiEvents, Method } from '../observability/api-events.js'
 import type { Clock } from '../ports/clock.js'
 import type { Snapshot } from '../svids/snapshot.js'
-import type { Circumstances, Refusal, Verdict } from './decision.js'
-import type { Feed } from './feed.js'
+import type { Decision, DecisionInput, Refusal } from './decision.js'
 import { grpcError, refusalStatus } from './refusal.js'
+import type { Workload } from './workload.js'
 
-/** What a streaming method sends. */
-export interface Source {
+/** What a streaming method sends, and to whom. */
+export interface StreamKind {
   readonly method: Method
-  judge(c: Circumstances): Verdict
+  /** The dialect, or another service, whose messages these are; for listings. */
+  readonly dialect: string
+  decide(input: DecisionInput): Decision
   /** What there is to send; the same object as long as it is the same content. */
   content(snapshot: Snapshot, ids: readonly string[]): object
   /** The encoded message, encoded once per content. */
@@ -25,9 +27,9 @@ export interface Outgoing {
   emit(event: 'error', error: Error): unknown
 }
 
-export interface PumpOptions {
-  readonly feed: Feed
-  readonly source: Source
+export interface ResponseStreamOptions {
+  readonly workload: Workload
+  readonly kind: StreamKind
   readonly snapshot: () => Snapshot
   readonly stopping: () => boolean
   readonly clock: Clock
@@ -40,15 +42,18 @@ export interface PumpOptions {
 }
 
 /**
- * One stream. At each change a verdict is drawn: a content that differs from the last one is sent, at most one message
- * is under way at a time, and what changed meanwhile is sent in its newest form when the client has read. A defect of
- * ours ends this stream and no other.
+ * Our side of one streaming call. It decides at each change: a content that differs from the last one is sent, at most
+ * one message is under way at a time, and what changed meanwhile is sent in its newest form when the client has read. A
+ * defect of ours ends this stream and no other.
  */
-export class Pump {
+export class ResponseStream {
+  readonly kind: StreamKind
+  /** When it was opened; wall-clock milliseconds. */
+  readonly since: number
   readonly #call: Outgoing
-  readonly #options: PumpOptions
+  readonly #options: ResponseStreamOptions
   readonly #began: number
-  #listening: Disposable | null = null
+  #subscription: Disposable | null = null
   /** Since when the stream waits for something to send; null while it does not. */
   #waitsSince: number | null
   #served: readonly string[] | null = null
@@ -58,42 +63,44 @@ export class Pump {
   #hold: Disposable | null = null
   #stall: Disposable | null = null
 
-  constructor(call: Outgoing, options: PumpOptions) {
+  constructor(call: Outgoing, options: ResponseStreamOptions) {
     this.#call = call
     this.#options = options
+    this.kind = options.kind
+    this.since = options.clock.now()
     this.#began = options.clock.monotonic()
     this.#waitsSince = this.#began
   }
 
-  /** Draws the first verdict; from now on changes are noticed. Call it once. */
+  /** Makes the first decision; from now on changes are noticed. Call it once. */
   start(): void {
-    const { feed, events, source } = this.#options
+    const { workload, events, kind } = this.#options
     // ST-11: a client that cancelled gets nothing more.
     this.#call.on('cancelled', () => this.#end(status.CANCELLED))
     this.#call.on('error', () => this.#end(status.CANCELLED))
-    events.streamOpened(source.method)
+    events.streamOpened(kind.method)
     try {
-      this.#listening = feed.listen(() => this.evaluate())
+      this.#subscription = workload.subscribe(() => this.evaluate())
     } catch (error) {
       this.#fail(error)
     }
     this.evaluate()
   }
 
-  /** Draws the verdict anew, where something changed that the feed does not know of. */
+  /** Decides anew, where something changed that the workload does not know of. */
   evaluate(): void {
     if (this.#ended || this.#writing) return
     try {
-      this.#judge()
+      this.#decide()
     } catch (error) {
       this.#fail(error)
     }
   }
 
-  #judge(): void {
-    const { feed, source, clock, holdMs, stopping, snapshot } = this.#options
-    const found = source.judge({
-      ...feed.circumstances(),
+  #decide(): void {
+    const { workload, kind, clock, holdMs, stopping, snapshot } = this.#options
+    const decision = kind.decide({
+      ...workload.decisionInput(),
       now: clock.now(),
       heldForMs: this.#waitsSince === null ? 0 : clock.monotonic() - this.#waitsSince,
       holdMs,
@@ -102,24 +109,24 @@ export class Pump {
     })
     this.#hold?.[Symbol.dispose]()
     this.#hold = null
-    switch (found.kind) {
+    switch (decision.kind) {
       case 'send':
         this.#waitsSince = null
-        this.#send(found.ids, source.content(snapshot(), found.ids))
+        this.#send(decision.ids, kind.content(snapshot(), decision.ids))
         return
       case 'hold':
         this.#waitsSince ??= clock.monotonic()
-        this.#hold = clock.after(found.forMs, () => this.evaluate())
+        this.#hold = clock.after(decision.forMs, () => this.evaluate())
         return
       case 'refuse':
-        this.#refuse(found)
+        this.#refuse(decision)
     }
   }
 
   #send(ids: readonly string[], content: object): void {
     if (content === this.#last) return
-    const { source, clock, events, stalledMs, onStalled } = this.#options
-    const message = source.encode(content)
+    const { kind, clock, events, stalledMs, onStalled } = this.#options
+    const message = kind.encode(content)
     const first = this.#last === null
     this.#last = content
     this.#served = ids
@@ -134,20 +141,20 @@ export class Pump {
       this.#stall?.[Symbol.dispose]()
       this.evaluate()
     })
-    events.pushed(source.method, first ? clock.monotonic() - this.#began : null)
+    events.pushed(kind.method, first ? clock.monotonic() - this.#began : null)
   }
 
   #refuse(refusal: Refusal): void {
-    const { feed, source, events } = this.#options
-    const error = refusalStatus(refusal, feed, source.method, events)
+    const { workload, kind, events } = this.#options
+    const error = refusalStatus(refusal, workload, kind.method, events)
     this.#end(error.code)
     this.#call.emit('error', error)
   }
 
   #fail(cause: unknown): void {
     if (this.#ended) return
-    const { source, events } = this.#options
-    events.handlerFailed(source.method, cause)
+    const { kind, events } = this.#options
+    events.handlerFailed(kind.method, cause)
     const error = grpcError({ code: 'internal', message: 'the call failed within the agent; try again' })
     this.#end(error.code)
     this.#call.emit('error', error)
@@ -158,8 +165,8 @@ export class Pump {
     this.#ended = true
     this.#hold?.[Symbol.dispose]()
     this.#stall?.[Symbol.dispose]()
-    this.#listening?.[Symbol.dispose]()
-    this.#options.events.streamClosed(this.#options.source.method, status[code])
+    this.#subscription?.[Symbol.dispose]()
+    this.#options.events.streamClosed(this.kind.method, status[code])
     this.#options.onEnd()
   }
 }

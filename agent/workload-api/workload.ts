@@ -1,7 +1,23 @@
+import { type Attestation, type AttestContext, attest, type Known } from '../attestation/attest.js'
 import type { Note } from '../attestation/attestor.js'
 import type { Caller } from '../attestation/caller.js'
-import type { AgentError } from '../errors.js'
+import { AgentError, messageOf } from '../errors.js'
 import type { Selectors } from '../identity/selector.js'
+import { delay } from '../lib/backoff.js'
+import { Signal } from '../lib/signal.js'
+import type { ApiEvents, Denial } from '../observability/api-events.js'
+import type { Kernel } from '../ports/kernel.js'
+import type { Random } from '../ports/random.js'
+import type { Demand, Use } from '../svids/demand.js'
+import { type Match, NO_MATCH } from '../svids/entry-index.js'
+import type { IdentityStore, Watch } from '../svids/store.js'
+import type { DecisionInput, Refusal } from './decision.js'
+import { denialOf, type KnownDenial } from './denial.js'
+import { lostMatches } from './inherited-labels.js'
+import { stillItself } from './still-itself.js'
+
+const RETRY = { baseMs: 1_000, capMs: 30_000 }
+const NOTHING: Known = new Map()
 
 /** What is known of a workload now. A `failed` one is tried again on a schedule; nothing is granted on it meanwhile. */
 export type WorkloadState =
@@ -20,21 +36,383 @@ export type WorkloadState =
     }
   | { readonly kind: 'failed'; readonly error: AgentError; readonly at: number }
 
-/** One process with one executable and one set of credentials, shared by all of its connections. */
-export interface Workload {
-  readonly caller: Caller
-  readonly state: WorkloadState
+/** What every workload works with. */
+export interface WorkloadContext extends AttestContext {
+  readonly kernel: Kernel
+  readonly random: Random
+  readonly store: IdentityStore
+  readonly demand: Demand
+  /** At most so many identities a workload. */
+  readonly maxIdentities: number
+  readonly apiEvents: Pick<ApiEvents, 'truncated' | 'labelOfImage'>
+}
+
+/** Who keeps the workload. */
+export interface WorkloadOwner {
+  /** The last holder let go. */
+  idle(workload: Workload): void
+  /** The process ended: the workload is of no more use to anybody new. */
+  over(workload: Workload): void
+}
+
+/**
+ * One process with one executable and one set of credentials, shared by all of its connections: its attestation, kept
+ * up to date for as long as somebody holds it; while somebody subscribes, its match against the entries and its demand.
+ */
+export class Workload implements Disposable {
+  #state: WorkloadState
+  #ended = false
+  #disposed = false
+  #holders = 0
+  #known = NOTHING
+  #attempts = 0
+  #again = false
+  #running: AbortController | null = null
+  #retry: Disposable | undefined
+  #telling = false
+  /** Platforms of which selectors are wanted that no attestation has looked for yet. */
+  readonly #unlooked = new Set<string>()
+  readonly #watches: Disposable[] = []
+  readonly #changes = new Signal()
+  #match: Match = NO_MATCH
+  /** The match may differ by now. */
+  #stale = true
+  #entries: Watch | null = null
+  /** Subscribers that want X.509-SVIDs. */
+  #demanding = 0
+  #use: Use | null = null
+  #denial: KnownDenial | null = null
+
+  constructor(
+    readonly caller: Caller,
+    readonly key: string,
+    private readonly context: WorkloadContext,
+    private readonly owner: WorkloadOwner,
+  ) {
+    this.#state = { kind: 'pending', since: context.clock.monotonic() }
+  }
+
+  get state(): WorkloadState {
+    return this.#state
+  }
+
   /** True once the process has ended; the state is then `failed` with `caller.exited`. */
-  readonly ended: boolean
+  get ended(): boolean {
+    return this.#ended
+  }
+
+  /** The last denial that its caller was told of. */
+  get lastDenial(): KnownDenial | null {
+    return this.#denial
+  }
+
+  /** Watches the process and what the attestors know of it, and attests for the first time. */
+  start(): void {
+    this.#watches.push(this.context.kernel.onExit(this.caller.process, () => this.#end()))
+    for (const attestor of this.context.attestors) {
+      try {
+        const watch = attestor.onChange?.(this.caller, () => this.reattest())
+        if (watch) this.#watches.push(watch)
+      } catch (error) {
+        this.context.events.attestorFailed(attestor.name, error)
+      }
+    }
+    this.reattest()
+  }
+
+  hold(): void {
+    this.#holders++
+    // A process that changed and changed back (exec) is looked at anew; failed attestors have their schedule.
+    if (this.#state.kind === 'failed' && !this.#retry && !this.#running) this.reattest()
+  }
+
+  /** Gives back one `hold`. One release too many is a TypeError. */
+  release(): void {
+    if (this.#holders === 0) throw new TypeError('a workload was released more often than acquired')
+    if (--this.#holders === 0) this.owner.idle(this)
+  }
+
   /**
    * Whether this is still the caller of the accept: `caller.exited`, `caller.executable_changed`, `caller.ids_changed`
    * or null. Cheap (some 20 µs); call it at each call and before each push.
    */
-  check(): AgentError | null
-  /** Calls back when the state changed in a way that matters (kind, selectors, unavailable, end), never synchronously. */
-  subscribe(changed: () => void): Disposable
+  check(): AgentError | null {
+    if (this.#state.kind === 'failed' && (this.#ended || this.#disposed)) return this.#state.error
+    const error = stillItself(this.caller)
+    // The notice of the exit comes a moment later.
+    if (error?.code === 'caller.exited') this.#end()
+    return error
+  }
+
+  /**
+   * Calls back when something changed that a decision may depend on: soon, and never inside the call that caused it,
+   * where it is the workload; at once where it is the entries. `demand`: meanwhile X.509-SVIDs of the matched entries
+   * are wanted.
+   */
+  subscribe(changed: () => void, { demand }: { readonly demand: boolean } = { demand: true }): Disposable {
+    const subscription = this.#changes.subscribe(changed)
+    if (this.#changes.subscribers === 1) this.#follow()
+    if (demand) this.#want(1)
+    let over = false
+    return {
+      [Symbol.dispose]: () => {
+        if (over) return
+        over = true
+        subscription[Symbol.dispose]()
+        if (demand) this.#want(-1)
+        if (this.#changes.subscribers === 0) this.#unfollow()
+      },
+    }
+  }
+
+  /**
+   * What a decision is made from, as of now: the process is looked at each time, the match is redone when it may differ
+   * (each time where nobody subscribes).
+   */
+  decisionInput(): Pick<DecisionInput, 'refusal' | 'attesting' | 'waitMs' | 'match' | 'snapshot'> {
+    const match = this.matched()
+    const state = this.#state
+    return {
+      refusal: this.#refusal(),
+      attesting: state.kind === 'pending',
+      waitMs: state.kind === 'attested' ? state.waitMs : 0,
+      match,
+      snapshot: this.context.store.current,
+    }
+  }
+
+  /** The entries that it matches as of now. */
+  matched(): Match {
+    if (this.#stale) this.#rematch()
+    return this.#match
+  }
+
+  /** What there is to say of a denial. One and the same denial has one id, however often a client asks again. */
+  denial(refusal: Refusal): Denial {
+    const { denial, known } = denialOf(refusal, this, this.context.store.current.entries, this.#denial)
+    this.#denial = known
+    return denial
+  }
+
   /** Attests again now, besides the schedule. The state stays what it is until that is done. */
-  reattest(): void
-  /** Gives back one `acquire`. One release too many is a TypeError. */
-  release(): void
+  reattest(): void {
+    if (this.#ended || this.#disposed) return
+    if (this.#running) {
+      this.#again = true
+      return
+    }
+    this.#cancelRetry()
+    void this.#attest()
+  }
+
+  /**
+   * Attests again, because selectors of the platform are wanted that were not looked for. At once, and until then, the
+   * platform is unavailable: an entry that asks for them now must not be taken for one that does not match.
+   */
+  lookAgain(platform: string): void {
+    if (this.#ended || this.#disposed) return
+    this.#unlooked.add(platform)
+    if (this.#state.kind === 'attested') {
+      this.become({ ...this.#state, unavailable: withAll(this.#state.unavailable, this.#unlooked) }, true)
+    }
+    this.reattest()
+  }
+
+  /** Lets go of the process. */
+  [Symbol.dispose](): void {
+    if (this.#disposed) return
+    this.#disposed = true
+    this.#cancelRetry()
+    for (const watch of this.#watches.splice(0)) watch[Symbol.dispose]()
+    this.#running?.abort(new AgentError('caller.exited', 'nobody asks for this process any more'))
+    this.caller.process[Symbol.dispose]()
+  }
+
+  /** `news`: subscribers have to know. */
+  protected become(state: WorkloadState, news: boolean): void {
+    this.#state = state
+    if (news) this.#tell()
+  }
+
+  /** Never rejects: whatever happens becomes the state. */
+  async #attest(): Promise<void> {
+    const { clock } = this.context
+    const controller = new AbortController()
+    const began = clock.monotonic()
+    this.#running = controller
+    const lookedFor = [...this.#unlooked]
+    try {
+      // Before and after: what was read in between belongs to this process and this program, or does not count.
+      const group = this.#controlGroup()
+      const result = this.check() ?? (await attest(this.context, this.caller, this.#known, controller))
+      if (this.#ended || this.#disposed) return
+      const error = result instanceof AgentError ? result : (this.check() ?? this.#moved(group))
+      if (this.#ended || this.#disposed) return
+      if (error) this.#refuse(error, clock.monotonic() - began)
+      else if (!(result instanceof AgentError)) {
+        for (const platform of lookedFor) this.#unlooked.delete(platform)
+        this.#accept(result, clock.monotonic() - began)
+      }
+    } catch (cause) {
+      if (this.#ended || this.#disposed) return
+      const error = cause instanceof AgentError ? cause : new AgentError('internal', messageOf(cause), { cause })
+      this.#fail(error, clock.monotonic() - began)
+      this.#retryLater()
+    } finally {
+      this.#running = null
+      if (this.#again) {
+        this.#again = false
+        this.reattest()
+      }
+    }
+  }
+
+  /** Null where it cannot be read: then no attestor has any use for it either. */
+  #controlGroup(): string | null {
+    try {
+      return this.caller.process.read('cgroup')
+    } catch (error) {
+      if (error instanceof AgentError) return null
+      throw error
+    }
+  }
+
+  /** Each attestor reads the control group for itself: what they say together is of one only if it stayed. */
+  #moved(before: string | null): AgentError | null {
+    if (this.#controlGroup() === before) return null
+    return new AgentError(
+      'caller.unidentified',
+      `process ${this.caller.pid} was moved to another control group while it was attested; that is tried again`,
+    )
+  }
+
+  #accept({ selectors, notes, known, waitMs, ...found }: Attestation, ms: number): void {
+    const unavailable = withAll(found.unavailable, this.#unlooked)
+    this.context.events.attested(this.caller, { selectors, unavailable, ms })
+    this.#known = known
+    const before = this.#state
+    const unchanged = before.kind === 'attested' && sameSelectors(before.selectors, selectors)
+    const kept = unchanged ? before.selectors : selectors
+    const quiet = unchanged && before.unavailable.join() === unavailable.join() && before.waitMs === waitMs
+    this.become(
+      { kind: 'attested', selectors: kept, unavailable, notes, waitMs, at: this.context.clock.monotonic() },
+      !quiet,
+    )
+    if (unavailable.length > 0) this.#retryLater()
+    else this.#attempts = 0
+  }
+
+  #refuse(error: AgentError, ms: number): void {
+    this.#fail(error, ms)
+    // What the process did stands until it connects again; that the kernel could not be asked passes (no descriptors).
+    if (error.code === 'caller.unidentified') this.#retryLater()
+  }
+
+  #fail(error: AgentError, ms: number): void {
+    this.context.events.attestationFailed(this.caller, error, ms)
+    const before = this.#state
+    const news = before.kind !== 'failed' || before.error.code !== error.code
+    this.become({ kind: 'failed', error, at: this.context.clock.monotonic() }, news)
+  }
+
+  #end(): void {
+    if (this.#ended || this.#disposed) return
+    this.#ended = true
+    const error = new AgentError('caller.exited', `process ${this.caller.pid} has ended`)
+    this[Symbol.dispose]()
+    this.become({ kind: 'failed', error, at: this.context.clock.monotonic() }, true)
+    this.owner.over(this)
+  }
+
+  #retryLater(): void {
+    const ms = delay(++this.#attempts, RETRY, this.context.random.fraction())
+    this.#cancelRetry()
+    this.#retry = this.context.clock.after(ms, () => {
+      this.#retry = undefined
+      this.reattest()
+    })
+  }
+
+  #cancelRetry(): void {
+    this.#retry?.[Symbol.dispose]()
+    this.#retry = undefined
+  }
+
+  #refusal(): Refusal | null {
+    if (this.#state.kind === 'failed') return { code: this.#state.error.code, message: this.#state.error.message }
+    const error = this.check()
+    return error ? { code: error.code, message: error.message } : null
+  }
+
+  #follow(): void {
+    this.#entries = this.context.store.watch(({ entries }) => {
+      if (entries === 'all') this.#stale = true
+      this.#changes.emit()
+    })
+    this.#rematch()
+  }
+
+  #unfollow(): void {
+    this.#entries?.[Symbol.dispose]()
+    this.#entries = null
+    this.#stale = true
+  }
+
+  #want(by: 1 | -1): void {
+    this.#demanding += by
+    if (this.#demanding === 0) {
+      this.#use?.[Symbol.dispose]()
+      this.#use = null
+    } else if (!this.#use) {
+      this.#use = this.context.demand.use(this.caller.uid)
+      this.#use.entries(this.#match.ids)
+    }
+  }
+
+  #rematch(): void {
+    const { store, maxIdentities, apiEvents } = this.context
+    const state = this.#state
+    const before = this.#match
+    this.#match =
+      state.kind === 'attested'
+        ? store.current.index.match(state.selectors, state.unavailable, maxIdentities)
+        : NO_MATCH
+    // Where nobody follows the entries, nobody says when it has become old.
+    this.#stale = this.#entries === null
+    this.#use?.entries(this.#match.ids)
+    this.#entries?.entries(this.#match.ids)
+    if (state.kind === 'attested') this.#sayLost(state.selectors)
+    if (this.#match.truncated && !before.truncated) apiEvents.truncated(this.caller, maxIdentities)
+  }
+
+  /** Entries that matched while labels of images counted as given to the container. */
+  #sayLost(selectors: Selectors): void {
+    const { store, maxIdentities, apiEvents } = this.context
+    const { index, entries } = store.current
+    for (const id of lostMatches(index, selectors, this.#match.ids, 2 * maxIdentities)) {
+      const entry = entries.get(id)
+      if (entry) apiEvents.labelOfImage({ id, spiffeId: entry.spiffeId.uri })
+    }
+  }
+
+  /** Soon, once for all that changed meanwhile, and never inside the call that caused it. */
+  #tell(): void {
+    this.#stale = true
+    if (this.#telling) return
+    this.#telling = true
+    queueMicrotask(() => {
+      this.#telling = false
+      this.#changes.emit()
+    })
+  }
+}
+
+function withAll(unavailable: readonly string[], more: ReadonlySet<string>): readonly string[] {
+  return more.size === 0 ? unavailable : [...new Set([...unavailable, ...more])].sort()
+}
+
+function sameSelectors(a: Selectors, b: Selectors): boolean {
+  if (a.size !== b.size) return false
+  for (const [key, value] of a) if (b.get(key) !== value) return false
+  return true
 }

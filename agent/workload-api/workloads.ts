@@ -1,24 +1,11 @@
-import type { WorkloadAttestor } from '../attestation/attestor.js'
 import type { Caller } from '../attestation/caller.js'
-import type { CallerEvents } from '../observability/caller-events.js'
-import type { Clock } from '../ports/clock.js'
-import type { Kernel } from '../ports/kernel.js'
-import type { Random } from '../ports/random.js'
-import { type TrackedContext, TrackedWorkload } from './tracked-workload.js'
-import type { Workload } from './workload.js'
+import { Workload, type WorkloadContext, type WorkloadOwner } from './workload.js'
 
 const LINGER_MS = 30_000
 /** Each holds two file descriptors; beyond this the oldest goes early. */
 const MAX_LINGERING = 1024
 
-export interface WorkloadsOptions {
-  readonly attestors: readonly WorkloadAttestor[]
-  readonly kernel: Kernel
-  readonly clock: Clock
-  readonly random: Random
-  readonly events: CallerEvents
-  /** What the attestors together have, in milliseconds. */
-  readonly deadlineMs: number
+export interface WorkloadsOptions extends WorkloadContext {
   /** How long a workload outlives its last holder, in milliseconds; default 30 s. SDKs that are denied come back soon. */
   readonly lingerMs?: number
   /** How many outlive their last holder at a time; default 1024. */
@@ -27,16 +14,15 @@ export interface WorkloadsOptions {
 
 /** All workloads that are held, or were a moment ago. */
 export class Workloads implements Disposable {
-  readonly #workloads = new Map<string, TrackedWorkload>()
+  readonly #workloads = new Map<string, Workload>()
   /** Those that nobody holds, with the time at which they go, in that order. One timer is enough. */
-  readonly #lingering = new Map<TrackedWorkload, number>()
-  readonly #context: TrackedContext
+  readonly #lingering = new Map<Workload, number>()
   readonly #lingerMs: number
+  readonly #owner: WorkloadOwner = { idle: (one) => this.#linger(one), over: (one) => this.#drop(one) }
   #timer: Disposable | undefined
 
   constructor(private readonly options: WorkloadsOptions) {
     this.#lingerMs = options.lingerMs ?? LINGER_MS
-    this.#context = { ...options, idle: (workload) => this.#linger(workload), over: (workload) => this.#drop(workload) }
   }
 
   /**
@@ -52,7 +38,7 @@ export class Workloads implements Disposable {
       known.hold()
       return known
     }
-    const workload = new TrackedWorkload(caller, key, this.#context)
+    const workload = new Workload(caller, key, this.options, this.#owner)
     this.#workloads.set(key, workload)
     workload.hold()
     try {
@@ -75,7 +61,7 @@ export class Workloads implements Disposable {
     for (const workload of [...this.#workloads.values()]) this.#drop(workload)
   }
 
-  #linger(workload: TrackedWorkload): void {
+  #linger(workload: Workload): void {
     if (this.#workloads.get(workload.key) !== workload) return
     this.#lingering.set(workload, this.options.clock.monotonic() + this.#lingerMs)
     const [oldest] = this.#lingering.keys()
@@ -101,7 +87,7 @@ export class Workloads implements Disposable {
     this.#schedule()
   }
 
-  #drop(workload: TrackedWorkload): void {
+  #drop(workload: Workload): void {
     this.#lingering.delete(workload)
     if (this.#workloads.get(workload.key) === workload) this.#workloads.delete(workload.key)
     workload[Symbol.dispose]()

@@ -120,4 +120,4 @@ export const DEFECTS: readonly { readonly pattern: RegExp; readonly in: 'code' |
 /** The linter finds `any` everywhere; in the agent not even a comment may excuse it. */
 export const ANY = /\bas any\b|:\s*any\b|<any>/
 
-export const MAX_LINES = 300
+export const MAX_LINES = 450

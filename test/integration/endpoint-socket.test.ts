@@ -21,30 +21,34 @@ import { codeOf } from '../../agent/errors.js'
 import { callerEvents } from '../../agent/observability/caller-events.js'
 import { createLinuxKernel } from '../../agent/platform/linux-kernel.js'
 import { socketDirectory } from '../../agent/platform/socket-directory.js'
-import { type Listener, listen } from '../../agent/workload-api/listener.js'
+import type { Listener } from '../../agent/workload-api/listener.js'
 import { FakeClock } from '../fakes/clock.js'
 import { fairnessWith } from '../fakes/fairness.js'
 import { RecordedSinks } from '../fakes/sinks.js'
 import { Client, until } from './support/client.js'
+import { listen, unattested } from './support/listen.js'
 import { connectHere, listeningDescriptor, TemporaryDirectory } from './support/sockets.js'
 
 const root = process.getuid?.() === 0
 const kernel = createLinuxKernel()
 
-function listenAt(socketPath: string, sinks = new RecordedSinks()): Promise<Listener> {
+const LIMITS = { connections: 100, connectionsPerSubject: 100, connectionsPerPid: 100, idleConnectionMs: 60_000 }
+
+function listenAt(
+  socketPath: string,
+  sinks = new RecordedSinks(),
+  connections = unattested(LIMITS, new FakeClock()),
+): Promise<Listener> {
   return listen({
     socketPath,
     directory: socketDirectory,
     kernel,
-    limits: { connections: 100, connectionsPerSubject: 100, connectionsPerPid: 100, idleConnectionMs: 60_000 },
+    connections,
     subjectOf: () => 'all',
     clock: new FakeClock(),
     events: callerEvents(sinks, new FakeClock()),
     fairness: fairnessWith(new FakeClock()),
-    onConnection: ({ caller, socket }) => {
-      if (!('error' in caller)) caller.process[Symbol.dispose]()
-      socket.resume()
-    },
+    onConnection: ({ socket }) => void socket.resume(),
   })
 }
 
@@ -166,14 +170,15 @@ describe('the socket file', () => {
   it('stop removes it at once and keeps open connections', async () => {
     using directory = new TemporaryDirectory()
     const path = directory.file('agent.sock')
-    await using listener = await listenAt(path)
+    const connections = unattested(LIMITS, new FakeClock())
+    await using listener = await listenAt(path, new RecordedSinks(), connections)
     const client = await connectHere(path)
-    await until(() => listener.connections.size === 1)
+    await until(() => connections.size === 1)
     listener.stop()
     listener.stop()
     expect(existsSync(path)).toBe(false)
     expect(client.destroyed).toBe(false)
-    expect(listener.connections.size).toBe(1)
+    expect(connections.size).toBe(1)
     client.destroy()
   })
 })
@@ -227,11 +232,12 @@ describe('a socket of somebody else', () => {
     using directory = new TemporaryDirectory()
     chmodSync(directory.path, 0o755)
     const path = directory.file('agent.sock')
-    await using listener = await listenAt(path)
+    const connections = unattested(LIMITS, new FakeClock())
+    await using _listener = await listenAt(path, new RecordedSinks(), connections)
     await using client = await Client.start({ uid: 65534, gid: 65534 })
     await client.connect(path)
-    await until(() => listener.connections.size === 1)
-    expect(listener.connections.size).toBe(1)
+    await until(() => connections.size === 1)
+    expect(connections.size).toBe(1)
   })
 
   it('that is too busy to accept counts as alive', async () => {

@@ -2,6 +2,7 @@ import { closeSync, openSync, readdirSync } from 'node:fs'
 import { connect, createServer, type Socket } from 'node:net'
 import koffi from 'koffi'
 import { describe, expect, it } from 'vitest'
+import type { Caller } from '../../agent/attestation/caller.js'
 import { AgentError, codeOf, type ErrorCode } from '../../agent/errors.js'
 import { callerEvents } from '../../agent/observability/caller-events.js'
 import { createLinuxKernel } from '../../agent/platform/linux-kernel.js'
@@ -10,12 +11,12 @@ import type { Kernel } from '../../agent/ports/kernel.js'
 import type { Connection } from '../../agent/workload-api/connection.js'
 import type { ConnectionLimits } from '../../agent/workload-api/connections.js'
 import type { Fairness } from '../../agent/workload-api/fairness.js'
-import { type Listener, listen } from '../../agent/workload-api/listener.js'
 import { FakeClock } from '../fakes/clock.js'
 import { fairnessWith } from '../fakes/fairness.js'
 import { FakeKernel } from '../fakes/kernel.js'
 import { RecordedSinks } from '../fakes/sinks.js'
 import { Client, until } from './support/client.js'
+import { listen, unattested } from './support/listen.js'
 import { connectHere, listeningDescriptor, TemporaryDirectory } from './support/sockets.js'
 
 const LIMITS: ConnectionLimits = {
@@ -30,6 +31,7 @@ async function setting(
     limits?: Partial<ConnectionLimits>
     kernel?: Kernel
     onConnection?: (c: Connection) => void
+    looked?: (caller: Caller) => void
     fairness?: (clock: FakeClock, sinks: RecordedSinks) => Fairness
   } = {},
 ) {
@@ -42,11 +44,12 @@ async function setting(
     taken.push(connection)
     connection.socket.resume()
   }
-  const listener: Listener = await listen({
+  const connections = unattested({ ...LIMITS, ...options.limits }, clock, options.looked)
+  const listener = await listen({
     socketPath: path,
     directory: socketDirectory,
     kernel: options.kernel ?? createLinuxKernel(),
-    limits: { ...LIMITS, ...options.limits },
+    connections,
     subjectOf: (caller) => `uid:${caller.uid}`,
     clock,
     events: callerEvents(sinks, clock),
@@ -58,6 +61,7 @@ async function setting(
     sinks,
     clock,
     listener,
+    connections,
     taken,
     async next(): Promise<Connection> {
       await until(() => taken.length > 0)
@@ -67,7 +71,6 @@ async function setting(
     },
     async [Symbol.asyncDispose]() {
       await listener[Symbol.asyncDispose]()
-      for (const { caller } of taken) if (!('error' in caller)) caller.process[Symbol.dispose]()
       directory[Symbol.dispose]()
     },
   }
@@ -86,13 +89,12 @@ describe('the listener', () => {
     await client.connect(s.path)
     const { caller, id, socket } = await s.next()
     if ('error' in caller) throw caller.error
-    using process_ = caller.process
-    expect(caller).toMatchObject({ pid: client.pid, executable: process_.executable() })
+    expect(caller).toMatchObject({ pid: client.pid, executable: caller.process.executable() })
     expect(id).toBe('c1')
     expect(socket.remoteAddress).toBe('c1')
     expect(s.sinks.gauges.get('icp_agent_connections')?.()).toEqual([{ value: 1 }])
     await client.end()
-    await until(() => s.listener.connections.size === 0)
+    await until(() => s.connections.size === 0)
   })
 
   it('hands over a caller that nobody knows with the reason, so that it gets a status', async () => {
@@ -111,12 +113,12 @@ describe('the listener', () => {
     await s.next()
     await s.clock.advance('1s')
     await closed(client)
-    await until(() => s.listener.connections.size === 0)
+    await until(() => s.connections.size === 0)
     expect(s.sinks.total('icp_agent_connections_refused_total', { reason: 'unidentified' })).toBe(1)
     const other = await connectHere(s.path)
     await s.next()
     other.destroy()
-    await until(() => s.listener.connections.size === 0)
+    await until(() => s.connections.size === 0)
     expect(s.clock.pending).toBe(0)
   })
 
@@ -129,7 +131,7 @@ describe('the listener', () => {
     const client = await connectHere(s.path)
     await s.next()
     await s.clock.advance('2s')
-    expect(s.listener.connections.size).toBe(1)
+    expect(s.connections.size).toBe(1)
     client.destroy()
   })
 
@@ -163,9 +165,9 @@ describe('the listener', () => {
     expect(s.sinks.total('icp_agent_connections_refused_total', { reason: 'limit_pid' })).toBe(1)
     await other.connect(s.path)
     await until(() => s.taken.length === 3)
-    expect(s.listener.connections.size).toBe(3)
+    expect(s.connections.size).toBe(3)
     for (const socket of sockets) socket.destroy()
-    await until(() => s.listener.connections.size === 1)
+    await until(() => s.connections.size === 1)
   })
 
   it("takes all that wait in the kernel's queue in one turn of the event loop", async () => {
@@ -178,7 +180,7 @@ describe('the listener', () => {
     expect(s.taken).toHaveLength(300)
     expect(new Set(s.taken.map(({ id }) => id)).size).toBe(300)
     for (const socket of sockets) socket.destroy()
-    await until(() => s.listener.connections.size === 0)
+    await until(() => s.connections.size === 0)
   })
 
   it('closes what is over the rate of a process before it looks at the process, and serves the others', async () => {
@@ -211,9 +213,9 @@ describe('the listener', () => {
     await other.connect(s.path)
     await until(() => s.taken.length === 12)
     for (const socket of refused) socket.destroy()
-    await until(() => s.listener.connections.size === 2)
-    for (const { caller } of s.taken.splice(0)) if (!('error' in caller)) caller.process[Symbol.dispose]()
-    expect(readdirSync('/proc/self/fd').length).toBeLessThanOrEqual(before + 1)
+    await until(() => s.connections.size === 2)
+    // One connection more than before: its socket, the pidfd and /proc/PID of its caller.
+    expect(readdirSync('/proc/self/fd').length).toBeLessThanOrEqual(before + 3)
     kernel[Symbol.dispose]()
   })
 
@@ -237,9 +239,9 @@ describe('the listener', () => {
     for (const socket of sockets) socket.on('error', () => socket.destroy()).resume()
     await until(() => sockets.filter((socket) => socket.closed).length === 1500)
     await other.connect(s.path)
-    await until(() => s.listener.connections.size === 501)
+    await until(() => s.connections.size === 501)
     await s.clock.advance('10s')
-    await until(() => s.listener.connections.size === 0 && sockets.every((socket) => socket.closed))
+    await until(() => s.connections.size === 0 && sockets.every((socket) => socket.closed))
     expect(s.sinks.total('icp_agent_connections_refused_total', { reason: 'limit_pid' })).toBe(1500)
     expect(s.sinks.total('icp_agent_connections_refused_total', { reason: 'idle' })).toBe(501)
   })
@@ -260,13 +262,13 @@ describe('the listener', () => {
     fail = false
     const client = await connectHere(s.path)
     await until(() => taken.length === 1)
-    expect(s.listener.connections.size).toBe(1)
+    expect(s.connections.size).toBe(1)
     client.destroy()
   })
 
   it('a caller that ends while it is looked at is no defect', async () => {
     await using s = await setting({
-      onConnection: () => {
+      looked: () => {
         throw new AgentError('caller.exited', 'it has ended')
       },
     })
@@ -299,7 +301,7 @@ describe('the listener', () => {
     await using listener = await listen({
       fd: listeningDescriptor(path, 128),
       kernel: createLinuxKernel(),
-      limits: LIMITS,
+      connections: unattested(LIMITS, new FakeClock()),
       subjectOf: () => 'all',
       clock: new FakeClock(),
       events: callerEvents(new RecordedSinks(), new FakeClock()),
@@ -324,7 +326,7 @@ describe('the listener', () => {
     const attempt = listen({
       fd,
       kernel: createLinuxKernel(),
-      limits: LIMITS,
+      connections: unattested(LIMITS, new FakeClock()),
       subjectOf: () => 'all',
       clock: new FakeClock(),
       events: callerEvents(new RecordedSinks(), new FakeClock()),

@@ -77,7 +77,7 @@ describe.runIf(hasFuse)('a file system that does not answer', () => {
     const ownDigest = sha256('/proc/self/exe')
     s.holdBack()
     await victim.connect(s.path)
-    await until(() => s.agent.listener.connections.size === 1)
+    await until(() => s.agent.connections.size === 1)
     fuse.stop()
     const pause = await longestPause(async () => {
       s.admit()

@@ -2,20 +2,18 @@ import { byAge, type Entry } from '../../agent/identity/entry.js'
 import { covers } from '../../agent/identity/selector.js'
 import type { TrustBundle } from '../../agent/identity/trust-bundle.js'
 import { apiEvents } from '../../agent/observability/api-events.js'
-import { Demand } from '../../agent/svids/demand.js'
 import { EntryIndex } from '../../agent/svids/entry-index.js'
 import { IdentityStore } from '../../agent/svids/store.js'
 import { type View, Views } from '../../agent/svids/view.js'
-import { verdict } from '../../agent/workload-api/decision.js'
-import { encodedOnce } from '../../agent/workload-api/dialects/dialect.js'
-import { Feed } from '../../agent/workload-api/feed.js'
-import { Pump } from '../../agent/workload-api/stream.js'
+import { decide } from '../../agent/workload-api/decision.js'
+import { encodedOnce } from '../../agent/workload-api/dialects/encode.js'
+import { ResponseStream } from '../../agent/workload-api/stream.js'
 import { FakeCall } from '../fakes/call.js'
 import { FakeClock } from '../fakes/clock.js'
 import { authorityOf, DOMAIN, entryOf, issuedOf } from '../fakes/identities.js'
 import { seededRandom } from '../fakes/random.js'
 import { RecordedSinks } from '../fakes/sinks.js'
-import { FakeWorkload } from '../fakes/workload.js'
+import { FakeWorkload, workloadContext } from '../fakes/workload.js'
 
 export interface CrowdSize {
   readonly entries: number
@@ -34,7 +32,7 @@ export interface Member {
   selectors: Readonly<Record<string, string>>
 }
 
-/** Match, view and verdict with everything around them but sockets: entries, workloads, streams in both dialects. */
+/** Match, view and decision with everything around them but sockets: entries, workloads, streams in both dialects. */
 export class Crowd {
   readonly clock = new FakeClock()
   readonly store = new IdentityStore()
@@ -63,7 +61,7 @@ export class Crowd {
   /** Every workload opens a stream in each dialect. */
   open(): void {
     const events = apiEvents(new RecordedSinks(), this.clock)
-    const demand = new Demand(this.clock)
+    const context = workloadContext({ clock: this.clock, store: this.store, apiEvents: events })
     const encoders = this.encoded.map((count) =>
       encodedOnce((view: View) => {
         count.times++
@@ -72,15 +70,15 @@ export class Crowd {
     )
     for (let n = 0; n < this.size.workloads; n++) {
       const selectors = this.#selectors(n)
-      const workload = FakeWorkload.attested(selectors)
-      const feed = new Feed(workload, { store: this.store, demand, maxIdentities: 64, events })
+      const workload = FakeWorkload.attested(selectors, [], context)
       const calls = encoders.map((encode, dialect) => {
         const call = new FakeCall()
-        const pump = new Pump(call, {
-          feed,
-          source: {
+        const stream = new ResponseStream(call, {
+          workload,
+          kind: {
             method: 'FetchX509SVID',
-            judge: verdict,
+            dialect: 'spiffe',
+            decide,
             content: (snapshot, ids) => this.#views.of(snapshot, ids),
             encode: (content) => {
               this.encoded[dialect]?.views.add(content as View)
@@ -96,7 +94,7 @@ export class Crowd {
           onStalled: () => undefined,
           onEnd: () => undefined,
         })
-        pump.start()
+        stream.start()
         return call
       })
       this.members.push({ workload, calls, selectors })

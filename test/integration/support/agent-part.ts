@@ -6,13 +6,15 @@ import { createLinuxKernel, type LinuxKernelOptions } from '../../../agent/platf
 import { socketDirectory } from '../../../agent/platform/socket-directory.js'
 import { SystemClock } from '../../../agent/platform/system-clock.js'
 import { readVersioned } from '../../../agent/platform/versioned-file.js'
-import { listen } from '../../../agent/workload-api/listener.js'
-import type { Workload } from '../../../agent/workload-api/workload.js'
+import { ConnectionRegistry } from '../../../agent/workload-api/connections.js'
+import { Workload } from '../../../agent/workload-api/workload.js'
 import { Workloads } from '../../../agent/workload-api/workloads.js'
 import { Accounts } from '../../../attestors/unix/accounts.js'
 import { ExecutableDigests } from '../../../attestors/unix/executable.js'
 import { UnixWorkloadAttestor } from '../../../attestors/unix/workload.js'
 import { fairnessWith } from '../../fakes/fairness.js'
+import { nobody, workloadContext } from '../../fakes/workload.js'
+import { listen } from './listen.js'
 
 /** One connection as the agent sees it: a workload, or why there is none. */
 export type Seen = { readonly workload: Workload } | { readonly error: AgentError }
@@ -40,19 +42,30 @@ export async function startAgentPart(
     digestWanted: () => true,
     forgeable: false,
   })
-  const workloads = new Workloads({
-    attestors: [attestor],
-    kernel,
-    clock,
-    random: { fraction: () => 0 },
-    events,
-    deadlineMs: 10_000,
+  const workloads = new Workloads(
+    workloadContext({
+      attestors: [attestor],
+      kernel,
+      clock,
+      random: { fraction: () => 0 },
+      events,
+      deadlineMs: 10_000,
+    }),
+  )
+  const limits = { connections: 100, connectionsPerSubject: 100, connectionsPerPid: 100, idleConnectionMs: 60_000 }
+  // Connections are attested when the test says so; until then their workload only stands for the caller.
+  const connections = new ConnectionRegistry(limits, clock, {
+    acquire: (caller) => {
+      const standIn = new Workload(caller, caller.process.key, workloadContext({ clock }), nobody)
+      standIn.hold()
+      return standIn
+    },
   })
   const listener = await listen({
     socketPath,
     directory: socketDirectory,
     kernel,
-    limits: { connections: 100, connectionsPerSubject: 100, connectionsPerPid: 100, idleConnectionMs: 60_000 },
+    connections,
     subjectOf: (caller) => String(caller.uid),
     clock,
     events,
@@ -72,7 +85,7 @@ export async function startAgentPart(
     },
   })
   return {
-    listener,
+    connections,
     workloads,
     digests,
     async [Symbol.asyncDispose]() {

@@ -4,21 +4,22 @@ import { type Client, credentials, Metadata, makeGenericClientConstructor } from
 import { AgentError } from '../../../agent/errors.js'
 import { apiEvents } from '../../../agent/observability/api-events.js'
 import { socketPair } from '../../../agent/platform/socket-pair.js'
-import { Demand } from '../../../agent/svids/demand.js'
-import { IdentityStore } from '../../../agent/svids/store.js'
-import type { CloseReason } from '../../../agent/workload-api/connection.js'
+import { type CloseReason, Connection } from '../../../agent/workload-api/connection.js'
+import type { ConnectionRegistry } from '../../../agent/workload-api/connections.js'
 import type { Fairness } from '../../../agent/workload-api/fairness.js'
 import { JwtCalls } from '../../../agent/workload-api/jwt-calls.js'
 import { JwtValidation } from '../../../agent/workload-api/jwt-validation.js'
 import type { RateLimits } from '../../../agent/workload-api/rates.js'
 import { GrpcServer } from '../../../agent/workload-api/server.js'
-import { Sessions } from '../../../agent/workload-api/sessions.js'
+import type { Service } from '../../../agent/workload-api/service.js'
 import { Streams } from '../../../agent/workload-api/streams.js'
+import { workloadApiServices } from '../../../agent/workload-api/workload-api-services.js'
 import { FakeClock } from '../../fakes/clock.js'
+import { registryWith } from '../../fakes/connections.js'
 import { accountOf, fairnessWith } from '../../fakes/fairness.js'
 import { authorityOf, DOMAIN, entryOf, issuedOf, snapshotOf } from '../../fakes/identities.js'
 import { RecordedSinks } from '../../fakes/sinks.js'
-import { FakeWorkload } from '../../fakes/workload.js'
+import { FakeWorkload, workloadContext } from '../../fakes/workload.js'
 import { TemporaryDirectory } from '../support/sockets.js'
 
 export const SPIFFE = '/SpiffeWorkloadAPI'
@@ -31,16 +32,17 @@ const HOUR = 3_600_000
 export class ApiWorld implements AsyncDisposable {
   readonly clock = new FakeClock()
   readonly sinks = new RecordedSinks()
-  readonly store = new IdentityStore()
-  readonly workload = FakeWorkload.attested(MINE)
+  readonly #events = apiEvents(this.sinks, this.clock)
+  /** What the workloads of callers work with. */
+  readonly context = workloadContext({ clock: this.clock, apiEvents: this.#events })
+  readonly store = this.context.store
+  readonly workload = FakeWorkload.attested(MINE, [], this.context)
   /** Who the next connections come from; an error: nobody knows. */
   caller: FakeWorkload | AgentError = this.workload
-  /** Calls that run, by connection. */
-  readonly running = new Map<string, number>()
   readonly closed: CloseReason[] = []
   readonly sockets: Socket[] = []
   readonly grpc: GrpcServer
-  readonly sessions: Sessions
+  readonly connections: ConnectionRegistry
   readonly streams: Streams
   readonly #directory = new TemporaryDirectory()
   readonly fairness: Fairness
@@ -49,41 +51,43 @@ export class ApiWorld implements AsyncDisposable {
   readonly #server: Server
   readonly #clients: Client[] = []
   readonly readiness = { ready: true, listeners: new Set<() => void>() }
-  #connections = 0
+  #accepted = 0
 
-  private constructor(limits: { streamsPerConnection: number; maxMessageBytes: number }, rates: Partial<RateLimits>) {
+  private constructor(
+    limits: { streamsPerConnection: number; maxMessageBytes: number },
+    rates: Partial<RateLimits>,
+    more: (world: ApiWorld) => readonly Service[],
+  ) {
     const { clock, store } = this
+    const events = this.#events
     this.fairness = fairnessWith(clock, rates, this.sinks)
-    const events = apiEvents(this.sinks, clock)
-    const demand = new Demand(clock)
-    this.sessions = new Sessions(
-      () => {
-        if (this.caller instanceof AgentError) throw new TypeError('nobody')
-        this.caller.holders++
-        return this.caller
-      },
-      { store, demand, maxIdentities: 64, events },
-    )
-    const calls = { callStarted: (id: string) => this.#count(id, 1), callEnded: (id: string) => this.#count(id, -1) }
-    const shared = { store, sessions: this.sessions, clock, events, holdMs: 4_000, calls }
+    this.connections = registryWith(new FakeClock(), () => {
+      if (this.caller instanceof AgentError) throw new TypeError('nobody')
+      this.caller.hold()
+      return this.caller
+    })
+    const shared = { store, clock, events, holdMs: 4_000 }
     this.streams = new Streams({ ...shared, stalledMs: 30_000, allowUnauthenticatedVerifiers: false })
-    this.grpc = new GrpcServer({
+    const jwt = new JwtCalls({
       ...shared,
-      streams: this.streams,
-      jwt: new JwtCalls({
-        ...shared,
-        jwt: { want: () => Promise.reject(new AgentError('svid.pending', 'there is none')) },
-        validation: new JwtValidation({
-          mode: 'local',
-          store,
-          judge: { validate: () => Promise.reject(new AgentError('icp.unreachable', 'there is no server')) },
-          keys: { reconsider: () => Promise.resolve(false) },
-          clock,
-        }),
-        deadlineMs: 10_000,
-        allowUnauthenticatedVerifiers: false,
+      jwt: { want: () => Promise.reject(new AgentError('svid.pending', 'there is none')) },
+      validation: new JwtValidation({
+        mode: 'local',
+        store,
+        judge: { validate: () => Promise.reject(new AgentError('icp.unreachable', 'there is no server')) },
+        keys: { reconsider: () => Promise.resolve(false) },
+        clock,
       }),
-      limits,
+      deadlineMs: 10_000,
+      allowUnauthenticatedVerifiers: false,
+    })
+    this.grpc = new GrpcServer({
+      services: [...workloadApiServices(this.streams, jwt, limits), ...more(this)],
+      connections: this.connections,
+      clock,
+      events,
+      streams: this.streams,
+      jwt,
       socketPair,
       fairness: this.fairness,
       readiness: {
@@ -100,8 +104,9 @@ export class ApiWorld implements AsyncDisposable {
   static async listen(
     limits = { streamsPerConnection: 100, maxMessageBytes: 65_536 },
     rates: Partial<RateLimits> = {},
+    more: (world: ApiWorld) => readonly Service[] = () => [],
   ): Promise<ApiWorld> {
-    const world = new ApiWorld(limits, rates)
+    const world = new ApiWorld(limits, rates, more)
     world.#server.listen(world.path)
     await once(world.#server, 'listening')
     return world
@@ -117,21 +122,25 @@ export class ApiWorld implements AsyncDisposable {
 
   /** What the endpoint does with a connection, for a caller of our choice. */
   accept(socket: Socket): void {
-    const id = `c${++this.#connections}`
+    const id = `c${++this.#accepted}`
     Object.defineProperty(socket, 'remoteAddress', { value: id, configurable: true })
     Object.defineProperty(socket, 'remotePort', { value: undefined, configurable: true })
     socket.on('error', () => socket.destroy())
     this.sockets.push(socket)
-    this.grpc.accept({
+    const connection = new Connection({
       id,
       ...accountOf(this.fairness, ...this.account),
       caller: this.caller instanceof AgentError ? { error: this.caller } : this.caller.caller,
       socket,
-      close: (reason) => {
-        this.closed.push(reason)
-        socket.destroy()
-      },
+      onClose: (_connection, reason) => this.closed.push(reason),
     })
+    const excess = this.connections.excess(connection.quota)
+    if (excess) {
+      connection.close(excess)
+      return
+    }
+    this.connections.add(connection)
+    this.grpc.accept(connection)
   }
 
   /** Entries of the workload, each with an SVID of that serial number; null: not issued. */
@@ -166,13 +175,16 @@ export class ApiWorld implements AsyncDisposable {
     return socket
   }
 
-  /** Connections that the API knows. */
-  get sessionsOpen(): number {
-    return Array.from({ length: this.#connections }, (_, i) => this.sessions.of(`c${i + 1}`)).filter(Boolean).length
+  /** Calls that run on one connection, or on all of them. */
+  callsOn(id: string): number {
+    return this.connections.of(id)?.calls ?? 0
   }
 
   get callsRunning(): number {
-    return [...this.running.values()].reduce((sum, one) => sum + one, 0)
+    return Array.from({ length: this.#accepted }, (_, i) => this.callsOn(`c${i + 1}`)).reduce(
+      (sum, one) => sum + one,
+      0,
+    )
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -180,10 +192,6 @@ export class ApiWorld implements AsyncDisposable {
     for (const socket of this.sockets) socket.destroy()
     await new Promise((resolve) => this.#server.close(resolve))
     this.#directory[Symbol.dispose]()
-  }
-
-  #count(id: string, by: number): void {
-    this.running.set(id, (this.running.get(id) ?? 0) + by)
   }
 }
 

@@ -184,7 +184,7 @@ describe('calls above the rate', () => {
     await answered(world.client())
     expect(answer).toBeNull()
     // The connection is not idle meanwhile.
-    expect(world.running.get('c2')).toBe(1)
+    expect(world.callsOn('c2')).toBe(1)
     await world.clock.advance('1s')
     await later
     expect(answer).toBe(status.OK)

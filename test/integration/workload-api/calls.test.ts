@@ -202,7 +202,7 @@ describe('a connection', () => {
     for (const stream of streams) stream.call.cancel()
     await until(() => world.workload.holders === 0)
     await until(() => world.streams.size === 0)
-    expect([world.sessionsOpen, world.callsRunning, world.workload.subscribers]).toEqual([0, 0, 0])
+    expect([world.connections.size, world.callsRunning, world.workload.subscribers]).toEqual([0, 0, 0])
     expect(world.clock.pending).toBe(0)
   })
 
@@ -224,7 +224,7 @@ describe('a connection', () => {
     socket.destroy()
     if (accepted && !accepted.closed) await once(accepted.destroy(), 'close')
     if (accepted) world.accept(accepted)
-    expect([world.sessionsOpen, world.workload.holders]).toEqual([0, 0])
+    expect([world.connections.size, world.workload.holders]).toEqual([0, 0])
   })
 
   it('that sends garbage is closed, and others are served', async () => {
@@ -243,7 +243,7 @@ describe('a connection', () => {
       await once(socket, 'close')
     }
     await new Stream(world.client(), `${SPIFFE}/FetchX509SVID`, HEADER).has(1)
-    await until(() => world.sessionsOpen === 1)
+    await until(() => world.connections.size === 1)
     expect(world.workload.holders).toBe(1)
   })
 

@@ -79,7 +79,7 @@ class HalfOpen {
 
   async close(): Promise<void> {
     this.#session.destroy()
-    await until(() => world.sessionsOpen === 0)
+    await until(() => world.connections.size === 0)
   }
 }
 

@@ -67,7 +67,7 @@ describe('a client that names the path of the socket as authority', () => {
     await until(() => heard.some(({ type }) => type === DATA))
     expect(descriptors()).toBe(before + 4)
     socket.destroy()
-    await until(() => world.sessionsOpen === 0 && descriptors() === before)
+    await until(() => world.connections.size === 0 && descriptors() === before)
   })
 
   it('is served like any other, under its own name', async () => {
@@ -156,7 +156,7 @@ describe('descriptors are all given back where a client', () => {
     for (const socket of sockets) socket.destroy()
     // A session of Node 20 that meets such headers reads no more: the idle timer of the endpoint ends the connection.
     if (name.startsWith('floods')) for (const socket of world.sockets) socket.destroy()
-    await until(() => world.sessionsOpen === 0 && descriptors() <= before)
+    await until(() => world.connections.size === 0 && descriptors() <= before)
     expect(world.callsRunning).toBe(0)
   })
 })

@@ -60,12 +60,12 @@ describe('a stop', () => {
 
   it('does not wait for connections on which nothing runs, nor for those that never said a word', async () => {
     const idle = new Bare()
-    await until(() => world.sessionsOpen === 1)
+    await until(() => world.connections.size === 1)
     const silent = await world.connect()
     silent.resume()
-    await until(() => world.sessionsOpen === 2)
+    await until(() => world.connections.size === 2)
     await world.grpc.stop()
-    await until(() => idle.heard.includes('closed') && world.sessionsOpen === 0)
+    await until(() => idle.heard.includes('closed') && world.connections.size === 0)
     expect(world.closed).toEqual([])
   })
 
@@ -85,7 +85,7 @@ describe('a stop', () => {
     await world.clock.advance('1s')
     await stop
     expect(world.closed).toEqual(['stopping', 'stopping'])
-    await until(() => world.sessionsOpen === 0 && world.streams.size === 0)
+    await until(() => world.connections.size === 0 && world.streams.size === 0)
     expect([world.callsRunning, world.clock.pending, world.workload.holders]).toEqual([0, 0, 0])
   })
 
@@ -94,7 +94,7 @@ describe('a stop', () => {
     const late = await world.connect()
     late.resume()
     await until(() => late.closed)
-    expect([world.closed, world.sessionsOpen, world.workload.holders]).toEqual([['stopping'], 0, 0])
+    expect([world.closed, world.connections.size, world.workload.holders]).toEqual([['stopping'], 0, 0])
   })
 
   it('answers a call that was on its way with Unavailable', async () => {

@@ -23,5 +23,4 @@ test.each<[string, boolean, boolean, boolean, ReturnType<typeof callersHidden>]>
   ['are no matter of readiness on a machine', false, true, true, null],
 ])('callers %s', (_, inPod, besidePid1, refused, expected) => {
   expect(callersHidden(inPod, { besidePid1 }, { callersHidden: refused })).toBe(expected)
-  if (!refused) expect(callersHidden(inPod, { besidePid1 }, null)).toBe(expected)
 })

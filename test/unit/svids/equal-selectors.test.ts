@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { type Verdict, verdict } from '../../../agent/workload-api/decision.js'
+import { type Decision, decide } from '../../../agent/workload-api/decision.js'
 import { MINUTE, SyncWorld } from './sync-world.js'
 
 const EQUAL = { 'unix:uid': '1000' }
@@ -19,12 +19,12 @@ async function added(world: SyncWorld, id: string, ageMs = MINUTE, selectors: Re
 }
 
 /** What a stream of a process that matches all of them is told. */
-function told(world: SyncWorld, served: readonly string[] | null = null): Verdict {
+function told(world: SyncWorld, served: readonly string[] | null = null): Decision {
   const { current } = world.store
   const match = current.index.match(new Map([...Object.entries(EQUAL)]), [], 9)
   const now = world.clock.now()
   const rest = { refusal: null, attesting: false, heldForMs: 0, holdMs: 4_000, waitMs: 0, stopping: false }
-  return verdict({ ...rest, match, snapshot: current, now, served })
+  return decide({ ...rest, match, snapshot: current, now, served })
 }
 
 describe('of two entries with equal selectors', () => {

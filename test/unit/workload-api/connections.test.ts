@@ -1,37 +1,134 @@
-import { Socket } from 'node:net'
 import { describe, expect, it } from 'vitest'
+import type { Caller } from '../../../agent/attestation/caller.js'
 import { AgentError } from '../../../agent/errors.js'
-import type { CloseReason, Connection } from '../../../agent/workload-api/connection.js'
-import { Connections, type Quota, unidentifiedQuota } from '../../../agent/workload-api/connections.js'
+import type { CloseReason, Connection, Quota } from '../../../agent/workload-api/connection.js'
+import { type ConnectionLimits, unidentifiedQuota } from '../../../agent/workload-api/connections.js'
 import { FakeClock } from '../../fakes/clock.js'
-import { accountOf, fairnessWith } from '../../fakes/fairness.js'
+import { connectionOf, registryWith } from '../../fakes/connections.js'
+import { FakeWorkload } from '../../fakes/workload.js'
 
-function setting(limits: Partial<ConstructorParameters<typeof Connections>[0]> = {}) {
+const NOBODY = { error: new AgentError('caller.unidentified', 'nobody') }
+
+function setting(limits: Partial<ConnectionLimits> = {}) {
   const clock = new FakeClock()
-  const connections = new Connections(
-    { connections: 100, connectionsPerSubject: 50, connectionsPerPid: 20, idleConnectionMs: 10_000, ...limits },
+  const workloads = new Map<number, FakeWorkload>()
+  const connections = registryWith(
     clock,
+    ({ pid }) => {
+      const workload = workloads.get(pid) ?? new FakeWorkload({ pid })
+      workloads.set(pid, workload)
+      workload.hold()
+      return workload
+    },
+    { connections: 100, connectionsPerSubject: 50, connectionsPerPid: 20, idleConnectionMs: 10_000, ...limits },
   )
-  const fairness = fairnessWith(clock)
   const closed: [string, CloseReason][] = []
   let last = 0
-  const add = (quota: Quota = { subject: 'uid:1', pid: 7 }): string => {
+  const open = (caller: Caller | { readonly error: AgentError }, quota: Quota = { subject: 'uid:1', pid: 7 }) => {
     const id = `c${++last}`
-    const connection: Connection = {
-      id,
-      caller: { error: new AgentError('caller.unidentified', 'nobody') },
-      ...accountOf(fairness),
-      socket: new Socket(),
-      close: (reason) => {
-        closed.push([id, reason])
-        connections.remove(id)
-      },
+    const onClose = (reason: CloseReason) => {
+      closed.push([id, reason])
+      gone(connection)
     }
-    connections.add(connection, quota)
-    return id
+    const connection: Connection = connectionOf(id, caller, { quota, onClose })
+    connections.add(connection)
+    return connection
   }
-  return { clock, connections, closed, add }
+  const add = (quota?: Quota) => open(NOBODY, quota)
+  const callerWith = (pid: number) => new FakeWorkload({ pid }).caller
+  return { clock, connections, workloads, closed, add, open, callerWith }
 }
+
+/** The socket has closed. */
+function gone({ socket }: Connection): void {
+  socket.emit('close')
+}
+
+describe('the caller of a connection', () => {
+  it('has one workload for two connections, and another caller has another', () => {
+    const { open, callerWith } = setting()
+    const [one, two, other] = [open(callerWith(7)), open(callerWith(7)), open(callerWith(8))]
+    expect(one.workload).not.toBeNull()
+    expect(two.workload).toBe(one.workload)
+    expect(other.workload).not.toBe(one.workload)
+  })
+
+  it('gives back each acquisition once', () => {
+    const { connections, open, callerWith, workloads } = setting()
+    const [one, two] = [open(callerWith(7)), open(callerWith(7))]
+    expect(workloads.get(7)?.holders).toBe(2)
+    gone(one)
+    gone(one)
+    expect(workloads.get(7)?.holders).toBe(1)
+    gone(two)
+    expect(workloads.get(7)?.holders).toBe(0)
+    expect([connections.of('c1'), connections.of('c2')]).toEqual([undefined, undefined])
+  })
+
+  it('that is nobody is remembered with the reason, and acquires nothing', () => {
+    const { connections, open, workloads } = setting()
+    const error = new AgentError('caller.foreign_pid_namespace', 'run the agent with hostPID')
+    const connection = open({ error })
+    expect(connections.of('c1')).toMatchObject({ caller: { error }, workload: null })
+    gone(connection)
+    expect(workloads.size).toBe(0)
+  })
+
+  it('is found by the name of its connection and by no other', () => {
+    const { connections, open, callerWith } = setting()
+    open(callerWith(7))
+    expect([connections.of('c10'), connections.of('unknown'), connections.of('')]).toEqual([
+      undefined,
+      undefined,
+      undefined,
+    ])
+  })
+
+  it('leaves nothing where its workload cannot be had', () => {
+    const connections = registryWith(new FakeClock(), () => {
+      throw new TypeError('a defect')
+    })
+    const connection = connectionOf('c1', new FakeWorkload().caller)
+    expect(() => connections.add(connection)).toThrow('a defect')
+    expect([connections.of('c1'), connections.size]).toEqual([undefined, 0])
+    expect(() => gone(connection)).not.toThrow()
+  })
+
+  it('that is gone already leaves nothing either', async () => {
+    const { connections, callerWith, workloads } = setting()
+    const connection = connectionOf('c1', callerWith(7))
+    const closed = new Promise((resolve) => connection.socket.once('close', resolve))
+    connection.socket.destroy()
+    await closed
+    connections.add(connection)
+    expect([connections.of('c1'), connections.size, workloads.get(7)?.holders]).toEqual([undefined, 0, 0])
+  })
+})
+
+describe('the end', () => {
+  it('closes all that is open, and says when nobody is left', async () => {
+    const { connections, open, callerWith, closed } = setting()
+    open(callerWith(7))
+    open(callerWith(7))
+    const emptied = connections.emptied()
+    connections.closeAll('stopping')
+    await emptied
+    expect(closed).toEqual([
+      ['c1', 'stopping'],
+      ['c2', 'stopping'],
+    ])
+    expect([connections.of('c1'), connections.of('c2')]).toEqual([undefined, undefined])
+    await connections.emptied()
+  })
+
+  it('takes nobody any more, and leaves what is open', () => {
+    const { connections, add } = setting()
+    add()
+    connections.stop()
+    expect(connections.excess({ subject: 'b', pid: 8 })).toBe('stopping')
+    expect(connections.size).toBe(1)
+  })
+})
 
 describe('limits on connections', () => {
   it.each<[string, Parameters<typeof setting>[0], Quota, Quota, CloseReason | null]>([
@@ -60,10 +157,10 @@ describe('limits on connections', () => {
 
   it('a closed connection makes room and leaves nothing behind', () => {
     const { connections, add } = setting({ connectionsPerPid: 1 })
-    const id = add()
+    const connection = add()
     expect(connections.excess({ subject: 'uid:1', pid: 7 })).toBe('limit_pid')
-    connections.remove(id)
-    connections.remove(id)
+    gone(connection)
+    gone(connection)
     expect(connections.excess({ subject: 'uid:1', pid: 7 })).toBeNull()
     expect(connections.size).toBe(0)
   })
@@ -72,28 +169,28 @@ describe('limits on connections', () => {
 describe('idle connections', () => {
   it('one on which nothing is ever called is closed', async () => {
     const { clock, closed, add } = setting()
-    const id = add()
+    const connection = add()
     await clock.advance('9999ms')
     expect(closed).toEqual([])
     await clock.advance('1ms')
-    expect(closed).toEqual([[id, 'idle']])
+    expect(closed).toEqual([[connection.id, 'idle']])
     expect(clock.pending).toBe(0)
   })
 
   it('an open call keeps it for as long as it lasts, and the time begins anew afterwards', async () => {
     const { clock, connections, closed, add } = setting()
-    const id = add()
-    connections.callStarted(id)
-    connections.callStarted(id)
+    const connection = add()
+    connections.callStarted(connection)
+    connections.callStarted(connection)
     await clock.advance('1h')
-    connections.callEnded(id)
+    connections.callEnded(connection)
     await clock.advance('1h')
     expect(closed).toEqual([])
-    connections.callEnded(id)
+    connections.callEnded(connection)
     await clock.advance('9s')
     expect(closed).toEqual([])
     await clock.advance('1s')
-    expect(closed).toEqual([[id, 'idle']])
+    expect(closed).toEqual([[connection.id, 'idle']])
   })
 
   it('each has its own time', async () => {
@@ -105,16 +202,16 @@ describe('idle connections', () => {
     connections.callStarted(first)
     connections.callEnded(first)
     await clock.advance('6s')
-    expect(closed).toEqual([[second, 'idle']])
+    expect(closed).toEqual([[second.id, 'idle']])
     await clock.advance('4s')
-    expect(closed.map(([id]) => id)).toEqual([second, first])
+    expect(closed.map(([id]) => id)).toEqual([second.id, first.id])
   })
 
   it('one timer serves them all and none is left when they are gone', async () => {
-    const { clock, connections, closed, add } = setting()
-    const ids = Array.from({ length: 50 }, () => add({ subject: 'x', pid: null }))
+    const { clock, closed, add } = setting()
+    const all = Array.from({ length: 50 }, () => add({ subject: 'x', pid: null }))
     expect(clock.pending).toBe(1)
-    for (const id of ids) connections.remove(id)
+    for (const one of all) gone(one)
     expect(clock.pending).toBe(0)
     await clock.advance('1h')
     expect(closed).toEqual([])
@@ -122,8 +219,10 @@ describe('idle connections', () => {
 
   it('a call that ends twice is a defect of ours', () => {
     const { connections, add } = setting()
-    const id = add()
-    expect(() => connections.callEnded(id)).toThrow(TypeError)
-    connections.callEnded('c99')
+    const connection = add()
+    expect(() => connections.callEnded(connection)).toThrow(TypeError)
+    gone(connection)
+    connections.callStarted(connection)
+    connections.callEnded(connection)
   })
 })

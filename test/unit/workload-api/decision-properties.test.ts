@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { EntryState } from '../../../agent/svids/entry-state.js'
-import { bundlesVerdict, type Circumstances, verdict } from '../../../agent/workload-api/decision.js'
+import { type DecisionInput, decide, decideBundles } from '../../../agent/workload-api/decision.js'
 import { issuedOf } from '../../fakes/identities.js'
 
 const NOW = 1_000_000
@@ -37,7 +37,7 @@ const circumstances = fc.record({
   stopping: fc.boolean(),
 })
 
-function circumstancesOf(given: typeof circumstances extends fc.Arbitrary<infer T> ? T : never): Circumstances {
+function inputOf(given: typeof circumstances extends fc.Arbitrary<infer T> ? T : never): DecisionInput {
   return {
     refusal: null,
     attesting: given.attesting,
@@ -59,12 +59,12 @@ function statesOf(all: readonly (EntryState | undefined)[]): ReadonlyMap<string,
 const isHopeless = (one: EntryState | undefined) => one?.kind === 'refused' || one?.kind === 'shadowed'
 const isValid = (one: EntryState | undefined) => one?.kind === 'issued' && NOW < one.held.svid.notAfter
 
-describe('a verdict', () => {
+describe('a decision', () => {
   it('sends only matched entries with living SVIDs, in the order of the match, and never nothing', () => {
     fc.assert(
       fc.property(circumstances, (given) => {
-        const c = circumstancesOf(given)
-        const found = verdict(c)
+        const c = inputOf(given)
+        const found = decide(c)
         if (found.kind !== 'send') return
         expect(found.ids.length).toBeGreaterThan(0)
         expect(given.matched.filter((id) => found.ids.includes(id))).toEqual(found.ids)
@@ -80,8 +80,8 @@ describe('a verdict', () => {
   it('begins a stream with the oldest identity that can be issued, or waits', () => {
     fc.assert(
       fc.property(circumstances, (given) => {
-        const c = circumstancesOf({ ...given, served: null })
-        const found = verdict(c)
+        const c = inputOf({ ...given, served: null })
+        const found = decide(c)
         if (found.kind !== 'send') return
         expect(found.ids[0]).toBe(given.matched.find((id) => !isHopeless(c.snapshot.states.get(id))))
       }),
@@ -92,8 +92,8 @@ describe('a verdict', () => {
   it('waits no longer than the hold, and not at all when it is over', () => {
     fc.assert(
       fc.property(circumstances, fc.boolean(), (given, openToAll) => {
-        const c = circumstancesOf(given)
-        for (const found of [verdict(c), bundlesVerdict({ ...c, openToAll, available: given.uncertain })]) {
+        const c = inputOf(given)
+        for (const found of [decide(c), decideBundles({ ...c, openToAll, available: given.uncertain })]) {
           if (found.kind !== 'hold') continue
           expect(found.forMs).toBe(HOLD - given.heldForMs)
           expect(found.forMs).toBeGreaterThan(0)
@@ -106,10 +106,10 @@ describe('a verdict', () => {
   it('sends to whom it would send with fewer entries missing', () => {
     fc.assert(
       fc.property(circumstances, (given) => {
-        const c = circumstancesOf(given)
-        if (verdict(c).kind !== 'send') return
+        const c = inputOf(given)
+        if (decide(c).kind !== 'send') return
         const more = given.states.map((one) => (one === undefined ? issuedOf('x', { notAfter: NOW + 9 }) : one))
-        expect(verdict({ ...c, snapshot: { ...c.snapshot, states: statesOf(more) } }).kind).toBe('send')
+        expect(decide({ ...c, snapshot: { ...c.snapshot, states: statesOf(more) } }).kind).toBe('send')
       }),
       { numRuns: 1000 },
     )
@@ -124,7 +124,7 @@ describe('a live stream', () => {
         let served: readonly string[] | null = null
         for (const { matched: ids, states: now } of all) {
           const snapshot = { synced: true, states: statesOf(now) }
-          const found = verdict({
+          const found = decide({
             refusal: null,
             attesting: false,
             waitMs: 0,
@@ -155,7 +155,7 @@ describe('a live stream', () => {
         const living = served.filter((id) => isValid(statesOf(now).get(id)))
         fc.pre(living.length > 0 && living[0] === served[0])
         const ids = IDS.filter((id) => living.includes(id) || added.includes(id))
-        const found = verdict({
+        const found = decide({
           refusal: null,
           attesting: false,
           waitMs: 0,

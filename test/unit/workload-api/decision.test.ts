@@ -1,7 +1,7 @@
 import { status } from '@grpc/grpc-js'
 import { describe, expect, it } from 'vitest'
 import type { EntryState, Failures } from '../../../agent/svids/entry-state.js'
-import { bundlesVerdict, type Circumstances, type Verdict, verdict } from '../../../agent/workload-api/decision.js'
+import { type Decision, type DecisionInput, decide, decideBundles } from '../../../agent/workload-api/decision.js'
 import { statusOf } from '../../../agent/workload-api/status.js'
 import { issuedOf } from '../../fakes/identities.js'
 
@@ -28,14 +28,14 @@ const refused: EntryState = {
 const broken: EntryState = { ...refused, code: 'icp.server_error' }
 
 /** What is not said: an attested caller, on a new call, before a synced agent. */
-interface Given extends Partial<Omit<Circumstances, 'match' | 'snapshot' | 'now'>> {
+interface Given extends Partial<Omit<DecisionInput, 'match' | 'snapshot' | 'now'>> {
   readonly matched?: readonly string[]
   readonly uncertain?: boolean
   readonly states?: Readonly<Record<string, EntryState>>
   readonly synced?: boolean
 }
 
-function circumstances(given: Given): Circumstances {
+function inputOf(given: Given): DecisionInput {
   const { matched = ['a'], uncertain = false, states = {}, synced = true, ...more } = given
   return {
     refusal: null,
@@ -53,7 +53,7 @@ function circumstances(given: Given): Circumstances {
 }
 
 /** `send a,b`, `hold CODE for 4000`, `refuse CODE STATUS`. */
-function said(found: Verdict): string {
+function said(found: Decision): string {
   if (found.kind === 'send') return `send ${found.ids.join()}`
   if (found.kind === 'hold') return `hold ${found.reason.code} for ${found.forMs}`
   return `refuse ${found.code} ${status[statusOf(found.code)]}`
@@ -307,11 +307,11 @@ describe('every answer to FetchX509SVID', () => {
       'hold svid.pending for 4000',
     ],
   ])('%s', (_what, given, expected) => {
-    expect(said(verdict(circumstances(given)))).toBe(expected)
+    expect(said(decide(inputOf(given)))).toBe(expected)
   })
 
   it('never hands on what the server said: it may name selectors', () => {
-    const found = verdict(circumstances({ states: { a: refused } }))
+    const found = decide(inputOf({ states: { a: refused } }))
     expect(found).toMatchObject({ kind: 'refuse', code: 'icp.no_match' })
     expect(JSON.stringify(found)).not.toContain('unix:uid')
   })
@@ -322,12 +322,12 @@ describe('every answer to FetchX509SVID', () => {
     ['matches an entry that never wins', { states: { a: shadowed } }],
   ])('says in the words that clients know that a caller who %s has no identity', (_who, given) => {
     // SPIRE's own words: the Rust crate `spiffe` looks for them, and waits instead of failing.
-    expect(verdict(circumstances(given))).toMatchObject({ message: expect.stringMatching(/^no identity issued: /) })
+    expect(decide(inputOf(given))).toMatchObject({ message: expect.stringMatching(/^no identity issued: /) })
   })
 
   it('is never InvalidArgument: that would end watches of go-spiffe for good', () => {
     for (const state of [undefined, wanted, late, expired, shadowed, refused, broken, over, valid]) {
-      const found = verdict(circumstances({ states: state ? { a: state } : {}, heldForMs: HOLD }))
+      const found = decide(inputOf({ states: state ? { a: state } : {}, heldForMs: HOLD }))
       if (found.kind === 'refuse') expect(statusOf(found.code)).not.toBe(INVALID_ARGUMENT)
     }
   })
@@ -371,6 +371,6 @@ describe('every answer to FetchX509Bundles', () => {
     ['the agent knows no entries yet', { synced: false }, { openToAll: true }, 'hold agent.starting for 4000'],
     ['the agent is stopping', { stopping: true }, { openToAll: true }, refusedWith('agent.stopping', UNAVAILABLE)],
   ])('%s', (_what, given, more, expected) => {
-    expect(said(bundlesVerdict({ ...circumstances(given), ...open, ...more }))).toBe(expected)
+    expect(said(decideBundles({ ...inputOf(given), ...open, ...more }))).toBe(expected)
   })
 })

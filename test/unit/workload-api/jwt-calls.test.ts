@@ -86,7 +86,7 @@ describe('FetchJWTSVID refuses', () => {
   test('a call without the security header before anything else', async () => {
     const { ended } = world.fetch([], '', { metadata: {} })
     expect(await ended).toEqual(refusedWith(status.INVALID_ARGUMENT))
-    expect(world.open.calls).toBe(0)
+    expect(world.connection.calls).toBe(0)
   })
 
   describe('while the platform is away that may say more of the caller', () => {
@@ -94,15 +94,8 @@ describe('FetchJWTSVID refuses', () => {
       ...entry(id, path),
       selectors: new Map([['docker:image-name', 'api:1']]),
     })
-    const attested = (selectors: Readonly<Record<string, string>>, unavailable: readonly string[], waitMs = 0) => {
-      world.workload.state = {
-        kind: 'attested',
-        selectors: new Map(Object.entries(selectors)),
-        unavailable,
-        notes: [],
-        waitMs,
-        at: 0,
-      }
+    const attested = (facts: Readonly<Record<string, string>>, missing: readonly string[], waitMs = 0) => {
+      world.workload.set(facts, missing, waitMs)
     }
     beforeEach(() => {
       world.setEntries(entry('e1', '/web'), ofContainer('e2', '/api'))
@@ -176,7 +169,7 @@ describe('FetchJWTSVID refuses', () => {
     const { ended } = world.fetch()
     await world.clock.advance(HOLD_MS)
     expect(await ended).toEqual(refusedWith(status.UNAVAILABLE))
-    expect(world.open.calls).toBe(0)
+    expect(world.connection.calls).toBe(0)
   })
 })
 
@@ -219,7 +212,7 @@ describe('while the server works', () => {
   })
   test('the process comes to run another program', async () => {
     const happens = () => {
-      world.workload.problem = new AgentError('caller.executable_changed', 'it runs another program')
+      world.workload.wrong = new AgentError('caller.executable_changed', 'it runs another program')
     }
     expect(await meanwhile(happens)).toEqual(refusedWith(status.PERMISSION_DENIED))
   })
@@ -238,7 +231,7 @@ describe('while the server works', () => {
     await call.ended
     await world.clock.advance(0)
     expect(heard).toBe(true)
-    expect(world.open.calls).toBe(0)
+    expect(world.connection.calls).toBe(0)
     expect(world.sinks.total('icp_agent_calls_total', { method: 'FetchJWTSVID', status: 'CANCELLED' })).toBe(1)
   })
 })
@@ -273,7 +266,7 @@ describe('ValidateJWTSVID', () => {
     world.setEntries()
     expect(await world.validate().ended).toHaveProperty('message')
     expect(await world.fetch().ended).toEqual(refusedWith(status.PERMISSION_DENIED))
-    world.workload.problem = new AgentError('caller.executable_changed', 'it runs another program')
+    world.workload.wrong = new AgentError('caller.executable_changed', 'it runs another program')
     expect(await world.validate().ended).toEqual(refusedWith(status.PERMISSION_DENIED))
   })
   test('calls a defect of ours internal, and does not quote it', async () => {

@@ -2,43 +2,37 @@ import { status } from '@grpc/grpc-js'
 import { describe, expect, it } from 'vitest'
 import { AgentError } from '../../../agent/errors.js'
 import { apiEvents } from '../../../agent/observability/api-events.js'
-import { Demand } from '../../../agent/svids/demand.js'
 import type { EntryState } from '../../../agent/svids/entry-state.js'
-import { IdentityStore } from '../../../agent/svids/store.js'
 import { type View, Views } from '../../../agent/svids/view.js'
-import { verdict } from '../../../agent/workload-api/decision.js'
-import { Feed } from '../../../agent/workload-api/feed.js'
-import { Pump, type Source } from '../../../agent/workload-api/stream.js'
+import { decide } from '../../../agent/workload-api/decision.js'
+import { ResponseStream, type StreamKind } from '../../../agent/workload-api/stream.js'
 import { FakeCall } from '../../fakes/call.js'
 import { FakeClock, settle } from '../../fakes/clock.js'
 import { bundlesOf, entryOf, issuedOf, snapshotOf } from '../../fakes/identities.js'
 import { RecordedSinks } from '../../fakes/sinks.js'
-import { FakeWorkload } from '../../fakes/workload.js'
+import { FakeWorkload, workloadContext } from '../../fakes/workload.js'
 
 const MINE = { 'unix:uid': '1000' }
 const HOLD = 4_000
 const STALLED = 30_000
 
 /** One workload with entries `a` and `b`, and streams that show serial numbers: `01,02`. */
-function setting(workload = FakeWorkload.attested(MINE)) {
+function setting(selectors: Readonly<Record<string, string>> = MINE) {
   const clock = new FakeClock()
   const sinks = new RecordedSinks()
   const events = apiEvents(sinks, clock)
-  const store = new IdentityStore()
-  const feed = new Feed(workload, {
-    store,
-    demand: new Demand(clock),
-    maxIdentities: 64,
-    events,
-  })
+  const context = workloadContext({ clock, apiEvents: events })
+  const { store } = context
+  const workload = FakeWorkload.attested(selectors, [], context)
   const views = new Views()
   const happened: string[] = []
   const flags = { stopping: false, broken: false, encoded: 0 }
-  const source: Source = {
+  const kind: StreamKind = {
     method: 'FetchX509SVID',
-    judge: (c) => {
+    dialect: 'spiffe',
+    decide: (input) => {
       if (flags.broken) throw new TypeError('a defect')
-      return verdict(c)
+      return decide(input)
     },
     content: (snapshot, ids) => views.of(snapshot, ids),
     encode: (content) => {
@@ -47,9 +41,9 @@ function setting(workload = FakeWorkload.attested(MINE)) {
     },
   }
   const open = (call = new FakeCall()) => {
-    const pump = new Pump(call, {
-      feed,
-      source,
+    const stream = new ResponseStream(call, {
+      workload,
+      kind,
       snapshot: () => store.current,
       stopping: () => flags.stopping,
       clock,
@@ -59,8 +53,8 @@ function setting(workload = FakeWorkload.attested(MINE)) {
       onStalled: () => happened.push('stalled'),
       onEnd: () => happened.push('end'),
     })
-    pump.start()
-    return { call, pump }
+    stream.start()
+    return { call, stream }
   }
   const entries = ['a', 'b'].map((id, createdAt) => entryOf(id, { selectors: MINE, createdAt }))
   store.publish(snapshotOf(entries.slice(0, 1)), { entries: 'all', bundles: true })
@@ -76,7 +70,7 @@ function setting(workload = FakeWorkload.attested(MINE)) {
     const { entries: byId, index } = snapshotOf(shown)
     store.publish({ entries: byId, index }, { entries: 'all', bundles: false })
   }
-  return { clock, sinks, store, feed, flags, happened, open, issue, set, show, workload }
+  return { clock, sinks, store, flags, happened, open, issue, set, show, workload }
 }
 
 /** Everything that a stream leaves behind when it has ended: nothing. */
@@ -254,11 +248,11 @@ describe('a client that goes away', () => {
   ])('%s gets nothing more (ST-11)', async (_when, sending) => {
     const world = setting()
     if (sending) world.issue('a', '01')
-    const { call, pump } = world.open(new FakeCall(false))
+    const { call, stream } = world.open(new FakeCall(false))
     call.cancel()
     world.issue('a', '02')
     call.read()
-    pump.evaluate()
+    stream.evaluate()
     await settle()
     expect(call.written).toHaveLength(sending ? 1 : 0)
     expect(call.ended).toEqual([])
@@ -286,7 +280,7 @@ describe('a stop', () => {
     world.set('a', { kind: 'wanted' })
     const held = world.open()
     world.flags.stopping = true
-    for (const { pump } of [held, live]) pump.evaluate()
+    for (const { stream } of [held, live]) stream.evaluate()
     expect([held, live].map(({ call }) => call.ended.map(({ code }) => code))).toEqual([[14], [14]])
     expectNothingLeft(world, 2)
   })
@@ -324,7 +318,7 @@ describe('a defect of ours', () => {
 
 describe('a denial', () => {
   it('tells its id and nothing of selectors, and the log tells the rest once', async () => {
-    const world = setting(FakeWorkload.attested({ 'unix:uid': '4711', 'unix:path': '/usr/bin/secret' }))
+    const world = setting({ 'unix:uid': '4711', 'unix:path': '/usr/bin/secret' })
     const first = world.open().call.ended[0]
     const second = world.open().call.ended[0]
     const id = /denial ([0-9a-f]{12})/.exec(first?.details ?? '')?.[1]

@@ -1,6 +1,6 @@
 import { describe, expect, it, test } from 'vitest'
 import type { EntryState } from '../../../agent/svids/entry-state.js'
-import { type Circumstances, verdict } from '../../../agent/workload-api/decision.js'
+import { type DecisionInput, decide } from '../../../agent/workload-api/decision.js'
 import { issuedOf } from '../../fakes/identities.js'
 
 const NOW = Date.parse('2026-01-01T00:00:00Z')
@@ -15,8 +15,8 @@ const STATES: readonly [string, EntryState | undefined][] = [
   ['that nobody has asked for yet', undefined],
 ]
 
-function words(state: EntryState | undefined, withheld: string | null, given: Partial<Circumstances> = {}): string {
-  const found = verdict({
+function words(state: EntryState | undefined, withheld: string | null, given: Partial<DecisionInput> = {}): string {
+  const found = decide({
     refusal: null,
     attesting: false,
     waitMs: 0,

@@ -8,6 +8,7 @@ import { FakeClock, settle } from '../../fakes/clock.js'
 import { FakeKernel, type FakeProcess, type ProcessTraits } from '../../fakes/kernel.js'
 import { fixedRandom } from '../../fakes/random.js'
 import { RecordedSinks } from '../../fakes/sinks.js'
+import { workloadContext } from '../../fakes/workload.js'
 
 function setting() {
   const kernel = new FakeKernel()
@@ -16,14 +17,15 @@ function setting() {
   const unix = new FakeAttestor('unix')
   const docker = new FakeAttestor('docker')
   unix.selectors = { 'unix:uid': '1000' }
-  const workloads = new Workloads({
-    attestors: [unix, docker],
-    kernel,
-    clock,
-    random: fixedRandom(1),
-    events: callerEvents(sinks, clock),
-    deadlineMs: 2000,
-  })
+  const workloads = new Workloads(
+    workloadContext({
+      attestors: [unix, docker],
+      kernel,
+      clock,
+      random: fixedRandom(1),
+      events: callerEvents(sinks, clock),
+    }),
+  )
   const acquire = (process: FakeProcess) => workloads.acquire(callerOf(kernel.peer(process)))
   const attested = async (traits: ProcessTraits = {}) => {
     const process = kernel.spawn(traits)

@@ -1,13 +1,11 @@
 import { describe, expect, it } from 'vitest'
 import { AgentError, type ErrorCode } from '../../../agent/errors.js'
 import type { Selectors } from '../../../agent/identity/selector.js'
-import { Demand } from '../../../agent/svids/demand.js'
 import { EntryIndex, type Match } from '../../../agent/svids/entry-index.js'
-import { IdentityStore } from '../../../agent/svids/store.js'
-import { Feed } from '../../../agent/workload-api/feed.js'
-import { FakeClock, settle } from '../../fakes/clock.js'
+import { settle } from '../../fakes/clock.js'
 import { bundlesOf, entryOf, snapshotOf } from '../../fakes/identities.js'
-import { FakeWorkload } from '../../fakes/workload.js'
+import type { ProcessTraits } from '../../fakes/kernel.js'
+import { FakeWorkload, workloadContext } from '../../fakes/workload.js'
 
 class CountingIndex extends EntryIndex {
   matches = 0
@@ -21,75 +19,85 @@ const MINE = { 'unix:uid': '1000' }
 const a = entryOf('a', { selectors: MINE, createdAt: 1 })
 const b = entryOf('b', { selectors: MINE, createdAt: 2 })
 
-function setting(workload = FakeWorkload.attested(MINE), maxIdentities = 64) {
-  const clock = new FakeClock()
-  const demand = new Demand(clock)
-  const store = new IdentityStore()
+function setting({
+  selectors = MINE,
+  traits = {},
+  maxIdentities = 64,
+}: {
+  readonly selectors?: Readonly<Record<string, string>> | null
+  readonly traits?: ProcessTraits
+  readonly maxIdentities?: number
+} = {}) {
   const truncated: number[] = []
   const lost: string[] = []
-  const events = {
-    truncated: (caller: { pid: number }, _limit: number) => void truncated.push(caller.pid),
-    labelOfImage: ({ id }: { id: string }) => void lost.push(id),
-  }
-  const feed = new Feed(workload, { store, demand, maxIdentities, events })
+  const context = workloadContext({
+    maxIdentities,
+    apiEvents: {
+      truncated: (caller: { pid: number }, _limit: number) => void truncated.push(caller.pid),
+      labelOfImage: ({ id }: { id: string }) => void lost.push(id),
+    },
+  })
+  const { store, demand } = context
+  const workload = new FakeWorkload(traits, context)
+  if (selectors) workload.set(selectors)
   const show = (...entries: (typeof a)[]) => {
     const index = new CountingIndex(entries)
     store.publish(snapshotOf(entries, {}, { index }), { entries: 'all', bundles: false })
     return index
   }
   const heard: string[] = []
-  const listen = (name = 'heard', options?: { demand: boolean }) => feed.listen(() => heard.push(name), options)
+  const listen = (name = 'heard', options?: { demand: boolean }) => workload.subscribe(() => heard.push(name), options)
   const wanted = () => [...demand.ids()].filter((id) => (demand.want(id)?.uids.size ?? 0) > 0)
-  const denial = (code: ErrorCode) => feed.denial({ code, message: `says ${code}` })
-  return { demand, store, feed, denial, show, heard, listen, wanted, workload, truncated, lost }
+  const denial = (code: ErrorCode) => workload.denial({ code, message: `says ${code}` })
+  return { demand, store, denial, show, heard, listen, wanted, workload, truncated, lost }
 }
 
-describe('the match of a feed', () => {
-  it('follows the entries while somebody listens, and is redone only when they change', async () => {
-    const { feed, show, listen, store, heard } = setting()
+describe('the match of a workload', () => {
+  it('follows the entries while somebody subscribes, and is redone only when they change', async () => {
+    const { workload, show, listen, store, heard } = setting()
     const first = show(a)
     using _listening = listen()
-    for (let i = 0; i < 3; i++) expect(feed.circumstances().match.ids).toEqual(['a'])
+    for (let i = 0; i < 3; i++) expect(workload.decisionInput().match.ids).toEqual(['a'])
     store.publish({}, { entries: new Set(['a']), bundles: false })
     store.publish({ bundles: bundlesOf('x') }, { entries: new Set(), bundles: true })
-    expect(feed.circumstances().match.ids).toEqual(['a'])
+    expect(workload.decisionInput().match.ids).toEqual(['a'])
     expect(first.matches).toBe(1)
     expect(heard).toHaveLength(2)
     show(a, b)
-    expect(feed.circumstances().match.ids).toEqual(['a', 'b'])
+    expect(workload.decisionInput().match.ids).toEqual(['a', 'b'])
   })
 
-  it('follows the workload: other selectors, a failure, a recovery', async () => {
-    const { feed, show, listen, workload, heard } = setting()
+  it('follows the workload: other facts, a failure, a recovery', async () => {
+    const { workload, show, listen, heard } = setting()
     show(a)
     using _listening = listen()
     workload.attest({ 'unix:uid': '7' })
     await settle()
-    expect(feed.circumstances().match.ids).toEqual([])
+    expect(workload.decisionInput().match.ids).toEqual([])
     workload.fail('attestation.failed')
     await settle()
-    expect(feed.circumstances()).toMatchObject({ refusal: { code: 'attestation.failed' }, match: { ids: [] } })
+    expect(workload.decisionInput()).toMatchObject({ refusal: { code: 'attestation.failed' }, match: { ids: [] } })
     workload.attest(MINE)
     await settle()
-    expect(feed.circumstances()).toMatchObject({ refusal: null, match: { ids: ['a'] } })
+    expect(workload.decisionInput()).toMatchObject({ refusal: null, match: { ids: ['a'] } })
     expect(heard).toHaveLength(3)
   })
 
-  it('is as new as the entries where nobody listens', () => {
-    const { feed, show } = setting()
+  it('is as new as the entries where nobody subscribes', () => {
+    const { workload, show } = setting()
     show(a)
-    expect(feed.circumstances().match.ids).toEqual(['a'])
+    expect(workload.decisionInput().match.ids).toEqual(['a'])
     show(b)
-    expect(feed.circumstances().match.ids).toEqual(['b'])
+    expect(workload.decisionInput().match.ids).toEqual(['b'])
   })
 
   it('is as new as the entries after everybody left and somebody came back', () => {
-    const { feed, show, listen } = setting()
+    const { workload, show, listen } = setting()
     show(a)
     listen()[Symbol.dispose]()
     show(b)
     using _listening = listen()
-    expect(feed.circumstances().match.ids).toEqual(['b'])
+    expect(workload.decisionInput().match.ids).toEqual(['b'])
   })
 
   it('wakes nobody for entries that are not matched', () => {
@@ -104,40 +112,40 @@ describe('the match of a feed', () => {
 
   it('names the entries that a label of the image matched before', () => {
     const labelled = entryOf('labelled', { selectors: { ...MINE, 'docker:label:app': 'payments' } })
-    const selectors = { ...MINE, 'docker:image-label:app': 'payments' }
-    const { feed, show, listen, lost } = setting(FakeWorkload.attested(selectors))
+    const facts = { ...MINE, 'docker:image-label:app': 'payments' }
+    const { workload, show, listen, lost } = setting({ selectors: facts })
     show(a, labelled)
     using _listening = listen()
-    expect(feed.circumstances().match.ids).toEqual(['a'])
+    expect(workload.decisionInput().match.ids).toEqual(['a'])
     expect(lost).toEqual(['labelled'])
   })
 
   it('is cut at the limit, which is said once', () => {
-    const { feed, show, listen, truncated, workload } = setting(undefined, 1)
+    const { workload, show, listen, truncated } = setting({ maxIdentities: 1 })
     show(a, b)
     using _listening = listen()
-    expect(feed.circumstances().match.ids).toEqual(['a'])
+    expect(workload.decisionInput().match.ids).toEqual(['a'])
     show(a, b)
-    feed.circumstances()
+    workload.decisionInput()
     expect(truncated).toEqual([workload.caller.pid])
     show(a)
-    feed.circumstances()
+    workload.decisionInput()
     show(a, b)
-    feed.circumstances()
+    workload.decisionInput()
     expect(truncated).toHaveLength(2)
   })
 })
 
-describe('the demand of a feed', () => {
-  it('is for what is matched, for as long as somebody listens who wants SVIDs', () => {
-    const { show, listen, wanted, feed } = setting()
+describe('the demand of a workload', () => {
+  it('is for what is matched, for as long as somebody subscribes who wants SVIDs', () => {
+    const { show, listen, wanted, workload } = setting()
     show(a)
     const keys = listen('keys', { demand: false })
     expect(wanted()).toEqual([])
     const [one, two] = [listen(), listen()]
     expect(wanted()).toEqual(['a'])
     show(a, b)
-    feed.circumstances()
+    workload.decisionInput()
     expect(wanted()).toEqual(['a', 'b'])
     one[Symbol.dispose]()
     one[Symbol.dispose]()
@@ -148,38 +156,37 @@ describe('the demand of a feed', () => {
   })
 
   it('is in the name of the uid that the kernel gave', () => {
-    const { show, listen, demand, workload } = setting(new FakeWorkload({ uid: 4711 }))
-    workload.set(MINE)
+    const { show, listen, demand } = setting({ traits: { uid: 4711 } })
     show(a)
     using _listening = listen()
     expect([...(demand.want('a')?.uids ?? [])]).toEqual([[4711, 1]])
   })
 
   it('ends with a workload that fails', async () => {
-    const { show, listen, wanted, workload, feed } = setting()
+    const { show, listen, wanted, workload } = setting()
     show(a)
     using _listening = listen()
     workload.end()
     await settle()
-    feed.circumstances()
+    workload.decisionInput()
     expect(wanted()).toEqual([])
   })
 })
 
-describe('who listens to a feed', () => {
+describe('who subscribes to a workload', () => {
   it('is not told after leaving, even where another who is told first sends him away', () => {
-    const { feed, show, listen, heard } = setting()
+    const { workload, show, listen, heard } = setting()
     show(a)
-    using _first = feed.listen(() => second[Symbol.dispose]())
+    using _first = workload.subscribe(() => second[Symbol.dispose]())
     const second = listen('second')
     show(b)
     expect(heard).toEqual([])
   })
 
   it('is told where another throws', () => {
-    const { feed, show, listen, heard } = setting()
+    const { workload, show, listen, heard } = setting()
     show(a)
-    using _first = feed.listen(() => {
+    using _first = workload.subscribe(() => {
       throw new TypeError('a defect')
     })
     using _second = listen('second')
@@ -191,7 +198,7 @@ describe('who listens to a feed', () => {
     const { show, listen, workload, store, wanted } = setting()
     show(a)
     const all = [listen(), listen('two', { demand: false })]
-    expect(workload.subscribers).toBe(1)
+    expect(workload.subscribers).toBe(2)
     for (const one of all) one[Symbol.dispose]()
     expect(workload.subscribers).toBe(0)
     expect(wanted()).toEqual([])
@@ -199,20 +206,20 @@ describe('who listens to a feed', () => {
   })
 })
 
-describe('the caller of a feed', () => {
+describe('the caller of a workload', () => {
   it('is looked at each time', () => {
-    const { feed, show, workload } = setting()
+    const { workload, show } = setting()
     show(a)
-    expect(feed.circumstances().refusal).toBeNull()
+    expect(workload.decisionInput().refusal).toBeNull()
     workload.wrong = new AgentError('caller.executable_changed', 'it runs another program')
-    expect(feed.circumstances().refusal?.code).toBe('caller.executable_changed')
+    expect(workload.decisionInput().refusal?.code).toBe('caller.executable_changed')
     expect(workload.checks).toBe(2)
   })
 
   it('is not yet attested', () => {
-    const { feed, show } = setting(new FakeWorkload())
+    const { workload, show } = setting({ selectors: null })
     show(a)
-    expect(feed.circumstances()).toMatchObject({ attesting: true, refusal: null, match: { ids: [] } })
+    expect(workload.decisionInput()).toMatchObject({ attesting: true, refusal: null, match: { ids: [] } })
   })
 
   it('gets one id for one and the same denial, and another for another', () => {
@@ -225,24 +232,24 @@ describe('the caller of a feed', () => {
     expect(other.id).not.toBe(first.id)
   })
 
-  it('gets a new id once the selectors are others: the log tells of those', async () => {
-    const { feed, show, workload, listen, denial } = setting()
+  it('gets a new id once the facts are others: the log tells of those', async () => {
+    const { workload, show, listen, denial } = setting()
     show()
     using _listening = listen()
-    feed.circumstances()
+    workload.decisionInput()
     const first = denial('entry.none')
     workload.attest({ 'unix:uid': '7' })
     await settle()
-    feed.circumstances()
+    workload.decisionInput()
     const second = denial('entry.none')
     expect(second).toMatchObject({ first: true })
     expect(second.id).not.toBe(first.id)
   })
 
   it('is explained by the entries that came nearest, where none matched and when it is new', () => {
-    const { feed, show, denial } = setting()
+    const { workload, show, denial } = setting()
     show(entryOf('c', { selectors: { 'unix:uid': '1000', 'docker:label:app': 'web' } }))
-    feed.circumstances()
+    workload.decisionInput()
     const first = denial('entry.none')
     expect(first).toMatchObject({ caller: { uid: 1000 } })
     expect(Object.fromEntries(first.selectors)).toEqual(MINE)

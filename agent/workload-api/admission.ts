@@ -1,0 +1,173 @@
+import type { Message } from '@bufbuild/protobuf'
+import {
+  type Metadata,
+  type ServerDuplexStream,
+  ServerInterceptingCall,
+  type ServerInterceptor,
+  ServerListenerBuilder,
+  type ServerUnaryCall,
+  type ServerWritableStream,
+  type StatusObject,
+  type sendUnaryData,
+  status,
+  type UntypedHandleCall,
+} from '@grpc/grpc-js'
+import type { ApiEvents, Method } from '../observability/api-events.js'
+import type { Connection } from './connection.js'
+import type { ConnectionRegistry } from './connections.js'
+import { grpcError } from './refusal.js'
+import { type Handler, MALFORMED, pathOf, type Service, TOO_LARGE } from './service.js'
+
+/** What servers of other gRPC libraries take at most. */
+const MAX_METADATA_BYTES = 16 * 1024
+const SECURITY_HEADER = 'workload.spiffe.io'
+
+type Call =
+  | ServerUnaryCall<Message, Buffer>
+  | ServerWritableStream<Message, Buffer>
+  | ServerDuplexStream<Message, Buffer>
+
+type Respond = sendUnaryData<Buffer>
+
+/**
+ * What every call of every service passes before its handler: who calls, whether the call is refused, and that it keeps
+ * its connection from being idle until it ends.
+ */
+export class Admission {
+  readonly #services = new Map<string, Service>()
+  /** Open calls of services with a limit of their own, by connection. */
+  readonly #open = new WeakMap<Connection, Map<Service, number>>()
+  readonly #mostStreams: number
+
+  constructor(
+    services: readonly Service[],
+    private readonly connections: ConnectionRegistry,
+    private readonly events: Pick<ApiEvents, 'unaryEnded'>,
+  ) {
+    for (const service of services) {
+      for (const method of service.definition.methods) this.#services.set(pathOf(method), service)
+    }
+    this.#mostStreams = Math.max(...services.map(({ streamsPerConnection }) => streamsPerConnection))
+  }
+
+  /**
+   * Sees each call at its start. grpc-js ends some calls by itself before they are asked whole (deadline, second
+   * message), and would still hand them to a handler when the client half-closes; `cancelled`, announced before, would
+   * never come again. What listens in between lets nothing through after it.
+   */
+  readonly interceptor: ServerInterceptor = (method, call) => {
+    const service = this.#services.get(method.path)
+    const connection = this.connections.of(call.getPeer())
+    // HTTP/2 keeps the largest limit itself.
+    if (!service || !connection || service.streamsPerConnection >= this.#mostStreams) {
+      return new ServerInterceptingCall(call)
+    }
+    if (this.#count(connection, service, 1) <= service.streamsPerConnection) {
+      const listener = new ServerListenerBuilder().withOnCancel(() => void this.#count(connection, service, -1)).build()
+      return new ServerInterceptingCall(call, { start: (next) => next(listener) })
+    }
+    this.#count(connection, service, -1)
+    const most = `more than ${service.streamsPerConnection} calls of ${service.definition.typeName} are open on this connection`
+    const error = statusWith(status.UNAVAILABLE, `${most}; end some first`)
+    const refuse = new ServerListenerBuilder().withOnReceiveMetadata(() => intercepting.sendStatus(error)).build()
+    const intercepting = new ServerInterceptingCall(call, { start: (next) => next(refuse) })
+    return intercepting
+  }
+
+  /** The handlers of a service, as grpc-js wants them. */
+  handlersOf(service: Service): Record<string, UntypedHandleCall> {
+    const handlers: Record<string, UntypedHandleCall> = {}
+    for (const { name, methodKind } of service.definition.methods) {
+      const unary = (call: ServerUnaryCall<Message, Buffer>, respond: Respond) =>
+        this.#admit(service, name, call, respond)
+      const streaming = (call: Exclude<Call, ServerUnaryCall<Message, Buffer>>) =>
+        this.#admit(service, name, call, (error) => void call.emit('error', error))
+      handlers[name] = methodKind === 'unary' ? unary : streaming
+    }
+    return handlers
+  }
+
+  #admit(service: Service, name: string, call: Call, respond: Respond): void {
+    const connection = this.connections.of(call.getPeer())
+    const workload = connection?.workload
+    const refused = refusalOf(service, name, call, connection)
+    if (refused) {
+      if (service.callers === 'identified') this.events.unaryEnded(name as Method, status[refused.code])
+      respond(refused)
+      return
+    }
+    if (connection) {
+      this.connections.callStarted(connection)
+      // It comes at every end.
+      const running: { once(event: 'cancelled', ended: () => void): unknown } = call
+      running.once('cancelled', () => this.connections.callEnded(connection))
+    }
+    if (service.callers === 'anybody') run(service.handlers[name], call, respond)
+    else if (workload && connection) run(service.handlers[name], call, respond, workload, connection)
+  }
+
+  #count(connection: Connection, service: Service, by: 1 | -1): number {
+    const counts = this.#open.get(connection) ?? new Map<Service, number>()
+    this.#open.set(connection, counts)
+    const count = (counts.get(service) ?? 0) + by
+    counts.set(service, count)
+    return count
+  }
+}
+
+function run<Who extends readonly unknown[]>(
+  handler: Handler<Who> | undefined,
+  call: Call,
+  respond: Respond,
+  ...who: Who
+): void {
+  if (!handler) throw new TypeError('a call without a handler was admitted')
+  if ('unary' in handler) handler.unary(call as ServerUnaryCall<Message, Buffer>, respond, ...who)
+  else if ('stream' in handler) handler.stream(call as ServerWritableStream<Message, Buffer>, ...who)
+  else handler.duplex(call as ServerDuplexStream<Message, Buffer>, ...who)
+}
+
+/** Why a call is refused before anything else is looked at; null: it is not. */
+function refusalOf(
+  service: Service,
+  name: string,
+  call: Call,
+  connection: Connection | undefined,
+): (Error & StatusObject) | null {
+  const request = 'request' in call ? call.request : null
+  const tooLarge = `the request is larger than ${service.maxMessageBytes} bytes; send less`
+  if (service.callers === 'anybody') {
+    return request === TOO_LARGE ? statusWith(status.RESOURCE_EXHAUSTED, tooLarge) : null
+  }
+  const values = service.requiresHeader ? call.metadata.get(SECURITY_HEADER) : ['true']
+  // Workload Endpoint 6: exactly one value, `true`, case-sensitive; checked before any other work.
+  if (values.length !== 1 || values[0] !== 'true') {
+    return invalid(`the metadata \`${SECURITY_HEADER}: true\` is missing (security header)`)
+  }
+  if (sizeOf(call.metadata) > MAX_METADATA_BYTES) {
+    return invalid(`the metadata of the call is larger than ${MAX_METADATA_BYTES / 1024} KiB; send less`)
+  }
+  if (request === TOO_LARGE) return statusWith(status.RESOURCE_EXHAUSTED, tooLarge)
+  if (request === MALFORMED) return invalid('the request cannot be read')
+  if (!connection) {
+    return grpcError({ code: 'agent.stopping', message: 'the connection is closing; connect again' })
+  }
+  if ('error' in connection.caller) return grpcError(connection.caller.error)
+  if (!(name in service.handlers)) return statusWith(status.UNIMPLEMENTED, `${name} is not implemented`)
+  return null
+}
+
+function sizeOf(metadata: Metadata): number {
+  const values = Object.entries(metadata.toJSON()).flatMap(([key, all]) =>
+    all.map((value) => key.length + value.length),
+  )
+  return values.reduce((sum, length) => sum + length, 0)
+}
+
+function invalid(message: string): Error & StatusObject {
+  return grpcError({ code: 'request.invalid', message })
+}
+
+function statusWith(code: status, message: string): Error & StatusObject {
+  return { ...invalid(message), code }
+}

@@ -1,0 +1,43 @@
+import { randomBytes } from 'node:crypto'
+import type { Caller } from '../attestation/caller.js'
+import type { Entry } from '../identity/entry.js'
+import type { Denial } from '../observability/api-events.js'
+import type { Refusal } from './decision.js'
+import { nearestEntries } from './nearest-entries.js'
+import type { WorkloadState } from './workload.js'
+
+/** A denial that a caller was told of, and what it was about: selectors that are the same object are the same selectors. */
+export interface KnownDenial {
+  readonly code: string
+  readonly selectors: unknown
+  readonly id: string
+}
+
+/** How many entries are named that a denied caller came near to. */
+const MAX_NEAREST = 5
+
+/** What there is to say of a denial, and what to remember of it. `before`: the last one; the same one keeps its id. */
+export function denialOf(
+  { code }: Refusal,
+  { caller, state }: { readonly caller: Caller; readonly state: WorkloadState },
+  entries: ReadonlyMap<string, Entry>,
+  before: KnownDenial | null,
+): { readonly denial: Denial; readonly known: KnownDenial } {
+  const attested = state.kind === 'attested' ? state : null
+  const selectors = attested?.selectors ?? state.kind
+  const first = before?.code !== code || before.selectors !== selectors
+  const id = first ? randomBytes(6).toString('hex') : before.id
+  const denial = {
+    id,
+    first,
+    caller: { pid: caller.pid, uid: caller.uid, gid: caller.gid },
+    selectors: attested?.selectors ?? new Map<string, string>(),
+    unavailable: attested?.unavailable ?? [],
+    notes: attested?.notes ?? [],
+    nearest:
+      first && attested && code === 'entry.none'
+        ? () => nearestEntries(entries.values(), attested.selectors, MAX_NEAREST)
+        : null,
+  }
+  return { denial, known: { code, selectors, id } }
+}
