@@ -1,17 +1,21 @@
 import type { KeyObject } from 'node:crypto'
 import { parseCertificate } from '../crypto/certificate.js'
+import { createCsr } from '../crypto/csr.js'
 import type { KeySource } from '../crypto/keys.js'
 import { Secret } from '../crypto/secret.js'
 import { AgentError } from '../errors.js'
-import type { ServerSkew } from '../icp/control-plane.js'
+import type { WithCommonName } from '../icp/common-name.js'
+import type { AttestedNode, ControlPlane, IssuedCertificate, NodeEvidence, ServerSkew } from '../icp/control-plane.js'
+import { certifiedKey } from '../identity/certified-key.js'
+import type { SpiffeId } from '../identity/spiffe-id.js'
+import type { Clock } from '../ports/clock.js'
 import type { Random } from '../ports/random.js'
 import { type AgentSvid, type Claimed, validAt, verifyAgentSvid } from './agent-svid.js'
-import { type Answered, attestNode, type Exchange, renewNode } from './attest-node.js'
 import { isFresh } from './certificates.js'
 import { collectEvidence, type EvidenceOptions } from './evidence.js'
 import type { AgentSvidFile } from './file.js'
 import { lockout, tokenUntouched } from './lockout.js'
-import type { Answer, Pending, TokenAtStake } from './pending.js'
+import type { Answer, Pending, TokenAtStake } from './record.js'
 
 export interface StepsOptions extends Exchange {
   readonly file: AgentSvidFile
@@ -218,5 +222,71 @@ function lifeOf({ chain: [leaf] }: Answer): { readonly notBefore: number; readon
     return leaf ? parseCertificate(leaf) : null
   } catch {
     return null
+  }
+}
+
+interface Exchange {
+  readonly control: Pick<ControlPlane, 'attestNode' | 'renewAgent' | 'bundle'>
+  readonly clock: Pick<Clock, 'now'>
+  readonly spiffeId: SpiffeId
+  /** What is known of the role that signs agents' certificates. */
+  readonly withCommonName: WithCommonName
+}
+
+/** An answer with the key that its certificate is for. */
+interface Answered {
+  readonly answer: Answer
+  readonly key: Secret<KeyObject>
+}
+
+/** Node attestation: evidence and a CSR with the agent's SPIFFE ID as its one URI. Throws `icp.*`. */
+async function attestNode(
+  exchange: Exchange,
+  { evidence, key }: { readonly evidence: NodeEvidence; readonly key: Secret<KeyObject> },
+  signal: AbortSignal,
+): Promise<Answered> {
+  const attested = await exchange.withCommonName(
+    async (commonName) => {
+      const csrPem = await csr(exchange, key, commonName)
+      return await exchange.control.attestNode({ evidence, csrPem }, signal)
+    },
+    { joinToken: evidence.joinToken !== undefined },
+  )
+  return answered(exchange, attested, key, attested)
+}
+
+/** Renewal under the identity in force, which the control plane presents. Throws `icp.*`. */
+async function renewNode(
+  exchange: Exchange,
+  { identity, key }: { readonly identity: AgentSvid; readonly key: Secret<KeyObject> },
+  signal: AbortSignal,
+): Promise<Answered> {
+  const issued = await exchange.withCommonName(async (commonName) => {
+    const csrPem = await csr(exchange, key, commonName)
+    return await exchange.control.renewAgent({ agentId: identity.agentId, csrPem }, signal)
+  })
+  return answered(exchange, issued, key, identity)
+}
+
+function csr({ spiffeId }: Exchange, key: Secret<KeyObject>, commonName: string): Promise<string> {
+  return createCsr({ key: key.reveal(), uri: spiffeId.uri, commonName })
+}
+
+function answered(
+  { clock }: Exchange,
+  issued: IssuedCertificate,
+  key: Secret<KeyObject>,
+  known: Pick<AttestedNode, 'agentId' | 'workspace'>,
+): Answered {
+  return {
+    answer: {
+      agentId: known.agentId,
+      named: issued.spiffeId,
+      workspace: known.workspace,
+      receivedAt: clock.now(),
+      chain: issued.chain,
+      authorities: issued.bundle,
+    },
+    key: certifiedKey(issued.chain, key, issued.serverKey),
   }
 }

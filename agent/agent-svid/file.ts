@@ -4,7 +4,7 @@ import type { SpiffeId } from '../identity/spiffe-id.js'
 import type { Files } from '../ports/files.js'
 import { type AgentSvid, type Claimed, verifyStored } from './agent-svid.js'
 import { adopted, type Certificates, NO_CERTIFICATES } from './certificates.js'
-import type { Pending } from './pending.js'
+import type { Pending } from './record.js'
 import { formatRecord, type Owner, parseRecord, type StoredRecord } from './record.js'
 
 const NAME = 'agent-identity.json'

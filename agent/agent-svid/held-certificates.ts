@@ -1,5 +1,6 @@
 import type { AgentError } from '../errors.js'
 import type { ClientCertificates, Place } from '../icp/client-certificates.js'
+import { Signal } from '../lib/signal.js'
 import type { NodeEvents } from '../observability/node-events.js'
 import type { Clock } from '../ports/clock.js'
 import type { AgentSvid } from './agent-svid.js'
@@ -42,8 +43,10 @@ export class HeldCertificates implements ClientCertificates {
   #lookedAt: number | null = null
   /** What was current when the listeners were last told. */
   #told: AgentSvid | null = null
-  readonly #listeners = new Set<() => void>()
-  readonly #acceptances = new Set<() => void>()
+  /** Of which it was said that it has ended. */
+  #ended: AgentSvid | null = null
+  readonly #changed = new Signal()
+  readonly #accepted = new Signal()
 
   constructor(private readonly options: HeldOptions) {}
 
@@ -69,14 +72,12 @@ export class HeldCertificates implements ClientCertificates {
 
   /** Calls back after every change. */
   subscribe(listener: () => void): Disposable {
-    this.#listeners.add(listener)
-    return { [Symbol.dispose]: () => void this.#listeners.delete(listener) }
+    return this.#changed.subscribe(listener)
   }
 
   /** Calls back when the server accepts a certificate again after it had accepted none, or the agent is active again. */
   onAccepted(listener: () => void): Disposable {
-    this.#acceptances.add(listener)
-    return { [Symbol.dispose]: () => void this.#acceptances.delete(listener) }
+    return this.#accepted.subscribe(listener)
   }
 
   accepted(name: string | null): void {
@@ -88,7 +89,7 @@ export class HeldCertificates implements ClientCertificates {
     if (after.first !== before.first) events.otherAccepted(after.first)
     if (before.refusal || before.inactive) {
       events.acceptedAgain()
-      for (const listener of [...this.#acceptances]) listener()
+      this.#accepted.emit()
     }
     this.changed()
   }
@@ -188,9 +189,18 @@ export class HeldCertificates implements ClientCertificates {
     this.changed()
   }
 
+  /** Says once of each certificate that it has ended before another one came. */
+  noticeExpiry(): void {
+    const { file, clock, events } = this.options
+    const { identity } = file
+    if (!identity || identity === this.#ended || clock.now() < identity.notAfter) return
+    this.#ended = identity
+    events.expired(identity)
+  }
+
   changed(): void {
     this.#told = this.current()
-    for (const listener of [...this.#listeners]) listener()
+    this.#changed.emit()
   }
 
   get #presentable(): readonly AgentSvid[] {

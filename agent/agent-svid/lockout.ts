@@ -1,5 +1,14 @@
 import { AgentError, type ErrorCode } from '../errors.js'
-import type { TokenAtStake } from './pending.js'
+import type { TokenAtStake } from './record.js'
+
+/** A renewal that fails like this leads to node attestation. */
+export const RENEWAL_REFUSED: ReadonlySet<ErrorCode> = new Set(['icp.unauthorized', 'icp.forbidden', 'icp.not_found'])
+/** A node attestation that fails like this goes on failing until an administrator does something. */
+export const LOCKED_OUT: ReadonlySet<ErrorCode> = new Set([
+  'icp.unauthorized',
+  'agent.locked_out',
+  'agent.token_consumed',
+])
 
 /** What was at stake in an attestation that the server answered with 401. */
 export interface Refused {

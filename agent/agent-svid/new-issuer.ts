@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto'
+import { type Backoff, delay } from '../lib/backoff.js'
 import type { AgentSvid } from './agent-svid.js'
 
 /** Renewals for a new issuer are spread over so long: all agents of an account hear of it at about the same time. */
 const SPREAD_MS = 60_000
 /** A renewal that brought no certificate of the issuer is repeated after so long, then after twice that, and so on. */
-const AGAIN_MS = 5 * 60_000
-const LONGEST_AGAIN_MS = 60 * 60_000
+const AGAIN: Backoff = { baseMs: 5 * 60_000, capMs: 60 * 60_000 }
 /** Two renewals for the sake of an issuer are so far apart, whatever the server says. */
 const APART_MS = 60_000
 const MAX_KNOWN = 64
@@ -57,7 +57,7 @@ export class NewIssuer {
       this.#tried.delete(found)
       this.#tried.set(found, {
         times: times + 1,
-        notBefore: monotonic + Math.min(LONGEST_AGAIN_MS, AGAIN_MS * 2 ** times),
+        notBefore: monotonic + delay(times + 1, AGAIN, 1),
       })
     }
     for (const [oldest] of this.#tried) if (this.#tried.size > MAX_KNOWN) this.#tried.delete(oldest)

@@ -1,3 +1,6 @@
+import { renewalTier } from '../icp/endpoints.js'
+import type { Tier } from '../icp/limits.js'
+
 /** No answer other than a refusal came for so long: both certificates are lost, and only an attestation helps. */
 export const REFUSED_LONG_MS = 6 * 60_000
 
@@ -49,4 +52,29 @@ export function nextStep(s: Situation, now: number): NextStep {
     return { step: worthIt ? 'attest' : 'renew', at: now }
   }
   return { step: 'renew', at: Math.min(s.newest.renewAt, s.newIssuerAt ?? Number.POSITIVE_INFINITY) }
+}
+
+export interface Due {
+  /** The wall-clock moment (ms) of the next attempt; in the past: now. */
+  readonly at: number
+  /** True while there is no valid identity: without one nothing else works. */
+  readonly urgent: boolean
+  readonly tier: Tier
+}
+
+/**
+ * The step as an attempt. `waitMs`: what the pace of attempts leaves to wait. Null where something else has to change
+ * first.
+ */
+export function dueOf(
+  { step, at }: NextStep,
+  {
+    now,
+    waitMs,
+    ...about
+  }: { readonly now: number; readonly waitMs: number; readonly urgent: boolean; readonly workspace: boolean },
+): Due | null {
+  if (at === null) return null
+  const tier = step === 'renew' ? renewalTier(about.workspace) : step === 'complete' ? 'service' : 'bootstrap'
+  return { at: Math.max(at, now + waitMs), urgent: about.urgent, tier }
 }

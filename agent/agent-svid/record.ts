@@ -1,3 +1,4 @@
+import type { KeyObject } from 'node:crypto'
 import { z } from 'zod'
 import { pkcs8Pem, privateKeyFromPem } from '../crypto/keys.js'
 import { derFromPem, pemFromDer } from '../crypto/pem.js'
@@ -6,7 +7,41 @@ import { AgentError } from '../errors.js'
 import { SpiffeId } from '../identity/spiffe-id.js'
 import type { AgentSvid, Claimed } from './agent-svid.js'
 import type { Certificates } from './certificates.js'
-import type { Answer, Pending } from './pending.js'
+
+/** What the server answered to an attestation or a renewal; neither verified nor in use. */
+export interface Answer {
+  readonly agentId: string
+  /** The SPIFFE ID that the answer names. */
+  readonly named: string
+  readonly workspace: boolean
+  readonly receivedAt: number
+  /** DER, leaf first. */
+  readonly chain: readonly Uint8Array[]
+  /** DER; empty where the server sent none. */
+  readonly authorities: readonly Uint8Array[]
+}
+
+/** A join token that was sent, and when: from then on the server may have consumed it. */
+export interface TokenAtStake {
+  readonly digest: string
+  readonly at: number
+}
+
+/**
+ * An attempt whose certificate is not in use yet. It is on disk before its request leaves, so that a process killed at
+ * any moment finds its key again, and knows which join token may be gone.
+ */
+export interface Pending {
+  readonly key: Secret<KeyObject>
+  /** When the key was made. */
+  readonly since: number
+  readonly token: TokenAtStake | null
+  /**
+   * An answer that has arrived but cannot be verified yet, because its issuer is still to be asked for. It is kept:
+   * the token that earned it is gone.
+   */
+  readonly answer: Answer | null
+}
 
 /** The shape of `data_dir/agent-identity.json`. Times are milliseconds since 1970, keys and certificates PEM. */
 const certificate = {

@@ -2,23 +2,21 @@ import { AgentError, SILENCE } from '../errors.js'
 import type { ServerSkew } from '../icp/control-plane.js'
 import { pauseOf, type RateLimiter } from '../icp/rate-limiter.js'
 import { type Backoff, delay } from '../lib/backoff.js'
+import { type RenewalThreshold, renewalTime } from '../lib/renewal-time.js'
 import type { NodeEvents } from '../observability/node-events.js'
 import type { Clock } from '../ports/clock.js'
 import type { Random } from '../ports/random.js'
-import { keep } from '../rotation/keep.js'
-import { type RenewalThreshold, renewalTime } from '../rotation/renewal-time.js'
 import type { AgentSvid } from './agent-svid.js'
 import { AttemptPace } from './attempt-pace.js'
 import type { AgentSvidSteps, Earned } from './attest.js'
 import { tokenSpent } from './certificates.js'
-import { type Due, dueOf } from './due.js'
 import type { AgentSvidFile } from './file.js'
 import { HeldCertificates } from './held-certificates.js'
 import type { JoinTokenSource } from './join-token.js'
-import { type NextStep, nextStep } from './next-step.js'
-import { LOCKED_OUT, RENEWAL_REFUSED } from './outcomes.js'
+import { LOCKED_OUT, RENEWAL_REFUSED } from './lockout.js'
+import { runLoop } from './loop.js'
+import { type Due, dueOf, type NextStep, nextStep } from './next-step.js'
 import { type AgentSvidState, clockWait, stateOf, type Trouble } from './state.js'
-import { UnsavedSvid } from './unsaved.js'
 
 export interface KeeperOptions {
   readonly clock: Clock
@@ -45,17 +43,16 @@ export class AgentSvidKeeper {
   /** Renewal was refused, or a fresh join token is there: the next attempt attests the node. */
   #attestNext = false
   readonly #pace: AttemptPace
-  readonly #unsaved: UnsavedSvid
+  /** Why what is in force is not on disk: said once, and written as soon as that works. */
+  #unsaved: Trouble | null = null
   #trouble: Trouble | null = null
   #locked: (Trouble & { readonly tokenDigest: string | null }) | null = null
-  #expirySaid = false
   #running: Promise<void> | null = null
   readonly #startedAt: number
 
   constructor(private readonly options: KeeperOptions) {
     this.#startedAt = options.clock.now()
     this.#pace = new AttemptPace(options)
-    this.#unsaved = new UnsavedSvid(options)
     this.certificates = new HeldCertificates(options)
     this.certificates.onAccepted(() => this.#pace.reset())
   }
@@ -82,7 +79,7 @@ export class AgentSvidKeeper {
 
   state(): AgentSvidState {
     const { clock, skew, file, joinTokens } = this.options
-    const troubles = { trouble: this.#trouble, locked: this.#locked, unsaved: this.#unsaved.trouble }
+    const troubles = { trouble: this.#trouble, locked: this.#locked, unsaved: this.#unsaved }
     const known = { certificates: file.certificates, startedAt: this.#startedAt, remedy: joinTokens.remedy }
     return stateOf({ ...known, ...troubles, skewMs: skew() }, clock.now())
   }
@@ -125,37 +122,32 @@ export class AgentSvidKeeper {
   /** Keeps the identity until the signal aborts. */
   async run(signal: AbortSignal, limiter: Pick<RateLimiter, 'whenOpen'>): Promise<void> {
     const { clock, backoff, random } = this.options
-    const loop = {
+    await runLoop({
       clock,
       signal,
-      onChange: (wake: () => void) => this.subscribe(wake),
-      retryAfterMs: (_error: AgentError, failures: number) => delay(failures, backoff, random.fraction()),
-    }
-    const attempts = keep({
-      ...loop,
-      nextAt: () => this.due(clock.now())?.at ?? null,
-      run: async (running) => {
-        const due = this.due(clock.now())
-        if (due) await limiter.whenOpen(due.tier, running, () => this.attempt(running), { urgent: true })
-      },
+      onChange: (wake) => this.subscribe(wake),
+      retryAfterMs: (_error, failures) => delay(failures, backoff, random.fraction()),
+      duties: [
+        {
+          nextAt: () => this.due(clock.now())?.at ?? null,
+          run: async (running) => {
+            const due = this.due(clock.now())
+            if (due) await limiter.whenOpen(due.tier, running, () => this.attempt(running), { urgent: true })
+          },
+        },
+        {
+          nextAt: () => (this.#wantsToken ? this.certificates.looksAt(clock.now()) : null),
+          run: () => this.lookForToken(),
+        },
+        { nextAt: () => this.certificates.turnsAt(clock.now()), run: async () => this.certificates.timePassed() },
+        { nextAt: () => (this.#unsaved || this.options.file.noted ? clock.now() : null), run: () => this.#write() },
+      ],
     })
-    const looks = keep({
-      ...loop,
-      nextAt: () => (this.#wantsToken ? this.certificates.looksAt(clock.now()) : null),
-      run: () => this.lookForToken(),
-    })
-    const time = keep({
-      ...loop,
-      nextAt: () => this.certificates.turnsAt(clock.now()),
-      run: async () => this.certificates.timePassed(),
-    })
-    const writes = this.#unsaved.run(signal, loop.onChange, () => this.certificates.changed())
-    await Promise.all([attempts, looks, time, writes])
   }
 
   /** Ends a lock-out or a refusal once there is a join token for it. Cheap: one small file is read. */
   async lookForToken(): Promise<void> {
-    this.#noticeExpiry()
+    this.certificates.noticeExpiry()
     const { digest, news } = await this.certificates.look()
     const { refusal, inactive } = this.options.file.certificates
     const unlocks = this.#locked !== null && !inactive && digest !== null && digest !== this.#locked.tokenDigest
@@ -207,7 +199,7 @@ export class AgentSvidKeeper {
       this.#judge(step, error)
       await this.#lookQuietly()
     }
-    this.#unsaved.look()
+    this.#noteUnsaved()
     this.certificates.changed()
   }
 
@@ -239,7 +231,6 @@ export class AgentSvidKeeper {
   }
 
   #inForce(identity: AgentSvid): void {
-    this.#expirySaid = false
     this.#renewAt = renewalTime({ ...identity, threshold: this.options.threshold, fraction: identity.spread })
   }
 
@@ -254,7 +245,7 @@ export class AgentSvidKeeper {
     this.#attestNext = false
     const perhaps = error.code === 'icp.unauthorized' || this.current() !== null
     this.#pace.lockedOut(tokenDigest === null ? 'nothing' : perhaps ? 'token' : 'consumed_token')
-    this.#noticeExpiry()
+    this.certificates.noticeExpiry()
   }
 
   #failed(step: NextStep['step'], error: AgentError): void {
@@ -275,7 +266,7 @@ export class AgentSvidKeeper {
       if (step === 'renew' || (step === 'complete' && this.current())) events.renewalFailed(error, wait)
       else events.attestationFailed(error, wait)
     }
-    this.#noticeExpiry()
+    this.certificates.noticeExpiry()
   }
 
   /** What lies there at the moment of a refusal, where that can be read; else the next look tells. */
@@ -288,11 +279,21 @@ export class AgentSvidKeeper {
     }
   }
 
-  #noticeExpiry(): void {
-    const { file, clock, events } = this.options
-    const { identity } = file
-    if (!identity || this.#expirySaid || clock.now() < identity.notAfter) return
-    this.#expirySaid = true
-    events.expired(identity)
+  async #write(): Promise<void> {
+    try {
+      await this.options.file.flush()
+    } finally {
+      this.#noteUnsaved()
+      this.certificates.changed()
+    }
+  }
+
+  /** How it stands with the disk, after whatever may have written. */
+  #noteUnsaved(): void {
+    const { file, events, clock } = this.options
+    const error = file.unsaved
+    if (error) events.unsaved(error)
+    else events.saved()
+    this.#unsaved = error && { error, since: this.#unsaved?.since ?? clock.now() }
   }
 }

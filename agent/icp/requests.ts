@@ -1,4 +1,5 @@
 import { AgentError, codeOf } from '../errors.js'
+import { delay } from '../lib/backoff.js'
 import type { ServerEvents } from '../observability/server-events.js'
 import type { Clock } from '../ports/clock.js'
 import type { HttpClient, HttpRequest, HttpResponse } from '../ports/http.js'
@@ -77,7 +78,7 @@ export class Requests {
       const outcome = await this.#attempt(exchange, accept)
       if (!(outcome instanceof Failure)) return outcome.result
       if (exchange.once || attempt >= settings.maxRetries || !outcome.passing) throw outcome.cause
-      const backoff = Math.min(MAX_BACKOFF_MS, settings.retryBackoffMs * 2 ** attempt) * (0.5 + random.fraction() / 2)
+      const backoff = delay(attempt + 1, { baseMs: settings.retryBackoffMs, capMs: MAX_BACKOFF_MS }, random.fraction())
       const wait = Math.min(MAX_BACKOFF_MS, Math.max(backoff, outcome.retryAfterMs))
       events.retrying(exchange.endpoint, codeOf(outcome.cause), attempt + 1, wait)
       await this.#wait(wait, exchange.signal)

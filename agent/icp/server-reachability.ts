@@ -1,4 +1,5 @@
 import { AgentError, type ErrorCode, SILENCE } from '../errors.js'
+import { Signal } from '../lib/signal.js'
 import type { Clock } from '../ports/clock.js'
 
 /** Failures of the server as a whole, beside silence; any other answer, a refusal too, means that it is there. */
@@ -15,7 +16,7 @@ export interface ReachabilityTrouble {
 export class ServerReachability {
   #reachedAt: number | null = null
   #trouble: ReachabilityTrouble | null = null
-  readonly #onReturn = new Set<() => void>()
+  readonly #returned = new Signal()
 
   constructor(private readonly clock: Pick<Clock, 'now'>) {}
 
@@ -32,13 +33,12 @@ export class ServerReachability {
     const silent = this.#trouble !== null && SILENCE.has(this.#trouble.code)
     this.#reachedAt = this.clock.now()
     this.#trouble = null
-    if (silent) for (const listener of [...this.#onReturn]) listener()
+    if (silent) this.#returned.emit()
   }
 
   /** Calls back at the first answer of a server that had not answered. */
   onReturn(listener: () => void): Disposable {
-    this.#onReturn.add(listener)
-    return { [Symbol.dispose]: () => void this.#onReturn.delete(listener) }
+    return this.#returned.subscribe(listener)
   }
 
   failed(error: unknown): void {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { AgentSvidFile } from '../../../agent/agent-svid/file.js'
-import type { Pending } from '../../../agent/agent-svid/pending.js'
+import type { Pending } from '../../../agent/agent-svid/record.js'
 import { parseRecord } from '../../../agent/agent-svid/record.js'
 import { AgentError } from '../../../agent/errors.js'
 import { settle } from '../../fakes/clock.js'

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { renewalTime } from '../../../agent/rotation/renewal-time.js'
+import { renewalTime } from '../../../agent/lib/renewal-time.js'
 
 fc.configureGlobal({ seed: 20260101 })
 

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest'
+import { type Duty, type LoopOptions, runLoop } from '../../../agent/agent-svid/loop.js'
 import { AgentError } from '../../../agent/errors.js'
-import { type Keep, keep } from '../../../agent/rotation/keep.js'
 import { FakeClock, settle } from '../../fakes/clock.js'
 
-/** A keep whose next time, outcome and wake-ups the test decides; it records when it ran (ms since the start). */
-function kept(overrides: Partial<Keep> = {}) {
+/** A loop with one duty, whose next time, outcome and wake-ups the test decides; it records when it ran (ms since the start). */
+function kept({ retryAfterMs, ...duty }: Partial<Duty & Pick<LoopOptions, 'retryAfterMs'>> = {}) {
   const clock = new FakeClock()
   const start = clock.now()
   const stop = new AbortController()
@@ -22,26 +22,30 @@ function kept(overrides: Partial<Keep> = {}) {
     },
     done: Promise.resolve(),
   }
-  it.done = keep({
+  it.done = runLoop({
     clock,
     signal: stop.signal,
-    nextAt: () => it.next,
-    run: async () => {
-      it.ran.push(clock.now() - start)
-      if (it.fail) throw it.fail
-      it.next = null
-    },
+    duties: [
+      {
+        nextAt: () => it.next,
+        run: async () => {
+          it.ran.push(clock.now() - start)
+          if (it.fail) throw it.fail
+          it.next = null
+        },
+        ...duty,
+      },
+    ],
     onChange: (wake) => {
       wakers.add(wake)
       return { [Symbol.dispose]: () => void wakers.delete(wake) }
     },
-    retryAfterMs: (_error, failures) => failures * 10_000,
-    ...overrides,
+    retryAfterMs: retryAfterMs ?? ((_error, failures) => failures * 10_000),
   })
   return it
 }
 
-describe('keep', () => {
+describe('the loop', () => {
   it('runs at its time, not before', async () => {
     const k = kept()
     k.next = k.start + 60_000
@@ -98,11 +102,10 @@ describe('keep', () => {
     const clock = new FakeClock()
     const stop = new AbortController()
     let runs = 0
-    const done = keep({
+    const done = runLoop({
       clock,
       signal: stop.signal,
-      nextAt: () => 0,
-      run: async () => void runs++,
+      duties: [{ nextAt: () => 0, run: async () => void runs++ }],
       retryAfterMs: () => 0,
     })
     await clock.advance('10s')
@@ -181,5 +184,81 @@ describe('keep', () => {
     expect(k.ran).toEqual([])
     await k.clock.advance('1d')
     expect(k.ran).toEqual([40 * 86_400_000])
+  })
+
+  describe('of several duties', () => {
+    /** Two duties: one whose runs end when the test says so, and one that is due each second. */
+    function two() {
+      const clock = new FakeClock()
+      const stop = new AbortController()
+      const it = {
+        clock,
+        stop,
+        long: 0,
+        short: 0,
+        most: 0,
+        end: () => {},
+        fail: null as unknown,
+        endedBy: null as unknown,
+      }
+      let running = 0
+      const long = async (signal: AbortSignal) => {
+        it.long++
+        it.most = Math.max(it.most, ++running)
+        signal.addEventListener('abort', () => it.end(), { once: true })
+        await new Promise<void>((resolve) => {
+          it.end = resolve
+        })
+        running--
+        if (signal.aborted) it.endedBy = signal
+      }
+      const short = async () => {
+        it.short++
+        if (it.fail) throw it.fail
+      }
+      const done = runLoop({
+        clock,
+        signal: stop.signal,
+        duties: [
+          { nextAt: () => 0, run: long },
+          { nextAt: () => 0, run: short },
+        ],
+        retryAfterMs: () => 5_000,
+      })
+      return Object.assign(it, { done })
+    }
+
+    it('lets none wait for a run of another, and runs each once at a time', async () => {
+      const k = two()
+      await k.clock.advance('5s')
+      expect([k.long, k.short, k.most]).toEqual([1, 6, 1])
+      k.end()
+      await settle()
+      expect([k.long, k.most]).toEqual([2, 1])
+      k.stop.abort()
+      await k.done
+    })
+
+    it('backs off from the one that fails alone', async () => {
+      const k = two()
+      k.fail = new AgentError('icp.unreachable', 'away')
+      await k.clock.advance('4s')
+      k.end()
+      await settle()
+      // It failed after a second, and waits for five.
+      expect([k.long, k.short]).toEqual([2, 2])
+      k.stop.abort()
+      await k.done
+    })
+
+    it('ends the runs of all at a defect in one, and then rejects with it', async () => {
+      const k = two()
+      k.fail = new TypeError('defect')
+      const failed = expect(k.done).rejects.toThrow('defect')
+      await k.clock.advance('1s')
+      await failed
+      expect(k.endedBy).not.toBeNull()
+      expect(k.clock.pending).toBe(0)
+    })
   })
 })
