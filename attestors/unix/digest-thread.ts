@@ -6,7 +6,7 @@ const CACHE_SIZE = 1024
 /** A thread that answers requests. */
 export interface DigestThread {
   post(order: DigestOrder): void
-  /** The id of the request that it works on now (0: none) and how many steps it has done. */
+  /** The id of the order that it works on now (0: none) and how many steps it has done. */
   progress(): { readonly request: number; readonly steps: number }
   /** Ends the thread; one that hangs in a system call goes on hanging. */
   terminate(): void

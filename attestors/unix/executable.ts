@@ -2,8 +2,7 @@ import type { CallerEvents } from '../../agent/observability/caller-events.js'
 import type { Clock } from '../../agent/ports/clock.js'
 import type { OpenExecutable } from '../../agent/ports/kernel.js'
 import { type DigestThread, type StartThread, workerThread } from './digest-thread.js'
-import type { DigestAnswer, DigestRequest } from './digest-worker.js'
-import { Places } from './places.js'
+import type { DigestAnswer } from './digest-worker.js'
 
 /** `absent`: it has no digest, and why. `unknown`: nobody can say now; ask again later. */
 export type Digest =
@@ -22,53 +21,54 @@ export interface DigestsOptions {
 }
 
 const STALL_MS = 500
+/** Threads that hang and were replaced: in all, and of one subject. */
 const MAX_ABANDONED = 4
+const MAX_ABANDONED_OF_ONE = 2
+/** Pieces of 256 KiB that are read in one turn: while others wait, and while nobody does. */
+const PIECES_OF_TURN = 4
+const PIECES_ALONE = 64
 
 type Program = Pick<OpenExecutable, 'id' | 'file' | 'hold'>
 
 interface Job {
+  readonly id: number
   readonly subject: string
-  readonly request: DigestRequest
   readonly program: Program
-  /** Keeps the program open until the thread does not come back to it. */
+  /** Keeps the program open until nobody waits for it and no thread reads it. */
   readonly hold: Disposable
   readonly settle: (digest: Digest) => void
-  /** The thread has it. */
-  taken: boolean
-  /** Somebody waits for it. */
-  wanted: boolean
-  /** The thread was told to let go of it, and has not said that it has. */
-  leaving: boolean
+  /** The version of the file that was begun. */
+  key: string | null
 }
 
 interface Thread {
   readonly thread: DigestThread
-  readonly jobs: Map<number, Job>
+  /** What it reads now. */
+  job: Job | null
+  /** At the last look. */
   steps: number
 }
 
 /**
- * SHA-256 of executables, read in a thread of its own: opening or reading a file may hang for ever (a dead network or
- * FUSE file system), and neither the event loop nor its four file threads must. A thread that hangs is abandoned and
- * replaced, and its device left alone until it is back; at most four are abandoned. Sixteen files are open at a time,
- * shared evenly among subjects: containers, and the users of what runs outside of them.
+ * SHA-256 of executables, read in a thread: opening or reading a file may hang for ever (a dead network or FUSE file
+ * system), and neither the event loop nor its four file threads must. Subjects (containers, and the users of what runs
+ * outside of them) take turns of a mebibyte, and so do the programs of one subject: a small one waits for a mebibyte of
+ * each large one before it, not for all of it. A thread that hangs is abandoned and replaced, and its device left alone until it is back (decision 0018).
  */
 export class ExecutableDigests implements Disposable {
-  /** Threads that hang, each with the device on which it does. */
-  readonly #abandoned = new Map<Thread, bigint>()
+  /** Who waits, by subject in the order of turns, within one likewise; also who is being read for. */
+  readonly #waiting = new Map<string, Job[]>()
+  /** Threads that hang, each with what it hangs on. */
+  readonly #abandoned = new Map<Thread, Job>()
   /** All that were started and have not ended. */
   readonly #threads = new Set<Thread>()
-  readonly #places = new Places<Job>(() => this.#current?.jobs.values() ?? [])
-  readonly #stallMs: number
   #current: Thread | undefined
   #timer: Disposable | undefined
   #lastId = 0
   /** Whether the thread that was started last could be. */
   #startable = true
 
-  constructor(private readonly options: DigestsOptions) {
-    this.#stallMs = options.stallMs ?? STALL_MS
-  }
+  constructor(private readonly options: DigestsOptions) {}
 
   /** Threads that hang in a system call. */
   get stuck(): number {
@@ -81,98 +81,87 @@ export class ExecutableDigests implements Disposable {
   }
 
   /**
-   * The digest of a program, which is held open for as long as the thread needs it. Never rejects; `unknown` when the
-   * signal aborts first. One file of each subject is read on then, if nobody else wants its place, so that the next one
-   * who asks finds it done.
+   * The digest of a program, which is held open for as long as a thread needs it. Never rejects; `unknown` when the signal
+   * aborts first: who asks again later goes on from where it was read to.
    */
   async digest(program: Program, subject: string, signal: AbortSignal): Promise<Digest> {
     if (this.options.maxBytes === 0) return { kind: 'absent', reason: 'digests are switched off' }
     if (signal.aborted) return unknown('no time left')
     return new Promise((resolve) => {
-      const giveUp = (): void => {
-        job.settle(unknown('reading it takes too long'))
-        this.#givenUp(job)
-      }
+      const giveUp = () => this.#settle(job, unknown('reading it takes too long'))
       const settle = (digest: Digest): void => {
         signal.removeEventListener('abort', giveUp)
-        job.wanted = false
-        letGo(job)
         resolve(digest)
       }
-      const request = { id: ++this.#lastId, path: program.file, subject }
-      const job: Job = {
-        subject,
-        request,
-        program,
-        hold: program.hold(),
-        settle,
-        taken: false,
-        wanted: true,
-        leaving: false,
-      }
+      const job: Job = { id: ++this.#lastId, subject, program, hold: program.hold(), settle, key: null }
       signal.addEventListener('abort', giveUp, { once: true })
-      this.#places.waiting.add(job)
-      this.#begin()
+      const others = this.#waiting.get(subject)
+      if (others) others.push(job)
+      else this.#waiting.set(subject, [job])
+      this.#next()
     })
   }
 
   [Symbol.dispose](): void {
     this.#timer?.[Symbol.dispose]()
     this.#timer = undefined
-    for (const job of this.#places.waiting.drain()) job.settle(unknown('the agent is stopping'))
-    for (const { thread, jobs } of [...(this.#current ? [this.#current] : []), ...this.#abandoned.keys()]) {
-      for (const job of jobs.values()) {
-        job.taken = false
-        job.settle(unknown('the agent is stopping'))
-      }
-      jobs.clear()
-      thread.terminate()
+    this.#settleAll(unknown('the agent is stopping'))
+    for (const thread of this.#threads) {
+      thread.job?.hold[Symbol.dispose]()
+      thread.job = null
+      thread.thread.terminate()
     }
     this.#current = undefined
   }
 
-  /** Gives free places to those who wait, and sees to it that there will be one for who may not be kept waiting. */
-  #begin(): void {
-    for (let job = this.#places.next(); job; job = this.#places.next()) {
+  /** Tells the thread to read on for the subject whose turn it is, unless it reads. */
+  #next(): void {
+    while (!this.#current?.job) {
+      const [subject, [job] = []] = this.#waiting.entries().next().value ?? []
+      if (!job || subject === undefined) break
       const hopeless = this.#hopeless(job)
-      if (hopeless) job.settle(hopeless)
-      else this.#submit(job)
+      if (hopeless) {
+        this.#settle(job, hopeless)
+        continue
+      }
+      this.#current ??= this.#startThread()
+      if (!this.#current) {
+        this.#settleAll(unknown('no thread can be started'))
+        break
+      }
+      const alone = this.#waiting.size === 1 && this.#waiting.get(subject)?.length === 1
+      const pieces = alone ? PIECES_ALONE : PIECES_OF_TURN
+      this.#current.job = job
+      this.#current.thread.post({ id: job.id, path: job.program.file, key: job.key, pieces })
+      this.#timer ??= this.options.clock.after(this.options.stallMs ?? STALL_MS, () => this.#watch())
     }
-    const displaced = this.#places.displaced()
-    if (displaced) this.#drop(displaced)
+    if (this.#current?.job) return
+    this.#timer?.[Symbol.dispose]()
+    this.#timer = undefined
   }
 
-  #hopeless({ program }: Job): Digest | null {
-    if (this.#isStuck(program.id.device)) return unknown('its file system does not answer')
-    const exhausted = !this.#current && this.#abandoned.size >= MAX_ABANDONED
-    return exhausted ? unknown('too many file systems do not answer') : null
-  }
-
-  #givenUp(job: Job): void {
-    if (this.#places.waiting.delete(job) || !this.#current?.jobs.has(job.request.id)) return
-    for (const idle of this.#places.idle(job.subject)) this.#drop(idle)
-    this.#begin()
-  }
-
-  #drop(job: Job): void {
-    job.leaving = true
-    this.#current?.thread.post({ drop: job.request.id })
-  }
-
-  #submit(job: Job): void {
-    this.#current ??= this.#startThread()
-    if (!this.#current) {
-      for (const one of [job, ...this.#places.waiting.drain()]) one.settle(unknown('no thread can be started'))
-      return
+  #hopeless({ program, subject }: Job): Digest | null {
+    const stuck = [...this.#abandoned.values()]
+    if (stuck.some((job) => job.program.id.device === program.id.device)) {
+      return unknown('its file system does not answer')
     }
-    job.taken = true
-    this.#current.jobs.set(job.request.id, job)
-    this.#current.thread.post(job.request)
-    this.#lookLater()
+    if (stuck.filter((job) => job.subject === subject).length >= MAX_ABANDONED_OF_ONE) {
+      return unknown('other file systems of this container or user do not answer')
+    }
+    return !this.#current && stuck.length >= MAX_ABANDONED ? unknown('too many file systems do not answer') : null
   }
 
-  #lookLater(): void {
-    this.#timer ??= this.options.clock.after(this.#stallMs, () => this.#watch())
+  /** Answers one who waits. */
+  #settle(job: Job, digest: Digest): void {
+    const others = this.#waiting.get(job.subject)?.filter((one) => one !== job) ?? []
+    if (others.length > 0) this.#waiting.set(job.subject, others)
+    else this.#waiting.delete(job.subject)
+    job.settle(digest)
+    if (![...this.#threads].some((thread) => thread.job === job)) job.hold[Symbol.dispose]()
+  }
+
+  #settleAll(digest: Digest): void {
+    for (const job of [...this.#waiting.values()].flat()) this.#settle(job, digest)
   }
 
   /** None when the system has no room for one; that must not end the agent, nor be said at each request. */
@@ -184,7 +173,7 @@ export class ExecutableDigests implements Disposable {
           (answer) => this.#answered(thread, answer),
           (error) => this.#died(thread, error),
         ),
-        jobs: new Map(),
+        job: null,
         steps: -1,
       }
       this.#threads.add(thread)
@@ -198,55 +187,56 @@ export class ExecutableDigests implements Disposable {
   }
 
   #answered(thread: Thread, answer: DigestAnswer): void {
-    if (this.#abandoned.has(thread)) this.#cameBack(thread)
-    const job = thread.jobs.get(answer.id)
-    if (answer.kind === 'reading') {
-      if (job && this.#places.hasHadItsTurn(job)) this.#drop(job)
-      return
+    const { job } = thread
+    if (job?.id !== answer.id) return
+    thread.job = null
+    thread.steps = -1
+    const queue = this.#waiting.get(job.subject)
+    const wanted = queue?.includes(job) ?? false
+    if (!wanted) job.hold[Symbol.dispose]()
+    if (this.#abandoned.delete(thread)) this.#cameBack(thread)
+    else if (answer.kind !== 'more') this.#found(job, wanted, answer)
+    else if (wanted && queue) {
+      job.key = answer.key
+      this.#waiting.delete(job.subject)
+      this.#waiting.set(job.subject, [...queue.filter((one) => one !== job), job])
     }
-    thread.jobs.delete(answer.id)
-    if (job) job.taken = false
-    if (job && answer.kind !== 'dropped') job.settle(digestOf(answer, job.program))
-    else if (job) this.#waitAgain(job)
-    this.#begin()
-    if (thread.jobs.size === 0 && thread === this.#current) this.#rest()
+    this.#next()
   }
 
-  /** While something is asked for: has the thread done a step since the last look? */
+  /** Answers who asked, and all others who wait for the same file. */
+  #found(job: Job, wanted: boolean, answer: Exclude<DigestAnswer, { kind: 'more' }>): void {
+    const digest = digestOf(answer, job.program)
+    if (wanted) this.#settle(job, digest)
+    const { device, inode } = job.program.id
+    if (digest.kind !== 'digest') return
+    for (const other of [...this.#waiting.values()].flat()) {
+      if (other.program.id.device === device && other.program.id.inode === inode) this.#settle(other, digest)
+    }
+  }
+
+  /** While something is read: has the thread done a step since the last look? */
   #watch(): void {
     this.#timer = undefined
     const thread = this.#current
-    if (!thread || thread.jobs.size === 0) return
+    if (!thread?.job) return
     const { request, steps } = thread.thread.progress()
-    const stuck = thread.jobs.get(request)
-    if (stuck && steps === thread.steps) this.#abandon(thread, stuck)
+    if (request === thread.job.id && steps === thread.steps) this.#abandon(thread, thread.job)
     thread.steps = steps
-    if (this.#current?.jobs.size) this.#lookLater()
+    if (this.#current?.job)
+      this.#timer ??= this.options.clock.after(this.options.stallMs ?? STALL_MS, () => this.#watch())
   }
 
-  #abandon(thread: Thread, stuck: Job): void {
-    const { device } = stuck.program.id
+  #abandon(thread: Thread, job: Job): void {
     this.#current = undefined
-    this.#abandoned.set(thread, device)
-    this.options.events.digestStuck(device.toString(), this.#abandoned.size)
-    const others = [...thread.jobs.values()].filter((job) => job !== stuck)
-    thread.jobs.clear()
-    stuck.taken = false
-    stuck.settle(unknown('its file system does not answer'))
-    for (const job of others) this.#waitAgain(job)
-    this.#begin()
-  }
-
-  #waitAgain(job: Job): void {
-    job.leaving = false
-    job.taken = false
-    if (job.wanted) this.#places.waiting.add(job)
-    else letGo(job)
+    this.#abandoned.set(thread, job)
+    this.options.events.digestStuck(job.program.id.device.toString(), this.#abandoned.size)
+    if (this.#waiting.get(job.subject)?.includes(job)) this.#settle(job, unknown('its file system does not answer'))
+    this.#next()
   }
 
   /** It hung, and now it does not any more: its device may be asked again. Nothing else may go to a used-up thread. */
   #cameBack(thread: Thread): void {
-    this.#abandoned.delete(thread)
     thread.thread.terminate()
     if (this.#abandoned.size === 0) this.options.events.digestWorks()
   }
@@ -254,36 +244,20 @@ export class ExecutableDigests implements Disposable {
   #died(thread: Thread, error: unknown): void {
     this.#threads.delete(thread)
     this.#abandoned.delete(thread)
+    const { job } = thread
+    thread.job = null
     if (thread === this.#current) {
       this.#current = undefined
       this.options.events.digestThreadDied(error)
     }
-    for (const job of thread.jobs.values()) {
-      job.taken = false
-      job.settle(unknown('the thread that read it failed'))
-    }
-    thread.jobs.clear()
-    this.#begin()
-  }
-
-  #isStuck(device: bigint): boolean {
-    for (const stuck of this.#abandoned.values()) if (stuck === device) return true
-    return false
-  }
-
-  #rest(): void {
-    this.#timer?.[Symbol.dispose]()
-    this.#timer = undefined
-    if (this.#current) this.#current.steps = -1
+    if (job && this.#waiting.get(job.subject)?.includes(job))
+      this.#settle(job, unknown('the thread that read it failed'))
+    else job?.hold[Symbol.dispose]()
+    this.#next()
   }
 }
 
-/** Closes the program once nobody waits for it and the thread does not read it either. */
-function letGo({ hold, wanted, taken }: Job): void {
-  if (!wanted && !taken) hold[Symbol.dispose]()
-}
-
-function digestOf(answer: Exclude<DigestAnswer, { kind: 'dropped' | 'reading' }>, { id }: Program): Digest {
+function digestOf(answer: Exclude<DigestAnswer, { kind: 'more' }>, { id }: Program): Digest {
   switch (answer.kind) {
     case 'digest':
       if (answer.device === id.device && answer.inode === id.inode) return { kind: 'digest', sha256: answer.sha256 }

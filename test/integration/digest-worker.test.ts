@@ -5,12 +5,7 @@ import { describe, expect, it } from 'vitest'
 import { callerEvents } from '../../agent/observability/caller-events.js'
 import { SystemClock } from '../../agent/platform/system-clock.js'
 import type { StartThread } from '../../attestors/unix/digest-thread.js'
-import {
-  type DigestAnswer,
-  type DigestOrder,
-  type DigestWorkerData,
-  digestWorkerSource,
-} from '../../attestors/unix/digest-worker.js'
+import { type DigestAnswer, type DigestWorkerData, digestWorkerSource } from '../../attestors/unix/digest-worker.js'
 import { ExecutableDigests } from '../../attestors/unix/executable.js'
 import { programAt } from '../fakes/program.js'
 import { RecordedSinks } from '../fakes/sinks.js'
@@ -35,18 +30,20 @@ const threadAfter =
     }
   }
 
-/** A worker whose answers are kept in their order. It is told to let go at once of what it says of `fleeting` that it reads. */
-function bare(fleeting = 0) {
+/** A worker that is told to read a mebibyte an order. */
+function bare() {
   const directory = new TemporaryDirectory()
-  const answers: DigestAnswer[] = []
+  const waiting: ((answer: DigestAnswer) => void)[] = []
   const thread = threadAfter('', 100 * MIB)(
-    (answer) => {
-      answers.push(answer)
-      if (answer.kind === 'reading' && answer.id === fleeting) thread.post({ drop: fleeting })
-    },
+    (answer) => waiting.shift()?.(answer),
     () => {},
   )
-  const of = (kind: DigestAnswer['kind']) => answers.filter((answer) => answer.kind === kind).map(({ id }) => id)
+  let last = 0
+  const order = (path: string, key: string | null = null) =>
+    new Promise<DigestAnswer>((resolve) => {
+      waiting.push(resolve)
+      thread.post({ id: ++last, path, key, pieces: 4 })
+    })
   /** Zeros that take no room. */
   const sparse = (name: string, size: number) => {
     const path = directory.file(name)
@@ -55,12 +52,14 @@ function bare(fleeting = 0) {
     return path
   }
   return {
-    directory,
-    answers,
-    of,
+    order,
     sparse,
-    post: (...orders: DigestOrder[]) => {
-      for (const order of orders) thread.post(order)
+    /** Orders until the digest is there, the last one included. */
+    async ordersUntilDigest(path: string) {
+      let answer = await order(path)
+      let orders = 1
+      for (; answer.kind === 'more'; orders++) answer = await order(path, answer.key)
+      return { orders, answer }
     },
     [Symbol.dispose]() {
       thread.terminate()
@@ -69,52 +68,43 @@ function bare(fleeting = 0) {
   }
 }
 
-describe('the digest worker', () => {
-  it.each([
-    ['the other asked for it first', [1, 2]],
-    ['the other asked for it too', [2, 1]],
-  ])(
-    'reads a file in the turns of each who asked for it, whatever else the other asks for: %s',
-    async (_how, order) => {
-      using w = bare()
-      const shared = w.sparse('shared', 8 * MIB)
-      const subjects = ['', 'uid:666', 'uid:1']
-      w.post(...order.map((id) => ({ id, path: shared, subject: subjects[id] ?? '' })))
-      // Half as large: in turns that were the other's alone, each would be done before.
-      w.post(
-        ...Array.from({ length: 14 }, (_, i) => ({ id: 10 + i, path: w.sparse(`${i}`, 4 * MIB), subject: 'uid:666' })),
-      )
-      await expect.poll(() => w.of('digest').length).toBe(16)
-      expect(w.of('digest').slice(0, 2).sort()).toEqual([1, 2])
-    },
-  )
+const openIn = (path: string) => readdirSync('/proc/self/fd').filter((fd) => linkOf(fd).startsWith(path))
+const ofZeros = (size: number) => createHash('sha256').update(Buffer.alloc(size)).digest('hex')
 
-  it('says after each mebibyte that it goes on, to each who asked for the file in turn', async () => {
+describe('the digest worker', () => {
+  it('reads a mebibyte an order, and has nothing open in between', async () => {
     using w = bare()
     const path = w.sparse('app', 4 * MIB + 1)
-    w.post({ id: 1, path, subject: 'uid:1' }, { id: 2, path, subject: 'uid:2' })
-    await expect.poll(() => w.of('digest')).toHaveLength(2)
-    expect(w.of('reading')).toEqual([1, 2, 1, 2])
+    expect(await w.order(path)).toMatchObject({ kind: 'more' })
+    expect(openIn(path)).toEqual([])
+    expect(await w.ordersUntilDigest(path)).toMatchObject({ orders: 4, answer: { sha256: ofZeros(4 * MIB + 1) } })
   })
 
-  it.each([
-    ['goes on where it was', false],
-    ['begins anew, where the file has changed,', true],
-  ])('%s when it is asked again for a file that it was told to let go of', async (_what, changes) => {
-    using w = bare(1)
-    const path = w.sparse('app', 64 * MIB)
-    w.post({ id: 1, path, subject: 'uid:1' })
-    await expect.poll(() => w.of('dropped')).toEqual([1])
-    if (changes) utimesSync(path, 1, 1)
-    w.post({ id: 2, path, subject: 'uid:1' })
-    await expect.poll(() => w.of('digest')).toEqual([2])
-    expect(w.answers.at(-1)).toMatchObject({
-      sha256: createHash('sha256')
-        .update(Buffer.alloc(64 * MIB))
-        .digest('hex'),
-    })
-    const said = w.of('reading').filter((id) => id === 2).length
-    expect(said === 63).toBe(changes)
+  it('goes on in a file for whoever asks, and remembers its digest', async () => {
+    using w = bare()
+    const path = w.sparse('app', 8 * MIB)
+    // Others read it too, each as if it were alone.
+    const [one, other] = [await w.order(path), await w.order(path)]
+    expect([one.kind, other.kind]).toEqual(['more', 'more'])
+    expect(await w.ordersUntilDigest(path)).toMatchObject({ orders: 7, answer: { sha256: ofZeros(8 * MIB) } })
+    expect(await w.ordersUntilDigest(path)).toMatchObject({ orders: 1, answer: { sha256: ofZeros(8 * MIB) } })
+  })
+
+  it('begins anew where the file has changed since somebody else began it', async () => {
+    using w = bare()
+    const path = w.sparse('app', 8 * MIB)
+    for (let i = 0; i < 4; i++) await w.order(path)
+    utimesSync(path, 1, 1)
+    expect(await w.ordersUntilDigest(path)).toMatchObject({ orders: 9, answer: { sha256: ofZeros(8 * MIB) } })
+  })
+
+  it('has no digest of a file that changed between two turns of the same caller', async () => {
+    using w = bare()
+    const path = w.sparse('app', 8 * MIB)
+    const begun = await w.order(path)
+    utimesSync(path, 1, 1)
+    const answer = await w.order(path, begun.kind === 'more' ? begun.key : null)
+    expect(answer).toMatchObject({ kind: 'unreadable', reason: 'changed while it was read' })
   })
 })
 

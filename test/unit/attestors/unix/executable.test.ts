@@ -1,17 +1,18 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { callerEvents } from '../../../../agent/observability/caller-events.js'
 import type { StartThread } from '../../../../attestors/unix/digest-thread.js'
-import type { DigestAnswer, DigestOrder, DigestRequest } from '../../../../attestors/unix/digest-worker.js'
+import type { DigestAnswer, DigestOrder } from '../../../../attestors/unix/digest-worker.js'
 import { ExecutableDigests } from '../../../../attestors/unix/executable.js'
 import { FakeClock, settle } from '../../../fakes/clock.js'
 import { programAt } from '../../../fakes/program.js'
 import { RecordedSinks } from '../../../fakes/sinks.js'
 
-/** A thread that answers each request with its path as digest, and hangs at paths that begin with `/dead`; `/slow` it reads for ever. */
+/**
+ * A thread that answers each order with its path as digest. It hangs at paths that begin with `/dead`, and reads those that
+ * begin with `/slow` for ever: `tell` ends a turn.
+ */
 class FakeThread {
-  readonly waiting: DigestRequest[] = []
-  /** Being read. */
-  readonly open = new Map<number, DigestRequest>()
+  readonly orders: DigestOrder[] = []
   terminated = false
   steps = 0
   at = 0
@@ -20,12 +21,11 @@ class FakeThread {
     readonly died: (error: unknown) => void,
   ) {}
   post(order: DigestOrder): void {
-    if (!('drop' in order)) {
-      this.waiting.push(order)
-      queueMicrotask(() => this.work())
-    } else if (this.open.delete(order.drop)) {
-      queueMicrotask(() => this.answered({ id: order.drop, kind: 'dropped' }))
-    }
+    if (this.at !== 0) throw new TypeError('told to read two files at a time')
+    this.orders.push(order)
+    this.steps++
+    this.at = order.id
+    if (!/^\/(dead|slow)/.test(order.path)) queueMicrotask(() => this.terminated || this.finish(order))
   }
   progress() {
     return { request: this.at, steps: this.steps }
@@ -33,28 +33,25 @@ class FakeThread {
   terminate(): void {
     this.terminated = true
   }
-  work(): void {
-    if (this.at !== 0 || this.terminated) return
-    for (let next = this.waiting.shift(); next; next = this.waiting.shift()) {
-      this.steps++
-      if (next.path.startsWith('/slow')) {
-        this.open.set(next.id, next)
-        continue
-      }
-      this.at = next.id
-      if (next.path.startsWith('/dead')) return
-      this.finish(next)
-    }
-  }
-  /** Says of each file that it reads that it goes on. */
+  /** A mebibyte was read, and there is more. */
   tell(): void {
-    for (const id of [...this.open.keys()]) this.answered({ id, kind: 'reading' })
+    const id = this.at
+    this.at = 0
+    this.answered({ id, kind: 'more', key: `v${id}` })
   }
-  /** What hung goes on. */
+  /** What hung, or was slow, has been read. */
   finish({ id, path }: { id: number; path: string } = { id: this.at, path: '/late' }): void {
     this.at = 0
-    this.answered({ id, kind: 'digest', sha256: path, device: BigInt(path.length), inode: 1n })
+    this.answered({ id, kind: 'digest', sha256: path, device: BigInt(path.length), inode: inodeOf(path) })
   }
+}
+
+const inodes = new Map<string, bigint>()
+/** Another one for each path. */
+const inodeOf = (path: string): bigint => {
+  const inode = inodes.get(path) ?? BigInt(inodes.size + 1)
+  inodes.set(path, inode)
+  return inode
 }
 
 const programs: ReturnType<typeof programAt>[] = []
@@ -66,7 +63,7 @@ afterEach(() => {
 })
 
 const program = (path: string, device: bigint) => {
-  const one = programAt(path, { device, inode: 1n, mount: 1n })
+  const one = programAt(path, { device, inode: inodeOf(path), mount: 1n })
   programs.push(one)
   return one
 }
@@ -92,9 +89,9 @@ function setting(maxBytes = 100) {
     const gone = new AbortController()
     return { answer: ask(path, gone.signal, undefined, uid), giveUp: () => gone.abort() }
   }
-  /** Paths that the thread reads now. */
-  const open = () => [...(threads[0]?.open.values() ?? [])].map(({ path }) => path)
-  return { clock, sinks, threads, digests, ask, askAs, open, full }
+  /** Paths that the first thread was told to read, in that order. */
+  const read = () => (threads[0]?.orders ?? []).map(({ path }) => path)
+  return { clock, sinks, threads, digests, ask, askAs, read, full }
 }
 
 describe('digests of executables', () => {
@@ -123,11 +120,10 @@ describe('digests of executables', () => {
     for (const one of [...waiting].reverse()) one.giveUp()
     giveUp()
     await settle()
-    // The one that is read on for nobody.
+    // The thread has not closed it yet.
     expect([first, ...rest].map((one) => one?.holds)).toEqual([1, ...Array(20).fill(0)])
     expect(await answer).toMatchObject({ kind: 'unknown' })
-    const [thread] = threads
-    for (const request of [...(thread?.open.values() ?? [])]) thread?.finish(request)
+    threads[0]?.tell()
     expect(first?.holds).toBe(0)
   })
 
@@ -183,8 +179,8 @@ describe('digests of executables', () => {
 
   it('no more than four threads are given up', async () => {
     const { ask, threads, clock, digests } = setting()
-    for (const path of ['/dead', '/dead1', '/dead12', '/dead123', '/dead1234']) {
-      const asked = ask(path)
+    for (const [uid, path] of ['/dead', '/dead1', '/dead12', '/dead123', '/dead1234'].entries()) {
+      const asked = ask(path, undefined, undefined, uid)
       await clock.advance('2s')
       expect(await asked).toMatchObject({ kind: 'unknown' })
     }
@@ -193,6 +189,19 @@ describe('digests of executables', () => {
     expect(await ask('/a')).toMatchObject({ kind: 'unknown' })
     threads[1]?.finish()
     expect(await ask('/a')).toMatchObject({ kind: 'digest' })
+  })
+
+  it('one subject takes two of them at most, whatever file systems it brings', async () => {
+    const { ask, threads, clock, digests } = setting()
+    for (const path of ['/dead', '/dead1', '/dead12', '/dead123']) {
+      const asked = ask(path, undefined, undefined, 1)
+      await clock.advance('2s')
+      expect(await asked).toMatchObject({ kind: 'unknown' })
+    }
+    expect(digests.stuck).toBe(2)
+    expect(await ask('/a', undefined, undefined, 2)).toMatchObject({ kind: 'digest' })
+    threads[0]?.finish()
+    expect(await ask('/a', undefined, undefined, 1)).toMatchObject({ kind: 'digest' })
   })
 
   it('a thread that is slow but moves on is left to work', async () => {
@@ -263,120 +272,70 @@ describe('digests of executables', () => {
 describe('many digests at a time', () => {
   const slow = (uid: number, count: number) => Array.from({ length: count }, (_, i) => `/slow-${uid}-${i}`)
 
-  it('take sixteen places of the thread, and the others wait', async () => {
-    const { askAs, open, digests } = setting()
-    const asked = slow(1, 40).map((path) => askAs(1, path))
-    await settle()
-    expect(open()).toEqual(slow(1, 16))
-    digests[Symbol.dispose]()
-    for (const { answer } of asked) expect(await answer).toMatchObject({ kind: 'unknown' })
-  })
-
   it('that one subject asks for do not keep another one waiting', async () => {
-    const { askAs, ask, open, digests } = setting()
+    const { askAs, ask, threads } = setting()
     for (const path of slow(1, 40)) void askAs(1, path)
-    await settle()
-    expect(await ask('/honest', undefined, undefined, 2)).toMatchObject({ kind: 'digest' })
-    await settle()
-    // Whoever made room is not forgotten.
-    expect(open()).toHaveLength(16)
-    expect(new Set(open()).size).toBe(16)
-    digests[Symbol.dispose]()
+    const honest = ask('/honest', undefined, undefined, 2)
+    threads[0]?.tell()
+    expect(await honest).toMatchObject({ kind: 'digest' })
   })
 
   it('of one subject go round: a small file does not wait for all of the large ones before it', async () => {
-    const { askAs, ask, open, threads, digests } = setting()
+    const { askAs, ask, read, threads } = setting()
     for (const path of slow(1, 40)) void askAs(1, path)
     const small = ask('/small', undefined, undefined, 1)
-    await settle()
-    for (let i = 0; i < 2; i++) {
-      threads[0]?.tell()
-      await settle()
-    }
+    for (let i = 0; i < 40; i++) threads[0]?.tell()
     expect(await small).toMatchObject({ kind: 'digest' })
-    // The first are back, behind those that had not been read.
-    expect(new Set(open())).toEqual(new Set([...slow(1, 40).slice(32), ...slow(1, 8)]))
-    digests[Symbol.dispose]()
+    await settle()
+    expect(read()).toEqual([...slow(1, 40), '/small', '/slow-1-0'])
   })
 
-  it('keep their places while nobody waits', async () => {
-    const { askAs, open, threads, digests } = setting()
-    for (const path of slow(1, 16)) void askAs(1, path)
-    await settle()
+  it('are read in turn by subject, however many each asks for', async () => {
+    const { askAs, read, threads } = setting()
+    for (const path of slow(1, 40)) void askAs(1, path)
+    for (const uid of [2, 3]) for (const path of slow(uid, 3)) void askAs(uid, path)
+    for (let i = 0; i < 6; i++) threads[0]?.tell()
+    expect(read().map((path) => path.slice(0, 7))).toEqual([
+      '/slow-1',
+      '/slow-2',
+      '/slow-3',
+      '/slow-1',
+      '/slow-2',
+      '/slow-3',
+      '/slow-1',
+    ])
+  })
+
+  it('go on in the version of the file that was begun', async () => {
+    const { askAs, threads } = setting()
+    void askAs(1, '/slow')
+    threads[0]?.tell()
+    expect(threads[0]?.orders.map(({ key }) => key)).toEqual([null, 'v1'])
+  })
+
+  it('are read a mebibyte at a time, and sixteen while nobody else waits', async () => {
+    const { askAs, threads } = setting()
+    void askAs(1, '/slow')
+    void askAs(1, '/slow-too')
+    for (let i = 0; i < 2; i++) threads[0]?.tell()
+    expect(threads[0]?.orders.map(({ pieces }) => pieces)).toEqual([64, 4, 4])
+  })
+
+  it('of one file are read once for all who wait for it', async () => {
+    const { askAs, read, threads } = setting()
+    const asked = [1, 2, 2, 3].map((uid) => askAs(uid, '/slow'))
+    threads[0]?.finish({ id: 1, path: '/slow' })
+    for (const { answer } of asked) expect(await answer).toEqual({ kind: 'digest', sha256: '/slow' })
+    expect(read()).toEqual(['/slow'])
+  })
+
+  it('are not begun, nor gone on with, when nobody asks for them any more', async () => {
+    const { askAs, read, threads, clock } = setting()
+    const asked = slow(1, 40).map((path) => askAs(1, path))
+    for (const { giveUp } of asked) giveUp()
     threads[0]?.tell()
     await settle()
-    expect(open()).toEqual(slow(1, 16))
-    expect(threads[0]?.steps).toBe(16)
-    digests[Symbol.dispose]()
-  })
-
-  it('share the places evenly among those who ask for more than one', async () => {
-    const { askAs, open, digests } = setting()
-    for (const path of slow(1, 40)) void askAs(1, path)
-    await settle()
-    for (const uid of [2, 3, 4]) for (const path of slow(uid, 40)) void askAs(uid, path)
-    await settle()
-    for (const uid of [2, 3, 4]) expect(open().some((path) => path.startsWith(`/slow-${uid}`))).toBe(true)
-    expect(open()).toHaveLength(16)
-    digests[Symbol.dispose]()
-  })
-
-  it('are closed when nobody waits for them any more, but for one of each subject', async () => {
-    const { askAs, open, digests } = setting()
-    const asked = [1, 2].flatMap((uid) => slow(uid, 5).map((path) => askAs(uid, path)))
-    await settle()
-    for (const { giveUp } of asked) giveUp()
-    await settle()
-    expect(open()).toEqual(['/slow-1-0', '/slow-2-0'])
-    digests[Symbol.dispose]()
-  })
-
-  it('that still wait are not begun when nobody asks for them any more', async () => {
-    const { askAs, open, threads, digests } = setting()
-    const asked = slow(1, 40).map((path) => askAs(1, path))
-    await settle()
-    for (const { giveUp } of [...asked].reverse()) giveUp()
-    await settle()
-    expect(open()).toEqual(['/slow-1-0'])
-    expect(threads[0]?.steps).toBe(16)
-    digests[Symbol.dispose]()
-  })
-
-  it('that are read on for nobody make room for whoever waits', async () => {
-    const { askAs, ask, open, digests } = setting()
-    for (let uid = 1; uid <= 16; uid++) {
-      const { giveUp } = askAs(uid, `/slow-${uid}`)
-      await settle()
-      giveUp()
-    }
-    expect(open()).toHaveLength(16)
-    expect(await ask('/honest', undefined, undefined, 99)).toMatchObject({ kind: 'digest' })
-    digests[Symbol.dispose]()
-  })
-
-  it('that are read on for nobody make room for another one of the same subject', async () => {
-    const { askAs, ask, digests } = setting()
-    const { giveUp } = askAs(2, '/slow-2')
-    for (const path of slow(1, 15)) void askAs(1, path)
-    await settle()
-    giveUp()
-    expect(await ask('/honest', undefined, undefined, 2)).toMatchObject({ kind: 'digest' })
-    digests[Symbol.dispose]()
-  })
-
-  it('that gave their place to another subject are read again, and answered', async () => {
-    const { askAs, ask, open, threads, digests } = setting()
-    const asked = slow(1, 16).map((path) => askAs(1, path))
-    await settle()
-    await ask('/honest', undefined, undefined, 2)
-    await settle()
-    expect(new Set(open())).toEqual(new Set(slow(1, 16)))
-    const [thread] = threads
-    for (const request of [...(thread?.open.values() ?? [])]) {
-      thread?.open.delete(request.id)
-      thread?.finish(request)
-    }
-    for (const { answer } of asked) expect(await answer).toMatchObject({ kind: 'digest' })
-    digests[Symbol.dispose]()
+    expect(read()).toEqual(['/slow-1-0'])
+    expect(clock.pending).toBe(0)
   })
 })
