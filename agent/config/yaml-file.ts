@@ -1,4 +1,4 @@
-import { Composer, type Document, Lexer, Parser } from 'yaml'
+import { Composer, type Document, Lexer, LineCounter, Parser } from 'yaml'
 import { foreignFormat } from './foreign-format.js'
 import type { Environment } from './placeholders.js'
 import type { Problem } from './problem.js'
@@ -7,7 +7,8 @@ import { explainYamlError } from './yaml-errors.js'
 import { YamlWalk } from './yaml-walk.js'
 
 /**
- * What the parser is given at most: a token counts one, and one more for each four characters of it, because a parse
+ * A file that is not a configuration at all (a dump, a log) must be refused, not end the agent: 64 KiB of `- ` take V8
+ * out of memory in the composer. What the parser is given at most: a token counts one, and one more for each four characters of it, because a parse
  * error may come with every other one. Real files come to a few thousand and nest three deep.
  */
 const MAX_WORK = 50_000
@@ -43,8 +44,9 @@ export function parseYamlFile(content: Buffer, path: string, env: Environment): 
     const remedy = 'begin with `agent:` and indent its settings below it; docs/configuration.md lists all'
     return fail(foreign.line + 1, foreign.problem, remedy)
   }
-  const lineOf = (offset: number) => text.slice(0, offset).split('\n').length
-  const composed = compose(text)
+  const lines = new LineCounter()
+  const lineOf = (offset: number) => lines.linePos(offset).line
+  const composed = compose(text, lines)
   if (composed === 'too deep') return fail(null, ...explainYamlError('RESOURCE_EXHAUSTION'))
   if (composed === 'too long') return fail(null, 'is too long for a configuration', 'keep what the settings need')
   if (typeof composed === 'number') return fail(lineOf(composed), ...explainYamlError('BAD_DQ_ESCAPE'))
@@ -60,15 +62,16 @@ export function parseYamlFile(content: Buffer, path: string, env: Environment): 
     if (problems.size >= MAX_ERRORS) break
   }
   if (problems.size > 0) return { tree: emptySection(path), problems: [...problems.values()], complete: false }
-  return new YamlWalk(text, path, env).read(document)
+  return new YamlWalk(lines, path, env).read(document)
 }
 
 /**
  * The documents, or why there are none; a number is the offset of a text with a bad escape. The composer is recursive,
  * so depth and length are measured by the parser before it, which is not.
  */
-function compose(text: string): readonly Document.Parsed[] | 'too deep' | 'too long' | number {
-  const parser = new Parser()
+function compose(text: string, lines: LineCounter): readonly Document.Parsed[] | 'too deep' | 'too long' | number {
+  const parser = new Parser(lines.addNewLine)
+  lines.addNewLine(0)
   const tokens = []
   let work = 0
   for (const lexeme of new Lexer().lex(text)) {

@@ -1,4 +1,14 @@
-import { type Document, isAlias, isMap, isNode, isScalar, isSeq, type Scalar, type YAMLMap } from 'yaml'
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isNode,
+  isScalar,
+  isSeq,
+  type LineCounter,
+  type Scalar,
+  type YAMLMap,
+} from 'yaml'
 import { type Environment, expand } from './placeholders.js'
 import type { Problem } from './problem.js'
 import { emptySection, type Leaf, type Section, type TreeNode } from './tree.js'
@@ -12,15 +22,15 @@ const NULL = /^(?:|~|null|Null|NULL)$/
 export class YamlWalk {
   readonly #path: string
   readonly #env: Environment
-  readonly #lineStarts: readonly number[]
+  readonly #lines: LineCounter
   readonly #anchors = new Map<string, unknown>()
   readonly #problems: Problem[] = []
   #nodes = 0
 
-  constructor(text: string, path: string, env: Environment) {
+  constructor(lines: LineCounter, path: string, env: Environment) {
     this.#path = path
     this.#env = env
-    this.#lineStarts = [0, ...[...text.matchAll(/\n/g)].map((match) => match.index + 1)]
+    this.#lines = lines
   }
 
   /** `complete` is false where the document holds no sections at all. */
@@ -90,14 +100,7 @@ export class YamlWalk {
 
   #sourceOf(node: unknown): string | null {
     if (!isNode(node) || !node.range) return null
-    let low = 0
-    let high = this.#lineStarts.length
-    while (high - low > 1) {
-      const middle = (low + high) >> 1
-      if ((this.#lineStarts[middle] ?? 0) <= node.range[0]) low = middle
-      else high = middle
-    }
-    return `${this.#path}:${low + 1}`
+    return `${this.#path}:${this.#lines.linePos(node.range[0]).line}`
   }
 
   #problem(key: string, source: string, problem: string, remedy: string): void {
