@@ -30,7 +30,11 @@ function run(command, ...args) {
       })
     }
     child.on('error', (error) => resolve(String(error)))
-    child.on('close', (code) => resolve(code === 0 ? null : output || `exit code ${code}`))
+    child.on('close', (code) => {
+      // What a step that passes warns of is shown all the same.
+      for (const line of output.split('\n')) if (line.startsWith('warning: ')) process.stdout.write(`${line}\n`)
+      resolve(code === 0 ? null : output || `exit code ${code}`)
+    })
   })
 }
 
