@@ -30,7 +30,7 @@ import { PassingTime } from '../svids/passing-time.js'
 import { Publisher } from '../svids/publisher.js'
 import { type EarlierRun, restoreSnapshot } from '../svids/restore.js'
 import { Revocations } from '../svids/revocations.js'
-import { IdentityStore } from '../svids/store.js'
+import { SvidStore } from '../svids/store.js'
 import { SyncPace } from '../svids/sync-schedule.js'
 import { ExtraRoots } from './extra-roots.js'
 import { tlsSettings } from './tls-settings.js'
@@ -114,7 +114,7 @@ export function composeServerFlow(config: Config, world: World) {
     backoff: { baseMs: config.icpService.retryBackoffMs },
   })
 
-  const store = new IdentityStore()
+  const store = new SvidStore()
   const demand = new Demand(clock)
   const ownCommonName = () => {
     const [leaf] = keeper.current()?.chain ?? []
@@ -203,7 +203,7 @@ const WITHHELD: Partial<Record<ErrorCode, string>> = {
 const LOCKED_OUT = 'the agent of this node is locked out until it gets a join token'
 
 /** `state`: null while the agent has a certificate that the server accepts. */
-function withhold(store: IdentityStore, state: AgentSvidState | null): void {
+function withhold(store: SvidStore, state: AgentSvidState | null): void {
   const ofReason = (state?.reason && WITHHELD[state.reason.code]) ?? null
   const withheld = state?.kind === 'locked_out' ? LOCKED_OUT : ofReason
   if ((store.current.withheld ?? null) !== withheld) store.publish({ withheld }, { entries: new Set(), bundles: false })

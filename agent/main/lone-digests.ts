@@ -1,6 +1,6 @@
 import type { Entry } from '../identity/entry.js'
 import { platformOf } from '../identity/selector.js'
-import type { IdentityStore } from '../svids/store.js'
+import type { SvidStore } from '../svids/store.js'
 
 /** What binds a digest to somebody: a user, or a container, pod or unit that a user cannot put a process into. */
 const USER = ['unix:uid', 'unix:user', 'unix:username']
@@ -17,7 +17,7 @@ export function isLoneDigest(selectors: Entry['selectors']): boolean {
 
 /** Calls `found` once for each such entry. */
 export function watchLoneDigests(
-  store: Pick<IdentityStore, 'current' | 'observe'>,
+  store: Pick<SvidStore, 'current' | 'observe'>,
   found: (entry: Entry) => void,
 ): Disposable {
   const said = new Set<string>()

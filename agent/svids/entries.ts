@@ -12,12 +12,12 @@ import type { Publisher } from './publisher.js'
 import type { Revocations } from './revocations.js'
 import { withShadows } from './shadows.js'
 import type { Snapshot } from './snapshot.js'
-import type { IdentityStore } from './store.js'
+import type { SvidStore } from './store.js'
 import type { SyncPace } from './sync-schedule.js'
 import { isGone, probeEntry, WithdrawalDoubt } from './withdrawal.js'
 
 export interface EntrySyncOptions {
-  readonly store: IdentityStore
+  readonly store: SvidStore
   readonly demand: Pick<Demand, 'prune'>
   readonly pace: SyncPace
   readonly controlPlane: Pick<ControlPlane, 'entries'>

@@ -17,10 +17,10 @@ import type { Publisher } from './publisher.js'
 import { issuedInstead, settled } from './shadows.js'
 import type { Snapshot } from './snapshot.js'
 import { changesBy } from './state-changes.js'
-import type { IdentityStore } from './store.js'
+import type { SvidStore } from './store.js'
 
 export interface IssuanceOptions {
-  readonly store: IdentityStore
+  readonly store: SvidStore
   readonly demand: Pick<Demand, 'unusedFor'>
   readonly controlPlane: Pick<ControlPlane, 'signWorkload' | 'bundle'>
   readonly keys: KeySource

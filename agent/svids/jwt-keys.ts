@@ -5,7 +5,7 @@ import { type JwtKey, parseJwtKey } from '../identity/jwt-svid.js'
 import { SharedWork } from '../lib/shared-work.js'
 import type { JwtEvents } from '../observability/jwt-events.js'
 import type { Clock } from '../ports/clock.js'
-import type { IdentityStore } from './store.js'
+import type { SvidStore } from './store.js'
 
 /** Tokens of a key that the server publishes no longer may live so long. */
 const KEEP_OLD_MS = 3_600_000
@@ -14,7 +14,7 @@ const MAX_KEYS = 32
 const RECONSIDER_MS = 30_000
 
 export interface JwtKeysOptions {
-  readonly store: IdentityStore
+  readonly store: SvidStore
   readonly controlPlane: Pick<ControlPlane, 'jwtBundle'>
   readonly limiter: Pick<RateLimiter, 'opensIn'>
   readonly clock: Pick<Clock, 'now' | 'monotonic'>

@@ -7,10 +7,10 @@ import type { Clock } from '../ports/clock.js'
 import type { Demand } from './demand.js'
 import { type IssueJwtOptions, issueJwtSvid } from './issue-jwt.js'
 import { fresh, type HeldJwt, type JwtCache, type JwtSubject } from './jwt-cache.js'
-import type { IdentityStore } from './store.js'
+import type { SvidStore } from './store.js'
 
 export interface JwtSvidsOptions extends IssueJwtOptions {
-  readonly store: IdentityStore
+  readonly store: SvidStore
   readonly demand: Pick<Demand, 'turnOf' | 'tookTurn'>
   readonly cache: JwtCache
   readonly limiter: Pick<RateLimiter, 'opensIn'>

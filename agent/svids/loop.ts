@@ -9,7 +9,7 @@ import type { Issuance } from './issuance.js'
 import type { PassingTime } from './passing-time.js'
 import { type Job, nextJob } from './plan.js'
 import type { Revocations } from './revocations.js'
-import type { IdentityStore } from './store.js'
+import type { SvidStore } from './store.js'
 import type { SyncPace } from './sync-schedule.js'
 
 /** A request that hangs must not stop the others; more at once gains nothing at this pace. */
@@ -25,7 +25,7 @@ export interface LoopOptions extends BundlePollsOptions {
   readonly issuance: Pick<Issuance, 'issue' | 'opensIn' | 'serverReturned'>
   readonly revocations: Revocations
   readonly time: Pick<PassingTime, 'tick'>
-  readonly store: IdentityStore
+  readonly store: SvidStore
   readonly demand: Demand
   readonly reachability: Pick<ServerReachability, 'onReturn'>
   readonly pace: SyncPace

@@ -5,7 +5,7 @@ import { ExpiredSvids } from './expired-svids.js'
 import { KEEP_MS } from './plan.js'
 import type { Publisher } from './publisher.js'
 import { changesBy, issuersInUse, tick } from './state-changes.js'
-import type { IdentityStore } from './store.js'
+import type { SvidStore } from './store.js'
 
 /** The wall clock was set back when it lost so much against the one that never jumps. */
 const SET_BACK_MS = 2_000
@@ -13,7 +13,7 @@ const SET_BACK_MS = 2_000
 const JUMP_IN_DOUBT_MS = 300_000
 
 export interface PassingTimeOptions {
-  readonly store: IdentityStore
+  readonly store: SvidStore
   readonly clock: Clock
   readonly events: Pick<SyncEvents, 'svidExpired'>
   readonly demand: Pick<Demand, 'unusedFor'>

@@ -3,10 +3,10 @@ import type { SyncEvents } from '../observability/sync-events.js'
 import type { Clock } from '../ports/clock.js'
 import { AuthorityBook } from './authority-history.js'
 import { type Changes, changesBy, renewEarly } from './state-changes.js'
-import type { IdentityStore } from './store.js'
+import type { SvidStore } from './store.js'
 
 export interface PublisherOptions {
-  readonly store: IdentityStore
+  readonly store: SvidStore
   readonly clock: Pick<Clock, 'now'>
   readonly events: SyncEvents
   /** The account id: the trust domain of agents. */

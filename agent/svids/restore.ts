@@ -5,7 +5,7 @@ import type { PassingTime } from './passing-time.js'
 import type { Publisher } from './publisher.js'
 import { withShadows } from './shadows.js'
 import type { Snapshot } from './snapshot.js'
-import type { IdentityStore } from './store.js'
+import type { SvidStore } from './store.js'
 
 /** What the sealed cache knows of an earlier run. */
 export interface EarlierRun {
@@ -15,7 +15,7 @@ export interface EarlierRun {
 
 /** What takes over from an earlier run. */
 export interface RestoreDeps {
-  readonly store: IdentityStore
+  readonly store: SvidStore
   readonly publisher: Publisher
   readonly issuance: Pick<Issuance, 'restored'>
   readonly time: Pick<PassingTime, 'tick'>

@@ -20,7 +20,7 @@ export interface Watch extends Disposable {
  * The only meeting point of the two flows: sync publishes snapshots, the Workload API reads the current one and
  * watches. A publication names the entries that changed and only their watchers wake.
  */
-export class IdentityStore {
+export class SvidStore {
   #current: Snapshot = EMPTY
   readonly #all = new Set<(change: Change) => void>()
   readonly #observers = new Set<(change: Change) => void>()

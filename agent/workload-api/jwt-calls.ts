@@ -8,7 +8,7 @@ import { SpiffeId } from '../identity/spiffe-id.js'
 import type { ApiEvents, Method } from '../observability/api-events.js'
 import type { Clock } from '../ports/clock.js'
 import type { HeldJwt, JwtSubject } from '../svids/jwt-cache.js'
-import type { IdentityStore } from '../svids/store.js'
+import type { SvidStore } from '../svids/store.js'
 import type { Dialect } from './dialects/encode.js'
 import { type EntitledOptions, entitledEntries } from './entitled.js'
 import type { JwtValidation } from './jwt-validation.js'
@@ -22,7 +22,7 @@ export interface JwtSource {
 }
 
 export interface JwtCallsOptions {
-  readonly store: IdentityStore
+  readonly store: SvidStore
   readonly jwt: JwtSource
   readonly validation: JwtValidation
   readonly clock: Clock

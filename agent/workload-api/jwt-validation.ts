@@ -3,7 +3,7 @@ import { AgentError } from '../errors.js'
 import { verifyJwtSvid } from '../identity/jwt-svid.js'
 import { hopeless, invalidJwt, readToken } from '../identity/jwt-token.js'
 import type { Clock } from '../ports/clock.js'
-import type { IdentityStore } from '../svids/store.js'
+import type { SvidStore } from '../svids/store.js'
 
 /** The consumer's port on whoever can judge what we cannot: the ICP server, within its limits. */
 export interface JwtJudge {
@@ -17,7 +17,7 @@ export interface JwtJudge {
 export interface JwtValidationOptions {
   /** `auto`: by ourselves where we can judge, else by the server. */
   readonly mode: 'auto' | 'local' | 'server'
-  readonly store: Pick<IdentityStore, 'current'>
+  readonly store: Pick<SvidStore, 'current'>
   readonly judge: JwtJudge
   /** Keys that came into force since; `reconsider` says whether there are any. */
   readonly keys: { reconsider(signal: AbortSignal): Promise<boolean> }

@@ -4,7 +4,7 @@ import type { BundleSet } from '../identity/trust-bundle.js'
 import type { ApiEvents } from '../observability/api-events.js'
 import type { Clock } from '../ports/clock.js'
 import type { Snapshot } from '../svids/snapshot.js'
-import type { IdentityStore } from '../svids/store.js'
+import type { SvidStore } from '../svids/store.js'
 import { type View, Views } from '../svids/view.js'
 import type { Connection } from './connection.js'
 import { decide, decideBundles } from './decision.js'
@@ -13,7 +13,7 @@ import { ResponseStream, type StreamKind } from './stream.js'
 import type { Workload } from './workload.js'
 
 export interface StreamsOptions {
-  readonly store: IdentityStore
+  readonly store: SvidStore
   readonly clock: Clock
   readonly events: ApiEvents
   readonly holdMs: number

@@ -10,7 +10,7 @@ import type { Kernel } from '../ports/kernel.js'
 import type { Random } from '../ports/random.js'
 import type { Demand, Use } from '../svids/demand.js'
 import { type Match, NO_MATCH } from '../svids/entry-index.js'
-import type { IdentityStore, Watch } from '../svids/store.js'
+import type { SvidStore, Watch } from '../svids/store.js'
 import type { DecisionInput, Refusal } from './decision.js'
 import { denialOf, type KnownDenial } from './denial.js'
 import { lostMatches } from './inherited-labels.js'
@@ -40,7 +40,7 @@ export type WorkloadState =
 export interface WorkloadContext extends AttestContext {
   readonly kernel: Kernel
   readonly random: Random
-  readonly store: IdentityStore
+  readonly store: SvidStore
   readonly demand: Demand
   /** At most so many identities a workload. */
   readonly maxIdentities: number

@@ -2,7 +2,7 @@ import { callerOf } from '../../agent/attestation/caller.js'
 import { AgentError, type ErrorCode } from '../../agent/errors.js'
 import { callerEvents } from '../../agent/observability/caller-events.js'
 import { Demand } from '../../agent/svids/demand.js'
-import { IdentityStore } from '../../agent/svids/store.js'
+import { SvidStore } from '../../agent/svids/store.js'
 import { Workload, type WorkloadContext, type WorkloadOwner } from '../../agent/workload-api/workload.js'
 import { FakeClock } from './clock.js'
 import { FakeKernel, type ProcessTraits } from './kernel.js'
@@ -19,7 +19,7 @@ export function workloadContext(given: Partial<WorkloadContext> = {}): WorkloadC
     random: fixedRandom(1),
     events: callerEvents(new RecordedSinks(), clock),
     deadlineMs: 2000,
-    store: new IdentityStore(),
+    store: new SvidStore(),
     demand: new Demand(clock),
     maxIdentities: 64,
     apiEvents: { truncated: () => undefined, labelOfImage: () => undefined },

@@ -3,7 +3,7 @@ import { covers } from '../../agent/identity/selector.js'
 import type { TrustBundle } from '../../agent/identity/trust-bundle.js'
 import { apiEvents } from '../../agent/observability/api-events.js'
 import { EntryIndex } from '../../agent/svids/entry-index.js'
-import { IdentityStore } from '../../agent/svids/store.js'
+import { SvidStore } from '../../agent/svids/store.js'
 import { type View, Views } from '../../agent/svids/view.js'
 import { decide } from '../../agent/workload-api/decision.js'
 import { encodedOnce } from '../../agent/workload-api/dialects/encode.js'
@@ -35,7 +35,7 @@ export interface Member {
 /** Match, view and decision with everything around them but sockets: entries, workloads, streams in both dialects. */
 export class Crowd {
   readonly clock = new FakeClock()
-  readonly store = new IdentityStore()
+  readonly store = new SvidStore()
   readonly members: Member[] = []
   readonly entries: readonly Entry[]
   /** Encodings and the views that were encoded, by dialect. */

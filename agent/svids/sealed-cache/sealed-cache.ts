@@ -10,7 +10,7 @@ import type { BookPage } from '../authority-history.js'
 import type { Demand } from '../demand.js'
 import type { EntryState, IssuedState } from '../entry-state.js'
 import type { Snapshot } from '../snapshot.js'
-import type { IdentityStore } from '../store.js'
+import type { SvidStore } from '../store.js'
 import {
   formatEntries,
   formatManifest,
@@ -27,7 +27,7 @@ export interface SealedCacheOptions extends SealedFilesOptions {
   readonly clock: Clock
   /** `security.cache_path`: the manifest; entries and SVIDs lie beside it. */
   readonly path: string
-  readonly store: IdentityStore
+  readonly store: SvidStore
   readonly demand: Demand
   readonly book: () => BookPage
   /** The common name that SVIDs of workloads come with. */

@@ -1,12 +1,12 @@
 import { expect, test } from 'vitest'
 import { askedFor } from '../../../agent/main/asked-for.js'
-import { IdentityStore } from '../../../agent/svids/store.js'
+import { SvidStore } from '../../../agent/svids/store.js'
 import { entryOf } from '../../fakes/identities.js'
 
 const KEY = 'unix:sha256'
 
 function setting() {
-  const store = new IdentityStore()
+  const store = new SvidStore()
   const seen: string[] = []
   const asked = askedFor(store, KEY, () => seen.push('first'))
   store.watch(() => seen.push(`others, asked: ${asked()}`))

@@ -1,7 +1,7 @@
 import { beforeEach, expect, test } from 'vitest'
 import { type Gauged, gauges } from '../../../agent/main/gauges.js'
 import { Demand } from '../../../agent/svids/demand.js'
-import { IdentityStore } from '../../../agent/svids/store.js'
+import { SvidStore } from '../../../agent/svids/store.js'
 import { FakeClock } from '../../fakes/clock.js'
 import { entriesOf, entryOf } from '../../fakes/identities.js'
 import { RecordedSinks } from '../../fakes/sinks.js'
@@ -18,7 +18,7 @@ beforeEach(() => {
 function shown(agent: Partial<Gauged>): Disposable {
   const nothing: Gauged = {
     config: { metrics: { spiffeIdLabels: false } },
-    store: new IdentityStore(),
+    store: new SvidStore(),
     demand: new Demand(clock),
     keeper: { current: () => null, state: () => ({ kind: 'starting' as const }) },
     client: { skew: () => null },
@@ -49,7 +49,7 @@ test("of the states of the agent's own SVID one is 1", () => {
 })
 
 test('an SVID that somebody uses and that expired is unserved, while no SVID is left whose end could be told', () => {
-  const store = new IdentityStore()
+  const store = new SvidStore()
   const entries = entriesOf(entryOf('a'))
   store.publish({ entries, states: new Map([['a', { kind: 'wanted', expired: true }]]) }, NOTHING)
   const demand = new Demand(clock)

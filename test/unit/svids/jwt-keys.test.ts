@@ -4,7 +4,7 @@ import type { Jwk } from '../../../agent/icp/control-plane.js'
 import { RateLimiter } from '../../../agent/icp/rate-limiter.js'
 import { jwtEvents } from '../../../agent/observability/jwt-events.js'
 import { JwtKeys } from '../../../agent/svids/jwt-keys.js'
-import { IdentityStore } from '../../../agent/svids/store.js'
+import { SvidStore } from '../../../agent/svids/store.js'
 import { FakeClock } from '../../fakes/clock.js'
 import { rsaKey } from '../../fakes/keys.js'
 import { fixedRandom } from '../../fakes/random.js'
@@ -13,7 +13,7 @@ import { jwtKeyOf, publishedKey } from '../../fakes/tokens.js'
 
 const stay = new AbortController().signal
 let clock: FakeClock
-let store: IdentityStore
+let store: SvidStore
 let sinks: RecordedSinks
 let keys: JwtKeys
 let published: readonly Jwk[] | Error
@@ -24,7 +24,7 @@ const fingerprints = () => keys.current().map(({ fingerprint }) => fingerprint)
 
 beforeEach(async () => {
   clock = new FakeClock()
-  store = new IdentityStore()
+  store = new SvidStore()
   sinks = new RecordedSinks()
   asked = publications = 0
   store.observe(() => publications++)

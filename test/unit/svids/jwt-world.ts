@@ -9,7 +9,7 @@ import { EntryIndex } from '../../../agent/svids/entry-index.js'
 import { JwtCache, type JwtSubject } from '../../../agent/svids/jwt-cache.js'
 import { JwtKeys } from '../../../agent/svids/jwt-keys.js'
 import { JwtSvids } from '../../../agent/svids/jwt-svids.js'
-import { IdentityStore } from '../../../agent/svids/store.js'
+import { SvidStore } from '../../../agent/svids/store.js'
 import { FakeClock } from '../../fakes/clock.js'
 import { FakeControlPlane } from '../../fakes/control-plane.js'
 import { fixedRandom } from '../../fakes/random.js'
@@ -27,7 +27,7 @@ export async function jwtWorld() {
   const server = await FakeControlPlane.create({ clock })
   const sinks = new RecordedSinks()
   const events = jwtEvents(sinks)
-  const store = new IdentityStore()
+  const store = new SvidStore()
   const demand = new Demand(clock)
   const limiter = new RateLimiter(clock, fixedRandom(0))
   const cache = new JwtCache()

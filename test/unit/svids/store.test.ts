@@ -1,27 +1,27 @@
 import { describe, expect, it } from 'vitest'
 import type { Change } from '../../../agent/svids/snapshot.js'
-import { IdentityStore } from '../../../agent/svids/store.js'
+import { SvidStore } from '../../../agent/svids/store.js'
 import { bundlesOf } from '../../fakes/identities.js'
 
 const entries = (...ids: string[]): Change => ({ entries: new Set(ids), bundles: false })
 const ALL: Change = { entries: 'all', bundles: false }
 const BUNDLES: Change = { entries: new Set(), bundles: true }
 
-function watcher(store: IdentityStore, name: string, woken: string[], ...ids: string[]) {
+function watcher(store: SvidStore, name: string, woken: string[], ...ids: string[]) {
   const watch = store.watch(() => woken.push(name))
   watch.entries(ids)
   return watch
 }
 
-describe('IdentityStore', () => {
+describe('SvidStore', () => {
   it('begins unsynced and empty', () => {
-    const { current } = new IdentityStore()
+    const { current } = new SvidStore()
     expect(current.synced).toBe(false)
     expect([current.entries.size, current.states.size, current.bundles.size, current.index.size]).toEqual([0, 0, 0, 0])
   })
 
   it('replaces the parts that are published and leaves the others as they are', () => {
-    const store = new IdentityStore()
+    const store = new SvidStore()
     const before = store.current
     const bundles = bundlesOf('example.org')
     store.publish({ bundles }, BUNDLES)
@@ -31,7 +31,7 @@ describe('IdentityStore', () => {
   })
 
   it('wakes only those who watch an entry that changed, each once', () => {
-    const store = new IdentityStore()
+    const store = new SvidStore()
     const woken: string[] = []
     watcher(store, 'ab', woken, 'a', 'b')
     watcher(store, 'b', woken, 'b')
@@ -46,7 +46,7 @@ describe('IdentityStore', () => {
   })
 
   it('wakes everybody when bundles or the set of entries change', () => {
-    const store = new IdentityStore()
+    const store = new SvidStore()
     const woken: string[] = []
     watcher(store, 'a', woken, 'a')
     watcher(store, 'none', woken)
@@ -56,7 +56,7 @@ describe('IdentityStore', () => {
   })
 
   it('shows watchers the snapshot that they are woken for', () => {
-    const store = new IdentityStore()
+    const store = new SvidStore()
     const seen: boolean[] = []
     store.watch(() => seen.push(store.current.synced))
     store.publish({ synced: true }, ALL)
@@ -64,7 +64,7 @@ describe('IdentityStore', () => {
   })
 
   it('follows a watcher to other entries', () => {
-    const store = new IdentityStore()
+    const store = new SvidStore()
     const woken: string[] = []
     const watch = watcher(store, 'w', woken, 'a')
     watch.entries(['b'])
@@ -75,7 +75,7 @@ describe('IdentityStore', () => {
   })
 
   it('wakes nobody who has left, even where he speaks up again', () => {
-    const store = new IdentityStore()
+    const store = new SvidStore()
     const woken: string[] = []
     const watch = watcher(store, 'w', woken, 'a')
     watch[Symbol.dispose]()
@@ -86,7 +86,7 @@ describe('IdentityStore', () => {
   })
 
   it('lets a watcher leave, and another come, while it tells', () => {
-    const store = new IdentityStore()
+    const store = new SvidStore()
     const woken: string[] = []
     const first = store.watch(() => {
       woken.push('first')
@@ -102,7 +102,7 @@ describe('IdentityStore', () => {
   })
 
   it('keeps two watches apart that share a function', () => {
-    const store = new IdentityStore()
+    const store = new SvidStore()
     let woken = 0
     const count = () => woken++
     const [one, two] = [store.watch(count), store.watch(count)]
@@ -114,7 +114,7 @@ describe('IdentityStore', () => {
   })
 
   it('does not wake one whom another has just sent away', () => {
-    const store = new IdentityStore()
+    const store = new SvidStore()
     const woken: string[] = []
     store.watch(() => second[Symbol.dispose]())
     const second = watcher(store, 'second', woken)
@@ -123,7 +123,7 @@ describe('IdentityStore', () => {
   })
 
   it('wakes all others where one throws, and then says so', () => {
-    const store = new IdentityStore()
+    const store = new SvidStore()
     const woken: string[] = []
     store.watch(() => {
       throw new TypeError('a defect')
@@ -138,7 +138,7 @@ describe('IdentityStore', () => {
   })
 
   it('tells observers of every publication', () => {
-    const store = new IdentityStore()
+    const store = new SvidStore()
     const seen: Change[] = []
     const observing = store.observe((change) => seen.push(change))
     for (const change of [entries('a'), entries(), BUNDLES]) store.publish({}, change)

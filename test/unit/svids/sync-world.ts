@@ -18,7 +18,7 @@ import { Publisher } from '../../../agent/svids/publisher.js'
 import { type EarlierRun, restoreSnapshot } from '../../../agent/svids/restore.js'
 import { Revocations } from '../../../agent/svids/revocations.js'
 import type { Change } from '../../../agent/svids/snapshot.js'
-import { IdentityStore } from '../../../agent/svids/store.js'
+import { SvidStore } from '../../../agent/svids/store.js'
 import { SyncPace } from '../../../agent/svids/sync-schedule.js'
 import { FakeClock, settle } from '../../fakes/clock.js'
 import { FakeControlPlane, type FakeOptions } from '../../fakes/control-plane.js'
@@ -58,7 +58,7 @@ class Jobs {
       readonly revocations: Revocations
       readonly pollBundle: (signal: AbortSignal) => Promise<void>
     },
-    private readonly store: IdentityStore,
+    private readonly store: SvidStore,
   ) {}
 
   get revocations(): Revocations {
@@ -108,7 +108,7 @@ class Jobs {
 export class SyncWorld {
   readonly clock: FakeClock
   readonly sinks = new RecordedSinks()
-  readonly store = new IdentityStore()
+  readonly store = new SvidStore()
   readonly demand: Demand
   readonly limiter: RateLimiter
   readonly pace: SyncPace

@@ -2,7 +2,7 @@ import type { KeyObject } from 'node:crypto'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { Secret } from '../../../agent/crypto/secret.js'
 import { AgentError } from '../../../agent/errors.js'
-import { IdentityStore } from '../../../agent/svids/store.js'
+import { SvidStore } from '../../../agent/svids/store.js'
 import { JwtValidation } from '../../../agent/workload-api/jwt-validation.js'
 import { FakeClock } from '../../fakes/clock.js'
 import { rsaKey } from '../../fakes/keys.js'
@@ -16,7 +16,7 @@ const clock = new FakeClock()
 const SECOND = clock.now() / 1000
 
 let key: KeyObject
-let store: IdentityStore
+let store: SvidStore
 /** What the server says, or how it fails; and what it was asked. */
 let verdict: { valid: boolean; spiffeId: string } | Error
 let asked: number
@@ -26,7 +26,7 @@ let reconsidered: number
 
 beforeEach(async () => {
   key = await rsaKey(0)
-  store = new IdentityStore()
+  store = new SvidStore()
   const bundle = { trustDomain: 'served.example', authorities: [] }
   const bundles = new Map([['served.example', bundle]])
   store.publish({ bundles, jwtKeys: [await jwtKeyOf(key)] }, { entries: new Set(), bundles: true })

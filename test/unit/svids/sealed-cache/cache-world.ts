@@ -12,7 +12,7 @@ import { EntryIndex } from '../../../../agent/svids/entry-index.js'
 import type { EntryState, HeldSvid } from '../../../../agent/svids/entry-state.js'
 import type { CacheKeys } from '../../../../agent/svids/sealed-cache/cache-key.js'
 import { SealedCache, type SealedCacheOptions } from '../../../../agent/svids/sealed-cache/sealed-cache.js'
-import { IdentityStore } from '../../../../agent/svids/store.js'
+import { SvidStore } from '../../../../agent/svids/store.js'
 import { TestCa } from '../../../fakes/ca.js'
 import { FakeClock } from '../../../fakes/clock.js'
 import { MemoryFiles } from '../../../fakes/memory-files.js'
@@ -29,7 +29,7 @@ export function secretKey(fill: number): Secret<Uint8Array> {
 
 /** One life of an agent, as far as its cache sees it, on a disk and under a clock that outlive it. */
 export class CacheLife {
-  readonly store = new IdentityStore()
+  readonly store = new SvidStore()
   readonly demand: Demand
   readonly sinks = new RecordedSinks()
   readonly cache: SealedCache
