@@ -31,7 +31,7 @@ import { Publisher } from '../svids/publisher.js'
 import { type EarlierRun, restoreSnapshot } from '../svids/restore.js'
 import { Revocations } from '../svids/revocations.js'
 import { SvidStore } from '../svids/store.js'
-import { SyncPace } from '../svids/sync-schedule.js'
+import { SyncSchedule } from '../svids/sync-schedule.js'
 import { ExtraRoots } from './extra-roots.js'
 import { tlsSettings } from './tls-settings.js'
 import type { World } from './world.js'
@@ -49,7 +49,7 @@ export function composeServerFlow(config: Config, world: World) {
   const threshold = { ms: config.agent.renewalThresholdMs, explicit: config.agent.renewalThresholdExplicit }
 
   const limiter = new RateLimiter(clock, random)
-  const pace = new SyncPace(clock, random, config.sync, limiter)
+  const schedule = new SyncSchedule(clock, random, config.sync, limiter)
   const events = syncEvents(sinks('sync'), clock)
   const requests = serverEvents(sinks('icp'), clock)
   requests.expects(Object.keys(ENDPOINTS))
@@ -90,7 +90,7 @@ export function composeServerFlow(config: Config, world: World) {
     events: requests,
     certificates,
     onLimited: (tier) => {
-      if (tier === 'standard' || tier === 'service') pace.limited()
+      if (tier === 'standard' || tier === 'service') schedule.limited()
     },
     onIssuers: (authorities) => keeper.certificates.issuersNamed(authorities),
   })
@@ -133,7 +133,7 @@ export function composeServerFlow(config: Config, world: World) {
   const issuance = new Issuance({ ...common, ...issuing }, publisher)
   const revocations = new Revocations(common)
   const { revokeRemoved } = config.security
-  const entrySync = new EntrySync({ ...common, pace, revokeRemoved }, { publisher, issuance, revocations })
+  const entrySync = new EntrySync({ ...common, schedule, revokeRemoved }, { publisher, issuance, revocations })
   const time = new PassingTime(common, publisher)
 
   const jwtLog = jwtEvents(sinks('jwt'))
@@ -163,14 +163,14 @@ export function composeServerFlow(config: Config, world: World) {
   }
   keeper.subscribe(onIdentity)
   keeper.certificates.onAccepted(() => {
-    pace.soon()
+    schedule.soon()
     issuance.serverReturned()
   })
   reachability.onReturn(() => keeper.serverReturned())
 
   return {
     limiter,
-    pace,
+    schedule,
     http,
     client,
     reachability,

@@ -13,7 +13,7 @@ export interface Gauged {
   readonly keeper: { current(): { readonly notAfter: number } | null; state(): { readonly kind: StateKind } }
   readonly client: Pick<Agent['client'], 'skew'>
   readonly entrySync: { readonly lastAt: number | null }
-  readonly pace: { readonly intervalMs: number }
+  readonly schedule: { readonly intervalMs: number }
 }
 
 /** Gauges that are read from the state of the agent when somebody scrapes. */
@@ -44,7 +44,7 @@ export function gauges(agent: Gauged, { metrics, clock }: { metrics: Metrics; cl
     metrics.gauge('icp_agent_sync_age_seconds', () => [
       { value: agent.entrySync.lastAt === null ? -1 : (clock.now() - agent.entrySync.lastAt) / 1000 },
     ]),
-    metrics.gauge('icp_agent_sync_interval_seconds', () => [{ value: agent.pace.intervalMs / 1000 }]),
+    metrics.gauge('icp_agent_sync_interval_seconds', () => [{ value: agent.schedule.intervalMs / 1000 }]),
     metrics.gauge('icp_agent_svids', () => [{ value: held().length }]),
     metrics.gauge('icp_agent_svid_soonest_expiry_seconds', () => [{ value: soonest() }]),
     metrics.gauge('icp_agent_entries', () => byState(countByState(agent.store.current, clock.now()))),

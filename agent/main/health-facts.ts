@@ -25,7 +25,7 @@ export interface Facts {
 /** The plain values that `/status` and the probes are made from. */
 export function healthFacts(facts: Facts): HealthFacts {
   const { agent: parts } = facts
-  const { config, clock, entrySync, pace, keeper, client, reachability, outage } = parts
+  const { config, clock, entrySync, schedule, keeper, client, reachability, outage } = parts
   const { streams, connections, listener, attestors } = parts
   const now = clock.now()
   const agent = keeper.current()
@@ -57,7 +57,7 @@ export function healthFacts(facts: Facts): HealthFacts {
       awaited: config.health.waitForKubernetes && attestors.podsListed === false,
     },
     cache: { restored: facts.cacheTrouble !== null, trouble: facts.cacheTrouble?.() ?? facts.disk.trouble },
-    sync: { intervalMs: pace.intervalMs, lastSuccessAt: entrySync.lastAt },
+    sync: { intervalMs: schedule.intervalMs, lastSuccessAt: entrySync.lastAt },
     ...entriesOf(facts.agent, now),
     node: facts.node,
     attestors: attestors.statuses(),

@@ -13,13 +13,13 @@ import type { Revocations } from './revocations.js'
 import { withShadows } from './shadows.js'
 import type { Snapshot } from './snapshot.js'
 import type { SvidStore } from './store.js'
-import type { SyncPace } from './sync-schedule.js'
+import type { SyncSchedule } from './sync-schedule.js'
 import { isGone, probeEntry, WithdrawalDoubt } from './withdrawal.js'
 
 export interface EntrySyncOptions {
   readonly store: SvidStore
   readonly demand: Pick<Demand, 'prune'>
-  readonly pace: SyncPace
+  readonly schedule: SyncSchedule
   readonly controlPlane: Pick<ControlPlane, 'entries'>
   readonly clock: Clock
   readonly events: SyncEvents
@@ -61,10 +61,10 @@ export class EntrySync {
     return this.#rejected
   }
 
-  /** One read; a failure is said, and the pace knows of it. Rejects with the signal's reason and with defects. */
+  /** One read; a failure is said, and the schedule knows of it. Rejects with the signal's reason and with defects. */
   async sync(agent: SpiffeId, signal: AbortSignal): Promise<void> {
-    const { controlPlane, store, events, pace, clock } = this.options
-    pace.began({ known: store.current.synced })
+    const { controlPlane, store, events, schedule, clock } = this.options
+    schedule.began({ known: store.current.synced })
     try {
       const answer = await controlPlane.entries(agent, signal)
       this.#lastAt = clock.now()
@@ -77,15 +77,15 @@ export class EntrySync {
         this.#apply(answer.entries)
         this.#applied = true
       }
-      pace.synced()
+      schedule.synced()
     } catch (error) {
       signal.throwIfAborted()
       if (!(error instanceof AgentError)) throw error
       if (error.code === 'icp.rate_limited') {
-        pace.refused({ known: store.current.synced })
+        schedule.refused({ known: store.current.synced })
         return
       }
-      pace.failed()
+      schedule.failed()
       events.syncFailed(error)
     }
   }
@@ -119,11 +119,11 @@ export class EntrySync {
 
   /** True when the entries are gone indeed; false while that is in doubt, and everything stays as it is. */
   async #allGone(agent: SpiffeId, signal: AbortSignal): Promise<boolean> {
-    const { store, events, pace } = this.options
+    const { store, events, schedule } = this.options
     const next = this.#doubt.next()
     if (next === 'read-again') {
       events.withdrawalDoubted(store.current.entries.size)
-      pace.again()
+      schedule.again()
       return false
     }
     const entry = next === 'ask' ? probeEntry(store.current.entries, store.current.states) : null
@@ -132,7 +132,7 @@ export class EntrySync {
     const gone = entry !== null && isGone(store.current.states.get(entry.id))
     if (!gone) {
       if (entry) events.withdrawalRefuted(store.current.entries.size)
-      pace.synced()
+      schedule.synced()
     }
     return gone
   }

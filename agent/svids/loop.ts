@@ -10,7 +10,7 @@ import type { PassingTime } from './passing-time.js'
 import { type Job, nextJob } from './plan.js'
 import type { Revocations } from './revocations.js'
 import type { SvidStore } from './store.js'
-import type { SyncPace } from './sync-schedule.js'
+import type { SyncSchedule } from './sync-schedule.js'
 
 /** A request that hangs must not stop the others; more at once gains nothing at this pace. */
 const CONCURRENCY = 3
@@ -28,7 +28,7 @@ export interface LoopOptions extends BundlePollsOptions {
   readonly store: SvidStore
   readonly demand: Demand
   readonly reachability: Pick<ServerReachability, 'onReturn'>
-  readonly pace: SyncPace
+  readonly schedule: SyncSchedule
   /** The agent's SPIFFE ID while its own SVID is valid; without it nothing can be asked. */
   readonly agent: () => SpiffeId | null
   readonly onAgent: (changed: () => void) => Disposable
@@ -88,7 +88,7 @@ class Jobs {
   }
 
   #next(): Step {
-    const { store, demand, limiter, pace, clock, issuance, revocations } = this.options
+    const { store, demand, limiter, schedule, clock, issuance, revocations } = this.options
     const agent = this.options.agent()
     if (!agent || this.#running.size >= CONCURRENCY) return { waitMs: Number.POSITIVE_INFINITY }
     if (limiter.urgentWaiting) return { waitMs: STAND_BACK_MS }
@@ -99,7 +99,7 @@ class Jobs {
       snapshot: store.current,
       demand: issuesIn > 0 ? NO_DEMAND : demand,
       inFlight: this.#inFlight,
-      syncDueIn: this.#inFlight.has('sync-entries') ? Number.POSITIVE_INFINITY : pace.dueIn(),
+      syncDueIn: this.#inFlight.has('sync-entries') ? Number.POSITIVE_INFINITY : schedule.dueIn(),
       pressure: limiter.pressure('standard'),
       sinceRenewal: clock.monotonic() - this.#renewedAt,
       revocations: revokesIn > 0 ? [] : revocations.serials,
@@ -150,8 +150,8 @@ class Jobs {
 
   /** What failed for want of an answer is tried at the next slot. */
   #serverReturned(): void {
-    const { pace, issuance, revocations } = this.options
-    pace.soon()
+    const { schedule, issuance, revocations } = this.options
+    schedule.soon()
     issuance.serverReturned()
     revocations.serverReturned()
     this.#alarm.ring()

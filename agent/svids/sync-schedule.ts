@@ -17,7 +17,7 @@ const ONE_MS = 60_000
  * interval towards the longest, quiet times shrink it again. Whatever the interval, entries take a third of the pace at
  * most: the rest is for SVIDs. The interval in force bounds how late a change of entries reaches streams.
  */
-export class SyncPace {
+export class SyncSchedule {
   #stretch = 0
   #stretchedAt: number | null = null
   #failures = 0

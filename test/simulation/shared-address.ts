@@ -8,7 +8,7 @@ import { Demand } from '../../agent/svids/demand.js'
 import { type EntryState, transition } from '../../agent/svids/entry-state.js'
 import { nextJob } from '../../agent/svids/plan.js'
 import { type Tick, tick } from '../../agent/svids/state-changes.js'
-import { SyncPace } from '../../agent/svids/sync-schedule.js'
+import { SyncSchedule } from '../../agent/svids/sync-schedule.js'
 import { seededRandom } from '../fakes/random.js'
 import { Agenda } from './agenda.js'
 import { ServerLimits } from './server-limits.js'
@@ -67,7 +67,7 @@ export function simulate(scenario: Scenario): Outcome {
     leastLeftMinutes: minutes(left[0]),
     usualLeftMinutes: minutes(left[Math.floor(left.length / 100)]),
     allIssuedAtMinutes: minutes(world.firstIssuedAt),
-    syncIntervalSeconds: Math.round(Math.max(...agents.map((agent) => agent.pace.intervalMs)) / 1000),
+    syncIntervalSeconds: Math.round(Math.max(...agents.map((agent) => agent.schedule.intervalMs)) / 1000),
   }
 }
 
@@ -113,7 +113,7 @@ class World {
 
 /** One agent: its loop asks the production plan what is worth a request whenever its production limiter is open. */
 class SimulatedAgent {
-  readonly pace: SyncPace
+  readonly schedule: SyncSchedule
   readonly #random
   readonly #limiter: RateLimiter
   readonly #demand: Demand
@@ -135,7 +135,7 @@ class SimulatedAgent {
     const { clock, scenario } = world
     this.#random = seededRandom((scenario.seed ?? 1) * 1000 + n)
     this.#limiter = new RateLimiter(clock, this.#random)
-    this.pace = new SyncPace(clock, this.#random, { intervalMs: 30_000, maxIntervalMs: 600_000 }, this.#limiter)
+    this.schedule = new SyncSchedule(clock, this.#random, { intervalMs: 30_000, maxIntervalMs: 600_000 }, this.#limiter)
     this.#demand = new Demand(clock)
   }
 
@@ -175,7 +175,7 @@ class SimulatedAgent {
       snapshot: { synced: this.#synced, entries: this.#entries, states: this.#states },
       demand: this.#demand,
       inFlight: this.#inFlight,
-      syncDueIn: this.#inFlight.has('sync-entries') ? Number.POSITIVE_INFINITY : this.pace.dueIn(),
+      syncDueIn: this.#inFlight.has('sync-entries') ? Number.POSITIVE_INFINITY : this.schedule.dueIn(),
       pressure: this.#limiter.pressure('standard'),
       sinceRenewal: this.world.t - this.#renewedAt,
       revocations: [],
@@ -203,7 +203,7 @@ class SimulatedAgent {
       else {
         world.limited++
         this.#limiter.limited(tier, retryAfter)
-        if (tier === 'standard') this.pace.limited()
+        if (tier === 'standard') this.schedule.limited()
       }
       done(retryAfter === null)
       this.#wakeIn(0)
@@ -220,11 +220,11 @@ class SimulatedAgent {
 
   #sync(): void {
     this.#inFlight.add('sync-entries')
-    this.pace.began({ known: this.#synced })
+    this.schedule.began({ known: this.#synced })
     this.#request('standard', (passed) => {
       this.#inFlight.delete('sync-entries')
       if (!passed) return
-      this.pace.synced()
+      this.schedule.synced()
       this.world.syncs++
       if (this.#synced) return
       this.#synced = true

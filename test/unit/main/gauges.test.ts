@@ -23,7 +23,7 @@ function shown(agent: Partial<Gauged>): Disposable {
     keeper: { current: () => null, state: () => ({ kind: 'starting' as const }) },
     client: { skew: () => null },
     entrySync: { lastAt: null },
-    pace: { intervalMs: 30_000 },
+    schedule: { intervalMs: 30_000 },
   }
   return gauges({ ...nothing, ...agent }, { metrics: sinks.metrics, clock })
 }

@@ -187,7 +187,7 @@ describe('the loop', () => {
     await world.pass(1_000)
     const { serial } = world.svid('a')
     use[Symbol.dispose]()
-    world.pace.limited()
+    world.schedule.limited()
     world.server.removeEntry('a')
     world.server.fail('revokeWorkload', serverError(503))
     await world.pass(110_000)

@@ -19,7 +19,7 @@ import { type EarlierRun, restoreSnapshot } from '../../../agent/svids/restore.j
 import { Revocations } from '../../../agent/svids/revocations.js'
 import type { Change } from '../../../agent/svids/snapshot.js'
 import { SvidStore } from '../../../agent/svids/store.js'
-import { SyncPace } from '../../../agent/svids/sync-schedule.js'
+import { SyncSchedule } from '../../../agent/svids/sync-schedule.js'
 import { FakeClock, settle } from '../../fakes/clock.js'
 import { FakeControlPlane, type FakeOptions } from '../../fakes/control-plane.js'
 import { FixedKeys } from '../../fakes/keys.js'
@@ -111,7 +111,7 @@ export class SyncWorld {
   readonly store = new SvidStore()
   readonly demand: Demand
   readonly limiter: RateLimiter
-  readonly pace: SyncPace
+  readonly schedule: SyncSchedule
   readonly reachability: ServerReachability
   readonly sync: Jobs
   readonly published: Change[] = []
@@ -135,7 +135,7 @@ export class SyncWorld {
     this.#bundleMs = bundleMs
     this.demand = new Demand(clock)
     this.limiter = new RateLimiter(clock, fixedRandom(0))
-    this.pace = new SyncPace(clock, random, { intervalMs: syncMs, maxIntervalMs: 10 * MINUTE }, this.limiter)
+    this.schedule = new SyncSchedule(clock, random, { intervalMs: syncMs, maxIntervalMs: 10 * MINUTE }, this.limiter)
     this.reachability = new ServerReachability(clock)
     this.agent = server.agent
     const events = syncEvents(this.sinks, clock)
@@ -146,9 +146,9 @@ export class SyncWorld {
       store: this.store,
       demand: this.demand,
       limiter: this.limiter,
-      pace: this.pace,
+      schedule: this.schedule,
     }
-    const onLimited = (tier: Tier) => (tier === 'standard' || tier === 'service' ? this.pace.limited() : undefined)
+    const onLimited = (tier: Tier) => (tier === 'standard' || tier === 'service' ? this.schedule.limited() : undefined)
     const controlPlane = limitedControlPlane(
       between(server),
       { limiter: this.limiter, reachability: this.reachability, onLimited },
