@@ -147,7 +147,7 @@ export function composeServerFlow(config: Config, world: World) {
     keys: jwtKeys,
     clock,
     events: jwtLog,
-    onVerified: (trustDomain, until) => publisher.learn((known) => known.spokeFor(trustDomain, until)),
+    onVerified: (trustDomain, until) => publisher.learn((known) => known.markServed(trustDomain, until)),
   })
 
   let known: AgentSvid | null = null

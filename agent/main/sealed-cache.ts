@@ -19,7 +19,7 @@ export type Cached = Pick<Agent, 'store' | 'demand' | 'commonName' | 'restore'> 
     readonly agent: Pick<Config['agent'], 'dataDir' | 'tenantId' | 'nodeId'>
     readonly security: Omit<Config['security'], 'revokeRemoved'>
   }
-  readonly publisher: Pick<Agent['publisher'], 'book'>
+  readonly publisher: Pick<Agent['publisher'], 'history'>
   readonly client: Pick<Agent['client'], 'skew'>
 }
 
@@ -90,9 +90,9 @@ async function sealedCache(
     previous: cacheEncryptionKeyPrevious,
     path: join(dataDir, 'cache.key'),
   })
-  const book = () => publisher.book.page
+  const history = () => publisher.history.state
   const clockAgrees = () => agrees(client.skew())
-  const about = { account: tenantId, nodeId, path: cachePath, book, clockAgrees, commonName: commonName.proven }
+  const about = { account: tenantId, nodeId, path: cachePath, history, clockAgrees, commonName: commonName.proven }
   return new SealedCache({ ...about, files, clock, keys, store, demand, events })
 }
 
@@ -100,10 +100,10 @@ function agrees(skewMs: number | null): boolean {
   return skewMs !== null && Math.abs(skewMs) <= AGREEMENT_MS
 }
 
-function adopt(agent: Cached, { snapshot, book, lastUses, commonName: worked }: Restored): void {
+function adopt(agent: Cached, { snapshot, history, lastUses, commonName: worked }: Restored): void {
   agent.commonName.restore(worked)
   agent.demand.restore(lastUses)
-  agent.restore({ snapshot, book })
+  agent.restore({ snapshot, history })
 }
 
 /** Waits for the server's Date: only if it agrees with our clock was the earlier clock the wrong one. */

@@ -103,7 +103,7 @@ export class EntrySync {
     for (const id of replacement.changed) issuance.forget(id)
     for (const [loser, winner] of replacement.shadowed.slice(0, MOST_LOGGED)) events.entryShadowed(loser, winner)
     store.publish(replacement.parts, { entries: 'all', bundles: false })
-    const keepMs = publisher.book.page.longestLifeMs * 2
+    const keepMs = publisher.history.state.longestLifeMs * 2
     demand.prune((id, unusedFor) => store.current.entries.has(id) && unusedFor < keepMs)
     if (revokeRemoved) revocations.add(replacement.orphaned)
   }

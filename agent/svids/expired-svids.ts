@@ -1,6 +1,6 @@
 import type { X509Svid } from '../identity/x509-svid.js'
 import type { Clock } from '../ports/clock.js'
-import type { AuthorityBook } from './authority-history.js'
+import type { AuthorityHistory } from './authority-history.js'
 import { type EntryState, type HeldSvid, newestOf, transition } from './entry-state.js'
 import type { Snapshot } from './snapshot.js'
 import type { Changes } from './state-changes.js'
@@ -39,7 +39,7 @@ export class ExpiredSvids {
   /** What is valid again, for entries that still name that identity and have got nothing else since. */
   back(
     { entries, states }: Pick<Snapshot, 'entries' | 'states'>,
-    { authorities }: Pick<AuthorityBook, 'authorities'>,
+    { authorities }: Pick<AuthorityHistory, 'authorities'>,
   ): Changes {
     const changes = new Map<string, EntryState>()
     const now = this.clock.now()

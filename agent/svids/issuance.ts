@@ -63,7 +63,7 @@ export class Issuance {
     const began = clock.monotonic()
     const options = {
       ...this.options,
-      known: this.publisher.book.authorities,
+      known: this.publisher.history.authorities,
       now: () => clock.now(),
     }
     try {
@@ -99,14 +99,14 @@ export class Issuance {
   #accept(entry: Entry, svid: Issued['svid'], named: Issued['named'], ms: number): void {
     const { store, clock, random, threshold, trustDelayMs, events } = this.options
     const now = clock.now()
-    this.publisher.learn((book) => book.named(named, now).issued(svid, now))
+    this.publisher.learn((history) => history.named(named, now).issued(svid, now))
     // What failed in another trust domain may have failed for that, and may not now.
     if (this.#domains.seen(svid))
       this.publisher.changes(changesBy(store.current.states, { kind: 'conditions-changed' }, now))
     const before = store.current.states.get(entry.id)
     const renewAt = renewalTime({ ...svid, receivedAt: now, threshold, fraction: random.fraction() })
     // A clock that was ahead when the issuer was first seen must not hold it back for longer.
-    const servableFrom = Math.min(this.publisher.book.servableFrom(svid.authority, trustDelayMs), now + trustDelayMs)
+    const servableFrom = Math.min(this.publisher.history.servableFrom(svid.authority, trustDelayMs), now + trustDelayMs)
     const state = transition(before, { kind: 'issued', held: { svid, renewAt }, servableFrom }, now)
     const states = new Map([...store.current.states, [entry.id, state] as const])
     this.publisher.changes(new Map([[entry.id, state], ...settled(entry, entry, store.current, states)]))

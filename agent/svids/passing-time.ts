@@ -42,7 +42,7 @@ export class PassingTime {
     const now = clock.now()
     this.#noticeClock()
     this.#expired.see(store.current.states)
-    publisher.changes(this.#expired.back(store.current, publisher.book))
+    publisher.changes(this.#expired.back(store.current, publisher.history))
     const { changed, nextAt } = tick(store.current.states, now)
     for (const [id, state] of changed) {
       const entry = store.current.entries.get(id)
@@ -51,7 +51,7 @@ export class PassingTime {
     this.#expired.out(store.current.states, changed)
     publisher.changes(changed)
     if (clock.monotonic() >= this.#pruneFrom)
-      publisher.learn((book) => book.pruned(now, () => issuersInUse(store.current.states)))
+      publisher.learn((history) => history.pruned(now, () => issuersInUse(store.current.states)))
     return nextAt
   }
 

@@ -1,7 +1,7 @@
 import type { Authority } from '../identity/trust-bundle.js'
 import type { SyncEvents } from '../observability/sync-events.js'
 import type { Clock } from '../ports/clock.js'
-import { AuthorityBook } from './authority-history.js'
+import { AuthorityHistory } from './authority-history.js'
 import { type Changes, changesBy, renewEarly } from './state-changes.js'
 import type { SvidStore } from './store.js'
 
@@ -18,14 +18,14 @@ export interface PublisherOptions {
  * before the SVIDs that need them, for the one is published before the other.
  */
 export class Publisher {
-  #book: AuthorityBook
+  #history: AuthorityHistory
 
   constructor(private readonly options: PublisherOptions) {
-    this.#book = AuthorityBook.empty(options.account)
+    this.#history = AuthorityHistory.empty(options.account)
   }
 
-  get book(): AuthorityBook {
-    return this.#book
+  get history(): AuthorityHistory {
+    return this.#history
   }
 
   /** Only the entries that are named change, and only their watchers wake. No change, no publication. */
@@ -40,25 +40,25 @@ export class Publisher {
 
   /** The server named these as its issuers. */
   named(authorities: readonly Authority[]): void {
-    this.learn((book) => book.named(authorities, this.options.clock.now()))
+    this.learn((history) => history.named(authorities, this.options.clock.now()))
   }
 
-  /** The book as it is from now on; where bundles change by it, they are published. */
-  learn(change: (book: AuthorityBook) => AuthorityBook): void {
-    const before = this.#book
-    const book = change(before)
-    if (book === before) return
-    this.#book = book
+  /** The history as it is from now on; where bundles change by it, they are published. */
+  learn(change: (history: AuthorityHistory) => AuthorityHistory): void {
+    const before = this.#history
+    const history = change(before)
+    if (history === before) return
+    this.#history = history
     const { store, clock, events } = this.options
-    const [last, newest] = [before.newest, book.newest]
+    const [last, newest] = [before.newest, history.newest]
     if (last !== null && newest !== null && newest !== last) {
       this.changes(renewEarly(store.current.states, newest, clock.now()))
       this.changes(changesBy(store.current.states, { kind: 'conditions-changed' }, clock.now()))
     }
     const { bundles: shown } = store.current
-    const bundles = book.bundles(shown)
+    const bundles = history.bundles(shown)
     if (bundles === shown) return
-    events.bundlesChanged(book.authorities, bundles.size)
+    events.bundlesChanged(history.authorities, bundles.size)
     store.publish({ bundles }, { entries: new Set(), bundles: true })
   }
 }

@@ -1,4 +1,4 @@
-import type { BookPage } from './authority-history.js'
+import type { AuthorityHistoryState } from './authority-history.js'
 import { EntryIndex } from './entry-index.js'
 import type { Issuance } from './issuance.js'
 import type { PassingTime } from './passing-time.js'
@@ -10,7 +10,7 @@ import type { SvidStore } from './store.js'
 /** What the sealed cache knows of an earlier run. */
 export interface EarlierRun {
   readonly snapshot: Pick<Snapshot, 'entries' | 'states' | 'jwtKeys'>
-  readonly book: BookPage
+  readonly history: AuthorityHistoryState
 }
 
 /** What takes over from an earlier run. */
@@ -28,14 +28,14 @@ export interface RestoreDeps {
  */
 export function restoreSnapshot(
   { store, publisher, issuance, time }: RestoreDeps,
-  { snapshot, book }: EarlierRun,
+  { snapshot, history }: EarlierRun,
 ): void {
   const { current } = store
   const entries = current.synced ? current.entries : snapshot.entries
   const fitting = [...snapshot.states].filter(
     ([id]) => !current.states.has(id) && entries.get(id)?.spiffeId.uri === snapshot.entries.get(id)?.spiffeId.uri,
   )
-  publisher.learn((known) => known.merged(book))
+  publisher.learn((known) => known.merged(history))
   issuance.restored(snapshot.states)
   store.publish(
     {

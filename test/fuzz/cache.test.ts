@@ -56,7 +56,7 @@ beforeAll(async () => {
   paths = { manifest: PATH, entries: `${PATH}.entries`, svid }
   const manifest = {
     lastSeen: world.clock.now(),
-    book: world.book.page,
+    history: world.history.state,
     jwtKeys: [],
     lastUses: new Map([['e1', 5]]),
     commonName: 'localhost',

@@ -8,7 +8,7 @@ import { SpiffeId } from '../../identity/spiffe-id.js'
 import type { Authority } from '../../identity/trust-bundle.js'
 import { verifyX509Svid } from '../../identity/verify-svid.js'
 import type { X509Svid } from '../../identity/x509-svid.js'
-import type { BookPage } from '../authority-history.js'
+import type { AuthorityHistoryState } from '../authority-history.js'
 import type { HeldSvid } from '../entry-state.js'
 
 const base64 = z.string().transform((text) => new Uint8Array(Buffer.from(text, 'base64')))
@@ -57,20 +57,20 @@ const MANIFEST = z.object({
 /** Everything but entries and SVIDs. */
 export interface Manifest {
   readonly lastSeen: number
-  readonly book: BookPage
+  readonly history: AuthorityHistoryState
   readonly jwtKeys: readonly Readonly<Record<string, unknown>>[]
   readonly lastUses: ReadonlyMap<string, number>
   /** The common name that SVIDs of workloads come with; null before the first. */
   readonly commonName: string | null
 }
 
-export function formatManifest({ lastSeen, book, jwtKeys, lastUses, commonName }: Manifest): string {
+export function formatManifest({ lastSeen, history, jwtKeys, lastUses, commonName }: Manifest): string {
   return JSON.stringify({
     version: 1,
     lastSeen,
-    lines: book.lines.map((line) => ({ ...line, authority: der(line.authority.der) })),
-    domains: Object.fromEntries(book.domains),
-    longestLifeMs: book.longestLifeMs,
+    lines: history.records.map((record) => ({ ...record, authority: der(record.authority.der) })),
+    domains: Object.fromEntries(history.domains),
+    longestLifeMs: history.longestLifeMs,
     jwtKeys,
     lastUses: Object.fromEntries(lastUses),
     commonName,
@@ -81,8 +81,8 @@ export function parseManifest(text: string): Manifest {
   const plain = MANIFEST.parse(JSON.parse(text))
   return {
     lastSeen: plain.lastSeen,
-    book: {
-      lines: plain.lines.map((line) => ({ ...line, authority: parseAuthority(line.authority) })),
+    history: {
+      records: plain.lines.map((record) => ({ ...record, authority: parseAuthority(record.authority) })),
       domains: new Map(Object.entries(plain.domains)),
       longestLifeMs: plain.longestLifeMs,
     },

@@ -6,7 +6,7 @@ import { parseJwtKey } from '../../identity/jwt-svid.js'
 import { Alarm } from '../../lib/alarm.js'
 import type { Clock } from '../../ports/clock.js'
 import type { Files } from '../../ports/files.js'
-import type { BookPage } from '../authority-history.js'
+import type { AuthorityHistoryState } from '../authority-history.js'
 import type { Demand } from '../demand.js'
 import type { EntryState, IssuedState } from '../entry-state.js'
 import type { Snapshot } from '../snapshot.js'
@@ -29,7 +29,7 @@ export interface SealedCacheOptions extends SealedFilesOptions {
   readonly path: string
   readonly store: SvidStore
   readonly demand: Demand
-  readonly book: () => BookPage
+  readonly history: () => AuthorityHistoryState
   /** The common name that SVIDs of workloads come with. */
   readonly commonName: () => string | null
   /** The server's Date agrees with our clock, as far as anybody knows now. */
@@ -39,7 +39,7 @@ export interface SealedCacheOptions extends SealedFilesOptions {
 /** What a start finds. */
 export interface Restored {
   readonly snapshot: Pick<Snapshot, 'entries' | 'states' | 'jwtKeys'>
-  readonly book: BookPage
+  readonly history: AuthorityHistoryState
   readonly lastUses: ReadonlyMap<string, number>
   readonly commonName: string | null
   /** The clock is behind the time at which the cache was written: nothing of it counts until the server agrees. */
@@ -97,7 +97,7 @@ export class SealedCache {
     events.restored({ entries: entries.length, svids: states.size, clockBehind })
     return {
       snapshot: { entries: new Map(entries.map((entry) => [entry.id, entry])), states, jwtKeys },
-      book: manifest.book,
+      history: manifest.history,
       lastUses: manifest.lastUses,
       commonName: manifest.commonName,
       clockBehind,
@@ -161,13 +161,13 @@ export class SealedCache {
   }
 
   async #writeManifest(): Promise<void> {
-    const { store, clock, demand, book, path, clockAgrees, commonName } = this.options
+    const { store, clock, demand, history, path, clockAgrees, commonName } = this.options
     const now = clock.now()
     // A clock that is set back must not make expired SVIDs valid after a restart: only the server's word moves it back.
     this.#lastSeen = clockAgrees() ? now : Math.max(now, this.#lastSeen)
     const manifest: Manifest = {
       lastSeen: this.#lastSeen,
-      book: book(),
+      history: history(),
       jwtKeys: store.current.jwtKeys.map(({ jwk }) => jwk),
       lastUses: demand.lastUses(),
       commonName: commonName(),
@@ -228,9 +228,9 @@ export class SealedCache {
     return states
   }
 
-  async #svid(entry: Entry, { book }: Manifest, now: number): Promise<IssuedState | null> {
+  async #svid(entry: Entry, { history }: Manifest, now: number): Promise<IssuedState | null> {
     const path = this.#svidPath(entry.id)
-    const authorities = book.lines.map(({ authority }) => authority)
+    const authorities = history.records.map(({ authority }) => authority)
     const stored = await this.#sealed.read(path, `svid ${entry.id}`, (text) => {
       try {
         return parseSvid(text, entry.spiffeId, authorities, now)

@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, test } from 'vitest'
 import { AgentError } from '../../../agent/errors.js'
 import { workloadCommonName } from '../../../agent/icp/common-name.js'
 import { restoreCache } from '../../../agent/main/sealed-cache.js'
-import { AuthorityBook } from '../../../agent/svids/authority-history.js'
+import { AuthorityHistory } from '../../../agent/svids/authority-history.js'
 import type { EarlierRun } from '../../../agent/svids/restore.js'
 import { type DiskOperation, MemoryFiles } from '../../fakes/memory-files.js'
 import { ACCOUNT, CacheLife, CacheWorld, PATH, secretKey } from '../svids/sealed-cache/cache-world.js'
@@ -27,7 +27,7 @@ async function start({ configured = true } = {}) {
       agent: { dataDir: '/data', tenantId: ACCOUNT, nodeId: 'node-1' },
       security: { cacheEncryptionKey: key, cacheEncryptionKeyPrevious: null, cachePath: PATH },
     },
-    publisher: { book: AuthorityBook.empty(ACCOUNT) },
+    publisher: { history: AuthorityHistory.empty(ACCOUNT) },
     restore: ({ snapshot }: EarlierRun) => void restored.push(snapshot.states.size),
     client: { skew: () => null },
     commonName: workloadCommonName({ mode: 'auto' }, { clock: world.clock, own: () => null }),

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import { parseAuthority } from '../../../agent/identity/authority.js'
-import { AuthorityBook } from '../../../agent/svids/authority-history.js'
+import { AuthorityHistory } from '../../../agent/svids/authority-history.js'
 import type { EntryState } from '../../../agent/svids/entry-state.js'
 import { renewEarly } from '../../../agent/svids/state-changes.js'
 import { TestCa } from '../../fakes/ca.js'
@@ -17,11 +17,13 @@ beforeEach(async () => {
 })
 
 test('the newest authority is the one that was seen last, whichever was named again since', async () => {
-  expect(AuthorityBook.empty('account').newest).toBeNull()
+  expect(AuthorityHistory.empty('account').newest).toBeNull()
   await world.clock.advance('1m')
   const old = parseAuthority(world.ca.der)
-  const book = world.book.named([parseAuthority(next.der)], world.clock.now()).named([old], world.clock.now() + HOUR)
-  expect(book.newest).toBe(newest)
+  const history = world.history
+    .named([parseAuthority(next.der)], world.clock.now())
+    .named([old], world.clock.now() + HOUR)
+  expect(history.newest).toBe(newest)
 })
 
 describe('when another authority issues', () => {

@@ -17,7 +17,7 @@ beforeEach(async () => {
 
 /** What time does now, as the tick of sync does it; the ids that came back. */
 function passes(): string[] {
-  const back = expired.back({ entries, states }, world.book)
+  const back = expired.back({ entries, states }, world.history)
   for (const [id, state] of back) states.set(id, state)
   const { changed } = tick(states, world.clock.now())
   expired.out(states, changed)
@@ -54,7 +54,7 @@ describe('a clock that jumps ahead past the end of an SVID', () => {
   test('brings nothing back for an entry that has got another, or names another identity', async () => {
     const other = new Map([['web', { ...entryOf('db'), id: 'web' }]])
     await world.clock.jump('-1d')
-    expect(expired.back({ entries: other, states }, world.book).size).toBe(0)
+    expect(expired.back({ entries: other, states }, world.history).size).toBe(0)
     expect(passes()).toEqual([])
   })
 })

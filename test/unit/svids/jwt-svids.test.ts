@@ -73,7 +73,7 @@ describe('asking', () => {
   test('the trust domain of a verified token is spoken for', async () => {
     const entry = world.add('/web')
     await world.want(world.subject(entry))
-    expect(world.spokeFor).toEqual([entry.spiffeId.trustDomain])
+    expect(world.markServed).toEqual([entry.spiffeId.trustDomain])
   })
 
   test('the pace stays below the limit of the server', async () => {

@@ -34,8 +34,8 @@ export async function jwtWorld() {
   const controlPlane = limitedControlPlane(server, { limiter, reachability: new ServerReachability(clock) }, () => true)
   const keys = new JwtKeys({ store, controlPlane, limiter, clock, events })
   await keys.refresh(FOREVER)
-  const spokeFor: string[] = []
-  const onVerified = (trustDomain: string) => void spokeFor.push(trustDomain)
+  const markServed: string[] = []
+  const onVerified = (trustDomain: string) => void markServed.push(trustDomain)
   const svids = new JwtSvids({ store, demand, cache, limiter, controlPlane, keys, clock, events, onVerified })
   const stop = new AbortController()
   let attested = true
@@ -55,7 +55,7 @@ export async function jwtWorld() {
     return entry
   }
   return {
-    ...{ clock, server, sinks, store, demand, limiter, cache, keys, svids, spokeFor, running, sync, add },
+    ...{ clock, server, sinks, store, demand, limiter, cache, keys, svids, markServed, running, sync, add },
     subject: (entry: Entry, ...audience: string[]): JwtSubject => ({
       entryId: entry.id,
       spiffeId: entry.spiffeId,

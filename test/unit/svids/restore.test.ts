@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { AuthorityBook, type BookPage } from '../../../agent/svids/authority-history.js'
+import { AuthorityHistory, type AuthorityHistoryState } from '../../../agent/svids/authority-history.js'
 import { authorityOf } from '../../fakes/identities.js'
 import { HOUR, MINUTE, SyncWorld } from './sync-world.js'
 
@@ -11,26 +11,26 @@ async function running() {
   world.server.addEntry({ id: 'a', path: '/a', selectors: { 'unix:path': '/bin/a' } })
   await world.synced()
   await world.issue('a')
-  const restore = (page: BookPage) =>
-    world.sync.restore({ entries: world.store.current.entries, states: new Map(), jwtKeys: [] }, page)
+  const restore = (state: AuthorityHistoryState) =>
+    world.sync.restore({ entries: world.store.current.entries, states: new Map(), jwtKeys: [] }, state)
   return { world, restore, domains: () => [...world.store.current.bundles.keys()] }
 }
 
 test('a cache that is opened late takes no bundle from an SVID that was issued meanwhile', async () => {
   const { world, restore, domains } = await running()
   const before = domains()
-  restore({ ...world.sync.book.page, domains: new Map([[DOMAIN, world.clock.now() - 2 * HOUR]]) })
+  restore({ ...world.sync.history.state, domains: new Map([[DOMAIN, world.clock.now() - 2 * HOUR]]) })
   expect(world.state('a')?.kind).toBe('issued')
   expect(domains()).toEqual(before)
 })
 
 test('what a late cache knows besides is served from then on', async () => {
   const { world, restore, domains } = await running()
-  const { page } = AuthorityBook.empty(world.server.tenantId)
+  const { state } = AuthorityHistory.empty(world.server.tenantId)
     .named([authorityOf('other', { notAfter: world.clock.now() + 9 * HOUR })], world.clock.now() - 10 * MINUTE)
-    .spokeFor('other.example', world.clock.now() + HOUR)
+    .markServed('other.example', world.clock.now() + HOUR)
   const before = domains()
-  restore(page)
+  restore(state)
   expect(domains().sort()).toEqual([...before, 'other.example'].sort())
   expect(world.store.current.bundles.get(DOMAIN)?.authorities).toHaveLength(2)
 })

@@ -7,7 +7,7 @@ import { RateLimiter } from '../../../agent/icp/rate-limiter.js'
 import { ServerReachability } from '../../../agent/icp/server-reachability.js'
 import type { SpiffeId } from '../../../agent/identity/spiffe-id.js'
 import { syncEvents } from '../../../agent/observability/sync-events.js'
-import type { BookPage } from '../../../agent/svids/authority-history.js'
+import type { AuthorityHistoryState } from '../../../agent/svids/authority-history.js'
 import { pollBundle } from '../../../agent/svids/bundle-polls.js'
 import { Demand } from '../../../agent/svids/demand.js'
 import { EntrySync } from '../../../agent/svids/entries.js'
@@ -67,8 +67,8 @@ class Jobs {
   get issuesIn(): number {
     return this.parts.issuance.opensIn
   }
-  get book() {
-    return this.parts.publisher.book
+  get history() {
+    return this.parts.publisher.history
   }
   get lastSync(): number | null {
     return this.parts.entrySync.lastAt
@@ -79,8 +79,8 @@ class Jobs {
   tick(): number {
     return this.parts.time.tick()
   }
-  restore(snapshot: EarlierRun['snapshot'], book: BookPage): void {
-    restoreSnapshot({ ...this.parts, store: this.store }, { snapshot, book })
+  restore(snapshot: EarlierRun['snapshot'], history: AuthorityHistoryState): void {
+    restoreSnapshot({ ...this.parts, store: this.store }, { snapshot, history })
   }
   syncEntries(...args: Parameters<EntrySync['sync']>): Promise<void> {
     return this.#watch(this.parts.entrySync.sync(...args))

@@ -6,7 +6,7 @@ import { SpiffeId } from '../../../../agent/identity/spiffe-id.js'
 import { verifyX509Svid } from '../../../../agent/identity/verify-svid.js'
 import { cacheEvents } from '../../../../agent/observability/cache-events.js'
 import type { Files } from '../../../../agent/ports/files.js'
-import { AuthorityBook } from '../../../../agent/svids/authority-history.js'
+import { AuthorityHistory } from '../../../../agent/svids/authority-history.js'
 import { Demand } from '../../../../agent/svids/demand.js'
 import { EntryIndex } from '../../../../agent/svids/entry-index.js'
 import type { EntryState, HeldSvid } from '../../../../agent/svids/entry-state.js'
@@ -49,7 +49,7 @@ export class CacheLife {
       account: ACCOUNT,
       nodeId: 'node-1',
       path: PATH,
-      book: () => world.book.page,
+      history: () => world.history.state,
       clockAgrees: () => this.clockAgrees,
       commonName: () => world.commonName,
       ...change,
@@ -78,7 +78,7 @@ export class CacheLife {
 }
 
 export class CacheWorld {
-  book: AuthorityBook
+  history: AuthorityHistory
   commonName: string | null = null
 
   private constructor(
@@ -87,7 +87,7 @@ export class CacheWorld {
     readonly ca: TestCa,
     public keys: CacheKeys,
   ) {
-    this.book = AuthorityBook.empty(ACCOUNT).named([parseAuthority(ca.der)], clock.now())
+    this.history = AuthorityHistory.empty(ACCOUNT).named([parseAuthority(ca.der)], clock.now())
   }
 
   static async create(files: Files = new MemoryFiles()): Promise<CacheWorld> {
@@ -113,7 +113,7 @@ export class CacheWorld {
       authorities: [parseAuthority(ca.der)],
       now,
     })
-    this.book = this.book.named([parseAuthority(ca.der)], now).issued(svid, now)
+    this.history = this.history.named([parseAuthority(ca.der)], now).issued(svid, now)
     return { svid, renewAt: now + lifeMs / 2 }
   }
 

@@ -47,26 +47,26 @@ describe('while the manifest is written', () => {
     life.publish({ web: await world.issued('web') })
     await using _running = await running(life)
     once('after', () => {
-      world.book = world.book.named([parseAuthority(rotated.der)], world.clock.now())
+      world.history = world.history.named([parseAuthority(rotated.der)], world.clock.now())
       life.store.publish({}, { entries: new Set(), bundles: true })
     })
     life.store.publish({}, { entries: new Set(), bundles: true })
     await world.clock.advance('1s')
-    expect((await found())?.book.lines).toHaveLength(1)
+    expect((await found())?.history.records).toHaveLength(1)
     await world.clock.advance('1s')
-    expect((await found())?.book.lines).toHaveLength(2)
+    expect((await found())?.history.records).toHaveLength(2)
   })
 
   test('an SVID of another authority comes: it is written after a manifest that knows the authority', async () => {
     const life = new CacheLife(world)
     const before = { web: await world.issued('web'), db: await world.issued('db') }
-    const book = world.book
+    const history = world.history
     const renewed = { kind: 'issued', held: await world.held('db', HOUR, rotated) } as const
-    const later = world.book
-    world.book = book
+    const later = world.history
+    world.history = history
     await using _running = await running(life)
     once('after', () => {
-      world.book = later
+      world.history = later
       const states = new Map(life.store.current.states).set('db', renewed)
       life.store.publish({ states }, { entries: new Set(['db']), bundles: true })
     })
@@ -87,11 +87,11 @@ describe('while the manifest is written', () => {
     once('before', () => {
       throw new AgentError('file.io', 'no space left')
     })
-    world.book = world.book.named([parseAuthority(rotated.der)], world.clock.now())
+    world.history = world.history.named([parseAuthority(rotated.der)], world.clock.now())
     life.store.publish({}, { entries: new Set(), bundles: true })
     await world.clock.advance('1s')
-    expect((await found())?.book.lines).toHaveLength(1)
+    expect((await found())?.history.records).toHaveLength(1)
     await world.clock.advance('20s')
-    expect((await found())?.book.lines).toHaveLength(2)
+    expect((await found())?.history.records).toHaveLength(2)
   })
 })

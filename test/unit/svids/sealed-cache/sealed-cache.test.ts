@@ -27,7 +27,7 @@ describe('what a life leaves behind', () => {
     const restored = await new CacheLife(world).cache.restore()
     expect([...(restored?.snapshot.entries.keys() ?? [])]).toEqual(['web', 'db'])
     expect(restored?.clockBehind).toBe(false)
-    expect(restored?.book.lines).toHaveLength(1)
+    expect(restored?.history.records).toHaveLength(1)
     expect(restored?.commonName).toBe('localhost')
     const [was, is] = [before.store.current.states.get('web'), restored?.snapshot.states.get('web')]
     if (was?.kind !== 'issued' || is?.kind !== 'issued') throw new TypeError('not issued')
