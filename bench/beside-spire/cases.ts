@@ -1,0 +1,263 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { createInterface } from 'node:readline'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Target, usageOf } from './targets.js'
+
+/** One figure of one run of one case. */
+export interface Figure {
+  readonly name: string
+  readonly unit: 'requests/s' | 'ms' | 's CPU / 1,000' | 'MB' | 'KB' | '%' | 'failed'
+  /** Which way is better. */
+  readonly better: 'more' | 'less'
+  readonly value: number
+}
+
+export interface Case {
+  readonly name: string
+  /** What is done, for the page. */
+  readonly what: string
+  /** Which targets it is for. */
+  readonly targets: 'all' | 'agents'
+  /** Where the entries name the digest of the program, and targets compute it. */
+  readonly sha256?: true
+  run(target: Target, bench: Bench): Promise<readonly Figure[]>
+}
+
+export interface Bench {
+  readonly loadgen: string
+  /** Shorter runs, to try the harness. */
+  readonly quick: boolean
+  /** A name that no entry has had yet. */
+  readonly fresh: () => string
+  readonly selector: (target: Target) => string
+}
+
+interface Spread {
+  readonly n: number
+  readonly p50_us: number
+  readonly p99_us: number
+  readonly max_us: number
+  readonly failed: number
+  readonly failure?: string
+  readonly per_second?: number
+}
+
+const ms = (name: string, microseconds: number): Figure => ({
+  name,
+  unit: 'ms',
+  better: 'less',
+  value: microseconds / 1000,
+})
+
+/** Runs the load generator to its end. */
+async function load<Answer>(bench: Bench, args: readonly string[]): Promise<Answer> {
+  const child = spawn(bench.loadgen, [...args], { stdio: ['ignore', 'pipe', 'inherit'] })
+  let text = ''
+  child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+    text += chunk
+  })
+  const code = await new Promise((resolve, reject) => child.once('close', resolve).once('error', reject))
+  if (code !== 0) throw new Error(`loadgen ${args[0]} ended with ${code}`)
+  return JSON.parse(text) as Answer
+}
+
+function refuseFailures(spread: Spread): Spread {
+  if (spread.n === 0) throw new Error(`nothing succeeded: ${spread.failure}`)
+  return spread
+}
+
+function steady(command: 'warm' | 'jwt' | 'validate', places: number): Case['run'] {
+  return async (target, bench) => {
+    const before = usageOf(target.pid).cpuSeconds
+    const spread = refuseFailures(
+      await load<Spread>(bench, [
+        command,
+        '-socket',
+        target.socket,
+        '-at-once',
+        String(places),
+        '-for',
+        bench.quick ? '1s' : '5s',
+      ]),
+    )
+    const used = usageOf(target.pid).cpuSeconds - before
+    return [
+      { name: 'requests', unit: 'requests/s', better: 'more', value: spread.per_second ?? 0 },
+      ms('p50', spread.p50_us),
+      ms('p99', spread.p99_us),
+      { name: 'processor', unit: 's CPU / 1,000', better: 'less', value: (1000 * used) / spread.n },
+      { name: 'failed', unit: 'failed', better: 'less', value: spread.failed },
+    ]
+  }
+}
+
+function cold(processes: number, rounds: number): Case['run'] {
+  return async (target, bench) => {
+    const times = bench.quick ? Math.max(1, Math.ceil(rounds / 5)) : rounds
+    const before = usageOf(target.pid).cpuSeconds
+    const spread = refuseFailures(
+      await load<Spread>(bench, [
+        'cold',
+        '-socket',
+        target.socket,
+        '-processes',
+        String(processes),
+        '-rounds',
+        String(times),
+      ]),
+    )
+    const used = usageOf(target.pid).cpuSeconds - before
+    return [
+      ms('p50', spread.p50_us),
+      ms('p99', spread.p99_us),
+      { name: 'processor', unit: 's CPU / 1,000', better: 'less', value: (1000 * used) / spread.n },
+      { name: 'failed', unit: 'failed', better: 'less', value: spread.failed },
+    ]
+  }
+}
+
+/** Processes with open streams, which answer line by line. */
+class Watchers {
+  readonly #children: readonly { child: ChildProcess; lines: AsyncIterator<string> }[]
+
+  constructor(bench: Bench, socket: string, processes: number, streams: number) {
+    this.#children = Array.from({ length: processes }, () => {
+      const args = ['streams', '-socket', socket, '-streams', String(streams)]
+      const env = processes > 1 ? { GOMAXPROCS: '1', GOGC: '400' } : {}
+      const child = spawn(bench.loadgen, args, { stdio: ['pipe', 'pipe', 'inherit'], env })
+      return { child, lines: createInterface({ input: child.stdout })[Symbol.asyncIterator]() }
+    })
+  }
+
+  async #answers<Answer>(): Promise<Answer[]> {
+    return await Promise.all(
+      this.#children.map(async ({ lines }) => {
+        const { value, done } = await lines.next()
+        if (done) throw new Error('a process with streams ended')
+        return JSON.parse(value) as Answer
+      }),
+    )
+  }
+
+  async opened(): Promise<void> {
+    await this.#answers()
+  }
+
+  /** Milliseconds from the first stream that has the change to the last. */
+  async change(make: () => Promise<void>): Promise<number> {
+    for (const { child } of this.#children) child.stdin?.write('\n')
+    await this.#answers()
+    await make()
+    const at = (await this.#answers<{ at_us: number[] }>()).flatMap((answer) => answer.at_us)
+    return (at.reduce((a, b) => Math.max(a, b)) - at.reduce((a, b) => Math.min(a, b))) / 1000
+  }
+
+  async close(): Promise<void> {
+    const gone = this.#children.map(({ child }) => new Promise((resolve) => child.once('exit', resolve)))
+    for (const { child } of this.#children) child.stdin?.end()
+    await Promise.all(gone)
+  }
+}
+
+function push(processes: number, streams: number, of: 'entry' | 'authority'): Case['run'] {
+  return async (target, bench) => {
+    const { register, newAuthority } = target
+    if (register === null || newAuthority === null) return []
+    const watchers = new Watchers(bench, target.socket, processes, streams)
+    try {
+      await watchers.opened()
+      const before = usageOf(target.pid).cpuSeconds
+      const took = await watchers.change(() =>
+        of === 'entry' ? register(bench.fresh(), bench.selector(target)) : newAuthority(),
+      )
+      const used = usageOf(target.pid).cpuSeconds - before
+      return [
+        ms('first to last stream', took * 1000),
+        { name: 'processor', unit: 's CPU / 1,000', better: 'less', value: (1000 * used) / (processes * streams) },
+      ]
+    } finally {
+      await watchers.close()
+    }
+  }
+}
+
+const memory: Case['run'] = async (target, bench) => {
+  const before = usageOf(target.pid)
+  const streams = 2000
+  const watchers = new Watchers(bench, target.socket, 1, streams)
+  try {
+    await watchers.opened()
+    await sleep(5_000)
+    const opened = usageOf(target.pid)
+    await sleep(bench.quick ? 5_000 : 30_000)
+    const idle = usageOf(target.pid).cpuSeconds - opened.cpuSeconds
+    return [
+      { name: 'resident', unit: 'MB', better: 'less', value: opened.rssBytes / 1e6 },
+      { name: 'a stream', unit: 'KB', better: 'less', value: (opened.rssBytes - before.rssBytes) / streams / 1e3 },
+      { name: 'idle processor', unit: '%', better: 'less', value: (100 * idle) / (bench.quick ? 5 : 30) },
+    ]
+  } finally {
+    await watchers.close()
+  }
+}
+
+/** After a restart: the first answered call, and memory once everything has settled. */
+const start: Case['run'] = async (target, bench) => {
+  if (target.restart === null) return []
+  const took = await target.restart(async () => {
+    for (;;) {
+      const answered = await load<{ bytes: number }>({ ...bench }, ['payload', '-socket', target.socket]).then(
+        () => true,
+        () => false,
+      )
+      if (answered) return
+    }
+  })
+  await sleep(bench.quick ? 5_000 : 20_000)
+  const { rssBytes, anonymousBytes } = usageOf(target.pid)
+  return [
+    ms('exec to first answer', took * 1000),
+    { name: 'idle resident', unit: 'MB', better: 'less', value: rssBytes / 1e6 },
+    { name: 'of it anonymous', unit: 'MB', better: 'less', value: anonymousBytes / 1e6 },
+  ]
+}
+
+export const CASES: readonly Case[] = [
+  { name: 'warm-1', what: 'an SVID on an open connection, one call at a time', targets: 'all', run: steady('warm', 1) },
+  { name: 'warm-8', what: 'the same on 8 connections at once', targets: 'all', run: steady('warm', 8) },
+  { name: 'warm-32', what: 'the same on 32 connections at once', targets: 'all', run: steady('warm', 32) },
+  { name: 'cold-1', what: 'a new process, one after the other', targets: 'agents', run: cold(1, 100) },
+  { name: 'cold-50', what: '50 new processes that connect at once', targets: 'agents', run: cold(50, 6) },
+  { name: 'cold-500', what: '500 new processes that connect at once', targets: 'agents', run: cold(500, 2) },
+  {
+    name: 'sha256-1',
+    what: 'a new process, one after the other, by digest',
+    targets: 'agents',
+    sha256: true,
+    run: cold(1, 100),
+  },
+  { name: 'sha256-50', what: '50 at once, by digest', targets: 'agents', sha256: true, run: cold(50, 6) },
+  { name: 'sha256-500', what: '500 at once, by digest', targets: 'agents', sha256: true, run: cold(500, 2) },
+  { name: 'jwt-8', what: 'a JWT-SVID, 8 at once', targets: 'agents', run: steady('jwt', 8) },
+  { name: 'validate-8', what: 'validation of a JWT-SVID, 8 at once', targets: 'agents', run: steady('validate', 8) },
+  {
+    name: 'entry-1',
+    what: 'a new entry to 2,000 streams of one process',
+    targets: 'agents',
+    run: push(1, 2000, 'entry'),
+  },
+  {
+    name: 'entry-many',
+    what: 'a new entry to 1,000 processes with 2 streams each',
+    targets: 'agents',
+    run: push(1000, 2, 'entry'),
+  },
+  {
+    name: 'authority-1',
+    what: 'a new authority to 2,000 streams of one process',
+    targets: 'agents',
+    run: push(1, 2000, 'authority'),
+  },
+  { name: 'memory', what: '2,000 open streams', targets: 'all', run: memory },
+  { name: 'start', what: 'a restart with a known identity', targets: 'agents', run: start },
+]

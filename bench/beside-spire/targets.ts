@@ -1,0 +1,264 @@
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { chmod, mkdir, open, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { startServer, TENANT } from '../../test/support/agent.js'
+import { freePort } from '../../test/support/free-port.js'
+import type { Programs } from './build.js'
+
+/** One program with a Workload API, as it runs in the comparison. */
+export interface Target extends AsyncDisposable {
+  readonly name: string
+  readonly socket: string
+  readonly pid: number
+  /** Registers a SPIFFE ID for the load generator; null where the target has no entries. */
+  readonly register: ((id: string, selector: string) => Promise<void>) | null
+  /** Makes the server publish one more authority; null where the target has no authorities. */
+  readonly newAuthority: (() => Promise<void>) | null
+  /** Stops and starts the same installation; resolves with the milliseconds from exec to the first answered call. */
+  readonly restart: ((first: () => Promise<void>) => Promise<number>) | null
+}
+
+const DOMAIN = 'bench.example'
+
+/** Ours: the single executable as it is handed out, with what is on by default, the limits on one user's rate lifted. */
+export async function ours(directory: string, executable: string, options: { sha256?: boolean } = {}): Promise<Target> {
+  const server = await startServer(join(directory, 'icp'))
+  const socket = join(directory, 'agent.sock.d', 'agent.sock')
+  const config = join(directory, 'config.yaml')
+  const settings = {
+    agent: { tenant_id: TENANT, node_id: 'bench', data_dir: join(directory, 'data'), socket_path: socket },
+    icp_service: { address: server.address, trust_bundle_path: server.caPath },
+    attestation: { type: 'unix' },
+    logging: { file_path: '' },
+    workload_api: { hold: '30s', limits: limitsLifted() },
+    health: { port: await freePort(), bind_address: '127.0.0.1' },
+  }
+  await writeFile(config, JSON.stringify(settings))
+  const start = () => run(executable, ['-c', config], join(directory, 'agent.log'))
+  let child = await start()
+  return {
+    name: options.sha256 ? 'icp-agent, sha256' : 'icp-agent',
+    socket,
+    get pid() {
+      return pidOf(child)
+    },
+    register: async (id, selector) => {
+      const at = selector.indexOf(':', selector.indexOf(':') + 1)
+      await server.createEntry({
+        spiffeId: `spiffe://${TENANT}/${id}`,
+        selectors: { [selector.slice(0, at)]: selector.slice(at + 1) },
+      })
+    },
+    newAuthority: async () => {
+      server.setFault({ kind: 'bundle-served' })
+      await server.rotateCa()
+    },
+    restart: async (first) => {
+      await ended(child)
+      const began = performance.now()
+      child = await start()
+      await first()
+      return performance.now() - began
+    },
+    [Symbol.asyncDispose]: async () => {
+      await ended(child)
+      await server[Symbol.asyncDispose]()
+    },
+  }
+}
+
+export async function spire(
+  directory: string,
+  programs: Programs,
+  options: { keyType: 'rsa-2048' | 'ec-p256'; sha256?: boolean },
+): Promise<Target> {
+  const port = await freePort()
+  const api = join(directory, 'server.sock')
+  const socket = join(directory, 'agent.sock')
+  await mkdir(join(directory, 'server'), { recursive: true })
+  await mkdir(join(directory, 'data'), { recursive: true })
+  await writeFile(
+    join(directory, 'server.conf'),
+    `server { bind_address = "127.0.0.1" bind_port = "${port}" socket_path = "${api}" trust_domain = "${DOMAIN}"
+  data_dir = "${directory}/server" log_level = "WARN" ca_key_type = "${options.keyType}" jwt_key_type = "${options.keyType}"
+  ca_ttl = "24h" default_x509_svid_ttl = "1h" }
+plugins {
+  DataStore "sql" { plugin_data { database_type = "sqlite3" connection_string = "${directory}/server/db.sqlite3" } }
+  KeyManager "memory" { plugin_data {} }
+  NodeAttestor "join_token" { plugin_data {} }
+}
+`.replaceAll('" ', '"\n  '),
+  )
+  const server = await run(
+    programs.spireServer,
+    ['run', '-config', join(directory, 'server.conf')],
+    join(directory, 'server.log'),
+  )
+  const ask = (...args: string[]) =>
+    execFileSync(programs.spireServer, [...args, '-socketPath', api], { encoding: 'utf8' })
+  await until(() => ask('healthcheck'))
+  const token = /Token: (\S+)/.exec(ask('token', 'generate', '-spiffeID', `spiffe://${DOMAIN}/node`))?.[1]
+  if (token === undefined) throw new Error('spire-server gave no join token')
+  const config = join(directory, 'agent.conf')
+  await writeFile(
+    config,
+    `agent {
+  data_dir = "${directory}/data"
+  log_level = "INFO"
+  server_address = "127.0.0.1"
+  server_port = "${port}"
+  socket_path = "${socket}"
+  trust_domain = "${DOMAIN}"
+  insecure_bootstrap = true
+  workload_x509_svid_key_type = "${options.keyType}"
+}
+health_checks {
+  listener_enabled = true
+  bind_address = "127.0.0.1"
+  bind_port = "${await freePort()}"
+}
+telemetry {
+  Prometheus {
+    host = "127.0.0.1"
+    port = ${await freePort()}
+  }
+}
+plugins {
+  KeyManager "disk" { plugin_data { directory = "${directory}/data" } }
+  NodeAttestor "join_token" { plugin_data {} }
+  WorkloadAttestor "unix" { plugin_data {
+    discover_workload_path = true
+    workload_size_limit = ${options.sha256 ? 0 : -1}
+  } }
+}
+`,
+  )
+  const start = (args: readonly string[]) =>
+    run(programs.spireAgent, ['run', '-config', config, ...args], join(directory, 'agent.log'))
+  let child = await start(['-joinToken', token])
+  return {
+    name: `SPIRE ${options.keyType === 'ec-p256' ? 'EC' : 'RSA'}${options.sha256 ? ', sha256' : ''}`,
+    socket,
+    get pid() {
+      return pidOf(child)
+    },
+    register: async (id, selector) => {
+      ask(
+        'entry',
+        'create',
+        '-parentID',
+        `spiffe://${DOMAIN}/node`,
+        '-spiffeID',
+        `spiffe://${DOMAIN}/${id}`,
+        '-selector',
+        selector,
+      )
+    },
+    newAuthority: async () => {
+      ask('localauthority', 'x509', 'prepare')
+    },
+    restart: async (first) => {
+      await ended(child)
+      const began = performance.now()
+      child = await start([])
+      await first()
+      return performance.now() - began
+    },
+    [Symbol.asyncDispose]: async () => {
+      await ended(child)
+      await ended(server)
+    },
+  }
+}
+
+/** A program that only answers: its own arguments, and the socket where it listens. */
+export async function floor(name: string, socket: string, program: string, args: readonly string[]): Promise<Target> {
+  const child = await run(program, args, `${socket}.log`)
+  return {
+    name,
+    socket,
+    pid: pidOf(child),
+    register: null,
+    newAuthority: null,
+    restart: null,
+    [Symbol.asyncDispose]: () => ended(child),
+  }
+}
+
+function limitsLifted(): Record<string, number> {
+  const most = 1_000_000
+  return {
+    connection_burst: most,
+    call_burst: most,
+    connections: 20_000,
+    connections_per_subject: 20_000,
+    connections_per_pid: 20_000,
+  }
+}
+
+async function run(program: string, args: readonly string[], log: string): Promise<ChildProcess> {
+  const output = await open(log, 'a')
+  try {
+    const child = spawn(program, [...args], {
+      stdio: ['pipe', output.fd, output.fd],
+      env: { PATH: process.env['PATH'] ?? '' },
+    })
+    child.on('error', (error) => {
+      throw error
+    })
+    return child
+  } finally {
+    await output.close()
+  }
+}
+
+async function ended(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const gone = new Promise((resolve) => child.once('exit', resolve))
+  child.kill('SIGTERM')
+  const late = setTimeout(() => child.kill('SIGKILL'), 10_000)
+  await gone
+  clearTimeout(late)
+}
+
+function pidOf(child: ChildProcess): number {
+  if (child.pid === undefined) throw new Error('the process was not started')
+  return child.pid
+}
+
+async function until(works: () => unknown): Promise<void> {
+  for (let left = 100; ; left--) {
+    try {
+      works()
+      return
+    } catch (error) {
+      if (left === 0) throw error
+      await sleep(200)
+    }
+  }
+}
+
+/** Processor seconds that a process has used, and its resident memory in bytes. */
+export function usageOf(pid: number): {
+  readonly cpuSeconds: number
+  readonly rssBytes: number
+  readonly anonymousBytes: number
+} {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  const status = readFileSync(`/proc/${pid}/status`, 'latin1')
+  const kib = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(status)?.[1] ?? 0)
+  return {
+    cpuSeconds: (Number(fields[11]) + Number(fields[12])) / 100,
+    rssBytes: kib('VmRSS') * 1024,
+    anonymousBytes: kib('RssAnon') * 1024,
+  }
+}
+
+export async function ownDirectory(path: string): Promise<string> {
+  await mkdir(path, { recursive: true })
+  await chmod(path, 0o755)
+  return path
+}
