@@ -1,11 +1,11 @@
-import { execFileSync } from 'node:child_process'
+import { execFile, execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { copyFileSync, readFileSync } from 'node:fs'
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { parseArgs } from 'node:util'
+import { parseArgs, promisify } from 'node:util'
 import { bundlePrograms } from '../test/support/bundle-programs.js'
 import { buildPrograms } from './beside-spire/build.js'
 import { type Bench, CASES, type Figure } from './beside-spire/cases.js'
@@ -89,6 +89,7 @@ try {
     loadgen,
     quick: values.quick,
     fresh: () => `push-${entries++}`,
+    random: Math.random,
     selector: (target) => (target.name.includes('sha256') ? `unix:sha256:${sha256}` : `unix:path:${loadgen}`),
   }
   for (const target of targets) {
@@ -124,10 +125,7 @@ function text(figure: Figure): string {
 async function served(target: Target, loadgen: string): Promise<void> {
   for (let left = 120; ; left--) {
     try {
-      execFileSync(loadgen, ['payload', '-socket', target.socket], {
-        stdio: ['ignore', 'ignore', 'pipe'],
-        timeout: 30_000,
-      })
+      await promisify(execFile)(loadgen, ['payload', '-socket', target.socket], { timeout: 30_000 })
       return
     } catch (error) {
       if (left === 0) throw error

@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import { copyFileSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Target, usageOf } from './targets.js'
@@ -30,6 +31,8 @@ export interface Bench {
   /** A name that no entry has had yet. */
   readonly fresh: () => string
   readonly selector: (target: Target) => string
+  /** From 0 to 1. */
+  readonly random: () => number
 }
 
 interface Spread {
@@ -204,15 +207,12 @@ const memory: Case['run'] = async (target, bench) => {
 /** After a restart: the first answered call, and memory once everything has settled. */
 const start: Case['run'] = async (target, bench) => {
   if (target.restart === null) return []
-  const took = await target.restart(async () => {
-    for (;;) {
-      const answered = await load<{ bytes: number }>({ ...bench }, ['payload', '-socket', target.socket]).then(
-        () => true,
-        () => false,
-      )
-      if (answered) return
-    }
+  let answered: Promise<{ at_us: number }> | undefined
+  const began = await target.restart(() => {
+    answered = load<{ at_us: number }>(bench, ['first', '-socket', target.socket])
+    return answered
   })
+  const took = ((await answered)?.at_us ?? Number.NaN) / 1000 - began
   await sleep(bench.quick ? 5_000 : 20_000)
   const { rssBytes, anonymousBytes } = usageOf(target.pid)
   return [
@@ -220,6 +220,19 @@ const start: Case['run'] = async (target, bench) => {
     { name: 'idle resident', unit: 'MB', better: 'less', value: rssBytes / 1e6 },
     { name: 'of it anonymous', unit: 'MB', better: 'less', value: anonymousBytes / 1e6 },
   ]
+}
+
+/** Something is registered while a program that is not registered yet asks each second. */
+const registered: Case['run'] = async (target, bench) => {
+  if (target.register === null) return []
+  const copy = `${bench.loadgen}-${bench.fresh()}`
+  copyFileSync(bench.loadgen, copy)
+  const asking = load<{ at_us: number }>({ ...bench, loadgen: copy }, ['until', '-socket', target.socket])
+  await sleep(3_000 + 5_000 * bench.random())
+  const began = Date.now()
+  await target.register(bench.fresh(), `unix:path:${copy}`)
+  const { at_us } = await asking
+  return [ms('registered to served', at_us - began * 1000)]
 }
 
 export const CASES: readonly Case[] = [
@@ -257,6 +270,12 @@ export const CASES: readonly Case[] = [
     what: 'a new authority to 2,000 streams of one process',
     targets: 'agents',
     run: push(1, 2000, 'authority'),
+  },
+  {
+    name: 'registered',
+    what: 'a program that asks each second, from its registration',
+    targets: 'agents',
+    run: registered,
   },
   { name: 'memory', what: '2,000 open streams', targets: 'all', run: memory },
   { name: 'start', what: 'a restart with a known identity', targets: 'agents', run: start },

@@ -243,7 +243,7 @@ func streams(args []string) (any, error) {
 	}
 	all := make([]*seen, *count)
 	failed := make(chan error, *count)
-	var first sync.WaitGroup
+	begun := make(chan struct{}, *count)
 	var connection *grpc.ClientConn
 	for n := range all {
 		all[n] = &seen{}
@@ -255,10 +255,9 @@ func streams(args []string) (any, error) {
 			defer connection.Close()
 		}
 		client := workload.NewSpiffeWorkloadAPIClient(connection)
-		first.Add(1)
 		go func() {
 			stream, err := client.FetchX509SVID(withHeader(context.Background()), &workload.X509SVIDRequest{})
-			begun := false
+			said := false
 			for err == nil {
 				var message *workload.X509SVIDResponse
 				if message, err = stream.Recv(); err != nil {
@@ -272,20 +271,21 @@ func streams(args []string) (any, error) {
 					all[n].changes++
 				}
 				all[n].lock.Unlock()
-				if !begun {
-					begun = true
-					first.Done()
+				if !said {
+					said = true
+					begun <- struct{}{}
 				}
 			}
 			failed <- err
 		}()
-	}
-	opened := make(chan struct{})
-	go func() { first.Wait(); close(opened) }()
-	select {
-	case <-opened:
-	case err := <-failed:
-		return nil, fmt.Errorf("a stream ended: %w", err)
+		// One after the other: a burst of streams is another case, and one that not every target survives.
+		select {
+		case <-begun:
+		case err := <-failed:
+			return nil, fmt.Errorf("stream %d ended: %w", n, err)
+		case <-time.After(time.Minute):
+			return nil, fmt.Errorf("stream %d had no message for a minute", n)
+		}
 	}
 	print(map[string]int{"open": *count})
 	lines := bufio.NewScanner(os.Stdin)
@@ -363,6 +363,30 @@ func until(args []string) (any, error) {
 		}
 		time.Sleep(time.Second)
 	}
+}
+
+// first waits for the first answered call, trying again each millisecond, and prints when that was.
+func first(args []string) (any, error) {
+	flags := flag.NewFlagSet("first", flag.ExitOnError)
+	socket := flags.String("socket", "", "path of the Workload API's socket")
+	flags.Parse(args)
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		probe, err := net.Dial("unix", *socket)
+		if err != nil {
+			continue
+		}
+		probe.Close()
+		connection, err := dial(*socket)
+		if err != nil {
+			return nil, err
+		}
+		_, err = fetch(workload.NewSpiffeWorkloadAPIClient(connection), 10*time.Second)
+		connection.Close()
+		if err == nil {
+			return map[string]int64{"at_us": time.Now().UnixMicro()}, nil
+		}
+	}
+	return nil, fmt.Errorf("no answer within a minute")
 }
 
 // payload prints the first message of a target, for the floors to answer with.

@@ -11,7 +11,7 @@ import (
 
 func main() {
 	if len(os.Args) < 2 {
-		fail(fmt.Errorf("usage: loadgen warm|cold|one|jwt|validate|streams|floor|payload [options]"))
+		fail(fmt.Errorf("usage: loadgen warm|cold|one|jwt|validate|streams|until|first|floor|payload [options]"))
 	}
 	commands := map[string]func([]string) (any, error){
 		"warm":     warm,
@@ -23,6 +23,7 @@ func main() {
 		"floor":    floor,
 		"payload":  payload,
 		"until":    until,
+		"first":    first,
 	}
 	run, known := commands[os.Args[1]]
 	if !known {
