@@ -123,9 +123,9 @@ function cold(processes: number, rounds: number): Case['run'] {
 class Watchers {
   readonly #children: readonly { child: ChildProcess; lines: AsyncIterator<string> }[]
 
-  constructor(bench: Bench, socket: string, processes: number, streams: number) {
+  constructor(bench: Bench, socket: string, processes: number, streams: number, each = 50) {
     this.#children = Array.from({ length: processes }, () => {
-      const args = ['streams', '-socket', socket, '-streams', String(streams)]
+      const args = ['streams', '-socket', socket, '-streams', String(streams), '-each', String(each)]
       const env = processes > 1 ? { GOMAXPROCS: '1', GOGC: '400' } : {}
       const child = spawn(bench.loadgen, args, { stdio: ['pipe', 'pipe', 'inherit'], env })
       return { child, lines: createInterface({ input: child.stdout })[Symbol.asyncIterator]() }
@@ -187,7 +187,7 @@ function push(processes: number, streams: number, of: 'entry' | 'authority'): Ca
 const memory: Case['run'] = async (target, bench) => {
   const before = usageOf(target.pid)
   const streams = 2000
-  const watchers = new Watchers(bench, target.socket, 1, streams)
+  const watchers = new Watchers(bench, target.socket, 1, streams, 1)
   try {
     await watchers.opened()
     await sleep(5_000)
@@ -277,6 +277,6 @@ export const CASES: readonly Case[] = [
     targets: 'agents',
     run: registered,
   },
-  { name: 'memory', what: '2,000 open streams', targets: 'all', run: memory },
+  { name: 'memory', what: '2,000 connections, each with an open stream', targets: 'all', run: memory },
   { name: 'start', what: 'a restart with a known identity', targets: 'agents', run: start },
 ]

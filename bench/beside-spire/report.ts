@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { cpus, release, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { SPIRE_VERSION } from './build.js'
@@ -36,6 +36,7 @@ const ranged = ({ median, least, most }: Summary) => `${short(median)} (${short(
 export function writeReport(root: string, results: Results, cases: readonly Case[]): void {
   const page = join(root, PAGE)
   const text = readFileSync(page, 'utf8')
+  mkdirSync(join(root, 'docs/benchmarks'), { recursive: true })
   const begin = text.indexOf(BEGIN)
   const end = text.indexOf(END)
   if (begin < 0 || end < begin) throw new Error(`${PAGE} has no place for figures: ${BEGIN} … ${END}`)
@@ -87,7 +88,7 @@ function ratio(of: Values, targets: readonly string[], name: string): string {
   if (mine === undefined || theirs === undefined) return ''
   const others = of(theirs, name)
   const ratios = of(mine, name).map((value, n) => value / (others[n] ?? Number.NaN))
-  return ranged(summary(ratios))
+  return ratios.every(Number.isFinite) ? ranged(summary(ratios)) : ''
 }
 
 const BAR = 22
