@@ -32,7 +32,7 @@ function summary(values: readonly number[]): Summary {
 const short = (value: number) => (value >= 1000 ? String(Math.round(value)) : String(Number(value.toPrecision(3))))
 const ranged = ({ median, least, most }: Summary) => `${short(median)} (${short(least)} to ${short(most)})`
 
-/** Replaces the figures in docs/benchmarks.md and draws a plot a case into docs/benchmarks/. */
+/** Replaces the figures in docs/benchmarks.md and draws a plot a case, beside it. */
 export function writeReport(root: string, results: Results, cases: readonly Case[]): void {
   const page = join(root, PAGE)
   const text = readFileSync(page, 'utf8')
