@@ -1,13 +1,19 @@
-import { closeSync, constants, fstatSync, openSync, readlinkSync, readSync } from 'node:fs'
+import { closeSync, constants, fstatSync, opendirSync, openSync, readlinkSync, readSync } from 'node:fs'
 import { AgentError } from '../errors.js'
 import type { ExecutableId, OpenExecutable, ProcessHandle } from '../ports/kernel.js'
 import type { HostMounts } from './host-mounts.js'
 import { type Libc, LibcError } from './koffi-libc.js'
-import { AT_STATX_DONT_SYNC, O_PATH, POLLIN } from './linux-abi.js'
+import { AT_STATX_DONT_SYNC, ERRNO, O_PATH, POLLIN } from './linux-abi.js'
 import { EXECUTABLE_MASK, executableIdOf, ProgramFile } from './program-file.js'
 
 const MAX_BYTES = { stat: 65_536, status: 65_536, cgroup: 65_536, uid_map: 65_536, mountinfo: 1_048_576 } as const
 const NOT_ALLOWED: ReadonlySet<string> = new Set(['EACCES', 'EPERM'])
+/** What the kernel answers of a thread that has ended, or is ending; EINVAL: of its mounts. */
+const GONE: ReadonlySet<string> = new Set(['ENOENT', 'ESRCH', 'EINVAL'])
+/** Threads that are tried when the main thread has ended. */
+const MAX_THREADS = 8
+/** `/proc/PID/status` of a thread that has its memory. */
+const HAS_MEMORY = '\nVmSize:'
 
 type Unreadable = 'hidden' | 'ending' | 'no_descriptors' | 'other'
 
@@ -15,7 +21,7 @@ type Unreadable = 'hidden' | 'ending' | 'no_descriptors' | 'other'
 const ADVICE: Readonly<Record<Unreadable, string>> = {
   hidden:
     '/proc is mounted with hidepid, or the agent lacks rights; give it CAP_SYS_PTRACE, or mount /proc with gid= of a group of its own',
-  ending: 'it is about to end, or its main thread has ended while others go on; try again',
+  ending: 'it is about to end; try again',
   no_descriptors: 'no file descriptor is left; raise the limit of open files (LimitNOFILE, ulimit -n)',
   other: 'try again',
 }
@@ -36,12 +42,17 @@ export interface ProcessContext {
 /**
  * A process held by a pidfd and an open `/proc/PID`. Both name the process itself: once it is gone, neither ever shows
  * another one of the same pid. All reading goes through the held directory.
+ *
+ * `/proc/PID` shows the main thread. When that has ended and others go on, its program and mounts are gone, and control
+ * groups of version 1 read as `/`. Then one of the others is read, below `/proc/PID/task` (decision 0019).
  */
 export class LinuxProcess implements ProcessHandle {
   readonly key: string
   #directory: number
   #pidfd: number
   #disposed = false
+  /** Empty for the main thread, else `task/TID/`: the thread that was read last. */
+  #thread = ''
 
   /**
    * Takes over the pidfd, also when it throws `caller.exited` because the process has ended.
@@ -79,19 +90,22 @@ export class LinuxProcess implements ProcessHandle {
 
   executable(): ExecutableId | null {
     this.#path('exe')
+    const { libc } = this.context
     try {
       // Without DONT_SYNC a network or FUSE file system would be asked, and might never answer.
-      return executableIdOf(this.context.libc.statx(this.#directory, 'exe', AT_STATX_DONT_SYNC, EXECUTABLE_MASK))
+      return this.#ofLiving('exe', (name) =>
+        executableIdOf(libc.statx(this.#directory, name, AT_STATX_DONT_SYNC, EXECUTABLE_MASK)),
+      )
     } catch (error) {
       return this.#hidden(error, 'exe')
     }
   }
 
   openExecutable(): OpenExecutable | null {
-    const path = this.#path('exe')
+    this.#path('exe')
     let fd: number
     try {
-      fd = openSync(path, O_PATH)
+      fd = this.#ofLiving('exe', (name) => openSync(this.#path(name), O_PATH))
     } catch (error) {
       return this.#hidden(error, 'exe')
     }
@@ -99,14 +113,11 @@ export class LinuxProcess implements ProcessHandle {
   }
 
   read(file: keyof typeof MAX_BYTES): string {
-    const path = this.#path(file)
+    this.#path(file)
     try {
-      const fd = openSync(path, 'r')
-      try {
-        return readBounded(fd, MAX_BYTES[file], `/proc/${this.pid}/${file}`)
-      } finally {
-        closeSync(fd)
-      }
+      // Of the main thread even when that has ended: it has the name and the start time of the process.
+      if (file === 'stat') return this.#readFile(file, file)
+      return this.#ofLiving(file, (name) => this.#readFile(name, file))
     } catch (error) {
       throw this.#explain(error, `/proc/${this.pid}/${file}`)
     }
@@ -128,11 +139,67 @@ export class LinuxProcess implements ProcessHandle {
 
   /** Null where the agent may not read the link. */
   #link(name: string): string | null {
-    const path = this.#path(name)
+    this.#path(name)
     try {
-      return readlinkSync(path)
+      return this.#ofLiving(name, (of) => readlinkSync(this.#path(of)))
     } catch (error) {
       return this.#hidden(error, name)
+    }
+  }
+
+  #readFile(name: string, file: keyof typeof MAX_BYTES): string {
+    const fd = openSync(this.#path(name), 'r')
+    try {
+      return readBounded(fd, MAX_BYTES[file], `/proc/${this.pid}/${file}`)
+    } finally {
+      closeSync(fd)
+    }
+  }
+
+  /**
+   * What `look` says of a thread that still had all that a process has afterwards: the one that was read last, else the
+   * main one, else one of the others. A thread that ends loses its memory first, then mounts, namespaces and groups.
+   * All of them have one memory, so one program. Throws what `look` does where there is no such thread.
+   */
+  #ofLiving<T>(name: string, look: (name: string) => T): T {
+    let gone: unknown
+    for (const thread of this.#threads()) {
+      try {
+        const seen = look(thread + name)
+        // Its program is seen, or opened, only while it has its memory.
+        if (name === 'exe' || this.#hasMemory(thread, name === 'status' ? seen : null)) {
+          this.#thread = thread
+          return seen
+        }
+        // A zombie: whoever asks looks at the pidfd, too.
+        if (!this.alive()) return seen
+        gone = new LibcError('memory', ERRNO.ESRCH)
+      } catch (error) {
+        if (!GONE.has(codeOfSystem(error) ?? '') || !this.alive()) throw error
+        gone = error
+      }
+    }
+    throw gone
+  }
+
+  #hasMemory(thread: string, status: unknown): boolean {
+    const text = typeof status === 'string' ? status : this.#readFile(`${thread}status`, 'status')
+    return text.includes(HAS_MEMORY)
+  }
+
+  /** Where threads are found, as far as they are asked for. */
+  *#threads(): Generator<string> {
+    yield this.#thread
+    if (this.#thread !== '') yield ''
+    const directory = opendirSync(this.#path('task'))
+    try {
+      for (let i = 0; i <= MAX_THREADS; i++) {
+        const entry = directory.readSync()
+        if (!entry) return
+        if (entry.name !== String(this.pid)) yield `task/${entry.name}/`
+      }
+    } finally {
+      directory.closeSync()
     }
   }
 

@@ -1,9 +1,9 @@
 import { execFileSync, spawn } from 'node:child_process'
-import { chmodSync, chownSync, readFileSync } from 'node:fs'
+import { chmodSync, chownSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
-import { codeOf, messageOf } from '../../agent/errors.js'
+import { codeOf } from '../../agent/errors.js'
 import { createLinuxKernel } from '../../agent/platform/linux-kernel.js'
 import { bundle } from './support/bundle.js'
 import { Client, until } from './support/client.js'
@@ -32,31 +32,76 @@ function errorOf(run: () => unknown): unknown {
   }
 }
 
-describe('a caller that lives and cannot be read', () => {
-  it.runIf(hasCompiler)('has neither ended nor changed when its main thread has ended', async () => {
-    using directory = new TemporaryDirectory()
+describe.runIf(hasCompiler)('a caller whose main thread has ended, while another goes on,', () => {
+  const callerIn = async (directory: TemporaryDirectory) => {
     const program = directory.file('program')
     execFileSync('cc', ['-O2', '-pthread', '-o', program, SOURCE])
-    await using acceptor = await Acceptor.listen(directory.file('s'))
-    using kernel = createLinuxKernel()
+    const acceptor = await Acceptor.listen(directory.file('s'))
+    const kernel = createLinuxKernel()
     const child = spawn(program, [directory.file('s')], { stdio: 'ignore' })
-    try {
-      using handle = kernel.peerOf(await acceptor.next()).process
-      await until(() => /^State:\s+Z/m.test(readFileSync(`/proc/${child.pid}/status`, 'utf8')))
-      expect(handle.alive()).toBe(true)
-      const error = errorOf(() => handle.executable())
-      expect(codeOf(error)).toBe('caller.unidentified')
-      expect(messageOf(error)).toMatch(/lives, .*its main thread has ended/)
-      expect(codeOf(errorOf(() => handle.openExecutable()))).toBe('caller.unidentified')
-      // The end of the last thread is the end.
-      child.kill('SIGKILL')
-      await until(() => !handle.alive())
-      expect(codeOf(errorOf(() => handle.executable()))).toBe('caller.exited')
-    } finally {
-      child.kill('SIGKILL')
+    const { process: handle } = kernel.peerOf(await acceptor.next())
+    const thread = () => readdirSync(`/proc/${child.pid}/task`).find((id) => id !== String(child.pid))
+    await until(() => /^State:\s+Z/m.test(readFileSync(`/proc/${child.pid}/status`, 'utf8')))
+    return {
+      program,
+      handle,
+      /** As root sees the thread that goes on. */
+      file: (name: string) => readFileSync(`/proc/${child.pid}/task/${thread()}/${name}`, 'utf8'),
+      signal: (signal: NodeJS.Signals) => child.kill(signal),
+      async [Symbol.asyncDispose]() {
+        child.kill('SIGKILL')
+        handle[Symbol.dispose]()
+        kernel[Symbol.dispose]()
+        await acceptor[Symbol.asyncDispose]()
+      },
     }
+  }
+
+  it('is seen through the other: program, groups, namespaces and mounts', async () => {
+    using directory = new TemporaryDirectory()
+    await using s = await callerIn(directory)
+    const { dev, ino } = statSync(s.program, { bigint: true })
+    expect(s.handle.alive()).toBe(true)
+    expect(s.handle.executable()).toMatchObject({ device: dev, inode: ino })
+    using executable = s.handle.openExecutable()
+    expect(executable?.path()).toBe(s.program)
+    expect(s.handle.namespace('mnt')).toBe(readlinkSync('/proc/self/ns/mnt'))
+    // Of the main thread, groups of version 1 read as `/` by now.
+    expect(s.handle.read('cgroup')).toBe(s.file('cgroup'))
+    expect(s.handle.read('mountinfo')).toBe(s.file('mountinfo'))
+    expect(s.handle.read('status')).toMatch(/^State:\s+S/m)
   })
 
+  it('and runs another program, is seen to do so', async () => {
+    using directory = new TemporaryDirectory()
+    await using s = await callerIn(directory)
+    const before = s.handle.executable()
+    s.signal('SIGUSR2')
+    await until(() => s.handle.executable()?.inode !== before?.inode)
+    expect(s.handle.read('status')).toMatch(/^Name:\s+sleep/m)
+  })
+
+  it.runIf(root)('and changes its user, is seen to do so', async () => {
+    using directory = new TemporaryDirectory()
+    chmodSync(directory.path, 0o755)
+    await using s = await callerIn(directory)
+    s.handle.executable()
+    s.signal('SIGUSR1')
+    await until(() => /^Uid:\s+65534\s/m.test(s.handle.read('status')))
+  })
+
+  it('ends with its last thread', async () => {
+    using directory = new TemporaryDirectory()
+    await using s = await callerIn(directory)
+    s.handle.executable()
+    s.signal('SIGKILL')
+    await until(() => !s.handle.alive())
+    expect(codeOf(errorOf(() => s.handle.executable()))).toBe('caller.exited')
+    expect(codeOf(errorOf(() => s.handle.read('cgroup')))).toBe('caller.exited')
+  })
+})
+
+describe('a caller that lives and cannot be read', () => {
   it.runIf(canHide)('has not ended when /proc hides it (hidepid=2)', async () => {
     using directory = new TemporaryDirectory()
     chmodSync(directory.path, 0o755)

@@ -145,7 +145,7 @@ describe('a process that lives and cannot be read', () => {
   }
 
   it.each<[string, number, string, RegExp]>([
-    ['its program is gone (it is ending, or its main thread has)', 2, 'caller.unidentified', /main thread/],
+    ['its program is gone, in all of its threads', 2, 'caller.unidentified', /about to end/],
     ['the kernel finds no task', 3, 'caller.unidentified', /lives, but .*ESRCH/],
     ['no descriptor is left', 24, 'caller.unidentified', /LimitNOFILE/],
     ['no descriptor is left on the machine', 23, 'caller.unidentified', /LimitNOFILE/],
