@@ -3,8 +3,9 @@ import { cpSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { credentials, newCa } from '../integration/support/https-server.js'
 import { kubectlBinary } from '../support/helm.js'
+import { until } from '../support/until.js'
 import { type NodeBinaries, nodeBinaries } from './binaries.js'
-import { type Daemon, NodeSpace, until } from './node-space.js'
+import { type Daemon, NodeSpace } from './node-space.js'
 
 /** The node's address, which is that of its bridge, and that of the service `kubernetes`. */
 export const NODE_IP = '10.244.0.1'
@@ -47,7 +48,7 @@ export class Cluster implements AsyncDisposable {
       await cluster.restart('kubelet')
       const kubelets = ['create', 'clusterrolebinding', 'kubelet-api', '--clusterrole=system:kubelet-api-admin']
       await cluster.kubectl(...kubelets, '--user=kube-apiserver')
-      await until('the node is ready', async () => /True/.test(await cluster.nodeReady()))
+      await until(async () => /True/.test(await cluster.nodeReady()), { what: 'the node is ready' })
       return cluster
     } catch (error) {
       await node[Symbol.asyncDispose]()
@@ -66,10 +67,13 @@ export class Cluster implements AsyncDisposable {
   /** Resolves with the output once it is like that; commands that fail are repeated. */
   async kubectlUntil(like: RegExp, ...args: readonly string[]): Promise<string> {
     let output = ''
-    await until(`kubectl ${args.join(' ')} gives ${like}`, async () => {
-      output = await this.kubectl(...args).catch((error: Error) => error.message)
-      return like.test(output)
-    })
+    await until(
+      async () => {
+        output = await this.kubectl(...args).catch((error: Error) => error.message)
+        return like.test(output)
+      },
+      { what: `kubectl ${args.join(' ')} gives ${like}` },
+    )
     return output
   }
 
@@ -110,7 +114,7 @@ export class Cluster implements AsyncDisposable {
         () => true,
         () => false,
       )
-    await until('containerd answers', answers)
+    await until(answers, { what: 'containerd answers' })
   }
 
   private ctr(...args: readonly string[]): Promise<string> {

@@ -3,8 +3,8 @@ import { createWriteStream, existsSync, mkdirSync, readdirSync, readFileSync, rm
 import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
+import { until } from '../support/until.js'
 
 const HERE = import.meta.dirname
 const run = promisify(execFile)
@@ -35,7 +35,7 @@ export class NodeSpace implements AsyncDisposable {
     const dir = await mkdtemp(join(tmpdir(), `${group}-`))
     const outer = spawn(join(HERE, 'enter-node.sh'), [dir, group], { stdio: ['ignore', 'ignore', 'inherit'] })
     try {
-      await until('the node has its mounts', () => existsSync(join(dir, 'ready')))
+      await until(() => existsSync(join(dir, 'ready')), { what: 'the node has its mounts' })
       return new NodeSpace(dir, group, outer, await childOf(outer.pid ?? 0))
     } catch (error) {
       await remove(dir, group, outer)
@@ -92,9 +92,9 @@ async function remove(dir: string, group: string, outer: ChildProcess): Promise<
     outer.kill('SIGKILL')
     await exited
   }
-  await until('no process is left in the control groups of the node', () =>
-    hierarchies(group).every((path) => removed(path)),
-  )
+  await until(() => hierarchies(group).every((path) => removed(path)), {
+    what: 'no process is left in the control groups of the node',
+  })
   rmSync(dir, { recursive: true, force: true, maxRetries: 10, retryDelay: 200 })
 }
 
@@ -130,18 +130,12 @@ function removed(path: string): boolean {
 
 async function childOf(pid: number): Promise<number> {
   let child = 0
-  await until(`process ${pid} has a child`, () => {
-    child = Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ')[0])
-    return child > 0
-  })
+  await until(
+    () => {
+      child = Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ')[0])
+      return child > 0
+    },
+    { what: `process ${pid} has a child` },
+  )
   return child
-}
-
-/** Looks again until it is so. */
-export async function until(what: string, look: () => boolean | Promise<boolean>, seconds = 180): Promise<void> {
-  const limit = performance.now() + seconds * 1000
-  while (!(await look())) {
-    if (performance.now() > limit) throw new Error(`not within ${seconds} s: ${what}`)
-    await sleep(100)
-  }
 }

@@ -3,10 +3,10 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { helmBinary } from '../support/helm.js'
+import { until } from '../support/until.js'
 import { csiBinaries, nodeUnavailable } from './binaries.js'
 import { Cluster } from './cluster.js'
 import { makeImages, programImage } from './images.js'
-import { until } from './node-space.js'
 import { TrialServer } from './trial-server.js'
 import { NAMESPACE, PodWorkload, podOf } from './workloads.js'
 
@@ -36,7 +36,7 @@ describe.skipIf(missing !== null)(`a real node${missing === null ? '' : ` (skipp
     const container = () => cluster.kubectl(...agentPod, 'jsonpath={.items[*].status.containerStatuses[0].containerID}')
     const before = await container()
     cluster.node.killContainer(before.replace('containerd://', ''))
-    await until('the agent was restarted', async () => (await container()) !== before)
+    await until(async () => (await container()) !== before, { what: 'the agent was restarted' })
     await rolledOut()
   }
   const upgrade = (...values: readonly string[]) => {
@@ -57,7 +57,7 @@ describe.skipIf(missing !== null)(`a real node${missing === null ? '' : ` (skipp
     await what()
     for (const [at, workload] of workloads.entries()) {
       const since = () => workload.lines.slice(before[at])
-      await until(`${workload.name} is served again`, () => since().at(-1)?.svids !== undefined)
+      await until(() => since().at(-1)?.svids !== undefined, { what: `${workload.name} is served again` })
       expect(workload.svids).toEqual([id(workload.name)])
       if (meanwhile === 'never denied') expect(since().filter(({ code }) => code === PERMISSION_DENIED)).toEqual([])
     }
@@ -141,7 +141,7 @@ describe.skipIf(missing !== null)(`a real node${missing === null ? '' : ` (skipp
       await cluster.kubectlUntil(alone, ...asked)
       for (const [at, workload] of workloads.entries()) {
         const refused = () => workload.ends.slice(before[at]).some(({ code }) => code === PERMISSION_DENIED)
-        await until(`${workload.name} is refused`, refused)
+        await until(refused, { what: `${workload.name} is refused` })
       }
       await cluster.kubectl(...daemonset, '[{"op":"add","path":"/spec/template/spec/hostPID","value":true}]')
       await rolledOut()
@@ -178,7 +178,9 @@ describe.skipIf(missing !== null)(`a real node${missing === null ? '' : ` (skipp
       await pod.gets(id(name))
       const before = pod.texts.length
       await servedAfter(kill)
-      await until('the pod is served again', () => pod.lines.slice(before).some(({ svids }) => `${svids}` === id(name)))
+      await until(() => pod.lines.slice(before).some(({ svids }) => `${svids}` === id(name)), {
+        what: 'the pod is served again',
+      })
       expect(pod.ends.filter(({ code }) => code === PERMISSION_DENIED)).toEqual([])
     })
   })

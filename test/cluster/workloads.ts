@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { until } from '../support/until.js'
 import type { Cluster } from './cluster.js'
-import { until } from './node-space.js'
 
 export const NAMESPACE = 'shop'
 const SOCKETS = '/run/spire/sockets'
@@ -49,7 +49,7 @@ export class PodWorkload {
   }
 
   async gets(...svids: readonly string[]): Promise<void> {
-    await until(`${this.name} gets ${svids.join(' and ')}`, () => `${this.svids}` === `${svids}`)
+    await until(() => `${this.svids}` === `${svids}`, { what: `${this.name} gets ${svids.join(' and ')}` })
   }
 }
 

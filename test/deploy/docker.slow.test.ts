@@ -8,6 +8,7 @@ import { parseAllDocuments } from 'yaml'
 import { importBaseImage } from '../support/base-image.js'
 import { type DockerEngine, dockerUnavailable, startDockerEngine } from '../support/docker-engine.js'
 import { helmBinary, ran } from '../support/helm.js'
+import { until } from '../support/until.js'
 
 const run = promisify(execFile)
 const PROJECT = 'icp-compose-test'
@@ -160,11 +161,3 @@ describe.skipIf(missing !== null)(say, () => {
     expect(await engine.docker('network', 'ls', '--quiet', '--filter', `name=${PROJECT}`)).toBe('')
   }, 120_000)
 })
-
-async function until(condition: () => Promise<boolean>, seconds = 60): Promise<void> {
-  const limit = Date.now() + seconds * 1000
-  while (!(await condition())) {
-    if (Date.now() > limit) throw new Error(`not within ${seconds} s: ${condition}`)
-    await sleep(500)
-  }
-}

@@ -2,9 +2,9 @@ import { spawn, spawnSync } from 'node:child_process'
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { makePackages } from '../support/packages.js'
+import { until } from '../support/until.js'
 
 /** nobody, on most machines. */
 const PLAIN = 65534
@@ -135,12 +135,4 @@ function linesOf(output: string): readonly Record<string, unknown>[] {
     .split('\n')
     .slice(0, -1)
     .map((line) => JSON.parse(line))
-}
-
-async function until(condition: () => boolean, seconds = 60): Promise<void> {
-  const limit = Date.now() + seconds * 1000
-  while (!condition()) {
-    if (Date.now() > limit) throw new Error(`not within ${seconds} s: ${condition}`)
-    await sleep(100)
-  }
 }

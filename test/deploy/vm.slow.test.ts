@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { derive, makePackages } from '../support/packages.js'
-import { devIcpUnit, type Ended, type RunOptions, until, VmMachine, vmObstacle } from '../support/vm-machine.js'
+import { until } from '../support/until.js'
+import { devIcpUnit, type Ended, type RunOptions, VmMachine, vmObstacle } from '../support/vm-machine.js'
 
 const TENANT = '11111111-2222-4333-8444-555555555555'
 const SERVER = 'https://127.0.0.1:8443/spiresvc'
@@ -134,13 +135,13 @@ describe.skipIf(vmObstacle() !== null)('on a machine with systemd', () => {
   })
 
   it('attests a workload by its uid, and hashes the program of another user', async () => {
-    await until(() => fetchAs(WEB).status === 0, 90)
+    await until(() => fetchAs(WEB).status === 0)
     expect(fetchAs(WEB).stdout).toContain(`spiffe://${TENANT}/web`)
     expect(fetchAs(STRANGER).status).toBe(1)
     const program = readFileSync(join(packages, version, `icp-agent-${version}-linux-${process.arch}`))
     const digest = createHash('sha256').update(program).digest('hex')
     register('known-program', { 'unix:uid': String(STRANGER), 'unix:sha256': digest })
-    await until(() => fetchAs(STRANGER).status === 0, 120)
+    await until(() => fetchAs(STRANGER).status === 0)
     expect(fetchAs(STRANGER).stdout).toContain(`spiffe://${TENANT}/known-program`)
   })
 
@@ -171,7 +172,7 @@ describe.skipIf(vmObstacle() !== null)('on a machine with systemd', () => {
   it('is started again after it was killed', async () => {
     const before = mainPid()
     vm.must(['kill', '-9', before])
-    await until(() => !['0', before].includes(mainPid()) && state() === 'active\nactive\n', 30)
+    await until(() => !['0', before].includes(mainPid()) && state() === 'active\nactive\n')
     expect(fetchAs(WEB).status).toBe(0)
   })
 
@@ -235,8 +236,8 @@ describe.skipIf(vmObstacle() !== null)('on a machine with systemd', () => {
   it('is there again after a reboot, as the same node', async () => {
     const before = agentId()
     await vm.reboot()
-    await until(() => state() === 'active\nactive\n', 60)
-    await until(() => fetchAs(WEB).status === 0, 60)
+    await until(() => state() === 'active\nactive\n')
+    await until(() => fetchAs(WEB).status === 0)
     expect(agentId()).toBe(before)
     expect(vm.run(['icp-agent', 'healthcheck', '-c', CONFIG], { env: { TENANT_ID: TENANT } }).stdout).toBe('ready\n')
   })

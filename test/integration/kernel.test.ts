@@ -2,7 +2,8 @@ import { chmodSync, closeSync, existsSync, openSync, readdirSync, readFileSync, 
 import { describe, expect, it } from 'vitest'
 import { codeOf } from '../../agent/errors.js'
 import { createLinuxKernel, type LinuxKernelOptions } from '../../agent/platform/linux-kernel.js'
-import { Client, until } from './support/client.js'
+import { until } from '../support/until.js'
+import { Client } from './support/client.js'
 import { Acceptor, connectHere, TemporaryDirectory } from './support/sockets.js'
 
 const root = process.getuid?.() === 0

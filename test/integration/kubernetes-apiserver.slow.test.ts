@@ -4,8 +4,9 @@ import { FakeKernel } from '../fakes/kernel.js'
 import { KubeApiserver } from '../support/kube-apiserver.js'
 import { kubeUnavailable } from '../support/kube-binaries.js'
 import { cgroupOf, containerId, type PodWish, podObject } from '../support/kubernetes-pods.js'
+import { until } from '../support/until.js'
 import { busyMinute } from './support/busy-node.js'
-import { eventually, startKubernetesPart } from './support/kubernetes-part.js'
+import { startKubernetesPart } from './support/kubernetes-part.js'
 
 const unavailable = kubeUnavailable()
 /** Where the binaries must be built first. */
@@ -47,10 +48,9 @@ describe.skipIf(unavailable !== null)(
       }
       const warnings = () => part.sinks.events('warn')
       const watching = () =>
-        eventually(
-          () => part.sinks.total('icp_agent_kubernetes_requests_total', { endpoint: 'watch', outcome: 'ok' }) > 0,
-          'a watch',
-        )
+        until(() => part.sinks.total('icp_agent_kubernetes_requests_total', { endpoint: 'watch', outcome: 'ok' }) > 0, {
+          what: 'a watch',
+        })
       return { ...part, callerIn, label, warnings, watching }
     }
 
@@ -65,13 +65,13 @@ describe.skipIf(unavailable !== null)(
         heard ||= performance.now() - began
       })
       await api.label('first', { app: 'changed' })
-      await eventually(() => heard > 0, 'the change')
+      await until(() => heard > 0, { what: 'the change' })
       expect(heard).toBeLessThan(2_000)
       expect(await part.label('first')).toBe('changed')
       await create({ name: 'second' })
       expect(await part.label('second')).toBe('web')
       await api.delete('second')
-      await eventually(async () => (await part.label('second', 'app', 50)) === 'none', 'the end of the pod')
+      await until(async () => (await part.label('second', 'app', 50)) === 'none', { what: 'the end of the pod' })
       expect(part.warnings()).toEqual([])
     })
 
@@ -81,8 +81,8 @@ describe.skipIf(unavailable !== null)(
       expect(await part.label('polled')).toBe('web')
       using _watch = part.attestor.onChange(part.callerIn('polled'), () => undefined)
       await api.label('polled', { app: 'changed' })
-      await eventually(async () => (await part.label('polled')) === 'changed', 'the change', 10_000)
-      await eventually(() => part.warnings().length > 0, 'a warning')
+      await until(async () => (await part.label('polled')) === 'changed', { what: 'the change', seconds: 10 })
+      await until(() => part.warnings().length > 0, { what: 'a warning' })
       expect(part.warnings()).toEqual(['Kubernetes forbids watching pods; the list is polled'])
     })
 
@@ -92,7 +92,7 @@ describe.skipIf(unavailable !== null)(
       expect(await part.label('hidden', 'app', 500)).toBe('unavailable')
       expect(part.warnings()).toEqual(['Kubernetes does not say which pods run here'])
       await api.allow('nobody', ['get', 'list', 'watch'])
-      await eventually(async () => (await part.label('hidden')) === 'web', 'the right', 30_000)
+      await until(async () => (await part.label('hidden')) === 'web', { what: 'the right', seconds: 30 })
     })
 
     it('a server that is killed and comes back is followed from where it was', async () => {
@@ -100,11 +100,11 @@ describe.skipIf(unavailable !== null)(
       const part = await start('restarts', ['get', 'list', 'watch'])
       await part.watching()
       await api.stop()
-      await eventually(() => part.warnings().length > 0, 'a warning')
+      await until(() => part.warnings().length > 0, { what: 'a warning' })
       expect(await part.label('steady')).toBe('web')
       await api.startAgain()
       await api.label('steady', { app: 'after' })
-      await eventually(async () => (await part.label('steady')) === 'after', 'the change', 20_000)
+      await until(async () => (await part.label('steady')) === 'after', { what: 'the change', seconds: 20 })
       expect(part.warnings()).toHaveLength(1)
     })
 

@@ -1,8 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { KubernetesApiDouble } from '../support/kubernetes-api.js'
 import { podObject } from '../support/kubernetes-pods.js'
+import { until } from '../support/until.js'
 import { busyMinute } from './support/busy-node.js'
-import { eventually, startKubernetesPart } from './support/kubernetes-part.js'
+import { startKubernetesPart } from './support/kubernetes-part.js'
 
 let api: KubernetesApiDouble
 const open: AsyncDisposable[] = []
@@ -25,7 +26,7 @@ describe('a double of the Kubernetes API', () => {
     const change = (name: string, n: string) => api.put(podObject({ name, labels: { n }, bulk: 30_000 }))
     for (const name of pods) change(name, '0')
     const part = await start()
-    await eventually(() => api.watches === 1, 'a watch')
+    await until(() => api.watches === 1, { what: 'a watch' })
     const callers = new Map(pods.map((name) => [name, part.callerIn({ name })]))
     const minute = await busyMinute({
       pods,
@@ -55,7 +56,7 @@ describe('a double of the Kubernetes API', () => {
   it('that says nothing on a connection that is dead: whoever waits makes the pods be listed anew', async () => {
     api.put(podObject())
     const part = await start()
-    await eventually(() => api.watches === 1, 'a watch')
+    await until(() => api.watches === 1, { what: 'a watch' })
     api.mute = true
     api.put(podObject({ name: 'new' }))
     // Pods are listed anew every ten seconds at most.

@@ -2,8 +2,9 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { KubernetesSettings } from '../../attestors/kubernetes/create.js'
 import { KubernetesApiDouble } from '../support/kubernetes-api.js'
 import { podObject } from '../support/kubernetes-pods.js'
+import { until } from '../support/until.js'
 import { newCa } from './support/https-server.js'
-import { eventually, startKubernetesPart } from './support/kubernetes-part.js'
+import { startKubernetesPart } from './support/kubernetes-part.js'
 
 let api: KubernetesApiDouble
 const open: AsyncDisposable[] = []
@@ -28,9 +29,9 @@ describe('pods of this node, over HTTPS', () => {
     api.put(podObject({ name: 'elsewhere', nodeName: 'worker-2' }))
     const part = await start()
     expect(await part.label({})).toBe('web')
-    await eventually(() => api.watches === 1, 'a watch')
+    await until(() => api.watches === 1, { what: 'a watch' })
     api.put(podObject({ labels: { app: 'changed' } }))
-    await eventually(async () => (await part.label({})) === 'changed', 'the change')
+    await until(async () => (await part.label({})) === 'changed', { what: 'the change' })
     expect(await part.label({ name: 'elsewhere' }, 'app', 50)).toBe('unavailable')
     expect(api.counts).toMatchObject({ list: 1, watch: 1 })
   })
@@ -38,7 +39,7 @@ describe('pods of this node, over HTTPS', () => {
   it('are waited for: a pod that starts while its process calls is attested as soon as it shows', async () => {
     api.put(podObject({ name: 'other' }))
     const part = await start()
-    await eventually(() => api.watches === 1, 'a watch')
+    await until(() => api.watches === 1, { what: 'a watch' })
     const label = part.label({})
     setTimeout(() => api.put(podObject({ containers: [{ id: null }] })), 100)
     setTimeout(() => api.put(podObject()), 200)
@@ -49,12 +50,12 @@ describe('pods of this node, over HTTPS', () => {
   it('are told to those who watch them within a moment', async () => {
     api.put(podObject())
     const part = await start()
-    await eventually(() => api.watches === 1, 'a watch')
+    await until(() => api.watches === 1, { what: 'a watch' })
     let changed = 0
     using _watch = part.attestor.onChange(part.callerIn({}), () => changed++)
     api.put(podObject({ annotations: { note: 'nobody reads this' } }))
     api.put(podObject({ labels: { app: 'new' } }))
-    await eventually(() => changed > 0, 'a notice')
+    await until(() => changed > 0, { what: 'a notice' })
     expect([changed, await part.label({})]).toEqual([1, 'new'])
   })
 
@@ -74,12 +75,12 @@ describe('pods of this node, over HTTPS', () => {
     api.pieceBytes = 999
     const part = await start()
     expect(await part.label({ name: 'pod-24' })).toBe('web')
-    await eventually(() => api.watches === 1, 'a watch')
+    await until(() => api.watches === 1, { what: 'a watch' })
     api.compact()
     api.goOn()
     api.closeWatches()
     api.put(podObject({ name: 'pod-3', labels: { app: 'ä€𝄞' } }))
-    await eventually(async () => (await part.label({ name: 'pod-3' })) === 'ä€𝄞', 'the change')
+    await until(async () => (await part.label({ name: 'pod-3' })) === 'ä€𝄞', { what: 'the change' })
   })
 })
 
@@ -87,7 +88,7 @@ describe('a Kubernetes API where things go wrong', () => {
   it('is followed over watches that end, break or go on from where nothing is known any more', async () => {
     api.put(podObject())
     const part = await start()
-    await eventually(() => api.watches === 1, 'a watch')
+    await until(() => api.watches === 1, { what: 'a watch' })
     const ends = [() => api.closeWatches(), () => api.breakConnections(), () => api.compact(), () => api.bookmark()]
     for (let i = 0; i < 8; i++) {
       const last = `v${i}`
@@ -99,7 +100,7 @@ describe('a Kubernetes API where things go wrong', () => {
         api.put(podObject({ labels: { app: last } }))
         api.compact()
       } else api.put(podObject({ labels: { app: last } }))
-      await eventually(async () => (await part.label({})) === last, `the change after end ${i}`)
+      await until(async () => (await part.label({})) === last, { what: `the change after end ${i}` })
     }
     expect(warnings(part)).toEqual([])
   })
@@ -107,16 +108,16 @@ describe('a Kubernetes API where things go wrong', () => {
   it('withdraws nothing while it fails, and is believed again afterwards', async () => {
     api.put(podObject())
     const part = await start()
-    await eventually(() => api.watches === 1, 'a watch')
+    await until(() => api.watches === 1, { what: 'a watch' })
     api.failsWith = 500
     api.breakConnections()
-    await eventually(() => warnings(part).length > 0, 'a warning')
+    await until(() => warnings(part).length > 0, { what: 'a warning' })
     expect(await part.label({})).toBe('web')
     expect(await part.label({ name: 'new' }, 'app', 100)).toBe('unavailable')
     api.put(podObject({ labels: { app: 'later' } }))
     api.put(podObject({ name: 'new' }))
     api.failsWith = null
-    await eventually(async () => (await part.label({})) === 'later', 'the change')
+    await until(async () => (await part.label({})) === 'later', { what: 'the change' })
     expect(await part.label({ name: 'new' })).toBe('web')
     expect(warnings(part)).toHaveLength(1)
     expect(part.sinks.events('info')).toContain('Kubernetes says again which pods run here')
@@ -134,21 +135,21 @@ describe('a Kubernetes API where things go wrong', () => {
     api.put(podObject())
     const part = await start()
     expect(await part.label({})).toBe('web')
-    await eventually(() => api.watches === 1, 'a watch')
+    await until(() => api.watches === 1, { what: 'a watch' })
     api.tokens.add('token-2')
     await part.rotate('token-2')
     api.tokens.delete('token-1')
     api.closeWatches()
     api.put(podObject({ labels: { app: 'second' } }))
-    await eventually(async () => (await part.label({})) === 'second', 'the change')
+    await until(async () => (await part.label({})) === 'second', { what: 'the change' })
     expect(warnings(part)).toEqual([])
     api.tokens.clear()
     api.closeWatches()
-    await eventually(() => warnings(part).length === 1, 'a warning')
+    await until(() => warnings(part).length === 1, { what: 'a warning' })
     api.tokens.add('token-3')
     await part.rotate('token-3')
     api.put(podObject({ labels: { app: 'third' } }))
-    await eventually(async () => (await part.label({})) === 'third', 'the change')
+    await until(async () => (await part.label({})) === 'third', { what: 'the change' })
   })
 
   it('forbids to watch: the list is asked for again when somebody waits', async () => {
@@ -174,14 +175,14 @@ describe('a Kubernetes API where things go wrong', () => {
     api.put(podObject())
     const part = await start()
     expect(await part.label({})).toBe('web')
-    await eventually(() => api.watches === 1, 'a watch')
+    await until(() => api.watches === 1, { what: 'a watch' })
     await part.trust((await newCa('another')).pem)
     api.breakConnections()
-    await eventually(() => warnings(part).length === 1, 'a warning')
+    await until(() => warnings(part).length === 1, { what: 'a warning' })
     const asked = api.counts.watch
     expect(await part.label({})).toBe('web')
     await part.trust(api.caPem)
-    await eventually(() => api.counts.watch > asked, 'another watch')
+    await until(() => api.counts.watch > asked, { what: 'another watch' })
   })
 })
 
@@ -206,7 +207,7 @@ describe('250 pods', () => {
     }
     for (let i = 0; i < 250; i++) change(`pod-${i}`, 0)
     const part = await start()
-    await eventually(() => api.watches === 1, 'a watch')
+    await until(() => api.watches === 1, { what: 'a watch' })
     const seen = new Map<string, number>()
     const stale: string[] = []
     const watches = Array.from({ length: 10 }, (_, i) => {
@@ -230,10 +231,13 @@ describe('250 pods', () => {
       if (n % 5 === 0) await new Promise((resolve) => setImmediate(resolve))
     }
     const names = [...last.keys()]
-    await eventually(async () => {
-      const labels = await Promise.all(names.map((name) => part.label({ name }, 'n')))
-      return names.every((name, i) => labels[i] === last.get(name))
-    }, 'the last labels')
+    await until(
+      async () => {
+        const labels = await Promise.all(names.map((name) => part.label({ name }, 'n')))
+        return names.every((name, i) => labels[i] === last.get(name))
+      },
+      { what: 'the last labels' },
+    )
     expect(stale).toEqual([])
     expect(Object.fromEntries(seen)).toEqual(
       Object.fromEntries(Array.from({ length: 10 }, (_, i) => [`pod-${i}`, Number(last.get(`pod-${i}`))])),

@@ -3,7 +3,8 @@ import { WorkloadApiClient } from '../../agent/client/workload-api-client.js'
 import type { Observer } from '../../agent/observability/observer.js'
 import { SystemClock } from '../../agent/platform/system-clock.js'
 import { startAgent, startServer, TENANT, temporaryDirectory } from '../support/agent.js'
-import { eventually, served, uid } from './resilience/support.js'
+import { eventually } from '../support/until.js'
+import { served, uid } from './resilience/support.js'
 
 vi.setConfig({ testTimeout: 120_000 })
 
@@ -51,7 +52,6 @@ test('an observer is told with values who was attested, what was issued and with
   await eventually(
     () => of('x509Revoked'),
     (revoked) => revoked.length > 0,
-    60_000,
   )
   expect(of('entryWithdrawn')).toEqual([[entry.id]])
   expect(of('x509Revoked')).toEqual([[x509?.svid.serial]])

@@ -6,7 +6,8 @@ import { startAgent, startServer, temporaryDirectory } from '../support/agent.js
 import { KernelInPods } from '../support/kernel-in-pods.js'
 import { KubernetesApiDouble } from '../support/kubernetes-api.js'
 import { cgroupOf, containerId, NODE, podObject } from '../support/kubernetes-pods.js'
-import { eventually, healthOf } from './resilience/support.js'
+import { eventually } from '../support/until.js'
+import { healthOf } from './resilience/support.js'
 
 const { uid } = podObject().metadata
 

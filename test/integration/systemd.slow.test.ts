@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { makePackages } from '../support/packages.js'
+import { until } from '../support/until.js'
 import { type Ended, VmMachine, vmObstacle } from '../support/vm-machine.js'
 
 const TENANT = '11111111-2222-4333-8444-555555555555'
@@ -58,7 +59,7 @@ describe.skipIf(obstacle !== null)('the agent on a machine with systemd', () => 
     // A new installation writes for people; the test reads what machines do.
     vm.must(['sh', '-c', 'echo ICP_AGENT_LOGGING__FORMAT=json >>/etc/icp-agent/agent.env'])
     vm.must(['systemctl', 'restart', 'icp-agent.service'])
-    await until(() => status().ready === true, 60)
+    await until(() => status().ready === true)
   })
 
   afterAll(async () => {
@@ -167,12 +168,4 @@ exec "$@"
 function fetching(output: string): string {
   const streams = `StandardOutput=truncate:${output}\nStandardError=append:${output}\n`
   return `[Service]\nType=oneshot\nUser=web\nExecStart=${FETCH.join(' ')}\n${streams}`
-}
-
-async function until(condition: () => boolean, seconds = 30): Promise<void> {
-  const limit = Date.now() + seconds * 1000
-  while (!condition()) {
-    if (Date.now() > limit) throw new Error(`not within ${seconds} s: ${condition}`)
-    await sleep(200)
-  }
 }

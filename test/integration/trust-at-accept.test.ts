@@ -6,9 +6,10 @@ import { describe, expect, it } from 'vitest'
 import type { LinuxKernelOptions } from '../../agent/platform/linux-kernel.js'
 import type { Workload } from '../../agent/workload-api/workload.js'
 import { RecordedSinks } from '../fakes/sinks.js'
+import { until } from '../support/until.js'
 import { outcomeOf, type Seen, settled, startAgentPart } from './support/agent-part.js'
 import { bundle } from './support/bundle.js'
-import { Client, until } from './support/client.js'
+import { Client } from './support/client.js'
 import { TemporaryDirectory } from './support/sockets.js'
 
 const uid = process.getuid?.() ?? -1

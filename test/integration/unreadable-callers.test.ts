@@ -5,8 +5,9 @@ import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { codeOf } from '../../agent/errors.js'
 import { createLinuxKernel } from '../../agent/platform/linux-kernel.js'
+import { until } from '../support/until.js'
 import { bundle } from './support/bundle.js'
-import { Client, until } from './support/client.js'
+import { Client } from './support/client.js'
 import { Acceptor, TemporaryDirectory } from './support/sockets.js'
 
 const root = process.getuid?.() === 0

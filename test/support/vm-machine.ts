@@ -152,14 +152,6 @@ export function devIcpUnit(data: string, args: string): string {
   return `[Service]\nExecStart=${server}\n[Install]\nWantedBy=multi-user.target\n`
 }
 
-export async function until(condition: () => boolean, seconds = 60): Promise<void> {
-  const limit = Date.now() + seconds * 1000
-  while (!condition()) {
-    if (Date.now() > limit) throw new Error(`not within ${seconds} s: ${condition}`)
-    await sleep(200)
-  }
-}
-
 /** Our groups in the hierarchies by which systemd knows processes: that of cgroup v2, and its own beside those of v1. */
 function trackingGroups(): readonly string[] {
   const groups = groupsOf('self')

@@ -7,7 +7,7 @@ import { WorkloadApiClient } from '../../../agent/client/workload-api-client.js'
 import type { TestCa } from '../../fakes/ca.js'
 import { FakeClock } from '../../fakes/clock.js'
 import { BEGIN, rootCa, sentSvid, x509BundlesMessage, x509SvidMessage } from '../../fakes/workload-messages.js'
-import { until } from '../support/client.js'
+import { until } from '../../support/until.js'
 import { ScriptedApi } from '../support/scripted-api.js'
 
 const A = 'spiffe://one.example/a'

@@ -25,7 +25,7 @@ import {
   sentSvid,
   x509SvidMessage,
 } from '../../fakes/workload-messages.js'
-import { until } from '../support/client.js'
+import { until } from '../../support/until.js'
 import { ScriptedApi } from '../support/scripted-api.js'
 
 // OpenSSL reads the real clock.

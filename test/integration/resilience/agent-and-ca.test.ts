@@ -4,10 +4,11 @@ import { expect, test } from 'vitest'
 import { systemRandom } from '../../../agent/platform/system-random.js'
 import type { DevIcp } from '../../../dev/icp-server/dev-icp.js'
 import { type RunningAgent, startAgent, startServer, TENANT, temporaryDirectory } from '../../support/agent.js'
-import { eventually, healthOf, type SvidStream, served, svidStream, uid } from './support.js'
+import { eventually } from '../../support/until.js'
+import { healthOf, type SvidStream, served, svidStream, uid } from './support.js'
 
 const CACHE_SECONDS = 25
-const WAIT_MS = 60_000
+const PATIENCE = { seconds: 60 }
 
 /** A server of the workspace API with short lives, and what an agent of its node needs. */
 async function setting(dir: string, options: { ttl: number; issuerCacheSeconds: number }) {
@@ -84,7 +85,7 @@ test('no workload is ever without a valid SVID through a change of the CA, and n
   await eventually(
     () => keysOnDisk(agent),
     (keys) => keys >= 2,
-    WAIT_MS,
+    PATIENCE,
   )
   await agent.logged(
     'ICP server accepts the other certificate of the agent',
@@ -94,12 +95,12 @@ test('no workload is ever without a valid SVID through a change of the CA, and n
   await eventually(
     () => held.updates,
     (updates) => updates >= issued + 2,
-    WAIT_MS,
+    PATIENCE,
   )
   await eventually(
     () => held.leaf.issuer,
     (issuer) => issuer !== before,
-    WAIT_MS,
+    PATIENCE,
   )
 
   expect([held.lapses, held.ended]).toEqual([0, false])
@@ -123,7 +124,7 @@ test.concurrent('an agent that hears of the new CA too late says so at once, and
     const body = await eventually(
       () => stateOf(agent),
       (found) => found.components?.['agent_svid']?.status === 'degraded',
-      WAIT_MS,
+      PATIENCE,
     )
     expect(body.components?.['agent_svid']?.message).toContain('agent.certificate_refused')
     expect(body.components?.['icp_service']?.status).toBe('healthy')
@@ -133,7 +134,7 @@ test.concurrent('an agent that hears of the new CA too late says so at once, and
     await eventually(
       () => readFile(join(agent.dataDir, 'agent-identity.json'), 'utf8'),
       (text) => /"refused_since": \d/.test(text),
-      WAIT_MS,
+      PATIENCE,
     )
   }
   await giveToken()
@@ -143,7 +144,7 @@ test.concurrent('an agent that hears of the new CA too late says so at once, and
   await eventually(
     () => stateOf(agent),
     (found) => found.components?.['agent_svid']?.status === 'healthy',
-    WAIT_MS,
+    PATIENCE,
   )
   expect(server.requests.count({ endpoint: '/v1/node/attest' })).toBe(2)
 })
@@ -181,11 +182,11 @@ test.concurrent('an agent that an administrator has revoked stays out until it h
     server.requests.count({ endpoint: '/v1/node/attest' }) + server.requests.count({ endpoint: '/v1/agent/renew' })
   const before = asked()
   await giveToken()
-  await eventually(asked, (count) => count > before, WAIT_MS)
+  await eventually(asked, (count) => count > before, PATIENCE)
   await eventually(
     () => stateOf(agent),
     (found) => found.components?.['agent_svid']?.status === 'healthy',
-    WAIT_MS,
+    PATIENCE,
   )
   expect(asked()).toBe(before + 1)
 })

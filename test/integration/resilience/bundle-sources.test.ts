@@ -4,7 +4,8 @@ import { parseAuthority } from '../../../agent/identity/authority.js'
 import { SpiffeId } from '../../../agent/identity/spiffe-id.js'
 import { verifyX509Svid } from '../../../agent/identity/verify-svid.js'
 import { startAgent, startServer, TENANT, temporaryDirectory } from '../../support/agent.js'
-import { type Context, eventually, served, svidStream, uid } from './support.js'
+import { eventually } from '../../support/until.js'
+import { type Context, served, svidStream, uid } from './support.js'
 
 const gid = String(process.getgid?.())
 
@@ -46,7 +47,6 @@ test('a published bundle that names only a CA of which nobody here has an SVID o
   await eventually(
     () => server.requests.count({ endpoint: '/bundle/:id' }),
     (count) => count >= asked + 2,
-    60_000,
   )
   expect(accept(await served(agent.address))).toBe(`spiffe://${TENANT}/web`)
 })

@@ -2,7 +2,8 @@ import { connect, createServer, type TLSSocket } from 'node:tls'
 import { expect, test } from 'vitest'
 import { pemFromDer } from '../../../agent/crypto/pem.js'
 import { startAgent, startServer, TENANT, temporaryDirectory } from '../../support/agent.js'
-import { type Context, eventually, served, svidStream, uid } from './support.js'
+import { eventually } from '../../support/until.js'
+import { type Context, served, svidStream, uid } from './support.js'
 
 /** What TLS wants, from what a workload holds now. */
 function tlsOf({ chain, key, bundle }: Context) {
@@ -83,7 +84,6 @@ test('a new CA breaks no connection between workloads of three nodes that learn 
       return nodes.map(({ context }) => context.leaf.issuer)
     },
     (issuers) => issuers.every((issuer, n) => issuer !== before[n]),
-    60_000,
   )
   await everybodyConnects()
   expect(failures).toEqual([])

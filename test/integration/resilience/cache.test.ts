@@ -5,7 +5,8 @@ import { status } from '@grpc/grpc-js'
 import { expect, test, vi } from 'vitest'
 import { SystemClock } from '../../../agent/platform/system-clock.js'
 import { startAgent, startServer, TENANT, temporaryDirectory } from '../../support/agent.js'
-import { eventually, fetchOnce, healthOf, served, uid } from './support.js'
+import { eventually } from '../../support/until.js'
+import { fetchOnce, healthOf, served, uid } from './support.js'
 
 vi.setConfig({ testTimeout: 180_000 })
 
@@ -75,7 +76,6 @@ test('a full disk is said in /status, and everything is served from memory', asy
     await eventually(
       () => fetchOnce(agent.address).catch(() => null),
       (context) => context?.ids.length === 2,
-      60_000,
     )
     rmSync(ballast)
     await agent.logged('Sealed cache can be written again')

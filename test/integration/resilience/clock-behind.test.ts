@@ -3,7 +3,8 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { SystemClock } from '../../../agent/platform/system-clock.js'
 import { startAgent, startServer, TENANT, temporaryDirectory } from '../../support/agent.js'
-import { eventually, served, uid } from './support.js'
+import { eventually } from '../../support/until.js'
+import { served, uid } from './support.js'
 
 test('a node that starts with its clock behind is let in again once the clock is set, without a new join token', {
   timeout: 120_000,

@@ -4,7 +4,8 @@ import { parseEntries } from '../../../agent/icp/wire-entries.js'
 import { SpiffeId } from '../../../agent/identity/spiffe-id.js'
 import { SystemClock } from '../../../agent/platform/system-clock.js'
 import { startAgent, startServer, TENANT, temporaryDirectory } from '../../support/agent.js'
-import { eventually, fetchOnce, served, svidStream, uid } from './support.js'
+import { eventually } from '../../support/until.js'
+import { fetchOnce, served, svidStream, uid } from './support.js'
 
 // On a busy machine an agent takes seconds to start.
 vi.setConfig({ testTimeout: 180_000 })

@@ -5,7 +5,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { DevIcp } from '../../../dev/icp-server/dev-icp.js'
 import { callHeaders, END_HEADERS, END_STREAM, frame, PREFACE, TYPE } from '../../fuzz/http2.js'
 import { type RunningAgent, startAgent, startServer, TENANT, temporaryDirectory } from '../../support/agent.js'
-import { eventually, fetchOnce, served, uid } from './support.js'
+import { eventually } from '../../support/until.js'
+import { fetchOnce, served, uid } from './support.js'
 
 const CALL = {
   ':method': 'POST',

@@ -6,8 +6,8 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { TENANT, temporaryDirectory } from '../../support/agent.js'
 import { bundlePrograms } from '../../support/bundle-programs.js'
+import { eventually } from '../../support/until.js'
 import { FuseMount } from '../support/fuse.js'
-import { eventually } from './support.js'
 
 const hasFuse = process.getuid?.() === 0 && existsSync('/dev/fuse')
 

@@ -3,7 +3,8 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { HastyClock } from '../../conformance/hasty-clock.js'
 import { startAgent, startServer, TENANT, temporaryDirectory } from '../../support/agent.js'
-import { eventually, fetchOnce, healthOf, served, uid } from './support.js'
+import { eventually } from '../../support/until.js'
+import { fetchOnce, healthOf, served, uid } from './support.js'
 
 /** Waits take a part of their time. */
 const TIMES = 5

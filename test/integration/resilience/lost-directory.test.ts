@@ -1,7 +1,8 @@
 import { rename, stat } from 'node:fs/promises'
 import { expect, test, vi } from 'vitest'
 import { startAgent, startServer, TENANT, temporaryDirectory } from '../../support/agent.js'
-import { eventually, healthOf, served, uid } from './support.js'
+import { eventually } from '../../support/until.js'
+import { healthOf, served, uid } from './support.js'
 
 vi.setConfig({ testTimeout: 180_000 })
 

@@ -2,7 +2,8 @@ import { status } from '@grpc/grpc-js'
 import { expect, test } from 'vitest'
 import { HastyClock } from '../../conformance/hasty-clock.js'
 import { startAgent, startServer, TENANT, temporaryDirectory } from '../../support/agent.js'
-import { eventually, fetchOnce, healthOf, served, svidStream, uid } from './support.js'
+import { eventually } from '../../support/until.js'
+import { fetchOnce, healthOf, served, svidStream, uid } from './support.js'
 
 const SETTINGS = {
   SYNC__INTERVAL: '5s',

@@ -9,8 +9,9 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { DevIcp } from '../../../dev/icp-server/dev-icp.js'
 import { startServer, TENANT, temporaryDirectory } from '../../support/agent.js'
 import { bundlePrograms } from '../../support/bundle-programs.js'
+import { eventually } from '../../support/until.js'
 import { listeningDescriptor } from '../support/sockets.js'
-import { eventually, fetchOnce, served, svidStream, uid } from './support.js'
+import { fetchOnce, served, svidStream, uid } from './support.js'
 
 let dir: Awaited<ReturnType<typeof temporaryDirectory>>
 let server: DevIcp
@@ -178,7 +179,6 @@ test('without descriptors left it goes on serving who is connected, and others a
   await eventually(
     () => fetchOnce(address).catch(() => null),
     (context) => context !== null,
-    60_000,
   )
   narrow.child.kill('SIGTERM')
   expect(await narrow.ended).toBe(0)

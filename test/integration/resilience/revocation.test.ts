@@ -1,6 +1,7 @@
 import { expect, test, vi } from 'vitest'
 import { startAgent, startServer, TENANT, temporaryDirectory } from '../../support/agent.js'
-import { eventually, served, svidStream, uid } from './support.js'
+import { eventually } from '../../support/until.js'
+import { served, svidStream, uid } from './support.js'
 
 vi.setConfig({ testTimeout: 180_000 })
 
@@ -27,7 +28,6 @@ async function revocationsAfterRemoval(settings: Readonly<Record<string, string>
   await eventually(
     () => asked() > 0 || syncs() > before + 1,
     (done) => done,
-    60_000,
   )
   return asked()
 }

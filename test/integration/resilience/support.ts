@@ -3,6 +3,7 @@ import { fromBinary } from '@bufbuild/protobuf'
 import { X509SVIDResponseSchema } from '../../../proto/gen/spiffe/workload_pb.js'
 import type { RunningAgent } from '../../support/agent.js'
 import { openStream, type RawStream, SECURITY_HEADER, SPIFFE } from '../../support/raw-stream.js'
+import { eventually } from '../../support/until.js'
 
 export const uid = String(process.getuid?.())
 
@@ -65,7 +66,6 @@ export async function served(address: string): Promise<Context> {
   const context = await eventually(
     () => fetchOnce(address).catch(() => null),
     (found) => found !== null,
-    60_000,
   )
   if (!context) throw new TypeError('nothing was served')
   return context
@@ -114,19 +114,4 @@ interface Body {
   readonly components?: Readonly<
     Record<string, { readonly status: string; readonly since?: string; readonly message?: string }>
   >
-}
-
-/** Asks again until it is so; fails after the limit. */
-export async function eventually<T>(
-  ask: () => Promise<T> | T,
-  like: (value: T) => boolean,
-  limitMs = 60_000,
-): Promise<T> {
-  const until = performance.now() + limitMs
-  for (;;) {
-    const value = await ask()
-    if (like(value)) return value
-    if (performance.now() > until) throw new Error(`it did not come to that: ${JSON.stringify(value)}`)
-    await new Promise((resolve) => setTimeout(resolve, 50))
-  }
 }

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { eventually } from './kubernetes-part.js'
+import { until } from '../../support/until.js'
 
 const CHANGES = 300
 const SPACING_MS = 200
@@ -38,7 +38,7 @@ export async function busyMinute({ pods, change, seen, disturb }: BusyNode): Pro
     await change(pod, String(n))
     last.set(pod, String(n))
     const began = performance.now()
-    await eventually(async () => (await seen(pod)) === String(n), `change ${n}`)
+    await until(async () => (await seen(pod)) === String(n), { what: `change ${n}` })
     slowestMs = Math.max(slowestMs, performance.now() - began)
     const other = pods[(n * 13) % pods.length] ?? ''
     const label = await seen(other)

@@ -111,12 +111,3 @@ export class Client implements AsyncDisposable {
     await this.end()
   }
 }
-
-/** Looks again and again until it is so. */
-export async function until(what: () => boolean, ms = 10_000): Promise<void> {
-  const end = performance.now() + ms
-  while (!what()) {
-    if (performance.now() > end) throw new Error('it did not come about in time')
-    await new Promise((resolve) => setTimeout(resolve, 5))
-  }
-}

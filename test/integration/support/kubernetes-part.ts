@@ -86,12 +86,3 @@ export async function startKubernetesPart(
     },
   }
 }
-
-/** Looks every few milliseconds until it is so. */
-export async function eventually(look: () => boolean | Promise<boolean>, what: string, ms = 120_000): Promise<void> {
-  const until = performance.now() + ms
-  while (!(await look())) {
-    if (performance.now() > until) throw new Error(`${what}: not within ${ms} ms`)
-    await new Promise((resolve) => setTimeout(resolve, 5))
-  }
-}

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { socketPair } from '../../../agent/platform/socket-pair.js'
 import { openConnection } from '../../../agent/workload-api/open-connection.js'
 import { callHeaders, END_HEADERS, END_STREAM, frame, headerBlock, PREFACE, TYPE } from '../../fuzz/http2.js'
-import { until } from '../support/client.js'
+import { until } from '../../support/until.js'
 import { ApiWorld, HEADER, metadataOf, SPIFFE, same } from './api-world.js'
 
 const BURST = 40

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { AgentError } from '../../../agent/errors.js'
 import * as authsec from '../../../proto/gen/authsec/workload_pb.js'
 import * as spiffe from '../../../proto/gen/spiffe/workload_pb.js'
-import { until } from '../support/client.js'
+import { until } from '../../support/until.js'
 import { ApiWorld, AUTHSEC, HEADER, metadataOf, SPIFFE, same } from './api-world.js'
 
 let world: ApiWorld

@@ -3,7 +3,7 @@ import { type ClientHttp2Stream, type IncomingHttpHeaders, connect as openSessio
 import { connect } from 'node:net'
 import { status } from '@grpc/grpc-js'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { until } from '../support/client.js'
+import { until } from '../../support/until.js'
 import { ApiWorld, HEADER, SPIFFE } from './api-world.js'
 
 let world: ApiWorld

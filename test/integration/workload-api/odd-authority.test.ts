@@ -3,7 +3,7 @@ import { readdirSync } from 'node:fs'
 import { connect, createServer, type Socket } from 'node:net'
 import { describe, expect, it } from 'vitest'
 import { openConnection } from '../../../agent/workload-api/open-connection.js'
-import { until } from '../support/client.js'
+import { until } from '../../support/until.js'
 import { TemporaryDirectory } from '../support/sockets.js'
 import { ApiWorld } from './api-world.js'
 

@@ -7,7 +7,7 @@ import { status } from '@grpc/grpc-js'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import * as v1 from '../../../proto/gen/grpc/reflection_v1_pb.js'
 import { settle } from '../../fakes/clock.js'
-import { until } from '../support/client.js'
+import { until } from '../../support/until.js'
 import { ApiWorld, metadataOf, same } from './api-world.js'
 
 let world: ApiWorld

@@ -1,7 +1,7 @@
 import { type ClientHttp2Session, type ClientHttp2Stream, connect as connectHttp2 } from 'node:http2'
 import { connect } from 'node:net'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { until } from '../support/client.js'
+import { until } from '../../support/until.js'
 import { ApiWorld, AUTHSEC, HEADER, SPIFFE } from './api-world.js'
 
 let world: ApiWorld

@@ -4,7 +4,8 @@ import { SpiffeId } from '../../../agent/identity/spiffe-id.js'
 import { rateLimited, refusal } from '../../fakes/control-plane.js'
 import { rsaKey } from '../../fakes/keys.js'
 import { compactToken } from '../../fakes/tokens.js'
-import { eventually, type JwtWorld, jwtWorld, quiet } from './jwt-world.js'
+import { until } from '../../support/until.js'
+import { type JwtWorld, jwtWorld, quiet } from './jwt-world.js'
 
 let world: JwtWorld
 const away = () => new AgentError('icp.unreachable', 'the server is away')
@@ -115,7 +116,7 @@ describe('ageing tokens', () => {
     const subject = world.subject(world.add('/web'))
     const first = await world.want(subject)
     await world.clock.advance('151s')
-    await eventually(() => world.issued() === 2 && world.cache.use(subject, world.clock.now()) !== first)
+    await until(() => world.issued() === 2 && world.cache.use(subject, world.clock.now()) !== first)
     const second = await world.want(subject)
     expect(second.expiresAt).toBeGreaterThan(first.expiresAt)
     expect(world.issued()).toBe(2)
@@ -254,7 +255,7 @@ describe('waiting', () => {
     await world.clock.advance('10s')
     await refused
     await world.clock.advance('5s')
-    await eventually(() => world.cache.size === 1)
+    await until(() => world.cache.size === 1)
     await expect(world.want(subject)).resolves.toBeDefined()
     expect(world.issued()).toBe(1)
   })

@@ -79,16 +79,6 @@ export async function jwtWorld() {
   }
 }
 
-/** Waits, in real time, for what signature checks on other threads bring about. */
-export async function eventually(condition: () => boolean): Promise<void> {
-  const until = performance.now() + 60_000
-  while (performance.now() < until) {
-    if (condition()) return
-    await new Promise<void>((resolve) => setImmediate(resolve))
-  }
-  throw new Error('it did not come to pass')
-}
-
 /** Every thread has had its time: what has not happened by now does not. */
 export async function quiet(): Promise<void> {
   for (let i = 0; i < 50; i++) await new Promise<void>((resolve) => setImmediate(resolve))

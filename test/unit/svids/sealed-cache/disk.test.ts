@@ -1,14 +1,9 @@
 import { mkdir, readdir, rm, stat } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import { cacheKeys } from '../../../../agent/svids/sealed-cache/cache-key.js'
-import { settle } from '../../../fakes/clock.js'
 import { TemporaryFiles } from '../../../fakes/files.js'
+import { until } from '../../../support/until.js'
 import { CacheLife, CacheWorld, entryOf, secretKey } from './cache-world.js'
-
-/** Lets a real disk do its work. */
-async function until(done: () => boolean): Promise<void> {
-  for (let i = 0; i < 2_000 && !done(); i++) await settle()
-}
 
 test('a full disk is said once, goes on from memory, and is said to work again', async () => {
   await using files = await TemporaryFiles.create()
