@@ -76,18 +76,63 @@ export type ErrorCode = keyof typeof ERROR_CODES
 /** Transport failures: no HTTP response of the ICP server was received. */
 export const SILENCE: ReadonlySet<ErrorCode> = new Set(['icp.unreachable', 'icp.timeout', 'icp.tls'])
 
+/** Rate limits of the ICP server; `icp/limits.ts` says what they are. */
+export type Tier = 'bootstrap' | 'standard' | 'sensitive' | 'service'
+
+/** The details that code decides by. Whatever else an error's `details` hold is for the log. */
+interface DecisiveDetails {
+  /** Which limit was met, and for how long to wait. */
+  'icp.rate_limited': { readonly tier: Tier; readonly retryAfterMs: number }
+  /** The HTTP status. */
+  'icp.server_error': { readonly status?: number }
+  /** The SPIFFE ID that the server issued instead. */
+  'entry.shadowed': { readonly issued: string }
+  /** The rule that is broken. */
+  'svid.invalid': { readonly check?: string }
+  'svid.issuer_unknown': { readonly check?: string }
+  'jwt.invalid': { readonly check?: string }
+  /** What the system said. */
+  'file.io': { readonly errno?: string }
+}
+
+export type DetailsOf<C extends ErrorCode> = Readonly<Record<string, unknown>> &
+  (C extends keyof DecisiveDetails ? DecisiveDetails[C] : unknown)
+
+interface ErrorOptions<C extends ErrorCode> {
+  readonly cause?: unknown
+  readonly details?: DetailsOf<C>
+}
+
+/** Details that must be there make the options required. */
+type OptionsOf<C extends ErrorCode> =
+  Readonly<Record<never, never>> extends DetailsOf<C>
+    ? [options?: ErrorOptions<C>]
+    : [options: ErrorOptions<C> & Required<Pick<ErrorOptions<C>, 'details'>>]
+
 /** Any failure that is not a programming mistake (those are TypeErrors). `details` is logged as fields. */
-export class AgentError extends Error {
+export class AgentError<C extends ErrorCode = ErrorCode> extends Error {
   override readonly name = 'AgentError'
+  readonly details: DetailsOf<C>
+
   constructor(
-    readonly code: ErrorCode,
+    readonly code: C,
     message: string,
-    options: { cause?: unknown; details?: Readonly<Record<string, unknown>> } = {},
+    ...[options]: OptionsOf<C>
   ) {
-    super(message, 'cause' in options ? { cause: options.cause } : undefined)
-    this.details = options.details ?? {}
+    super(message, options && 'cause' in options ? { cause: options.cause } : undefined)
+    // Without options the type says that nothing has to be in them.
+    this.details = options?.details ?? ({} as DetailsOf<C>)
   }
-  readonly details: Readonly<Record<string, unknown>>
+
+  /** As for any class; it is here for its type, without which `instanceof` would make of the code `any`. */
+  static override [Symbol.hasInstance](value: unknown): value is AgentError {
+    return Function.prototype[Symbol.hasInstance].call(AgentError, value)
+  }
+}
+
+/** An error of this code, whose details are known by it. */
+export function isError<C extends ErrorCode>(error: unknown, code: C): error is AgentError<C> {
+  return error instanceof AgentError && error.code === code
 }
 
 /** The code of any thrown value; what is not ours is `internal`. */

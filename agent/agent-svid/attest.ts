@@ -3,7 +3,7 @@ import { parseCertificate } from '../crypto/certificate.js'
 import { createCsr } from '../crypto/csr.js'
 import type { KeySource } from '../crypto/keys.js'
 import { Secret } from '../crypto/secret.js'
-import { AgentError } from '../errors.js'
+import { AgentError, isError } from '../errors.js'
 import type { WithCommonName } from '../icp/common-name.js'
 import type { AttestedNode, ControlPlane, IssuedCertificate, NodeEvidence, ServerSkew } from '../icp/control-plane.js'
 import { certifiedKey } from '../identity/certified-key.js'
@@ -180,7 +180,12 @@ export class AgentSvidSteps {
     if (error.code.startsWith('file.')) return true
     if (error.code === 'svid.issuer_unknown') return held.answer.authorities.length === 0
     const idle = file.identity === null || !validAt(file.identity, now)
-    return idle && error.details['check'] === 'time' && (life.notBefore > now || life.notAfter <= now)
+    return (
+      idle &&
+      isError(error, 'svid.invalid') &&
+      error.details.check === 'time' &&
+      (life.notBefore > now || life.notAfter <= now)
+    )
   }
 
   async #keepOnDisk(held: Held): Promise<void> {

@@ -1,5 +1,5 @@
+import type { Tier } from '../errors.js'
 import { renewalTier } from '../icp/endpoints.js'
-import type { Tier } from '../icp/limits.js'
 
 /** No answer other than a refusal came for so long: both certificates are lost, and only an attestation helps. */
 export const REFUSED_LONG_MS = 6 * 60_000

@@ -1,8 +1,7 @@
-import { AgentError, type ErrorCode } from '../errors.js'
+import { AgentError, type ErrorCode, type Tier } from '../errors.js'
 import type { HttpResponse } from '../ports/http.js'
 import { type Endpoint, specOf } from './endpoints.js'
 import { excerpt } from './excerpt.js'
-import type { Tier } from './limits.js'
 import { type ErrorReply, parseError } from './wire.js'
 
 /** An answer other than 200 (or 201), with what is needed to judge it. */
@@ -169,10 +168,11 @@ export function errorOf(refusal: Refusal): AgentError {
   const advice = special?.advice ?? spec.advice?.[status] ?? general.advice
   const said = reply.form === 'none' ? describe(response) : `"${excerpt(reply.message, secrets)}"`
   const label = [String(status), excerpt(reply.code, secrets)].filter(Boolean).join(' ')
-  const limited = status === 429 ? { tier: tierMet(spec.tier, reply), retryAfterMs: retryAfterMs(refusal) } : {}
-  return new AgentError(general.code, `${spec.name} was refused (${label}), ${said}: ${advice}`, {
-    details: { endpoint, status, ...(reply.code === '' ? {} : { serverCode: excerpt(reply.code) }), ...limited },
-  })
+  const message = `${spec.name} was refused (${label}), ${said}: ${advice}`
+  const details = { endpoint, status, ...(reply.code === '' ? {} : { serverCode: excerpt(reply.code) }) }
+  if (status !== 429) return new AgentError(general.code, message, { details })
+  const limited = { tier: tierMet(spec.tier, reply), retryAfterMs: retryAfterMs(refusal) }
+  return new AgentError('icp.rate_limited', message, { details: { ...details, ...limited } })
 }
 
 /** A success that is not what it should be. */

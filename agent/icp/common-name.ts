@@ -1,5 +1,5 @@
 import { X509Certificate } from 'node:crypto'
-import { AgentError } from '../errors.js'
+import { isError } from '../errors.js'
 import type { Clock } from '../ports/clock.js'
 
 /** `icp_service.csr_common_name`. */
@@ -102,7 +102,7 @@ class Ladder {
       return await tried(first)
     } catch (error) {
       if (!mayBeTheName(error)) throw error
-      const explained = codeIs(error, 'icp.cn_refused')
+      const explained = isError(error, 'icp.cn_refused')
       if (this.proven !== null && !explained && ++this.#failures < DOUBT_AFTER) throw error
       if (options.joinToken || !this.mayTryOthers(options.entryId ?? '')) throw error
       refusal = error
@@ -112,7 +112,7 @@ class Ladder {
         return await tried(name)
       } catch (error) {
         if (!mayBeTheName(error)) throw error
-        if (codeIs(error, 'icp.cn_refused') && !codeIs(refusal, 'icp.cn_refused')) refusal = error
+        if (isError(error, 'icp.cn_refused') && !isError(refusal, 'icp.cn_refused')) refusal = error
       }
     }
     throw refusal
@@ -148,11 +148,6 @@ function isCandidate(name: string): boolean {
 }
 
 function mayBeTheName(error: unknown): boolean {
-  if (!(error instanceof AgentError)) return false
-  if (error.code === 'icp.cn_refused') return true
-  return error.code === 'icp.server_error' && UNEXPLAINED.has(Number(error.details['status']))
-}
-
-function codeIs(error: unknown, code: AgentError['code']): boolean {
-  return error instanceof AgentError && error.code === code
+  if (isError(error, 'icp.cn_refused')) return true
+  return isError(error, 'icp.server_error') && UNEXPLAINED.has(error.details.status ?? 0)
 }

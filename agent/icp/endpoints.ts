@@ -1,4 +1,4 @@
-import type { Tier } from './limits.js'
+import type { Tier } from '../errors.js'
 
 export interface EndpointSpec {
   readonly method: 'GET' | 'POST'

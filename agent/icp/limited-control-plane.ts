@@ -1,7 +1,6 @@
-import { AgentError } from '../errors.js'
+import { isError, type Tier } from '../errors.js'
 import type { ControlPlane, IssuedCertificate } from './control-plane.js'
 import { type Endpoint, tierOf } from './endpoints.js'
-import type { Tier } from './limits.js'
 import { pauseOf, type RateLimiter } from './rate-limiter.js'
 import type { ServerReachability } from './server-reachability.js'
 
@@ -33,9 +32,9 @@ export function limitedControlPlane(
       return value
     } catch (error) {
       reachability.failed(error)
-      if (error instanceof AgentError && error.code === 'icp.rate_limited') {
+      if (isError(error, 'icp.rate_limited')) {
         // Whoever asks next would meet the limit around everything too.
-        const met = error.details['tier'] === 'service' ? 'service' : tier
+        const met = error.details.tier === 'service' ? 'service' : tier
         limiter.limited(met, pauseOf(error))
         onLimited?.(met)
       }

@@ -1,11 +1,8 @@
-/**
- * The server's rate-limit tiers. `service` is the limit around everything: all requests fall under it, and those for
- * bundles and JWT-SVIDs under nothing else.
- */
-export type Tier = 'bootstrap' | 'standard' | 'sensitive' | 'service'
+import type { Tier } from '../errors.js'
 
 /**
- * Server limits per source address, shared by all agents behind it: requests per minute, burst. Around everything the
+ * Server limits per source address, shared by all agents behind it: requests per minute, burst. `service` is
+ * the limit around everything: all requests fall under it, and those for bundles and JWT-SVIDs under nothing else. The
  * server counts 100 in a window of a minute, into which burst and refill must fit together.
  */
 export const LIMITS: Readonly<Record<Tier, { readonly perMinute: number; readonly burst: number }>> = {

@@ -1,7 +1,7 @@
-import type { AgentError } from '../errors.js'
+import { isError, type Tier } from '../errors.js'
 import type { Clock } from '../ports/clock.js'
 import type { Random } from '../ports/random.js'
-import { fullPace, LIMITS, type Tier } from './limits.js'
+import { fullPace, LIMITS } from './limits.js'
 
 /** Own burst, as a part of the server's. */
 const BURST = 0.8
@@ -16,9 +16,8 @@ const PRESSURE_STEP = 0.25
 const PRESSURE_FADES_MS = 900_000
 
 /** For how long an error asks to wait, in milliseconds, bounded; 0 where it is no 429. */
-export function pauseOf(error: AgentError): number {
-  const ms = error.details['retryAfterMs']
-  return typeof ms === 'number' ? bounded(ms) : 0
+export function pauseOf(error: unknown): number {
+  return isError(error, 'icp.rate_limited') ? bounded(error.details.retryAfterMs) : 0
 }
 
 function bounded(retryAfterMs: number): number {

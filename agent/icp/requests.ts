@@ -1,4 +1,4 @@
-import { AgentError, codeOf } from '../errors.js'
+import { AgentError, codeOf, isError } from '../errors.js'
 import { delay } from '../lib/backoff.js'
 import type { ServerEvents } from '../observability/server-events.js'
 import type { Clock } from '../ports/clock.js'
@@ -112,7 +112,7 @@ export class Requests {
       }
       const error = errorOf({ endpoint, response, secrets: exchange.secrets ?? [], now: clock.now() })
       events.failed(endpoint, seconds(), error)
-      if (error.code === 'icp.rate_limited') events.rateLimited(endpoint, error)
+      if (isError(error, 'icp.rate_limited')) events.rateLimited(endpoint, error)
       if (error.code === 'icp.agent_inactive' && specOf(endpoint).identity) this.#certificates.inactive(error)
       const passing = RETRIED_STATUS.has(response.status) && error.code !== 'icp.cn_refused'
       return new Failure(error, passing, retryAfterOf(response, clock.now()) ?? 0)

@@ -76,7 +76,7 @@ export async function inTime<T>(
   call: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const late = new AbortController()
-  let failure = new AgentError('client.timeout', `the agent did not answer within ${ms / 1000} s`)
+  let failure: AgentError = new AgentError('client.timeout', `the agent did not answer within ${ms / 1000} s`)
   using _ = clock.after(ms, () => late.abort())
   const signal = AbortSignal.any([io.signal, late.signal])
   for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(2 * pauseMs, LAST_PAUSE_MS)) {

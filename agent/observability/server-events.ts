@@ -62,9 +62,9 @@ export const serverEvents = ({ log, metrics }: Sinks, clock: Clock) => {
     },
 
     /** The server asked to slow down. */
-    rateLimited(endpoint: string, { details }: AgentError): void {
-      metrics.count('icp_agent_rate_limited_total', { tier: String(details['tier']) })
-      log.debug('ICP server limits the rate', { endpoint, retry_after_seconds: Number(details['retryAfterMs']) / 1000 })
+    rateLimited(endpoint: string, { details }: AgentError<'icp.rate_limited'>): void {
+      metrics.count('icp_agent_rate_limited_total', { tier: details.tier })
+      log.debug('ICP server limits the rate', { endpoint, retry_after_seconds: details.retryAfterMs / 1000 })
     },
 
     /** The same request is sent again after a wait. */

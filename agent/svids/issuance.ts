@@ -1,5 +1,5 @@
 import type { KeySource } from '../crypto/keys.js'
-import { AgentError } from '../errors.js'
+import { AgentError, isError } from '../errors.js'
 import type { WithCommonName } from '../icp/common-name.js'
 import type { ControlPlane } from '../icp/control-plane.js'
 import type { Entry } from '../identity/entry.js'
@@ -130,7 +130,7 @@ export class Issuance {
     const state = transition(before, { kind: 'failed', code, message, ...terms }, now)
     this.#breaker.failed(entry.id, error.code, outlived)
     const states = new Map([...store.current.states, [entry.id, state] as const])
-    const winner = issuedInstead(entry, error.details['issued'], store.current)
+    const winner = issuedInstead(entry, isError(error, 'entry.shadowed') ? error.details.issued : null, store.current)
     const settlement = winner ? settled(entry, winner, store.current, states) : []
     this.publisher.changes(new Map([[entry.id, state], ...settlement]))
     events.issuanceFailed(entry, error, (failuresOf(state)?.retryAt ?? now) - now)

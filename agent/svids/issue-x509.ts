@@ -1,7 +1,7 @@
 import { createCsr } from '../crypto/csr.js'
 import type { KeySource } from '../crypto/keys.js'
 import { Secret } from '../crypto/secret.js'
-import { AgentError } from '../errors.js'
+import { AgentError, isError } from '../errors.js'
 import type { WithCommonName } from '../icp/common-name.js'
 import type { ControlPlane } from '../icp/control-plane.js'
 import { excerpt } from '../icp/excerpt.js'
@@ -71,7 +71,8 @@ export async function issueSvid(
   try {
     return { svid: verified(options.known), named }
   } catch (error) {
-    if (!(error instanceof AgentError) || error.details['check'] !== 'chain') throw error
+    const judged = isError(error, 'svid.invalid') || isError(error, 'svid.issuer_unknown')
+    if (!judged || error.details.check !== 'chain') throw error
   }
   // Some servers send no bundle along; then the published one says who the issuer is, after a rotation too.
   const published = await publishedBundle(options, signal)

@@ -45,7 +45,8 @@ export class JwtJudge {
 
   async #ask(request: { token: Secret; audience: string }, signal: AbortSignal): Promise<JwtValidation> {
     const { limiter, controlPlane, clock, deadlineMs } = this.options
-    if (limiter.opensIn('sensitive') >= deadlineMs) throw tooOften()
+    const opensIn = limiter.opensIn('sensitive')
+    if (opensIn >= deadlineMs) throw tooOften(opensIn)
     const late = new AbortController()
     using _deadline = clock.after(deadlineMs, () =>
       late.abort(new AgentError('icp.timeout', 'the ICP server has not judged the token in time; try again')),
@@ -64,6 +65,7 @@ export class JwtJudge {
 
 const REFUSED: JwtValidation = { valid: false, spiffeId: '' }
 
-function tooOften(): AgentError {
-  return new AgentError('icp.rate_limited', 'only the ICP server can judge this token, and it is asked too often now')
+function tooOften(retryAfterMs: number): AgentError {
+  const message = 'only the ICP server can judge this token, and it is asked too often now'
+  return new AgentError('icp.rate_limited', message, { details: { tier: 'sensitive', retryAfterMs } })
 }

@@ -1,4 +1,4 @@
-import { AgentError, type ErrorCode } from '../errors.js'
+import { AgentError, type ErrorCode, isError } from '../errors.js'
 import type { ControlPlane } from '../icp/control-plane.js'
 import { type Backoff, delay } from '../lib/backoff.js'
 import type { SyncEvents } from '../observability/sync-events.js'
@@ -80,7 +80,8 @@ export class Revocations {
     } catch (error) {
       if (!(error instanceof AgentError)) throw error
       if (error.code === 'icp.rate_limited') return
-      const hopeless = error.details['status'] === 500 && this.#failures + 1 >= FAILS_FOR_GOOD
+      const hopeless =
+        isError(error, 'icp.server_error') && error.details.status === 500 && this.#failures + 1 >= FAILS_FOR_GOOD
       const refused = hopeless || REFUSED.has(error.code)
       if (refused || this.#failures === 0) events.revocationFailed(serial, error.code, { givenUp: refused })
       if (!refused) {

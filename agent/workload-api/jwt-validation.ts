@@ -1,5 +1,5 @@
 import type { Secret } from '../crypto/secret.js'
-import { AgentError } from '../errors.js'
+import { AgentError, isError } from '../errors.js'
 import { verifyJwtSvid } from '../identity/jwt-svid.js'
 import { hopeless, invalidJwt, readToken } from '../identity/jwt-token.js'
 import type { Clock } from '../ports/clock.js'
@@ -64,7 +64,7 @@ export class JwtValidation {
     try {
       return await judged()
     } catch (error) {
-      const unsigned = error instanceof AgentError && error.details['check'] === 'signature'
+      const unsigned = isError(error, 'jwt.invalid') && error.details.check === 'signature'
       // Another agent may have been issued a token of a key that is newer than our bundle.
       if (!unsigned || !(await keys.reconsider(signal))) throw error
       return await judged()

@@ -1,9 +1,9 @@
 import type { LimitsMode } from './options.js'
 
-export type Tier = 'bootstrap' | 'standard' | 'sensitive'
+export type LimitTier = 'bootstrap' | 'standard' | 'sensitive'
 
 /** Token buckets of the real server, one per tier and client address. */
-const TIERS: Record<Tier, { readonly perMinute: number; readonly burst: number }> = {
+const TIERS: Record<LimitTier, { readonly perMinute: number; readonly burst: number }> = {
   bootstrap: { perMinute: 60, burst: 20 },
   standard: { perMinute: 30, burst: 10 },
   sensitive: { perMinute: 10, burst: 5 },
@@ -39,7 +39,7 @@ export class Limits {
   }
 
   /** Takes a token of the tier's bucket, if there is one. */
-  takes(tier: Tier, ip: string, now: number): boolean {
+  takes(tier: LimitTier, ip: string, now: number): boolean {
     if (this.mode === 'off') return true
     const { perMinute, burst } = TIERS[tier]
     const key = `${tier} ${ip}`

@@ -22,7 +22,7 @@ import {
 } from './dev-handlers.js'
 import type { Handler } from './exchange.js'
 import { issueDelegatedJwt, issueJwt, jwtBundle, validateJwt } from './jwt-handlers.js'
-import type { Tier } from './limits.js'
+import type { LimitTier } from './limits.js'
 import { attestNode, renewAgent } from './node-handlers.js'
 import type { Generation } from './options.js'
 import { bundle, health } from './public-handlers.js'
@@ -39,7 +39,7 @@ export interface Route {
   /** Segments that begin with a colon are parameters. */
   readonly pattern: string
   readonly access: Readonly<Record<Generation, Access>>
-  readonly tier: Readonly<Record<Generation, Tier | null>>
+  readonly tier: Readonly<Record<Generation, LimitTier | null>>
   readonly handle: Handler
 }
 

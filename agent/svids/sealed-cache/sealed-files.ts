@@ -1,6 +1,6 @@
 import { dirname } from 'node:path'
 import { open, seal } from '../../crypto/sealed-box.js'
-import { AgentError, messageOf } from '../../errors.js'
+import { isError, messageOf } from '../../errors.js'
 import type { CacheEvents } from '../../observability/cache-events.js'
 import type { Clock } from '../../ports/clock.js'
 import type { Files } from '../../ports/files.js'
@@ -99,5 +99,5 @@ export class SealedFiles {
 }
 
 function isMissing(error: unknown): boolean {
-  return error instanceof AgentError && error.details['errno'] === 'ENOENT'
+  return isError(error, 'file.io') && error.details.errno === 'ENOENT'
 }

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest'
-import { Limits, type Tier } from '../../../dev/icp-server/limits.js'
+import { Limits, type LimitTier } from '../../../dev/icp-server/limits.js'
 
 /** How many of so many requests at one moment get through. */
-const taken = (limits: Limits, tier: Tier, at: number, count = 50, ip = 'a') =>
+const taken = (limits: Limits, tier: LimitTier, at: number, count = 50, ip = 'a') =>
   Array.from({ length: count }, () => limits.takes(tier, ip, at)).filter(Boolean).length
 
 describe('the rate limits', () => {

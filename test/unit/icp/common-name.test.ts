@@ -59,7 +59,7 @@ describe('the common name of a CSR', () => {
   it('is not blamed for other failures', async () => {
     for (const error of [
       new AgentError('icp.server_error', 'CA away', { details: { status: 503 } }),
-      new AgentError('icp.rate_limited', 'slow'),
+      new AgentError('icp.rate_limited', 'slow', { details: { tier: 'standard', retryAfterMs: 60_000 } }),
       new AgentError('icp.no_match', 'none'),
     ]) {
       const { asked, issue } = pki([], error)

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
 import { createCsr } from '../../../agent/crypto/csr.js'
+import type { Tier } from '../../../agent/errors.js'
 import { AgentError } from '../../../agent/errors.js'
 import { limitedControlPlane } from '../../../agent/icp/limited-control-plane.js'
-import type { Tier } from '../../../agent/icp/limits.js'
 import { RateLimiter } from '../../../agent/icp/rate-limiter.js'
 import { ServerReachability } from '../../../agent/icp/server-reachability.js'
 import { FakeClock } from '../../fakes/clock.js'
@@ -14,7 +14,7 @@ const SIGNAL = new AbortController().signal
 
 const CSR = { agentId: 'an-agent', csrPem: '' }
 
-async function refusedWith(tier: string, method: 'entries' | 'jwtBundle' | 'renewAgent', workspace = true) {
+async function refusedWith(tier: Tier, method: 'entries' | 'jwtBundle' | 'renewAgent', workspace = true) {
   const clock = new FakeClock()
   const server = await FakeControlPlane.create({ clock })
   const limiter = new RateLimiter(clock, fixedRandom(0))

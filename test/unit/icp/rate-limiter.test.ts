@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import type { Tier } from '../../../agent/icp/limits.js'
+import type { Tier } from '../../../agent/errors.js'
 import { RateLimiter } from '../../../agent/icp/rate-limiter.js'
 import { FakeClock, settle } from '../../fakes/clock.js'
 import { fixedRandom } from '../../fakes/random.js'
