@@ -22,6 +22,7 @@ import { createHttpClient } from '../platform/undici-http.js'
 import { pollBundle } from '../svids/bundle-polls.js'
 import { Demand } from '../svids/demand.js'
 import { EntrySync } from '../svids/entries.js'
+import { EntryChanges } from '../svids/entry-changes.js'
 import { Issuance } from '../svids/issuance.js'
 import { JwtCache } from '../svids/jwt-cache.js'
 import { JwtKeys } from '../svids/jwt-keys.js'
@@ -115,6 +116,7 @@ export function composeServerFlow(config: Config, world: World) {
   })
 
   const store = new SvidStore()
+  const entryChanges = new EntryChanges(store, clock)
   const demand = new Demand(clock)
   const ownCommonName = () => {
     const [leaf] = keeper.current()?.chain ?? []
@@ -182,6 +184,7 @@ export function composeServerFlow(config: Config, world: World) {
     jwtSvids,
     keeper,
     store,
+    entryChanges,
     demand,
     publisher,
     issuance,

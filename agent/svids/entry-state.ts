@@ -37,7 +37,7 @@ export interface IssuedState {
 
 /**
  * How it stands with an entry's X.509-SVID. An entry without a state is idle: either nobody has asked for it yet, or its
- * first issuance is under way. All times by the wall clock.
+ * first issuance is under way. An entry that is gone, or names another identity, starts anew. Times by the wall clock.
  */
 export type EntryState =
   | IssuedState
@@ -66,8 +66,6 @@ export type EntryEvent =
   | { readonly kind: 'clock-set-back'; readonly byMs: number }
   /** Another authority issues now: renew by then, or earlier. */
   | { readonly kind: 'renewal-advanced'; readonly renewAt: number }
-  /** The entry is gone, or names another identity. */
-  | { readonly kind: 'withdrawn' }
   /** Other selectors are a matter of who may have it, and may end what failed. */
   | { readonly kind: 'entry-changed'; readonly newTtl: boolean }
   | { readonly kind: 'shadowed'; readonly shadow: Shadow }
@@ -108,8 +106,6 @@ export function transition(state: EntryState | undefined, event: EntryEvent, now
       return issued(state, event.held, event.servableFrom, now)
     case 'failed':
       return failed(state, event, now)
-    case 'withdrawn':
-      return undefined
     case 'shadowed':
       return state?.kind === 'issued' ? { ...state, shadow: event.shadow } : { kind: 'shadowed', ...event.shadow }
     case 'valid-again':
@@ -122,8 +118,8 @@ export function transition(state: EntryState | undefined, event: EntryEvent, now
 type Event<K extends EntryEvent['kind']> = Extract<EntryEvent, { kind: K }>
 type AlwaysAState = Event<'shadowed' | 'valid-again'>
 /** What no time matters to. */
-type Timeless = Event<'withdrawn' | 'entry-changed' | 'shadowed' | 'unshadowed'>
-type OfKnown = Exclude<EntryEvent, Event<'issued' | 'failed' | 'withdrawn' | 'shadowed' | 'valid-again'>>
+type Timeless = Event<'entry-changed' | 'shadowed' | 'unshadowed'>
+type OfKnown = Exclude<EntryEvent, Event<'issued' | 'failed' | 'shadowed' | 'valid-again'>>
 
 /** What happens only to a state: an idle entry stays idle. */
 function changed(state: EntryState, event: OfKnown, now: number): EntryState | undefined {

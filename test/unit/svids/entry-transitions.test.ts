@@ -231,7 +231,6 @@ const TABLE: readonly [what: string, event: EntryEvent, after: Partial<Record<Na
       heldBackDue: { ...S.heldBackDue, next: { held: { ...successor, renewAt: NOW }, from: NOW } },
     },
   ],
-  ['the entry is gone', { kind: 'withdrawn' }, Object.fromEntries(NAMES.map((name) => [name, undefined]))],
   [
     'other selectors',
     { kind: 'entry-changed', newTtl: false },
@@ -315,7 +314,6 @@ test('the table has every event, and no state is changed in place', () => {
     'conditions-changed': true,
     'clock-set-back': true,
     'renewal-advanced': true,
-    withdrawn: true,
     'entry-changed': true,
     shadowed: true,
     unshadowed: true,

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import type { EntryState } from '../../../agent/svids/entry-state.js'
-import { ExpiredSvids } from '../../../agent/svids/expired-svids.js'
+import { ExpiredSvids } from '../../../agent/svids/passing-time.js'
 import { tick } from '../../../agent/svids/state-changes.js'
 import { CacheWorld, entryOf } from './sealed-cache/cache-world.js'
 
