@@ -34,6 +34,17 @@ interface Stream {
   destroy(): unknown
 }
 
+interface SettingsTaker {
+  updateSettings(settings: { readonly maxHeaderListSize: number }): void
+}
+
+/**
+ * What clients are told that all header fields of a call may have together (RFC 9113 6.5.2). nghttp2 takes no string of
+ * more than 64 KiB and ends the connection for it, upon which some clients send the call again, for ever. Those that heed
+ * the setting (Go) end the call themselves. So much text, of seven bits a character, fits into 64 KiB Huffman-coded.
+ */
+const MAX_HEADERS_BYTES = 75_000
+
 /** The listener of grpc-js that begins a call. */
 type Begin = (stream: Stream, ...rest: readonly unknown[]) => void
 
@@ -62,6 +73,7 @@ export class CallGate implements Disposable {
     const listeners = http2.listeners('stream')
     const [begin] = listeners
     if (typeof begin !== 'function' || listeners.length !== 1) throw builtOtherwise()
+    http2.updateSettings({ maxHeaderListSize: MAX_HEADERS_BYTES })
     http2.removeAllListeners('stream')
     http2.on('stream', (stream: Stream, ...rest: readonly unknown[]) =>
       this.#came(stream, () => (begin as Begin)(stream, ...rest)),
@@ -151,11 +163,15 @@ function began(stream: Stream, begin: () => void): void {
 
 function ignore(): void {}
 
+function takesSettings(http2: EventEmitter): http2 is EventEmitter & SettingsTaker {
+  return 'updateSettings' in http2 && typeof http2.updateSettings === 'function'
+}
+
 /** grpc-js does not publish it: its own listener comes after HTTP/2 has made a stream, and before anything else. */
-function http2Of(server: Server): EventEmitter {
+function http2Of(server: Server): EventEmitter & SettingsTaker {
   const servers: unknown = Reflect.get(server, 'http2Servers')
   const http2: unknown = servers instanceof Map ? [...servers.keys()].at(-1) : null
-  if (!(http2 instanceof EventEmitter)) throw builtOtherwise()
+  if (!(http2 instanceof EventEmitter) || !takesSettings(http2)) throw builtOtherwise()
   return http2
 }
 

@@ -24,7 +24,10 @@ export function statusOf(code: ErrorCode): status {
   return STATUS[code] ?? status.UNAVAILABLE
 }
 
-/** True for a refusal that is somebody's decision, which gets a denial id and a line in the log. */
+/**
+ * True for a refusal that is somebody's decision, which gets a denial id and a line in the log. A process that has ended
+ * was refused nothing: Go programs exit with their connection open once they have their answer.
+ */
 export function isDenial(code: ErrorCode): boolean {
-  return statusOf(code) === status.PERMISSION_DENIED
+  return statusOf(code) === status.PERMISSION_DENIED && code !== 'caller.exited'
 }

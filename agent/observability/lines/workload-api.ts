@@ -94,7 +94,7 @@ export const API_LINES = {
   'Workload API call not answered yet': {
     level: 'debug',
     fields: { method: 'text', code: 'text', reason: 'text', pid: 'number', uid: 'number' },
-    means: 'The caller may come back; nobody decided against it.',
+    means: 'The caller may come back, or its process has ended; nobody decided against it.',
   },
   'Workload matches more entries than it may hold; the youngest are left out': {
     level: 'warning, then debug',

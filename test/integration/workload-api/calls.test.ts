@@ -1,4 +1,6 @@
 import { once } from 'node:events'
+import { connect as connectHttp2 } from 'node:http2'
+import { connect } from 'node:net'
 import { fromBinary } from '@bufbuild/protobuf'
 import { type Client, type ClientReadableStream, type ServiceError, status } from '@grpc/grpc-js'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -155,6 +157,23 @@ describe('metadata of more than 16 KiB', () => {
     expect(stream.details).toContain('16 KiB')
     expect(await unary(client, `${AUTHSEC}/FetchJWTSVID`, more)).toBe(status.INVALID_ARGUMENT)
     expect(world.workload.checks).toBe(0)
+  })
+})
+
+describe('a value of more than 64 KiB', () => {
+  it('is one that clients are told not to send, and costs who sends it that connection alone', async () => {
+    world.show({ a: '01' })
+    const session = connectHttp2('http://localhost', { createConnection: () => connect(world.path) })
+    const [settings] = await once(session, 'remoteSettings')
+    expect(settings.maxHeaderListSize).toBe(75_000)
+    session.destroy()
+    const other = new Stream(world.client(), `${SPIFFE}/FetchX509SVID`, HEADER)
+    await other.has(1)
+    // grpc-js does not heed it.
+    const stream = new Stream(world.client(), `${SPIFFE}/FetchX509SVID`, { ...HEADER, 'x-big': 'x'.repeat(100_000) })
+    expect(await stream.ended()).toBe(status.INTERNAL)
+    world.show({ a: '02' })
+    await other.has(2)
   })
 })
 

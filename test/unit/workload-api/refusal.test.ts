@@ -44,8 +44,9 @@ describe('the status of an error code', () => {
     }
   })
 
-  it('makes a denial of what is somebody’s decision', () => {
-    expect(CODES.filter(isDenial).sort()).toEqual(of(status.PERMISSION_DENIED))
+  it('makes a denial of what is somebody’s decision; that a process has ended is none', () => {
+    const decided = of(status.PERMISSION_DENIED).filter((code) => code !== 'caller.exited')
+    expect(CODES.filter(isDenial).sort()).toEqual(decided)
   })
 })
 
