@@ -7,7 +7,7 @@ export type Endpoint =
   /** An IP address, never a name (Workload Endpoint 4). */
   | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
 
-/** The variable that names the endpoint where nothing else does (Workload Endpoint 4). */
+/** The variable with the default endpoint (Workload Endpoint 4). */
 export const ENDPOINT_VARIABLE = 'SPIFFE_ENDPOINT_SOCKET'
 
 /** What the kernel can hold in sockaddr_un, without the closing NUL. */
@@ -38,7 +38,7 @@ export function environmentEndpoint(): Endpoint {
   if (found) return found
   throw new AgentError(
     'client.address_invalid',
-    `no Workload API is named: set ${ENDPOINT_VARIABLE} to unix:///path/of/agent.sock, or give the address`,
+    `no Workload API address: set ${ENDPOINT_VARIABLE} to unix:///path/of/agent.sock, or give the address`,
   )
 }
 
@@ -48,7 +48,7 @@ export function environmentEndpoint(): Endpoint {
  */
 export function parseEndpoint(text: string, source = 'the address'): Endpoint {
   const invalid = (problem: string) =>
-    new AgentError('client.address_invalid', `${source} is not that of a Workload API: ${problem}`)
+    new AgentError('client.address_invalid', `${source} is not a Workload API address: ${problem}`)
   if (CONTROL.test(text)) throw invalid('it holds control characters')
   const [, scheme = '', rest = ''] = SCHEME.exec(text) ?? []
   if (scheme === '') {
@@ -85,7 +85,7 @@ function unixPath(rest: string, invalid: Invalid): string {
   if (authority) throw invalid(`a unix address has no host or user; write unix:///${authority}${encoded}`)
   if (!encoded.startsWith('/')) throw invalid('the path must be absolute, as in unix:///run/spire/sockets/agent.sock')
   const path = decoded(encoded)
-  if (path === null || CONTROL.test(path)) throw invalid('the path has a percent-encoding that stands for nothing')
+  if (path === null || CONTROL.test(path)) throw invalid('the path has an invalid percent-encoding')
   if (path.endsWith('/')) throw invalid('the path must name a socket, not a directory')
   if (Buffer.byteLength(path) > MAX_SOCKET_PATH_BYTES) {
     throw invalid(`the path is longer than ${MAX_SOCKET_PATH_BYTES} bytes, the most that the kernel takes`)
@@ -110,7 +110,7 @@ function hostAndPort(rest: string, invalid: Invalid): { host: string; port: numb
   const [, six, four, port] = /^(?:\[([^\]]*)\]|([^:]*))(?::(\d*))?$/.exec(authority) ?? []
   const host = six ?? four ?? ''
   if (isIP(host) !== (six === undefined ? 4 : 6)) {
-    throw invalid('the host must be an IP address, IPv6 in brackets: what a name means is for somebody else to say')
+    throw invalid('the host must be an IP address, IPv6 in brackets, because names can be redirected')
   }
   if (!port) throw invalid('a tcp address must include a port')
   if (Number(port) < 1 || Number(port) > 65_535) throw invalid('the port must be between 1 and 65535')

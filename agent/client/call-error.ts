@@ -2,7 +2,7 @@ import { status } from '@grpc/grpc-js'
 import { AgentError, type ErrorCode, messageOf } from '../errors.js'
 import { addressOf, type Endpoint } from './address.js'
 
-/** What each gRPC status means to a client; the rest is an answer that should not be (Workload Endpoint 6). */
+/** The error code of each gRPC status; any other status is `client.bad_response` (Workload Endpoint 6). */
 const MEANING: Partial<Record<status, ErrorCode>> = {
   [status.INVALID_ARGUMENT]: 'request.invalid',
   [status.PERMISSION_DENIED]: 'client.denied',
@@ -10,20 +10,20 @@ const MEANING: Partial<Record<status, ErrorCode>> = {
   [status.RESOURCE_EXHAUSTED]: 'request.too_many',
   [status.DEADLINE_EXCEEDED]: 'client.timeout',
   [status.UNAVAILABLE]: 'client.unavailable',
-  // An agent that goes away in a hurry; a later call can succeed.
+  // The agent ended without GOAWAY; a later call can succeed.
   [status.CANCELLED]: 'client.unavailable',
 }
 
 /** Why the socket could not be connected to, by errno. */
 const UNREACHABLE: Readonly<Record<string, string>> = {
-  ENOENT: 'there is no such socket',
-  ECONNREFUSED: 'nobody listens there',
-  EACCES: 'this user may not open it, or may not enter its directory',
+  ENOENT: 'the socket does not exist',
+  ECONNREFUSED: 'no process listens there',
+  EACCES: 'this user may not open it or enter its directory',
   ENOTSOCK: 'it is not a socket',
-  EAGAIN: 'too many connections wait there already',
+  EAGAIN: 'too many connections already wait there',
 }
 
-/** Failures after which a later call can succeed. InvalidArgument and Unimplemented are answers for good. */
+/** Failures after which a later call can succeed. InvalidArgument and Unimplemented are final. */
 const PASSING: ReadonlySet<ErrorCode> = new Set([
   'client.unreachable',
   'client.unavailable',
@@ -37,7 +37,7 @@ const MAX_TEXT = 1000
 
 /**
  * The error of a call that failed. `details` has `status` (the name of the gRPC status), `denialId` where the agent gave
- * one and `errno` where nobody could be reached.
+ * one and `errno` if no connection was made.
  */
 export function callError(error: unknown, endpoint: Endpoint): AgentError {
   if (error instanceof AgentError) return error
@@ -55,7 +55,7 @@ export function callError(error: unknown, endpoint: Endpoint): AgentError {
     })
   }
   const denialId = /\(denial ([0-9a-f]{1,64})\b/.exec(text)?.[1]
-  return new AgentError(MEANING[code] ?? 'client.bad_response', `the agent says: ${text || status[code]}`, {
+  return new AgentError(MEANING[code] ?? 'client.bad_response', `the agent answered: ${text || status[code]}`, {
     cause: error,
     details: { status: status[code], ...(denialId === undefined ? {} : { denialId }) },
   })

@@ -12,13 +12,13 @@ import { AgentError } from '../errors.js'
 import type { BundleSet } from '../identity/trust-bundle.js'
 import type { X509Svid } from '../identity/x509-svid.js'
 
-/** What of `tls.createSecureContext` is the caller's to choose. */
+/** Options of `tls.createSecureContext` that the caller may set. */
 export type TlsSettings = Pick<
   SecureContextOptions,
   'minVersion' | 'maxVersion' | 'ciphers' | 'ecdhCurve' | 'sigalgs' | 'honorCipherOrder'
 >
 
-/** The SVID as TLS shows it. A session that is taken up again would show no certificate: no tickets are given. */
+/** The SVID for TLS. No session tickets: a resumed session shows no certificate. */
 export function ownCertificate(svid: X509Svid, settings: TlsSettings): SecureContextOptions {
   return {
     minVersion: 'TLSv1.2',
@@ -33,7 +33,7 @@ let contexts = 0
 
 /**
  * Options for a client's connections. OpenSSL verifies the server against the authorities of all bundles, and `verify`
- * against those of the server's own trust domain; the host name means nothing.
+ * against those of the server's own trust domain; the host name does not count.
  */
 export function clientOptions(
   own: SecureContextOptions,
@@ -47,19 +47,19 @@ export function clientOptions(
     // An authority need not be self-signed (X509-SVID 4.1).
     secureContext: createSecureContext({ ...own, ca, allowPartialTrustChain: true }),
     checkServerIdentity: verify,
-    // Said, because NODE_TLS_REJECT_UNAUTHORIZED=0 changes what holds where nothing is said.
+    // Explicit, because NODE_TLS_REJECT_UNAUTHORIZED=0 changes the default.
     rejectUnauthorized: true,
-    // Part of the name under which https.Agent keeps connections: none of other options is taken for one of these.
+    // Part of the key under which https.Agent keeps connections, so that it reuses none with other options.
     sessionIdContext: `icp-agent-${++contexts}`,
   }
 }
 
-/** An agent for `https.request` whose new connections are made with the options of the moment. */
+/** An agent for `https.request` that makes each connection with the current options. */
 export class RotatingHttpsAgent extends HttpsAgent {
   readonly #current: () => ConnectionOptions
 
   constructor(current: () => ConnectionOptions, options: AgentOptions) {
-    // A session that is taken up again is not verified again.
+    // A resumed session is not verified again.
     super({ ...options, maxCachedSessions: 0 })
     this.#current = current
   }
@@ -73,8 +73,8 @@ export class RotatingHttpsAgent extends HttpsAgent {
 }
 
 /**
- * Lets nobody but admitted peers come to the listeners of a TLS server. The event itself is held back: a listener that
- * came first could destroy the socket, and those after it (HTTP/2's) would get a destroyed one and throw.
+ * Passes only accepted peers to the listeners of a TLS server. It holds back the event itself: if a listener destroyed
+ * the socket, those after it (HTTP/2's) would throw.
  * `admit` throws `client.peer_refused`, which is then emitted as `tlsClientError`.
  */
 export function guard(server: Server, admit: (socket: TLSSocket) => void): void {

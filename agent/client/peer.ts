@@ -5,7 +5,7 @@ import type { BundleSet } from '../identity/trust-bundle.js'
 import { verifyPeer } from '../identity/verify-peer.js'
 import type { Authorize } from './authorize.js'
 
-/** Longer chains are refused by the verification; this ends the walk. */
+/** The verification rejects longer chains; this ends the loop. */
 const MAX_CHAIN = 16
 
 /**
@@ -29,7 +29,7 @@ export function admittedPeer(
   } catch (cause) {
     throw refused(`${peer.uri} could not be authorized: ${messageOf(cause)}`, { cause, details: { peer: peer.uri } })
   }
-  // A promise, which authorize must not give, would be as good as true.
+  // A promise, which authorize must not return, would be truthy.
   if (admitted === true) return peer
   throw refused(`${peer.uri} is not authorized`, { details: { peer: peer.uri } })
 }
@@ -47,5 +47,5 @@ function chainOf(certificate: PeerCertificate | DetailedPeerCertificate): Uint8A
 }
 
 function refused(reason: string, options: { cause?: unknown; details: Readonly<Record<string, unknown>> }): AgentError {
-  return new AgentError('client.peer_refused', `the peer is refused: ${reason}`, options)
+  return new AgentError('client.peer_refused', `peer rejected: ${reason}`, options)
 }

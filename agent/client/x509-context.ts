@@ -6,10 +6,10 @@ import { verifyX509Svid } from '../identity/verify-svid.js'
 import type { X509Svid } from '../identity/x509-svid.js'
 import type { RawBundles, RawSvid, RawX509Svids } from './received.js'
 
-/** An identity that the agent has handed out, verified. */
+/** A verified X.509-SVID from the agent. */
 export interface HeldSvid {
   readonly svid: X509Svid
-  /** What the SVID is meant for, in the words of its entry; empty where nothing is said. */
+  /** The hint of its entry; empty if there is none. */
   readonly hint: string
   /** The authorities of the SVID's own trust domain: it chains to one of them. */
   readonly bundle: TrustBundle
@@ -23,7 +23,7 @@ export interface X509Context {
 }
 
 /**
- * Judges a message of FetchX509SVID: at least one SVID, each with its key, its SPIFFE ID as its one URI name, and a path
+ * Verifies a message of FetchX509SVID: at least one SVID, each with its key, its SPIFFE ID as its one URI name, and a path
  * to its own bundle (Workload API 5.2.1). Of two SVIDs with one hint the first counts.
  * Throws `client.bad_response` when anything in the message is wrong: half a message is never used.
  */
@@ -32,7 +32,7 @@ export function verifyX509Context(read: () => RawX509Svids, now: number): X509Co
     const raw = read()
     const hints = new Set<string>()
     const [first, ...others] = raw.svids.filter(({ hint }) => hint === '' || (!hints.has(hint) && hints.add(hint)))
-    if (!first) throw new AgentError('svid.invalid', 'it holds no SVID')
+    if (!first) throw new AgentError('svid.invalid', 'it has no SVID')
     return {
       svids: [verify(first, now), ...others.map((svid) => verify(svid, now))],
       federated: bundleSet(raw.federated),
@@ -40,11 +40,11 @@ export function verifyX509Context(read: () => RawX509Svids, now: number): X509Co
   })
 }
 
-/** Judges a message of FetchX509Bundles. Throws `client.bad_response`. */
+/** Verifies a message of FetchX509Bundles. Throws `client.bad_response`. */
 export function verifyX509Bundles(read: () => RawBundles): BundleSet {
   return refusing(() => {
     const bundles = bundleSet(read())
-    if (bundles.size === 0) throw new AgentError('svid.invalid', 'it holds no bundle')
+    if (bundles.size === 0) throw new AgentError('svid.invalid', 'it has no bundle')
     return bundles
   })
 }
@@ -69,7 +69,7 @@ function refusing<T>(judge: () => T): T {
   try {
     return judge()
   } catch (cause) {
-    throw new AgentError('client.bad_response', `the agent's answer is refused: ${messageOf(cause)}`, {
+    throw new AgentError('client.bad_response', `invalid answer of the agent: ${messageOf(cause)}`, {
       cause,
       details: { reason: cause instanceof AgentError ? cause.code : 'malformed' },
     })

@@ -28,7 +28,7 @@ export interface Certificate extends Extensions {
   readonly publicKey: KeyObject
   /** The name of the algorithm that it is signed with, where that is weak or unknown; null: it is strong. */
   readonly weakSignature: string | null
-  /** True when the key of the authority made this certificate's signature. Names and usages are the caller's affair. */
+  /** True when the key of the authority made this certificate's signature. Does not check names and usages. */
   verifySignedBy(authority: { readonly publicKey: KeyObject }): boolean
 }
 
@@ -41,16 +41,17 @@ export function parseCertificate(der: Uint8Array): Certificate {
   outer.end()
   const tbs = certificate.enter(TAG.sequence)
   const algorithm = certificate.next(TAG.sequence)
-  // OpenSSL drops bits that are said to be unused: the same certificate would have two forms.
-  if (certificate.next(TAG.bitString).content[0] !== 0) throw malformed('its signature has unused bits')
+  // OpenSSL drops unused bits: the same certificate would have two forms.
+  if (certificate.next(TAG.bitString).content[0] !== 0) throw malformed('the signature has unused bits')
   certificate.end()
 
   const version = tbs.optional(contextTag(0, true))
   if (!version || smallIntegerOf(new DerReader(version.content).next(TAG.integer).content) !== 2) {
-    throw malformed('it is not of version 3')
+    throw malformed('its version is not 3')
   }
   const serial = serialOf(tbs.next(TAG.integer).content)
-  if (!Buffer.from(tbs.next(TAG.sequence).raw).equals(algorithm.raw)) throw malformed('two signature algorithms')
+  if (!Buffer.from(tbs.next(TAG.sequence).raw).equals(algorithm.raw))
+    throw malformed('its two signature algorithms differ')
   const weakSignature = weakAlgorithm(algorithm)
   const issuer = Buffer.from(tbs.next(TAG.sequence).raw).toString('hex')
   const validity = tbs.enter(TAG.sequence)
@@ -80,12 +81,12 @@ export function parseCertificate(der: Uint8Array): Certificate {
   }
 }
 
-/** OpenSSL must read the bytes too: signatures and keys are its affair. */
+/** OpenSSL must read the bytes too, because it verifies signatures and loads keys. */
 function openssl(der: Uint8Array): X509Certificate {
   try {
     return new X509Certificate(der)
   } catch (cause) {
-    throw new AgentError('svid.invalid', 'a certificate is malformed: OpenSSL cannot read it', {
+    throw new AgentError('svid.invalid', 'malformed certificate: OpenSSL cannot read it', {
       cause,
       details: { check: 'encoding' },
     })
@@ -107,7 +108,7 @@ function strongKeyOf(certificate: X509Certificate): KeyObject {
   try {
     key = certificate.publicKey
   } catch (cause) {
-    throw new AgentError('svid.invalid', 'the public key of a certificate cannot be read', {
+    throw new AgentError('svid.invalid', 'unreadable public key in a certificate', {
       cause,
       details: { check: 'key_strength' },
     })
@@ -121,14 +122,19 @@ function strongKeyOf(certificate: X509Certificate): KeyObject {
         ? CURVES.has(namedCurve)
         : kind === 'ed25519'
   if (strong) return key
-  throw new AgentError('svid.invalid', 'the public key of a certificate is weak: RSA 2048, P-256 or Ed25519 at least', {
-    details: { check: 'key_strength' },
-  })
+  throw new AgentError(
+    'svid.invalid',
+    'weak public key in a certificate: at least RSA 2048, P-256 or Ed25519 is needed',
+    {
+      details: { check: 'key_strength' },
+    },
+  )
 }
 
 function serialOf(content: Uint8Array): string {
   const [first = 0, second] = content
-  if (content.length === 0 || content.length > 21 || first & 0x80) throw malformed('its serial number')
+  if (content.length === 0 || content.length > 21 || first & 0x80)
+    throw malformed('its serial number is empty, negative or longer than 20 octets')
   const digits = first === 0 && second !== undefined ? content.subarray(1) : content
   return (Buffer.from(digits).toString('hex').match(/../g) ?? []).join(':')
 }

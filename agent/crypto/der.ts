@@ -40,11 +40,12 @@ export class DerReader {
   next(tag?: number): Element {
     const start = this.#offset
     const found = this.#octet()
-    if ((found & 0x1f) === 0x1f) throw malformed('a tag number above 30')
-    if (tag !== undefined && found !== tag) throw malformed(`tag ${hex(found)} where ${hex(tag)} must be`)
+    if ((found & 0x1f) === 0x1f) throw malformed('an element has a tag number above 30')
+    if (tag !== undefined && found !== tag)
+      throw malformed(`expected an element with tag ${hex(tag)}, found ${hex(found)}`)
     const length = this.#length()
     const end = this.#offset + length
-    if (end > this.bytes.length) throw malformed('an element runs over its end')
+    if (end > this.bytes.length) throw malformed('an element is longer than the bytes that hold it')
     const content = this.bytes.subarray(this.#offset, end)
     this.#offset = end
     return { tag: found, content, raw: this.bytes.subarray(start, end) }
@@ -67,17 +68,17 @@ export class DerReader {
 
   /** Refuses bytes that nobody read. */
   end(): void {
-    if (!this.done) throw malformed('bytes after the end')
+    if (!this.done) throw malformed('bytes follow the last element')
   }
 
   #length(): number {
     const first = this.#octet()
     if (first < 0x80) return first
     const count = first & 0x7f
-    if (count === 0 || count > 4) throw malformed('an indefinite or enormous length')
+    if (count === 0 || count > 4) throw malformed('a length is indefinite or has more than 4 octets')
     let length = 0
     for (let i = 0; i < count; i++) length = length * 256 + this.#octet()
-    if (length < 0x80 || length < 256 ** (count - 1)) throw malformed('a length that is not the shortest')
+    if (length < 0x80 || length < 256 ** (count - 1)) throw malformed('a length is not in its shortest form')
     return length
   }
 
@@ -93,9 +94,9 @@ export function oidOf(content: Uint8Array): string {
   const arcs: number[] = []
   let arc = 0
   for (const [i, octet] of content.entries()) {
-    if (arc === 0 && octet === 0x80) throw malformed('an object identifier with padding')
+    if (arc === 0 && octet === 0x80) throw malformed('an object identifier has padding')
     arc = arc * 128 + (octet & 0x7f)
-    if (!Number.isSafeInteger(arc)) throw malformed('an enormous object identifier')
+    if (!Number.isSafeInteger(arc)) throw malformed('an object identifier has a component above 2^53')
     if (octet & 0x80) {
       if (i === content.length - 1) throw malformed('an object identifier is cut off')
       continue
@@ -104,17 +105,18 @@ export function oidOf(content: Uint8Array): string {
     else arcs.push(arc)
     arc = 0
   }
-  if (arcs.length === 0) throw malformed('an empty object identifier')
+  if (arcs.length === 0) throw malformed('an object identifier is empty')
   return arcs.join('.')
 }
 
-/** DER has one octet for each truth value. */
+/** X.690 11.1: TRUE is 0xFF in DER. */
 export function booleanOf(content: Uint8Array): boolean {
-  if (content.length !== 1 || (content[0] !== 0x00 && content[0] !== 0xff)) throw malformed('a boolean')
+  if (content.length !== 1 || (content[0] !== 0x00 && content[0] !== 0xff))
+    throw malformed('a BOOLEAN is neither 0x00 nor 0xFF')
   return content[0] === 0xff
 }
 
-/** An integer in a longer form than it needs, or in none: X.690 8.3.2 wants its first nine bits not all the same. */
+/** True for an INTEGER that is empty or not in its shortest form (X.690 8.3.2: its first nine bits are not all the same). */
 export function isPadded([first, second]: Uint8Array): boolean {
   if (second === undefined) return first === undefined
   return (first === 0x00 && second < 0x80) || (first === 0xff && second >= 0x80)
@@ -123,8 +125,8 @@ export function isPadded([first, second]: Uint8Array): boolean {
 /** A small non-negative integer (a version, a path length). */
 export function smallIntegerOf(content: Uint8Array): number {
   const [first] = content
-  if (first === undefined || content.length > 4 || first & 0x80) throw malformed('an integer out of range')
-  if (isPadded(content)) throw malformed('an integer with padding')
+  if (first === undefined || content.length > 4 || first & 0x80) throw malformed('an INTEGER is out of range')
+  if (isPadded(content)) throw malformed('an INTEGER has padding')
   return content.reduce((value, octet) => value * 256 + octet, 0)
 }
 
@@ -132,7 +134,8 @@ export function smallIntegerOf(content: Uint8Array): number {
 export function timeOf(element: Element): number {
   const text = Buffer.from(element.content).toString('latin1')
   const match = (element.tag === TAG.utcTime ? UTC_TIME : GENERALIZED_TIME).exec(text)
-  if (!match || (element.tag !== TAG.utcTime && element.tag !== TAG.generalizedTime)) throw malformed('a time')
+  if (!match || (element.tag !== TAG.utcTime && element.tag !== TAG.generalizedTime))
+    throw malformed('a time has a form that RFC 5280 4.1.2.5 forbids')
   const [year, month, day, hours, minutes, seconds] = match.slice(1).map(Number) as [
     number,
     number,
@@ -144,7 +147,7 @@ export function timeOf(element: Element): number {
   const full = element.tag === TAG.utcTime ? year + (year >= 50 ? 1900 : 2000) : year
   const iso = `${String(full).padStart(4, '0')}-${pad(month)}-${pad(day)}T${pad(hours)}:${pad(minutes)}:${pad(seconds)}.000Z`
   const time = Date.parse(iso)
-  if (Number.isNaN(time) || new Date(time).toISOString() !== iso) throw malformed('a time that does not exist')
+  if (Number.isNaN(time) || new Date(time).toISOString() !== iso) throw malformed('a time does not exist')
   return time
 }
 
@@ -152,7 +155,7 @@ const UTC_TIME = /^(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/
 const GENERALIZED_TIME = /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/
 
 export function malformed(what: string): AgentError {
-  return new AgentError('svid.invalid', `a certificate is malformed: ${what}`, { details: { check: 'encoding' } })
+  return new AgentError('svid.invalid', `malformed certificate: ${what}`, { details: { check: 'encoding' } })
 }
 
 function hex(octet: number): string {

@@ -20,7 +20,7 @@ export type KeyUsage = (typeof KEY_USAGES)[number]
 export const SERVER_AUTH = '1.3.6.1.5.5.7.3.1'
 export const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2'
 
-/** What the extensions of a certificate say. */
+/** The extensions of a certificate. */
 export interface Extensions {
   readonly hasBasicConstraints: boolean
   readonly isCa: boolean
@@ -37,7 +37,7 @@ export interface Extensions {
   readonly unhandledCritical: readonly string[]
 }
 
-/** What extensions are called (RFC 5280 4.2, RFC 7633, RFC 6962). */
+/** Names of extensions (RFC 5280 4.2, RFC 7633, RFC 6962). */
 const NAMES: Readonly<Record<string, string>> = {
   '2.5.29.14': 'subjectKeyIdentifier',
   '2.5.29.15': 'keyUsage',
@@ -81,7 +81,7 @@ const PARSERS: ReadonlyMap<string, Parse> = new Map<string, Parse>([
   ['2.5.29.30', (value, _critical, into) => (into.nameConstraints = nameConstraintsOf(value.enter(TAG.sequence)))],
 ])
 
-/** The extensions of a certificate; each may be there once (RFC 5280 4.2). Throws `svid.invalid`. */
+/** The extensions of a certificate; each may occur once (RFC 5280 4.2). Throws `svid.invalid`. */
 export function extensionsOf(sequence: DerReader | null): Extensions {
   const into: Parsed = {
     hasBasicConstraints: false,
@@ -103,8 +103,8 @@ export function extensionsOf(sequence: DerReader | null): Extensions {
     const critical = criticalElement !== null && booleanOf(criticalElement.content)
     const value = extension.enter(TAG.octetString)
     extension.end()
-    if (seen.has(oid)) throw malformed(`extension ${extensionName(oid)} is there twice`)
-    if (seen.add(oid).size > MAX_EXTENSIONS) throw malformed(`more than ${MAX_EXTENSIONS} extensions`)
+    if (seen.has(oid)) throw malformed(`extension ${extensionName(oid)} occurs twice`)
+    if (seen.add(oid).size > MAX_EXTENSIONS) throw malformed(`it has more than ${MAX_EXTENSIONS} extensions`)
     const parse = PARSERS.get(oid)
     if (parse) {
       parse(value, critical, into)
@@ -128,7 +128,8 @@ function basicConstraints(value: DerReader, _critical: boolean, into: Parsed): v
 
 function keyUsage(value: DerReader, critical: boolean, into: Parsed): void {
   const [unused = 8, ...octets] = value.next(TAG.bitString).content
-  if (unused > 7 || (octets.length === 0 && unused !== 0) || octets.length > 2) throw malformed('a key usage')
+  if (unused > 7 || (octets.length === 0 && unused !== 0) || octets.length > 2)
+    throw malformed('the key usage is no BIT STRING of at most 9 bits')
   const bit = (i: number) => (((octets[i >> 3] ?? 0) >> (7 - (i & 7))) & 1) === 1
   into.keyUsage = new Set(KEY_USAGES.filter((_usage, i) => bit(i)))
   into.keyUsageCritical = critical

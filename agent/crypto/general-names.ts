@@ -31,14 +31,14 @@ export type GeneralName =
   | { readonly form: 'ip'; readonly octets: Uint8Array }
   | { readonly form: 'directory' | 'other' }
 
-/** One GeneralName. Texts are printable ASCII: a NUL or a control character would be read differently by others. */
+/** One GeneralName. Only printable ASCII: other readers take a NUL or control character differently. */
 export function generalNameOf(element: Element): GeneralName {
   const form = FORMS.get(element.tag)
-  if (!form) throw malformed('a general name of unknown form')
+  if (!form) throw malformed('a general name has an unknown form')
   if (form === 'ip') return { form, octets: element.content }
   if (form === 'directory' || form === 'other') return { form }
   if (!element.content.every((octet) => octet >= 0x20 && octet <= 0x7e)) {
-    throw malformed('a name with characters outside printable ASCII')
+    throw malformed('a name has characters outside printable ASCII')
   }
   return { form, text: Buffer.from(element.content).toString('latin1') }
 }
@@ -46,10 +46,11 @@ export function generalNameOf(element: Element): GeneralName {
 /** The value of a subjectAltName extension. */
 export function generalNamesOf(sequence: DerReader): GeneralNames {
   const names = [...sequence.rest()].map(generalNameOf)
-  if (names.length === 0) throw malformed('an empty subject alternative name')
+  if (names.length === 0) throw malformed('the subject alternative name is empty')
   const texts = (form: 'uri' | 'dns' | 'email') => names.flatMap((name) => (name.form === form ? [name.text] : []))
   const ips = names.flatMap((name) => (name.form === 'ip' ? [name.octets] : []))
-  if (ips.some((octets) => octets.length !== 4 && octets.length !== 16)) throw malformed('an IP address')
+  if (ips.some((octets) => octets.length !== 4 && octets.length !== 16))
+    throw malformed('an IP address has neither 4 nor 16 octets')
   return {
     uris: texts('uri'),
     dns: texts('dns'),

@@ -143,5 +143,5 @@ export function privateKeyFromPem(text: string): KeyObject {
 }
 
 function stopping(): AgentError {
-  return new AgentError('agent.stopping', 'no keys are made any more: the agent is stopping')
+  return new AgentError('agent.stopping', 'the agent is stopping and makes no more keys')
 }

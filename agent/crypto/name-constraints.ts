@@ -7,7 +7,7 @@ export interface NameConstraints {
   readonly excluded: readonly GeneralName[]
 }
 
-/** What of a certificate is held against the constraints above it. */
+/** The names of a certificate that the constraints above it apply to. */
 export interface ConstrainedNames {
   readonly names: GeneralNames
   readonly subjectEmpty: boolean
@@ -18,13 +18,13 @@ export function nameConstraintsOf(sequence: DerReader): NameConstraints {
   const permitted = sequence.optional(contextTag(0, true))
   const excluded = sequence.optional(contextTag(1, true))
   sequence.end()
-  if (!permitted && !excluded) throw malformed('empty name constraints')
+  if (!permitted && !excluded) throw malformed('the name constraints are empty')
   return { permitted: subtrees(permitted?.content), excluded: subtrees(excluded?.content) }
 }
 
 /**
  * Null when the names obey the constraints, else the reason. Forms that the agent cannot compare (directory names and
- * rarer ones) are a violation wherever a certificate carries a name of them: a constraint is never passed over.
+ * rarer ones) are a violation if a certificate has a name of that form: no constraint is skipped.
  */
 export function violation(constraints: NameConstraints, subject: ConstrainedNames): string | null {
   const { names, subjectEmpty } = subject
@@ -32,15 +32,15 @@ export function violation(constraints: NameConstraints, subject: ConstrainedName
     if (base.form === 'directory' && (!subjectEmpty || names.others > 0)) {
       return 'the authority constrains directory names, which cannot be compared'
     }
-    if (base.form === 'other' && names.others > 0) return 'the authority constrains names of a form that is not known'
+    if (base.form === 'other' && names.others > 0) return 'the authority constrains names of an unknown form'
   }
   for (const name of comparable(names)) {
     const permitted = constraints.permitted.filter((base) => base.form === name.form)
     if (permitted.length > 0 && !permitted.some((base) => within(name, base, false))) {
-      return `a ${name.form} name is outside what the authority may issue`
+      return `a ${name.form} name is outside the names that the authority permits`
     }
     if (constraints.excluded.some((base) => base.form === name.form && within(name, base, true))) {
-      return `a ${name.form} name is excluded by the authority`
+      return `the authority excludes a ${name.form} name`
     }
   }
   return null
@@ -52,9 +52,10 @@ function subtrees(content: Uint8Array | undefined): GeneralName[] {
     const reader = new DerReader(subtree)
     const base = generalNameOf(reader.next())
     const minimum = reader.optional(contextTag(0, false))
-    if (minimum && smallIntegerOf(minimum.content) !== 0) throw malformed('name constraints with a minimum')
+    if (minimum && smallIntegerOf(minimum.content) !== 0) throw malformed('the name constraints have a minimum')
     reader.end()
-    if (base.form === 'ip' && base.octets.length !== 8 && base.octets.length !== 32) throw malformed('an IP range')
+    if (base.form === 'ip' && base.octets.length !== 8 && base.octets.length !== 32)
+      throw malformed('an IP range has neither 8 nor 32 octets')
     return base
   })
 }
@@ -68,7 +69,7 @@ function comparable(names: GeneralNames): GeneralName[] {
   ]
 }
 
-/** `wide`: an exclusion also takes in what a permission would not, so that the stricter reading wins both ways. */
+/** `wide`: an exclusion covers more than a permission, so that the stricter reading wins in both cases. */
 function within(name: GeneralName, base: GeneralName, wide: boolean): boolean {
   if (name.form === 'ip') return base.form === 'ip' && inRange(name.octets, base.octets)
   if (!('text' in name) || !('text' in base)) return false

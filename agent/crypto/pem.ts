@@ -59,5 +59,5 @@ function decode(lines: readonly string[]): Uint8Array {
 }
 
 function invalid(reason: string): AgentError {
-  return new AgentError('svid.invalid', `not usable as PEM: ${reason}`)
+  return new AgentError('svid.invalid', `malformed PEM: ${reason}`)
 }

@@ -2,7 +2,7 @@ import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
 import { AgentError } from '../errors.js'
 import type { Secret } from './secret.js'
 
-/** What a box is for: it opens only for the same account, node and purpose. */
+/** A box opens only for the account, node and purpose that it was sealed for. */
 export interface BoxContext {
   readonly account: string
   readonly nodeId: string
@@ -23,7 +23,7 @@ const MAX_BYTES = 64 * 1_048_576
  */
 export function seal(key: Secret<Uint8Array>, plaintext: Uint8Array, context: BoxContext): Buffer {
   if (plaintext.length > MAX_BYTES) {
-    const sizes = `${plaintext.length} bytes are to be sealed (${context.purpose}), and a box holds ${MAX_BYTES}`
+    const sizes = `cannot seal ${plaintext.length} bytes (${context.purpose}), more than ${MAX_BYTES}`
     throw new AgentError('file.too_large', `${sizes}: look at the registration entries of this node on the server`)
   }
   const header = Buffer.concat([MAGIC, Buffer.of(VERSION), randomBytes(NONCE_BYTES)])
@@ -69,5 +69,5 @@ function keyBytes(key: Secret<Uint8Array>): Uint8Array {
 }
 
 function rejected(reason: string, options: { cause?: unknown } = {}): AgentError {
-  return new AgentError('cache.rejected', `the sealed box cannot be opened: ${reason}`, options)
+  return new AgentError('cache.rejected', `cannot open the sealed box: ${reason}`, options)
 }

@@ -1,12 +1,12 @@
 import { inspect } from 'node:util'
 
-/** A value that must never be printed: it shows as `[redacted]` in logs, JSON and inspection. */
+/** A value that is never printed: logs, JSON and inspection show `[redacted]`. */
 export class Secret<T = string> {
   readonly #value: T
   constructor(value: T) {
     this.#value = value
   }
-  /** The value itself; call it only where it is used, and never put the result into a message. */
+  /** The value itself; call it only where the value is used, and never put it into a message. */
   reveal(): T {
     return this.#value
   }

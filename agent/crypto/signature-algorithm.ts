@@ -1,6 +1,6 @@
 import { contextTag, DerReader, type Element, oidOf, TAG } from './der.js'
 
-/** Signature algorithms that a certificate may bear: SHA-256 or better. The rest (SHA-1, MD5, DSA) can be forged. */
+/** Signature algorithms that the agent accepts: SHA-256 or better. The rest (SHA-1, MD5, DSA) can be forged. */
 const STRONG = new Set([
   '1.2.840.113549.1.1.11', // sha256WithRSAEncryption
   '1.2.840.113549.1.1.12', // sha384WithRSAEncryption
@@ -13,7 +13,7 @@ const STRONG = new Set([
 const RSASSA_PSS = '1.2.840.113549.1.1.10'
 const STRONG_HASHES = new Set(['2.16.840.1.101.3.4.2.1', '2.16.840.1.101.3.4.2.2', '2.16.840.1.101.3.4.2.3'])
 
-/** What the others are called, as OpenSSL and the standards have it. */
+/** Names of the others, as OpenSSL and the standards have them. */
 const NAMES: Readonly<Record<string, string>> = {
   '1.2.840.113549.1.1.2': 'md2WithRSAEncryption',
   '1.2.840.113549.1.1.3': 'md4WithRSAEncryption',
@@ -49,8 +49,8 @@ const HASHES: Readonly<Record<string, string>> = {
 }
 
 /**
- * The name of a signature algorithm (an AlgorithmIdentifier) that is weak or unknown, so that what it signed must not be
- * believed; null for a strong one. Throws `svid.invalid` where it is malformed.
+ * The name of a signature algorithm (an AlgorithmIdentifier) that is weak or unknown;
+ * null for a strong one. Throws `svid.invalid` if it is malformed.
  */
 export function weakAlgorithm(identifier: Element): string | null {
   const reader = new DerReader(identifier.content)

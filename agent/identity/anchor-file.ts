@@ -6,22 +6,22 @@ const WHOLE = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g
 /** The last line of a file that broke off within a boundary. */
 const CUT = /(?:^|\n)-+(?:B|BE|BEG|BEGI|BEGIN[^\n]*)?\s*$/
 
-/** What is wrong with a file of certificates, as the rest of a sentence that its name begins, and what to do. */
+/** What is wrong with a file of certificates, as the predicate of a sentence about the file, and what to do. */
 export interface AnchorFileTrouble {
   readonly problem: string
   readonly remedy: string
 }
 
 /**
- * Null where a PEM text serves as trust anchors: it holds a certificate, and each that begins in it is whole. TLS would
- * pass over one that breaks off, and over all after it, without a word. `path`: where the text is from, for the remedy.
+ * Null if a PEM text can serve as trust anchors: it holds a certificate, and each one is complete. TLS would silently
+ * ignore an incomplete one and all after it. `path`: the file of the text, for the remedy.
  */
 export function anchorFileTrouble(text: string, path: string): AnchorFileTrouble | null {
   const whole = text.match(WHOLE) ?? []
   const begun = text.split(BEGIN).length - 1 + (CUT.test(text) ? 1 : 0)
   if (begun === 0) return noAnchor(text, path)
   if (/-----\\n/.test(text)) {
-    return { problem: 'has \\n written out where its lines should end', remedy: 'put an end of line in its place' }
+    return { problem: 'has the two characters \\n instead of line ends', remedy: 'replace them with line ends' }
   }
   const bad = whole.findIndex((pem) => !readable(pem))
   if (bad === -1 && whole.length === begun) return null

@@ -8,8 +8,8 @@ const certificates = new WeakMap<Authority, Certificate>()
 
 /**
  * An X.509 authority (X509-SVID 4.1, 4.3): a CA certificate that may sign certificates and demands nothing that the
- * agent cannot check. A SPIFFE ID in it must have no path (X509-SVID 3.2). Expiry is not looked at: what an authority
- * signed is judged when it is used. Throws `svid.invalid` with `details.check`.
+ * agent cannot check. A SPIFFE ID in it must have no path (X509-SVID 3.2). Expiry is not checked here but when
+ * a certificate that it signed is used. Throws `svid.invalid` with `details.check`.
  */
 export function parseAuthority(der: Uint8Array): Authority {
   const certificate = parseCertificate(der)
@@ -40,7 +40,7 @@ export function authorityProblem(certificate: Certificate): string | null {
   if (!certificate.isCa) return 'it is no CA (basic constraints)'
   if (!certificate.keyUsage?.has('keyCertSign')) return 'its key usage lacks keyCertSign'
   if (certificate.unhandledCritical.length > 0) {
-    return `it has a critical extension that is not understood (${certificate.unhandledCritical.map(extensionName).join(', ')})`
+    return `it has an unknown critical extension (${certificate.unhandledCritical.map(extensionName).join(', ')})`
   }
   for (const uri of certificate.names.uris.filter((name) => name.startsWith('spiffe://'))) {
     const id = SpiffeId.tryParse(uri)

@@ -3,9 +3,9 @@ import { parseCertificate } from '../crypto/certificate.js'
 import type { Secret } from '../crypto/secret.js'
 
 /**
- * The key that the certificate is for: ours, or one that the oldest servers make themselves and send along. Whatever
- * else they send is left aside; whether ours is the certificate's is for the verification to say. `chain`: DER, leaf
- * first. Throws `svid.invalid` for a leaf that is no certificate.
+ * The private key of the certificate: ours, or one that the oldest servers make and send along. Another key that a server
+ * sends is ignored; the verification later checks whether ours fits. `chain`: DER, leaf first. Throws `svid.invalid` if
+ * the leaf is no certificate.
  */
 export function certifiedKey(
   chain: readonly Uint8Array[],

@@ -1,7 +1,7 @@
 import type { Selectors } from './selector.js'
 import type { SpiffeId } from './spiffe-id.js'
 
-/** A registration entry: which selectors earn which SPIFFE ID. */
+/** A registration entry: a SPIFFE ID, and the selectors that a workload needs to get it. */
 export interface Entry {
   readonly id: string
   readonly spiffeId: SpiffeId
@@ -19,7 +19,7 @@ export function byAge(a: Entry, b: Entry): number {
   return a.createdAt - b.createdAt || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0)
 }
 
-/** True when a sync changed nothing about the entry that matters to anybody. */
+/** True if a sync changed nothing that matters about the entry. */
 export function sameEntry(a: Entry, b: Entry): boolean {
   return (
     a.id === b.id &&

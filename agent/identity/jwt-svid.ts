@@ -12,7 +12,7 @@ const MIN_MODULUS_BITS = 2048
 export interface JwtKey {
   /** Public members only. */
   readonly jwk: JWK
-  /** RFC 7638 in spirit: digest of the public members; tells keys apart that bear the same `kid`. */
+  /** Digest of the public members, similar to RFC 7638; distinguishes keys with the same `kid`. */
   readonly fingerprint: string
   readonly key: CryptoKey
 }
@@ -29,10 +29,10 @@ export interface JwtSvid {
 const PUBLIC_MEMBERS: Readonly<Record<string, readonly string[]>> = { RSA: ['n', 'e'], EC: ['crv', 'x', 'y'] }
 /** What a key without `alg` signs with. */
 const CURVE_ALGORITHM: Readonly<Record<string, string>> = { 'P-256': 'ES256', 'P-384': 'ES384', 'P-521': 'ES512' }
-/** JWT-SVID 6.2: keys of another use (X.509, WIT, encryption) are none of ours; the ICP server calls its own `sig`. */
+/** JWT-SVID 6.2: keys of another use (X.509, WIT, encryption) are ignored; the ICP server says `sig`. */
 const USES: readonly unknown[] = [undefined, 'sig', 'jwt-svid']
 
-/** A key of the server's JWKS, or null where it is none that a JWT-SVID can be signed with. */
+/** A key of the server's JWKS, or null if it cannot sign a JWT-SVID. */
 export async function parseJwtKey(jwk: Readonly<Record<string, unknown>>): Promise<JwtKey | null> {
   const { kty } = jwk
   const members = typeof kty === 'string' && Object.hasOwn(PUBLIC_MEMBERS, kty) ? (PUBLIC_MEMBERS[kty] ?? []) : []
@@ -57,7 +57,7 @@ export async function parseJwtKey(jwk: Readonly<Record<string, unknown>>): Promi
   }
 }
 
-/** Of the number itself: zeros before it make no key longer. */
+/** The bits of the number itself: leading zeros do not count. */
 function isLongEnough({ algorithm }: CryptoKey): boolean {
   return !('modulusLength' in algorithm) || Number(algorithm.modulusLength) >= MIN_MODULUS_BITS
 }
@@ -67,9 +67,9 @@ function mayVerify(operations: unknown): boolean {
 }
 
 /**
- * A token that holds for the audience now: signed by one of the keys (by `kid` where it has one that is known, by any
- * that fits otherwise: the ICP server's tokens have none), every rule of JWT-SVID 3 to 5. Throws `jwt.invalid`, with
- * `details.check` `signature` where none of the keys signed it.
+ * Verifies a token for the audience at this time: the signature by one of the keys (the one that `kid` names, else any of
+ * its type, because the ICP server's tokens have no `kid`), and every rule of JWT-SVID 3 to 5. Throws `jwt.invalid`; with
+ * `details.check` `signature` if none of the keys signed it.
  */
 export async function verifyJwtSvid(
   token: Secret,
@@ -82,21 +82,21 @@ export async function verifyJwtSvid(
     const payload = await verifiedBy(key, token, algorithm, audience, now)
     if (payload) return svidOf(payload, now)
   }
-  throw invalidJwt('its signature is by no key of its trust domain', 'signature')
+  throw invalidJwt("no key in the trust domain's JWT bundle verifies its signature", 'signature')
 }
 
-/** What the signed claims make of a token. */
+/** The verified token from its signed claims. */
 function svidOf(payload: JWTPayload, now: number): JwtSvid {
   const { sub, exp = Number.NaN, iat } = payload
   const spiffeId = typeof sub === 'string' ? SpiffeId.tryParse(sub) : null
-  if (!(spiffeId instanceof SpiffeId)) throw invalidJwt('its subject is no SPIFFE ID')
-  // JSON has numbers that no calendar has.
-  if (Number.isNaN(new Date(exp * 1000).getTime())) throw invalidJwt('its expiry is no time')
+  if (!(spiffeId instanceof SpiffeId)) throw invalidJwt('its subject is not a SPIFFE ID')
+  // JSON numbers may be no time.
+  if (Number.isNaN(new Date(exp * 1000).getTime())) throw invalidJwt('its expiry is out of range')
   const issuedAt = iat === undefined || !Number.isFinite(iat) ? now : iat * 1000
   return { spiffeId, claims: payload, issuedAt, expiresAt: exp * 1000 }
 }
 
-/** Null where the signature is not by this key; throws where it is and the token is no good all the same. */
+/** Null if this key did not sign it; throws if it did and a claim is not valid. */
 async function verifiedBy(
   key: CryptoKey,
   token: Secret,
@@ -115,7 +115,7 @@ async function verifiedBy(
     return payload
   } catch (error) {
     if (error instanceof errors.JWTExpired) throw invalidJwt('it has expired')
-    if (error instanceof errors.JWTClaimValidationFailed) throw invalidJwt(`its claim ${error.claim} does not hold`)
+    if (error instanceof errors.JWTClaimValidationFailed) throw invalidJwt(`its claim ${error.claim} is not valid now`)
     if (error instanceof errors.JOSEError || error instanceof TypeError) return null
     throw error
   }

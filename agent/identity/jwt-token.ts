@@ -9,14 +9,14 @@ export const JWT_ALGORITHMS: readonly string[] = [
   ...['PS256', 'PS384', 'PS512'],
 ]
 
-/** A compact JWT-SVID longer than this is refused before it is looked at. */
+/** A longer compact JWT-SVID is rejected before it is parsed. */
 const MAX_TOKEN_BYTES = 32_768
-/** Clients parse claims as nested messages, three a level, and the strictest of them stop at a hundred. */
+/** Clients parse claims as nested messages, three for each level, and some allow a hundred. */
 const MAX_CLAIMS_DEPTH = 24
-/** How far the clocks of issuer and validator may be apart. */
+/** How far the clocks of issuer and validator may differ. */
 export const LEEWAY_SECONDS = 5
 
-/** What a token says of itself, before anything is believed. */
+/** Header and claims of a token that is not verified. */
 export interface Claimed {
   readonly algorithm: string
   readonly kid: string | undefined
@@ -24,7 +24,7 @@ export interface Claimed {
   readonly claims: Readonly<Record<string, unknown>>
 }
 
-/** Reads header and claims without judging the signature. Throws `jwt.invalid`; never quotes the token. */
+/** Reads header and claims without verifying the signature. Throws `jwt.invalid`; never quotes the token. */
 export function readToken(token: Secret): Claimed {
   const text = token.reveal()
   if (text.length > MAX_TOKEN_BYTES) throw invalidJwt(`it is longer than ${MAX_TOKEN_BYTES} bytes`)
@@ -35,7 +35,7 @@ export function readToken(token: Secret): Claimed {
   }
   const { alg, typ, kid, crit } = objectOf(parts[0] ?? '', 'header')
   if (typeof alg !== 'string' || !JWT_ALGORITHMS.includes(alg)) {
-    throw invalidJwt('its algorithm is none that a JWT-SVID may have')
+    throw invalidJwt('its algorithm is not one of JWT-SVID 2.1')
   }
   // JWT-SVID 2.3; a WIT-SVID (`wit+jwt`) is thereby refused.
   if (typ !== undefined && typ !== 'JWT' && typ !== 'JOSE') throw invalidJwt('its type is neither JWT nor JOSE')
@@ -45,13 +45,13 @@ export function readToken(token: Secret): Claimed {
   // JWT-SVID 3.1
   const sub = claims['sub']
   const subject = typeof sub === 'string' ? SpiffeId.tryParse(sub) : null
-  if (!(subject instanceof SpiffeId)) throw invalidJwt('its subject is no SPIFFE ID')
+  if (!(subject instanceof SpiffeId)) throw invalidJwt('its subject is not a SPIFFE ID')
   return { algorithm: alg, kid: typeof kid === 'string' ? kid : undefined, subject, claims }
 }
 
 /**
- * Why a token with these claims cannot hold for the audience now, whoever signed it; null where it may. Spares those
- * who can judge the signature the question.
+ * Why a token with these claims cannot be valid for the audience now, whoever signed it; null if it may be. Saves a
+ * verification of the signature.
  */
 export function hopeless(claims: Readonly<Record<string, unknown>>, audience: string, now: number): string | null {
   const { exp, aud } = claims
@@ -60,9 +60,9 @@ export function hopeless(claims: Readonly<Record<string, unknown>>, audience: st
   return [aud].flat().includes(audience) ? null : 'it is for another audience'
 }
 
-/** The cause is left out on purpose: it may quote the token. */
+/** Without the cause, which may quote the token. */
 export function invalidJwt(reason: string, check = 'token'): AgentError {
-  return new AgentError('jwt.invalid', `not a valid JWT-SVID: ${reason}`, { details: { check } })
+  return new AgentError('jwt.invalid', `invalid JWT-SVID: ${reason}`, { details: { check } })
 }
 
 /** Without padding, and in the one form that such bytes have (RFC 4648 3.5): no two texts are the same token. */

@@ -4,7 +4,7 @@ import { AgentError } from '../errors.js'
 import { SpiffeId } from './spiffe-id.js'
 import { timeProblem, weakness } from './verify-chain.js'
 
-/** When a certificate is judged. */
+/** The time at which a certificate is checked. */
 export interface Moment {
   /** Milliseconds since 1970. */
   readonly now: number
@@ -12,7 +12,7 @@ export interface Moment {
   readonly skewMs?: number
 }
 
-/** The name that `details.check` bears, and why the leaf breaks the rule (null: it does not). */
+/** The value of `details.check`, and why the leaf breaks the rule (null: it does not). */
 export type LeafCheck<O = Moment> = readonly [name: string, problem: (leaf: Certificate, options: O) => string | null]
 
 export const DEFAULT_SKEW_MS = 60_000
@@ -24,7 +24,7 @@ export const URI_SAN: LeafCheck = [
   ({ names }) => (names.uris.length === 1 ? null : `it has ${names.uris.length} URI names instead of one`),
 ]
 
-/** What holds for the leaf of every SVID, ours or a peer's, once its one URI name is known to be a SPIFFE ID. */
+/** Rules for the leaf of every SVID, ours or a peer's, whose one URI name is a SPIFFE ID. */
 export const LEAF_CHECKS: readonly LeafCheck[] = [
   // X509-SVID 3.1, 5.2
   ['path', (leaf) => (spiffeIdOf(leaf).path === '' ? 'the SPIFFE ID of a trust domain cannot authenticate' : null)],
@@ -43,7 +43,9 @@ export const LEAF_CHECKS: readonly LeafCheck[] = [
       if (!keyUsage) return 'it has no key usage'
       if (!keyUsageCritical) return 'its key usage is not critical'
       if (!keyUsage.has('digitalSignature')) return 'its key usage lacks digitalSignature'
-      return keyUsage.has('keyCertSign') || keyUsage.has('cRLSign') ? 'its key usage is that of a CA' : null
+      return keyUsage.has('keyCertSign') || keyUsage.has('cRLSign')
+        ? 'its key usage includes keyCertSign or cRLSign'
+        : null
     },
   ],
   // X509-SVID 4.4
@@ -58,7 +60,7 @@ export const LEAF_CHECKS: readonly LeafCheck[] = [
     'critical_extension',
     ({ unhandledCritical }) =>
       unhandledCritical.length > 0
-        ? `it has a critical extension that is not understood (${unhandledCritical.map(extensionName).join(', ')})`
+        ? `it has an unknown critical extension (${unhandledCritical.map(extensionName).join(', ')})`
         : null,
   ],
   ['signature_algorithm', weakness],
@@ -80,12 +82,12 @@ export function spiffeIdOf({ names }: Certificate): SpiffeId {
 
 /** A chain as it was received, leaf first. Throws `svid.invalid`. */
 export function parseChain(chain: readonly Uint8Array[]): [leaf: Certificate, ...intermediates: Certificate[]] {
-  if (chain.length > MAX_CHAIN) throw refused('encoding', `its chain is longer than ${MAX_CHAIN}`)
+  if (chain.length > MAX_CHAIN) throw refused('encoding', `the chain has more than ${MAX_CHAIN} certificates`)
   const [leaf, ...intermediates] = chain.map(parseCertificate)
-  if (!leaf) throw refused('encoding', 'there is none')
+  if (!leaf) throw refused('encoding', 'the chain is empty')
   return [leaf, ...intermediates]
 }
 
 function refused(check: string, reason: string): AgentError {
-  return new AgentError('svid.invalid', `the certificate is refused: ${reason}`, { details: { check } })
+  return new AgentError('svid.invalid', `certificate rejected: ${reason}`, { details: { check } })
 }

@@ -1,10 +1,10 @@
-/** What a file holds that holds no PEM certificate, as the rest of a sentence that its name begins, and what mends it. */
+/** What a file without a PEM certificate holds, as the predicate of a sentence about the file, and the remedy. */
 export interface NoAnchor {
   readonly problem: string
   readonly remedy: string
 }
 
-/** How to make the file what it must be, given its name as a shell takes it; the result is in NEW. */
+/** A command that converts the file, given its name quoted for a shell; it writes NEW. */
 type Remedy = (file: string) => string
 
 const EXPORT: Remedy = () => 'put the PEM certificate of the authority there (-----BEGIN CERTIFICATE-----)'
@@ -29,8 +29,8 @@ const LABELS: Readonly<Record<string, readonly [problem: string, remedy: Remedy]
     (file) =>
       `openssl cms -cmsout -in ${file} -inform PEM -outform DER | openssl pkcs7 -inform DER -print_certs -out NEW`,
   ],
-  'CERTIFICATE REQUEST': ['holds a certificate request, which nobody has signed', EXPORT],
-  'NEW CERTIFICATE REQUEST': ['holds a certificate request, which nobody has signed', EXPORT],
+  'CERTIFICATE REQUEST': ['holds a certificate request and no certificate', EXPORT],
+  'NEW CERTIFICATE REQUEST': ['holds a certificate request and no certificate', EXPORT],
   'X509 CRL': ['holds a list of revoked certificates', EXPORT],
 }
 
@@ -41,7 +41,7 @@ function derWith(bytes: string, within: number): { test(text: string): boolean }
 
 /** By what the file begins with; a byte that is no UTF-8 may have become U+FFFD. */
 const BEGINNINGS: readonly (readonly [{ test(text: string): boolean }, string, Remedy])[] = [
-  [/^\s*$/, 'is empty', () => 'does what writes it still run?'],
+  [/^\s*$/, 'is empty', () => 'check whether the program that writes it still runs'],
   [
     /^(?:\xff\xfe|\xfe\xff|\ufffd\ufffd\S\0|\ufffd\ufffd\0)/,
     'is UTF-16 text',
@@ -51,7 +51,7 @@ const BEGINNINGS: readonly (readonly [{ test(text: string): boolean }, string, R
   [derWith('\x02\x01\x03', 9), 'is PKCS12, in DER', (file) => `openssl pkcs12 -in ${file} -cacerts -nokeys -out NEW`],
   [derWith('\r\x01\x07\x02', 20), 'is PKCS7, in DER', fromPkcs7('-inform DER ')],
   [/^0[\x80-\uffff]/, 'is DER, not PEM', (file) => `openssl x509 -inform DER -in ${file} -out NEW`],
-  [/^\s*LS0tLS1CRUdJTi/, 'is PEM that was encoded as base64 once more', (file) => `base64 -d ${file} >NEW`],
+  [/^\s*LS0tLS1CRUdJTi/, 'is PEM that was base64-encoded a second time', (file) => `base64 -d ${file} >NEW`],
   [
     /^\s*MI[A-Za-z0-9+/=\s]+$/,
     'is base64 without the lines BEGIN and END',

@@ -13,7 +13,7 @@ export interface TrustBundle {
   readonly authorities: readonly Authority[]
 }
 
-/** All bundles that are served, by trust domain. The same object as long as nothing changes. */
+/** All bundles that the agent serves, by trust domain. The same object as long as nothing changes. */
 export type BundleSet = ReadonlyMap<string, TrustBundle>
 
 export function sameAuthorities(a: readonly Authority[], b: readonly Authority[]): boolean {

@@ -16,8 +16,8 @@ export interface Usable {
 }
 
 /**
- * The authorities of a bundle that the server sent. What else stands in it (an odd certificate beside the CA) is left
- * out and takes nothing from them: an SVID is judged by those that are left, and needs its issuer among them.
+ * The authorities in a bundle that the server sent. Other certificates in it are left out and do no harm: an SVID needs
+ * its issuer among the authorities that remain.
  */
 export function usableAuthorities(bundle: readonly Uint8Array[]): Usable {
   const authorities: Authority[] = []

@@ -27,14 +27,14 @@ interface Climb {
   readonly rest: readonly Certificate[]
 }
 
-/** Signature checks that one verification may cost: certificates that all seem to sign each other must not stall us. */
+/** Signature checks of one verification: certificates that all seem to sign each other must not stall the agent. */
 const MAX_CHECKS = 100
 
 /**
  * A path from the leaf to an authority (RFC 5280 6.1): issuer and subject names equal byte for byte, signatures, times,
- * CA flags, key usages, path lengths and name constraints, the anchor's included. The anchor's own signature is no part
- * of it: only signatures that are followed must be strong. Of several paths the one to a
- * self-signed anchor is taken, so that peers who know only the root can verify what is served.
+ * CA flags, key usages, path lengths and name constraints, the anchor's included. The anchor's own signature is
+ * not checked; all others must be strong. Of several paths the function takes one to a self-signed anchor, so that peers
+ * who know only the root can verify it.
  * Throws `svid.issuer_unknown` where no authority issued any certificate of the chain, else `svid.invalid`; both with
  * `details.check`.
  */
@@ -79,11 +79,11 @@ export function verifyChain(options: ChainOptions): VerifiedChain {
   const found = climb({ path: [options.leaf], rest: options.intermediates })
   if (found) return found
   const [problem] = problems
-  if (problem) throw refused('svid.invalid', `its issuer cannot be used: ${problem}`)
-  throw refused('svid.issuer_unknown', 'its issuer is in no bundle that the agent knows')
+  if (problem) throw refused('svid.invalid', `its issuer may not sign it: ${problem}`)
+  throw refused('svid.issuer_unknown', 'its issuer is in no bundle that the agent has')
 }
 
-/** Why an issuer must not vouch for the certificates below it (leaf first); null where it may. */
+/** Why an issuer may not have signed the certificates below it (leaf first); null if it may. */
 function issuerProblem(issuer: Certificate, below: readonly Certificate[], options: ChainOptions): string | null {
   const problem = authorityProblem(issuer) ?? timeProblem(issuer, options.now, options.skewMs)
   if (problem) return problem
@@ -97,7 +97,7 @@ function issuerProblem(issuer: Certificate, below: readonly Certificate[], optio
   return null
 }
 
-/** Why the signature of a certificate must not be followed; null where it may. */
+/** Why the signature of a certificate does not count; null if it does. */
 export function weakness({ weakSignature }: Certificate): string | null {
   return weakSignature && `it is signed with ${weakSignature}, which is weak or unknown; SHA-256 or better is needed`
 }
@@ -116,5 +116,5 @@ function selfIssued(certificate: Certificate): boolean {
 }
 
 function refused(code: 'svid.invalid' | 'svid.issuer_unknown', reason: string): AgentError {
-  return new AgentError(code, `the certificate is refused: ${reason}`, { details: { check: 'chain' } })
+  return new AgentError(code, `certificate rejected: ${reason}`, { details: { check: 'chain' } })
 }

@@ -20,17 +20,17 @@ export type Method = (typeof METHODS)[number]
 
 export interface Denial {
   readonly id: string
-  /** False when the same denial was logged before. */
+  /** False if the same denial was logged before. */
   readonly first: boolean
   readonly caller: CallerIds
   readonly selectors: Selectors
   readonly unavailable: readonly string[]
   readonly notes: readonly { readonly attestor: string; readonly text: string }[]
-  /** Finds the entries that the caller came nearest to; null where that says nothing. It looks at all of them. */
+  /** Finds the entries that the caller nearly matches, among all entries; null where that is of no interest. */
   readonly nearest: (() => readonly NearEntry[]) | null
 }
 
-/** An entry, and the selectors that it asks for and the caller does not have. */
+/** An entry, and the selectors that it requires and the caller lacks. */
 export interface NearEntry {
   readonly id: string
   readonly spiffeId: string
@@ -38,7 +38,7 @@ export interface NearEntry {
   readonly lacks: readonly { readonly key: string; readonly wanted: string; readonly found: string | null }[]
 }
 
-/** Entries of which it is remembered that something was said. */
+/** Most entries for which a logged warning is remembered. */
 const MAX_TOLD = 1024
 
 /** What happens on the Workload API. */
@@ -67,7 +67,7 @@ export const apiEvents = ({ log, metrics, observers }: Sinks, clock: Pick<Clock,
       metrics.count('icp_agent_pushes_total', { method })
       if (firstAfterMs !== null) metrics.observe('icp_agent_first_message_seconds', firstAfterMs / 1000, { method })
     },
-    /** Not now: the caller may come back. */
+    /** Temporary: the caller may retry. */
     refused(method: Method, refusal: { code: ErrorCode; message: string }, caller: CallerIds): void {
       metrics.count('icp_agent_denials_total', { reason: refusal.code })
       log.debug('Workload API call not answered yet', {
@@ -79,8 +79,8 @@ export const apiEvents = ({ log, metrics, observers }: Sinks, clock: Pick<Clock,
       })
     },
     /**
-     * Somebody's decision: logged with what was found, once for each denial. Those that look the same, of one user with
-     * the same selectors for one reason, are warnings a few times a minute: a loop of processes would fill the log.
+     * Logged with the selectors, once for each denial. Denials of one user with the same selectors and code are warnings
+     * three times a minute, because a loop of processes would fill the log.
      */
     denied(method: Method, refusal: { code: ErrorCode; message: string }, denial: Denial): void {
       metrics.count('icp_agent_denials_total', { reason: refusal.code })
@@ -104,13 +104,13 @@ export const apiEvents = ({ log, metrics, observers }: Sinks, clock: Pick<Clock,
       if (!nearest) return
       log.debug('Entries that the denied process came nearest to', {
         denial_id: denial.id,
-        // Read only where the line is written: a log at another level costs nothing.
+        // A getter: the search runs only if the line is written.
         get nearest() {
           return nearest().map(({ id, spiffeId, lacks }) => ({ entry_id: id, spiffe_id: spiffeId, lacks }))
         },
       })
     },
-    /** More entries match than a workload may hold. */
+    /** More entries match than the limit for a workload. */
     truncated({ pid, uid }: CallerIds, limit: number): void {
       const suppressed = sparingly.say(`${uid} truncated`)
       log.at(
@@ -119,7 +119,7 @@ export const apiEvents = ({ log, metrics, observers }: Sinks, clock: Pick<Clock,
         { pid, uid, limit, ...(suppressed ? { suppressed } : {}) },
       )
     },
-    /** An entry that counts on labels of images, which no longer grant anything; said once each. */
+    /** An entry that requires a label of an image, which grants nothing any more. Once for each entry. */
     labelOfImage(entry: { readonly id: string; readonly spiffeId: string }): void {
       if (told.has(entry.id) || told.size >= MAX_TOLD) return
       told.add(entry.id)
@@ -140,7 +140,7 @@ export const apiEvents = ({ log, metrics, observers }: Sinks, clock: Pick<Clock,
 
 export type ApiEvents = ReturnType<typeof apiEvents>
 
-/** The same text for denials that say the same of the same user. */
+/** Equal for denials of one user with the same code and selectors. */
 function lookOf(code: ErrorCode, { caller, selectors }: Denial): string {
   const digest = createHash('sha256')
     .update(JSON.stringify([...selectors]))

@@ -6,15 +6,15 @@ export interface AttestorStatus {
   readonly name: string
   /** Its platform is here, so it is asked; also while the platform does not answer. */
   readonly active: boolean
-  /** In words for a person: what it asks, or why it is off. */
+  /** A text for people: which platform it asks, or why it is off. */
   readonly reason: string
 }
 
-/** Which workload attestors are on, and why the others are off: said at the start and at each change. */
+/** Which workload attestors are on, and why the others are off; logged at the start and at each change. */
 export const attestorEvents = ({ log }: Pick<Sinks, 'log'>) => {
   const statuses = new Map<string, AttestorStatus>()
   return {
-    /** Costs nothing to say again and again. */
+    /** Logs only changes; call it as often as you like. */
     reportStatus(name: string, active: boolean, reason: string): void {
       const before = statuses.get(name)
       if (before?.active === active && before.reason === reason) return
@@ -22,7 +22,7 @@ export const attestorEvents = ({ log }: Pick<Sinks, 'log'>) => {
       const level = before?.active === active ? 'debug' : 'info'
       log.at(level, active ? 'Workload attestor is on' : 'Workload attestor is off', { attestor: name, reason })
     },
-    /** In the order in which they were first told of. */
+    /** In the order in which they were first reported. */
     statuses: (): readonly AttestorStatus[] => [...statuses.values()],
   }
 }

@@ -23,11 +23,11 @@ export const cacheEvents = ({ log }: Pick<Sinks, 'log'>, clock: Clock) => {
         'The clock is behind the time at which the cache was written; nothing of it is served until the server agrees',
       )
     },
-    /** The file is kept for whoever wants to know, and never read again. */
+    /** The file is kept for inspection and never read again. */
     rejected(path: string, reason: string): void {
       log.warn('Sealed cache file cannot be trusted and is set aside', { path, reason })
     },
-    /** They stay where they are; what is issued anew takes their place. */
+    /** The files stay until newly issued SVIDs replace them. */
     svidsUnread(svids: number, error: unknown): void {
       log.warn('SVIDs of the sealed cache could not be read; they are issued anew', { svids, error })
     },

@@ -34,7 +34,7 @@ export const callerEvents = ({ log, metrics }: Sinks, clock: Clock) => {
       log.info('Stale socket taken over', { socket_path: socketPath })
     },
 
-    /** The kernel could not hand over a connection (mostly: no file descriptors left). */
+    /** accept(2) failed, mostly because no file descriptors were left. */
     acceptFailed(error: unknown): void {
       metrics.count('icp_agent_connections_refused_total', { reason: 'accept_failed' })
       accepting.failed(error)
@@ -54,13 +54,13 @@ export const callerEvents = ({ log, metrics }: Sinks, clock: Clock) => {
     unidentified(error: AgentError, connection: string): void {
       const { reason } = error.details
       const kind = typeof reason === 'string' ? `${error.code} ${reason}` : error.code
-      // Whoever connects and ends at once is no trouble of the node's.
+      // A caller that connects and ends at once is no fault of the node.
       const known = reason === 'ending' || unidentified.has(kind)
       if (!known) unidentified.add(kind)
       log.at(known ? 'debug' : 'warn', 'Caller not identified', { connection, error })
     },
 
-    /** A defect of ours while a connection was taken over; it is closed. */
+    /** A defect of the agent while it took over a connection; the connection is closed. */
     consumerFailed(error: unknown, connection: string): void {
       log.error('A connection could not be taken over', { connection, error })
     },
@@ -86,7 +86,7 @@ export const callerEvents = ({ log, metrics }: Sinks, clock: Clock) => {
       log.debug('Workload attestation failed', { ...named(caller), error })
     },
 
-    /** An attestor threw or overran the deadline: what it speaks for is unknown until it answers again. */
+    /** An attestor threw or exceeded the deadline: its selectors are unavailable until it answers again. */
     attestorFailed(name: string, error: unknown): void {
       const said = attestors.get(name) ?? attestor()
       attestors.set(name, said)
@@ -97,7 +97,7 @@ export const callerEvents = ({ log, metrics }: Sinks, clock: Clock) => {
       attestors.get(name)?.succeeded({ attestor: name })
     },
 
-    /** An entry whose identity every user of the node can have. */
+    /** An entry whose SVID every user of the node can obtain. */
     digestAlone(entryId: string, spiffeId: string): void {
       log.warn('Entry asks for unix:sha256 and neither for a user nor for a container', {
         entry_id: entryId,
@@ -107,7 +107,7 @@ export const callerEvents = ({ log, metrics }: Sinks, clock: Clock) => {
       })
     },
 
-    /** Reading an executable does not come to an end: its file system hangs. */
+    /** Reading an executable does not end, because its file system hangs. */
     digestStuck(device: string, abandoned: number): void {
       log.at(stuck ? 'debug' : 'warn', 'Reading an executable hangs; its device is left alone for a while', {
         device,

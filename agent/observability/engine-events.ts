@@ -2,7 +2,7 @@ import type { Clock } from '../ports/clock.js'
 import type { Sinks } from './events.js'
 import { sayOnce } from './once.js'
 
-/** How many claims are remembered as said. */
+/** Most claims, and images, for which a logged warning is remembered. */
 const MAX_SAID = 256
 
 /** What happens between the agent and the container engine of its machine. */
@@ -21,13 +21,13 @@ export const engineEvents = ({ log }: Pick<Sinks, 'log'>, clock: Clock) => {
       engine.succeeded({ socket_path: socketPath })
     },
 
-    /** `absent`: there is no socket, which is how a machine without an engine looks. */
+    /** `absent`: there is no socket, as on a machine without an engine. */
     away(error: unknown, absent: boolean): void {
       if (absent && !seen) log.debug('There is no container engine', { error })
       else engine.failed(error)
     },
 
-    /** Said once an image: until its labels are read, selectors on labels of its containers are unavailable. */
+    /** Once for each image: selectors on labels of its containers are unavailable until its labels are read. */
     imageLabelsUnavailable(image: string, error: unknown): void {
       const level = unread.has(image) || unread.size >= MAX_SAID ? 'debug' : 'warn'
       if (level === 'warn') unread.add(image)
@@ -42,7 +42,7 @@ export const engineEvents = ({ log }: Pick<Sinks, 'log'>, clock: Clock) => {
       if (unread.delete(image)) log.info('Labels of an image are read', { image: `sha256:${image}` })
     },
 
-    /** Somebody named a control group, or mounted files, so as to be taken for a container: said once each. */
+    /** A control group or mounted files name a container that the process is not in. Once for each container. */
     claimRefused(claim: { readonly pid: number; readonly uid: number; readonly container: string }): void {
       const level = said.has(claim.container) || said.size >= MAX_SAID ? 'debug' : 'warn'
       if (level === 'warn') said.add(claim.container)

@@ -2,12 +2,12 @@ import type { Clock } from '../ports/clock.js'
 import type { Log } from './log.js'
 import { type Recurring, sayOnce, type Trouble } from './once.js'
 
-/** A file that cannot be used now, while what it held before stays in force. */
+/** A file that cannot be used now, while its last good content stays in force. */
 export interface BrokenFile extends Trouble {
   readonly path: string
 }
 
-/** The files that are read again while the agent runs: what is wrong with each is said once, and told by `/status`. */
+/** The files that the agent rereads while it runs: a problem is logged once, and `/status` shows it. */
 export const fileEvents = (log: Log, clock: Clock) => {
   const watched: { readonly path: string; readonly said: Recurring }[] = []
   return {

@@ -11,22 +11,22 @@ import {
   unreadyReasons,
 } from './health.js'
 
-/** Entries that can never be issued, listed by name up to so many; their number is always told. */
+/** At most so many entries that are never issued are listed; all are counted. */
 const MAX_NEVER_ISSUED = 50
 
-/** Who this agent is, for the answers. */
+/** The names of this agent in the answers. */
 export interface AgentNames {
   readonly tenantId: string
   readonly nodeId: string
 }
 
-/** What one request is answered with. */
+/** The answer to one request. */
 export interface Answer {
   readonly code: number
   readonly body: Readonly<Record<string, unknown>>
 }
 
-/** GET /healthz: 503 only where a restart would help. `verbose` adds the components and the reasons. */
+/** GET /healthz: 503 only if a restart would help. `verbose` adds the components and the reasons. */
 export function liveness(facts: HealthFacts, loopDelayMs: number, verbose: boolean): Answer {
   const status = overall(facts, loopDelayMs)
   const code = status === 'unhealthy' ? 503 : 200
@@ -41,14 +41,14 @@ export function liveness(facts: HealthFacts, loopDelayMs: number, verbose: boole
   return { code, body: { status, reasons: all, components: componentFields(facts) } }
 }
 
-/** GET /ready: 200 once workloads can be served. `verbose` adds the reasons where they cannot. */
+/** GET /ready: 200 once workloads can be served. `verbose` adds the reasons if they cannot. */
 export function readiness(facts: HealthFacts, verbose: boolean): Answer {
   const reasons = unreadyReasons(facts)
   const ready = reasons.length === 0
   return { code: ready ? 200 : 503, body: { ready, ...(verbose ? { reasons } : {}) } }
 }
 
-/** GET /status: everything that a person asks first. */
+/** GET /status: for people. */
 export function statusDocument(facts: HealthFacts, loopDelayMs: number, agent: AgentNames, version: string): Answer {
   const { sync, entries, icpService, agentSvid, workloadApi } = facts
   const troubles = [...Object.values(componentsOf(facts)), ...otherTroubles(facts)]
@@ -103,7 +103,7 @@ export function statusDocument(facts: HealthFacts, loopDelayMs: number, agent: A
   return { code: 200, body }
 }
 
-/** GET /: what answers here. */
+/** GET /: the name and version of this service. */
 export function greeting(agent: AgentNames, version: string): Answer {
   return { code: 200, body: { service: 'ICP Agent', version, tenant_id: agent.tenantId, node_id: agent.nodeId } }
 }

@@ -5,7 +5,7 @@ import { type AgentNames, type Answer, greeting, liveness, readiness, statusDocu
 import type { Log } from './log.js'
 import { isLoopback, isLoopbackHost } from './loopback.js'
 
-/** What is answered from. */
+/** The source of the answers. */
 export interface HealthSource {
   /** Called for each request; must not wait for anything. */
   readonly facts: () => HealthFacts
@@ -16,7 +16,7 @@ export interface HealthSource {
   readonly log: Log
 }
 
-/** Liveness, readiness, status and metrics. GET and HEAD only, nothing is changed by a request. */
+/** Liveness, readiness, status and metrics. GET and HEAD only; no request changes anything. */
 export function addHealthRoutes(app: FastifyInstance, source: HealthSource): void {
   const { facts, metrics, version, agent, clock, log } = source
   const alive = (verbose: boolean, loopDelayMs: number) => liveness(facts(), loopDelayMs, verbose)
@@ -63,7 +63,7 @@ export function addHealthRoutes(app: FastifyInstance, source: HealthSource): voi
   })
 }
 
-/** How long the event loop takes to come round once. */
+/** How long one turn of the event loop takes. */
 function loopDelay(clock: Pick<Clock, 'monotonic'>): Promise<number> {
   const asked = clock.monotonic()
   return new Promise((resolve) => setImmediate(() => resolve(clock.monotonic() - asked)))

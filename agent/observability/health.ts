@@ -5,13 +5,13 @@ import type { BrokenFile } from './file-events.js'
 import type { Trouble } from './once.js'
 import { printable } from './printable.js'
 
-/** What the answers are made from: plain values, collected anew for each request. Times in milliseconds since 1970. */
+/** The input of the answers: plain values, collected for each request. Times in milliseconds since 1970. */
 export interface HealthFacts {
   readonly now: number
   readonly startedAt: number
-  /** By the clock that never jumps. */
+  /** By the monotonic clock. */
   readonly uptimeMs: number
-  /** SIGTERM was heard: not ready any more, still alive. */
+  /** SIGTERM was received: not ready any more, still alive. */
   readonly stopping: boolean
   readonly agentSvid: {
     readonly spiffeId: string | null
@@ -37,7 +37,7 @@ export interface HealthFacts {
   readonly pods: {
     /** Why callers in other pods cannot be identified (no `hostPID`); null where they can, and outside of pods. */
     readonly callersHidden: 'by_namespaces' | 'refused' | null
-    /** Kubernetes has not listed the pods of this node since the start, and this is to be waited for. */
+    /** Readiness waits for Kubernetes, which has not listed the pods of this node since the start. */
     readonly awaited: boolean
   }
   readonly cache: {
@@ -54,14 +54,14 @@ export interface HealthFacts {
   readonly entries: {
     /** Number of entries by state. */
     readonly byState: Readonly<Record<string, number>>
-    /** Entries that can never be issued as things are. */
+    /** Entries that the ICP server does not issue. */
     readonly neverIssued: readonly NeverIssued[]
   }
   /** X.509-SVIDs of workloads that are valid now. */
   readonly validSvids: number
   readonly node: NodeFacts | null
   readonly attestors: readonly AttestorStatus[]
-  /** Files that are read again and cannot be used now; what they held before is in force. */
+  /** Files that are reread and cannot be used now; their last good content is in force. */
   readonly brokenFiles: readonly BrokenFile[]
   /** How many connections the limit of open files leaves; `short`: fewer than the configuration allows. */
   readonly openFiles?: { readonly limit: number | null; readonly connections: number; readonly short: boolean }
@@ -78,20 +78,20 @@ export const COMPONENTS = ['agent_svid', 'icp_service', 'workload_api', 'certifi
 export type ComponentName = (typeof COMPONENTS)[number]
 export type Status = 'healthy' | 'degraded' | 'unhealthy' | 'starting'
 
-/** How one part of the agent is, in words for a person. `since`: when the trouble began. */
+/** The state of one component. `message`: for people. `since`: when the trouble began. */
 export interface Component {
   readonly status: Status
   readonly message: string
   readonly since: number | null
 }
 
-/** An event loop that does not come round for so long is stuck. */
+/** A turn of the event loop of this length counts as stuck. */
 export const LOOP_STUCK_MS = 5000
-/** A server that is away for longer is unhealthy rather than degraded (as a component: the agent itself goes on). */
+/** After this time an unreachable ICP server makes its component unhealthy instead of degraded; the agent goes on. */
 const LONG_AWAY_MS = 10 * 60_000
 const MAX_MESSAGE = 300
 
-/** The four components. `unhealthy` here is that component's word alone: it does not restart the agent. */
+/** The four components. A component that is `unhealthy` does not by itself restart the agent. */
 export function componentsOf(facts: HealthFacts): Readonly<Record<ComponentName, Component>> {
   return {
     agent_svid: agentSvid(facts),
@@ -101,10 +101,10 @@ export function componentsOf(facts: HealthFacts): Readonly<Record<ComponentName,
   }
 }
 
-/** What degrades the agent besides its components, in words for a person. */
+/** What else degrades the agent, in texts for people. */
 export function otherTroubles(facts: HealthFacts): readonly { readonly message: string; readonly since: number }[] {
   const broken = facts.brokenFiles.map(({ message, code, since }) => {
-    return { message: bounded(`what it held before is in force, but ${message} (${code})`), since }
+    return { message: bounded(`the last good content is in force, but ${message} (${code})`), since }
   })
   const { openFiles, startedAt } = facts
   if (!openFiles?.short) return broken
@@ -112,14 +112,14 @@ export function otherTroubles(facts: HealthFacts): readonly { readonly message: 
   return [...broken, { message, since: startedAt }]
 }
 
-/** Why a restart would help, or null. Nothing else may make a liveness probe fail: a restart costs every workload. */
+/** Why a restart would help, or null. Only this makes a liveness probe fail, because a restart ends every stream. */
 export function restartReason(facts: HealthFacts, loopDelayMs: number): string | null {
-  if (loopDelayMs >= LOOP_STUCK_MS) return `the event loop did not come round for ${Math.round(loopDelayMs / 1000)} s`
+  if (loopDelayMs >= LOOP_STUCK_MS) return `a turn of the event loop took ${Math.round(loopDelayMs / 1000)} s`
   if (facts.workloadApi.lostSince !== null && !facts.stopping) return workloadApi(facts).message
   return null
 }
 
-/** The agent as a whole: `unhealthy` only where a restart would help. */
+/** The agent as a whole: `unhealthy` only if a restart would help. */
 export function overall(facts: HealthFacts, loopDelayMs: number): Status {
   if (restartReason(facts, loopDelayMs) !== null) return 'unhealthy'
   const statuses = Object.values(componentsOf(facts)).map((component) => component.status)
@@ -147,14 +147,14 @@ export function unreadyReasons(facts: HealthFacts): string[] {
   if (!facts.workloadApi.listening) reasons.push('the Workload API socket is not listening')
   else if (facts.workloadApi.lostSince !== null) reasons.push(workloadApi(facts).message)
   if (facts.sync.lastSuccessAt === null && facts.validSvids === 0) {
-    reasons.push('the entries were not synced yet and no valid SVID is in the cache')
+    reasons.push('the entries have not been synced yet and the cache has no valid SVID')
   }
   if (facts.pods.callersHidden !== null) reasons.push(`${HIDDEN[facts.pods.callersHidden]}; ${HOST_PID}`)
   if (facts.pods.awaited) reasons.push(podsAwaited(facts))
   return reasons
 }
 
-/** What is wrong while the certificate is valid, where it is not that renewal fails. */
+/** What is wrong while the certificate is valid, if not a failed renewal. */
 const WHILE_VALID: Partial<Record<ErrorCode, string>> = {
   'file.io': 'writing it to disk fails',
   'agent.certificate_refused': 'of no use',
@@ -188,14 +188,14 @@ function icpService({ icpService: { reachedAt, trouble }, now }: HealthFacts): C
 function workloadApi({ workloadApi: { listening, lostSince, socketPath } }: HealthFacts): Component {
   if (!listening) return { status: 'starting', message: 'the Workload API socket is not listening', since: null }
   if (lostSince === null) return fine('the Workload API is served')
-  const message = bounded(`somebody removed or replaced the socket ${socketPath}; only a restart makes it again`)
+  const message = bounded(`the socket ${socketPath} was removed or replaced; a restart makes it again`)
   return { status: 'unhealthy', message, since: lostSince }
 }
 
 function cache({ cache: { restored, trouble } }: HealthFacts): Component {
   if (trouble !== null)
-    return troubled('degraded', trouble, 'a restart without the ICP server would have no identities')
-  if (!restored) return { status: 'starting', message: 'the cache was not read yet', since: null }
+    return troubled('degraded', trouble, 'after a restart without the ICP server there would be no SVIDs')
+  if (!restored) return { status: 'starting', message: 'the cache has not been read yet', since: null }
   return fine('the cache is in use')
 }
 
@@ -207,7 +207,7 @@ function troubled(status: Status, trouble: Trouble, what: string): Component {
   return { status, message: `${bounded(`${what}: ${trouble.message}`)} (${trouble.code})`, since: trouble.since }
 }
 
-/** A text that may have come from elsewhere, fit to be read by a person. */
+/** A text that may come from outside, bounded and printable. */
 export function bounded(text: string): string {
   return printable(text.length > MAX_MESSAGE ? `${text.slice(0, MAX_MESSAGE)}…` : text)
 }

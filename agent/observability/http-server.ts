@@ -7,12 +7,12 @@ import { type ConnectionLimits, ProbeConnections } from './probe-connections.js'
 /** Far more than probes and scrapers need; 1024 descriptors at most. */
 const LIMITS: ConnectionLimits = { perAddress: 64, network: 512, loopback: 512 }
 const MAX_HEADER_BYTES = 8192
-/** Node's 511 are filled by a flood while the event loop is elsewhere; a probe would knock again after a second, and three. */
+/** A flood fills Node's default of 511 while the event loop is busy; a probe would then retry after 1 s and 3 s. */
 const BACKLOG = 4096
-/** A probe says all that it has to say at once. */
+/** A probe sends its request at once. */
 const HEADERS_MS = 1000
 const LOOK_MS = 500
-/** What a request may take to arrive, and what an idle connection is kept for. */
+/** How long a request may take to arrive, and how long an idle connection is kept. */
 const REQUEST_MS = 3000
 
 export interface HealthServerOptions extends HealthSource {
@@ -26,8 +26,8 @@ export interface HealthServer extends AsyncDisposable {
 }
 
 /**
- * Serves health over plain HTTP at a port. Throws `health.unavailable` where it cannot be opened: the caller decides
- * whether the agent goes on without.
+ * Serves health over plain HTTP at a port. Throws `health.unavailable` if it cannot be opened: the caller decides whether
+ * the agent goes on without it.
  */
 export async function startHealthServer(options: HealthServerOptions): Promise<HealthServer> {
   const app = await healthApp(options)
@@ -59,7 +59,7 @@ export interface HealthSocketOptions extends HealthSource {
   readonly listen: (server: Server, path: string) => Promise<void>
 }
 
-/** The same on a Unix socket, which no neighbour on the network can fill. Throws `health.unavailable`. */
+/** The same on a Unix socket, which a flood from the network does not block. Throws `health.unavailable`. */
 export async function startHealthSocket(options: HealthSocketOptions): Promise<HealthSocket> {
   const { path } = options
   const app = await healthApp(options)
@@ -86,7 +86,7 @@ export async function startHealthSocket(options: HealthSocketOptions): Promise<H
 }
 
 async function healthApp(source: HealthSource): Promise<FastifyInstance> {
-  // Loaded here, because an agent with health.enabled: false need not pay for it.
+  // Loaded here, so that an agent with health.enabled: false does not pay for it.
   const { fastify } = await import('fastify')
   const app = fastify({
     logger: false,

@@ -17,12 +17,12 @@ export const jwtEvents = ({ log, metrics, observers }: Sinks) => {
     failed(entryId: string, code: ErrorCode): void {
       metrics.count('icp_agent_issuances_total', { kind: 'jwt', outcome: code })
       log.debug('JWT-SVID not issued', { entry_id: entryId, code })
-      // Of the deployment and not of an entry: there are no JWT-SVIDs for anybody until somebody mends it.
+      // A fault of the deployment: no workload gets JWT-SVIDs until it is corrected.
       if (code !== 'icp.jwt_unauthorized' || unseen) return
       unseen = true
       log.warn('The ICP server sees no client certificate, and issues no JWT-SVIDs', { code })
     },
-    /** `kids`: how many names the keys have between them. */
+    /** `kids`: how many different `kid`s the keys have. */
     keysChanged(count: number, kids: number): void {
       log.info('JWT bundle changed', { ...(kids < count && { sharing_a_kid: count - kids }), keys: count })
     },

@@ -8,7 +8,7 @@ export type KubernetesEndpoint = 'list' | 'watch' | 'kubelet'
 
 const LACKS_OWN = 'it has just started, or attestation.kubernetes.node_name names another node'
 
-/** What happens between the agent and the platform that says which pods run on this node. */
+/** What happens between the agent and the API server or kubelet that lists the pods of this node. */
 export const kubernetesEvents = ({ log, metrics }: Sinks, clock: Clock) => {
   const reaching = sayOnce(log, clock, {
     failing: 'Kubernetes does not say which pods run here',
@@ -43,7 +43,7 @@ export const kubernetesEvents = ({ log, metrics }: Sinks, clock: Clock) => {
       said.listed = true
     },
 
-    /** An agent in a pod is itself a pod of its node, so a list without any is of another node. */
+    /** An agent in a pod belongs to the pods of its node, so an empty list is of another node. */
     noPods(nodeName: string, pods: number): void {
       if (pods === 0 && !said.empty) {
         log.warn('Kubernetes shows no pods on this node; is attestation.kubernetes.node_name right?', {
@@ -53,13 +53,13 @@ export const kubernetesEvents = ({ log, metrics }: Sinks, clock: Clock) => {
       said.empty = pods === 0
     },
 
-    /** `shown`: the last list shows the pod that the agent runs in, or it is not known which that is. */
+    /** `shown`: the last list has the agent's own pod, or the agent does not know which pod is its own. */
     ownPod(nodeName: string, shown: boolean): void {
       if (shown) own.succeeded({ node_name: nodeName })
       else own.failed(new AgentError('platform.unavailable', LACKS_OWN), { node_name: nodeName })
     },
 
-    /** A watch is open: changes arrive by themselves. */
+    /** A watch is open. */
     watching(): void {
       count('watch', 'ok')
       reaching.succeeded()
@@ -71,17 +71,17 @@ export const kubernetesEvents = ({ log, metrics }: Sinks, clock: Clock) => {
       log.debug('Watch of pods ended', { why })
     },
 
-    /** `again`: not for the first time, so it is no server that has just started. */
+    /** `again`: not the first time, so the API server has not just started. */
     watchForbidden(error: AgentError, again: boolean): void {
       count('watch', error.code)
       if (again) right.failed(error)
       else log.debug('Kubernetes forbids watching pods for now', { error })
     },
 
-    /** An object of the API is no pod as the API defines it. */
+    /** Objects that do not have the form of a pod. */
     unreadable,
 
-    /** No answer, or one that is an error. What is known of pods stays in use. */
+    /** No answer, or an error. The known pods stay in use. */
     failed(endpoint: KubernetesEndpoint, error: unknown): void {
       count(endpoint, codeOf(error))
       reaching.failed(error, { endpoint })

@@ -2,14 +2,14 @@ import { codeOf, type ErrorCode, messageOf } from '../errors.js'
 import type { Clock } from '../ports/clock.js'
 import type { Fields, FieldsAfter, FieldsOf, Level, Log, MessageAt } from './log.js'
 
-/** What is wrong now, and since when (milliseconds since 1970). */
+/** A problem that lasts, and since when (milliseconds since 1970). */
 export interface Trouble {
   readonly code: ErrorCode
   readonly message: string
   readonly since: number
 }
 
-/** One thing that is tried again and again, and may fail for a while. */
+/** Something that is retried and may fail for a while. */
 export interface Recurring<Failing extends readonly unknown[] = [], Recovered extends readonly unknown[] = []> {
   failed(error: unknown, ...fields: Failing): void
   succeeded(...fields: Recovered): void
@@ -27,9 +27,9 @@ interface Texts<F, R> {
 type Own<T, Added extends keyof T> = FieldsAfter<{ readonly [K in keyof T as K extends Added ? never : K]: T[K] }>
 
 /**
- * Says a repeating failure once: a warning when it begins, and again only for an error code that this spell of failures
+ * Logs a repeating failure once: a warning when it begins, and again only for an error code that this spell of failures
  * has not shown before; debug lines while it lasts; one info line with `after_seconds` and `failures` when it ends.
- * Success after success says nothing.
+ * Repeated success logs nothing.
  */
 export function sayOnce<F extends MessageAt<'warn'> & MessageAt<'debug'>, R extends MessageAt<'info'>>(
   log: Pick<Log, 'at'>,

@@ -4,8 +4,8 @@ const UNPRINTABLE =
   /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g
 
 /**
- * The text with everything escaped (`\u001b`) that could move a cursor, colour a terminal, begin a line of its own or
- * turn the reading direction. For values that come from callers, labels and the server, wherever a person reads them.
+ * Escapes (`\u001b`) everything that could move a cursor, colour a terminal, begin a line or change the reading direction.
+ * For values from callers, labels and the server, wherever people read them.
  */
 export function printable(text: string): string {
   return text.replace(UNPRINTABLE, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)

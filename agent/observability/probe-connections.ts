@@ -10,7 +10,7 @@ export interface ConnectionLimits {
   readonly loopback: number
 }
 
-/** Connections of one origin, each by when it fell silent or was asked something, oldest first. */
+/** Connections of one origin by when each fell silent or got a request, oldest first. */
 interface Share {
   readonly origin: string
   readonly silent: Set<Socket>
@@ -20,9 +20,9 @@ interface Share {
 const LOOPBACK = 'loopback'
 
 /**
- * Makes room for whoever comes: where a share is full, its connection that has been silent for longest goes. A probe
- * speaks as soon as it is connected, so what is silent for longest is none. Nobody's silence costs another address
- * anything, and nobody's on the network costs this machine.
+ * Makes room for new connections: if a share is full, the connection in it that has been silent for longest is closed. A
+ * probe sends its request at once, so that is no probe. Silent connections of one address cost no other address, and
+ * those of the network cost this machine nothing.
  */
 export class ProbeConnections {
   readonly #shares = new Map<string, Share>()
@@ -68,12 +68,12 @@ export class ProbeConnections {
     return shares.reduce((largest, share) => (sizeOf(share) > sizeOf(largest) ? share : largest))
   }
 
-  /** Where none is silent, whoever takes longest to read an answer. */
+  /** If none is silent, the one that takes longest to read an answer. */
   #evict(share: Share): void {
     const [oldest] = share.silent.size > 0 ? share.silent : share.asking
     if (!oldest) return
     this.#forget(oldest)
-    // A reset, or each of them would be kept by the kernel for another minute.
+    // A reset: otherwise the kernel would keep each for another minute.
     oldest.resetAndDestroy()
   }
 

@@ -2,15 +2,15 @@ import type { Clock } from '../ports/clock.js'
 import type { Sinks } from './events.js'
 import { Sparingly } from './sparingly.js'
 
-/** Whoever connects or calls more often than he may. */
+/** A caller above its rate. */
 export interface TurnedAway {
-  /** Which allowance is used up, the label of the metrics. */
+  /** The allowance that is used up; the label of the metrics. */
   readonly reason: string
   readonly subject: string
   readonly pid: number | null
 }
 
-/** What happens to callers that want more than their share. */
+/** What happens to callers above their rate. */
 export const rateEvents = ({ log, metrics }: Sinks, clock: Pick<Clock, 'monotonic'>) => {
   const sparingly = new Sparingly(clock)
   const say = (what: 'connections' | 'calls', { reason, subject, pid }: TurnedAway): void => {
@@ -30,7 +30,7 @@ export const rateEvents = ({ log, metrics }: Sinks, clock: Pick<Clock, 'monotoni
       metrics.count('icp_agent_connections_refused_total', { reason: away.reason })
       say('connections', away)
     },
-    /** A call came; its connection is closed, with all that it carried. */
+    /** A call came; its connection is closed, with all its calls. */
     call(away: TurnedAway): void {
       metrics.count('icp_agent_calls_turned_away_total', { reason: away.reason })
       say('calls', away)

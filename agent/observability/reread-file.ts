@@ -6,25 +6,25 @@ export interface RereadFileOptions {
   readonly path: string
   readonly maxBytes: number
   readonly files: Pick<Files, 'read'>
-  /** What is wrong with the content, as the rest of a sentence that its name begins, or null; `last`: what is in force. */
+  /** What is wrong with the content, as the predicate of a sentence about the file, or null; `last`: what is in force. */
   readonly judge: (text: string, last: string | null) => string | null
   readonly said: Recurring
 }
 
 /**
- * A text file that is read again while the agent runs. Only a whole file replaces what is in force: one that is emptied,
- * cut off, gone or not to be read at all is an accident of whatever writes it, and is told until it is over.
+ * A text file that the agent rereads while it runs. Only a good file replaces the content in force. One that is empty, cut
+ * off, missing or unreadable counts as an accident of its writer and is reported until it is good again.
  */
 export class RereadFile {
   #inForce: string | null = null
-  /** Good by its form, and refused by whom it was shown to. */
+  /** Content of good form that its user rejected. */
   #refused: { readonly text: string; readonly why: string } | null = null
 
   constructor(private readonly options: RereadFileOptions) {}
 
   /**
-   * What is in force after a look at the file; null where the file is missing or empty and always was. Throws `file.*` for a file
-   * that cannot be used only while nothing is in force.
+   * Rereads the file; the content in force, or null if the file is missing or empty and always was. Throws `file.*` for a
+   * bad file only while nothing is in force.
    */
   async read(): Promise<string | null> {
     const { said } = this.options
@@ -40,13 +40,13 @@ export class RereadFile {
     return this.#inForce
   }
 
-  /** Goes back to `former` until the file changes: `text`, its content but for the spaces around it, was of no use. */
+  /** Goes back to `former` until the file changes. `text`: the content that was rejected, without surrounding spaces. */
   refuse(text: string, why: string, former: string): void {
     this.#refused = { text, why }
     this.#inForce = former
   }
 
-  /** Takes what the file holds after all. */
+  /** Accepts the rejected content after all. */
   forgive(): void {
     this.#refused = null
   }

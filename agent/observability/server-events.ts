@@ -5,7 +5,7 @@ import { sayOnce, type Trouble } from './once.js'
 
 const SKEW_WORTH_SAYING_MS = 30_000
 
-/** Outcomes of requests that are counted from 0 on. */
+/** Outcomes of requests whose counters start at 0. */
 const COUNTED: readonly string[] = [
   'ok',
   ...SILENCE,
@@ -18,8 +18,8 @@ const COUNTED: readonly string[] = [
 ]
 
 /**
- * What happens between the agent and the ICP server. That the server cannot be reached is said here, once for all
- * endpoints; what it refuses is counted here and said by whoever asked.
+ * What happens between the agent and the ICP server. That the server is unreachable is logged here, once for all
+ * endpoints. Refusals are counted here and logged by the part that sent the request.
  */
 export const serverEvents = ({ log, metrics }: Sinks, clock: Clock) => {
   const reaching = sayOnce(log, clock, {
@@ -34,7 +34,7 @@ export const serverEvents = ({ log, metrics }: Sinks, clock: Clock) => {
       return reaching.trouble
     },
 
-    /** Counts every outcome that an alert asks for from 0 on, for these endpoints. */
+    /** Starts the counters at 0 for every outcome that an alert uses, for these endpoints. */
     expects(endpoints: readonly string[]): void {
       for (const endpoint of endpoints) {
         for (const outcome of COUNTED) metrics.count('icp_agent_server_requests_total', { endpoint, outcome }, 0)
@@ -48,7 +48,7 @@ export const serverEvents = ({ log, metrics }: Sinks, clock: Clock) => {
       reaching.succeeded()
     },
 
-    /** A request failed: no answer, or one that is an error. */
+    /** A request failed: no answer, or an error. */
     failed(endpoint: string, seconds: number, error: unknown): void {
       const code = codeOf(error)
       metrics.count('icp_agent_server_requests_total', { endpoint, outcome: code })

@@ -1,9 +1,9 @@
 import type { Clock } from '../ports/clock.js'
 
 const MINUTE_MS = 60_000
-/** Lines about one subject in a minute: who tries again, and looks for what became of it, finds it. */
+/** Lines about one subject in a minute, so that someone who retries finds their attempt in the log. */
 const A_MINUTE = 3
-/** Subjects that are remembered; what is beyond them shares the lines of one. */
+/** Most subjects that are remembered; further ones share one allowance. */
 const MAX_SUBJECTS = 256
 const OTHERS = 'others'
 
@@ -15,15 +15,15 @@ interface Said {
 }
 
 /**
- * What anybody may cause as often as he likes is said three times a minute for each subject, the next time with how
- * often it was left out meanwhile. All subjects together cannot cause more than some 800 lines a minute.
+ * Limits lines that callers can cause at will: three a minute for each subject; the next line tells how many were
+ * suppressed. All subjects together cause at most some 800 lines a minute.
  */
 export class Sparingly {
   readonly #said = new Map<string, Said>()
 
   constructor(private readonly clock: Pick<Clock, 'monotonic'>) {}
 
-  /** How often it was left out since it was last said; null: it is to be left out now as well. */
+  /** How many lines were suppressed since the last one; null: suppress this one too. */
   say(subject: string): number | null {
     const key = this.#keyOf(subject)
     const now = this.clock.monotonic()
@@ -36,13 +36,13 @@ export class Sparingly {
       last.lines++
       return 0
     }
-    // Deleted and set: the order of the map is that of the minutes.
+    // Deleted and set, so that the map is ordered by when the minutes began.
     this.#said.delete(key)
     this.#said.set(key, { until: now + MINUTE_MS, lines: 1, suppressed: 0 })
     return last?.suppressed ?? 0
   }
 
-  /** The subject itself, for which the oldest makes room if its minute is over. */
+  /** The subject itself, in place of the oldest one if the minute of that is over. */
   #keyOf(subject: string): string {
     if (this.#said.has(subject) || this.#said.size < MAX_SUBJECTS) return subject
     const [oldest] = this.#said

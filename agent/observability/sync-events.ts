@@ -11,7 +11,7 @@ interface NamedEntry {
 
 const short = (fingerprint: string) => fingerprint.slice(0, 16)
 const AHEAD_WORTH_SAYING_MS = 5_000
-/** So many odd certificates are remembered as said. */
+/** Most left-out certificates for which a logged warning is remembered. */
 const MOST_ODD = 100
 
 /** What happens between the agent and the server once the node is attested. */
@@ -46,11 +46,11 @@ export const syncEvents = ({ log, metrics, observers }: Sinks, clock: Clock) => 
     syncFailed(error: unknown): void {
       syncing.failed(error)
     },
-    /** All entries would go: the read is repeated before it counts. */
+    /** The answer would withdraw all entries; it is read once more before it counts. */
     withdrawalDoubted(count: number): void {
       log.warn('The server names none of the known entries any more; asking once more before that counts', { count })
     },
-    /** It issues for an entry that it does not list, or does not say. */
+    /** The server issues for an entry that it does not list, or does not answer. */
     withdrawalRefuted(count: number): void {
       const level = unlisted ? 'debug' : 'error'
       unlisted = true
@@ -61,7 +61,7 @@ export const syncEvents = ({ log, metrics, observers }: Sinks, clock: Clock) => 
     entryRejected(entry: { id: string; reason: string }): void {
       log.warn('Registration entry cannot be used', { entry_id: entry.id, reason: entry.reason })
     },
-    /** The server is not expected to issue the first, because of the second. */
+    /** The ICP server issues the second instead of the first. */
     entryShadowed(loser: NamedEntry, winner: NamedEntry): void {
       log.warn('Registration entry is not issued: the ICP server issues another one for its selectors', {
         ...about(loser),
@@ -120,11 +120,11 @@ export const syncEvents = ({ log, metrics, observers }: Sinks, clock: Clock) => 
       bundles.succeeded()
     },
     bundlePollFailed(error: unknown): void {
-      // Most servers publish none, and it is only one source of several.
+      // Most servers publish none, and it is one of several sources.
       if (codeOf(error) === 'icp.no_bundle') log.debug('The ICP server publishes no bundle', { error })
       else bundles.failed(error)
     },
-    /** Certificates in the server's bundles that are no authorities; each is said once. */
+    /** Certificates in the server's bundles that are no authorities. Once for each. */
     authoritiesSkipped(skipped: readonly { readonly fingerprint: string; readonly error: AgentError }[]): void {
       for (const { fingerprint, error } of skipped) {
         if (odd.has(fingerprint)) continue
@@ -156,14 +156,14 @@ export const syncEvents = ({ log, metrics, observers }: Sinks, clock: Clock) => 
       log.info('Workload SVID of a removed entry is revoked', { serial })
       for (const observer of observers) observer.x509Revoked?.(serial)
     },
-    /** `givenUp`: it is not asked for again. */
+    /** `givenUp`: the agent does not ask again. */
     revocationFailed(serial: string, code: ErrorCode, { givenUp }: { givenUp: boolean }): void {
       if (givenUp) metrics.count('icp_agent_revocations_total', { outcome: code })
       if (code !== 'icp.svid_unknown') {
         log.warn('Workload SVID of a removed entry could not be revoked', { serial, code })
         return
       }
-      // It will be so with every entry: a warning once, and the serials of what stays valid.
+      // The same happens with every entry: one warning, then info lines with the serials that stay valid.
       const remedy = 'revoke the SVID on the ICP server first, then delete its entry'
       log.at(
         forgotten ? 'info' : 'warn',

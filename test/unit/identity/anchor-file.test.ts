@@ -35,7 +35,7 @@ describe('a file of certificates', () => {
     ],
     ['DER', () => Buffer.from(ca.der), /^is DER, not PEM/],
     ['an old label', () => ca.pem.replaceAll('CERTIFICATE', 'X509 CERTIFICATE'), /^holds X509 CERTIFICATE/],
-    ['base64 of PEM', () => base64(ca.pem), /base64 once more/],
+    ['base64 of PEM', () => base64(ca.pem), /base64-encoded a second time/],
     ['base64 of DER', () => base64(ca.der), /without the lines BEGIN and END/],
     ['UTF-16', () => Buffer.from(`\ufeff${ca.pem}`, 'utf16le'), /^is UTF-16/],
   ])('%s is named, and the command that is said makes it one that is taken', (name, make, problem) => {
@@ -64,7 +64,7 @@ describe('a file of certificates', () => {
   })
 
   it('whose ends of lines are written out says so', () => {
-    expect(anchorFileTrouble(ca.pem.replaceAll('\n', '\\n'), 'F')?.problem).toMatch(/\\n written out/)
+    expect(anchorFileTrouble(ca.pem.replaceAll('\n', '\\n'), 'F')?.problem).toMatch(/the two characters \\n/)
   })
 
   it('all of several TRUSTED CERTIFICATEs are taken by the longer command', () => {

@@ -120,7 +120,7 @@ describe('components and liveness', () => {
   test('a stuck event loop is unhealthy, a slow one is not', () => {
     expect(liveness(HEALTHY, 5000, false).code).toBe(503)
     expect(liveness(HEALTHY, 4999, false).code).toBe(200)
-    expect(liveness(HEALTHY, 5000, true).body['reasons']).toEqual(['the event loop did not come round for 5 s'])
+    expect(liveness(HEALTHY, 5000, true).body['reasons']).toEqual(['a turn of the event loop took 5 s'])
   })
 
   test('verbose tells the reasons and components', () => {
