@@ -23,12 +23,16 @@ const { values, positionals } = parseArgs({
     quick: { type: 'boolean', default: false },
     'no-page': { type: 'boolean', default: false },
     executable: { type: 'string' },
+    targets: { type: 'string', default: '' },
   },
 })
 const unknown = positionals.filter((name) => !CASES.some((one) => one.name.startsWith(name)))
 if (unknown.length > 0)
   throw new Error(`no such case: ${unknown.join(', ')}; known: ${CASES.map((c) => c.name).join(', ')}`)
 const cases = CASES.filter((one) => positionals.length === 0 || positionals.some((name) => one.name.startsWith(name)))
+/** `--targets icp-agent,floor`: only those whose names begin so. */
+const chosen = values.targets.split(',')
+const isChosen = (name: string) => chosen.some((beginning) => name.startsWith(beginning))
 const repetitions = Number(values.repeat)
 const say = (text: string) => process.stdout.write(`${text}\n`)
 
@@ -67,11 +71,11 @@ try {
 
   const wanted = new Set(cases.map((one) => (one.sha256 ? 'sha256' : one.targets)))
   if (wanted.has('all') || wanted.has('agents')) {
-    targets.push(await ours(await at('ours'), executable))
-    targets.push(await spire(await at('rsa'), programs, { keyType: 'rsa-2048' }))
-    targets.push(await spire(await at('ec'), programs, { keyType: 'ec-p256' }))
+    if (isChosen('icp-agent')) targets.push(await ours(await at('ours'), executable))
+    if (isChosen('SPIRE RSA')) targets.push(await spire(await at('rsa'), programs, { keyType: 'rsa-2048' }))
+    if (isChosen('SPIRE EC')) targets.push(await spire(await at('ec'), programs, { keyType: 'ec-p256' }))
   }
-  if (wanted.has('all')) {
+  if (wanted.has('all') && isChosen('floor')) {
     await ownDirectory(join(directory, 'floors'))
     const socket = (name: string) => join(directory, 'floors', name)
     targets.push(await floor('floor: grpc-js', socket('js'), node, [floorJs, socket('js'), '3106']))
