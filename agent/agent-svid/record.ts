@@ -1,5 +1,5 @@
 import type { KeyObject } from 'node:crypto'
-import { z } from 'zod'
+import * as z from 'zod'
 import { pkcs8Pem, privateKeyFromPem } from '../crypto/keys.js'
 import { derFromPem, pemFromDer } from '../crypto/pem.js'
 import { Secret } from '../crypto/secret.js'

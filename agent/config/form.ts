@@ -1,4 +1,4 @@
-import type { z } from 'zod'
+import type * as z from 'zod'
 
 /** A fragment of a JSON schema. */
 export type JsonSchema = { readonly [key: string]: unknown }

@@ -18,7 +18,7 @@ const SHOWN = 60
 export function quote(text: string): string {
   const shown = text.length > SHOWN ? `${text.slice(0, SHOWN)}…` : text
   const asEscape = (character: string) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
-  return `"${shown.replace(/["\\]/g, '\\$&').replace(/[^\x20-\x7e…]/g, asEscape)}"`
+  return `"${shown.replace(/["\\]/g, '\\$&').replace(/[^\x20-\x7e\u2026]/g, asEscape)}"`
 }
 
 /** One line: `agent.tenant_id (config.yaml:3) is empty: set …`. */

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { AgentError } from '../errors.js'
 import type { Entry } from '../identity/entry.js'
 import type { Selectors } from '../identity/selector.js'

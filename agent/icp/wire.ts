@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { privateKeyFromPem } from '../crypto/keys.js'
 import { derFromPem } from '../crypto/pem.js'
 import { Secret } from '../crypto/secret.js'

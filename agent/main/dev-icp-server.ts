@@ -1,5 +1,5 @@
 import { join, resolve } from 'node:path'
-import { z } from 'zod'
+import * as z from 'zod'
 import { AgentError } from '../errors.js'
 import { ICP_SERVER, icpError } from '../icp/transport.js'
 import { jsonOf } from '../lib/json.js'

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { AgentError, messageOf } from '../../agent/errors.js'
 import { jsonOf } from '../../agent/lib/json.js'
 import { type HttpClient, HttpError, type HttpRequest } from '../../agent/ports/http.js'

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { AgentError } from '../../agent/errors.js'
 
 export type Labels = ReadonlyMap<string, string>

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { AgentError } from '../../agent/errors.js'
 import { jsonOf } from '../../agent/lib/json.js'
 

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { AgentError } from '../../agent/errors.js'
 import type { KubernetesApi } from './api.js'
 import { statusOf } from './api-errors.js'

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import { z } from 'zod'
+import * as z from 'zod'
 
 /** What is kept of one pod: what selectors are made of, and nothing else, whatever the size of the object. */
 export interface Pod {

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { badRequest } from './api-error.js'
 import { entryAnswer } from './entry-answer.js'
 import { account, accountKey, type Handler, number, ok, parseBody, sameAccount, text } from './exchange.js'

@@ -1,5 +1,5 @@
 import { errors } from 'jose'
-import { z } from 'zod'
+import * as z from 'zod'
 import { badRequest } from './api-error.js'
 import { type Handler, ok, parseBody } from './exchange.js'
 

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Clock } from '../../agent/ports/clock.js'
 import { badRequest, notFound } from './api-error.js'
 import type { Authority } from './authority.js'

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { z } from 'zod'
+import * as z from 'zod'
 import { FLAWS } from './flaws.js'
 
 const MIB = 1024 * 1024

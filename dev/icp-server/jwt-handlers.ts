@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { badRequest, forbidden, internal, notFound, unauthorized } from './api-error.js'
 import {
   account,

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { badRequest, notFound, unauthorized } from './api-error.js'
 import type { Issued } from './authority.js'
 import { nodeSelectors } from './evidence.js'

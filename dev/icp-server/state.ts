@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { AgentError } from '../../agent/errors.js'
 import type { Clock } from '../../agent/ports/clock.js'
 import type { Files } from '../../agent/ports/files.js'

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { ApiError, badRequest, forbidden, internal, notFound, unauthorized } from './api-error.js'
 import { entryAnswer } from './entry-answer.js'
 import {

@@ -1,5 +1,5 @@
 import { createPrivateKey } from 'node:crypto'
-import { z } from 'zod'
+import * as z from 'zod'
 import { Secret } from '../../crypto/secret.js'
 import { AgentError } from '../../errors.js'
 import { parseAuthority } from '../../identity/authority.js'
