@@ -61,7 +61,7 @@ export class EntrySync {
     return this.#rejected
   }
 
-  /** One read; a failure is said, and the schedule knows of it. Rejects with the signal's reason and with defects. */
+  /** One read; a failure is logged, and the schedule knows of it. Rejects with the signal's reason and with defects. */
   async sync(agent: SpiffeId, signal: AbortSignal): Promise<void> {
     const { controlPlane, store, events, schedule, clock } = this.options
     schedule.began({ known: store.current.synced })
@@ -137,7 +137,7 @@ export class EntrySync {
     return gone
   }
 
-  /** Each is said once, and of very many only the first: how many there are is said besides. */
+  /** Each is logged once, and of very many only the first; `/status` has how many there are. */
   #logRejected(rejected: EntriesAnswer['rejected']): void {
     const before = new Map(this.#rejected)
     this.#rejected.clear()

@@ -56,6 +56,24 @@ describe('the loop', () => {
     expect(times(world, 'entries').map((at) => (at - begin) / 1000)).toEqual([0, 30, 60, 90])
   })
 
+  it('takes nothing away in two minutes of empty lists from a server that still issues, and asks it once a minute', async () => {
+    const { world, want } = await start(['a', 'b'])
+    want('a', 'b')
+    await world.pass(10_000)
+    const began = world.clock.now()
+    const list = world.server.entries.bind(world.server)
+    world.server.entries = async () => ({ unchanged: false, entries: [], rejected: [] })
+    await world.pass(2 * MINUTE)
+    expect([...world.store.current.entries.keys()].sort()).toEqual(['a', 'b'])
+    expect([world.state('a')?.kind, world.state('b')?.kind]).toEqual(['issued', 'issued'])
+    const probes = times(world, 'signWorkload').filter((at) => at > began)
+    expect(probes.length).toBeGreaterThan(0)
+    expect(probes.every((at, i) => i === 0 || at - (probes[i - 1] ?? 0) >= MINUTE)).toBe(true)
+    world.server.entries = list
+    await world.pass(MINUTE)
+    expect(world.sinks.events('info')).toContain('The server lists known entries again')
+  })
+
   it('issues what is wanted, as soon as it is, and nothing else', async () => {
     const { world, want } = await start(['a', 'b'])
     await world.pass(10_000)
