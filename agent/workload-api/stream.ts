@@ -59,6 +59,8 @@ export class ResponseStream {
   #served: readonly string[] | null = null
   #last: object | null = null
   #writing = false
+  /** Something changed while a message was under way. */
+  #dirty = false
   #ended = false
   #hold: Disposable | null = null
   #stall: Disposable | null = null
@@ -89,7 +91,10 @@ export class ResponseStream {
 
   /** Decides anew, where something changed that the workload does not know of. */
   evaluate(): void {
-    if (this.#ended || this.#writing) return
+    if (this.#ended) return
+    // Decided again when the client has read.
+    this.#dirty = this.#writing
+    if (this.#writing) return
     try {
       this.#decide()
     } catch (error) {
@@ -139,7 +144,8 @@ export class ResponseStream {
     this.#call.write(message, () => {
       this.#writing = false
       this.#stall?.[Symbol.dispose]()
-      this.evaluate()
+      // Where nothing changed meanwhile there is nothing to decide: it would be what was sent.
+      if (this.#dirty) this.evaluate()
     })
     events.pushed(kind.method, first ? clock.monotonic() - this.#began : null)
   }

@@ -205,6 +205,20 @@ describe('a slow reader', () => {
     expect(world.clock.pending).toBe(0)
   })
 
+  it('costs one decision a message where nothing changed while it read', async () => {
+    const world = setting()
+    world.issue('a', '01')
+    const { call } = world.open(new FakeCall(false))
+    const decisions = world.workload.checks
+    call.read()
+    expect(world.workload.checks).toBe(decisions)
+    world.issue('a', '02')
+    expect(world.workload.checks).toBe(decisions + 1)
+    call.read()
+    expect(call.written).toEqual(['01', '02'])
+    expect(world.clock.pending).toBe(0)
+  })
+
   it('gets nothing more when what changed has changed back', () => {
     const world = setting()
     const first = world.issue('a', '01')
