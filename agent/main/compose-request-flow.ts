@@ -14,7 +14,7 @@ import { createHttpClient } from '../platform/undici-http.js'
 import { readVersioned } from '../platform/versioned-file.js'
 import { JwtJudge } from '../svids/judge-jwt.js'
 import { ConnectionRegistry } from '../workload-api/connections.js'
-import { Turns } from '../workload-api/fair-queue.js'
+import { FairQueue } from '../workload-api/fair-queue.js'
 import { JwtCalls } from '../workload-api/jwt-calls.js'
 import { JwtValidation } from '../workload-api/jwt-validation.js'
 import { Listener } from '../workload-api/listener.js'
@@ -99,7 +99,7 @@ export function composeRequestFlow(config: Config, world: World, server: ServerF
   })
   const fairness = {
     rates: new Rates(limits.rates, clock),
-    turns: new Turns(clock, limits.rates.calls.burst),
+    turns: new FairQueue(clock, limits.rates.calls.burst),
     events: rateEvents(sinks('workload-api'), clock),
   }
   const grpc = new GrpcServer({

@@ -9,7 +9,7 @@ type Job = () => void
  * Work on behalf of subjects, done in fair turns: at once while there is little, else one job of each subject after the
  * other, some milliseconds in a turn of the event loop. A subject that floods waits for itself.
  */
-export class Turns {
+export class FairQueue {
   /** The first is the next. */
   readonly #waiting = new Map<string, Job[]>()
   #spentMs = 0

@@ -1,10 +1,10 @@
 import type { RateEvents } from '../observability/rate-events.js'
-import type { Turns } from './fair-queue.js'
+import type { FairQueue } from './fair-queue.js'
 import type { Rates } from './rates.js'
 
 /** What keeps callers from taking the agent from one another; the socket and the calls on it share one. */
 export interface Fairness {
   readonly rates: Rates
-  readonly turns: Turns
+  readonly turns: FairQueue
   readonly events: RateEvents
 }

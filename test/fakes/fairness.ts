@@ -1,6 +1,6 @@
 import { rateEvents } from '../../agent/observability/rate-events.js'
 import type { Clock } from '../../agent/ports/clock.js'
-import { Turns } from '../../agent/workload-api/fair-queue.js'
+import { FairQueue } from '../../agent/workload-api/fair-queue.js'
 import type { Fairness } from '../../agent/workload-api/fairness.js'
 import { type RateLimits, Rates } from '../../agent/workload-api/rates.js'
 import { RecordedSinks } from './sinks.js'
@@ -15,7 +15,7 @@ export function fairnessWith(
 ): Fairness {
   return {
     rates: new Rates({ connections: PLENTY, calls: PLENTY, ...limits }, clock),
-    turns: new Turns(clock, 10_000),
+    turns: new FairQueue(clock, 10_000),
     events: rateEvents(sinks, clock),
   }
 }

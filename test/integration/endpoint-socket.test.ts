@@ -39,6 +39,7 @@ function listenAt(
   socketPath: string,
   sinks = new RecordedSinks(),
   connections = unattested(LIMITS, new FakeClock()),
+  clock = new FakeClock(),
 ): Promise<Listener> {
   return listen({
     socketPath,
@@ -46,7 +47,7 @@ function listenAt(
     kernel,
     connections,
     subjectOf: () => 'all',
-    clock: new FakeClock(),
+    clock,
     events: callerEvents(sinks, new FakeClock()),
     fairness: fairnessWith(new FakeClock()),
     onConnection: ({ socket }) => void socket.resume(),
@@ -225,6 +226,30 @@ describe('the directory of the socket', () => {
     writeFileSync(directory.file('run'), 'x')
     expect(await codeWhenListening(join(directory.file('run'), 'agent.sock'))).toBe('file.unsafe')
     expect(readFileSync(directory.file('run'), 'utf8')).toBe('x')
+  })
+})
+
+describe('a socket that is lost', () => {
+  it('is told since when, as the listener found it, however often one asks', async () => {
+    using directory = new TemporaryDirectory()
+    const path = directory.file('agent.sock')
+    const clock = new FakeClock()
+    const stop = new AbortController()
+    await using listener = await listenAt(path, new RecordedSinks(), unattested(LIMITS, clock), clock)
+    const watching = listener.watch(stop.signal)
+    expect(listener.lostSince()).toBeNull()
+    rmSync(path)
+    const asked = clock.now()
+    expect(listener.lostSince()).toBe(asked)
+    await clock.advance('4s')
+    // Asking keeps nothing: what is not found yet is lost now.
+    expect(listener.lostSince()).toBe(asked + 4_000)
+    await clock.advance('1s')
+    await clock.advance('1m')
+    expect(listener.lostSince()).toBe(asked + 5_000)
+    stop.abort()
+    await watching
+    expect(clock.pending).toBe(0)
   })
 })
 

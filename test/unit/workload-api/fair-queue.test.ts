@@ -1,11 +1,11 @@
 import { expect, it } from 'vitest'
-import { Turns } from '../../../agent/workload-api/fair-queue.js'
+import { FairQueue } from '../../../agent/workload-api/fair-queue.js'
 
 /** Time passes only in jobs, and turns of the event loop come when the test says so. */
 function setting(mostWaiting = 1_000) {
   let now = 0
   const next: (() => void)[] = []
-  const turns = new Turns({ monotonic: () => now }, mostWaiting, (run) => next.push(run))
+  const turns = new FairQueue({ monotonic: () => now }, mostWaiting, (run) => next.push(run))
   const done: string[] = []
   const take = (subject: string, ms = 1, name = subject) =>
     turns.take(subject, () => {
