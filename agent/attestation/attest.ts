@@ -29,7 +29,7 @@ export interface Attestation {
 export interface AttestContext {
   readonly attestors: readonly WorkloadAttestor[]
   readonly clock: Clock
-  readonly events: CallerEvents
+  readonly events: Pick<CallerEvents, 'attestorFailed' | 'attestorAnswered'>
   /** For all attestors together, in milliseconds. */
   readonly deadlineMs: number
 }

@@ -1,7 +1,8 @@
 import type { Caller } from '../attestation/caller.js'
+import type { Method } from '../observability/api-events.js'
 import type { Clock } from '../ports/clock.js'
 import type { CloseReason, Connection, Quota } from './connection.js'
-import type { Workload } from './workload.js'
+import type { Workload, WorkloadDescription } from './workload.js'
 
 /** What the endpoint holds open. */
 export interface ConnectionLimits {
@@ -16,6 +17,19 @@ export interface ConnectionLimits {
 /** Callers that nobody knows get a status each, but not many of them at a time. */
 const UNIDENTIFIED = 'unidentified'
 const MAX_UNIDENTIFIED = 64
+
+export interface ConnectionListing {
+  readonly id: string
+  /** Calls that run on it. */
+  readonly calls: number
+  /** `since`: wall-clock milliseconds. */
+  readonly streams: readonly { readonly dialect: string; readonly method: Method; readonly since: number }[]
+}
+
+/** A workload that is connected. */
+export interface WorkloadListing extends WorkloadDescription {
+  readonly connections: readonly ConnectionListing[]
+}
 
 /** Where connections find the workload of their caller. */
 export interface WorkloadSource {
@@ -41,7 +55,7 @@ export class ConnectionRegistry implements Disposable {
   constructor(
     private readonly limits: ConnectionLimits,
     private readonly clock: Clock,
-    private readonly workloads: WorkloadSource,
+    private readonly source: WorkloadSource,
   ) {}
 
   get size(): number {
@@ -71,7 +85,7 @@ export class ConnectionRegistry implements Disposable {
   /** Until its socket has closed. Throws `caller.exited`, and holds nothing then. */
   add(connection: Connection): void {
     const { id, caller, quota, socket } = connection
-    if (!('error' in caller)) connection.workload = this.workloads.acquire(caller)
+    if (!('error' in caller)) connection.workload = this.source.acquire(caller)
     this.#open.set(id, connection)
     increase(this.#subjects, quota.subject, 1)
     if (quota.pid !== null) increase(this.#pids, quota.pid, 1)
@@ -84,6 +98,19 @@ export class ConnectionRegistry implements Disposable {
   /** The connection of a call, by `call.getPeer()`. */
   of(peer: string): Connection | undefined {
     return this.#open.get(peer)
+  }
+
+  /** The workloads of open connections, as plain values; changes nothing. */
+  workloads(): readonly WorkloadListing[] {
+    const found = new Map<Workload, ConnectionListing[]>()
+    for (const { id, workload, calls, streams } of this.#open.values()) {
+      if (!workload) continue
+      const own = found.get(workload) ?? []
+      const kinds = [...streams].map(({ kind: { dialect, method }, since }) => ({ dialect, method, since }))
+      own.push({ id, calls, streams: kinds })
+      found.set(workload, own)
+    }
+    return [...found].map(([workload, connections]) => ({ ...workload.describe(), connections }))
   }
 
   /** A call began: the connection is not idle until it ended. */

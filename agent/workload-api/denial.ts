@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Caller } from '../attestation/caller.js'
+import type { ErrorCode } from '../errors.js'
 import type { Entry } from '../identity/entry.js'
 import type { Denial } from '../observability/api-events.js'
 import type { Refusal } from './decision.js'
@@ -8,9 +9,11 @@ import type { WorkloadState } from './workload.js'
 
 /** A denial that a caller was told of, and what it was about: selectors that are the same object are the same selectors. */
 export interface KnownDenial {
-  readonly code: string
+  readonly code: ErrorCode
   readonly selectors: unknown
   readonly id: string
+  /** When it was told for the first time; wall-clock milliseconds. */
+  readonly since: number
 }
 
 /** How many entries are named that a denied caller came near to. */
@@ -22,11 +25,13 @@ export function denialOf(
   { caller, state }: { readonly caller: Caller; readonly state: WorkloadState },
   entries: ReadonlyMap<string, Entry>,
   before: KnownDenial | null,
+  now: number,
 ): { readonly denial: Denial; readonly known: KnownDenial } {
   const attested = state.kind === 'attested' ? state : null
   const selectors = attested?.selectors ?? state.kind
-  const first = before?.code !== code || before.selectors !== selectors
-  const id = first ? randomBytes(6).toString('hex') : before.id
+  const same = before?.code === code && before.selectors === selectors ? before : null
+  const first = same === null
+  const id = same?.id ?? randomBytes(6).toString('hex')
   const denial = {
     id,
     first,
@@ -39,5 +44,5 @@ export function denialOf(
         ? () => nearestEntries(entries.values(), attested.selectors, MAX_NEAREST)
         : null,
   }
-  return { denial, known: { code, selectors, id } }
+  return { denial, known: { code, selectors, id, since: same?.since ?? now } }
 }

@@ -1,16 +1,19 @@
-import { type Attestation, type AttestContext, attest, type Known } from '../attestation/attest.js'
+import type { Attestation, AttestContext, Known } from '../attestation/attest.js'
 import type { Note } from '../attestation/attestor.js'
 import type { Caller } from '../attestation/caller.js'
 import { AgentError, messageOf } from '../errors.js'
+import type { Entry } from '../identity/entry.js'
 import type { Selectors } from '../identity/selector.js'
 import { delay } from '../lib/backoff.js'
 import { Signal } from '../lib/signal.js'
 import type { ApiEvents, Denial } from '../observability/api-events.js'
+import type { CallerEvents } from '../observability/caller-events.js'
 import type { Kernel } from '../ports/kernel.js'
 import type { Random } from '../ports/random.js'
 import type { Demand, Use } from '../svids/demand.js'
 import { type Match, NO_MATCH } from '../svids/entry-index.js'
 import type { SvidStore, Watch } from '../svids/store.js'
+import { attestAsItself } from './attest-as-itself.js'
 import type { DecisionInput, Refusal } from './decision.js'
 import { denialOf, type KnownDenial } from './denial.js'
 import { lostMatches } from './inherited-labels.js'
@@ -38,6 +41,7 @@ export type WorkloadState =
 
 /** What every workload works with. */
 export interface WorkloadContext extends AttestContext {
+  readonly events: CallerEvents
   readonly kernel: Kernel
   readonly random: Random
   readonly store: SvidStore
@@ -45,6 +49,20 @@ export interface WorkloadContext extends AttestContext {
   /** At most so many identities a workload. */
   readonly maxIdentities: number
   readonly apiEvents: Pick<ApiEvents, 'truncated' | 'labelOfImage'>
+}
+
+/** What is known of a workload, as plain values. */
+export interface WorkloadDescription {
+  readonly pid: number
+  readonly uid: number
+  readonly gid: number
+  /** The path of its executable; null where no attestor has said it. */
+  readonly program: string | null
+  readonly state: WorkloadState
+  /** Those that it matches, in the order of its identities. */
+  readonly entries: readonly Entry[]
+  /** The last one that its caller was told of; `since`: wall-clock milliseconds, when it was told so for the first time. */
+  readonly denial: Pick<KnownDenial, 'id' | 'code' | 'since'> | null
 }
 
 /** Who keeps the workload. */
@@ -99,11 +117,6 @@ export class Workload implements Disposable {
   /** True once the process has ended; the state is then `failed` with `caller.exited`. */
   get ended(): boolean {
     return this.#ended
-  }
-
-  /** The last denial that its caller was told of. */
-  get lastDenial(): KnownDenial | null {
-    return this.#denial
   }
 
   /** Watches the process and what the attestors know of it, and attests for the first time. */
@@ -170,26 +183,39 @@ export class Workload implements Disposable {
    * (each time where nobody subscribes).
    */
   decisionInput(): Pick<DecisionInput, 'refusal' | 'attesting' | 'waitMs' | 'match' | 'snapshot'> {
-    const match = this.matched()
+    if (this.#stale) this.#rematch()
     const state = this.#state
     return {
       refusal: this.#refusal(),
       attesting: state.kind === 'pending',
       waitMs: state.kind === 'attested' ? state.waitMs : 0,
-      match,
+      match: this.#match,
       snapshot: this.context.store.current,
     }
   }
 
-  /** The entries that it matches as of now. */
-  matched(): Match {
-    if (this.#stale) this.#rematch()
-    return this.#match
+  /** For a listing. Changes nothing: it asks for nothing, and tells nobody of anything. */
+  describe(): WorkloadDescription {
+    const { ids } = this.#matchNow()
+    const { entries } = this.context.store.current
+    const denial = this.#denial
+    const state = this.#state
+    const { pid, uid, gid } = this.caller
+    return {
+      pid,
+      uid,
+      gid,
+      program: state.kind === 'attested' ? (state.selectors.get('unix:path') ?? null) : null,
+      state,
+      entries: ids.flatMap((id) => entries.get(id) ?? []),
+      denial: denial && { id: denial.id, code: denial.code, since: denial.since },
+    }
   }
 
   /** What there is to say of a denial. One and the same denial has one id, however often a client asks again. */
   denial(refusal: Refusal): Denial {
-    const { denial, known } = denialOf(refusal, this, this.context.store.current.entries, this.#denial)
+    const { store, clock } = this.context
+    const { denial, known } = denialOf(refusal, this, store.current.entries, this.#denial, clock.now())
     this.#denial = known
     return denial
   }
@@ -242,14 +268,10 @@ export class Workload implements Disposable {
     this.#running = controller
     const lookedFor = [...this.#unlooked]
     try {
-      // Before and after: what was read in between belongs to this process and this program, or does not count.
-      const group = this.#controlGroup()
-      const result = this.check() ?? (await attest(this.context, this.caller, this.#known, controller))
+      const result = await attestAsItself(this.context, this.caller, this.#known, controller, () => this.check())
       if (this.#ended || this.#disposed) return
-      const error = result instanceof AgentError ? result : (this.check() ?? this.#moved(group))
-      if (this.#ended || this.#disposed) return
-      if (error) this.#refuse(error, clock.monotonic() - began)
-      else if (!(result instanceof AgentError)) {
+      if (result instanceof AgentError) this.#refuse(result, clock.monotonic() - began)
+      else {
         for (const platform of lookedFor) this.#unlooked.delete(platform)
         this.#accept(result, clock.monotonic() - began)
       }
@@ -265,25 +287,6 @@ export class Workload implements Disposable {
         this.reattest()
       }
     }
-  }
-
-  /** Null where it cannot be read: then no attestor has any use for it either. */
-  #controlGroup(): string | null {
-    try {
-      return this.caller.process.read('cgroup')
-    } catch (error) {
-      if (error instanceof AgentError) return null
-      throw error
-    }
-  }
-
-  /** Each attestor reads the control group for itself: what they say together is of one only if it stayed. */
-  #moved(before: string | null): AgentError | null {
-    if (this.#controlGroup() === before) return null
-    return new AgentError(
-      'caller.unidentified',
-      `process ${this.caller.pid} was moved to another control group while it was attested; that is tried again`,
-    )
   }
 
   #accept({ selectors, notes, known, waitMs, ...found }: Attestation, ms: number): void {
@@ -369,14 +372,18 @@ export class Workload implements Disposable {
     }
   }
 
+  #matchNow(): Match {
+    const { store, maxIdentities } = this.context
+    const state = this.#state
+    if (state.kind !== 'attested') return NO_MATCH
+    return store.current.index.match(state.selectors, state.unavailable, maxIdentities)
+  }
+
   #rematch(): void {
-    const { store, maxIdentities, apiEvents } = this.context
+    const { maxIdentities, apiEvents } = this.context
     const state = this.#state
     const before = this.#match
-    this.#match =
-      state.kind === 'attested'
-        ? store.current.index.match(state.selectors, state.unavailable, maxIdentities)
-        : NO_MATCH
+    this.#match = this.#matchNow()
     // Where nobody follows the entries, nobody says when it has become old.
     this.#stale = this.#entries === null
     this.#use?.entries(this.#match.ids)

@@ -3,9 +3,11 @@ import type { Caller } from '../../../agent/attestation/caller.js'
 import { AgentError } from '../../../agent/errors.js'
 import type { CloseReason, Connection, Quota } from '../../../agent/workload-api/connection.js'
 import { type ConnectionLimits, unidentifiedQuota } from '../../../agent/workload-api/connections.js'
+import type { ResponseStream } from '../../../agent/workload-api/stream.js'
 import { FakeClock } from '../../fakes/clock.js'
 import { connectionOf, registryWith } from '../../fakes/connections.js'
-import { FakeWorkload } from '../../fakes/workload.js'
+import { entryOf, snapshotOf } from '../../fakes/identities.js'
+import { FakeWorkload, workloadContext } from '../../fakes/workload.js'
 
 const NOBODY = { error: new AgentError('caller.unidentified', 'nobody') }
 
@@ -224,5 +226,36 @@ describe('idle connections', () => {
     gone(connection)
     connections.callStarted(connection)
     connections.callEnded(connection)
+  })
+})
+
+describe('the listing of workloads', () => {
+  it('has what is known of each that is connected, and changes nothing', () => {
+    const mine = { 'unix:uid': '1000', 'unix:path': '/usr/bin/web' }
+    const context = workloadContext()
+    const { store, demand, clock } = context
+    const entry = entryOf('a', { selectors: { 'unix:uid': '1000' } })
+    store.publish(snapshotOf([entry]), { entries: 'all', bundles: true })
+    const workload = FakeWorkload.attested(mine, ['docker'], context)
+    const connections = registryWith(clock, () => workload)
+    const { caller } = workload
+    for (const id of ['c1', 'c2']) connections.add(connectionOf(id, caller))
+    connections.add(connectionOf('c3', NOBODY))
+    const { id } = workload.denial({ code: 'entry.none', message: 'none' })
+    const stream = { kind: { dialect: 'spiffe', method: 'FetchX509SVID' }, since: 7 } as Partial<ResponseStream>
+    connections.of('c2')?.streams.add(stream as ResponseStream)
+    expect(connections.workloads()).toMatchObject([
+      {
+        ...{ pid: caller.pid, uid: caller.uid, gid: caller.gid, program: '/usr/bin/web' },
+        state: { kind: 'attested', unavailable: ['docker'] },
+        entries: [{ id: 'a', spiffeId: { uri: entry.spiffeId.uri } }],
+        denial: { id, code: 'entry.none', since: clock.now() },
+        connections: [
+          { id: 'c1', calls: 0, streams: [] },
+          { id: 'c2', calls: 0, streams: [{ dialect: 'spiffe', method: 'FetchX509SVID', since: 7 }] },
+        ],
+      },
+    ])
+    expect([[...demand.ids()], workload.checks, workload.reattested]).toEqual([[], 0, 0])
   })
 })
