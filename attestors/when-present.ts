@@ -1,5 +1,6 @@
 import type { AttestorResult, WorkloadAttestor } from '../agent/attestation/attestor.js'
 import type { Caller } from '../agent/attestation/caller.js'
+import { sleepUnlessAborted } from '../agent/lib/sleep.js'
 import type { AttestorEvents } from '../agent/observability/attestor-events.js'
 import type { Clock } from '../agent/ports/clock.js'
 
@@ -68,7 +69,7 @@ export class WhenPresent implements WorkloadAttestor {
       this.#first ??= this.#look()
       await this.#first
       if (this.#absence === null) return
-      await this.options.clock.sleep(LOOK_MS, signal).catch(() => undefined)
+      await sleepUnlessAborted(this.options.clock, LOOK_MS, signal)
       this.#first = null
     }
   }

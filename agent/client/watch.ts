@@ -1,4 +1,5 @@
 import type { AgentError } from '../errors.js'
+import { sleepUnlessAborted } from '../lib/sleep.js'
 import type { Clock } from '../ports/clock.js'
 import { mayPass } from './call-error.js'
 
@@ -40,16 +41,7 @@ export async function* watch<T>(open: () => AsyncGenerator<T>, options: WatchOpt
       if (!mayPass(error)) throw error
       const delayMs = Math.min(MAX_DELAY_MS, ++failures * STEP_MS)
       onRetry?.({ error, delayMs, attempt: failures })
-      await pause(clock, delayMs, signal)
+      await sleepUnlessAborted(clock, delayMs, signal)
     }
-  }
-}
-
-/** Waits; a signal that aborts ends the wait without an error, since the loop looks at it. */
-export async function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
-  try {
-    await clock.sleep(ms, signal)
-  } catch (error) {
-    if (!signal.aborted) throw error
   }
 }

@@ -5,13 +5,14 @@ import { AgentError } from '../errors.js'
 import type { SpiffeId } from '../identity/spiffe-id.js'
 import type { BundleSet } from '../identity/trust-bundle.js'
 import type { X509Svid } from '../identity/x509-svid.js'
+import { sleepUnlessAborted } from '../lib/sleep.js'
 import { SystemClock } from '../platform/system-clock.js'
 import type { Clock } from '../ports/clock.js'
 import { type Authorize, authorizeAny } from './authorize.js'
 import { bundlesOf } from './changes.js'
 import { clientOptions, guard, ownCertificate, RotatingHttpsAgent, type TlsSettings } from './mtls.js'
 import { admittedPeer } from './peer.js'
-import { MAX_DELAY_MS, pause } from './watch.js'
+import { MAX_DELAY_MS } from './watch.js'
 import { type ClientOptions, WorkloadApiClient } from './workload-api-client.js'
 import type { HeldSvid, X509Context } from './x509-context.js'
 
@@ -201,7 +202,7 @@ export class X509Source implements Disposable {
       } catch (error) {
         if (!(error instanceof AgentError)) throw error
         this.#options.onRetry?.({ error, delayMs: MAX_DELAY_MS, attempt: 1 })
-        await pause(this.#clock, MAX_DELAY_MS, signal)
+        await sleepUnlessAborted(this.#clock, MAX_DELAY_MS, signal)
       }
     }
   }

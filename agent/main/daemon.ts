@@ -2,6 +2,7 @@ import { setMaxListeners } from 'node:events'
 import { basename, dirname } from 'node:path'
 import type { Config } from '../config/config.js'
 import { AgentError } from '../errors.js'
+import { aborted } from '../lib/abort.js'
 import type { Log } from '../observability/log.js'
 import { holdLock } from '../platform/file-lock.js'
 import type { AgentMetrics } from '../platform/prom-metrics.js'
@@ -100,10 +101,7 @@ export async function runDaemon(config: Config, world: DaemonWorld, signal: Abor
       failure.abort(error)
     }),
   )
-  await new Promise<void>((resolve) => {
-    if (stop.aborted) resolve()
-    else stop.addEventListener('abort', () => resolve(), { once: true })
-  })
+  await aborted(stop)
   world.serviceManager.stopping()
   log.info('Agent is stopping')
   listener.stop()

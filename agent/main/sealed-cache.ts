@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import type { Config } from '../config/config.js'
 import { AgentError } from '../errors.js'
+import { sleepUnlessAborted } from '../lib/sleep.js'
 import { type CacheEvents, cacheEvents } from '../observability/cache-events.js'
 import { cacheKeys } from '../svids/sealed-cache/cache-key.js'
 import { type Restored, SealedCache } from '../svids/sealed-cache/sealed-cache.js'
@@ -65,7 +66,7 @@ export async function restoreCache(
     run: async (signal) => {
       let opened = atStart
       while (!opened) {
-        await clock.sleep(RETRY_MS, signal).catch(ignoreAbort(signal))
+        await sleepUnlessAborted(clock, RETRY_MS, signal)
         if (signal.aborted) return
         opened = await open()
       }
@@ -121,13 +122,6 @@ async function confirmClock(
       return
     }
     if (signal.aborted) return
-    await clock.sleep(LOOK_MS, signal).catch(ignoreAbort(signal))
-  }
-}
-
-/** The end of the agent is no failure of the wait. */
-function ignoreAbort(signal: AbortSignal): (reason: unknown) => void {
-  return (reason) => {
-    if (!signal.aborted) throw reason
+    await sleepUnlessAborted(clock, LOOK_MS, signal)
   }
 }

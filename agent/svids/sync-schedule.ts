@@ -1,5 +1,6 @@
 import { routineGap } from '../icp/limits.js'
 import type { RateLimiter } from '../icp/rate-limiter.js'
+import { delay } from '../lib/backoff.js'
 import type { Clock } from '../ports/clock.js'
 import type { Random } from '../ports/random.js'
 
@@ -81,7 +82,7 @@ export class SyncSchedule {
 
   /** A sync failed, but not by a 429: soon again at first, then at the usual interval. */
   failed(): void {
-    this.#putOff(Math.min(this.intervalMs, AGAIN_MS * 2 ** Math.min(this.#failures++, 16)))
+    this.#putOff(delay(++this.#failures, { baseMs: AGAIN_MS, capMs: this.intervalMs }, 1))
   }
 
   /** A read is doubted: once more, soon. */

@@ -1,4 +1,6 @@
 import { AgentError } from '../../agent/errors.js'
+import { type Backoff, delay } from '../../agent/lib/backoff.js'
+import { sleepUnlessAborted } from '../../agent/lib/sleep.js'
 import type { EngineEvents } from '../../agent/observability/engine-events.js'
 import type { Clock } from '../../agent/ports/clock.js'
 import type { Random } from '../../agent/ports/random.js'
@@ -13,9 +15,8 @@ export interface EngineWatch {
   readonly events: EngineEvents
 }
 
-const FIRST_PAUSE_MS = 100
-/** Also how long a socket that appears later goes unseen. A connect that finds none costs some 100 µs. */
-const LAST_PAUSE_MS = 5_000
+/** On average 100 ms to 5 s. The cap is also how long a socket that appears later goes unseen. A connect that finds none costs some 100 µs. */
+const PAUSE: Backoff = { baseMs: 133, capMs: 6_667 }
 /** A stream that lasted so long was a working one. */
 const LASTED_MS = 5_000
 
@@ -36,8 +37,7 @@ export async function watchEngine(watch: EngineWatch, signal: AbortSignal): Prom
       failures = clock.monotonic() - began >= LASTED_MS ? 0 : failures
       events.away(error, isAbsent(error))
     }
-    const pause = Math.min(LAST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(failures++, 10))
-    await clock.sleep(pause * (0.75 + 0.5 * random.fraction()), signal).catch(() => undefined)
+    await sleepUnlessAborted(clock, delay(++failures, PAUSE, random.fraction()), signal)
   }
 }
 

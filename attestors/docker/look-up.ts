@@ -1,4 +1,5 @@
 import { AgentError, messageOf } from '../../agent/errors.js'
+import { delay } from '../../agent/lib/backoff.js'
 import type { EngineEvents } from '../../agent/observability/engine-events.js'
 import type { Clock } from '../../agent/ports/clock.js'
 import type { Files } from '../../agent/ports/files.js'
@@ -33,7 +34,8 @@ export type Looked =
   | { readonly kind: 'unknown'; readonly why: string }
 
 const TRIES = 3
-const FIRST_PAUSE_MS = 100
+/** The first pause is 100 ms on average, the second twice that. */
+const PAUSE_MS = 133
 /** For all tries together: whoever waits has a deadline of his own, and a slow answer still serves the next one. */
 const DEADLINE_MS = 10_000
 /** For the image, however late it is. */
@@ -62,7 +64,7 @@ export class LookUp {
       }
       if (looked.kind !== 'unknown') return looked
       why = looked.why
-      const pause = FIRST_PAUSE_MS * 2 ** (tried - 1) * (0.75 + 0.5 * random.fraction())
+      const pause = delay(tried, { baseMs: PAUSE_MS }, random.fraction())
       if (tried === TRIES || clock.monotonic() + pause >= end) return { kind: 'unknown', why }
       await clock.sleep(pause, signal)
     }

@@ -1,4 +1,5 @@
 import { AgentError } from '../../agent/errors.js'
+import { sleepUnlessAborted } from '../../agent/lib/sleep.js'
 import type { KubernetesEvents } from '../../agent/observability/kubernetes-events.js'
 import type { Clock } from '../../agent/ports/clock.js'
 import type { Random } from '../../agent/ports/random.js'
@@ -9,7 +10,7 @@ import { withDeadline } from './deadline.js'
 import { listPods, listPodsForSure } from './list.js'
 import type { Pods } from './pods.js'
 import { Polling } from './polling.js'
-import { pause, repeat } from './repeat.js'
+import { repeat } from './repeat.js'
 import type { PodSource } from './source.js'
 import { watchPods } from './watch.js'
 
@@ -169,6 +170,7 @@ export class ListWatch implements PodSource {
     } finally {
       this.#interrupt = null
     }
-    if (clock.monotonic() - began < SHORT_WATCH_MS) await pause(clock, SHORT_WATCH_MS * random.fraction(), signal)
+    if (clock.monotonic() - began < SHORT_WATCH_MS)
+      await sleepUnlessAborted(clock, SHORT_WATCH_MS * random.fraction(), signal)
   }
 }

@@ -1,7 +1,7 @@
 import { Alarm } from '../../agent/lib/alarm.js'
+import { endedByAbort, sleepUnlessAborted } from '../../agent/lib/sleep.js'
 import type { Clock } from '../../agent/ports/clock.js'
 import type { Random } from '../../agent/ports/random.js'
-import { pause } from './repeat.js'
 
 export interface PollingOptions {
   readonly clock: Clock
@@ -68,17 +68,10 @@ export class Polling {
     const { clock, random, intervalMs, spacingMs, watched } = this.options
     while (!signal.aborted && clock.monotonic() < until) {
       // The nodes of a cluster that started together must not ask together for ever.
-      if (!this.#wanted) await quietly(this.#alarm.sleep(intervalMs * (0.9 + 0.2 * random.fraction()), signal), signal)
+      if (!this.#wanted)
+        await endedByAbort(this.#alarm.sleep(intervalMs * (0.9 + 0.2 * random.fraction()), signal), signal)
       if (this.#wanted || watched()) break
     }
-    await pause(clock, this.#askedAt + spacingMs - clock.monotonic(), signal)
-  }
-}
-
-async function quietly(sleep: Promise<void>, signal: AbortSignal): Promise<void> {
-  try {
-    await sleep
-  } catch (error) {
-    if (!signal.aborted) throw error
+    await sleepUnlessAborted(clock, this.#askedAt + spacingMs - clock.monotonic(), signal)
   }
 }

@@ -1,5 +1,6 @@
 import { AgentError } from '../../agent/errors.js'
 import { delay } from '../../agent/lib/backoff.js'
+import { sleepUnlessAborted } from '../../agent/lib/sleep.js'
 import type { Clock } from '../../agent/ports/clock.js'
 import type { Random } from '../../agent/ports/random.js'
 import { retryAfterOf } from './api-errors.js'
@@ -32,16 +33,7 @@ export async function repeat(
       failures++
       failed(error)
       const asked = Math.min(retryAfterOf(error), MAX_RETRY_AFTER_MS)
-      await pause(clock, Math.max(asked, delay(failures, BACKOFF, random.fraction())), signal)
+      await sleepUnlessAborted(clock, Math.max(asked, delay(failures, BACKOFF, random.fraction())), signal)
     }
-  }
-}
-
-/** Sleeps, or returns when the signal aborts. */
-export async function pause(clock: Pick<Clock, 'sleep'>, ms: number, signal: AbortSignal): Promise<void> {
-  try {
-    await clock.sleep(ms, signal)
-  } catch (error) {
-    if (!signal.aborted) throw error
   }
 }

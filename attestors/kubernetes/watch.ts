@@ -1,12 +1,12 @@
 import * as z from 'zod'
 import { AgentError } from '../../agent/errors.js'
+import { LinkedAbort } from '../../agent/lib/abort.js'
 import { jsonOf } from '../../agent/lib/json.js'
 import type { Clock } from '../../agent/ports/clock.js'
 import type { Random } from '../../agent/ports/random.js'
 import { linesOf } from '../shared/lines.js'
 import type { KubernetesApi } from './api.js'
 import { brokeOff, errorEvent, statusOf } from './api-errors.js'
-import { Cut } from './deadline.js'
 import { MAX_POD_BYTES } from './list.js'
 import { type Pod, parsePod } from './pod.js'
 
@@ -50,11 +50,11 @@ const meta = z.object({
 
 /** One watch, from its request to its end. Throws `platform.unavailable` when it cannot be opened or reports an error. */
 export async function watchPods(watch: Watch, events: WatchEvents, signal: AbortSignal): Promise<WatchEnd> {
-  using cut = new Cut(signal)
+  using cut = new LinkedAbort(signal)
   let ended: WatchEnd | null = null
   const end = (why: WatchEnd) => {
     ended ??= why
-    cut.cut(new AgentError('platform.unavailable', `the watch is ${why}`))
+    cut.abort(new AgentError('platform.unavailable', `the watch is ${why}`))
   }
   let silence = watch.clock.after(SILENCE_MS, () => end('silent'))
   const heard = () => {

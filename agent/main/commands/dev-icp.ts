@@ -3,6 +3,7 @@ import type { DevIcp } from '../../../dev/icp-server/dev-icp.js'
 import type { DevIcpOptions } from '../../../dev/icp-server/options.js'
 import type { RequestRecord } from '../../../dev/icp-server/requests.js'
 import { AgentError } from '../../errors.js'
+import { aborted } from '../../lib/abort.js'
 import { printable } from '../../observability/printable.js'
 import { Disk } from '../../platform/disk.js'
 import { holdLock } from '../../platform/file-lock.js'
@@ -160,9 +161,4 @@ function lineOf({ method, path, status, client, faults, reason }: RequestRecord)
     (note) => note !== null,
   )
   return printable(`${method} ${path} ${status ?? 'dropped'}${notes.map((note) => ` (${note})`).join('')}`)
-}
-
-async function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return
-  await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
 }
