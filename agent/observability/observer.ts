@@ -9,6 +9,12 @@ export interface CallerIds {
   readonly gid: number
 }
 
+/** The workload that is served. */
+export interface Served {
+  readonly caller: CallerIds
+  readonly selectors: Selectors
+}
+
 /** An X.509-SVID without its key. Times here and below: milliseconds since 1970. */
 export interface ShownX509 {
   readonly spiffeId: SpiffeId
@@ -35,6 +41,10 @@ export interface Observer {
   nodeAttested?(svid: ShownX509, how: 'attested' | 'renewed'): void
   x509Issued?(entryId: string, svid: ShownX509): void
   jwtIssued?(entryId: string, svid: ShownJwt): void
+  /** Before a message with X.509-SVIDs is sent: with each message, also if only a bundle changed. */
+  x509Served?(to: Served, svids: readonly { readonly svid: ShownX509 }[]): void
+  /** Before the answer is sent. */
+  jwtServed?(to: Served, svids: readonly ShownJwt[]): void
   /** `id`: the denial id that the caller is told. */
   denied?(caller: CallerIds, selectors: Selectors, denial: { readonly id: string; readonly code: ErrorCode }): void
   /** The server no longer lists the entry: nobody is served it any more. */

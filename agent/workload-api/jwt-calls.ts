@@ -97,6 +97,7 @@ export class JwtCalls {
     const tokens = kept.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
     const failure = failures.find((reason) => !definite(reason)) ?? (tokens.length === 0 ? failures[0] : null)
     if (failure) throw failure
+    this.options.events.servesJwt(call.workload, tokens)
     return call.dialect.jwtSvids(tokens)
   }
 

@@ -16,6 +16,8 @@ export interface StreamKind {
   content(snapshot: Snapshot, ids: readonly string[]): object
   /** The encoded message, encoded once per content. */
   encode(content: object): Buffer
+  /** Tells observers of the SVIDs in the content, before it is sent. */
+  serves?(to: Workload, content: object): void
 }
 
 /** Our side of a streaming call. */
@@ -130,8 +132,9 @@ export class ResponseStream {
 
   #send(ids: readonly string[], content: object): void {
     if (content === this.#last) return
-    const { kind, clock, events, stalledMs, onStalled } = this.#options
+    const { workload, kind, clock, events, stalledMs, onStalled } = this.#options
     const message = kind.encode(content)
+    kind.serves?.(workload, content)
     const first = this.#last === null
     this.#last = content
     this.#served = ids

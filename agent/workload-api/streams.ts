@@ -43,6 +43,7 @@ export class Streams {
       decide,
       content: (snapshot, ids) => this.#views.of(snapshot, ids),
       encode: (content) => dialect.x509Svids(content as View),
+      serves: (to, content) => this.options.events.servesX509(to, (content as View).svids),
     }
   }
 

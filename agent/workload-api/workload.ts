@@ -21,6 +21,7 @@ import { stillItself } from './still-itself.js'
 
 const RETRY = { baseMs: 1_000, capMs: 30_000 }
 const NOTHING: Known = new Map()
+const NO_SELECTORS: Selectors = new Map()
 
 /** What is known of a workload now. A `failed` one is tried again on a schedule; nothing is granted on it meanwhile. */
 export type WorkloadState =
@@ -108,6 +109,11 @@ export class Workload implements Disposable {
     private readonly owner: WorkloadOwner,
   ) {
     this.#state = { kind: 'pending', since: context.clock.monotonic() }
+  }
+
+  /** Those of the last attestation; empty until it has succeeded. */
+  get selectors(): Selectors {
+    return this.#state.kind === 'attested' ? this.#state.selectors : NO_SELECTORS
   }
 
   get state(): WorkloadState {

@@ -19,6 +19,8 @@ function recorder() {
     nodeAttested: note('nodeAttested'),
     x509Issued: note('x509Issued'),
     jwtIssued: note('jwtIssued'),
+    x509Served: note('x509Served'),
+    jwtServed: note('jwtServed'),
     denied: note('denied'),
     entryWithdrawn: note('entryWithdrawn'),
     x509Revoked: note('x509Revoked'),
@@ -27,7 +29,7 @@ function recorder() {
   return { observer, of }
 }
 
-test('an observer is told with values who was attested, what was issued and withdrawn, who was denied', async () => {
+test('an observer is told with values who was attested, what was issued, served and withdrawn, and who was denied', async () => {
   await using dir = await temporaryDirectory()
   await using server = await startServer(`${dir.path}/icp`)
   const entry = await server.createEntry({ spiffeId: `spiffe://${TENANT}/web`, selectors: { 'unix:uid': uid } })
@@ -47,6 +49,13 @@ test('an observer is told with values who was attested, what was issued and with
   const { jti, exp } = JSON.parse(Buffer.from(payload, 'base64url').toString()) as { jti: string; exp: number }
   const token = { spiffeId: jwt?.spiffeId, audience: ['db'], id: jti, expiresAt: exp * 1000 }
   expect(of('jwtIssued')).toEqual([[entry.id, expect.objectContaining(token)]])
+
+  const to = expect.objectContaining({
+    caller: expect.objectContaining({ pid: process.pid, uid: Number(uid) }),
+    selectors: expect.any(Map),
+  })
+  expect(of('x509Served')).toContainEqual([to, [expect.objectContaining({ svid: expect.objectContaining(svid) })]])
+  expect(of('jwtServed')).toEqual([[to, [expect.objectContaining(token)]]])
 
   await server.deleteEntry(entry.id)
   await eventually(
