@@ -70,7 +70,7 @@ class Expansion {
     if (name === undefined) return this.#fail('has a placeholder without the name of a variable')
     if (depth > MAX_DEPTH) return this.#fail('has placeholders that are nested too deeply')
     this.#at += name.length
-    const value = this.#env[name]
+    const value = Object.hasOwn(this.#env, name) ? this.#env[name] : undefined
     if (this.#unused === 0) this.variables.add(name)
     if (this.#text[this.#at] === '}') {
       this.#at++

@@ -130,7 +130,8 @@ export const choice = <const T extends string>(values: readonly T[], aliases: Re
   written(
     textual((text) => {
       const word = text.toLowerCase()
-      const value = values.find((candidate) => candidate === word) ?? aliases[word]
+      const meant = Object.hasOwn(aliases, word) ? aliases[word] : word
+      const value = values.find((candidate) => candidate === meant)
       return value === undefined ? [`is ${quote(text)}`, `use ${orList(values)}`] : { value }
     }),
     { anyOf: [{ enum: values }, oneOfWords([...values, ...Object.keys(aliases)])] },

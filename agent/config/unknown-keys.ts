@@ -30,7 +30,7 @@ export function unknownKeys(tree: Section, env: Environment): readonly Problem[]
 function unknown(key: string, node: TreeNode): Problem {
   const { source } = node
   const shown = /^[\w.-]{1,100}$/.test(key) ? key : quote(key)
-  const retired = RETIRED[key]
+  const retired = Object.hasOwn(RETIRED, key) ? RETIRED[key] : undefined
   if (retired !== undefined) return { key: shown, source, problem: 'is no longer a setting', remedy: retired }
   const foreign = foreignKey(key)
   const problem = 'is not a setting and has no effect'

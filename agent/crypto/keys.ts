@@ -109,6 +109,7 @@ export class KeyPool implements KeySource, AsyncDisposable {
       return true
     } catch (cause) {
       const [waiter] = this.#waiters
+      // Nobody's input: the kind and size of the key are constants.
       waiter?.reject(new AgentError('internal', 'an RSA key could not be made', { cause }))
       return false
     }

@@ -108,6 +108,7 @@ export async function runDaemon(config: Config, world: DaemonWorld, signal: Abor
   await agent.grpc.stop()
   await Promise.all(keepers)
   if (failure.signal.aborted) {
+    // Keepers outlive every AgentError (agent/agent-svid/loop.ts): what ends one is ours.
     throw new AgentError('internal', 'a part of the agent failed', { cause: failure.signal.reason })
   }
 }

@@ -129,10 +129,10 @@ class Reducer {
   }
 
   #error(error: Error, depth: number): Record<string, unknown> {
-    const causes = causesOf(error).map((cause) => this.#text(`${labelOf(cause)}: ${textOf(cause)}`))
+    const causes = causesOf(error).map((cause) => this.#text([codeIn(cause), textOf(cause)].filter(Boolean).join(': ')))
     const details = error instanceof AgentError ? Object.entries(error.details) : []
     return {
-      code: labelOf(error),
+      code: codeIn(error) ?? 'internal',
       message: this.#text(textOf(error)),
       ...(causes.length > 0 ? { causes } : {}),
       ...(details.length > 0 ? { details: this.#record(details, details.length, depth + 1) } : {}),
@@ -165,10 +165,10 @@ function nextOf(error: unknown): unknown[] {
   return error.cause === undefined ? members : [...members, error.cause]
 }
 
-/** Our code, the system's (`ECONNREFUSED`), or `internal`. */
-function labelOf(error: unknown): string {
+/** Our code or the system's (`ECONNREFUSED`). A cause without one is no defect: a library found words for it. */
+function codeIn(error: unknown): string | null {
   const code = error instanceof Error && 'code' in error ? error.code : undefined
-  return typeof code === 'string' ? code : 'internal'
+  return typeof code === 'string' ? code : null
 }
 
 function textOf(error: unknown): string {

@@ -195,6 +195,7 @@ function keyOf({ entryId, spiffeId, audience }: JwtSubject): string {
   return JSON.stringify([entryId, spiffeId.uri, ...audience])
 }
 
+/** What the server answers and what the network does are AgentErrors (test/fuzz/server-json.test.ts): the rest is ours. */
 function asAgentError(error: unknown): AgentError {
   return error instanceof AgentError
     ? error

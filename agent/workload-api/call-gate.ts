@@ -175,6 +175,7 @@ function http2Of(server: Server): EventEmitter & SettingsTaker {
   return http2
 }
 
+/** At the start, with another grpc-js than package-lock.json names: nobody's input. */
 function builtOtherwise(): AgentError {
   return new AgentError('internal', 'this grpc-js does not say where calls begin, so that nobody can be limited')
 }

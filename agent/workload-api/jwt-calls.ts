@@ -194,6 +194,7 @@ function asStatus(reason: unknown, { workload, method }: Call, events: ApiEvents
   if (reason instanceof Error && 'code' in reason && 'details' in reason && 'metadata' in reason) {
     return reason as Error & StatusObject
   }
+  // Ours: no request gets here (test/fuzz/grpc.test.ts), and none of what the server answers (test/fuzz/server-json.test.ts).
   events.handlerFailed(method, reason)
   return { ...grpcError({ code: 'internal', message: 'the call failed within the agent' }), code: status.INTERNAL }
 }

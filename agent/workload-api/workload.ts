@@ -283,6 +283,7 @@ export class Workload implements Disposable {
       }
     } catch (cause) {
       if (this.#ended || this.#disposed) return
+      // Attestors throw AgentErrors for what a process, an engine or the kernel does; anything else is ours.
       const error = cause instanceof AgentError ? cause : new AgentError('internal', messageOf(cause), { cause })
       this.#fail(error, clock.monotonic() - began)
       this.#retryLater()

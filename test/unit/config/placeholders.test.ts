@@ -61,6 +61,7 @@ describe('placeholders', () => {
   })
 
   test('a name of an object property is a variable like any other', () => {
+    expect(expand('${constructor}', {})).toMatchObject({ text: '', unresolved: ['constructor'] })
     expect(expand('${constructor:-no}', Object.create(null) as Record<string, string>).text).toBe('no')
   })
 

@@ -238,6 +238,13 @@ describe('values', () => {
     expect(await refusedKeys('ICP_AGENT_ATTESTATION__KUBERNETES__AUTHSEC_NAMESPACES', value)).toHaveLength(1)
   })
 
+  test.each(['constructor', '__proto__', 'toString'])(
+    'the name of an object property is no word: %s',
+    async (value) => {
+      expect(await refusedKeys('ICP_AGENT_LOGGING__LEVEL', value)).toEqual(['logging.level'])
+    },
+  )
+
   test('words are taken in any case, and `warn` as well', async () => {
     expect((await config('ICP_AGENT_LOGGING__LEVEL', 'DEBUG')).logging.level).toBe('debug')
     expect((await config('ICP_AGENT_LOGGING__LEVEL', 'Warn')).logging.level).toBe('warning')

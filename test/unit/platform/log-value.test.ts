@@ -48,6 +48,12 @@ test('an error shows its code, message, causes and details, and no stack', () =>
   })
 })
 
+test('a cause without a code is told in its words, and not as a defect', () => {
+  const cause = Object.assign(new Error('no such socket'), { name: 'HttpError' })
+  const error = new AgentError('platform.unavailable', 'the engine does not answer', { cause })
+  expect(plain(error)).toMatchObject({ causes: ['HttpError: no such socket'] })
+})
+
 test('the stack is shown where stacks are asked for', () => {
   expect(plain(new TypeError('x'), true)).toMatchObject({
     code: 'internal',
