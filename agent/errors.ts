@@ -68,6 +68,7 @@ export const ERROR_CODES = {
   'client.timeout': 'The agent did not answer in time.',
   'client.peer_refused': 'The peer of a TLS connection is not authorized.',
   'command.misused': 'The command line is wrong.',
+  'command.failed': 'A program, or an action after a rotation, failed.',
   internal: 'A defect of the agent itself.',
 } as const satisfies Record<string, string>
 

@@ -4,10 +4,21 @@ import { nearestKey } from '../config/nearest-key.js'
 import { AgentError } from '../errors.js'
 
 /** The options that a command takes, by their long names. */
-export type OptionTable = Readonly<Record<string, { readonly type: 'string' | 'boolean'; readonly short?: string }>>
+export type OptionTable = Readonly<Record<string, OptionKind>>
+
+interface OptionKind {
+  readonly type: 'string' | 'boolean'
+  readonly short?: string
+  /** May be given several times; then every value counts. */
+  readonly several?: boolean
+}
 
 export type OptionValues<T extends OptionTable> = {
-  readonly [K in keyof T]?: T[K]['type'] extends 'string' ? string : boolean
+  readonly [K in keyof T]?: T[K]['type'] extends 'boolean'
+    ? boolean
+    : T[K] extends { readonly several: true }
+      ? readonly string[]
+      : string
 }
 
 export interface Arguments<T extends OptionTable> {
@@ -25,14 +36,16 @@ export function readArguments<T extends OptionTable>(
   maxPositionals = 0,
 ): Arguments<T> {
   const { tokens } = parseArgs({ args: [...args], options: table, strict: false, tokens: true })
-  const values: Record<string, string | boolean> = {}
+  const values: Record<string, string | boolean | readonly string[]> = {}
   const positionals: string[] = []
   for (const token of tokens) {
     if (token.kind === 'positional') positionals.push(token.value)
     if (token.kind !== 'option') continue
     const option = Object.hasOwn(table, token.name) ? table[token.name] : undefined
     if (!option) throw unknownOption(token.rawName, token.name, table)
-    values[token.name] = option.type === 'boolean' ? flag(token) : text(token)
+    if (option.type === 'boolean') values[token.name] = flag(token)
+    else if (option.several) values[token.name] = [...[values[token.name] ?? []].flat().map(String), text(token)]
+    else values[token.name] = text(token)
   }
   if (positionals.length > maxPositionals) throw misused(`unexpected argument ${quoted(positionals[maxPositionals])}`)
   return { options: values as OptionValues<T>, positionals }

@@ -33,8 +33,8 @@ async function dispatch(args: readonly string[], io: CommandIo): Promise<number>
     io.stdout.write(command.help)
     return 0
   }
-  // The daemon says so in its log.
-  if (found.command.name !== 'run') warnOfIgnored(io)
+  // The daemon says so in its log; with `exec` they are for the program, and in effect there.
+  if (found.command.name !== 'run' && found.command.name !== 'exec') warnOfIgnored(io)
   return await command.run(found.rest, io)
 }
 

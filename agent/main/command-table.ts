@@ -68,6 +68,16 @@ export const COMMANDS = [
     load: async () => (await import('./commands/api-validate-jwt.js')).apiValidateJwt,
   },
   {
+    name: 'files',
+    summary: 'Keep the identity of this process in files.',
+    load: async () => (await import('./commands/files.js')).files,
+  },
+  {
+    name: 'exec',
+    summary: 'Run a program with its identity as files and in its environment.',
+    load: async () => (await import('./commands/exec.js')).exec,
+  },
+  {
     name: 'dev-icp',
     summary: 'Run the embedded ICP server, for demos and tests.',
     load: async () => (await import('./commands/dev-icp.js')).devIcp,

@@ -18,6 +18,8 @@ export interface CommandIo {
   readonly signal: AbortSignal
   /** Variables that the process was started with and that are without effect, by name (weakening.ts). */
   readonly ignoredVariables?: readonly string[]
+  /** Those variables with their values, for a program that this one runs: they weaken this process alone. */
+  readonly withheld?: Readonly<Record<string, string>>
   /** Calls back at every other signal that would end the process, until disposed. Absent where there are none. */
   onSignal?(heard: (signal: NodeJS.Signals) => void): Disposable
 }

@@ -11,7 +11,10 @@ import { reportError } from './report-error.js'
  * Runs the command that the process was started with, and sets its exit code. No process.exit: the process ends because
  * nothing is left to do, and what was written is written.
  */
-export async function runProcess(ignoredVariables: readonly string[] = []): Promise<void> {
+export async function runProcess(
+  ignoredVariables: readonly string[] = [],
+  withheld: Readonly<Record<string, string>> = {},
+): Promise<void> {
   const stop = new AbortController()
   // Every sleeper of the process listens to it.
   setMaxListeners(0, stop.signal)
@@ -28,6 +31,7 @@ export async function runProcess(ignoredVariables: readonly string[] = []): Prom
     stderr: process.stderr,
     signal: stop.signal,
     ignoredVariables,
+    withheld,
     onSignal,
   }
   const code = await main(process.argv.slice(2), io)

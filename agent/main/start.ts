@@ -8,6 +8,9 @@ import { weakeningOf } from './weakening.js'
 
 /** Tells the process that takes this one's place what was left out. */
 const MARK = 'ICP_AGENT_WITHOUT'
+/** Hands their values on, where they are for a program that the command runs. */
+const WITHHELD = 'ICP_AGENT_WITHHELD'
+const RUNS_PROGRAMS: readonly string[] = ['exec', 'files']
 const MAX_SHOWN = 1_000
 
 /**
@@ -25,12 +28,18 @@ export async function start(
   const worker = isClusterWorker() ? { NODE_UNIQUE_ID: '1' } : {}
   const { ignored, variables, nodeOptions } = weakeningOf({ ...process.env, ...worker })
   if (ignored.length > 0 || (sea && nodeOptions !== '')) {
-    for (const name of [...variables, 'NODE_OPTIONS']) delete process.env[name]
+    const withheld = [...variables, 'NODE_OPTIONS'].map((name) => [name, process.env[name]] as const)
+    if (RUNS_PROGRAMS.includes(process.argv[2] ?? '')) {
+      process.env[WITHHELD] = JSON.stringify(Object.fromEntries(withheld))
+    }
+    for (const [name] of withheld) delete process.env[name]
     if (ignored.length > 0) process.env[MARK] = ignored.join('; ').slice(0, MAX_SHOWN)
     if (nodeOptions !== '' && !sea) process.env['NODE_OPTIONS'] = nodeOptions
     takeMyPlace(sea && nodeOptions !== '' ? [`--node-options=${nodeOptions}`] : [], { sea, ignored })
   }
   const without = process.env[MARK]?.split('; ') ?? []
+  const withheld = withheldBefore()
+  delete process.env[WITHHELD]
   delete process.env[MARK]
   const { runProcess } = await load().catch((error: unknown) => {
     say(`the program cannot be loaded: ${messageOf(error)}; is it whole, and may the process open enough files?`)
@@ -38,7 +47,13 @@ export async function start(
   })
   // A signal from before the first module may have taken until now.
   refuseDebugger()
-  await runProcess(without)
+  await runProcess(without, withheld)
+}
+
+/** Only from the process in whose place this one is. */
+function withheldBefore(): Readonly<Record<string, string>> {
+  const text = process.env[MARK] === undefined ? undefined : process.env[WITHHELD]
+  return text === undefined ? {} : (JSON.parse(text) as Record<string, string>)
 }
 
 function takeMyPlace(more: readonly string[], { sea, ignored }: { sea: boolean; ignored: readonly string[] }): never {

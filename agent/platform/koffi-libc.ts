@@ -86,6 +86,11 @@ export function takeKoffiFrom(load: () => Koffi): void {
   koffi = load
 }
 
+/** The binding itself, for calls that few commands need. Throws what loading it throws. */
+export function nativeBinding(): Koffi {
+  return koffi()
+}
+
 /**
  * The C library of this process, loaded once. Throws `kernel.unsupported` on another system or architecture, or without
  * koffi.

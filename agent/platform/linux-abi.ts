@@ -71,6 +71,7 @@ export const INITIAL_PID_NAMESPACE = 'pid:[4026531836]'
 export const ERRNO = {
   ESRCH: 3,
   EINTR: 4,
+  ECHILD: 10,
   EAGAIN: 11,
   EINVAL: 22,
   ERANGE: 34,

@@ -21,6 +21,7 @@ export const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   jose: ['agent/crypto', 'agent/identity', 'dev/icp-server'],
   koffi: ['agent/platform/koffi-libc.ts'],
   pino: ['agent/platform/pino-log.ts'],
+  pkijs: ['agent/crypto/pkcs12.ts'],
   'prom-client': ['agent/platform/prom-metrics.ts'],
   systeminformation: ['agent/platform/node-facts.ts'],
   undici: ['agent/platform'],

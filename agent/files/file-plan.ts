@@ -1,0 +1,83 @@
+import type { Secret } from '../crypto/secret.js'
+
+/** A JWT-SVID that is to be in a file of its own. */
+export interface JwtFile {
+  readonly name: string
+  readonly audience: readonly string[]
+}
+
+/** Which files there are to be; null: that one is not. */
+export interface FilePlan {
+  readonly certificate: string | null
+  readonly key: string | null
+  readonly bundle: string | null
+  /** Certificate, intermediates and key in one file. */
+  readonly combined: string | null
+  readonly keystore: string | null
+  readonly truststore: string | null
+  /** Of the PKCS#12 stores. */
+  readonly password: Secret | null
+  readonly jwtSvids: readonly JwtFile[]
+  readonly jwks: string | null
+  /** `base64`: one object with the key set of each trust domain, as spiffe-helper writes it. */
+  readonly jwksForm: 'jwks' | 'base64'
+  /** Other trust domains: a file each, among the authorities of the bundle, or nowhere. */
+  readonly federated: 'files' | 'merged' | 'none'
+  /** In the bundle, as spiffe-helper can, rather than behind the certificate. */
+  readonly intermediatesInBundle: boolean
+  readonly modes: FileModes
+}
+
+/** Permission bits by what is in a file. */
+export interface FileModes {
+  /** Certificates and bundles. */
+  readonly certificate: number
+  /** Whatever holds a private key. */
+  readonly key: number
+  readonly jwtSvid: number
+  readonly jwks: number
+}
+
+export const DEFAULT_MODES: FileModes = { certificate: 0o644, key: 0o600, jwtSvid: 0o600, jwks: 0o644 }
+
+/** Sets of names that programs of the field look for. */
+export const NAME_SETS = {
+  spiffe: { certificate: 'svid.pem', key: 'svid_key.pem', bundle: 'svid_bundle.pem' },
+  kubernetes: { certificate: 'tls.crt', key: 'tls.key', bundle: 'ca.crt' },
+  istio: { certificate: 'cert-chain.pem', key: 'key.pem', bundle: 'root-cert.pem' },
+} as const satisfies Record<string, Pick<FilePlan, 'certificate' | 'key' | 'bundle'>>
+
+/** What is written where nothing else is said. */
+export const DEFAULT_PLAN: FilePlan = {
+  ...NAME_SETS.spiffe,
+  combined: 'combined.pem',
+  keystore: null,
+  truststore: null,
+  password: null,
+  jwtSvids: [],
+  jwks: null,
+  jwksForm: 'jwks',
+  federated: 'files',
+  intermediatesInBundle: false,
+  modes: DEFAULT_MODES,
+}
+
+/** Whether anything of an X.509-SVID is to be written. */
+export function wantsX509(plan: FilePlan): boolean {
+  const { certificate, key, bundle, combined, keystore, truststore } = plan
+  return [certificate, key, bundle, combined, keystore, truststore].some((name) => name !== null)
+}
+
+/** Every name that a plan gives. */
+export function namesOf(plan: FilePlan): readonly string[] {
+  const { certificate, key, bundle, combined, keystore, truststore, jwks, jwtSvids } = plan
+  const single = [certificate, key, bundle, combined, keystore, truststore, jwks]
+  return [...single.filter((name) => name !== null), ...jwtSvids.map(({ name }) => name)]
+}
+
+/** What is wrong with a name, or null: a plain name, and none that stands for how the files are switched. */
+export function faultOfName(name: string): string | null {
+  if (name === '' || name.includes('/') || name.includes('\0')) return 'must be the name of a file in the directory'
+  if (name === '.' || name.startsWith('..')) return 'must not begin with two dots'
+  return Buffer.byteLength(name) > 200 ? 'is longer than 200 bytes' : null
+}

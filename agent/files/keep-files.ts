@@ -1,0 +1,76 @@
+import { AgentError } from '../errors.js'
+import { sleepUnlessAborted } from '../lib/sleep.js'
+import type { Clock } from '../ports/clock.js'
+import type { Generations } from '../ports/generations.js'
+import type { FileComposer, Received } from './output-files.js'
+
+export interface KeepFilesOptions {
+  readonly received: AsyncIterable<Received>
+  readonly composer: Pick<FileComposer, 'files'>
+  readonly generations: Pick<Generations, 'put' | 'sweep'>
+  readonly clock: Clock
+  readonly signal: AbortSignal
+  /** Ends after the first generation. What fails then is thrown; else it is told and tried again. */
+  readonly once: boolean
+  /** The files are there. `first`: for the first time, perhaps as a process before this one has left them. */
+  readonly written: (received: Received, facts: { readonly first: boolean; readonly changed: boolean }) => Promise<void>
+  readonly failed: (error: AgentError, delayMs: number) => void
+  /** How long a replaced generation stays. */
+  readonly graceMs: number
+}
+
+const STEP_MS = 1_000
+const MAX_DELAY_MS = 30_000
+
+/** Writes a generation for each value received, until the values end. */
+export async function keepFiles(options: KeepFilesOptions): Promise<void> {
+  const { received, generations, clock, once, graceMs } = options
+  let sweeping: Disposable = { [Symbol.dispose]: () => undefined }
+  let first = true
+  const sweepTwice = () => {
+    sweep(options)
+    sweeping[Symbol.dispose]()
+    sweeping = clock.after(graceMs + 1, () => sweep(options))
+  }
+  try {
+    // What a killed process has left goes away also while no identity comes.
+    sweepTwice()
+    for await (const value of received) {
+      const changed = await put(options, value)
+      if (changed === null) return
+      sweepTwice()
+      if (first || changed) await options.written(value, { first, changed })
+      first = false
+      if (once) return
+    }
+  } finally {
+    sweeping[Symbol.dispose]()
+    if (once && !first) generations.sweep()
+  }
+}
+
+/** Whether anything changed; null: the signal aborted before it could be written. */
+async function put(options: KeepFilesOptions, value: Received): Promise<boolean | null> {
+  const { composer, generations, clock, signal, once } = options
+  const files = await composer.files(value)
+  for (let failures = 0; !signal.aborted; ) {
+    try {
+      return generations.put(files)
+    } catch (error) {
+      if (once || !(error instanceof AgentError)) throw error
+      const delayMs = Math.min(MAX_DELAY_MS, ++failures * STEP_MS)
+      options.failed(error, delayMs)
+      await sleepUnlessAborted(clock, delayMs, signal)
+    }
+  }
+  return null
+}
+
+function sweep({ generations, failed, once }: KeepFilesOptions): void {
+  try {
+    generations.sweep()
+  } catch (error) {
+    if (once || !(error instanceof AgentError)) throw error
+    failed(error, 0)
+  }
+}

@@ -1,0 +1,26 @@
+import type { SpiffeId } from '../identity/spiffe-id.js'
+
+/** Which of several identities is meant; nothing named: the default identity. */
+export interface Choice {
+  readonly spiffeId: string | null
+  readonly hint: string | null
+}
+
+/** The first of the identities that is meant, or null. */
+export function pickIdentity<T extends { readonly hint: string }>(
+  identities: readonly T[],
+  idOf: (identity: T) => SpiffeId,
+  { spiffeId, hint }: Choice,
+): T | null {
+  const found = identities.find(
+    (one) => (spiffeId === null || idOf(one).uri === spiffeId) && (hint === null || one.hint === hint),
+  )
+  return found ?? null
+}
+
+/** The choice in words. */
+export function choiceText({ spiffeId, hint }: Choice): string {
+  const named = spiffeId === null ? [] : [`the SPIFFE ID ${spiffeId}`]
+  const hinted = hint === null ? [] : [`the hint ${JSON.stringify(hint)}`]
+  return [...named, ...hinted].join(' and ') || 'any identity'
+}

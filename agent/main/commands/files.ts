@@ -1,0 +1,129 @@
+import { AgentError } from '../../errors.js'
+import type { Received } from '../../files/output-files.js'
+import { printable } from '../../observability/printable.js'
+import { ChildProgram, type Ending } from '../../platform/child-program.js'
+import { actionText, perform, type RotationAction } from '../../platform/rotation-actions.js'
+import { serviceManager } from '../../platform/service-manager.js'
+import { readArguments } from '../arguments.js'
+import type { Command, CommandIo } from '../command.js'
+import { ACTION_OPTIONS, ACTION_OPTIONS_HELP, rotationActions } from '../file-actions.js'
+import { FILE_OPTIONS, FILE_OPTIONS_HELP, signalNamed } from '../file-options.js'
+import { fileTask, helperConfig, openFiles, writtenText } from '../identity-files.js'
+import { withOptionFile } from '../option-file.js'
+
+const OPTIONS = { ...FILE_OPTIONS, ...ACTION_OPTIONS, once: { type: 'boolean' } } as const
+/** An init container that waited for ever would say nothing. */
+const ONCE_WAIT = '1m'
+const STOP_MS = 10_000
+
+export const files: Command = {
+  help: `Usage: icp-agent files --dir DIR [--once] [OPTIONS]
+
+Keeps the identity of this process in files: certificate, key and bundle as PEM, all of them together in
+combined.pem, and what else the options name. All files of a rotation are switched at once, and stay whole
+whenever this process or the machine ends. It is attested like any workload: the agent sees icp-agent, so
+register a user, a systemd unit or a container rather than a path or a digest. docs/files.md has the rest.
+
+Options:
+  -d, --dir DIR          where the files go; made if missing
+  --once                 write the files, do what is named below, and end: for init containers
+  --wait DURATION        how long to wait for the first identity; default: for ever, with --once 1m
+${FILE_OPTIONS_HELP}
+  --helper-config FILE   a configuration of spiffe-helper instead
+
+At the start and after each change of the files, in this order:
+${ACTION_OPTIONS_HELP}
+
+Exit codes: 0 stopped, or written once; 1 failed; 2 misused.
+
+Example:
+  icp-agent files --dir /run/web/identity --reload nginx.service
+`,
+  async run(args, io) {
+    const { options: given } = readArguments(args, OPTIONS)
+    const options = given.config === undefined ? given : await withOptionFile(OPTIONS, given.config, given, io)
+    const helper = await helperConfig(options['helper-config'])
+    const once = options.once ?? !(helper?.daemon ?? true)
+    const task = await fileTask(once ? { wait: ONCE_WAIT, ...options } : options, helper)
+    const actions = rotationActions(options, helper)
+    const tell = (text: string) => void io.stderr.write(`${printable(text)}\n`)
+    const manager = serviceManager(io.env, {
+      pid: process.pid,
+      log: { warn: (event: string, ..._: unknown[]) => tell(event) },
+    })
+    using launched = helper?.command && !once ? new Launched(helper.command, helper.renewSignal, io) : null
+    using open = await openFiles(task, { io, tell })
+    let failed = false
+    const changed = async (received: Received, { changed }: { readonly changed: boolean }) => {
+      const text = `${changed ? 'wrote' : 'found'} ${writtenText(received)}`
+      tell(text)
+      manager.status(text)
+      failed = !(await performAll(actions, io, tell))
+      launched?.changed(tell)
+      manager.ready()
+    }
+    await open.keep({ io, signal: io.signal, once, tell, written: changed })
+    manager.stopping()
+    await launched?.end((ms, run) => open.clock.after(ms, run))
+    return once && failed ? 1 : 0
+  },
+}
+
+/** False where any of them failed; the others are done nevertheless. */
+async function performAll(
+  actions: readonly RotationAction[],
+  io: CommandIo,
+  tell: (text: string) => void,
+): Promise<boolean> {
+  let done = true
+  for (const action of actions) {
+    try {
+      await perform(action, { env: io.env, signal: io.signal })
+    } catch (error) {
+      if (!(error instanceof AgentError)) throw error
+      done = false
+      tell(`${actionText(action)} failed: ${error.message} [${error.code}]`)
+    }
+  }
+  return done
+}
+
+/** The program of a configuration of spiffe-helper: started with the first files, then signalled, started again if it ended. */
+class Launched implements Disposable {
+  readonly #program = new ChildProgram(() => undefined)
+  readonly #signal: NodeJS.Signals | null
+  #ended: Promise<Ending> | null = null
+
+  constructor(
+    private readonly command: readonly [string, ...string[]],
+    signal: string | null,
+    private readonly io: CommandIo,
+  ) {
+    this.#signal = signal === null ? null : signalNamed(signal, 'renew_signal')
+  }
+
+  changed(tell: (text: string) => void): void {
+    if (this.#program.pid !== null) {
+      if (this.#signal) this.#program.signal(this.#signal)
+      return
+    }
+    try {
+      this.#ended = this.#program.start(this.command, { ...this.io.env, ...this.io.withheld })
+    } catch (error) {
+      if (!(error instanceof AgentError)) throw error
+      tell(`${error.message} [${error.code}]`)
+    }
+  }
+
+  /** The signal that ended this command went to the program, too. */
+  async end(after: (ms: number, run: () => void) => Disposable): Promise<void> {
+    if (this.#program.pid === null) return
+    this.#program.signal('SIGTERM')
+    using _ = after(STOP_MS, () => this.#program.signal('SIGKILL'))
+    await this.#ended
+  }
+
+  [Symbol.dispose](): void {
+    this.#program[Symbol.dispose]()
+  }
+}

@@ -1,0 +1,140 @@
+import { constants } from 'node:os'
+import { Secret } from '../crypto/secret.js'
+import {
+  DEFAULT_MODES,
+  DEFAULT_PLAN,
+  type FilePlan,
+  faultOfName,
+  type JwtFile,
+  NAME_SETS,
+  namesOf,
+} from '../files/file-plan.js'
+import type { Choice } from '../files/pick-identity.js'
+import { SpiffeId } from '../identity/spiffe-id.js'
+import { Disk } from '../platform/disk.js'
+import { idOf } from '../platform/user-ids.js'
+import { choice, misused, type OptionValues, quoted } from './arguments.js'
+
+/** The options of every command that puts an identity into files. */
+export const FILE_OPTIONS = {
+  dir: { type: 'string', short: 'd' },
+  socket: { type: 'string' },
+  dialect: { type: 'string' },
+  config: { type: 'string', short: 'c' },
+  'helper-config': { type: 'string' },
+  wait: { type: 'string' },
+  id: { type: 'string' },
+  hint: { type: 'string' },
+  names: { type: 'string' },
+  jwt: { type: 'string', several: true },
+  jwks: { type: 'boolean' },
+  'password-file': { type: 'string' },
+  owner: { type: 'string' },
+  group: { type: 'string' },
+  'key-mode': { type: 'string' },
+  'cert-mode': { type: 'string' },
+  switch: { type: 'string' },
+  'shared-dir': { type: 'boolean' },
+} as const
+
+export type FileOptions = OptionValues<typeof FILE_OPTIONS>
+
+/** Their lines in a `--help`. */
+export const FILE_OPTIONS_HELP = `  --socket ADDRESS       unix:///path of the Workload API, or the bare path; default:
+                         SPIFFE_ENDPOINT_SOCKET, else the socket of the agent's configuration
+  --dialect NAME         spiffe (default), or authsec: the encoding that the AuthSec SDKs speak
+  -c, --config FILE      YAML with the names of these options as keys; the command line wins
+  --id SPIFFE_ID         which identity, where there are several; default: the default identity
+  --hint HINT            the same, by the hint of its entry
+  --names SET            spiffe (default): svid.pem, svid_key.pem, svid_bundle.pem;
+                         kubernetes: tls.crt, tls.key, ca.crt; istio: cert-chain.pem, key.pem,
+                         root-cert.pem
+  --jwt FILE=AUDIENCE    also a JWT-SVID; several audiences are separated by commas, and the
+                         option may be repeated
+  --jwks                 also jwks.json, the keys that JWT-SVIDs are verified with
+  --password-file FILE   also keystore.p12 and truststore.p12 (PKCS#12), under this password
+  --owner USER           whom the files belong to, by name or number; only root can give them away
+  --group GROUP          the same for the group
+  --key-mode MODE        permission bits of what holds a key or a token; default 0600
+  --cert-mode MODE       permission bits of the others; default 0644
+  --switch HOW           symlink (default): all files at once, by ..data; rename: each by itself,
+                         the key last
+  --shared-dir           others may write to the directory, as to a volume of several containers`
+
+const MAX_PASSWORD = 1_024
+
+/** What is to be written, where the options say so. Throws `command.misused`, `file.io`. */
+export async function filePlan(options: FileOptions): Promise<FilePlan> {
+  const names = NAME_SETS[choice(options.names, ['spiffe', 'kubernetes', 'istio'], '--names')]
+  const key = mode(options['key-mode'], DEFAULT_MODES.key, '--key-mode')
+  const certificate = mode(options['cert-mode'], DEFAULT_MODES.certificate, '--cert-mode')
+  const path = options['password-file']
+  const plan: FilePlan = {
+    ...DEFAULT_PLAN,
+    ...names,
+    jwtSvids: (options.jwt ?? []).map(jwtFile),
+    jwks: options.jwks ? 'jwks.json' : null,
+    modes: { certificate, key, jwtSvid: key, jwks: certificate },
+    ...(path === undefined
+      ? {}
+      : { password: await password(path), keystore: 'keystore.p12', truststore: 'truststore.p12' }),
+  }
+  const all = namesOf(plan)
+  if (new Set(all).size < all.length) throw misused('--jwt names a file that another one is called, too')
+  return plan
+}
+
+/** Throws `command.misused`. */
+export function identityChoice({ id, hint }: FileOptions): Choice {
+  const problem = id === undefined ? null : SpiffeId.tryParse(id)
+  if (typeof problem === 'string') throw misused(`--id ${quoted(id)} is no SPIFFE ID: ${problem}`)
+  return { spiffeId: id ?? null, hint: hint ?? null }
+}
+
+/** Throws `command.misused`. */
+export function ownership({ owner, group }: FileOptions): { owner: number | null; group: number | null } {
+  const number = (kind: 'user' | 'group', name: string | undefined) => {
+    if (name === undefined) return null
+    const id = idOf(kind, name)
+    if (id === null) throw misused(`there is no ${kind} ${quoted(name)} on this machine; give its number`)
+    return id
+  }
+  return { owner: number('user', owner), group: number('group', group) }
+}
+
+/** `HUP`, `SIGHUP` and `hup` are the same. Throws `command.misused`. */
+export function signalNamed(text: string, option: string): NodeJS.Signals {
+  const name = `SIG${text.toUpperCase().replace(/^SIG/, '')}`
+  if (!Object.hasOwn(constants.signals, name)) throw misused(`${option} ${quoted(text)} is no signal`)
+  return name as NodeJS.Signals
+}
+
+function jwtFile(text: string): JwtFile {
+  const at = text.indexOf('=')
+  const name = text.slice(0, Math.max(at, 0))
+  const audience = text
+    .slice(at + 1)
+    .split(',')
+    .filter((one) => one !== '')
+  if (at < 1 || audience.length === 0) throw misused(`--jwt must be FILE=AUDIENCE, not ${quoted(text)}`)
+  const fault = faultOfName(name)
+  if (fault !== null) throw misused(`the file ${quoted(name)} of --jwt ${fault}`)
+  return { name, audience }
+}
+
+function mode(text: string | undefined, standard: number, option: string): number {
+  if (text === undefined) return standard
+  if (!/^0?[0-7]{3}$/.test(text)) throw misused(`${option} must be permission bits such as 0640, not ${quoted(text)}`)
+  return Number.parseInt(text, 8)
+}
+
+/** The first line. Java and OpenSSL agree on ASCII alone. */
+async function password(path: string): Promise<Secret> {
+  const content = await new Disk().read(path, { maxBytes: MAX_PASSWORD })
+  if (content === null) throw misused(`--password-file ${quoted(path)}: there is no such file`)
+  const [line = ''] = content.toString('utf8').split(/\r?\n/)
+  if (!/^[\x20-\x7e]{6,}$/.test(line)) {
+    throw misused(`the password in ${quoted(path)} must be at least six characters of ASCII, as Java demands it`)
+  }
+  return new Secret(line)
+}

@@ -1,0 +1,266 @@
+import { randomBytes } from 'node:crypto'
+import {
+  closeSync,
+  constants,
+  fchmodSync,
+  fchownSync,
+  fstatSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  type Stats,
+  symlinkSync,
+  writeSync,
+} from 'node:fs'
+import { join, resolve } from 'node:path'
+import { AgentError } from '../errors.js'
+import type { Generations, OutputFile } from '../ports/generations.js'
+import { ensureDirectory, self, syncDirectory } from './directory.js'
+import { emptyGeneration, linkAt, remove, removeGeneration, replaceLink, statAt } from './directory-entries.js'
+import { errnoOf, ioError } from './io-error.js'
+import { type Libc, loadLibc } from './koffi-libc.js'
+import { holds } from './output-file.js'
+
+export interface DiskGenerationsOptions {
+  readonly directory: string
+  /** `symlink`: all files of a generation at once, by `..data`; `rename`: one after the other. */
+  readonly switching: 'symlink' | 'rename'
+  /** Whom the files belong to; null: to this process's user and to the directory's or this process's group. */
+  readonly owner: number | null
+  readonly group: number | null
+  /** Others may write to the directory: a volume that several containers share. */
+  readonly shared: boolean
+  /** For so long a replaced generation stays for those who read it. */
+  readonly graceMs: number
+  readonly now: () => number
+}
+
+/** The symlink that readers go through: Kubernetes' name for it. */
+const DATA = '..data'
+const GENERATION = /^\.\.\d{4}(?:_\d\d){5}\.[0-9a-f]{16}$/
+const TEMPORARY_LINK = /^\.\.tmp\.[0-9a-f]{16}$/
+const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_RDONLY, O_WRONLY } = constants
+
+/**
+ * Generations of files as directories beside each other. Everything happens through a descriptor of the directory and by
+ * names that nobody can guess: what somebody else puts there is replaced or left alone, never written through.
+ */
+export class DiskGenerations implements Generations {
+  readonly #options: DiskGenerationsOptions
+  readonly #libc: () => Pick<Libc, 'lock'>
+  /** When generations were replaced by this process. */
+  readonly #replaced = new Map<string, number>()
+  #held: { readonly fd: number; readonly facts: Stats } | null = null
+  #written: readonly string[] = []
+
+  constructor(options: DiskGenerationsOptions, libc: () => Pick<Libc, 'lock'> = loadLibc) {
+    this.#options = { ...options, directory: resolve(options.directory) }
+    this.#libc = libc
+  }
+
+  put(files: readonly OutputFile[]): boolean {
+    const { directory, switching } = this.#options
+    try {
+      const base = this.#open()
+      if (switching === 'symlink') return this.#switchAll(base, files)
+      return this.#renameEach(base, files)
+    } catch (error) {
+      throw ioError('write to', directory, error)
+    }
+  }
+
+  sweep(): void {
+    try {
+      this.#sweep(this.#open())
+    } catch (error) {
+      throw ioError('clean up', this.#options.directory, error)
+    }
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#held) closeSync(this.#held.fd)
+    this.#held = null
+  }
+
+  #sweep(base: string): void {
+    const now = this.#options.now()
+    const current = linkAt(base, DATA)
+    const switched = statAt(base, DATA)?.mtimeMs ?? Number.NEGATIVE_INFINITY
+    for (const name of readdirSync(base)) {
+      if (TEMPORARY_LINK.test(name) && linkAt(base, name) !== null) remove(base, name)
+      if (!GENERATION.test(name) || name === current) continue
+      // One of a process before this one was replaced at the last switch, if not earlier, or was never in use.
+      const since = this.#replaced.get(name) ?? switched
+      if (Math.abs(now - since) < this.#options.graceMs) continue
+      removeGeneration(base, name)
+      this.#replaced.delete(name)
+    }
+  }
+
+  #switchAll(base: string, files: readonly OutputFile[]): boolean {
+    const current = linkAt(base, DATA)
+    if (current !== null && GENERATION.test(current) && this.#isThere(join(base, current), files)) {
+      this.#link(base, files)
+      return false
+    }
+    const made = this.#make(base, files)
+    try {
+      // A name that is new leads nowhere until the switch: the first files all appear at once, too.
+      for (const { name } of files) if (statAt(base, name) === null) symlinkSync(join(DATA, name), join(base, name))
+      replaceLink(base, DATA, made)
+    } catch (error) {
+      removeGeneration(base, made)
+      throw error
+    }
+    this.#link(base, files)
+    if (current !== null) this.#replaced.set(current, this.#options.now())
+    return true
+  }
+
+  /** Every name leads to its file by way of `..data`, and no other name of ours is left. */
+  #link(base: string, files: readonly OutputFile[]): void {
+    for (const { name } of files) {
+      if (linkAt(base, name) !== join(DATA, name)) replaceLink(base, name, join(DATA, name))
+    }
+    const names = new Set(files.map(({ name }) => name))
+    for (const name of readdirSync(base)) {
+      if (!names.has(name) && linkAt(base, name) === join(DATA, name)) remove(base, name)
+    }
+    syncDirectory(base)
+  }
+
+  #renameEach(base: string, files: readonly OutputFile[]): boolean {
+    const names = new Set(files.map(({ name }) => name))
+    const before = this.#written.filter((name) => !names.has(name))
+    this.#written = [...names]
+    if (before.length === 0 && this.#isThere(base, files)) return false
+    const made = this.#make(base, files)
+    try {
+      for (const { name } of files) renameSync(join(base, made, name), join(base, name))
+      for (const name of before) remove(base, name)
+      // Of a time when the files were switched by it; its generations are swept.
+      if (GENERATION.test(linkAt(base, DATA) ?? '')) remove(base, DATA)
+      syncDirectory(base)
+      return true
+    } finally {
+      removeGeneration(base, made)
+    }
+  }
+
+  #isThere(place: string, files: readonly OutputFile[]): boolean {
+    const facts = statAt(place, '.')
+    if (facts === null || (facts.uid !== self().uid && this.#options.switching === 'symlink')) return false
+    const { owner, group } = this.#options
+    return files.every((file) => holds(join(place, file.name), file, { owner: owner ?? self().uid, group }))
+  }
+
+  /** A new generation, whole and on disk. */
+  #make(base: string, files: readonly OutputFile[]): string {
+    const name = generationName(this.#options.now())
+    mkdirSync(join(base, name), 0o700)
+    const fd = openSync(join(base, name), O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
+    try {
+      const place = `/proc/self/fd/${fd}`
+      if (fstatSync(fd).uid !== self().uid) throw replacedByOthers(this.#options.directory)
+      for (const file of files) this.#write(place, file)
+      fchmodSync(fd, 0o755)
+      fsyncSync(fd)
+      return name
+    } catch (error) {
+      emptyGeneration(fd)
+      removeGeneration(base, name)
+      throw error
+    } finally {
+      closeSync(fd)
+    }
+  }
+
+  #write(place: string, { name, content, mode }: OutputFile): void {
+    const fd = openSync(join(place, name), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600)
+    try {
+      for (let written = 0; written < content.length; ) written += writeSync(fd, content, written)
+      this.#giveAway(fd, name)
+      fchmodSync(fd, mode)
+      fsyncSync(fd)
+    } finally {
+      closeSync(fd)
+    }
+  }
+
+  #giveAway(fd: number, name: string): void {
+    const { owner, group, directory } = this.#options
+    if (owner === null && group === null) return
+    const { uid, gid } = fstatSync(fd)
+    try {
+      fchownSync(fd, owner ?? uid, group ?? gid)
+    } catch (error) {
+      if (errnoOf(error) !== 'EPERM') throw error
+      const whom = [owner === null ? [] : [`uid ${owner}`], group === null ? [] : [`gid ${group}`]].flat().join(' and ')
+      throw new AgentError(
+        'file.io',
+        `cannot give ${join(directory, name)} to ${whom} (EPERM): only root gives files to other users, and others only to groups that they are in; run this as the user who reads the files`,
+        { cause: error },
+      )
+    }
+  }
+
+  /** The directory by its descriptor, opened anew: it may have been made again, and is then locked again. */
+  #open(): string {
+    const { directory, shared } = this.#options
+    if (shared) makeIn(directory)
+    else ensureOwn(directory)
+    let fd: number
+    try {
+      fd = openSync(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
+    } catch (error) {
+      throw ioError('open', directory, error)
+    }
+    const facts = fstatSync(fd)
+    if (this.#held?.facts.ino === facts.ino && this.#held.facts.dev === facts.dev) {
+      closeSync(fd)
+      return `/proc/self/fd/${this.#held.fd}`
+    }
+    this[Symbol.dispose]()
+    this.#held = { fd, facts }
+    if (!this.#libc().lock(fd)) {
+      this[Symbol.dispose]()
+      throw new AgentError('file.io', `another process writes to ${directory}; stop it, or use another directory`)
+    }
+    return `/proc/self/fd/${fd}`
+  }
+}
+
+function ensureOwn(directory: string): void {
+  try {
+    ensureDirectory(directory, 0o755)
+  } catch (error) {
+    if (!(error instanceof AgentError) || error.code !== 'file.unsafe') throw error
+    throw new AgentError(
+      'file.unsafe',
+      `${error.message}. Where others shall write there, as in a volume that containers share, say so with --shared-dir`,
+      { cause: error, details: error.details },
+    )
+  }
+}
+
+/** One that others may write to, too; only what is missing at its very end is made. */
+function makeIn(directory: string): void {
+  if (statAt(directory, '.') !== null) return
+  try {
+    mkdirSync(directory, 0o755)
+  } catch (error) {
+    throw ioError('create the directory', directory, error)
+  }
+}
+
+function replacedByOthers(directory: string): AgentError {
+  return new AgentError('file.unsafe', `somebody else replaces what is written to ${directory}`)
+}
+
+/** `..2026_11_29_08_15_30.` and 16 hexadecimal digits. */
+function generationName(now: number): string {
+  const [date = '', time = ''] = new Date(now).toISOString().split(/[T.]/)
+  return `..${date.replaceAll('-', '_')}_${time.replaceAll(':', '_')}.${randomBytes(8).toString('hex')}`
+}
