@@ -103,6 +103,7 @@ export function assemble(
       bindAddress: values['health.bind_address'],
       waitForKubernetes: values['health.wait_for_kubernetes'],
     },
+    outputs: { bundleDir: values['outputs.bundle_dir'], formats: values['outputs.formats'] },
     metrics: { spiffeIdLabels: values['metrics.spiffe_id_labels'] },
   }
 }

@@ -93,6 +93,12 @@ export async function check(understood: Understood, around: Circumstances): Prom
     )
   }
 
+  const bundleDir = values['outputs.bundle_dir']
+  if (bundleDir !== null && [dirname(values['agent.socket_path']), values['agent.data_dir']].includes(bundleDir)) {
+    const remedy = 'use a directory of its own, which whoever verifies may read'
+    problems.push(at('outputs.bundle_dir', 'is that of the socket or of the data', remedy))
+  }
+
   const trustBundle = values['icp_service.trust_bundle_path']
   if (trustBundle !== null) {
     const found = await checkTrustBundle(trustBundle, sourceOf('icp_service.trust_bundle_path'), around.files)

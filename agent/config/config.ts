@@ -81,6 +81,8 @@ export interface Config {
     readonly bindAddress: string
     readonly waitForKubernetes: boolean
   }
+  /** Bundles as files. `formats`: pem, jwks, spiffe. */
+  readonly outputs: { readonly bundleDir: string | null; readonly formats: readonly string[] }
   readonly metrics: { readonly spiffeIdLabels: boolean }
 }
 

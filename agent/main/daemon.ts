@@ -8,6 +8,7 @@ import { holdLock } from '../platform/file-lock.js'
 import type { AgentMetrics } from '../platform/prom-metrics.js'
 import type { ServiceManager } from '../ports/service-manager.js'
 import { runSync } from '../svids/loop.js'
+import { bundleFiles } from './bundle-files.js'
 import { type Agent, compose } from './compose.js'
 import { openDataDirectory } from './data-directory.js'
 import { DiskProbe } from './disk-probe.js'
@@ -81,6 +82,7 @@ export async function runDaemon(config: Config, world: DaemonWorld, signal: Abor
     agent.extraRoots.run(agent.reachability, stop),
     reportToServiceManager(facts, world, stop),
     cache.run(stop),
+    bundleFiles(agent, world)?.run(stop) ?? Promise.resolve(),
     facts.disk.run(lock, stop),
     listener.watch(stop),
     agent.attestors.run(stop),

@@ -1,6 +1,6 @@
 import { isIP } from 'node:net'
 import { quote } from '../problem.js'
-import { bool, choice, duration, integer, optional, path, setting, textual } from '../setting.js'
+import { bool, choice, duration, integer, list, optional, path, setting, textual } from '../setting.js'
 
 const ipAddress = textual((text) => {
   const address = text.replace(/^\[(.*)\]$/, '$1')
@@ -59,6 +59,17 @@ export const operationSettings = {
     kind: 'true, false',
     default: 'false',
     what: '`/ready` is false until Kubernetes has listed the pods of this node once since the start. The chart turns it on.',
+  }),
+  'outputs.bundle_dir': optional(path(), {
+    kind: 'path',
+    path: 'file',
+    defaultIs: 'none',
+    what: 'A directory that gets the bundle of each trust domain, for programs that only verify: no keys are ever written there. It is made if missing; other files in it stay.',
+  }),
+  'outputs.formats': setting(list(/^(?:pem|jwks|spiffe)$/, 'use pem, jwks and spiffe'), {
+    kind: 'list',
+    default: 'pem',
+    what: '`pem`: `NAME.pem`, the X.509 authorities. `jwks`: `NAME.jwks.json`, the keys of JWT-SVIDs. `spiffe`: `NAME.spiffe.json`, both as a SPIFFE bundle.',
   }),
   'metrics.spiffe_id_labels': setting(bool(), {
     kind: 'true, false',

@@ -193,6 +193,18 @@ export const PROCESS_LINES = {
       'A file that the agent reads again while it runs is missing, empty, cut off, unreadable, or holds no certificate or token. `holder` is the setting that names it.',
     todo: 'Write the file whole, best by renaming.',
   },
+  'Bundles could not be written to files': {
+    level: 'warning, then debug',
+    fields: { path: 'text', error: 'error' },
+    means:
+      'The directory `outputs.bundle_dir` cannot be made or written to. What was written before stays; it is tried again.',
+    todo: 'Correct its owner and mode, or free some space.',
+  },
+  'Bundles can be written to files again': {
+    level: 'info',
+    fields: { path: 'text', ...SPELL },
+    ends: 'Bundles could not be written to files',
+  },
   'A file can be used again': {
     level: 'info',
     fields: { path: 'text', holder: 'text', ...SPELL },

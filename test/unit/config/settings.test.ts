@@ -71,6 +71,7 @@ test('the defaults are those that are documented', async () => {
     sync: { intervalMs: 30_000, maxIntervalMs: 600_000, bundleIntervalMs: 300_000 },
     logging: { level: 'info', format: 'json', filePath: null },
     health: { enabled: true, port: 8080, waitForKubernetes: false, bindAddress: '127.0.0.1' },
+    outputs: { bundleDir: null, formats: ['pem'] },
     metrics: { spiffeIdLabels: false },
   })
 })
@@ -297,4 +298,12 @@ describe('values', () => {
     expect(await refusedKeys('ICP_AGENT_SYNC__MAX_INTERVAL', '10s')).toEqual(['sync.max_interval'])
     expect(await refusedKeys('ICP_AGENT_SYNC__INTERVAL', '20m')).toEqual(['sync.interval'])
   })
+})
+
+test('bundles are never written beside the socket or the keys', async () => {
+  for (const path of ['/run/spire/sockets', '/var/lib/icp-agent']) {
+    expect(await refusedKeys('ICP_AGENT_OUTPUTS__BUNDLE_DIR', path)).toEqual(['outputs.bundle_dir'])
+  }
+  expect((await config('ICP_AGENT_OUTPUTS__FORMATS', 'jwks,spiffe')).outputs.formats).toEqual(['jwks', 'spiffe'])
+  expect(await refusedKeys('ICP_AGENT_OUTPUTS__FORMATS', 'jks')).toEqual(['outputs.formats'])
 })

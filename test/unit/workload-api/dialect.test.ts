@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
+import { jwksOf } from '../../../agent/identity/jwks.js'
 import type { JwtKey } from '../../../agent/identity/jwt-svid.js'
-import { jwksOf } from '../../../agent/workload-api/dialects/encode.js'
 import { rsaKey } from '../../fakes/keys.js'
 import { jwtKeyOf } from '../../fakes/tokens.js'
 

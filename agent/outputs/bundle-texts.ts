@@ -1,0 +1,43 @@
+import { X509Certificate } from 'node:crypto'
+import { pemFromDer } from '../crypto/pem.js'
+import { jwksOf } from '../identity/jwks.js'
+import type { JwtKey } from '../identity/jwt-svid.js'
+import type { BundleSet, TrustBundle } from '../identity/trust-bundle.js'
+
+/** SPIFFE Trust Domain and Bundle 4.1.2: how soon whoever reads it should look again. */
+const REFRESH_HINT_SECONDS = 300
+
+/** The files of all trust domains by their names; `formats`: pem, jwks, spiffe. */
+export function bundleTexts(
+  bundles: BundleSet,
+  jwtKeys: readonly JwtKey[],
+  formats: readonly string[],
+): ReadonlyMap<string, string> {
+  const texts = new Map<string, string>()
+  for (const [name, bundle] of bundles) {
+    if (formats.includes('pem')) {
+      texts.set(`${name}.pem`, bundle.authorities.map(({ der }) => pemFromDer(der, 'CERTIFICATE')).join(''))
+    }
+    if (formats.includes('jwks')) texts.set(`${name}.jwks.json`, json({ keys: keysOf(jwtKeys) }))
+    if (formats.includes('spiffe')) texts.set(`${name}.spiffe.json`, spiffeBundle(bundle, jwtKeys))
+  }
+  return texts
+}
+
+/** SPIFFE Trust Domain and Bundle 4: the keys of certificates first, each with its certificate. */
+function spiffeBundle({ authorities }: TrustBundle, jwtKeys: readonly JwtKey[]): string {
+  const x509 = authorities.map(({ der }) => {
+    const jwk = new X509Certificate(der).publicKey.export({ format: 'jwk' })
+    return { use: 'x509-svid', ...jwk, x5c: [Buffer.from(der).toString('base64')] }
+  })
+  return json({ keys: [...x509, ...keysOf(jwtKeys)], spiffe_refresh_hint: REFRESH_HINT_SECONDS })
+}
+
+/** As the Workload API serves them. */
+function keysOf(jwtKeys: readonly JwtKey[]): readonly unknown[] {
+  return (JSON.parse(Buffer.from(jwksOf(jwtKeys)).toString()) as { keys: unknown[] }).keys
+}
+
+function json(value: unknown): string {
+  return `${JSON.stringify(value, null, 2)}\n`
+}
