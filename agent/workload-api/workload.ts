@@ -101,6 +101,8 @@ export class Workload implements Disposable {
   #demanding = 0
   #use: Use | null = null
   #denial: KnownDenial | null = null
+  /** The attestation with which lost matches were looked for last. */
+  #lookedForLost: WorkloadState | null = null
 
   constructor(
     readonly caller: Caller,
@@ -388,21 +390,24 @@ export class Workload implements Disposable {
 
   #rematch(): void {
     const { maxIdentities, apiEvents } = this.context
-    const state = this.#state
     const before = this.#match
     this.#match = this.#matchNow()
     // Where nobody follows the entries, nobody says when it has become old.
     this.#stale = this.#entries === null
     this.#use?.entries(this.#match.ids)
     this.#entries?.entries(this.#match.ids)
-    if (state.kind === 'attested') this.#sayLost(state.selectors)
+    this.#sayLost()
     if (this.#match.truncated && !before.truncated) apiEvents.truncated(this.caller, maxIdentities)
   }
 
-  /** Entries that matched while labels of images counted as given to the container. */
-  #sayLost(selectors: Selectors): void {
+  /** Entries that matched while labels of images counted as given to the container: looked for once an attestation. */
+  #sayLost(): void {
     const { store, maxIdentities, apiEvents } = this.context
     const { index, entries } = store.current
+    const state = this.#state
+    if (state.kind !== 'attested' || state === this.#lookedForLost || entries.size === 0) return
+    this.#lookedForLost = state
+    const { selectors } = state
     for (const id of lostMatches(index, selectors, this.#match.ids, 2 * maxIdentities)) {
       const entry = entries.get(id)
       if (entry) apiEvents.labelOfImage({ id, spiffeId: entry.spiffeId.uri })

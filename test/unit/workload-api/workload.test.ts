@@ -120,6 +120,26 @@ describe('the match of a workload', () => {
     expect(lost).toEqual(['labelled'])
   })
 
+  it('is compared with that of before once an attestation, and not at each change of the entries', () => {
+    const labelled = entryOf('labelled', { selectors: { ...MINE, 'docker:label:app': 'payments' } })
+    const labels = { ...MINE, 'docker:image-label:app': 'payments' }
+    const { workload, show, listen, lost } = setting({ selectors: labels })
+    // The first entries may come after the attestation.
+    show()
+    using _listening = listen()
+    workload.decisionInput()
+    for (const matches of [2, 1, 1]) {
+      const index = show(a, labelled)
+      workload.decisionInput()
+      expect(index.matches).toBe(matches)
+    }
+    expect(lost).toEqual(['labelled'])
+    workload.set(labels)
+    const index = show(a, labelled)
+    workload.decisionInput()
+    expect(index.matches).toBe(2)
+  })
+
   it('is cut at the limit, which is said once', () => {
     const { workload, show, listen, truncated } = setting({ maxIdentities: 1 })
     show(a, b)
