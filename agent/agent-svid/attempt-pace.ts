@@ -3,24 +3,24 @@ import type { Clock } from '../ports/clock.js'
 import type { Random } from '../ports/random.js'
 
 /**
- * Pace of attestations during a lock-out: it rises to ten minutes where nothing is at stake (evidence that is not
- * accepted yet, a gateway), and is slow from the start where a join token was refused, slower still where it is surely
- * gone.
+ * Waits between attestations during a lock-out. Without a join token they grow from one minute to ten (the server does
+ * not accept the evidence yet, or a gateway refuses it); after a refused token they are ten minutes, and an hour once
+ * the server has certainly consumed it.
  */
 const LOCKED_FIRST_RETRY_MS = 60_000
 const LOCKED_RETRY_MS = 10 * 60_000
 const CONSUMED_RETRY_MS = 60 * 60_000
 
-/** What is at stake in a lock-out: no join token, one, or one that is surely gone. */
+/** The join token that a lock-out is about: none, one that was refused, or one that was certainly consumed. */
 export type Stake = 'nothing' | 'token' | 'consumed_token'
 
-/** When the next attempt at the agent's own identity may be made; by the clock that never jumps. */
+/** When the next attempt to renew or attest may begin, by the monotonic clock. */
 export class AttemptPace {
   #failures = 0
   #next = Number.NEGATIVE_INFINITY
   /**
-   * A lock-out holds back attestations alone: where the identity turns out to be valid (the clock was wrong, a gateway
-   * refused), it is renewed before it lapses.
+   * A lock-out delays attestations only: if the SVID turns out to be valid (the clock was wrong, a gateway refused), it
+   * is still renewed before it expires.
    */
   #nextAttestation = Number.NEGATIVE_INFINITY
 
@@ -34,7 +34,7 @@ export class AttemptPace {
     return Math.max(0, at - this.options.clock.monotonic())
   }
 
-  /** Nothing speaks against the next attempt any more. */
+  /** Clears all back-off. */
   reset(): void {
     this.#failures = 0
     this.#next = Number.NEGATIVE_INFINITY

@@ -3,19 +3,19 @@ import type { Clock } from '../ports/clock.js'
 import type { Random } from '../ports/random.js'
 import { fullPace, LIMITS } from './limits.js'
 
-/** Own burst, as a part of the server's. */
+/** The agent's burst as a fraction of the server's. */
 const BURST = 0.8
 const SLOWEST_PER_MINUTE = 0.5
-/** What a 429 leaves of the pace (after the pause that it asks for), and what each request that passes adds of the limit. */
+/** A 429 multiplies the pace by this; each success adds this fraction of the full pace. */
 const BACK_TO = 0.7
 const GROWTH = 0.02
-/** A longer Retry-After is taken for a mistake (a proxy's): SVIDs, the agent's own above all, would expire meanwhile. */
+/** Upper bound of Retry-After: during a longer pause SVIDs would expire, the agent's own first. */
 const LONGEST_PAUSE_MS = 300_000
-/** What one 429 adds to the pressure, and how fast it fades (to a third). */
+/** Each 429 adds this much pressure, which decays to 1/e in this time. */
 const PRESSURE_STEP = 0.25
 const PRESSURE_FADES_MS = 900_000
 
-/** For how long an error asks to wait, in milliseconds, bounded; 0 where it is no 429. */
+/** Milliseconds that a 429 asks to wait, bounded; 0 for any other error. */
 export function pauseOf(error: unknown): number {
   return isError(error, 'icp.rate_limited') ? bounded(error.details.retryAfterMs) : 0
 }
@@ -37,10 +37,10 @@ interface Bucket {
 }
 
 /**
- * The one rate limiter of requests to the ICP server; the client charges it for each. It stays below the server's limits;
- * a 429 pauses it for as long as the server says and lowers the pace, requests that pass raise it slowly: agents behind
- * one address come to share it without knowing of each other. It queues nothing: a loop waits until a slot is open and
- * decides then what is worth it.
+ * Rate limiter of all requests to the ICP server, a token bucket per tier below the server's limits. The client charges
+ * each request. A 429 pauses the tier for as long as the server says and lowers its pace; each success raises it a little,
+ * so agents behind one address come to share the limit without knowing of each other. Nothing is queued: a loop waits
+ * until a slot is open, then decides what to request.
  */
 export class RateLimiter {
   readonly #buckets: Readonly<Record<Tier, Bucket>>
@@ -73,19 +73,19 @@ export class RateLimiter {
     }
   }
 
-  /** Milliseconds until a request of the tier may go; 0 when it may go now. Takes nothing. */
+  /** Milliseconds until a slot of the tier is open; 0: now. Takes nothing. */
   opensIn(tier: Tier): number {
     return Math.max(...this.#concerned(tier).map((bucket) => this.#opensIn(bucket)))
   }
 
-  /** Takes a slot of the tier if one is open. */
+  /** Takes a slot of the tier and returns true, or returns false if none is open. */
   tryAcquire(tier: Tier): boolean {
     if (this.opensIn(tier) > 0) return false
     this.#take(tier)
     return true
   }
 
-  /** Charges a request that goes now, whether or not a slot is open: one that is not is owed, and the next ones come later. */
+  /** Charges a request that is sent now in any case. Without an open slot the bucket goes negative, which delays later requests. */
   charge(tier: Tier): void {
     if (!this.tryAcquire(tier)) this.#take(tier)
   }
@@ -115,8 +115,8 @@ export class RateLimiter {
   }
 
   /**
-   * A request was answered with 429 by the limit of the tier; with `service` it was the limit around everything, and
-   * all requests pause. `retryAfterMs` as the server said, bounded; jittered, so that agents part.
+   * A request got a 429 from the tier's limit; `service` is the limit around everything and pauses all requests.
+   * `retryAfterMs`: as the server said; bounded here, and jittered so that agents do not return together.
    */
   limited(tier: Tier, retryAfterMs: number): void {
     const bucket = this.#buckets[tier]
@@ -133,19 +133,19 @@ export class RateLimiter {
     bucket.filledAt = now
   }
 
-  /** A request was answered with success: one that was refused for another reason says nothing of the limit. */
+  /** A request succeeded. Other refusals than 429 say nothing about the limit and are not reported here. */
   passed(tier: Tier): void {
     for (const bucket of this.#concerned(tier)) {
       bucket.pace = Math.min(bucket.fastest, bucket.pace + bucket.fastest * GROWTH)
     }
   }
 
-  /** Requests of the tier that may go a millisecond, as things are; pauses and what was saved up aside. */
+  /** The current refill rate of the tier in requests per millisecond, without pauses and burst. */
   pace(tier: Tier): number {
     return Math.min(...this.#concerned(tier).map(({ pace }) => pace))
   }
 
-  /** How crowded the address is, from 0 (no 429 for a long time) to 1: what can wait does. */
+  /** How crowded the address is, from 0 (no 429 for a long time) to 1; jobs that can wait do so under pressure. */
   pressure(tier: Tier): number {
     return Math.max(...this.#concerned(tier).map((bucket) => this.#pressure(bucket)))
   }
@@ -154,7 +154,7 @@ export class RateLimiter {
     return pressure === 0 ? 0 : pressure * Math.exp((pressedAt - this.clock.monotonic()) / PRESSURE_FADES_MS)
   }
 
-  /** True while an urgent request waits for a slot: everything else stands back. */
+  /** True while an urgent request waits for a slot; other loops then take none. */
   get urgentWaiting(): boolean {
     return this.#urgent > 0
   }

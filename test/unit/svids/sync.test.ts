@@ -242,6 +242,19 @@ describe('an issuance', () => {
     expect(world.clock.pending).toBe(0)
   })
 
+  it('is charged in the turn in which it is planned, while its key is still being made', async () => {
+    const world = await SyncWorld.create()
+    world.server.addEntry({ id: 'a', path: '/a', selectors: MINE })
+    await world.synced()
+    for (let i = 0; i < 6; i++) world.limiter.charge('standard')
+    expect(world.limiter.opensIn('standard')).toBe(0)
+    const issuing = world.issue('a')
+    // Nobody else sees the slot that it is for.
+    expect(world.limiter.opensIn('standard')).toBeGreaterThan(0)
+    await issuing
+    expect(world.svid('a')).toBeDefined()
+  })
+
   it('is charged for every common name that it tries', async () => {
     const world = await SyncWorld.create({
       withCommonName: (attempt) => attempt('refused').catch(() => attempt('svid@localhost')),
