@@ -153,6 +153,7 @@ function refusalOf(
     return grpcError({ code: 'agent.stopping', message: 'the connection is closing; connect again' })
   }
   if ('error' in connection.caller) return grpcError(connection.caller.error)
+  if (!connection.workload) return grpcError({ code: 'internal', message: 'the connection has no workload' })
   if (!(name in service.handlers)) return statusWith(status.UNIMPLEMENTED, `${name} is not implemented`)
   return null
 }

@@ -10,7 +10,7 @@ const PADDED = 0x08
 const PRIORITY = 0x20
 const PRIORITY_BYTES = 5
 const SETTING_BYTES = 6
-/** The Java client sends two or three; whoever sends more is judged by HTTP/2 alone, so that little is kept to look at. */
+/** The Java client sends two or three; more are left to HTTP/2 alone, so that little is kept to look at. */
 const MAX_SETTINGS_BYTES = 1_024
 const MAX_CONCURRENT_STREAMS = 3
 /** A setting of gRPC's own (binary metadata), which its C core sends and the Java one does not. */

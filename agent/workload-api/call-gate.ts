@@ -177,5 +177,5 @@ function http2Of(server: Server): EventEmitter & SettingsTaker {
 
 /** At the start, with another grpc-js than package-lock.json names: nobody's input. */
 function builtOtherwise(): AgentError {
-  return new AgentError('internal', 'this grpc-js does not say where calls begin, so that nobody can be limited')
+  return new AgentError('internal', 'this grpc-js does not say where calls begin, so calls cannot be limited')
 }

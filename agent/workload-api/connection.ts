@@ -24,7 +24,7 @@ export type CloseReason =
 /** Against whom a connection counts. */
 export interface Quota {
   readonly subject: string
-  /** Null where nobody knows it. */
+  /** Null where it is unknown. */
   readonly pid: number | null
 }
 
@@ -90,7 +90,7 @@ export function descriptorOfAccepted(accepted: Accepted): number | null {
 export function openAccepted(accepted: Accepted, kernel: Pick<Kernel, 'close'>): Socket {
   if (typeof accepted !== 'number') return accepted
   try {
-    // Nothing is read before somebody has taken the connection.
+    // Nothing is read before the server has taken the connection.
     return new Socket({ fd: accepted, readable: true, writable: true }).pause()
   } catch (error) {
     kernel.close(accepted)
@@ -104,7 +104,7 @@ export function dropAccepted(accepted: Accepted, kernel: Pick<Kernel, 'close'>):
   else accepted.destroy()
 }
 
-/** Node does not publish the descriptor of a socket; whoever wants to know the peer needs it. */
+/** The descriptor, which Node does not publish; peer credentials are read from it. */
 export function descriptorOf(owner: Socket | Server): number | null {
   const handle: unknown = Reflect.get(owner, '_handle')
   if (typeof handle !== 'object' || handle === null || !('fd' in handle)) return null

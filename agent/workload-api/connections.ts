@@ -14,7 +14,7 @@ export interface ConnectionLimits {
   readonly idleConnectionMs: number
 }
 
-/** Callers that nobody knows get a status each, but not many of them at a time. */
+/** Unidentified callers get a status each; at most so many are connected at a time. */
 const UNIDENTIFIED = 'unidentified'
 const MAX_UNIDENTIFIED = 64
 
@@ -62,12 +62,12 @@ export class ConnectionRegistry implements Disposable {
     return this.#open.size
   }
 
-  /** Nobody else can be taken, whoever it is. */
+  /** No further connection is accepted, from any caller. */
   get full(): boolean {
     return this.#open.size >= this.limits.connections
   }
 
-  /** Nobody is taken any more; open connections stay. */
+  /** No connection is accepted from now on; open ones stay. */
   stop(): void {
     this.#stopping = true
   }
@@ -182,7 +182,7 @@ export class ConnectionRegistry implements Disposable {
   }
 }
 
-/** Nobody knows whom it counts against. */
+/** The quota that all unidentified callers share. */
 export const unidentifiedQuota: Quota = { subject: UNIDENTIFIED, pid: null }
 
 function increase<K>(counts: Map<K, number>, key: K, by: number): void {

@@ -173,7 +173,7 @@ function refuse(code: ErrorCode, message: string): Decision {
   return { kind: 'refuse', code, message }
 }
 
-/** Never issued as things stand: it holds nobody back. A refused entry with a living SVID still serves it. */
+/** Not issued as things stand, so no call waits for it. A refused entry with a valid SVID still serves it. */
 function isHopeless(state: EntryState | undefined): boolean {
   return state?.kind === 'refused' || state?.kind === 'shadowed'
 }

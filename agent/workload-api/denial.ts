@@ -7,7 +7,7 @@ import type { Refusal } from './decision.js'
 import { nearestEntries } from './nearest-entries.js'
 import type { WorkloadState } from './workload.js'
 
-/** A denial that a caller was told of, and what it was about: selectors that are the same object are the same selectors. */
+/** A denial that a caller was told of, and the selectors it was about, compared by identity of the object. */
 export interface KnownDenial {
   readonly code: ErrorCode
   readonly selectors: unknown

@@ -16,7 +16,7 @@ import { grpcError, refusalStatus } from './refusal.js'
 import type { Identified, UnaryHandler } from './service.js'
 import type { Workload } from './workload.js'
 
-/** The consumer's port on JWT-SVIDs: whoever wants one says so and waits. */
+/** The consumer's port on JWT-SVIDs: a wish for one, and the wait for it. */
 export interface JwtSource {
   want(subject: JwtSubject, uid: number, deadlineMs: number, signal: AbortSignal): Promise<HeldJwt>
 }
@@ -179,7 +179,7 @@ function oncePerIdentity(entries: readonly Entry[]): readonly Entry[] {
   return entries.filter(({ spiffeId }) => !seen.has(spiffeId.uri) && seen.add(spiffeId.uri))
 }
 
-/** The server refuses this identity for good: it keeps nobody from having the others. */
+/** The server refuses this identity for good; the caller still gets the others. */
 function definite(reason: unknown): boolean {
   return reason instanceof AgentError && ['icp.bad_request', 'icp.forbidden', 'icp.not_found'].includes(reason.code)
 }

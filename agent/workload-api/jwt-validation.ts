@@ -5,7 +5,7 @@ import { hopeless, invalidJwt, readToken } from '../identity/jwt-token.js'
 import type { Clock } from '../ports/clock.js'
 import type { SvidStore } from '../svids/store.js'
 
-/** The consumer's port on whoever can judge what we cannot: the ICP server, within its limits. */
+/** The consumer's port on validation by the ICP server, within its rate limits. */
 export interface JwtJudge {
   /** Throws `icp.*` where it does not say. */
   validate(
@@ -15,7 +15,7 @@ export interface JwtJudge {
 }
 
 export interface JwtValidationOptions {
-  /** `auto`: by ourselves where we can judge, else by the server. */
+  /** `auto`: locally where that is possible, else by the server. */
   readonly mode: 'auto' | 'local' | 'server'
   readonly store: Pick<SvidStore, 'current'>
   readonly judge: JwtJudge
@@ -35,7 +35,7 @@ const DELEGATED = /^(act|may_act|obo)$|delegat/i
 /** …and an AI agent's identity, below that of its account: such tokens are issued on a user's behalf, with no mark. */
 const AI_AGENT = /^\/agent\/[^/]+\/[^/]+$/
 
-/** Judges JWT-SVIDs. Throws `jwt.invalid` for one that does not hold, and for nothing else; `icp.*` where nobody can say. */
+/** Validates JWT-SVIDs. Throws `jwt.invalid` for an invalid one alone, and `icp.*` where the server does not answer. */
 export class JwtValidation {
   constructor(private readonly options: JwtValidationOptions) {}
 

@@ -58,7 +58,7 @@ export class Listener implements AsyncDisposable {
   #lostSince: number | null = null
 
   constructor(private readonly options: ListenerOptions) {
-    // Paused: nothing is read before the kernel has said who calls and somebody has taken the connection.
+    // Paused: nothing is read before the kernel has said who calls and the server has taken the connection.
     this.#server = createServer({ pauseOnConnect: true }, (socket) => this.#accept(socket))
     this.#gauge = options.events.connectionsOpen(() => options.connections.size)
   }
@@ -86,12 +86,12 @@ export class Listener implements AsyncDisposable {
     return this.#opened
   }
 
-  /** False when the socket file is gone or another one has taken its place: nobody can connect any more. */
+  /** False when the socket file is gone or another one has taken its place: no caller can connect. */
   intact(): boolean {
     return this.#server.listening && (this.#place?.intact() ?? true)
   }
 
-  /** Since when nobody can connect any more (wall-clock milliseconds); null while they can, and before it is opened. */
+  /** Since when no caller can connect (wall-clock milliseconds); null while callers can, and before it is opened. */
   lostSince(): number | null {
     return !this.#opened || this.intact() ? null : (this.#lostSince ?? this.options.clock.now())
   }
@@ -104,7 +104,7 @@ export class Listener implements AsyncDisposable {
     }
   }
 
-  /** Accepts nobody any more and removes the socket file if it is still ours; open connections stay. */
+  /** Stops accepting and removes the socket file if it is still ours; open connections stay. */
   stop(): void {
     if (!this.#server.listening) return
     this.#place?.remove()
@@ -155,7 +155,7 @@ export class Listener implements AsyncDisposable {
     const { rates, turns } = fairness
     events.accepted()
     const id = `c${++this.#accepted}`
-    // When all is taken, nobody is looked at: a flood costs as little as it can.
+    // At the limit no caller is identified: a flood costs as little as it can.
     if (connections.full) {
       events.connectionClosed('limit_total', id, null)
       dropAccepted(accepted, kernel)
@@ -165,7 +165,7 @@ export class Listener implements AsyncDisposable {
     const ids = fd === null ? null : kernel.idsOf(fd)
     const known = ids && rates.lastAccount(processOf(ids))
     if (ids && known && this.#isOver(accepted, known, ids.pid)) return
-    // Whoever connects and goes, over and over, is looked at once.
+    // A process that connects and hangs up again and again is identified once.
     if (known && fd !== null && kernel.hungUp(fd)) {
       events.connectionClosed('hung_up', id, null)
       dropAccepted(accepted, kernel)
@@ -247,7 +247,7 @@ export class Listener implements AsyncDisposable {
     connection.socket.once('close', () => timer[Symbol.dispose]())
   }
 
-  /** Nobody takes the connection: its process is let go here. */
+  /** The registry does not take the connection: its process is let go here. */
   #turnAway(connection: Connection, reason: CloseReason): void {
     connection.close(reason)
     letGo(connection.caller)

@@ -10,7 +10,7 @@ interface Candidate {
 
 /**
  * The entries that the caller came nearest to matching, at most `limit`: those that lack the fewest selectors, of these
- * the ones that share the most, then the oldest. Those that match, and those that nobody can match, are left out. Pure;
+ * the ones that share the most, then the oldest. Those that match, and those that match no process, are left out. Pure;
  * 10,000 entries take some milliseconds.
  */
 export function nearestEntries(entries: Iterable<Entry>, selectors: Selectors, limit: number): readonly NearEntry[] {

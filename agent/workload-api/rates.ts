@@ -74,7 +74,7 @@ class Allowance {
   }
 }
 
-/** Whether somebody else of the same level was active a moment ago. */
+/** Whether another one of the same level was active a moment ago. */
 class Contention {
   #last: object | null = null
   #lastAt = Number.NEGATIVE_INFINITY
@@ -115,13 +115,13 @@ interface Level {
 
 /**
  * How often connections are opened and calls are made, by process, by subject, and by all subjects of a crowd: one user
- * may own tens of thousands of subordinate ids. A rate binds only while somebody else is active on the same level, for
- * whoever is alone takes nothing from anybody.
+ * may own tens of thousands of subordinate ids. A rate binds only while another one is active on the same level: one
+ * that is alone takes nothing from others.
  */
 export class Rates {
   /** In the order of their last connection. */
   readonly #subjects = new Map<string, Subject>()
-  /** By process alone: whoever is over his rate is turned away before it is found out what he runs in. */
+  /** By process alone: a process over its rate is turned away before its container is looked up. */
   readonly #processes = new Map<string, Account>()
   readonly #contention = new Contention()
   readonly #newSubjects: Bucket
@@ -185,7 +185,7 @@ export class Rates {
     return Math.max(...allowances.map(({ calls }) => calls.owedFor(now)))
   }
 
-  /** What counts for an account that is active now. Whoever is active is known as that, whatever comes of it. */
+  /** What counts for an account that is active now. It counts as active even where it is refused. */
   #active(account: Account, now: number): readonly Level[] {
     const { subject } = account
     subject.activeAt = now

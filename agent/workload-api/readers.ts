@@ -45,7 +45,7 @@ export class Readers implements Disposable {
     )
     for (const reader of chosen) {
       this.#paused.add(reader)
-      // Nobody knows whether a call comes on it: it is not idle.
+      // A call may be waiting on it unread: it is not idle.
       this.connections.callStarted(reader.connection)
       reading(reader.socket, 'readStop')
     }

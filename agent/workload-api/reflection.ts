@@ -15,7 +15,7 @@ const VERSIONS = [
 
 /**
  * Server reflection, v1 and v1alpha: which services (`others` and its own) and messages there are. One answer is under
- * way at a time: whoever asks without reading is not asked what else there is.
+ * way at a time: the next request is read only after a client has read the answer.
  */
 export function reflectionServices(
   others: readonly DescService[],

@@ -72,7 +72,7 @@ export class GrpcServer {
     })
   }
 
-  /** Unavailable on every stream, then GOAWAY; whoever does not go within the grace is cut off. */
+  /** Unavailable on every stream, then GOAWAY; connections that stay longer than the grace are closed. */
   async stop(): Promise<void> {
     const { jwt, streams, connections, clock } = this.options
     this.#stopping = true
@@ -80,8 +80,8 @@ export class GrpcServer {
     jwt.stop()
     streams.stop()
     for (let turn = 0; turn < FLUSH_TURNS; turn++) await new Promise<void>((resolve) => setImmediate(resolve))
-    // It says GOAWAY. When it calls back differs between versions of Node, and without channelz it could force nobody:
-    // the connections themselves are watched and closed.
+    // It says GOAWAY. When it calls back differs between versions of Node, and without channelz it closes no connection by
+    // force: the connections themselves are watched and closed.
     this.#server.tryShutdown(() => undefined)
     for (const socket of this.#silent) socket.destroy()
     using _grace = clock.after(GRACE_MS, () => connections.closeAll('stopping'))

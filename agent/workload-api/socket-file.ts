@@ -68,7 +68,7 @@ async function refuseIfAlive(path: string): Promise<void> {
     probe.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message))
   })
   if (failure === 'ECONNREFUSED' || failure === 'ENOENT') return
-  // EAGAIN: somebody listens who is too busy to accept.
+  // EAGAIN: another process listens and is too busy to accept.
   if (failure === null || failure === 'EAGAIN') {
     throw new AgentError('agent.already_running', `another agent serves ${path}; stop it or choose another socket_path`)
   }

@@ -30,7 +30,7 @@ export type WorkloadState =
       readonly kind: 'attested'
       /** The same object for as long as the selectors stay the same. */
       readonly selectors: Selectors
-      /** Platforms whose selectors are unknown now; selectors of theirs that were known before for this process are kept. */
+      /** Platforms whose selectors are unknown now; those that were known before for this process are kept. */
       readonly unavailable: readonly string[]
       readonly notes: readonly Note[]
       /** How long it is worth waiting for what is unavailable, in milliseconds; 0: no longer than for anything else. */
@@ -62,7 +62,7 @@ export interface WorkloadDescription {
   readonly state: WorkloadState
   /** Those that it matches, in the order of its identities. */
   readonly entries: readonly Entry[]
-  /** The last one that its caller was told of; `since`: wall-clock milliseconds, when it was told so for the first time. */
+  /** The last one that its caller was told of; `since`: when that was for the first time, wall-clock milliseconds. */
   readonly denial: Pick<KnownDenial, 'id' | 'code' | 'since'> | null
 }
 
@@ -76,7 +76,7 @@ export interface WorkloadOwner {
 
 /**
  * One process with one executable and one set of credentials, shared by all of its connections: its attestation, kept
- * up to date for as long as somebody holds it; while somebody subscribes, its match against the entries and its demand.
+ * up to date while a connection holds it; while anything subscribes, its match against the entries and its demand.
  */
 export class Workload implements Disposable {
   #state: WorkloadState
@@ -188,7 +188,7 @@ export class Workload implements Disposable {
 
   /**
    * What a decision is made from, as of now: the process is looked at each time, the match is redone when it may differ
-   * (each time where nobody subscribes).
+   * (each time while there are no subscribers).
    */
   decisionInput(): Pick<DecisionInput, 'refusal' | 'attesting' | 'waitMs' | 'match' | 'snapshot'> {
     if (this.#stale) this.#rematch()
@@ -202,7 +202,7 @@ export class Workload implements Disposable {
     }
   }
 
-  /** For a listing. Changes nothing: it asks for nothing, and tells nobody of anything. */
+  /** For a listing. It has no effect: no demand, no event. */
   describe(): WorkloadDescription {
     const { ids } = this.#matchNow()
     const { entries } = this.context.store.current
@@ -392,7 +392,7 @@ export class Workload implements Disposable {
     const { maxIdentities, apiEvents } = this.context
     const before = this.#match
     this.#match = this.#matchNow()
-    // Where nobody follows the entries, nobody says when it has become old.
+    // Without subscribers no notice says when it is out of date.
     this.#stale = this.#entries === null
     this.#use?.entries(this.#match.ids)
     this.#entries?.entries(this.#match.ids)

@@ -15,7 +15,7 @@ export interface WorkloadsOptions extends WorkloadContext {
 /** All workloads that are held, or were a moment ago. */
 export class Workloads implements Disposable {
   readonly #workloads = new Map<string, Workload>()
-  /** Those that nobody holds, with the time at which they go, in that order. One timer is enough. */
+  /** Those without a holder, with the time at which they go, in that order. One timer is enough. */
   readonly #lingering = new Map<Workload, number>()
   readonly #lingerMs: number
   readonly #owner: WorkloadOwner = { idle: (one) => this.#linger(one), over: (one) => this.#drop(one) }
