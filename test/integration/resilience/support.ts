@@ -64,11 +64,17 @@ export async function fetchOnce(address: string): Promise<Context> {
 /** The first message of a new stream that gets one: an agent that has only just started may need longer than it holds. */
 export async function served(address: string): Promise<Context> {
   const context = await eventually(
-    () => fetchOnce(address).catch(() => null),
+    () => fetchOnce(address).catch(pause),
     (found) => found !== null,
   )
   if (!context) throw new TypeError('nothing was served')
   return context
+}
+
+/** Whoever connects again at once, again and again, uses up the rate of its process. */
+async function pause(): Promise<null> {
+  await new Promise((resolve) => setTimeout(resolve, 250))
+  return null
 }
 
 export function contextOf(message: Uint8Array): Context {
