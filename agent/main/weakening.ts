@@ -15,6 +15,7 @@ const WEAKENING: readonly string[] = [
   'NODE_REDIRECT_WARNINGS',
   'NODE_UNIQUE_ID',
   'NODE_INSPECT_RESUME_ON_START',
+  'WATCH_REPORT_DEPENDENCIES',
   // OpenSSL
   'OPENSSL_CONF',
   'OPENSSL_CONF_INCLUDE',
@@ -83,7 +84,7 @@ export interface Weakening {
 
 /** What in an environment weakens a process of Node. An empty variable is none. */
 export function weakeningOf(env: Readonly<Record<string, string | undefined>>): Weakening {
-  const variables = WEAKENING.filter((name) => env[name])
+  const variables = WEAKENING.filter((name) => env[name] && !isHarmlessValue(name, env[name]))
   const options = optionsOf(env['NODE_OPTIONS'] ?? '')
   const kept = options.filter(({ name }) => harmless(name))
   const lost = [...new Set(options.filter(({ name }) => !harmless(name)).map(({ name }) => shown(name)))]
@@ -92,6 +93,11 @@ export function weakeningOf(env: Readonly<Record<string, string | undefined>>): 
     variables,
     nodeOptions: kept.map(({ words }) => words.map(quoted).join(' ')).join(' '),
   }
+}
+
+/** Node trusts everybody at `0` alone. */
+function isHarmlessValue(name: string, value: string): boolean {
+  return name === 'NODE_TLS_REJECT_UNAUTHORIZED' && value !== '0'
 }
 
 interface Option {

@@ -3,7 +3,6 @@ import { weakeningOf } from '../../../agent/main/weakening.js'
 
 describe('what weakens a process', () => {
   it.each([
-    'NODE_TLS_REJECT_UNAUTHORIZED',
     'NODE_PATH',
     'NODE_COMPILE_CACHE',
     'NODE_DEBUG',
@@ -13,6 +12,7 @@ describe('what weakens a process', () => {
     'SSLKEYLOGFILE',
     'GRPC_TRACE',
     'LOG_TOKENS',
+    'WATCH_REPORT_DEPENDENCIES',
   ])('%s is named, its value is not', (name) => {
     expect(weakeningOf({ [name]: 'hunter22', PATH: '/bin' })).toEqual({
       ignored: [name],
@@ -20,6 +20,12 @@ describe('what weakens a process', () => {
       nodeOptions: '',
     })
     expect(weakeningOf({ [name]: '' }).ignored).toEqual([])
+  })
+
+  it('is NODE_TLS_REJECT_UNAUTHORIZED at 0, and at no other value', () => {
+    const name = 'NODE_TLS_REJECT_UNAUTHORIZED'
+    expect(weakeningOf({ [name]: '0' })).toEqual({ ignored: [name], variables: [name], nodeOptions: '' })
+    for (const value of ['1', 'true', 'false', '00', ' 0']) expect(weakeningOf({ [name]: value }).ignored).toEqual([])
   })
 
   it('is none of what operators need', () => {
