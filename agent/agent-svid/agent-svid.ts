@@ -33,7 +33,7 @@ export interface AgentSvid {
 }
 
 /** What an identity is made of, before anybody has looked at it. */
-export interface Claimed extends Omit<AgentSvid, 'serial' | 'notBefore' | 'notAfter' | 'authorities'> {
+export interface UnverifiedAgentSvid extends Omit<AgentSvid, 'serial' | 'notBefore' | 'notAfter' | 'authorities'> {
   /** The SPIFFE ID that the answer named. */
   readonly named: string
   /** DER. */
@@ -47,7 +47,7 @@ export const SKEW_MS = 60_000
  * The identity, if its certificate is for `spiffeId` and the key, chains to one of the authorities and is valid at
  * `now`. Throws `svid.invalid` (with `details.check`) or `svid.issuer_unknown`.
  */
-export function verifyAgentSvid({ named, ...claimed }: Claimed, now: number): AgentSvid {
+export function verifyAgentSvid({ named, ...claimed }: UnverifiedAgentSvid, now: number): AgentSvid {
   const authorities = authoritiesOf(claimed.authorities)
   const { chain, serial, notBefore, notAfter } = verifyX509Svid({
     chain: claimed.chain,
@@ -65,7 +65,7 @@ export function verifyAgentSvid({ named, ...claimed }: Claimed, now: number): Ag
  * The same for what comes back from disk, whose time may be over or, by a clock that is not set yet, not have come:
  * everything is judged as of a moment within the certificate's life. Whether that life is now is asked of `validAt`.
  */
-export function verifyStored(claimed: Claimed, now: number): AgentSvid {
+export function verifyStored(claimed: UnverifiedAgentSvid, now: number): AgentSvid {
   const [leaf] = claimed.chain
   if (!leaf) throw new AgentError('svid.invalid', 'the stored chain is empty')
   const { notBefore, notAfter } = parseCertificate(leaf)

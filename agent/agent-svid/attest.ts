@@ -10,7 +10,7 @@ import { certifiedKey } from '../identity/certified-key.js'
 import type { SpiffeId } from '../identity/spiffe-id.js'
 import type { Clock } from '../ports/clock.js'
 import type { Random } from '../ports/random.js'
-import { type AgentSvid, type Claimed, validAt, verifyAgentSvid } from './agent-svid.js'
+import { type AgentSvid, type UnverifiedAgentSvid, validAt, verifyAgentSvid } from './agent-svid.js'
 import { isFresh } from './certificates.js'
 import { collectEvidence, type EvidenceOptions } from './evidence.js'
 import type { AgentSvidFile } from './file.js'
@@ -159,7 +159,7 @@ export class AgentSvidSteps {
     }
   }
 
-  #claimed({ answer, key, token }: Held, authorities: readonly Uint8Array[]): Claimed {
+  #claimed({ answer, key, token }: Held, authorities: readonly Uint8Array[]): UnverifiedAgentSvid {
     const { spiffeId, random, file } = this.options
     const tokenDigest = token?.digest ?? file.identity?.tokenDigest ?? null
     return { ...answer, spiffeId, key, tokenDigest, authorities, spread: random.fraction() }

@@ -1,4 +1,4 @@
-import type { Place } from '../icp/client-certificates.js'
+import type { PresentedAt } from '../icp/client-certificates.js'
 import { type AgentSvid, validAt } from './agent-svid.js'
 
 /** So long after the server accepted the newest certificate the key of the one before is of no use any more. */
@@ -7,7 +7,7 @@ const OLDER_KEPT_MS = 10 * 60_000
 const MAX_TOKENS = 64
 
 /** Since when the server accepts none of the certificates. */
-export interface Refusal {
+export interface CertificateRefusal {
   /** Milliseconds since 1970. */
   readonly since: number
   /** For how long that is known: between the first refusal and the last. */
@@ -37,12 +37,12 @@ export interface Certificates {
   readonly first: 'newest' | 'older'
   /** When the newest was first accepted. */
   readonly acceptedAt: number | null
-  readonly refusal: Refusal | null
+  readonly refusal: CertificateRefusal | null
   readonly inactive: Inactive | null
   /** Digests of join tokens that are gone, or were refused; the last ones. */
   readonly usedTokens: readonly string[]
   /** Where the server fails on a certificate. */
-  readonly failsAt: readonly Place[]
+  readonly failsAt: readonly PresentedAt[]
 }
 
 export const NO_CERTIFICATES: Certificates = {
@@ -98,7 +98,7 @@ export function refused(before: Certificates, { now, monotonic }: { now: number;
 }
 
 /** The server fails on a certificate there. */
-export function failing(before: Certificates, place: Place): Certificates {
+export function failing(before: Certificates, place: PresentedAt): Certificates {
   return before.failsAt.includes(place) ? before : { ...before, failsAt: [...before.failsAt, place] }
 }
 

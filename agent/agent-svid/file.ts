@@ -2,10 +2,10 @@ import { join } from 'node:path'
 import { AgentError, codeOf, messageOf } from '../errors.js'
 import type { SpiffeId } from '../identity/spiffe-id.js'
 import type { Files } from '../ports/files.js'
-import { type AgentSvid, type Claimed, verifyStored } from './agent-svid.js'
+import { type AgentSvid, type UnverifiedAgentSvid, verifyStored } from './agent-svid.js'
 import { adopted, type Certificates, NO_CERTIFICATES } from './certificates.js'
 import type { Pending } from './record.js'
-import { formatRecord, type Owner, parseRecord, type StoredRecord } from './record.js'
+import { formatRecord, parseRecord, type RecordOwner, type StoredRecord } from './record.js'
 
 const NAME = 'agent-identity.json'
 const MAX_BYTES = 1024 * 1024
@@ -14,7 +14,7 @@ export interface AgentSvidFileOptions {
   readonly files: Pick<Files, 'read' | 'writeAtomically' | 'rename'>
   /** `agent.data_dir`. */
   readonly dataDir: string
-  readonly owner: Owner
+  readonly owner: RecordOwner
   readonly spiffeId: SpiffeId
 }
 
@@ -26,7 +26,7 @@ export interface SetAside {
   readonly detail: string
 }
 
-export interface Restored {
+export interface RestoredAgentSvid {
   /** Verified, but not necessarily valid now. */
   readonly identity: AgentSvid | null
   readonly pending: Pending | null
@@ -86,7 +86,7 @@ export class AgentSvidFile {
    * Reads the file. One that is damaged, or belongs to another tenant or node, is renamed (never deleted: it may be
    * somebody's only key) and counts as none. Throws `file.io` where the disk does not answer.
    */
-  async load({ now, monotonic }: { readonly now: number; readonly monotonic: number }): Promise<Restored> {
+  async load({ now, monotonic }: { readonly now: number; readonly monotonic: number }): Promise<RestoredAgentSvid> {
     const read = await this.#read(now, monotonic)
     if ('reason' in read) {
       const stamp = new Date(now).toISOString().replace(/[-:]|\.\d+/g, '')
@@ -220,7 +220,7 @@ export class AgentSvidFile {
 }
 
 /** The older certificate, if it is another one of the same agent; it is not worth the identity in force. */
-function beside(newest: AgentSvid, older: Claimed, now: number): AgentSvid | null {
+function beside(newest: AgentSvid, older: UnverifiedAgentSvid, now: number): AgentSvid | null {
   try {
     const verified = verifyStored(older, now)
     const same = verified.agentId === newest.agentId && verified.spiffeId.equals(newest.spiffeId)

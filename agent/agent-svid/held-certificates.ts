@@ -1,5 +1,5 @@
 import type { AgentError } from '../errors.js'
-import type { ClientCertificates, Place } from '../icp/client-certificates.js'
+import type { ClientCertificates, PresentedAt } from '../icp/client-certificates.js'
 import { Signal } from '../lib/signal.js'
 import type { NodeEvents } from '../observability/node-events.js'
 import type { Clock } from '../ports/clock.js'
@@ -105,11 +105,11 @@ export class HeldCertificates implements ClientCertificates {
     this.changed()
   }
 
-  failsAt(): readonly Place[] {
+  failsAt(): readonly PresentedAt[] {
     return this.options.file.certificates.failsAt
   }
 
-  failed(place: Place): void {
+  failed(place: PresentedAt): void {
     this.options.file.note((known) => failing(known, place))
     this.changed()
   }

@@ -11,7 +11,7 @@ export interface Duty {
   run(signal: AbortSignal): Promise<void>
 }
 
-export interface LoopOptions {
+export interface AgentSvidLoopOptions {
   readonly clock: Clock
   /** Aborting it ends the loop; runs in flight are awaited. */
   readonly signal: AbortSignal
@@ -41,7 +41,7 @@ const LONGEST_SLEEP_MS = 24 * 60 * 60_000
  * after a failure, and between runs, go by the clock that never jumps, so neither a wrong wall clock nor a `nextAt`
  * stuck in the past makes it spin. Rejects only with what is not an AgentError.
  */
-export async function runLoop({ clock, signal, duties, onChange, retryAfterMs }: LoopOptions): Promise<void> {
+export async function runLoop({ clock, signal, duties, onChange, retryAfterMs }: AgentSvidLoopOptions): Promise<void> {
   using stop = new LinkedAbort(signal)
   let wake: () => void = ignore
   let defect: { readonly error: unknown } | null = null

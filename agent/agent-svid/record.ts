@@ -5,7 +5,7 @@ import { derFromPem, pemFromDer } from '../crypto/pem.js'
 import { Secret } from '../crypto/secret.js'
 import { AgentError } from '../errors.js'
 import { SpiffeId } from '../identity/spiffe-id.js'
-import type { AgentSvid, Claimed } from './agent-svid.js'
+import type { AgentSvid, UnverifiedAgentSvid } from './agent-svid.js'
 import type { Certificates } from './certificates.js'
 
 /** What the server answered to an attestation or a renewal; neither verified nor in use. */
@@ -90,17 +90,17 @@ type StoredIdentity = z.infer<typeof identity>
 type StoredAnswer = Omit<StoredIdentity, 'spread' | 'join_token_sha256' | 'key'>
 
 /** Whose record it is: a data directory may have been copied from another node, or the configuration changed. */
-export interface Owner {
+export interface RecordOwner {
   readonly tenantId: string
   readonly nodeId: string
 }
 
 /** What the file says, keys and certificates parsed, nothing verified. */
 export interface StoredRecord {
-  readonly owner: Owner
-  readonly identity: Claimed | null
+  readonly owner: RecordOwner
+  readonly identity: UnverifiedAgentSvid | null
   readonly pending: Pending | null
-  readonly older: Claimed | null
+  readonly older: UnverifiedAgentSvid | null
   readonly reception: Reception
 }
 
@@ -141,7 +141,7 @@ export function parseRecord(text: string): StoredRecord {
 }
 
 /** The text of the file. It holds private keys: write it with mode 0600, and nowhere else. */
-export function formatRecord(owner: Owner, certificates: Certificates, pending: Pending | null): string {
+export function formatRecord(owner: RecordOwner, certificates: Certificates, pending: Pending | null): string {
   const { newest, older, first, acceptedAt, refusal, inactive, usedTokens, failsAt } = certificates
   const record: z.infer<typeof RECORD> = {
     version: 1,
@@ -167,7 +167,7 @@ export function formatRecord(owner: Owner, certificates: Certificates, pending: 
   return `${JSON.stringify(record, null, 2)}\n`
 }
 
-function claimed(from: StoredIdentity): Claimed {
+function claimed(from: StoredIdentity): UnverifiedAgentSvid {
   return {
     ...answerOf(from),
     spiffeId: SpiffeId.parse(from.spiffe_id),
@@ -178,7 +178,7 @@ function claimed(from: StoredIdentity): Claimed {
 }
 
 /** Null where it cannot be read: the identity in force does not need it. */
-function readable(from: StoredIdentity): Claimed | null {
+function readable(from: StoredIdentity): UnverifiedAgentSvid | null {
   try {
     return claimed(from)
   } catch (error) {

@@ -16,7 +16,7 @@ import type { JoinTokenSource } from './join-token.js'
 import { LOCKED_OUT, RENEWAL_REFUSED } from './lockout.js'
 import { runLoop } from './loop.js'
 import { type Due, dueOf, type NextStep, nextStep } from './next-step.js'
-import { type AgentSvidState, clockWait, stateOf, type Trouble } from './state.js'
+import { type AgentSvidState, type AgentSvidTrouble, clockWait, stateOf } from './state.js'
 
 export interface KeeperOptions {
   readonly clock: Clock
@@ -44,9 +44,9 @@ export class AgentSvidKeeper {
   #attestNext = false
   readonly #pace: AttemptPace
   /** Why what is in force is not on disk: said once, and written as soon as that works. */
-  #unsaved: Trouble | null = null
-  #trouble: Trouble | null = null
-  #locked: (Trouble & { readonly tokenDigest: string | null }) | null = null
+  #unsaved: AgentSvidTrouble | null = null
+  #trouble: AgentSvidTrouble | null = null
+  #locked: (AgentSvidTrouble & { readonly tokenDigest: string | null }) | null = null
   #running: Promise<void> | null = null
   readonly #startedAt: number
 

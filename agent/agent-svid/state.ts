@@ -42,18 +42,18 @@ export interface Reason {
 }
 
 /** What stands in the way, and since when. */
-export interface Trouble {
+export interface AgentSvidTrouble {
   readonly error: AgentError
   readonly since: number
 }
 
 export interface Standing {
   readonly certificates: Certificates
-  readonly trouble: Trouble | null
+  readonly trouble: AgentSvidTrouble | null
   /** The server wants what only an administrator can give. */
-  readonly locked: Trouble | null
+  readonly locked: AgentSvidTrouble | null
   /** Why the identity is not on disk. */
-  readonly unsaved: Trouble | null
+  readonly unsaved: AgentSvidTrouble | null
   readonly startedAt: number
   /** How far the server's clock is ahead of ours (ms); null while that is not known. */
   readonly skewMs: number | null
@@ -134,6 +134,6 @@ export function turnsAt(identity: AgentSvid | null, now: number): number {
   return identity && validAt(identity, now) ? identity.notAfter : Number.POSITIVE_INFINITY
 }
 
-function said({ error, since }: Trouble): { reason: Reason; since: number } {
+function said({ error, since }: AgentSvidTrouble): { reason: Reason; since: number } {
   return { reason: { code: error.code, message: error.message }, since }
 }

@@ -1,12 +1,12 @@
 import { AgentError, type ErrorCode, type Tier } from '../errors.js'
 import type { HttpResponse } from '../ports/http.js'
-import { type Endpoint, specOf } from './endpoints.js'
+import { type ServerEndpoint, specOf } from './endpoints.js'
 import { excerpt } from './excerpt.js'
 import { type ErrorReply, parseError } from './wire.js'
 
 /** An answer other than 200 (or 201), with what is needed to judge it. */
-export interface Refusal {
-  readonly endpoint: Endpoint
+export interface RefusedAnswer {
+  readonly endpoint: ServerEndpoint
   readonly response: HttpResponse
   /** What was sent and must not come back in a message. */
   readonly secrets: readonly string[]
@@ -20,12 +20,12 @@ interface Meaning {
 }
 type Special = Meaning & {
   readonly status: number | readonly number[]
-  readonly endpoints: readonly Endpoint[]
+  readonly endpoints: readonly ServerEndpoint[]
   readonly when: (reply: ErrorReply) => boolean
 }
 
 /** Where the server knows which agent asks, or is about to know it. */
-const OF_AN_AGENT: readonly Endpoint[] = [
+const OF_AN_AGENT: readonly ServerEndpoint[] = [
   'attest_node',
   'renew_agent',
   'entries',
@@ -33,9 +33,9 @@ const OF_AN_AGENT: readonly Endpoint[] = [
   'revoke_workload',
   'issue_jwt',
 ]
-const SIGNING: readonly Endpoint[] = ['attest_node', 'renew_agent', 'sign_workload']
+const SIGNING: readonly ServerEndpoint[] = ['attest_node', 'renew_agent', 'sign_workload']
 /** A refusal by these is about an entry, and withholds its identity. */
-const OF_AN_ENTRY: readonly Endpoint[] = ['sign_workload', 'issue_jwt']
+const OF_AN_ENTRY: readonly ServerEndpoint[] = ['sign_workload', 'issue_jwt']
 /** In these the reason of the CA arrives: its own answer passed on, or wrapped by the handler (400 in older servers). */
 const OF_THE_CA: readonly number[] = [400, 422, 500, 502, 503]
 const ABOUT_THE_NAME = /common[ _-]?name|\bCN\b|(?:subject alternate name|email address)\b.*not allowed by this role/is
@@ -155,7 +155,7 @@ const BY_STATUS: Readonly<Record<number, Meaning>> = {
 }
 
 /** What an answer other than success means, as an error with `details.endpoint`, `.status` and, for 429, `.retryAfterMs`. */
-export function errorOf(refusal: Refusal): AgentError {
+export function errorOf(refusal: RefusedAnswer): AgentError {
   const { endpoint, response, secrets } = refusal
   const { status } = response
   if (status >= 300 && status < 400) return redirected(endpoint, response)
@@ -176,7 +176,12 @@ export function errorOf(refusal: Refusal): AgentError {
 }
 
 /** A success that is not what it should be. */
-export function badResponse(endpoint: Endpoint, response: HttpResponse, reason: string, cause?: unknown): AgentError {
+export function badResponse(
+  endpoint: ServerEndpoint,
+  response: HttpResponse,
+  reason: string,
+  cause?: unknown,
+): AgentError {
   return new AgentError(
     'icp.bad_response',
     `${specOf(endpoint).name}: the answer (${describe(response)}) is not what the ICP server sends: ${reason}`,
@@ -191,7 +196,7 @@ export function retryAfterOf(response: HttpResponse, now: number): number | null
   return Number.isNaN(ms) ? null : Math.min(MAX_RETRY_AFTER_MS, Math.max(0, ms))
 }
 
-function retryAfterMs({ response, now }: Refusal): number {
+function retryAfterMs({ response, now }: RefusedAnswer): number {
   return retryAfterOf(response, now) ?? DEFAULT_RETRY_AFTER_MS
 }
 
@@ -206,7 +211,7 @@ function fallback(status: number): Meaning {
   return { code: 'icp.bad_response', advice: 'check icp_service.address, its path included' }
 }
 
-function redirected(endpoint: Endpoint, response: HttpResponse): AgentError {
+function redirected(endpoint: ServerEndpoint, response: HttpResponse): AgentError {
   // Query and user information may hold what nobody else should see.
   const target = (response.headers['location'] ?? '').replace(/[?#].*$/s, '').replace(/\/\/[^/]*@/, '//')
   return new AgentError(

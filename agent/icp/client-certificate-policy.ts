@@ -2,8 +2,8 @@ import { AgentError } from '../errors.js'
 import type { ServerEvents } from '../observability/server-events.js'
 import type { Clock } from '../ports/clock.js'
 import type { HttpResponse } from '../ports/http.js'
-import type { ClientCertificates, Place } from './client-certificates.js'
-import { type Endpoint, specOf } from './endpoints.js'
+import type { ClientCertificates, PresentedAt } from './client-certificates.js'
+import { type ServerEndpoint, specOf } from './endpoints.js'
 import { parseError } from './wire.js'
 
 /** After a repetition that did not help, so long passes before the next one. */
@@ -16,7 +16,7 @@ const NO_ANSWER: ReadonlySet<number> = new Set([401, 403, 429])
 type Exchange = (withoutIdentity: boolean) => Promise<HttpResponse>
 
 interface Group {
-  readonly place: Place
+  readonly place: PresentedAt
   /** `wanted`: refused without the certificate, served with it. `fails`: refused without, and fails on it. */
   knowledge: 'unknown' | 'wanted' | 'fails'
   doubtFrom: number
@@ -58,7 +58,7 @@ export class ClientCertificatePolicy {
     this.learnGeneration(workspace)
   }
 
-  async choose(endpoint: Endpoint, exchange: Exchange): Promise<HttpResponse> {
+  async choose(endpoint: ServerEndpoint, exchange: Exchange): Promise<HttpResponse> {
     if (!specOf(endpoint).identity) return await exchange(true)
     if (this.#workspace) return await exchange(false)
     const group = endpoint === 'issue_jwt' ? this.#jwt : this.#agents
@@ -67,7 +67,7 @@ export class ClientCertificatePolicy {
       : await this.#without(group, endpoint, exchange)
   }
 
-  async #without(group: Group, endpoint: Endpoint, exchange: Exchange): Promise<HttpResponse> {
+  async #without(group: Group, endpoint: ServerEndpoint, exchange: Exchange): Promise<HttpResponse> {
     const response = await exchange(true)
     if (!wantsOne(endpoint, response) || this.#fails(group) || this.#paused(group)) return response
     const second = await unlessClosed(exchange(false))
@@ -84,7 +84,7 @@ export class ClientCertificatePolicy {
     return second
   }
 
-  async #with(group: Group, endpoint: Endpoint, exchange: Exchange): Promise<HttpResponse> {
+  async #with(group: Group, endpoint: ServerEndpoint, exchange: Exchange): Promise<HttpResponse> {
     const response = await unlessClosed(exchange(false))
     const closed = response instanceof AgentError
     if (!closed && (response.status !== 500 || this.#paused(group))) return response
@@ -115,12 +115,12 @@ export class ClientCertificatePolicy {
   }
 }
 
-function newGroup(place: Place): Group {
+function newGroup(place: PresentedAt): Group {
   return { place, knowledge: 'unknown', doubtFrom: Number.NEGATIVE_INFINITY }
 }
 
 /** A refusal that a certificate may help against. */
-function wantsOne(endpoint: Endpoint, response: HttpResponse): boolean {
+function wantsOne(endpoint: ServerEndpoint, response: HttpResponse): boolean {
   if (response.status !== 401) return false
   // The tenant API answers 401 to every renewal, and behind a proxy to every issuance of a JWT-SVID.
   return endpoint !== 'renew_agent' && !/TLS connection required/i.test(parseError(response.body).message)

@@ -1,11 +1,11 @@
 import { AgentError } from '../errors.js'
 import type { HttpResponse } from '../ports/http.js'
 import { errorOf } from './answers.js'
-import type { Endpoint } from './endpoints.js'
+import type { ServerEndpoint } from './endpoints.js'
 import { parseError } from './wire.js'
 
 /** Where certificates are presented: the endpoints of agents, and issuance of JWT-SVIDs, which some servers treat apart. */
-export type Place = 'agents' | 'jwt'
+export type PresentedAt = 'agents' | 'jwt'
 
 /** The agent's certificates as requests present them, and who is told what the server makes of them. */
 export interface ClientCertificates {
@@ -18,9 +18,9 @@ export interface ClientCertificates {
   /** The server refuses the agent, whatever it presents: an administrator has revoked it. */
   inactive(error: AgentError): void
   /** Where the server fails on a certificate, as far as that is remembered. */
-  failsAt(): readonly Place[]
+  failsAt(): readonly PresentedAt[]
   /** The server wanted a certificate there and failed on it; so it stays until the node is attested anew. */
-  failed(place: Place): void
+  failed(place: PresentedAt): void
 }
 
 export const NO_CLIENT_CERTIFICATES: ClientCertificates = {
@@ -42,7 +42,7 @@ const NOT_ABOUT_IT = /TLS connection required/i
  */
 export async function presenting(
   certificates: ClientCertificates,
-  endpoint: Endpoint,
+  endpoint: ServerEndpoint,
   send: (other: boolean) => Promise<HttpResponse>,
   now: () => number,
 ): Promise<HttpResponse> {
@@ -85,7 +85,7 @@ function unwrap(outcome: Settled): HttpResponse {
   return outcome.response
 }
 
-function errorIn(outcome: Settled, endpoint: Endpoint, now: number): AgentError {
+function errorIn(outcome: Settled, endpoint: ServerEndpoint, now: number): AgentError {
   if ('response' in outcome) return errorOf({ endpoint, response: outcome.response, secrets: [], now })
   if (outcome.error instanceof AgentError) return outcome.error
   throw outcome.error

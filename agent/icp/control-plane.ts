@@ -33,7 +33,7 @@ export interface IssuedJwt {
   readonly token: Secret
 }
 
-export interface JwtValidation {
+export interface JwtValidationAnswer {
   readonly valid: boolean
   readonly spiffeId: string
 }
@@ -72,7 +72,7 @@ export interface ControlPlane {
   bundle(signal: AbortSignal): Promise<readonly Uint8Array[]>
   issueJwt(request: { spiffeId: SpiffeId; audience: readonly string[] }, signal: AbortSignal): Promise<IssuedJwt>
   jwtBundle(signal: AbortSignal): Promise<readonly Jwk[]>
-  validateJwt(request: { token: Secret; audience: string }, signal: AbortSignal): Promise<JwtValidation>
+  validateJwt(request: { token: Secret; audience: string }, signal: AbortSignal): Promise<JwtValidationAnswer>
 }
 
 /** Milliseconds that the server's clock is ahead of ours, from the last Date header; null before the first answer. */

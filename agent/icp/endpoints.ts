@@ -89,9 +89,9 @@ export const ENDPOINTS = {
   },
 } as const satisfies Record<string, EndpointSpec>
 
-export type Endpoint = keyof typeof ENDPOINTS
+export type ServerEndpoint = keyof typeof ENDPOINTS
 
-export function specOf(endpoint: Endpoint): EndpointSpec {
+export function specOf(endpoint: ServerEndpoint): EndpointSpec {
   return ENDPOINTS[endpoint]
 }
 
@@ -101,6 +101,6 @@ export function renewalTier(workspace: boolean): 'standard' | 'bootstrap' {
 }
 
 /** What a request is charged to. `workspace`: the server is of the workspace API. */
-export function tierOf(endpoint: Endpoint, workspace: boolean): Tier {
+export function tierOf(endpoint: ServerEndpoint, workspace: boolean): Tier {
   return endpoint === 'renew_agent' ? renewalTier(workspace) : specOf(endpoint).tier
 }

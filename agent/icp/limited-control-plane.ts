@@ -1,6 +1,6 @@
 import { isError, type Tier } from '../errors.js'
 import type { ControlPlane, IssuedCertificate } from './control-plane.js'
-import { type Endpoint, tierOf } from './endpoints.js'
+import { type ServerEndpoint, tierOf } from './endpoints.js'
 import { pauseOf, type RateLimiter } from './rate-limiter.js'
 import type { ServerReachability } from './server-reachability.js'
 
@@ -41,7 +41,7 @@ export function limitedControlPlane(
       throw error
     }
   }
-  const planned = <T>(endpoint: Endpoint, ask: () => Promise<T>): Promise<T> => {
+  const planned = <T>(endpoint: ServerEndpoint, ask: () => Promise<T>): Promise<T> => {
     const tier = tierOf(endpoint, workspace())
     limiter.charge(tier)
     return answered(tier, ask())
@@ -49,7 +49,7 @@ export function limitedControlPlane(
   const named = (authorities: readonly Uint8Array[]) => {
     if (authorities.length > 0) onIssuers?.(authorities)
   }
-  const issued = async <T extends IssuedCertificate>(endpoint: Endpoint, ask: () => Promise<T>): Promise<T> => {
+  const issued = async <T extends IssuedCertificate>(endpoint: ServerEndpoint, ask: () => Promise<T>): Promise<T> => {
     const value = await planned(endpoint, ask)
     named(value.bundle)
     return value

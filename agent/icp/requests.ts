@@ -7,7 +7,7 @@ import type { Random } from '../ports/random.js'
 import { errorOf, retryAfterOf } from './answers.js'
 import { ClientCertificatePolicy } from './client-certificate-policy.js'
 import { type ClientCertificates, NO_CLIENT_CERTIFICATES, presenting } from './client-certificates.js'
-import { type Endpoint, specOf, tierOf } from './endpoints.js'
+import { type ServerEndpoint, specOf, tierOf } from './endpoints.js'
 import type { RateLimiter } from './rate-limiter.js'
 import { ServerClock } from './server-clock.js'
 import { icpError } from './transport.js'
@@ -39,7 +39,7 @@ export interface RequestOptions {
 type Presented = 'first' | 'other' | 'none'
 
 export interface Exchange {
-  readonly endpoint: Endpoint
+  readonly endpoint: ServerEndpoint
   readonly query?: Readonly<Record<string, string>>
   readonly body?: Readonly<Record<string, unknown>>
   /** Values in the body that must not come back in a message. */
@@ -124,7 +124,7 @@ export class Requests {
     }
   }
 
-  #present(endpoint: Endpoint, send: (presented: Presented) => Promise<HttpResponse>): Promise<HttpResponse> {
+  #present(endpoint: ServerEndpoint, send: (presented: Presented) => Promise<HttpResponse>): Promise<HttpResponse> {
     // Servers of the tenant API refuse every renewal, whatever is presented.
     if (endpoint === 'renew_agent' && !this.identity.workspace) return send('first')
     const { clock } = this.options
@@ -136,7 +136,10 @@ export class Requests {
     )
   }
 
-  async #sendWithout(endpoint: Endpoint, send: (presented: Presented) => Promise<HttpResponse>): Promise<HttpResponse> {
+  async #sendWithout(
+    endpoint: ServerEndpoint,
+    send: (presented: Presented) => Promise<HttpResponse>,
+  ): Promise<HttpResponse> {
     const response = await send('none')
     if (specOf(endpoint).identity && response.status < 300) this.#certificates.accepted(null)
     return response
@@ -185,7 +188,7 @@ export class Requests {
 }
 
 /** A handshake that failed over our certificate means what 401 means: the agent needs another one. */
-function asRefusal(endpoint: Endpoint, error: unknown): unknown {
+function asRefusal(endpoint: ServerEndpoint, error: unknown): unknown {
   if (!(error instanceof AgentError) || error.details['clientCertificate'] !== true) return error
   const message = `${specOf(endpoint).name} was refused: ${error.message}`
   return new AgentError('icp.unauthorized', message, { cause: error, details: { ...error.details, endpoint } })

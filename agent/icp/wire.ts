@@ -3,7 +3,7 @@ import { privateKeyFromPem } from '../crypto/keys.js'
 import { derFromPem } from '../crypto/pem.js'
 import { Secret } from '../crypto/secret.js'
 import { AgentError } from '../errors.js'
-import type { AttestedNode, IssuedCertificate, IssuedJwt, Jwk, JwtValidation } from './control-plane.js'
+import type { AttestedNode, IssuedCertificate, IssuedJwt, Jwk, JwtValidationAnswer } from './control-plane.js'
 
 /**
  * The JSON of the ICP server, both generations, and what the agent makes of it. Unknown members are ignored and null
@@ -56,7 +56,7 @@ export function parseJwks(json: unknown): readonly Jwk[] {
     .keys.map((key) => Object.fromEntries(Object.entries(key).filter(([member]) => PUBLIC_MEMBERS.includes(member))))
 }
 
-export function parseValidation(json: unknown): JwtValidation {
+export function parseValidation(json: unknown): JwtValidationAnswer {
   const reply = validation.parse(json)
   return { valid: reply.valid, spiffeId: reply.spiffe_id }
 }

@@ -17,7 +17,7 @@ const MAX_CLAIMS_DEPTH = 24
 export const LEEWAY_SECONDS = 5
 
 /** Header and claims of a token that is not verified. */
-export interface Claimed {
+export interface UnverifiedJwt {
   readonly algorithm: string
   readonly kid: string | undefined
   readonly subject: SpiffeId
@@ -25,7 +25,7 @@ export interface Claimed {
 }
 
 /** Reads header and claims without verifying the signature. Throws `jwt.invalid`; never quotes the token. */
-export function readToken(token: Secret): Claimed {
+export function readToken(token: Secret): UnverifiedJwt {
   const text = token.reveal()
   if (text.length > MAX_TOKEN_BYTES) throw invalidJwt(`it is longer than ${MAX_TOKEN_BYTES} bytes`)
   const parts = text.split('.')

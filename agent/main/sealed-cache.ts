@@ -4,7 +4,7 @@ import { AgentError } from '../errors.js'
 import { sleepUnlessAborted } from '../lib/sleep.js'
 import { type CacheEvents, cacheEvents } from '../observability/cache-events.js'
 import { cacheKeys } from '../svids/sealed-cache/cache-key.js'
-import { type Restored, SealedCache } from '../svids/sealed-cache/sealed-cache.js'
+import { type RestoredCache, SealedCache } from '../svids/sealed-cache/sealed-cache.js'
 import type { Agent } from './compose.js'
 import type { World } from './world.js'
 
@@ -33,7 +33,7 @@ export interface RunningCache {
 
 interface Opened {
   readonly cache: SealedCache
-  readonly restored: Restored | null
+  readonly restored: RestoredCache | null
 }
 
 /**
@@ -101,7 +101,7 @@ function agrees(skewMs: number | null): boolean {
   return skewMs !== null && Math.abs(skewMs) <= AGREEMENT_MS
 }
 
-function adopt(agent: Cached, { snapshot, history, lastUses, commonName: worked }: Restored): void {
+function adopt(agent: Cached, { snapshot, history, lastUses, commonName: worked }: RestoredCache): void {
   agent.commonName.restore(worked)
   agent.demand.restore(lastUses)
   agent.restore({ snapshot, history })
@@ -110,7 +110,7 @@ function adopt(agent: Cached, { snapshot, history, lastUses, commonName: worked 
 /** Waits for the server's Date: only if it agrees with our clock was the earlier clock the wrong one. */
 async function confirmClock(
   agent: Cached,
-  restored: Restored,
+  restored: RestoredCache,
   events: CacheEvents,
   clock: World['clock'],
   signal: AbortSignal,

@@ -1,5 +1,5 @@
 import { type AgentSvid, tlsIdentity } from '../agent-svid/agent-svid.js'
-import type { TlsSettings } from '../ports/http.js'
+import type { HttpTls } from '../ports/http.js'
 
 /** Where the settings come from; both answer with the same object as long as nothing changed. */
 export interface TlsSources {
@@ -16,7 +16,7 @@ export interface TlsSources {
  * certificate valid, or ends it, and nobody is told. The same object again as long as nothing changed: whoever makes
  * connections of it makes them anew only then.
  */
-export function tlsSettings({ identity, other, roots }: TlsSources): () => TlsSettings {
+export function tlsSettings({ identity, other, roots }: TlsSources): () => HttpTls {
   let last: Made | null = null
   return () => {
     const shown = { own: identity(), other: other?.() ?? null, ca: roots() }
@@ -36,5 +36,5 @@ interface Made {
   readonly own: AgentSvid | null
   readonly other: AgentSvid | null
   readonly ca: readonly string[]
-  readonly settings: TlsSettings
+  readonly settings: HttpTls
 }

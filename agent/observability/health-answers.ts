@@ -21,13 +21,13 @@ export interface AgentNames {
 }
 
 /** The answer to one request. */
-export interface Answer {
+export interface HealthAnswer {
   readonly code: number
   readonly body: Readonly<Record<string, unknown>>
 }
 
 /** GET /healthz: 503 only if a restart would help. `verbose` adds the components and the reasons. */
-export function liveness(facts: HealthFacts, loopDelayMs: number, verbose: boolean): Answer {
+export function liveness(facts: HealthFacts, loopDelayMs: number, verbose: boolean): HealthAnswer {
   const status = overall(facts, loopDelayMs)
   const code = status === 'unhealthy' ? 503 : 200
   if (!verbose) return { code, body: { status } }
@@ -42,14 +42,19 @@ export function liveness(facts: HealthFacts, loopDelayMs: number, verbose: boole
 }
 
 /** GET /ready: 200 once workloads can be served. `verbose` adds the reasons if they cannot. */
-export function readiness(facts: HealthFacts, verbose: boolean): Answer {
+export function readiness(facts: HealthFacts, verbose: boolean): HealthAnswer {
   const reasons = unreadyReasons(facts)
   const ready = reasons.length === 0
   return { code: ready ? 200 : 503, body: { ready, ...(verbose ? { reasons } : {}) } }
 }
 
 /** GET /status: for people. */
-export function statusDocument(facts: HealthFacts, loopDelayMs: number, agent: AgentNames, version: string): Answer {
+export function statusDocument(
+  facts: HealthFacts,
+  loopDelayMs: number,
+  agent: AgentNames,
+  version: string,
+): HealthAnswer {
   const { sync, entries, icpService, agentSvid, workloadApi } = facts
   const troubles = [...Object.values(componentsOf(facts)), ...otherTroubles(facts)]
   const unready = unreadyReasons(facts)
@@ -104,7 +109,7 @@ export function statusDocument(facts: HealthFacts, loopDelayMs: number, agent: A
 }
 
 /** GET /: the name and version of this service. */
-export function greeting(agent: AgentNames, version: string): Answer {
+export function greeting(agent: AgentNames, version: string): HealthAnswer {
   return { code: 200, body: { service: 'ICP Agent', version, tenant_id: agent.tenantId, node_id: agent.nodeId } }
 }
 

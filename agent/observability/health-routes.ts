@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { Clock } from '../ports/clock.js'
 import type { HealthFacts } from './health.js'
-import { type AgentNames, type Answer, greeting, liveness, readiness, statusDocument } from './health-answers.js'
+import { type AgentNames, greeting, type HealthAnswer, liveness, readiness, statusDocument } from './health-answers.js'
 import type { Log } from './log.js'
 import { isLoopback, isLoopbackHost } from './loopback.js'
 
@@ -20,7 +20,7 @@ export interface HealthSource {
 export function addHealthRoutes(app: FastifyInstance, source: HealthSource): void {
   const { facts, metrics, version, agent, clock, log } = source
   const alive = (verbose: boolean, loopDelayMs: number) => liveness(facts(), loopDelayMs, verbose)
-  const answers: Record<string, (verbose: boolean, loopDelayMs: number) => Answer> = {
+  const answers: Record<string, (verbose: boolean, loopDelayMs: number) => HealthAnswer> = {
     '/healthz': alive,
     '/health': alive,
     '/live': alive,
@@ -30,7 +30,7 @@ export function addHealthRoutes(app: FastifyInstance, source: HealthSource): voi
     '/status': (_, loopDelayMs) => statusDocument(facts(), loopDelayMs, agent, version),
     '/': () => greeting(agent, version),
   }
-  const refuse = (code: number, error: string): Answer => ({ code, body: { error } })
+  const refuse = (code: number, error: string): HealthAnswer => ({ code, body: { error } })
 
   app.addHook('onRequest', async (request, reply) => {
     reply.header('cache-control', 'no-store')

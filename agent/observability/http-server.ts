@@ -2,10 +2,10 @@ import type { Server } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import { AgentError, messageOf } from '../errors.js'
 import { addHealthRoutes, type HealthSource } from './health-routes.js'
-import { type ConnectionLimits, ProbeConnections } from './probe-connections.js'
+import { ProbeConnections, type ProbeLimits } from './probe-connections.js'
 
 /** Far more than probes and scrapers need; 1024 descriptors at most. */
-const LIMITS: ConnectionLimits = { perAddress: 64, network: 512, loopback: 512 }
+const LIMITS: ProbeLimits = { perAddress: 64, network: 512, loopback: 512 }
 const MAX_HEADER_BYTES = 8192
 /** A flood fills Node's default of 511 while the event loop is busy; a probe would then retry after 1 s and 3 s. */
 const BACKLOG = 4096

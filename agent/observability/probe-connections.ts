@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
 import { isLoopback } from './loopback.js'
 
-export interface ConnectionLimits {
+export interface ProbeLimits {
   /** Connections from one address of the network (IPv6: one /64). */
   readonly perAddress: number
   /** Connections from the network together. */
@@ -28,7 +28,7 @@ export class ProbeConnections {
   readonly #shares = new Map<string, Share>()
   readonly #shareOf = new Map<Socket, Share>()
 
-  constructor(private readonly limits: ConnectionLimits) {}
+  constructor(private readonly limits: ProbeLimits) {}
 
   /** A connection was accepted. */
   admit(socket: Socket): void {

@@ -1,15 +1,15 @@
 import { subscribe } from 'node:diagnostics_channel'
 import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls'
 import { Agent, type Dispatcher, errors, ProxyAgent } from 'undici'
-import type { ClientIdentity, TlsSettings } from '../ports/http.js'
+import type { ClientIdentity, HttpTls } from '../ports/http.js'
 import { type NoProxy, readNoProxy } from '../ports/no-proxy.js'
 import { ALWAYS, Connections } from './http-connections.js'
 import { proxyPool, shownProxy } from './http-proxy.js'
 
 /** How requests leave the machine. */
-export interface Route {
+export interface HttpRoute {
   /** Read for each request; a change opens new connections and lets the old ones finish. */
-  readonly tls: () => TlsSettings
+  readonly tls: () => HttpTls
   /** PEM of the authorities that are trusted besides `tls().ca`; read once, at the first need. */
   readonly roots: () => readonly string[]
   readonly proxy: { readonly httpsProxy: string | null; readonly noProxy: string | null } | null
@@ -67,7 +67,7 @@ export class Dispatchers {
   readonly #exempt: readonly NoProxy[]
   #roots: readonly string[] | null = null
 
-  constructor(private readonly route: Route) {
+  constructor(private readonly route: HttpRoute) {
     if (!listening) subscribe('undici:client:connected', keepAlerts)
     listening = true
     this.#exempt = [THIS_MACHINE, readNoProxy(route.proxy?.noProxy ?? '')]

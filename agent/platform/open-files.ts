@@ -8,7 +8,7 @@ const PER_LINGERING = 2
 const MAX_LINGERING = 1024
 
 /** How the descriptors of the agent are shared out. */
-export interface OpenFiles {
+export interface OpenFileShare {
   /** Null where there is none. */
   readonly limit: number | null
   /** Connections that may be open at a time. */
@@ -29,7 +29,7 @@ export function openFileLimit(limits: string = readFileSync('/proc/self/limits',
  * Shares the descriptors out, so that callers can never take the last one: without one nobody can be identified, no
  * file written and no server asked. `wanted`: the connections that the configuration allows.
  */
-export function shareOut(limit: number | null, wanted: number): OpenFiles {
+export function shareOut(limit: number | null, wanted: number): OpenFileShare {
   if (limit === null) return { limit, connections: wanted, lingering: MAX_LINGERING, short: false }
   const lingering = Math.min(MAX_LINGERING, Math.floor(limit / 16))
   const reserve = Math.min(RESERVE, Math.floor(limit / 2))

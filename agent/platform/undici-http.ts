@@ -7,7 +7,7 @@ import {
   type HttpRequest,
   type HttpResponse,
   type HttpStream,
-  type TlsSettings,
+  type HttpTls,
 } from '../ports/http.js'
 import { ANY_SERVER } from './http-advice.js'
 import { Dispatchers, type Presented } from './http-dispatchers.js'
@@ -16,7 +16,7 @@ import { environmentSource, systemRoots } from './system-roots.js'
 
 export interface HttpClientOptions {
   /** What is presented and trusted; read for each request, so that a renewed certificate is used at once. */
-  readonly tls?: () => TlsSettings
+  readonly tls?: () => HttpTls
   /** PEM of the authorities trusted besides `tls().ca`; default: the system's. An API with a CA of its own takes none. */
   readonly roots?: () => readonly string[]
   /** Whom it talks to, for the advice in errors. Default: some server. */
@@ -27,7 +27,7 @@ export interface HttpClientOptions {
   readonly connectTimeoutMs?: number
 }
 
-const NO_TLS: TlsSettings = { ca: [] }
+const NO_TLS: HttpTls = { ca: [] }
 
 /**
  * HttpClient over undici: TLS 1.2 or newer, kept connections, one deadline for the whole exchange with its body, a cap

@@ -33,7 +33,7 @@ export interface HttpStream extends Disposable {
 }
 
 /** What the client presents and trusts; read for each request. */
-export interface TlsSettings {
+export interface HttpTls {
   /** PEM certificates trusted besides the system's. */
   readonly ca: readonly string[]
   /** PEM chain and PKCS#8 PEM key of the client certificate. */

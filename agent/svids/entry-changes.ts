@@ -1,6 +1,6 @@
 import type { Clock } from '../ports/clock.js'
 import type { EntryState } from './entry-state.js'
-import type { Change } from './snapshot.js'
+import type { SnapshotChange } from './snapshot.js'
 import type { SvidStore } from './store.js'
 
 interface Seen {
@@ -29,7 +29,7 @@ export class EntryChanges implements Disposable {
     this.#observer[Symbol.dispose]()
   }
 
-  #note({ entries: changed }: Change): void {
+  #note({ entries: changed }: SnapshotChange): void {
     const { entries, states } = this.store.current
     const at = this.clock.now()
     for (const id of changed === 'all' ? entries.keys() : changed) {

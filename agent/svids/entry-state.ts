@@ -4,7 +4,7 @@ import { type Backoff, delay } from '../lib/backoff.js'
 import { failureClass } from './failure-class.js'
 
 /** An SVID of an entry with the moment from which it is worth renewing (drawn once per SVID). */
-export interface HeldSvid {
+export interface RenewableSvid {
   readonly svid: X509Svid
   readonly renewAt: number
 }
@@ -26,9 +26,9 @@ export interface Failures {
 
 export interface IssuedState {
   readonly kind: 'issued'
-  readonly held: HeldSvid
+  readonly held: RenewableSvid
   /** A newer SVID of an issuer that other nodes may not know yet, served from `from` on (trust first). */
-  readonly next?: { readonly held: HeldSvid; readonly from: number }
+  readonly next?: { readonly held: RenewableSvid; readonly from: number }
   /** Renewal failed so often in a row; the next try is not before `retryAt`. */
   readonly failures?: Failures
   /** The server issues another entry in its place: it is served to its end, and not renewed. */
@@ -54,7 +54,7 @@ export type EntryState =
 /** What can happen to an entry. */
 export type EntryEvent =
   /** A verified SVID arrived. Its issuer is known to other nodes from `servableFrom` on. */
-  | { readonly kind: 'issued'; readonly held: HeldSvid; readonly servableFrom: number }
+  | { readonly kind: 'issued'; readonly held: RenewableSvid; readonly servableFrom: number }
   | IssuanceFailed
   | { readonly kind: 'time-passed' }
   /** The server answers again after it did not, or accepts the agent again. */
@@ -71,7 +71,7 @@ export type EntryEvent =
   | { readonly kind: 'shadowed'; readonly shadow: Shadow }
   | { readonly kind: 'unshadowed' }
   /** The clock that had ended this SVID was wrong. */
-  | { readonly kind: 'valid-again'; readonly held: HeldSvid }
+  | { readonly kind: 'valid-again'; readonly held: RenewableSvid }
 
 export interface IssuanceFailed {
   readonly kind: 'failed'
@@ -144,7 +144,7 @@ function changed(state: EntryState, event: OfKnown, now: number): EntryState | u
 }
 
 /** A new issuer's SVID is held back while the old one lives, at most to the last tenth of that life. */
-function issued(state: EntryState | undefined, held: HeldSvid, servableFrom: number, now: number): EntryState {
+function issued(state: EntryState | undefined, held: RenewableSvid, servableFrom: number, now: number): EntryState {
   if (state?.kind === 'issued') {
     const { notBefore, notAfter } = state.held.svid
     // Whoever holds the old one then still has time to take the new one.
@@ -229,7 +229,7 @@ function renewedBy(state: IssuedState, renewAt: number): EntryState {
 function withoutPast(state: IssuedState, dueNow: boolean): EntryState {
   const { held, next, failures, shadow } = state
   if (!dueNow && !failures && !shadow) return state
-  const due = (one: HeldSvid): HeldSvid => (dueNow ? { svid: one.svid, renewAt: 0 } : one)
+  const due = (one: RenewableSvid): RenewableSvid => (dueNow ? { svid: one.svid, renewAt: 0 } : one)
   return { kind: 'issued', held: due(held), ...(next ? { next: { ...next, held: due(next.held) } } : {}) }
 }
 
@@ -241,7 +241,7 @@ function unshadowed(state: EntryState): EntryState | undefined {
   return failures && failures.code !== 'entry.shadowed' ? { ...rest, failures } : rest
 }
 
-function validAgain(state: EntryState | undefined, held: HeldSvid): EntryState {
+function validAgain(state: EntryState | undefined, held: RenewableSvid): EntryState {
   if (state?.kind === 'issued') return state
   if (state?.kind !== 'shadowed') return { kind: 'issued', held }
   const { kind: _, ...shadow } = state
@@ -275,7 +275,7 @@ export function shadowOf(state: EntryState | undefined): Shadow | null {
 }
 
 /** The SVID that was issued last: the one that is renewed. */
-export function newestOf(state: IssuedState): HeldSvid {
+export function newestOf(state: IssuedState): RenewableSvid {
   return (state.next ?? state).held
 }
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Secret } from '../crypto/secret.js'
 import { AgentError } from '../errors.js'
-import type { ControlPlane, JwtValidation } from '../icp/control-plane.js'
+import type { ControlPlane, JwtValidationAnswer } from '../icp/control-plane.js'
 import type { RateLimiter } from '../icp/rate-limiter.js'
 import { SharedWork } from '../lib/shared-work.js'
 import type { Clock } from '../ports/clock.js'
@@ -23,7 +23,7 @@ const MAX_REFUSED = 1_000
  * token at the same time.
  */
 export class JwtJudge {
-  readonly #asking = new SharedWork<JwtValidation>()
+  readonly #asking = new SharedWork<JwtValidationAnswer>()
   /** Digests of token and audience, with the moment (monotonic) until which they count. Oldest first. */
   readonly #refused = new Map<string, number>()
 
@@ -33,7 +33,7 @@ export class JwtJudge {
   async validate(
     request: { readonly token: Secret; readonly audience: string },
     signal: AbortSignal,
-  ): Promise<JwtValidation> {
+  ): Promise<JwtValidationAnswer> {
     const name = createHash('sha256')
       .update(JSON.stringify([request.token.reveal(), request.audience]))
       .digest('hex')
@@ -43,7 +43,7 @@ export class JwtJudge {
     return answer
   }
 
-  async #ask(request: { token: Secret; audience: string }, signal: AbortSignal): Promise<JwtValidation> {
+  async #ask(request: { token: Secret; audience: string }, signal: AbortSignal): Promise<JwtValidationAnswer> {
     const { limiter, controlPlane, clock, deadlineMs } = this.options
     const opensIn = limiter.opensIn('sensitive')
     if (opensIn >= deadlineMs) throw tooOften(opensIn)
@@ -63,7 +63,7 @@ export class JwtJudge {
   }
 }
 
-const REFUSED: JwtValidation = { valid: false, spiffeId: '' }
+const REFUSED: JwtValidationAnswer = { valid: false, spiffeId: '' }
 
 function tooOften(retryAfterMs: number): AgentError {
   const message = 'only the ICP server can judge this token, and it is asked too often now'

@@ -3,7 +3,7 @@ import type { SyncEvents } from '../observability/sync-events.js'
 import type { Clock } from '../ports/clock.js'
 import type { AuthorityHistory } from './authority-history.js'
 import type { Demand } from './demand.js'
-import { type EntryState, type HeldSvid, newestOf, transition } from './entry-state.js'
+import { type EntryState, newestOf, type RenewableSvid, transition } from './entry-state.js'
 import { KEEP_MS } from './plan.js'
 import type { Publisher } from './publisher.js'
 import type { Snapshot } from './snapshot.js'
@@ -80,7 +80,7 @@ export class PassingTime {
 export class ExpiredSvids {
   /** The monotonic time at which an SVID ends, as reckoned when it was first seen. */
   readonly #endsAt = new WeakMap<X509Svid, number>()
-  readonly #out = new Map<string, HeldSvid>()
+  readonly #out = new Map<string, RenewableSvid>()
 
   constructor(private readonly clock: Pick<Clock, 'now' | 'monotonic'>) {}
 

@@ -1,5 +1,5 @@
 import type { Demand } from './demand.js'
-import { type EntryState, failureCount, type HeldSvid, type IssuedState, newestOf } from './entry-state.js'
+import { type EntryState, failureCount, type IssuedState, newestOf, type RenewableSvid } from './entry-state.js'
 import type { Snapshot } from './snapshot.js'
 
 /** Nobody has used it for so long (and for at least one lifetime): it is not renewed. */
@@ -182,10 +182,10 @@ function isFailing(state: EntryState | undefined): boolean {
 }
 
 /** Whether an SVID is still renewed, that nobody has used for so long (in milliseconds). */
-export function isKept(held: HeldSvid, unusedFor: number): boolean {
+export function isKept(held: RenewableSvid, unusedFor: number): boolean {
   return unusedFor <= Math.max(KEEP_MS, lifeOf(held))
 }
 
-function lifeOf({ svid }: HeldSvid): number {
+function lifeOf({ svid }: RenewableSvid): number {
   return svid.notAfter - svid.notBefore
 }

@@ -19,7 +19,7 @@ export interface Snapshot {
 }
 
 /** What a publication changed; `entries: 'all'` when the set of entries itself changed and matches must be redone. */
-export interface Change {
+export interface SnapshotChange {
   readonly entries: ReadonlySet<string> | 'all'
   readonly bundles: boolean
 }

@@ -1,5 +1,5 @@
 import { EntryIndex } from './entry-index.js'
-import type { Change, Snapshot } from './snapshot.js'
+import type { Snapshot, SnapshotChange } from './snapshot.js'
 
 const EMPTY: Snapshot = {
   synced: false,
@@ -11,7 +11,7 @@ const EMPTY: Snapshot = {
 }
 
 /** Wakes one watcher when something that it watches changed. */
-export interface Watch extends Disposable {
+export interface StoreWatch extends Disposable {
   /** The entries to watch from now on; bundles and the set of entries are always watched. */
   entries(ids: readonly string[]): void
 }
@@ -22,9 +22,9 @@ export interface Watch extends Disposable {
  */
 export class SvidStore {
   #current: Snapshot = EMPTY
-  readonly #all = new Set<(change: Change) => void>()
-  readonly #observers = new Set<(change: Change) => void>()
-  readonly #byEntry = new Map<string, Set<(change: Change) => void>>()
+  readonly #all = new Set<(change: SnapshotChange) => void>()
+  readonly #observers = new Set<(change: SnapshotChange) => void>()
+  readonly #byEntry = new Map<string, Set<(change: SnapshotChange) => void>>()
 
   get current(): Snapshot {
     return this.#current
@@ -34,10 +34,10 @@ export class SvidStore {
    * Replaces parts of the snapshot and tells who watches them. An empty change tells nobody. One who throws keeps
    * nobody else from being told; the first error is thrown then.
    */
-  publish(parts: Partial<Snapshot>, change: Change): void {
+  publish(parts: Partial<Snapshot>, change: SnapshotChange): void {
     this.#current = { ...this.#current, ...parts }
     const failures: unknown[] = []
-    const tell = (listener: (change: Change) => void) => {
+    const tell = (listener: (change: SnapshotChange) => void) => {
       try {
         listener(change)
       } catch (error) {
@@ -51,15 +51,15 @@ export class SvidStore {
   }
 
   /** Calls back at every publication, whatever it is about. */
-  observe(changed: (change: Change) => void): Disposable {
+  observe(changed: (change: SnapshotChange) => void): Disposable {
     this.#observers.add(changed)
     return { [Symbol.dispose]: () => void this.#observers.delete(changed) }
   }
 
-  watch(changed: (change: Change) => void): Watch {
+  watch(changed: (change: SnapshotChange) => void): StoreWatch {
     let current: readonly string[] = []
     // One watcher each, also where two hand in the same function.
-    const watcher = (change: Change) => changed(change)
+    const watcher = (change: SnapshotChange) => changed(change)
     this.#all.add(watcher)
     const unregister = () => {
       for (const id of current) {
@@ -87,9 +87,9 @@ export class SvidStore {
     }
   }
 
-  #watchersOf(change: Change): readonly ((change: Change) => void)[] {
+  #watchersOf(change: SnapshotChange): readonly ((change: SnapshotChange) => void)[] {
     if (change.bundles || change.entries === 'all') return [...this.#all]
-    const watchers = new Set<(change: Change) => void>()
+    const watchers = new Set<(change: SnapshotChange) => void>()
     for (const id of change.entries) for (const watcher of this.#byEntry.get(id) ?? []) watchers.add(watcher)
     return [...watchers]
   }

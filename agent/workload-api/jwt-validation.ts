@@ -6,7 +6,7 @@ import type { Clock } from '../ports/clock.js'
 import type { SvidStore } from '../svids/store.js'
 
 /** The consumer's port on validation by the ICP server, within its rate limits. */
-export interface JwtJudge {
+export interface RemoteJwtJudge {
   /** Throws `icp.*` where it does not say. */
   validate(
     request: { readonly token: Secret; readonly audience: string },
@@ -18,7 +18,7 @@ export interface JwtValidationOptions {
   /** `auto`: locally where that is possible, else by the server. */
   readonly mode: 'auto' | 'local' | 'server'
   readonly store: Pick<SvidStore, 'current'>
-  readonly judge: JwtJudge
+  readonly judge: RemoteJwtJudge
   /** Keys that came into force since; `reconsider` says whether there are any. */
   readonly keys: { reconsider(signal: AbortSignal): Promise<boolean> }
   readonly clock: Pick<Clock, 'now'>

@@ -12,7 +12,7 @@ import type { Kernel } from '../ports/kernel.js'
 import type { Random } from '../ports/random.js'
 import type { Demand, Use } from '../svids/demand.js'
 import { type Match, NO_MATCH } from '../svids/entry-index.js'
-import type { SvidStore, Watch } from '../svids/store.js'
+import type { StoreWatch, SvidStore } from '../svids/store.js'
 import { attestAsItself } from './attest-as-itself.js'
 import type { DecisionInput, Refusal } from './decision.js'
 import { denialOf, type KnownDenial } from './denial.js'
@@ -96,7 +96,7 @@ export class Workload implements Disposable {
   #match: Match = NO_MATCH
   /** The match may differ by now. */
   #stale = true
-  #entries: Watch | null = null
+  #entries: StoreWatch | null = null
   /** Subscribers that want X.509-SVIDs. */
   #demanding = 0
   #use: Use | null = null

@@ -14,7 +14,7 @@ export interface ContainersOptions {
   readonly selectorOptions: ContainerSelectorOptions
 }
 
-export type Found =
+export type FoundContainer =
   /** `incomplete`: selectors on labels are unavailable now. */
   | {
       readonly kind: 'known'
@@ -80,7 +80,7 @@ export class Containers implements Disposable {
   }
 
   /** What the engine says of a claim; `unknown` when the signal aborts first. At once where the container is known. */
-  async find(claim: Claim, signal: AbortSignal): Promise<Found> {
+  async find(claim: Claim, signal: AbortSignal): Promise<FoundContainer> {
     const { containerId: id, doubtful } = claim
     const known = this.#known.get(id)
     if (known && !known.stale && known.until > this.options.clock.monotonic() && (known.careful || !doubtful)) {
@@ -166,7 +166,7 @@ export class Containers implements Disposable {
   }
 }
 
-function judged(claim: Claim, known: Pick<Known, 'selectors' | 'notes' | 'incomplete' | 'first'>): Found {
+function judged(claim: Claim, known: Pick<Known, 'selectors' | 'notes' | 'incomplete' | 'first'>): FoundContainer {
   const { selectors, notes, incomplete, first } = known
   return holds(claim, first) ? { kind: 'known', selectors, notes, incomplete } : { kind: 'elsewhere' }
 }

@@ -4,12 +4,12 @@ import { anchorFileTrouble } from '../../agent/identity/anchor-file.js'
 import type { FileEvents } from '../../agent/observability/file-events.js'
 import { RereadFile } from '../../agent/observability/reread-file.js'
 import type { Files } from '../../agent/ports/files.js'
-import { type HttpClient, HttpError, type HttpStream, type TlsSettings } from '../../agent/ports/http.js'
+import { type HttpClient, HttpError, type HttpStream, type HttpTls } from '../../agent/ports/http.js'
 import { refusalOf } from './api-errors.js'
 import { tokenFile } from './token-file.js'
 
 /** Opens a client that trusts only what it is told. */
-export type OpenHttp = (tls: () => TlsSettings) => HttpClient
+export type OpenHttp = (tls: () => HttpTls) => HttpClient
 
 export interface ApiOptions {
   readonly files: Pick<Files, 'read'>

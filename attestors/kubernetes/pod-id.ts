@@ -1,9 +1,9 @@
 import type { Container, ContainerOf } from '../shared/cgroup.js'
-import type { Place } from './pods.js'
+import type { PodPlace } from './pods.js'
 
 export type Where =
   /** Mostly one; the first that is known counts. */
-  | { readonly kind: 'pod'; readonly places: readonly [Place, ...Place[]] }
+  | { readonly kind: 'pod'; readonly places: readonly [PodPlace, ...PodPlace[]] }
   | { readonly kind: 'none'; readonly why: string }
 
 /**
@@ -24,6 +24,6 @@ export function placeOf(found: ContainerOf): Where {
   }
 }
 
-function inPod({ containerId, podUid, trusted }: Container): Place[] {
+function inPod({ containerId, podUid, trusted }: Container): PodPlace[] {
   return trusted === 'kubepods' && podUid !== null ? [{ podUid, containerId }] : []
 }

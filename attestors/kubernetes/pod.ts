@@ -16,13 +16,13 @@ export interface Pod {
   readonly labels: ReadonlyMap<string, string>
   /** Annotations of the keys that name an AI agent. */
   readonly annotations: ReadonlyMap<string, string>
-  readonly owners: readonly Owner[]
+  readonly owners: readonly PodOwner[]
   readonly containers: readonly PodContainer[]
   /** It has containers that its status does not show as running. */
   readonly starting: boolean
 }
 
-export interface Owner {
+export interface PodOwner {
   readonly kind: string
   readonly name: string
   /** The one that manages the pod. */

@@ -3,12 +3,12 @@ import { SecondLook } from '../shared/second-look.js'
 import { type Pod, type PodContainer, samePod } from './pod.js'
 
 /** A container in a pod, as a control group names them. */
-export interface Place {
+export interface PodPlace {
   readonly podUid: string
   readonly containerId: string
 }
 
-export type Found =
+export type FoundPod =
   | { readonly kind: 'known'; readonly pod: Pod; readonly container: PodContainer }
   /** As things stand nobody can say; it may be known in a moment. */
   /** `starting`: the pod is known, and has containers that its status does not show as running yet. */
@@ -86,7 +86,7 @@ export class Pods {
     return this.#watchers.size > 0
   }
 
-  find({ podUid, containerId }: Place): Found {
+  find({ podUid, containerId }: PodPlace): FoundPod {
     const pod = this.#pods.get(podUid) ?? this.#static(podUid, containerId)
     if (!pod) return this.#missing(podUid)
     this.#asked.delete(podUid)
@@ -182,7 +182,7 @@ export class Pods {
     return this.own?.namespace === namespace && this.own.name === name
   }
 
-  #missing(podUid: string): Found {
+  #missing(podUid: string): FoundPod {
     if (this.#behind !== null) return { kind: 'unknown', why: this.#behind }
     if (this.own && this.#lacksOwn) {
       const { namespace, name } = this.own

@@ -10,7 +10,7 @@ import { brokeOff, errorEvent, statusOf } from './api-errors.js'
 import { MAX_POD_BYTES } from './list.js'
 import { type Pod, parsePod } from './pod.js'
 
-export interface Watch {
+export interface PodWatch {
   readonly api: Pick<KubernetesApi, 'open'>
   readonly nodeName: string
   readonly clock: Pick<Clock, 'after'>
@@ -49,7 +49,7 @@ const meta = z.object({
 })
 
 /** One watch, from its request to its end. Throws `platform.unavailable` when it cannot be opened or reports an error. */
-export async function watchPods(watch: Watch, events: WatchEvents, signal: AbortSignal): Promise<WatchEnd> {
+export async function watchPods(watch: PodWatch, events: WatchEvents, signal: AbortSignal): Promise<WatchEnd> {
   using cut = new LinkedAbort(signal)
   let ended: WatchEnd | null = null
   const end = (why: WatchEnd) => {
@@ -88,7 +88,7 @@ async function* listening(body: AsyncIterable<Buffer>, heard: () => void): Async
   }
 }
 
-function pathOf({ nodeName, version, random }: Watch): string {
+function pathOf({ nodeName, version, random }: PodWatch): string {
   const query = new URLSearchParams({
     watch: 'true',
     fieldSelector: `spec.nodeName=${nodeName}`,

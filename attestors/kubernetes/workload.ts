@@ -4,7 +4,7 @@ import type { Selectors } from '../../agent/identity/selector.js'
 import type { ContainerOf } from '../shared/cgroup.js'
 import type { PodContainer } from './pod.js'
 import { placeOf, type Where } from './pod-id.js'
-import type { Found, Pods } from './pods.js'
+import type { FoundPod, Pods } from './pods.js'
 import { type PodSelectors, type SelectorSettings, selectorsOf } from './selectors.js'
 import type { PodSource } from './source.js'
 
@@ -74,14 +74,14 @@ export class KubernetesWorkloadAttestor implements WorkloadAttestor {
     return placeOf(this.options.locate(caller))
   }
 
-  #find({ places: [first, ...others] }: Where & { kind: 'pod' }): Found {
+  #find({ places: [first, ...others] }: Where & { kind: 'pod' }): FoundPod {
     const { pods } = this.options
     const found = pods.find(first)
     if (found.kind === 'known') return found
     return others.map((place) => pods.find(place)).find(({ kind }) => kind === 'known') ?? found
   }
 
-  #known({ pod, container }: Found & { kind: 'known' }): AttestorResult {
+  #known({ pod, container }: FoundPod & { kind: 'known' }): AttestorResult {
     const { selectors, notes } = this.#selectors.get(container) ?? selectorsOf(pod, container, this.options.settings)
     this.#selectors.set(container, { selectors, notes })
     return result(selectors, [], `container ${container.name} of pod ${pod.namespace}/${pod.name}`, ...notes)

@@ -8,7 +8,7 @@ export interface MethodCall {
   readonly args: readonly string[]
 }
 
-export interface Message {
+export interface DbusMessage {
   readonly type: 'reply' | 'error' | 'other'
   /** The serial of the call that it answers; 0: none. */
   readonly replyTo: number
@@ -50,7 +50,7 @@ export function encodeCall({ serial, args, ...call }: MethodCall): Buffer {
  * The first message in the buffer and how many bytes it takes; null when it is not complete yet. Throws a RangeError
  * for what is no message, or one that is larger than 64 KiB.
  */
-export function decodeMessage(buffer: Buffer): { readonly message: Message; readonly bytes: number } | null {
+export function decodeMessage(buffer: Buffer): { readonly message: DbusMessage; readonly bytes: number } | null {
   if (buffer.length < FIXED_BYTES) return null
   const order = buffer[0]
   if (order !== LITTLE && order !== BIG) throw new RangeError('no message of D-Bus')

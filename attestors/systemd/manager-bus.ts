@@ -1,6 +1,6 @@
 import { connect } from 'node:net'
 import { AgentError, messageOf } from '../../agent/errors.js'
-import { decodeMessage, encodeCall, type Message } from './dbus-message.js'
+import { type DbusMessage, decodeMessage, encodeCall } from './dbus-message.js'
 
 /** One property of one object of systemd's manager. */
 export interface Property {
@@ -107,7 +107,7 @@ class Exchange {
     ])
   }
 
-  #take({ type, replyTo, value, error }: Message): void {
+  #take({ type, replyTo, value, error }: DbusMessage): void {
     if (type === 'other' || replyTo > HELLO + this.properties.length) return
     if (type === 'error' && !isAbsence(error)) throw new RangeError(`it refuses the question (${error})`)
     if (replyTo >= FIRST_QUESTION) this.#answers.set(replyTo, value)

@@ -2,7 +2,7 @@ import type { Style } from '../../agent/main/terminal/style.js'
 import { span } from '../../agent/main/terminal/time.js'
 import { bar, remaining } from './bar.js'
 import { lifeColour, selectorText, short } from './lines.js'
-import { clip, type Part, wrap } from './parts.js'
+import { clip, type DemoPart, wrap } from './parts.js'
 import { type Held, isComplete, type Story } from './story.js'
 
 const LABEL = 10
@@ -12,7 +12,7 @@ const MAX_WIDTH = 110
 export function board(story: Story, now: number, columns: number, style: Style): string[] {
   const width = Math.min(columns - 1, MAX_WIDTH)
   const { dim } = style
-  const row = (label: string, ...parts: Part[]) => clip([[` ${label.padEnd(LABEL)}`, dim], ...parts], width)
+  const row = (label: string, ...parts: DemoPart[]) => clip([[` ${label.padEnd(LABEL)}`, dim], ...parts], width)
   const held = story.held.get('spiffe') ?? []
   return [
     clip([['─'.repeat(width), dim]], width),
@@ -24,13 +24,13 @@ export function board(story: Story, now: number, columns: number, style: Style):
   ]
 }
 
-function processes(story: Story, now: number, { cyan, dim, blue }: Style): [string, Part[]][] {
+function processes(story: Story, now: number, { cyan, dim, blue }: Style): [string, DemoPart[]][] {
   const { server, agent, node, workload } = story
-  const rows: [string, Part[]][] = []
+  const rows: [string, DemoPart[]][] = []
   if (server) rows.push(['server', [[server.address], [`  ${server.generation} generation`, dim]]])
   if (node) {
     const { full, empty } = bar(remaining(node, now), 12)
-    const life: Part[] = [
+    const life: DemoPart[] = [
       [full, blue],
       [empty, dim],
       [` ${span(node.notAfter - now)}`, dim],

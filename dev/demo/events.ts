@@ -1,7 +1,8 @@
 import type { DialectName } from '../../agent/client/dialect-name.js'
+import type { Generation } from '../icp-server/options.js'
 import type { HeldLine } from './workload-line.js'
 
-export type Generation = 'tenant' | 'workspace'
+export type { Generation } from '../icp-server/options.js'
 
 /** Everything that the demo shows happening. Times in milliseconds since 1970. */
 export type DemoEvent =

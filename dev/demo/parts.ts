@@ -1,8 +1,8 @@
 /** A piece of a line, and how it is painted. */
-export type Part = readonly [text: string, paint?: (text: string) => string]
+export type DemoPart = readonly [text: string, paint?: (text: string) => string]
 
 /** Parts as one line of at most `width` columns; what is too much is cut, with an ellipsis. */
-export function clip(parts: readonly Part[], width: number): string {
+export function clip(parts: readonly DemoPart[], width: number): string {
   let room = width
   let line = ''
   for (const [text, paint = (plain: string) => plain] of parts) {

@@ -1,6 +1,6 @@
 import { createHash, timingSafeEqual, type X509Certificate } from 'node:crypto'
 import { forbidden, ServerDies, unauthorized } from './api-error.js'
-import { type ClientIdentity, verifyClient } from './client-certificate.js'
+import { type PresentedIdentity, verifyClient } from './client-certificate.js'
 import type { Services } from './exchange.js'
 import type { Access } from './routes.js'
 
@@ -19,7 +19,7 @@ export function authorize(
   credentials: Credentials,
   services: Services,
   now: number,
-): ClientIdentity | null {
+): PresentedIdentity | null {
   switch (access) {
     case 'public':
       return null
@@ -36,7 +36,7 @@ export function authorize(
   }
 }
 
-function clientOf(credentials: Credentials, services: Services, now: number): ClientIdentity {
+function clientOf(credentials: Credentials, services: Services, now: number): PresentedIdentity {
   const { certificate, behindProxy } = credentials
   const tenant = services.generation === 'tenant'
   if (!certificate) {
@@ -51,7 +51,7 @@ function clientOf(credentials: Credentials, services: Services, now: number): Cl
   return client
 }
 
-function agentOf(credentials: Credentials, services: Services, now: number): ClientIdentity {
+function agentOf(credentials: Credentials, services: Services, now: number): PresentedIdentity {
   const client = clientOf(credentials, services, now)
   if (!client.isAgent) throw forbidden('Certificate does not belong to an agent')
   const agent = services.registry.agent(client.spiffeId.uri)

@@ -1,7 +1,7 @@
 import * as z from 'zod'
 import { badRequest } from './api-error.js'
 import { entryAnswer } from './entry-answer.js'
-import { account, accountKey, type Handler, number, ok, parseBody, sameAccount, text } from './exchange.js'
+import { account, accountKey, number, ok, parseBody, type RouteHandler, sameAccount, text } from './exchange.js'
 import type { NewEntry } from './registry.js'
 import type { JoinTokenRecord } from './state.js'
 
@@ -19,7 +19,7 @@ const entryRequest = z.object({
 })
 
 /** POST /v1/entries. */
-export const createEntry: Handler = async (exchange, services) => {
+export const createEntry: RouteHandler = async (exchange, services) => {
   const body = parseBody(entryRequest, exchange)
   sameAccount(services, body)
   const entry = services.registry.createEntry(newEntry(body), services.clock.now())
@@ -28,7 +28,7 @@ export const createEntry: Handler = async (exchange, services) => {
 }
 
 /** PUT /v1/entries/:id rewrites the whole entry. */
-export const updateEntry: Handler = async (exchange, services) => {
+export const updateEntry: RouteHandler = async (exchange, services) => {
   const body = parseBody(entryRequest, exchange)
   const entry = services.registry.updateEntry(exchange.params['id'] ?? '', newEntry(body), services.clock.now())
   await services.save()
@@ -36,7 +36,7 @@ export const updateEntry: Handler = async (exchange, services) => {
 }
 
 /** DELETE /v1/entries/:id. */
-export const deleteEntry: Handler = async (exchange, services) => {
+export const deleteEntry: RouteHandler = async (exchange, services) => {
   const id = exchange.params['id'] ?? ''
   services.registry.deleteEntry(id, services.generation)
   await services.save()
@@ -44,11 +44,11 @@ export const deleteEntry: Handler = async (exchange, services) => {
 }
 
 /** GET /v1/entries/:id. */
-export const getEntry: Handler = async (exchange, services) =>
+export const getEntry: RouteHandler = async (exchange, services) =>
   ok(entryAnswer(services.registry.entry(exchange.params['id'] ?? ''), services))
 
 /** GET /v1/entries: youngest first, `limit` (100, at most 1000), `offset`, `parent_id`, `spiffe_id`. */
-export const listEntries: Handler = async (exchange, services) => {
+export const listEntries: RouteHandler = async (exchange, services) => {
   const { query } = exchange
   const matches = [...services.registry.entries()]
     .filter((entry) => (query.get('parent_id') || entry.parentId) === entry.parentId)
@@ -70,7 +70,7 @@ const agentEntryRequest = z.object({
 })
 
 /** POST /v1/entries/agent: the entry of an AI agent, `spiffe://<account>/agent/<client_id>/<agent_type>`. */
-export const createAgentEntry: Handler = async (exchange, services) => {
+export const createAgentEntry: RouteHandler = async (exchange, services) => {
   const body = parseBody(agentEntryRequest, exchange)
   sameAccount(services, body)
   for (const field of ['client_id', 'agent_type'] as const) {
@@ -96,7 +96,7 @@ export const createAgentEntry: Handler = async (exchange, services) => {
 }
 
 /** GET /v1/agents. */
-export const listAgents: Handler = async (_exchange, services) => {
+export const listAgents: RouteHandler = async (_exchange, services) => {
   const agents = services.registry.agents().map((agent) => ({
     id: agent.id,
     spiffe_id: agent.spiffeId,
@@ -113,7 +113,7 @@ export const listAgents: Handler = async (_exchange, services) => {
 const joinTokenRequest = z.object({ description: text, ttl_seconds: number }).nullish()
 
 /** POST /v1/join-tokens: the secret is in this answer only. */
-export const createJoinToken: Handler = async (exchange, services) => {
+export const createJoinToken: RouteHandler = async (exchange, services) => {
   const body = parseBody(joinTokenRequest, exchange)
   const options = { ttlSeconds: body?.ttl_seconds ?? 0, description: body?.description ?? '' }
   const { record, secret } = services.joinTokens.mint(options, services.clock.now())
@@ -123,13 +123,13 @@ export const createJoinToken: Handler = async (exchange, services) => {
 }
 
 /** GET /v1/join-tokens, newest first, without secrets. */
-export const listJoinTokens: Handler = async (_exchange, services) => {
+export const listJoinTokens: RouteHandler = async (_exchange, services) => {
   const tokens = services.joinTokens.list().map(joinTokenAnswer)
   return ok({ join_tokens: tokens, count: tokens.length })
 }
 
 /** DELETE /v1/join-tokens/:id. */
-export const revokeJoinToken: Handler = async (exchange, services) => {
+export const revokeJoinToken: RouteHandler = async (exchange, services) => {
   const id = exchange.params['id'] ?? ''
   services.joinTokens.revoke(id, services.clock.now())
   await services.save()

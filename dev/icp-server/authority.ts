@@ -2,7 +2,7 @@ import 'reflect-metadata'
 import { webcrypto } from 'node:crypto'
 import { PublicKey } from '@peculiar/x509'
 import { internal } from './api-error.js'
-import { type Flaw, type Issuance, Strangers, spoil } from './flaws.js'
+import { type Flaw, Strangers, spoil, type UnsignedIssuance } from './flaws.js'
 import { exportKey, type Issuer, makeIssuer, RSA_2048, restoreIssuer, type SavedIssuer, saveIssuer } from './issuer.js'
 import type { ReadCsr } from './read-csr.js'
 import { type Granted, grant, type Role, type RoleName } from './roles.js'
@@ -28,7 +28,7 @@ export interface IssueRequest {
   readonly serverKey: 'pkcs1' | 'pkcs8' | null
 }
 
-export interface Issued {
+export interface IssuedByAuthority {
   readonly spiffeId: string
   readonly certificatePem: string
   readonly bundlePem: string
@@ -45,7 +45,7 @@ interface Generation {
  * The CA behind the server. It keeps all its generations: the last one is its default issuer, which signs and is the
  * whole bundle that answers carry.
  */
-export class Authority {
+export class CertificateAuthority {
   readonly #roles: Record<RoleName, Role>
   readonly #generations: Generation[]
   readonly #strangers = new Strangers()
@@ -61,11 +61,11 @@ export class Authority {
     saved: readonly SavedIssuer[],
     accountId: string,
     now: number,
-  ): Promise<Authority> {
+  ): Promise<CertificateAuthority> {
     const restored = await Promise.all(
       saved.map(async (each) => ({ issuer: await restoreIssuer(each, RSA_2048), saved: each })),
     )
-    return new Authority(roles, restored.length > 0 ? restored : [await makeGeneration(accountId, 1, now)])
+    return new CertificateAuthority(roles, restored.length > 0 ? restored : [await makeGeneration(accountId, 1, now)])
   }
 
   /** The default issuer's certificate, the only one that the server names. */
@@ -88,13 +88,13 @@ export class Authority {
   }
 
   /** Throws a 500 without details when the role refuses, as the real server does. */
-  async issue(request: IssueRequest): Promise<Issued> {
+  async issue(request: IssueRequest): Promise<IssuedByAuthority> {
     const role = this.#roles[request.role]
     const made = request.serverKey === null ? null : await makeKey(request.serverKey)
     const names = made ? plainNames(request.spiffeId) : grant(role, request.csr.facts, request.fallbackName)
     if (typeof names === 'string') throw internal('Failed to issue certificate', names)
     const lifeMs = Math.min(request.ttlSeconds, role.maxTtlSeconds) * 1000
-    const good: Issuance = {
+    const good: UnsignedIssuance = {
       issuer: this.#current,
       bundlePem: this.bundlePem,
       spiffeId: request.spiffeId,

@@ -4,7 +4,7 @@ import { X509Certificate as ParsedCertificate, SubjectAlternativeNameExtension }
 import { SpiffeId } from '../../agent/identity/spiffe-id.js'
 
 /** Whoever holds a verified client certificate. */
-export interface ClientIdentity {
+export interface PresentedIdentity {
   readonly spiffeId: SpiffeId
   /** Its path begins with /agent/. */
   readonly isAgent: boolean
@@ -26,7 +26,7 @@ export function verifyClient(
   certificate: X509Certificate,
   issuers: readonly string[],
   now: number,
-): ClientIdentity | RefusedCertificate {
+): PresentedIdentity | RefusedCertificate {
   const spiffeId = spiffeIdOf(certificate)
   if (!spiffeId) return { refused: 'No valid SPIFFE ID in client certificate' }
   const authorities = issuers.map((pem) => new X509Certificate(pem))

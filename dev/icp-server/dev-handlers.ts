@@ -1,10 +1,10 @@
 import { errors } from 'jose'
 import * as z from 'zod'
 import { badRequest } from './api-error.js'
-import { type Handler, ok, parseBody } from './exchange.js'
+import { ok, parseBody, type RouteHandler } from './exchange.js'
 
 /** POST /dev/faults: one fault or a list of them. */
-export const setFaults: Handler = async (exchange, services) => {
+export const setFaults: RouteHandler = async (exchange, services) => {
   const asked = Array.isArray(exchange.body) ? exchange.body : [exchange.body]
   try {
     return { status: 201, body: { faults: asked.map((fault) => services.faults.add(fault)) } }
@@ -15,22 +15,22 @@ export const setFaults: Handler = async (exchange, services) => {
 }
 
 /** GET /dev/faults: `times` is what is left. */
-export const listFaults: Handler = async (_exchange, services) => ok({ faults: services.faults.list() })
+export const listFaults: RouteHandler = async (_exchange, services) => ok({ faults: services.faults.list() })
 
 /** DELETE /dev/faults clears all, DELETE /dev/faults?id= one. */
-export const clearFaults: Handler = async (exchange, services) => {
+export const clearFaults: RouteHandler = async (exchange, services) => {
   services.faults.clear(exchange.query.get('id') ?? undefined)
   return ok({ faults: services.faults.list() })
 }
 
 /** POST /dev/rotate-ca: a fresh CA issues from now on. */
-export const rotateCa: Handler = async (_exchange, services) => {
+export const rotateCa: RouteHandler = async (_exchange, services) => {
   await services.rotateCa()
   return ok({ ca_bundle: services.authority.bundlePem, generations: services.authority.generations.length })
 }
 
 /** POST /dev/agents/:id: `{"status":"active"|"revoked"}`; the newer generation refuses a revoked one with 403. */
-export const setAgentStatus: Handler = async (exchange, services) => {
+export const setAgentStatus: RouteHandler = async (exchange, services) => {
   const { status } = parseBody(z.object({ status: z.enum(['active', 'revoked']) }), exchange)
   const id = exchange.params['id'] ?? ''
   services.registry.setAgentStatus(id, status)
@@ -39,14 +39,14 @@ export const setAgentStatus: Handler = async (exchange, services) => {
 }
 
 /** POST /dev/limits: `{"mode":"faithful"|"off"}`. */
-export const setLimits: Handler = async (exchange, services) => {
+export const setLimits: RouteHandler = async (exchange, services) => {
   const { mode } = parseBody(z.object({ mode: z.enum(['faithful', 'off']) }), exchange)
   services.limits.mode = mode
   return ok({ mode })
 }
 
 /** POST /dev/revoke-jwt: `{"token"}`; from now on the token does not validate here. */
-export const revokeJwt: Handler = async (exchange, services) => {
+export const revokeJwt: RouteHandler = async (exchange, services) => {
   try {
     services.jwts.revoke(parseBody(z.object({ token: z.string() }), exchange).token)
   } catch (error) {
@@ -57,4 +57,4 @@ export const revokeJwt: Handler = async (exchange, services) => {
 }
 
 /** GET /dev/requests: how often each endpoint was asked. */
-export const listRequests: Handler = async (_exchange, services) => ok({ requests: services.requests.counts() })
+export const listRequests: RouteHandler = async (_exchange, services) => ok({ requests: services.requests.counts() })

@@ -6,7 +6,7 @@ import type { NewEntry } from './registry.js'
 import type { RequestLog } from './requests.js'
 import type { AgentRecord, EntryRecord } from './state.js'
 
-export interface JoinToken {
+export interface DevJoinToken {
   readonly id: string
   /** Shown this once. */
   readonly token: string
@@ -89,7 +89,7 @@ export class DevIcp implements AsyncDisposable {
     await this.#saved(this.#services.registry.setAgentStatus(id, status))
   }
 
-  async createJoinToken(options: { ttlSeconds?: number; description?: string } = {}): Promise<JoinToken> {
+  async createJoinToken(options: { ttlSeconds?: number; description?: string } = {}): Promise<DevJoinToken> {
     const { record, secret } = await this.#saved(this.#services.joinTokens.mint(options, this.#services.clock.now()))
     return { id: record.id, token: secret, expiresAt: record.expiresAt }
   }

@@ -2,7 +2,7 @@ import type { X509Certificate } from 'node:crypto'
 import { messageOf } from '../../agent/errors.js'
 import { authorize } from './access.js'
 import { ApiError, badRequest, rateLimited, ServerDies } from './api-error.js'
-import type { Exchange, Reply, Services } from './exchange.js'
+import type { DevExchange, Reply, Services } from './exchange.js'
 import { type Fault, findFault } from './faults.js'
 import { WINDOW_LIMIT } from './limits.js'
 import { type FoundRoute, findRoute } from './routes.js'
@@ -123,7 +123,7 @@ async function handle(
     trace.client = client?.spiffeId.uri ?? null
     const tier = route.tier[services.generation]
     if (tier && !services.limits.takes(tier, ip, monotonic)) return tierEmpty(60)
-    const exchange: Exchange = { params, query, bearer, client, now, faults, body: parseJson(incoming.body) }
+    const exchange: DevExchange = { params, query, bearer, client, now, faults, body: parseJson(incoming.body) }
     return await route.handle(exchange, services)
   } catch (error) {
     if (error instanceof ApiError) {

@@ -1,11 +1,11 @@
 import * as z from 'zod'
 import type { Clock } from '../../agent/ports/clock.js'
 import { badRequest, notFound } from './api-error.js'
-import type { Authority } from './authority.js'
-import type { ClientIdentity } from './client-certificate.js'
+import type { CertificateAuthority } from './authority.js'
+import type { PresentedIdentity } from './client-certificate.js'
 import type { Fault, Faults } from './faults.js'
 import type { JoinTokens } from './join-tokens.js'
-import type { JwtSvids } from './jwt-svids.js'
+import type { DevJwtSvids } from './jwt-svids.js'
 import type { KnownIssuer } from './known-issuer.js'
 import type { Limits } from './limits.js'
 import type { Generation } from './options.js'
@@ -13,7 +13,7 @@ import type { Registry } from './registry.js'
 import type { RequestLog } from './requests.js'
 
 /** One request on its way through a handler. */
-export interface Exchange {
+export interface DevExchange {
   readonly params: Readonly<Record<string, string>>
   readonly query: URLSearchParams
   /** Parsed JSON; undefined when there was no body. */
@@ -21,7 +21,7 @@ export interface Exchange {
   /** The token of `Authorization: Bearer`, or empty. */
   readonly bearer: string
   /** The verified client, where the route looks at it and there is one. */
-  readonly client: ClientIdentity | null
+  readonly client: PresentedIdentity | null
   /** The server's time for this request in milliseconds since 1970, a clock-offset fault included. */
   readonly now: number
   readonly faults: readonly Fault[]
@@ -44,12 +44,12 @@ export interface Services {
   readonly agentTtlSeconds: number
   readonly svidTtlSeconds: number
   readonly clock: Clock
-  readonly authority: Authority
+  readonly authority: CertificateAuthority
   /** What client certificates are checked against, in the newer generation. */
   readonly knownIssuer: KnownIssuer
   readonly registry: Registry
   readonly joinTokens: JoinTokens
-  readonly jwts: JwtSvids
+  readonly jwts: DevJwtSvids
   readonly limits: Limits
   readonly faults: Faults
   readonly requests: RequestLog
@@ -61,7 +61,7 @@ export interface Services {
   rotateCa(): Promise<void>
 }
 
-export type Handler = (exchange: Exchange, services: Services) => Promise<Reply>
+export type RouteHandler = (exchange: DevExchange, services: Services) => Promise<Reply>
 
 /** A string that may be missing or null, which the real server reads as empty. */
 export const text = z
@@ -79,7 +79,7 @@ export const number = z
 export const account = { tenant_id: text, workspace_id: text }
 
 /** The body as the schema has it; unknown keys are ignored. Refuses with 400 what does not fit. */
-export function parseBody<T extends z.ZodType>(schema: T, exchange: Exchange): z.output<T> {
+export function parseBody<T extends z.ZodType>(schema: T, exchange: DevExchange): z.output<T> {
   const parsed = schema.safeParse(exchange.body)
   if (!parsed.success) throw badRequest('Invalid request body')
   return parsed.data

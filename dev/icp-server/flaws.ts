@@ -5,7 +5,7 @@ import { type Issuer, makeIssuer, RSA_2048 } from './issuer.js'
 import type { Draft } from './sign-certificate.js'
 
 /** What goes into an answer that carries a certificate, before anything is signed. */
-export interface Issuance {
+export interface UnsignedIssuance {
   readonly issuer: Issuer
   readonly draft: Draft
   /** PEM of the authorities that the answer names. */
@@ -16,7 +16,7 @@ export interface Issuance {
 
 const HOUR = 3_600_000
 
-type Spoil = (good: Issuance, strangers: Strangers) => Issuance | Promise<Issuance>
+type Spoil = (good: UnsignedIssuance, strangers: Strangers) => UnsignedIssuance | Promise<UnsignedIssuance>
 
 /** Ways to get a certificate wrong, each as a test may ask for it. */
 const SPOIL = {
@@ -38,7 +38,7 @@ export type Flaw = keyof typeof SPOIL
 export const FLAWS = Object.keys(SPOIL) as readonly Flaw[]
 
 /** The same issuance with one flaw. */
-export async function spoil(flaw: Flaw, good: Issuance, strangers: Strangers): Promise<Issuance> {
+export async function spoil(flaw: Flaw, good: UnsignedIssuance, strangers: Strangers): Promise<UnsignedIssuance> {
   const change: Spoil = SPOIL[flaw]
   return await change(good, strangers)
 }
@@ -61,11 +61,11 @@ export class Strangers {
   }
 }
 
-function withDraft(good: Issuance, change: Partial<Draft>): Issuance {
+function withDraft(good: UnsignedIssuance, change: Partial<Draft>): UnsignedIssuance {
   return { ...good, draft: { ...good.draft, ...change } }
 }
 
-function withUris(good: Issuance, uris: readonly string[]): Issuance {
+function withUris(good: UnsignedIssuance, uris: readonly string[]): UnsignedIssuance {
   return withDraft(good, { names: { ...good.draft.names, uris } })
 }
 

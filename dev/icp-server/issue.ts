@@ -1,6 +1,6 @@
 import { ApiError, badRequest, unavailable } from './api-error.js'
-import type { Issued } from './authority.js'
-import type { Exchange, Services } from './exchange.js'
+import type { IssuedByAuthority } from './authority.js'
+import type { DevExchange, Services } from './exchange.js'
 import { findFault } from './faults.js'
 import type { ReadCsr } from './read-csr.js'
 import type { RoleName } from './roles.js'
@@ -14,7 +14,7 @@ export interface Wanted {
 }
 
 /** Has the CA sign, with whatever faults were asked for. 503 while the CA is away, 500 where it refuses. */
-export async function issue(wanted: Wanted, exchange: Exchange, services: Services): Promise<Issued> {
+export async function issue(wanted: Wanted, exchange: DevExchange, services: Services): Promise<IssuedByAuthority> {
   try {
     return await sign(wanted, exchange, services)
   } catch (error) {
@@ -25,7 +25,7 @@ export async function issue(wanted: Wanted, exchange: Exchange, services: Servic
   }
 }
 
-async function sign(wanted: Wanted, exchange: Exchange, services: Services): Promise<Issued> {
+async function sign(wanted: Wanted, exchange: DevExchange, services: Services): Promise<IssuedByAuthority> {
   requireCa(exchange)
   return await services.authority.issue({
     ...wanted,
@@ -35,11 +35,11 @@ async function sign(wanted: Wanted, exchange: Exchange, services: Services): Pro
   })
 }
 
-export function requireCa(exchange: Exchange): void {
+export function requireCa(exchange: DevExchange): void {
   if (findFault(exchange.faults, 'ca-away')) throw unavailable('Vault PKI is not configured')
 }
 
 /** Only the oldest servers send a key; the field is absent otherwise. */
-export function keyField(issued: Issued): { private_key?: string } {
+export function keyField(issued: IssuedByAuthority): { private_key?: string } {
   return issued.privateKeyPem === null ? {} : { private_key: issued.privateKeyPem }
 }

@@ -2,13 +2,13 @@ import * as z from 'zod'
 import { badRequest, forbidden, internal, notFound, unauthorized } from './api-error.js'
 import {
   account,
-  type Exchange,
-  type Handler,
+  type DevExchange,
   namedAccount,
   number,
   ok,
   parseBody,
   type Reply,
+  type RouteHandler,
   type Services,
   sameAccount,
   text,
@@ -26,7 +26,7 @@ const issueRequest = z.object({
 })
 
 /** POST /v1/jwt/issue: for the caller itself, or for an entry that the calling agent serves. */
-export const issueJwt: Handler = async (exchange, services) => {
+export const issueJwt: RouteHandler = async (exchange, services) => {
   const body = parseBody(issueRequest, exchange)
   const caller = exchange.client
   if (!caller) throw unauthorized('Client certificate required')
@@ -45,7 +45,7 @@ export const issueJwt: Handler = async (exchange, services) => {
 }
 
 /** POST /v1/jwt/issue-delegated: by an administrator, on a user's behalf; a newer one ends the older. */
-export const issueDelegatedJwt: Handler = async (exchange, services) => {
+export const issueDelegatedJwt: RouteHandler = async (exchange, services) => {
   const body = parseBody(issueRequest, exchange)
   sameAccount(services, body)
   if (!body.spiffe_id.startsWith(`spiffe://${services.accountId}/`)) {
@@ -60,7 +60,7 @@ async function sign(
   body: z.output<typeof issueRequest>,
   ttlSeconds: number,
   delegated: boolean,
-  exchange: Exchange,
+  exchange: DevExchange,
   services: Services,
 ): Promise<Reply> {
   const keyIsNew = !services.jwts.hasKey
@@ -81,7 +81,7 @@ async function sign(
 const validateRequest = z.object({ ...account, token: text, audience: text })
 
 /** POST /v1/jwt/validate: an invalid token is no error, it is 200 with `valid: false`. */
-export const validateJwt: Handler = async (exchange, services) => {
+export const validateJwt: RouteHandler = async (exchange, services) => {
   const body = parseBody(validateRequest, exchange)
   const asserted = namedAccount(services, body)
   const ours = asserted === '' || asserted === services.accountId
@@ -99,7 +99,7 @@ export const validateJwt: Handler = async (exchange, services) => {
 }
 
 /** GET /v1/jwt/bundle: one RSA key. */
-export const jwtBundle: Handler = async (exchange, services) => {
+export const jwtBundle: RouteHandler = async (exchange, services) => {
   const asserted = namedAccount(services, {
     tenant_id: exchange.query.get('tenant_id') ?? '',
     workspace_id: exchange.query.get('workspace_id') ?? '',

@@ -35,7 +35,7 @@ export interface SignedJwt {
 }
 
 /** The JWT-SVIDs of the account: RS256, `iss` the account, and no `kid` in the header unless asked for. */
-export class JwtSvids {
+export class DevJwtSvids {
   #key: Promise<KeyObject> | null
   #savedKey: string | null
   readonly #revoked: Set<string>

@@ -2,7 +2,7 @@ import type { Generation } from './options.js'
 import type { EntryRecord } from './state.js'
 
 /** `foreign`: the entry that won belongs to another agent. */
-export type Match = { readonly entry: EntryRecord } | { readonly foreign: EntryRecord } | null
+export type WinningEntry = { readonly entry: EntryRecord } | { readonly foreign: EntryRecord } | null
 
 /** An agent's own entries weigh more than any number of selectors. */
 const OWN = 1000
@@ -17,7 +17,7 @@ export function chooseEntry(
   agentSpiffeId: string,
   sent: Readonly<Record<string, string>>,
   generation: Generation,
-): Match {
+): WinningEntry {
   let best: EntryRecord | null = null
   let bestScore = -1
   for (const entry of entries) {

@@ -1,14 +1,14 @@
 import * as z from 'zod'
 import { badRequest, notFound, unauthorized } from './api-error.js'
-import type { Issued } from './authority.js'
+import type { IssuedByAuthority } from './authority.js'
 import { nodeSelectors } from './evidence.js'
 import {
   account,
-  type Exchange,
-  type Handler,
+  type DevExchange,
   namedAccount,
   ok,
   parseBody,
+  type RouteHandler,
   type Services,
   text,
   timestamp,
@@ -30,7 +30,7 @@ const attestRequest = z.object({
 })
 
 /** POST /v1/node/attest. The join token is used up before anything is issued; bad evidence or a bad CSR spare it. */
-export const attestNode: Handler = async (exchange, services) => {
+export const attestNode: RouteHandler = async (exchange, services) => {
   const body = parseBody(attestRequest, exchange)
   const joinToken = body.join_token || exchange.bearer
   requireFields(body, joinToken, services)
@@ -61,7 +61,7 @@ export const attestNode: Handler = async (exchange, services) => {
 const renewRequest = z.object({ agent_id: text, csr: text })
 
 /** POST /v1/agent/renew. In the older generation its route lacks what it depends on: it always answers 401. */
-export const renewAgent: Handler = async (exchange, services) => {
+export const renewAgent: RouteHandler = async (exchange, services) => {
   if (services.generation === 'tenant' || !exchange.client) throw unauthorized('Agent certificate required')
   const body = parseBody(renewRequest, exchange)
   const agent = services.registry.agent(exchange.client.spiffeId.uri)
@@ -84,9 +84,9 @@ export const renewAgent: Handler = async (exchange, services) => {
 async function issueAgent(
   spiffeId: string,
   csr: Awaited<ReturnType<typeof readCsr>>,
-  exchange: Exchange,
+  exchange: DevExchange,
   services: Services,
-): Promise<Issued> {
+): Promise<IssuedByAuthority> {
   const ttlSeconds = services.agentTtlSeconds
   return await issue({ role: 'agent', csr, spiffeId, fallbackName: spiffeId, ttlSeconds }, exchange, services)
 }

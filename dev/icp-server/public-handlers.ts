@@ -1,16 +1,16 @@
 import { internal, notFound } from './api-error.js'
-import { accountKey, type Handler, ok } from './exchange.js'
+import { accountKey, ok, type RouteHandler } from './exchange.js'
 import { findFault } from './faults.js'
 import { requireCa } from './issue.js'
 
 /** GET /health. */
-export const health: Handler = async () => ok({ status: 'healthy' })
+export const health: RouteHandler = async () => ok({ status: 'healthy' })
 
 /**
  * GET /bundle/:id. It fails wherever it is asked, although the CA is there; as it was meant (`bundle-served`), it names the
  * issuing CA alone, under the account's id or the workloads' trust domain.
  */
-export const bundle: Handler = async (exchange, services) => {
+export const bundle: RouteHandler = async (exchange, services) => {
   requireCa(exchange)
   if (!findFault(exchange.faults, 'bundle-served')) throw internal('Failed to get CA bundle from Vault')
   const id = exchange.params['id'] ?? ''

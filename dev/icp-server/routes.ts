@@ -20,7 +20,7 @@ import {
   setFaults,
   setLimits,
 } from './dev-handlers.js'
-import type { Handler } from './exchange.js'
+import type { RouteHandler } from './exchange.js'
 import { issueDelegatedJwt, issueJwt, jwtBundle, validateJwt } from './jwt-handlers.js'
 import type { LimitTier } from './limits.js'
 import { attestNode, renewAgent } from './node-handlers.js'
@@ -40,7 +40,7 @@ export interface Route {
   readonly pattern: string
   readonly access: Readonly<Record<Generation, Access>>
   readonly tier: Readonly<Record<Generation, LimitTier | null>>
-  readonly handle: Handler
+  readonly handle: RouteHandler
 }
 
 const both = <T>(value: T): Record<Generation, T> => ({ tenant: value, workspace: value })
@@ -50,9 +50,9 @@ const route = (
   pattern: string,
   access: Route['access'],
   tier: Route['tier'],
-  handle: Handler,
+  handle: RouteHandler,
 ): Route => ({ method, pattern, access, tier, handle })
-const admin = (method: string, pattern: string, handle: Handler): Route =>
+const admin = (method: string, pattern: string, handle: RouteHandler): Route =>
   route(method, pattern, both('admin'), both(null), handle)
 
 /** Every endpoint, both generations. The first that fits is taken. */

@@ -2,14 +2,14 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import { isIP } from 'node:net'
 import { join } from 'node:path'
 import { AgentError } from '../../agent/errors.js'
-import { Authority } from './authority.js'
+import { CertificateAuthority } from './authority.js'
 import { DevIcp } from './dev-icp.js'
 import type { Services } from './exchange.js'
 import { Faults } from './faults.js'
 import { HttpsFront } from './https-front.js'
 import { saveIssuer } from './issuer.js'
 import { JoinTokens } from './join-tokens.js'
-import { JwtSvids } from './jwt-svids.js'
+import { DevJwtSvids } from './jwt-svids.js'
 import { KnownIssuer } from './known-issuer.js'
 import { Limits } from './limits.js'
 import {
@@ -51,14 +51,14 @@ export async function startDevIcp(options: DevIcpOptions): Promise<DevIcp> {
   const { basicConstraints = false } = options
   const rules = roles({ accountId, workloadTrustDomain, agentTtlSeconds, basicConstraints })
   const [authority, serverCa] = await Promise.all([
-    Authority.open(rules, saved?.authorities ?? [], accountId, clock.now()),
+    CertificateAuthority.open(rules, saved?.authorities ?? [], accountId, clock.now()),
     openServerCa(saved?.serverCa ?? null),
   ])
   const savedServerCa = saved?.serverCa ?? (await saveIssuer(serverCa))
   const generation = options.generation ?? 'tenant'
   const registry = new Registry(generation === 'workspace' ? [accountId, workloadTrustDomain] : null, saved ?? {})
   const joinTokens = new JoinTokens(saved?.joinTokens)
-  const jwts = new JwtSvids(accountId, options.jwtKid ?? false, saved ?? undefined)
+  const jwts = new DevJwtSvids(accountId, options.jwtKid ?? false, saved ?? undefined)
   const file = new StateFile(files, clock, statePath, () => ({
     version: 1,
     accountId,

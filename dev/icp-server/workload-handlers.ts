@@ -3,11 +3,11 @@ import { ApiError, badRequest, forbidden, internal, notFound, unauthorized } fro
 import { entryAnswer } from './entry-answer.js'
 import {
   account,
-  type Exchange,
-  type Handler,
+  type DevExchange,
   namedAccount,
   ok,
   parseBody,
+  type RouteHandler,
   type Services,
   sameAccount,
   text,
@@ -20,7 +20,7 @@ import { type ReadCsr, readCsr } from './read-csr.js'
 import type { EntryRecord } from './state.js'
 
 /** GET /v1/entries/by-parent: the agent's own entries and the unassigned ones, youngest first. */
-export const entriesByParent: Handler = async (exchange, services) => {
+export const entriesByParent: RouteHandler = async (exchange, services) => {
   const named = {
     tenant_id: exchange.query.get('tenant_id') ?? '',
     workspace_id: exchange.query.get('workspace_id') ?? '',
@@ -42,7 +42,7 @@ const attestRequest = z.object({
 })
 
 /** POST /v1/workload/attest: one entry for the selectors, and a certificate for what the CSR names. */
-export const attestWorkload: Handler = async (exchange, services) => {
+export const attestWorkload: RouteHandler = async (exchange, services) => {
   const body = parseBody(attestRequest, exchange)
   const agent = callingAgent(exchange, services, body, body.agent_id, 'agent_id')
   const selectors = body.selectors ?? {}
@@ -83,7 +83,7 @@ const revokeRequest = z.object({ ...account, serial_number: text })
  * POST /v1/workload/revoke. In the newer generation only what the agent itself obtained, and only while its entry is
  * there. The older one takes any serial that it issued, again and again, and fails on others.
  */
-export const revokeWorkload: Handler = async (exchange, services) => {
+export const revokeWorkload: RouteHandler = async (exchange, services) => {
   const body = parseBody(revokeRequest, exchange)
   sameAccount(services, body)
   if (body.serial_number === '') throw badRequest('serial_number is required')
@@ -100,7 +100,7 @@ export const revokeWorkload: Handler = async (exchange, services) => {
 
 /** The agent that asks: in the newer generation by its certificate, in the older one by its word. */
 function callingAgent(
-  exchange: Exchange,
+  exchange: DevExchange,
   services: Services,
   named: { tenant_id: string; workspace_id: string },
   claimed: string,
@@ -129,7 +129,7 @@ function matchingEntry(agent: string, selectors: Readonly<Record<string, string>
   throw failed(`agent ${agent} is not authorized for workload ${spiffeId} (expected parent ${parentId})`)
 }
 
-async function workloadCsr(pem: string, exchange: Exchange, services: Services): Promise<ReadCsr> {
+async function workloadCsr(pem: string, exchange: DevExchange, services: Services): Promise<ReadCsr> {
   const dropped = findFault(exchange.faults, 'csr-dropped') !== null
   if (dropped || (pem === '' && services.generation === 'tenant')) {
     throw failed('CSR is required: workload must generate its own keypair and submit a CSR')
@@ -147,7 +147,7 @@ function failed(why: string): ApiError {
   return badRequest(`Attestation failed: ${why}`)
 }
 
-function spoiled(answers: readonly object[], exchange: Exchange, services: Services): object {
+function spoiled(answers: readonly object[], exchange: DevExchange, services: Services): object {
   const { faults } = exchange
   if (findFault(faults, 'entries-null')) return { entries: null, total: answers.length }
   const malformed = findFault(faults, 'malformed-entry')

@@ -10,7 +10,7 @@ import type {
   IssuedCertificate,
   IssuedJwt,
   Jwk,
-  JwtValidation,
+  JwtValidationAnswer,
   NodeEvidence,
 } from '../../agent/icp/control-plane.js'
 import type { Entry } from '../../agent/identity/entry.js'
@@ -224,7 +224,7 @@ export class FakeControlPlane implements ControlPlane {
     return this.#call('jwtBundle', undefined, signal, async () => [keySet(createPublicKey(await rsaKey(this.jwtKey)))])
   }
 
-  validateJwt(request: { token: Secret; audience: string }, signal: AbortSignal): Promise<JwtValidation> {
+  validateJwt(request: { token: Secret; audience: string }, signal: AbortSignal): Promise<JwtValidationAnswer> {
     return this.#call('validateJwt', request, signal, async () => {
       const claims = readToken(createPublicKey(await rsaKey(this.jwtKey)), request.token.reveal())
       const { sub, aud, exp } = claims ?? {}

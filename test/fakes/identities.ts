@@ -5,7 +5,7 @@ import { SpiffeId } from '../../agent/identity/spiffe-id.js'
 import type { Authority, BundleSet } from '../../agent/identity/trust-bundle.js'
 import type { X509Svid } from '../../agent/identity/x509-svid.js'
 import { EntryIndex } from '../../agent/svids/entry-index.js'
-import type { EntryState, HeldSvid } from '../../agent/svids/entry-state.js'
+import type { EntryState, RenewableSvid } from '../../agent/svids/entry-state.js'
 import type { Snapshot } from '../../agent/svids/snapshot.js'
 
 /** Values as they are after verification, without the cryptography: for code that never looks inside a certificate. */
@@ -62,7 +62,7 @@ export function svidOf(id: string, wish: SvidWish = {}): X509Svid {
 }
 
 /** An SVID in hand, worth renewing from the middle of its life. */
-export function heldOf(id: string, wish: SvidWish & { readonly renewAt?: number } = {}): HeldSvid {
+export function heldOf(id: string, wish: SvidWish & { readonly renewAt?: number } = {}): RenewableSvid {
   const svid = svidOf(id, wish)
   return { svid, renewAt: wish.renewAt ?? (svid.notBefore + svid.notAfter) / 2 }
 }

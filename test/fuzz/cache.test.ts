@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { open, seal } from '../../agent/crypto/sealed-box.js'
-import type { HeldSvid } from '../../agent/svids/entry-state.js'
+import type { RenewableSvid } from '../../agent/svids/entry-state.js'
 import { formatEntries, formatManifest, formatSvid } from '../../agent/svids/sealed-cache/cache-format.js'
 import { MemoryFiles } from '../fakes/memory-files.js'
 import { ACCOUNT, CacheLife, CacheWorld, entryOf, PATH, secretKey } from '../unit/svids/sealed-cache/cache-world.js'
@@ -42,7 +42,7 @@ describe('a sealed box', () => {
 
 /** The texts of a cache that holds one SVID, before they are sealed. */
 let world: CacheWorld
-let held: HeldSvid
+let held: RenewableSvid
 let texts: Readonly<Record<'manifest' | 'entries' | 'svid', string>>
 let paths: Readonly<Record<'manifest' | 'entries' | 'svid', string>>
 

@@ -9,7 +9,7 @@ import type { Authority } from '../../identity/trust-bundle.js'
 import { verifyX509Svid } from '../../identity/verify-svid.js'
 import type { X509Svid } from '../../identity/x509-svid.js'
 import type { AuthorityHistoryState } from '../authority-history.js'
-import type { HeldSvid } from '../entry-state.js'
+import type { RenewableSvid } from '../entry-state.js'
 
 const base64 = z.string().transform((text) => new Uint8Array(Buffer.from(text, 'base64')))
 const der = (bytes: Uint8Array) => Buffer.from(bytes).toString('base64')
@@ -104,12 +104,12 @@ const SVID = z.object({
 /** The SVID of one entry, with the one that is held back, if any. */
 export interface StoredSvid {
   readonly entryId: string
-  readonly held: HeldSvid
-  readonly next?: { readonly held: HeldSvid; readonly from: number }
+  readonly held: RenewableSvid
+  readonly next?: { readonly held: RenewableSvid; readonly from: number }
 }
 
 export function formatSvid({ entryId, held, next }: StoredSvid): string {
-  const plain = ({ svid, renewAt }: HeldSvid) => ({
+  const plain = ({ svid, renewAt }: RenewableSvid) => ({
     chain: svid.chain.map(der),
     // Only ever written sealed.
     key: der(svid.privateKey.reveal()),
@@ -135,7 +135,7 @@ export function parseSvid(
   now: number,
 ): StoredSvid {
   const { entryId, spiffeId, held, next } = SVID.parse(JSON.parse(text))
-  const restored = ({ chain, key, renewAt }: z.infer<typeof HELD>): HeldSvid => ({
+  const restored = ({ chain, key, renewAt }: z.infer<typeof HELD>): RenewableSvid => ({
     svid: verified(chain, key, { expected, named: spiffeId, authorities, now }),
     renewAt,
   })

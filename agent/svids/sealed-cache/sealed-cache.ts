@@ -37,7 +37,7 @@ export interface SealedCacheOptions extends SealedFilesOptions {
 }
 
 /** What a start finds. */
-export interface Restored {
+export interface RestoredCache {
   readonly snapshot: Pick<Snapshot, 'entries' | 'states' | 'jwtKeys'>
   readonly history: AuthorityHistoryState
   readonly lastUses: ReadonlyMap<string, number>
@@ -81,7 +81,7 @@ export class SealedCache {
    * Null where there is nothing to restore. Never throws for what the files hold; `file.*` where manifest or entries
    * cannot be read, after which it may be called again. An SVID that cannot be read is left out.
    */
-  async restore(): Promise<Restored | null> {
+  async restore(): Promise<RestoredCache | null> {
     const { clock, events, path } = this.options
     await this.#sealed.prepare(path)
     const along = [this.#entriesPath, this.#svidDirectory]

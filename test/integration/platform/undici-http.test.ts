@@ -10,7 +10,7 @@ import {
   HttpError,
   type HttpRequest,
   type HttpStream,
-  type TlsSettings,
+  type HttpTls,
 } from '../../../agent/ports/http.js'
 import type { TestCa, Wish } from '../../fakes/ca.js'
 import { TemporaryFiles } from '../../fakes/files.js'
@@ -361,7 +361,7 @@ describe('the client certificate', () => {
 
   it('is presented as it is at the moment, and not where it is not wanted', async () => {
     const { server, identity } = await mutual(whoami)
-    let tls: TlsSettings = { ca: [ca.pem] }
+    let tls: HttpTls = { ca: [ca.pem] }
     const client = clientWith({ tls: () => tls })
     const who = async (more = {}) => (await client.request(get(server.address, more))).body.toString()
     expect(await who()).toBe('nobody')
@@ -380,7 +380,7 @@ describe('the client certificate', () => {
       socket.once('close', () => sockets.delete(socket))
     })
     const [first, second] = [await identity('first'), await identity('second')]
-    let tls: TlsSettings = { ca: [ca.pem], identity: first, other: second }
+    let tls: HttpTls = { ca: [ca.pem], identity: first, other: second }
     const client = clientWith({ tls: () => tls })
     const who = async (more = {}) => (await client.request(get(server.address, more))).body.toString()
     expect([await who(), await who({ otherIdentity: true }), await who({ withoutIdentity: true })]).toEqual([
@@ -401,7 +401,7 @@ describe('the client certificate', () => {
     const { server, identity } = await mutual((request, response) => {
       waiting.push(() => whoami(request, response))
     })
-    let tls: TlsSettings = { ca: [ca.pem], identity: await identity('first') }
+    let tls: HttpTls = { ca: [ca.pem], identity: await identity('first') }
     const client = clientWith({ tls: () => tls })
     const send = (n: number) =>
       Array.from({ length: n }, () => client.request(get(server.address)).then(({ body }) => body.toString()))

@@ -9,7 +9,7 @@ import { SpiffeId } from '../../../agent/identity/spiffe-id.js'
 import { serverEvents } from '../../../agent/observability/server-events.js'
 import { SystemClock } from '../../../agent/platform/system-clock.js'
 import { createHttpClient } from '../../../agent/platform/undici-http.js'
-import type { TlsSettings } from '../../../agent/ports/http.js'
+import type { HttpTls } from '../../../agent/ports/http.js'
 import type { DevIcp } from '../../../dev/icp-server/dev-icp.js'
 import type { Generation } from '../../../dev/icp-server/options.js'
 import { fixedRandom } from '../../fakes/random.js'
@@ -36,7 +36,7 @@ export class Servers implements AsyncDisposable {
   /** A node of its own before the server; disposing takes every entry and fault away again. */
   async setUp(generation: Generation): Promise<Setup> {
     const { icp } = await this.#server(generation)
-    let tls: TlsSettings = { ca: [icp.caPem] }
+    let tls: HttpTls = { ca: [icp.caPem] }
     // The server's CA alone: reading the system's takes longer than a test.
     const http = createHttpClient({ tls: () => tls, roots: () => [] })
     const sinks = new RecordedSinks()

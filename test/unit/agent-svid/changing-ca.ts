@@ -4,7 +4,7 @@ import { AgentError } from '../../../agent/errors.js'
 import { errorOf } from '../../../agent/icp/answers.js'
 import { presenting } from '../../../agent/icp/client-certificates.js'
 import type { ControlPlane, IssuedCertificate } from '../../../agent/icp/control-plane.js'
-import type { Endpoint } from '../../../agent/icp/endpoints.js'
+import type { ServerEndpoint } from '../../../agent/icp/endpoints.js'
 import type { HttpResponse } from '../../../agent/ports/http.js'
 import { never, World } from './world.js'
 
@@ -16,7 +16,8 @@ const CACHE_MS = 5 * 60_000
  */
 export class ChangingCa {
   /** One letter a request that got as far as the server: which certificate it came with, and the status. */
-  readonly requests: { readonly endpoint: Endpoint; readonly serial: string | null; readonly status: number }[] = []
+  readonly requests: { readonly endpoint: ServerEndpoint; readonly serial: string | null; readonly status: number }[] =
+    []
   /** An administrator has revoked the agent. */
   revoked = false
   /** Nothing answers. */
@@ -102,7 +103,7 @@ export class ChangingCa {
     this.#certificates.set(BigInt(`0x${certificate.serialNumber}`).toString(16), certificate)
   }
 
-  async #ask(endpoint: Endpoint): Promise<HttpResponse> {
+  async #ask(endpoint: ServerEndpoint): Promise<HttpResponse> {
     const certificates = this.#keeper?.certificates
     if (!certificates) throw new TypeError('no agent has been started')
     const response = await presenting(
@@ -117,7 +118,7 @@ export class ChangingCa {
     return response
   }
 
-  #answer(endpoint: Endpoint, serial: string | null): HttpResponse {
+  #answer(endpoint: ServerEndpoint, serial: string | null): HttpResponse {
     if (this.away) throw new AgentError('icp.unreachable', 'away')
     if (this.world.clock.now() >= this.#changesAt) this.#verifiesAgainst = this.world.server.ca.der
     const certificate = serial === null ? null : this.#certificates.get(normal(serial))

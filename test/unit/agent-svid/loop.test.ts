@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest'
-import { type Duty, type LoopOptions, runLoop } from '../../../agent/agent-svid/loop.js'
+import { type AgentSvidLoopOptions, type Duty, runLoop } from '../../../agent/agent-svid/loop.js'
 import { AgentError } from '../../../agent/errors.js'
 import { FakeClock, settle } from '../../fakes/clock.js'
 
 /** A loop with one duty, whose next time, outcome and wake-ups the test decides; it records when it ran (ms since the start). */
-function kept({ retryAfterMs, ...duty }: Partial<Duty & Pick<LoopOptions, 'retryAfterMs'>> = {}) {
+function kept({ retryAfterMs, ...duty }: Partial<Duty & Pick<AgentSvidLoopOptions, 'retryAfterMs'>> = {}) {
   const clock = new FakeClock()
   const start = clock.now()
   const stop = new AbortController()

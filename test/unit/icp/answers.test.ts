@@ -1,17 +1,18 @@
 import { describe, expect, it } from 'vitest'
 import type { ErrorCode } from '../../../agent/errors.js'
 import { errorOf } from '../../../agent/icp/answers.js'
-import { ENDPOINTS, type Endpoint } from '../../../agent/icp/endpoints.js'
+import { ENDPOINTS, type ServerEndpoint } from '../../../agent/icp/endpoints.js'
 import { excerpt } from '../../../agent/icp/excerpt.js'
 import type { HttpResponse } from '../../../agent/ports/http.js'
 import { json, text } from '../../fakes/http.js'
 
 const NOW = Date.parse('2026-01-01T00:00:00Z')
-const meaning = (endpoint: Endpoint, response: HttpResponse) => errorOf({ endpoint, response, secrets: [], now: NOW })
+const meaning = (endpoint: ServerEndpoint, response: HttpResponse) =>
+  errorOf({ endpoint, response, secrets: [], now: NOW })
 const handler = (status: number, message: string, code = 'SOME_CODE') => json(status, { error: { code, message } })
 
 describe('the meaning of an answer', () => {
-  it.each<[Endpoint, HttpResponse, ErrorCode]>([
+  it.each<[ServerEndpoint, HttpResponse, ErrorCode]>([
     ['sign_workload', handler(400, 'Attestation failed: CSR is required for issuance'), 'icp.csr_dropped'],
     [
       'sign_workload',
@@ -77,7 +78,7 @@ describe('the meaning of an answer', () => {
   })
 
   it('comes with advice and with what the server said, for every endpoint and status', () => {
-    for (const endpoint of Object.keys(ENDPOINTS) as Endpoint[]) {
+    for (const endpoint of Object.keys(ENDPOINTS) as ServerEndpoint[]) {
       for (const status of [400, 401, 403, 404, 409, 418, 429, 500, 502, 503, 504]) {
         const error = meaning(endpoint, handler(status, 'what it said'))
         expect(error.message).toContain(ENDPOINTS[endpoint].name)

@@ -1,7 +1,11 @@
 import { describe, expect, it } from 'vitest'
 import { Secret } from '../../../agent/crypto/secret.js'
 import { codeOf } from '../../../agent/errors.js'
-import { type ClientCertificates, NO_CLIENT_CERTIFICATES, type Place } from '../../../agent/icp/client-certificates.js'
+import {
+  type ClientCertificates,
+  NO_CLIENT_CERTIFICATES,
+  type PresentedAt,
+} from '../../../agent/icp/client-certificates.js'
 import { SpiffeId } from '../../../agent/identity/spiffe-id.js'
 import { HttpError, type HttpResponse } from '../../../agent/ports/http.js'
 import { TestCa } from '../../fakes/ca.js'
@@ -254,7 +258,7 @@ describe('the client certificate', () => {
   })
 
   it('that a server died of is not shown by a process that starts meanwhile', async () => {
-    const failsAt: Place[] = []
+    const failsAt: PresentedAt[] = []
     const certificates: ClientCertificates = {
       ...NO_CLIENT_CERTIFICATES,
       failsAt: () => failsAt,

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { ErrorCode } from '../../../agent/errors.js'
-import { type EntryState, failureCount, type HeldSvid, transition } from '../../../agent/svids/entry-state.js'
+import { type EntryState, failureCount, type RenewableSvid, transition } from '../../../agent/svids/entry-state.js'
 import { changesBy, tick } from '../../../agent/svids/state-changes.js'
 import { heldOf, issuedOf } from '../../fakes/identities.js'
 
@@ -14,7 +14,7 @@ const young = heldOf('young', life(HOUR))
 const failures = { count: 2, retryAt: NOW + 9, code: 'icp.timeout' as const }
 const whenFailed = (state: EntryState | undefined, code: ErrorCode, outlived = false): EntryState =>
   transition(state, { kind: 'failed', code, message: 'why', outlived, waiting: false, baseMs: 5, fraction: 1 }, NOW)
-const issued = (state: EntryState | undefined, held: HeldSvid, now: number, servableFrom: number): EntryState =>
+const issued = (state: EntryState | undefined, held: RenewableSvid, now: number, servableFrom: number): EntryState =>
   transition(state, { kind: 'issued', held, servableFrom }, now)
 
 describe('an SVID that arrives', () => {

@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest'
-import type { Change } from '../../../agent/svids/snapshot.js'
+import type { SnapshotChange } from '../../../agent/svids/snapshot.js'
 import { SvidStore } from '../../../agent/svids/store.js'
 import { bundlesOf } from '../../fakes/identities.js'
 
-const entries = (...ids: string[]): Change => ({ entries: new Set(ids), bundles: false })
-const ALL: Change = { entries: 'all', bundles: false }
-const BUNDLES: Change = { entries: new Set(), bundles: true }
+const entries = (...ids: string[]): SnapshotChange => ({ entries: new Set(ids), bundles: false })
+const ALL: SnapshotChange = { entries: 'all', bundles: false }
+const BUNDLES: SnapshotChange = { entries: new Set(), bundles: true }
 
 function watcher(store: SvidStore, name: string, woken: string[], ...ids: string[]) {
   const watch = store.watch(() => woken.push(name))
@@ -129,7 +129,7 @@ describe('SvidStore', () => {
       throw new TypeError('a defect')
     })
     watcher(store, 'other', woken)
-    const observed: Change[] = []
+    const observed: SnapshotChange[] = []
     store.observe((change) => observed.push(change))
     expect(() => store.publish({ synced: true }, ALL)).toThrow('a defect')
     expect(woken).toEqual(['other'])
@@ -139,7 +139,7 @@ describe('SvidStore', () => {
 
   it('tells observers of every publication', () => {
     const store = new SvidStore()
-    const seen: Change[] = []
+    const seen: SnapshotChange[] = []
     const observing = store.observe((change) => seen.push(change))
     for (const change of [entries('a'), entries(), BUNDLES]) store.publish({}, change)
     observing[Symbol.dispose]()

@@ -17,7 +17,7 @@ import { PassingTime } from '../../../agent/svids/passing-time.js'
 import { Publisher } from '../../../agent/svids/publisher.js'
 import { type EarlierRun, restoreSnapshot } from '../../../agent/svids/restore.js'
 import { Revocations } from '../../../agent/svids/revocations.js'
-import type { Change } from '../../../agent/svids/snapshot.js'
+import type { SnapshotChange } from '../../../agent/svids/snapshot.js'
 import { SvidStore } from '../../../agent/svids/store.js'
 import { SyncSchedule } from '../../../agent/svids/sync-schedule.js'
 import { FakeClock, settle } from '../../fakes/clock.js'
@@ -114,7 +114,7 @@ export class SyncWorld {
   readonly schedule: SyncSchedule
   readonly reachability: ServerReachability
   readonly sync: Jobs
-  readonly published: Change[] = []
+  readonly published: SnapshotChange[] = []
   readonly stop = new AbortController()
   /** The agent's identity; null while it has none. */
   agent: SpiffeId | null

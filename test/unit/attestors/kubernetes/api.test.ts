@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { AgentError } from '../../../../agent/errors.js'
 import { fileEvents } from '../../../../agent/observability/file-events.js'
-import { HttpError, type TlsSettings } from '../../../../agent/ports/http.js'
+import { HttpError, type HttpTls } from '../../../../agent/ports/http.js'
 import { KubernetesApi } from '../../../../attestors/kubernetes/api.js'
 import { retryAfterOf, statusOf } from '../../../../attestors/kubernetes/api-errors.js'
 import { TestCa } from '../../../fakes/ca.js'
@@ -20,7 +20,7 @@ function setUp(...script: ConstructorParameters<typeof ScriptedHttp>) {
   const sinks = new RecordedSinks()
   const events = fileEvents(sinks.log, new FakeClock())
   const http = new ScriptedHttp(...script)
-  const trusted: { now: () => TlsSettings } = { now: () => ({ ca: [] }) }
+  const trusted: { now: () => HttpTls } = { now: () => ({ ca: [] }) }
   const api = new KubernetesApi({
     files,
     fileEvents: events,

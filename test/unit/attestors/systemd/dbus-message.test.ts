@@ -1,9 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { decodeMessage, encodeCall, type Message } from '../../../../attestors/systemd/dbus-message.js'
+import { type DbusMessage, decodeMessage, encodeCall } from '../../../../attestors/systemd/dbus-message.js'
 import { RECORDED } from './recorded-bus.js'
 
-function messagesOf(buffer: Buffer): Message[] {
+function messagesOf(buffer: Buffer): DbusMessage[] {
   const next = decodeMessage(buffer)
   return next ? [next.message, ...messagesOf(buffer.subarray(next.bytes))] : []
 }

@@ -9,7 +9,7 @@ import type { Files } from '../../../../agent/ports/files.js'
 import { AuthorityHistory } from '../../../../agent/svids/authority-history.js'
 import { Demand } from '../../../../agent/svids/demand.js'
 import { EntryIndex } from '../../../../agent/svids/entry-index.js'
-import type { EntryState, HeldSvid } from '../../../../agent/svids/entry-state.js'
+import type { EntryState, RenewableSvid } from '../../../../agent/svids/entry-state.js'
 import type { CacheKeys } from '../../../../agent/svids/sealed-cache/cache-key.js'
 import { SealedCache, type SealedCacheOptions } from '../../../../agent/svids/sealed-cache/sealed-cache.js'
 import { SvidStore } from '../../../../agent/svids/store.js'
@@ -97,7 +97,7 @@ export class CacheWorld {
     return new CacheWorld(clock, files, await TestCa.create('CA', life), keys)
   }
 
-  async held(id: string, lifeMs = HOUR, ca = this.ca): Promise<HeldSvid> {
+  async held(id: string, lifeMs = HOUR, ca = this.ca): Promise<RenewableSvid> {
     const { uri } = entryOf(id).spiffeId
     const now = this.clock.now()
     const der = await ca.issue(key.publicKey, {

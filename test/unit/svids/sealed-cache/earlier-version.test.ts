@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { open } from '../../../../agent/crypto/sealed-box.js'
 import { EntryIndex } from '../../../../agent/svids/entry-index.js'
-import type { Restored } from '../../../../agent/svids/sealed-cache/sealed-cache.js'
+import type { RestoredCache } from '../../../../agent/svids/sealed-cache/sealed-cache.js'
 import { MemoryFiles } from '../../../fakes/memory-files.js'
 import { ACCOUNT, CacheLife, CacheWorld, entryOf, PATH, secretKey } from './cache-world.js'
 
@@ -17,7 +17,7 @@ const OLD: { writtenAt: number; serials: Record<string, string>; files: Record<s
 let files: MemoryFiles
 let world: CacheWorld
 let life: CacheLife
-let restored: Restored
+let restored: RestoredCache
 
 beforeEach(async () => {
   files = new MemoryFiles()
