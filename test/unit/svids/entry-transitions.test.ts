@@ -345,6 +345,24 @@ test('a failure is the entry’s, the agent’s, nobody’s answer, or unclear: 
   expect(of('no-answer')).toEqual(['agent.no_identity', 'icp.timeout', 'icp.tls', 'icp.unreachable'])
 })
 
+describe('at the very moment', () => {
+  test('from which others know its issuer, an SVID is served', () => {
+    expect(transition(S.issued, { kind: 'issued', held: fresh, servableFrom: NOW }, NOW)).toStrictEqual({
+      kind: 'issued',
+      held: fresh,
+    })
+  })
+
+  test('at which both end, neither is served', () => {
+    const next = { held: over, from: NOW - 1 }
+    expect(transition({ ...S.ended, next }, { kind: 'time-passed' }, NOW)).toStrictEqual(S.expired)
+  })
+
+  test('at which it is renewed anyway, nothing is brought forward', () => {
+    expect(transition(S.issued, { kind: 'renewal-advanced', renewAt: held.renewAt }, NOW)).toBe(S.issued)
+  })
+})
+
 describe('whatever happens to an entry, in whatever order', () => {
   const event = fc.oneof(
     fc.constantFrom(...TABLE.map(([, one]) => one)),
