@@ -2,6 +2,7 @@
 //
 //	interop-client workload                    watches everything; answers commands from stdin
 //	interop-client watch                       watches its X.509-SVIDs, and nothing else
+//	interop-client once                         tells its X.509-SVIDs and exits, with its connection open
 //	interop-client server CLIENT_ID            answers over mTLS whoever shows CLIENT_ID
 //	interop-client client ADDR SERVER_ID N R   N requests or more over mTLS, until both sides rotated R times
 package main
@@ -41,12 +42,14 @@ func run(ctx context.Context, args []string) error {
 		return workload(ctx)
 	case len(args) == 1 && args[0] == "watch":
 		return watch(ctx)
+	case len(args) == 1 && args[0] == "once":
+		return tellOnce(ctx)
 	case len(args) == 2 && args[0] == "server":
 		return serve(ctx, args[1])
 	case len(args) == 5 && args[0] == "client":
 		return request(ctx, args[1], args[2], args[3], args[4])
 	}
-	return fmt.Errorf("usage: interop-client workload | watch | server CLIENT_ID | client ADDR SERVER_ID N R")
+	return fmt.Errorf("usage: interop-client workload | watch | once | server CLIENT_ID | client ADDR SERVER_ID N R")
 }
 
 // describe verifies each SVID against the bundle of its trust domain, as a peer would.

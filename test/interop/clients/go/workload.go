@@ -58,6 +58,20 @@ func watch(ctx context.Context) error {
 	select {}
 }
 
+func tellOnce(ctx context.Context) error {
+	client, err := workloadapi.New(ctx)
+	if err != nil {
+		return err
+	}
+	update, err := client.FetchX509Context(ctx)
+	if err != nil {
+		return err
+	}
+	svids, err := describe(update.SVIDs, update.Bundles)
+	tell(object{"event": "x509", "svids": svids})
+	return err
+}
+
 func workload(ctx context.Context) error {
 	client, err := workloadapi.New(ctx)
 	if err != nil {
