@@ -12,6 +12,8 @@ const TENANT = '11111111-2222-4333-8444-555555555555'
 const BUILD_MS = 45 * 60_000
 const MONITORING = ['PodMonitor', 'ServiceMonitor', 'PrometheusRule']
 const unavailable = kubeUnavailable()
+const EXAMPLES = 'deploy/kubernetes/examples'
+const examples = (await readdir(EXAMPLES)).filter((name) => name.endsWith('.yaml'))
 const scenarios = (await readdir(join(CHART, 'ci'))).filter((name) => name.endsWith('-values.yaml'))
 
 interface Item {
@@ -204,8 +206,38 @@ describe.skipIf(unavailable !== null)(
         valueFrom: { fieldRef: { apiVersion: 'v1', fieldPath: 'status.hostIP' } },
       })
     })
+
+    it.each(examples)(
+      'the example %s is taken in every field, in a namespace that takes restricted pods alone',
+      async (name) => {
+        const namespace = basename(name, '.yaml')
+        await kube('create', 'namespace', namespace)
+        await kube('label', 'namespace', namespace, 'pod-security.kubernetes.io/enforce=restricted')
+        // Which drivers may be mounted inline there is said by the driver, as the chart's is.
+        await apply(CSI_DRIVER)
+        const ran = await kube(
+          'apply',
+          '--server-side',
+          '--validate=strict',
+          '-n',
+          namespace,
+          '-f',
+          join(EXAMPLES, name),
+        )
+        expect(ran).toMatch(/serverside-applied/)
+        expect(ran).not.toContain('PodSecurity')
+      },
+    )
   },
 )
+
+const CSI_DRIVER = `apiVersion: storage.k8s.io/v1
+kind: CSIDriver
+metadata:
+  name: csi.spiffe.io
+  labels: { security.kubernetes.io/csi-ephemeral-volume-profile: restricted }
+spec: { attachRequired: false, podInfoOnMount: true, volumeLifecycleModes: [Ephemeral] }
+`
 
 /** A kind of the Prometheus operator, without its schema. */
 function definition(kind: string): string {

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { DevIcp } from '../../dev/icp-server/dev-icp.js'
 import { type RunningAgent, startAgent, startServer, temporaryDirectory } from '../support/agent.js'
 import { bundlePrograms } from '../support/bundle-programs.js'
+import { pathOf } from '../support/docker-engine.js'
 
 const WEB = 'spiffe://acme.example/web'
 const ROOT = process.getuid?.() === 0
@@ -177,6 +178,49 @@ describe.skipIf(!ROOT)('as PID 1', () => {
     await running.said('got')
     process.kill(Number(own), 'SIGTERM')
     expect(await running.ended).toMatchObject({ code: 12 })
+  })
+})
+
+const SCRIPT = pathOf('script')
+describe.skipIf(SCRIPT === null)('on a terminal', () => {
+  /** `script` makes one, and what is written to its input is typed there. */
+  function typed(command: string) {
+    const own = `exec ${process.execPath} ${program} exec --socket ${agent.address} -- ${command}`
+    const child = spawn('script', ['-qefc', own, '/dev/null'], { stdio: ['pipe', 'pipe', 'pipe'] })
+    children.add(child)
+    let output = ''
+    child.stdout.on('data', (chunk: Buffer) => {
+      output += chunk
+    })
+    const said = (text: string) => expect.poll(() => output, { interval: 20 }).toContain(text)
+    const ended = once(child, 'close').then(([code]) => ({ code: code as number, output }))
+    return { type: (text: string) => child.stdin.write(text), said, ended }
+  }
+
+  test('Ctrl-C reaches the program once', async () => {
+    const { type, said, ended } = typed(`sh -c 'trap "echo got-it" INT; ${LOOP}'`)
+    await said('ready')
+    type('\x03')
+    await said('got-it')
+    // Whatever else was to come had come before this.
+    type('\x1c')
+    const { output } = await ended
+    expect(output.match(/got-it/g)).toHaveLength(1)
+  })
+
+  test('the program reads what is typed', async () => {
+    const { type, said, ended } = typed(`sh -c 'echo ready; read x; echo "got:$x"; exit 3'`)
+    await said('ready')
+    type('word\n')
+    expect(await ended).toMatchObject({ code: 3, output: expect.stringContaining('got:word') })
+  })
+
+  test('Ctrl-Z does not hang it where nobody could let it go on', async () => {
+    const { type, said, ended } = typed(`sh -c 'echo ready; read x; echo "got:$x"; exit 3'`)
+    await said('ready')
+    type('\x1a')
+    type('word\n')
+    expect(await ended).toMatchObject({ code: 3 })
   })
 })
 
