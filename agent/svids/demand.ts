@@ -1,3 +1,4 @@
+import { Signal } from '../lib/signal.js'
 import type { Clock } from '../ports/clock.js'
 
 /** What is known of the demand for one entry. */
@@ -25,7 +26,7 @@ interface MutableWant {
  */
 export class Demand {
   readonly #wants = new Map<string, MutableWant>()
-  readonly #listeners = new Set<() => void>()
+  readonly #wanted = new Signal()
   /** When each uid was last given an issuance: whoever waited longest for a turn comes first. */
   readonly #turns = new Map<number, number>()
   #turn = 0
@@ -42,7 +43,7 @@ export class Demand {
         for (const id of ids) if (!current.includes(id)) this.#acquire(id, uid)
         const changed = ids.some((id) => !current.includes(id))
         current = ids
-        if (changed) for (const listener of this.#listeners) listener()
+        if (changed) this.#wanted.emit()
       },
       [Symbol.dispose]: () => {
         for (const id of current) this.#release(id, uid)
@@ -82,8 +83,7 @@ export class Demand {
 
   /** Calls back when an entry is wanted that was not. */
   onWanted(listener: () => void): Disposable {
-    this.#listeners.add(listener)
-    return { [Symbol.dispose]: () => void this.#listeners.delete(listener) }
+    return this.#wanted.subscribe(listener)
   }
 
   /** Forgets entries that exist no longer or that nobody has used for so long. */
