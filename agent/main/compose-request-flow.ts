@@ -12,7 +12,7 @@ import { socketDirectory } from '../platform/socket-directory.js'
 import { socketPair } from '../platform/socket-pair.js'
 import { createHttpClient } from '../platform/undici-http.js'
 import { readVersioned } from '../platform/versioned-file.js'
-import { JwtJudge } from '../svids/judge-jwt.js'
+import { JwtValidator } from '../svids/validate-jwt.js'
 import { ConnectionRegistry } from '../workload-api/connections.js'
 import { FairQueue } from '../workload-api/fair-queue.js'
 import { JwtCalls } from '../workload-api/jwt-calls.js'
@@ -87,7 +87,7 @@ export function composeRequestFlow(config: Config, world: World, server: ServerF
     validation: new JwtValidation({
       mode: config.jwt.validation,
       store,
-      judge: new JwtJudge({ controlPlane: client, limiter, clock, deadlineMs: UNARY_DEADLINE_MS }),
+      judge: new JwtValidator({ controlPlane: client, limiter, clock, deadlineMs: UNARY_DEADLINE_MS }),
       keys: jwtKeys,
       clock,
     }),

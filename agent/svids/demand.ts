@@ -71,7 +71,7 @@ export class Demand {
     return want.uids.size > 0 ? 0 : Math.max(0, now - want.lastUsed)
   }
 
-  /** Smaller is more deserving: uids take turns. */
+  /** Lower is served first (round-robin over uids). */
   turnOf(uid: number): number {
     return this.#turns.get(uid) ?? 0
   }

@@ -26,37 +26,37 @@ export async function issueJwtSvid(
   const { spiffeId, audience } = subject
   const { token } = await controlPlane.issueJwt({ spiffeId, audience }, signal)
   try {
-    return await judge(subject, token, options)
+    return await verified(subject, token, options)
   } catch (error) {
     if (codeOf(error) !== 'jwt.invalid') throw error
     // The key may be newer than the bundle that we know.
     await keys.refresh(signal)
-    return await judge(subject, token, options).catch((again: unknown) => {
+    return await verified(subject, token, options).catch((again: unknown) => {
       throw codeOf(again) === 'jwt.invalid' ? badToken(messageOf(again)) : again
     })
   }
 }
 
-async function judge(
+async function verified(
   { spiffeId, audience }: JwtSubject,
   token: Secret,
   { keys, clock }: IssueJwtOptions,
 ): Promise<HeldJwt> {
   const now = clock.now()
   const [first = ''] = audience
-  const verified = await verifyJwtSvid(token, { audience: first, keys: keys.current(), now })
-  const granted = [verified.claims.aud ?? []].flat()
-  if (!verified.spiffeId.equals(spiffeId) || !audience.every((one) => granted.includes(one))) {
+  const jwt = await verifyJwtSvid(token, { audience: first, keys: keys.current(), now })
+  const granted = [jwt.claims.aud ?? []].flat()
+  if (!jwt.spiffeId.equals(spiffeId) || !audience.every((one) => granted.includes(one))) {
     throw badToken('it is for another identity or audience')
   }
-  const { jti } = verified.claims
+  const { jti } = jwt.claims
   return {
     spiffeId,
     token,
     audience: granted,
     id: typeof jti === 'string' ? jti : createHash('sha256').update(token.reveal()).digest('hex'),
-    issuedAt: Math.min(verified.issuedAt, now),
-    expiresAt: verified.expiresAt,
+    issuedAt: Math.min(jwt.issuedAt, now),
+    expiresAt: jwt.expiresAt,
   }
 }
 

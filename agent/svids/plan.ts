@@ -55,7 +55,7 @@ type Class = (typeof CLASS)[keyof typeof CLASS]
 
 interface Candidate {
   readonly class: Class
-  /** Smaller first within the class. */
+  /** Lower first within the class. */
   readonly rank: number
   readonly job: Job
 }

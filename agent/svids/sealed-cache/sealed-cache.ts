@@ -135,7 +135,7 @@ export class SealedCache {
     }
   }
 
-  /** Writes what is not on disk yet. A disk that fails is said once, and false; everything goes on from memory. */
+  /** Writes what is not on disk yet. False where the disk fails, which is logged once; the agent goes on from memory. */
   async flush(): Promise<boolean> {
     const { events, store } = this.options
     try {

@@ -53,7 +53,7 @@ export class SealedFiles {
 
   /**
    * What `parse` makes of the content; null where there is no file, and for one that cannot be trusted: it is renamed,
-   * with `along` (what is worth nothing without it), and that is said once. Throws `file.io` where the disk fails.
+   * with `along` (what is worth nothing without it), which is logged once. Throws `file.io` where the disk fails.
    */
   async read<T>(
     path: string,

@@ -6,7 +6,7 @@ import type { RateLimiter } from '../icp/rate-limiter.js'
 import { SharedWork } from '../lib/shared-work.js'
 import type { Clock } from '../ports/clock.js'
 
-export interface JudgeOptions {
+export interface JwtValidatorOptions {
   readonly controlPlane: Pick<ControlPlane, 'validateJwt'>
   readonly limiter: Pick<RateLimiter, 'opensIn'>
   readonly clock: Clock
@@ -19,15 +19,15 @@ const REFUSED_MS = 60_000
 const MAX_REFUSED = 1_000
 
 /**
- * JWT-SVIDs that only the ICP server can judge, asked within its limits: one question for all who ask about the same
+ * JWT-SVIDs that only the ICP server can validate, within its limits: one request for all who ask about the same
  * token at the same time.
  */
-export class JwtJudge {
+export class JwtValidator {
   readonly #asking = new SharedWork<JwtValidationAnswer>()
   /** Digests of token and audience, with the moment (monotonic) until which they count. Oldest first. */
   readonly #refused = new Map<string, number>()
 
-  constructor(private readonly options: JudgeOptions) {}
+  constructor(private readonly options: JwtValidatorOptions) {}
 
   /** Throws `icp.*` where the server does not say: `icp.rate_limited`, `icp.timeout` at the deadline, and its own. */
   async validate(
@@ -49,7 +49,7 @@ export class JwtJudge {
     if (opensIn >= deadlineMs) throw tooOften(opensIn)
     const late = new AbortController()
     using _deadline = clock.after(deadlineMs, () =>
-      late.abort(new AgentError('icp.timeout', 'the ICP server has not judged the token in time; try again')),
+      late.abort(new AgentError('icp.timeout', 'the ICP server did not validate the token in time; retry')),
     )
     const stop = AbortSignal.any([signal, late.signal])
     return await controlPlane.validateJwt(request, stop)
@@ -66,6 +66,6 @@ export class JwtJudge {
 const REFUSED: JwtValidationAnswer = { valid: false, spiffeId: '' }
 
 function tooOften(retryAfterMs: number): AgentError {
-  const message = 'only the ICP server can judge this token, and it is asked too often now'
+  const message = 'this token must be validated by the ICP server, whose rate limit is exhausted; retry later'
   return new AgentError('icp.rate_limited', message, { details: { tier: 'sensitive', retryAfterMs } })
 }

@@ -4,7 +4,7 @@ import { AgentError } from '../../../agent/errors.js'
 import { limitedControlPlane } from '../../../agent/icp/limited-control-plane.js'
 import { RateLimiter } from '../../../agent/icp/rate-limiter.js'
 import { ServerReachability } from '../../../agent/icp/server-reachability.js'
-import { JwtJudge } from '../../../agent/svids/judge-jwt.js'
+import { JwtValidator } from '../../../agent/svids/validate-jwt.js'
 import { FakeClock } from '../../fakes/clock.js'
 import { FakeControlPlane } from '../../fakes/control-plane.js'
 import { rsaKey } from '../../fakes/keys.js'
@@ -16,7 +16,7 @@ const stay = () => new AbortController().signal
 let clock: FakeClock
 let server: FakeControlPlane
 let limiter: RateLimiter
-let judge: JwtJudge
+let judge: JwtValidator
 let token: Secret
 
 beforeEach(async () => {
@@ -24,7 +24,7 @@ beforeEach(async () => {
   server = await FakeControlPlane.create({ clock })
   limiter = new RateLimiter(clock, fixedRandom(0))
   const controlPlane = limitedControlPlane(server, { limiter, reachability: new ServerReachability(clock) }, () => true)
-  judge = new JwtJudge({ controlPlane, limiter, clock, deadlineMs: 10_000 })
+  judge = new JwtValidator({ controlPlane, limiter, clock, deadlineMs: 10_000 })
   const claims = { sub: `spiffe://${server.tenantId}/web`, aud: ['db'], exp: clock.now() / 1000 + 7200 }
   token = new Secret(compactToken({ key: await rsaKey(0), claims }))
 })
@@ -65,7 +65,7 @@ test('a refused token stays refused for a minute without another question', asyn
 
 test('what is remembered is bounded', async () => {
   const roomy = { opensIn: () => 0 }
-  judge = new JwtJudge({ controlPlane: server, limiter: roomy, clock, deadlineMs: 10_000 })
+  judge = new JwtValidator({ controlPlane: server, limiter: roomy, clock, deadlineMs: 10_000 })
   for (let i = 0; i < 1_001; i++) await ask(`audience ${i}`)
   await ask('audience 1000')
   await ask('audience 0')
