@@ -219,13 +219,14 @@ describe('idle connections', () => {
     expect(closed).toEqual([])
   })
 
-  it('a call that ends twice is a defect of ours', () => {
-    const { connections, add } = setting()
+  it('a call that ends twice is a defect of ours, and one that ends after its connection is none', () => {
+    const { clock, connections, add } = setting()
     const connection = add()
     expect(() => connections.callEnded(connection)).toThrow(TypeError)
     gone(connection)
     connections.callStarted(connection)
     connections.callEnded(connection)
+    expect(clock.pending).toBe(0)
   })
 })
 

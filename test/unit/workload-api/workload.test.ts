@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { AgentError, type ErrorCode } from '../../../agent/errors.js'
 import type { Selectors } from '../../../agent/identity/selector.js'
 import { EntryIndex, type Match } from '../../../agent/svids/entry-index.js'
-import { settle } from '../../fakes/clock.js'
+import { FakeClock, settle } from '../../fakes/clock.js'
 import { bundlesOf, entryOf, snapshotOf } from '../../fakes/identities.js'
 import type { ProcessTraits } from '../../fakes/kernel.js'
 import { FakeWorkload, workloadContext } from '../../fakes/workload.js'
@@ -30,7 +30,9 @@ function setting({
 } = {}) {
   const truncated: number[] = []
   const lost: string[] = []
+  const clock = new FakeClock()
   const context = workloadContext({
+    clock,
     maxIdentities,
     apiEvents: {
       truncated: (caller: { pid: number }, _limit: number) => void truncated.push(caller.pid),
@@ -49,7 +51,7 @@ function setting({
   const listen = (name = 'heard', options?: { demand: boolean }) => workload.subscribe(() => heard.push(name), options)
   const wanted = () => [...demand.ids()].filter((id) => (demand.want(id)?.uids.size ?? 0) > 0)
   const denial = (code: ErrorCode) => workload.denial({ code, message: `says ${code}` })
-  return { demand, store, denial, show, heard, listen, wanted, workload, truncated, lost }
+  return { clock, demand, store, denial, show, heard, listen, wanted, workload, truncated, lost }
 }
 
 describe('the match of a workload', () => {
@@ -67,7 +69,7 @@ describe('the match of a workload', () => {
     expect(workload.decisionInput().match.ids).toEqual(['a', 'b'])
   })
 
-  it('follows the workload: other facts, a failure, a recovery', async () => {
+  it('follows the workload: other selectors, a failure, a recovery', async () => {
     const { workload, show, listen, heard } = setting()
     show(a)
     using _listening = listen()
@@ -215,7 +217,7 @@ describe('who subscribes to a workload', () => {
   })
 
   it('leaves nothing behind', () => {
-    const { show, listen, workload, store, wanted } = setting()
+    const { show, listen, workload, store, wanted, heard } = setting()
     show(a)
     const all = [listen(), listen('two', { demand: false })]
     expect(workload.subscribers).toBe(2)
@@ -223,6 +225,9 @@ describe('who subscribes to a workload', () => {
     expect(workload.subscribers).toBe(0)
     expect(wanted()).toEqual([])
     expect(() => store.publish({}, { entries: 'all', bundles: true })).not.toThrow()
+    using _again = listen('again')
+    show(b)
+    expect(heard).toEqual(['again'])
   })
 })
 
@@ -242,17 +247,20 @@ describe('the caller of a workload', () => {
     expect(workload.decisionInput()).toMatchObject({ attesting: true, refusal: null, match: { ids: [] } })
   })
 
-  it('gets one id for one and the same denial, and another for another', () => {
-    const { denial } = setting()
+  it('gets one id for one and the same denial, and another for another', async () => {
+    const { denial, workload, clock } = setting()
     const first = denial('entry.none')
+    const since = clock.now()
+    await clock.advance('1m')
     expect(first).toMatchObject({ id: expect.stringMatching(/^[0-9a-f]{12}$/), first: true })
     expect(denial('entry.none')).toMatchObject({ id: first.id, first: false })
+    expect(workload.describe().denial).toEqual({ id: first.id, code: 'entry.none', since })
     const other = denial('entry.shadowed')
     expect(other.first).toBe(true)
     expect(other.id).not.toBe(first.id)
   })
 
-  it('gets a new id once the facts are others: the log tells of those', async () => {
+  it('gets a new id once the selectors are others: the log tells of those', async () => {
     const { workload, show, listen, denial } = setting()
     show()
     using _listening = listen()
