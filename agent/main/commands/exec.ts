@@ -151,9 +151,10 @@ class Execution {
           signal,
           once: false,
           tell,
-          written: async (received) => {
+          written: async (received, { changed }) => {
             this.#env = environment(received)
-            if (started) this.#rotated(program)
+            // The same files are found again after a failure.
+            if (started && changed) this.#rotated(program)
             started = true
             this.#first()
           },
