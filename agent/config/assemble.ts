@@ -1,15 +1,11 @@
 import type { Config } from './config.js'
-import type { effectiveValues } from './effective.js'
+import { type EffectiveSettings, type EffectiveValues, valuesOf } from './effective.js'
 import type { Environment } from './placeholders.js'
-import type { Understood } from './values.js'
+import { NO_PROXY_ADDRESS } from './proxy-address.js'
 
-/** The configuration from values that were found to be right. */
-export function assemble(
-  values: ReturnType<typeof effectiveValues>,
-  isSet: Understood['isSet'],
-  env: Environment,
-  proxy: Config['icpService']['proxy'],
-): Config {
+/** The configuration from settings that were found to be right. */
+export function assemble(settings: EffectiveSettings, env: Environment): Config {
+  const values = valuesOf(settings)
   return {
     agent: {
       tenantId: values['agent.tenant_id'] ?? '',
@@ -17,9 +13,10 @@ export function assemble(
       dataDir: values['agent.data_dir'],
       socketPath: values['agent.socket_path'],
       renewalThresholdMs: values['agent.renewal_threshold'],
-      renewalThresholdExplicit: isSet('agent.renewal_threshold'),
+      renewalThresholdExplicit: settings['agent.renewal_threshold'].source !== 'default',
       joinToken: values['agent.join_token'],
       joinTokenPath: values['agent.join_token_path'],
+      watchConfig: values['agent.watch_config'],
     },
     icpService: {
       address: values['icp_service.address'],
@@ -28,7 +25,7 @@ export function assemble(
       timeoutMs: values['icp_service.timeout'],
       maxRetries: values['icp_service.max_retries'],
       retryBackoffMs: values['icp_service.retry_backoff'],
-      proxy,
+      proxy: proxyOf(values),
     },
     attestation: {
       type: values['attestation.type'],
@@ -106,6 +103,12 @@ export function assemble(
     outputs: { bundleDir: values['outputs.bundle_dir'], formats: values['outputs.formats'] },
     metrics: { spiffeIdLabels: values['metrics.spiffe_id_labels'] },
   }
+}
+
+function proxyOf(values: EffectiveValues): Config['icpService']['proxy'] {
+  const proxy = values['icp_service.proxy']
+  const none = proxy?.reveal() === NO_PROXY_ADDRESS
+  return { httpsProxy: none ? null : proxy, noProxy: values['icp_service.no_proxy'] }
 }
 
 /** As the downward API tells it (`metadata.namespace`, `metadata.name`). */

@@ -12,6 +12,8 @@ export interface Config {
     readonly renewalThresholdExplicit: boolean
     readonly joinToken: Secret | null
     readonly joinTokenPath: string | null
+    /** The file of the configuration is looked at, and read again when it changed. */
+    readonly watchConfig: boolean
   }
   readonly icpService: {
     /** Without a trailing slash. */

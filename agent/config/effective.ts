@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { formOf } from './form.js'
 import type { Environment } from './placeholders.js'
+import { proxyOfEnvironment, proxyVariable } from './proxy.js'
 import { SETTING_KEYS, SETTINGS, type SettingKey, type Values } from './schema.js'
 import type { Setting } from './setting.js'
 import type { SettingSource } from './tree.js'
@@ -22,6 +23,7 @@ export function effectiveValues(
   { env, hostname }: { readonly env: Environment; readonly hostname: string },
 ) {
   const nodeId = values['agent.node_id'] ?? hostname
+  const { proxy, noProxy } = proxyOfEnvironment(env)
   const nodeName = values['attestation.kubernetes.node_name'] ?? (env['NODE_NAME']?.trim() || nodeId)
   return {
     ...values,
@@ -31,16 +33,33 @@ export function effectiveValues(
       values['attestation.kubernetes.kubelet_address'] ?? `https://${nodeName}:10250`,
     'attestation.kubernetes.kubelet_ca_path':
       values['attestation.kubernetes.kubelet_ca_path'] ?? values['attestation.kubernetes.api_ca_path'],
+    'icp_service.proxy': values['icp_service.proxy'] ?? proxy,
+    'icp_service.no_proxy': values['icp_service.no_proxy'] ?? noProxy,
     'security.cache_path': values['security.cache_path'] ?? join(values['agent.data_dir'], 'cache', 'svid.cache'),
   } satisfies Values
+}
+
+/** The values that are in force. */
+export type EffectiveValues = ReturnType<typeof effectiveValues>
+
+/** The values of settings, without their sources. */
+export function valuesOf(settings: EffectiveSettings): EffectiveValues {
+  return Object.fromEntries(SETTING_KEYS.map((key) => [key, settings[key].value])) as EffectiveValues
+}
+
+/** Variables of others that a setting follows where nobody has written it. */
+const FOLLOWED: Partial<Record<SettingKey, (env: Environment) => string | null>> = {
+  'attestation.kubernetes.node_name': (env) => (env['NODE_NAME']?.trim() ? 'NODE_NAME' : null),
+  'icp_service.proxy': (env) => proxyVariable(env, 'HTTPS_PROXY'),
+  'icp_service.no_proxy': (env) => proxyVariable(env, 'NO_PROXY'),
 }
 
 /** Each value with its source. */
 export function effectiveSettings(values: Values, understood: Understood, env: Environment): EffectiveSettings {
   const sourceOf = (key: SettingKey): SettingSource => {
     const source = understood.settingSource(key)
-    const fromNodeName = key === 'attestation.kubernetes.node_name' && source === 'default' && env['NODE_NAME']?.trim()
-    return fromNodeName ? { env: 'NODE_NAME' } : source
+    const followed = source === 'default' ? FOLLOWED[key]?.(env) : null
+    return followed ? { env: followed } : source
   }
   const rows = SETTING_KEYS.map((key) => [key, { value: values[key], source: sourceOf(key) }] as const)
   return Object.fromEntries(rows) as Record<SettingKey, EffectiveSetting>

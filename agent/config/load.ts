@@ -3,7 +3,7 @@ import { check } from './checks.js'
 import type { Config } from './config.js'
 import { type EffectiveSettings, effectiveSettings, effectiveValues } from './effective.js'
 import { invalidConfiguration, type Problem } from './problem.js'
-import { proxyFrom } from './proxy.js'
+import { checkProxy } from './proxy.js'
 import { type Reading, type ReadOptions, readConfiguration } from './read.js'
 import { SETTING_KEYS, SETTINGS } from './schema.js'
 import type { Setting } from './setting.js'
@@ -41,7 +41,7 @@ export interface LoadedConfig {
 export async function loadConfig(sources: ConfigSources): Promise<LoadedConfig> {
   const reading = await readConfiguration(sources)
   const understood = understand(reading.tree, sources.workingDirectory)
-  const { proxy, problems: proxyProblems, warnings: proxyWarnings } = proxyFrom(sources.env)
+  const { problems: proxyProblems, warnings: proxyWarnings } = checkProxy(understood, sources.env)
   const checks = await check(understood, sources)
   // What a broken file would have said is unknown: then nothing is called missing.
   const missing = (problem: Problem) => problem.source === 'not set' && !reading.complete
@@ -61,9 +61,8 @@ export async function loadConfig(sources: ConfigSources): Promise<LoadedConfig> 
   const others = warnings.filter((warning) => !causes.includes(warning))
   if (problems.length > 0) throw invalidConfiguration([...causes, ...problems], others)
   const values = effectiveValues(understood, sources)
-  const config = assemble(values, understood.isSet, sources.env, proxy)
   const settings = effectiveSettings(values, understood, sources.env)
-  return { config, settings, warnings, secretVariables: secretVariables(reading) }
+  return { config: assemble(settings, sources.env), settings, warnings, secretVariables: secretVariables(reading) }
 }
 
 /** Who may look at the process finds the token in its environment; a file can be removed, and renewed. */

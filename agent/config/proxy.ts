@@ -1,53 +1,46 @@
 import { Secret } from '../crypto/secret.js'
 import { readNoProxy } from '../ports/no-proxy.js'
-import type { Config } from './config.js'
 import type { Environment } from './placeholders.js'
 import type { Problem } from './problem.js'
+import { PROXY_REMEDY, proxyAddress } from './proxy-address.js'
+import type { Understood } from './values.js'
 
-/** The proxy for the ICP server from `HTTPS_PROXY` and `NO_PROXY` (or in lower case), and what is wrong with it. */
-export function proxyFrom(env: Environment): {
-  readonly proxy: Config['icpService']['proxy']
-  readonly problems: readonly Problem[]
-  readonly warnings: readonly Problem[]
+/** The variable of the proxy, and of its exemptions, in the case that counts; null where neither is set. */
+export function proxyVariable(env: Environment, name: 'HTTPS_PROXY' | 'NO_PROXY'): string | null {
+  return [name, name.toLowerCase()].find((variable) => env[variable]?.trim()) ?? null
+}
+
+/** What the environment says of the proxy. Null where it says nothing, or nothing that can be used. */
+export function proxyOfEnvironment(env: Environment): {
+  readonly proxy: Secret | null
+  readonly noProxy: string | null
 } {
-  const noProxy = env['NO_PROXY']?.trim() || env['no_proxy']?.trim() || null
-  const source = env['HTTPS_PROXY']?.trim() ? 'HTTPS_PROXY' : 'https_proxy'
-  const text = env[source]?.trim() ?? ''
-  if (text === '') return { proxy: { httpsProxy: null, noProxy }, problems: [], warnings: [] }
-  // `proxy.example:3128`, as curl and others take it.
-  const httpsProxy = text.includes('://') ? text : `http://${text}`
-  if (usable(httpsProxy)) {
-    return {
-      proxy: { httpsProxy: new Secret(httpsProxy), noProxy },
-      problems: [],
-      warnings: uselessEntries(noProxy, env),
-    }
-  }
-  // Not quoted: it may hold a password.
-  const problem = 'is not a proxy that can be used'
-  const remedy = 'use http://HOST:PORT, or unset it; NO_PROXY exempts the host of the ICP server'
-  const problems = [{ key: 'icp_service proxy', source, problem, remedy }]
-  return { proxy: { httpsProxy: null, noProxy }, problems, warnings: [] }
+  const of = (name: 'HTTPS_PROXY' | 'NO_PROXY') => env[proxyVariable(env, name) ?? '']?.trim() ?? null
+  const text = of('HTTPS_PROXY')
+  const address = text === null ? null : proxyAddress(text)
+  return { proxy: address === null ? null : new Secret(address), noProxy: of('NO_PROXY') }
 }
 
-function usable(proxy: string): boolean {
-  if (!URL.canParse(proxy)) return false
-  const { protocol, username, password } = new URL(proxy)
-  try {
-    // As they are sent: `%` stands for itself nowhere.
-    decodeURIComponent(username + password)
-  } catch (error) {
-    if (error instanceof URIError) return false
-    throw error
+/** What is wrong with the proxy and its exemptions in force. */
+export function checkProxy(
+  { values, isSet, sourceOf }: Pick<Understood, 'values' | 'isSet' | 'sourceOf'>,
+  env: Environment,
+): { readonly problems: readonly Problem[]; readonly warnings: readonly Problem[] } {
+  const key = 'icp_service proxy'
+  const ofEnvironment = proxyOfEnvironment(env)
+  const variable = proxyVariable(env, 'HTTPS_PROXY')
+  if (variable !== null && ofEnvironment.proxy === null && !isSet('icp_service.proxy')) {
+    // Not quoted: it may hold a password.
+    const problem = 'is not a proxy that can be used'
+    return { problems: [{ key, source: variable, problem, remedy: PROXY_REMEDY }], warnings: [] }
   }
-  return protocol === 'http:' || protocol === 'https:'
-}
-
-function uselessEntries(noProxy: string | null, env: Environment): readonly Problem[] {
+  if (!isSet('icp_service.proxy') && ofEnvironment.proxy === null) return { problems: [], warnings: [] }
+  const written = isSet('icp_service.no_proxy')
+  const noProxy = written ? values['icp_service.no_proxy'] : ofEnvironment.noProxy
   const { useless } = readNoProxy(noProxy ?? '')
-  if (useless.length === 0) return []
-  const source = env['NO_PROXY']?.trim() ? 'NO_PROXY' : 'no_proxy'
+  if (useless.length === 0) return { problems: [], warnings: [] }
+  const source = written ? sourceOf('icp_service.no_proxy') : (proxyVariable(env, 'NO_PROXY') ?? '')
   const problem = `has entries that exempt no host: ${useless.slice(0, 5).join(', ').slice(0, 200)}`
   const remedy = 'use names, addresses or networks: icp.example.org, .example.org, 10.1.2.3, 10.0.0.0/8, fd00::/8'
-  return [{ key: 'icp_service proxy', source, problem, remedy }]
+  return { problems: [], warnings: [{ key: written ? 'icp_service.no_proxy' : key, source, problem, remedy }] }
 }

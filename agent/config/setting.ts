@@ -14,6 +14,8 @@ export interface Setting<T> {
   readonly default: string | null
   /** What to document where `default` is null. */
   readonly defaultIs?: string
+  /** Whether a reload puts a change into force, or only a restart does. */
+  readonly reload: 'live' | 'restart'
   /** What it is, its unit where the type does not say it, and its effect. */
   readonly what: string
   /** Where the text is a path: relative ones are resolved. A socket may have `unix://` before it. */

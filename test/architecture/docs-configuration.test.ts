@@ -15,7 +15,7 @@ function row(key: SettingKey): string {
   const setting: Setting<unknown> = SETTINGS[key]
   const value =
     setting.default === null ? setting.defaultIs : setting.default === '' ? 'empty' : `\`${setting.default}\``
-  return `| \`${key}\` | ${typeOf(setting)} | ${value} | \`${variableOf(key)}\` | ${setting.what} |`
+  return `| \`${key}\` | ${typeOf(setting)} | ${value} | ${setting.reload} | \`${variableOf(key)}\` | ${setting.what} |`
 }
 
 describe('docs/configuration.md', () => {

@@ -1,6 +1,6 @@
 import { Secret } from '../../crypto/secret.js'
 import { quote } from '../problem.js'
-import { duration, matching, optional, path, setting, textual } from '../setting.js'
+import { bool, duration, matching, optional, path, setting, textual } from '../setting.js'
 
 /** What `sun_path` holds, less the NUL at its end (unix(7)). */
 const MAX_SOCKET_PATH_BYTES = 107
@@ -56,40 +56,53 @@ export const agentSettings = {
   'agent.tenant_id': optional(tenantId, {
     kind: 'UUID',
     defaultIs: 'required',
+    reload: 'restart',
     what: "The tenant or workspace id: the trust domain of the agent's own SPIFFE ID.",
   }),
   'agent.node_id': optional(nodeId, {
     kind: 'name',
     defaultIs: 'the host name; required inside a container',
+    reload: 'restart',
     what: "The last segment of the agent's SPIFFE ID: unique and lasting, of `A-Za-z0-9._-`.",
   }),
   'agent.data_dir': setting(path(), {
     kind: 'path',
     path: 'file',
     default: '/var/lib/icp-agent',
+    reload: 'restart',
     what: 'Directory for the key, the certificate and the sealed cache; made with mode 0700. It must outlive the agent.',
   }),
   'agent.socket_path': setting(socketPath, {
     kind: 'path or `unix:///path`',
     path: 'socket',
     default: '/run/spire/sockets/agent.sock',
+    reload: 'restart',
     what: 'The Workload API socket. Its directory is made with mode 0755.',
   }),
   'agent.renewal_threshold': setting(duration('1s', '365d'), {
     kind: 'duration',
     default: '6h',
+    reload: 'live',
     what: 'Certificates are renewed with this much life left, or at half of their life if that comes later, and up to a tenth of it sooner. Those that live 50 minutes or more are renewed with at least 35 minutes left, unless this is set lower.',
   }),
   'agent.join_token': optional(joinToken, {
     kind: 'text',
     secret: true,
     defaultIs: 'none',
+    reload: 'live',
     what: 'Single-use token for node attestation. From a variable it can be read in `/proc/PID/environ` by whoever may trace the agent, for as long as it runs; prefer `agent.join_token_path`.',
   }),
   'agent.join_token_path': optional(path(), {
     kind: 'path',
     path: 'file',
     defaultIs: 'none',
+    reload: 'live',
     what: 'File with the join token, read again at each attempt. Give this or `agent.join_token`, not both.',
+  }),
+  'agent.watch_config': setting(bool(), {
+    kind: 'true, false',
+    default: 'false',
+    reload: 'live',
+    what: 'Looks at the configuration file every ten seconds, and reloads when its content changed: for platforms that replace a mounted file and send no signal.',
   }),
 }

@@ -21,12 +21,14 @@ export const attestationSettings = {
   'attestation.type': setting(choice(['auto', 'kubernetes', 'docker', 'unix', 'join_token']), {
     kind: '`auto`, `kubernetes`, `docker`, `unix`, `join_token`',
     default: 'auto',
+    reload: 'live',
     what: 'How the node attests. `auto`: kubernetes in a pod with a token, docker in another container, else unix.',
   }),
   'attestation.kubernetes.token_path': setting(path(), {
     kind: 'path',
     path: 'file',
     default: `${SERVICE_ACCOUNT}/token`,
+    reload: 'live',
     what: 'The projected service-account token that the node attests with (PSAT), without an audience.',
   }),
   'attestation.kubernetes.cluster_name': setting(
@@ -34,6 +36,7 @@ export const attestationSettings = {
     {
       kind: 'text',
       default: '',
+      reload: 'live',
       what: 'Name of the cluster: sent as evidence, and the selector `k8s:cluster`.',
     },
   ),
@@ -41,12 +44,14 @@ export const attestationSettings = {
     kind: 'path',
     path: 'file',
     default: `${SERVICE_ACCOUNT}/token`,
+    reload: 'live',
     what: 'Token for the Kubernetes API; read again when it rotates.',
   }),
   'attestation.kubernetes.api_ca_path': setting(path(), {
     kind: 'path',
     path: 'file',
     default: `${SERVICE_ACCOUNT}/ca.crt`,
+    reload: 'live',
     what: 'Certificate authority of the Kubernetes API.',
   }),
   'attestation.kubernetes.authsec_namespaces': setting(
@@ -54,12 +59,14 @@ export const attestationSettings = {
     {
       kind: 'list',
       default: '',
+      reload: 'live',
       what: 'Namespaces whose pods may name an AI agent by label (`authsec.ai/client-id`). Whoever may create a pod there may claim any.',
     },
   ),
   'attestation.kubernetes.source': setting(choice(['api', 'kubelet']), {
     kind: '`api`, `kubelet`',
     default: 'api',
+    reload: 'live',
     what: 'Where the pods of this node are read: list and watch at the API server, or the kubelet.',
   }),
   'attestation.kubernetes.node_name': optional(
@@ -67,54 +74,64 @@ export const attestationSettings = {
     {
       kind: 'name',
       defaultIs: '`NODE_NAME` from the environment, else the node id',
+      reload: 'restart',
       what: "This node's name in Kubernetes (`spec.nodeName`).",
     },
   ),
   'attestation.kubernetes.kubelet_address': optional(kubeletAddress, {
     kind: 'URL',
     defaultIs: '`https://NODE_NAME:10250`, with `node_name`',
+    reload: 'live',
     what: 'The kubelet of this node, for `source: kubelet`. In a pod its host is mostly known by address only (`status.hostIP`).',
   }),
   'attestation.kubernetes.kubelet_ca_path': optional(path(), {
     kind: 'path',
     path: 'file',
     defaultIs: '`api_ca_path`',
+    reload: 'live',
     what: "Certificate authority of the kubelet's serving certificate, which is often one of its own.",
   }),
   'attestation.kubernetes.container_wait': setting(duration('0s', '5m'), {
     kind: 'duration',
     default: '30s',
+    reload: 'live',
     what: 'How long a call is held while its pod is known and its container is not shown yet: kubelets show containers when all have started and every `postStart` hook has ended.',
   }),
   'attestation.docker.socket_path': setting(socketPath, {
     kind: 'path or `unix:///path`',
     path: 'socket',
     default: '/var/run/docker.sock',
+    reload: 'live',
     what: "The container engine's API socket (Docker, or podman's).",
   }),
   'attestation.docker.authsec_labels': setting(bool(), {
     kind: 'true, false',
     default: 'false',
+    reload: 'live',
     what: 'Container labels may name an AI agent. Whoever may start a container may claim any.',
   }),
   'attestation.docker.image_labels': setting(choice(['separate', 'merged']), {
     kind: '`separate`, `merged`',
     default: 'separate',
+    reload: 'live',
     what: '`separate`: labels that the image was built with are `docker:image-label:*`. `merged`: they count as given to the container, so that whoever builds an image chooses `docker:label:*`.',
   }),
   'attestation.unix.method': setting(choice(['procfs', 'systemd']), {
     kind: '`procfs`, `systemd`',
     default: 'procfs',
+    reload: 'live',
     what: '`systemd` adds the selectors of systemd units; with `attestation.type: auto` they are there wherever systemd runs.',
   }),
   'attestation.unix.forgeable': setting(bool(), {
     kind: 'true, false',
     default: 'false',
+    reload: 'live',
     what: 'Adds the selector `unix:process`, a name that a process gives itself.',
   }),
   'attestation.unix.max_executable_size': setting(size(0, 64 * 1024 ** 3), {
     kind: 'size',
     default: '512MiB',
+    reload: 'live',
     what: 'Executables larger than this get no selector `unix:sha256`; 0 means none does.',
   }),
 }

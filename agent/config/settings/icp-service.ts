@@ -1,6 +1,8 @@
+import { Secret } from '../../crypto/secret.js'
 import type { CsrCommonName } from '../config.js'
 import { written } from '../form.js'
 import { quote } from '../problem.js'
+import { NO_PROXY_ADDRESS, PROXY_REMEDY, proxyAddress } from '../proxy-address.js'
 import { duration, integer, optional, path, setting, textual } from '../setting.js'
 
 const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])$/
@@ -31,36 +33,64 @@ const csrCommonName = written(
   (value) => (value.mode === 'text' ? value.text : value.mode),
 )
 
+// Not quoted: it may hold a password.
+const proxy = textual((text) => {
+  const address = text === NO_PROXY_ADDRESS ? text : proxyAddress(text)
+  return address === null ? ['is not a proxy that can be used', PROXY_REMEDY] : { value: new Secret(address) }
+})
+
 export const icpServiceSettings = {
   'icp_service.address': setting(address, {
     kind: 'URL',
     default: 'https://prod.api.authsec.ai/spiresvc',
+    reload: 'restart',
     what: 'The ICP server. `http://` is accepted for a loopback host only.',
   }),
   'icp_service.trust_bundle_path': optional(path(), {
     kind: 'path',
     path: 'file',
     defaultIs: 'none',
+    reload: 'live',
     what: "PEM certificates trusted besides the system's. A missing file is a warning, a broken one an error; one that breaks while the agent runs leaves what it held in force.",
   }),
   'icp_service.csr_common_name': setting(csrCommonName, {
     kind: '`auto`, `empty` or text',
     default: 'auto',
+    reload: 'restart',
     what: 'The common name in CSRs. `auto` finds out what the certificate authority accepts.',
   }),
   'icp_service.timeout': setting(duration('100ms', '10m', { plainSeconds: true }), {
     kind: 'seconds or duration',
     default: '30',
+    reload: 'live',
     what: 'Deadline of one request.',
   }),
   'icp_service.max_retries': setting(integer(0, 20), {
     kind: 'whole number',
     default: '3',
+    reload: 'live',
     what: 'Repetitions of a request after network errors, 502, 503 and 504.',
   }),
   'icp_service.retry_backoff': setting(duration('10ms', '10m', { plainSeconds: true }), {
     kind: 'seconds or duration',
     default: '5',
+    reload: 'live',
     what: 'Base of the exponential, jittered wait between repetitions.',
   }),
+  'icp_service.proxy': optional(proxy, {
+    kind: 'URL or `none`',
+    secret: true,
+    defaultIs: '`HTTPS_PROXY` from the environment, else none',
+    reload: 'live',
+    what: 'The proxy on the way to the ICP server, `http://HOST:PORT` or `https://HOST:PORT`. `none`: no proxy, whatever the environment says.',
+  }),
+  'icp_service.no_proxy': optional(
+    textual((text) => ({ value: text })),
+    {
+      kind: 'text',
+      defaultIs: '`NO_PROXY` from the environment, else none',
+      reload: 'live',
+      what: 'Servers that are reached without the proxy, with commas.',
+    },
+  ),
 }

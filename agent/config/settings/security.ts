@@ -18,23 +18,27 @@ export const securitySettings = {
     kind: 'base64 of 32 bytes',
     secret: true,
     defaultIs: 'made on first start in `<data_dir>/cache.key`',
+    reload: 'restart',
     what: 'AES-256-GCM key of the sealed cache. A key beside the cache protects copies of it, not against a reader of `data_dir`.',
   }),
   'security.cache_encryption_key_previous': optional(encryptionKey, {
     kind: 'base64 of 32 bytes',
     secret: true,
     defaultIs: 'none',
+    reload: 'restart',
     what: 'The key before the present one: what it sealed is still read, then sealed anew.',
   }),
   'security.cache_path': optional(path(), {
     kind: 'path',
     path: 'file',
     defaultIs: '`<data_dir>/cache/svid.cache`',
+    reload: 'restart',
     what: 'Where the sealed cache lies.',
   }),
   'security.revoke_removed': setting(bool(), {
     kind: 'true, false',
     default: 'false',
+    reload: 'live',
     what: 'SVIDs of entries that were removed are revoked at the server, with lowest priority. Servers of the workspace API forget an SVID with its entry: there an administrator revokes it before deleting the entry.',
   }),
 }

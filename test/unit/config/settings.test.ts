@@ -18,6 +18,7 @@ test('the defaults are those that are documented', async () => {
       renewalThresholdExplicit: false,
       joinToken: null,
       joinTokenPath: null,
+      watchConfig: false,
     },
     icpService: {
       address: 'https://prod.api.authsec.ai/spiresvc',
