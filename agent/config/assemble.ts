@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import type { Config } from './config.js'
 import { type EffectiveSettings, type EffectiveValues, valuesOf } from './effective.js'
 import type { Environment } from './placeholders.js'
@@ -12,6 +13,7 @@ export function assemble(settings: EffectiveSettings, env: Environment): Config 
       nodeId: values['agent.node_id'],
       dataDir: values['agent.data_dir'],
       socketPath: values['agent.socket_path'],
+      adminSocketPath: values['agent.admin_socket_path'] ?? join(values['agent.data_dir'], 'admin.sock'),
       renewalThresholdMs: values['agent.renewal_threshold'],
       renewalThresholdExplicit: settings['agent.renewal_threshold'].source !== 'default',
       joinToken: values['agent.join_token'],

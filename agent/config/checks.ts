@@ -93,6 +93,17 @@ export async function check(understood: Understood, around: Circumstances): Prom
     )
   }
 
+  const adminSocket = values['agent.admin_socket_path']
+  if (adminSocket !== null && `${adminSocket}/`.startsWith(`${dirname(values['agent.socket_path'])}/`)) {
+    problems.push(
+      at(
+        'agent.admin_socket_path',
+        'lies in the directory of agent.socket_path, which workloads mount',
+        'leave it out, or use a path in a directory of its own',
+      ),
+    )
+  }
+
   const bundleDir = values['outputs.bundle_dir']
   if (bundleDir !== null && [dirname(values['agent.socket_path']), values['agent.data_dir']].includes(bundleDir)) {
     const remedy = 'use a directory of its own, which whoever verifies may read'

@@ -7,6 +7,7 @@ export interface Config {
     readonly nodeId: string
     readonly dataDir: string
     readonly socketPath: string
+    readonly adminSocketPath: string
     readonly renewalThresholdMs: number
     /** True when the threshold was set by the user: it may then go below the floor of 35 minutes. */
     readonly renewalThresholdExplicit: boolean

@@ -33,6 +33,11 @@ export const COMMANDS = [
     load: async () => (await import('./commands/config-schema.js')).printConfigSchema,
   },
   {
+    name: 'status',
+    summary: 'Show how the agent is: health, workloads, entries, denials.',
+    load: async () => (await import('./commands/status.js')).status,
+  },
+  {
     name: 'healthcheck',
     summary: 'Tell whether the agent on this machine is ready.',
     load: async () => (await import('./commands/healthcheck.js')).healthcheck,

@@ -8,6 +8,8 @@ import { holdLock } from '../platform/file-lock.js'
 import type { AgentMetrics } from '../platform/prom-metrics.js'
 import type { ServiceManager } from '../ports/service-manager.js'
 import { runSync } from '../svids/loop.js'
+import { adminRecords } from './admin-records.js'
+import { openAdminSocket } from './admin-socket.js'
 import { bundleFiles } from './bundle-files.js'
 import { type Agent, compose } from './compose.js'
 import { openDataDirectory } from './data-directory.js'
@@ -39,7 +41,9 @@ export interface DaemonWorld extends World {
  */
 export async function runDaemon(config: Config, world: DaemonWorld, signal: AbortSignal): Promise<void> {
   const { clock, log } = world
-  const agent = compose(config, world)
+  const records = adminRecords(clock)
+  const agent = compose(config, { ...world, observers: [...(world.observers ?? []), ...records.observers] })
+  using _changes = records.changes.follow(agent.store)
   const startedAt = clock.now()
   const startedMonotonic = clock.monotonic()
   const facts: Facts = {
@@ -51,6 +55,7 @@ export async function runDaemon(config: Config, world: DaemonWorld, signal: Abor
     inPod: world.inPod,
     cacheTrouble: null,
     disk: new DiskProbe(config.agent.dataDir, world),
+    adminTrouble: null,
   }
   using _figures = gauges(agent, world)
   await using _http = agent.http
@@ -61,6 +66,7 @@ export async function runDaemon(config: Config, world: DaemonWorld, signal: Abor
 
   await openDataDirectory(config, world)
   using lock = holdLock(agent.lockPath)
+  await using _admin = await openAdminSocket(facts, records, world)
   await using _health = await openHealthServer(facts, world)
   await using _healthSocket = await openHealthSocket(facts, world)
   await warnOfOthersTokens(agent.config, world)

@@ -1,4 +1,4 @@
-import type { HealthFacts, NeverIssued } from '../observability/health.js'
+import type { AdminTrouble, HealthFacts, NeverIssued } from '../observability/health.js'
 import type { Trouble } from '../observability/once.js'
 import type { HostNamespaces } from '../ports/kernel.js'
 import type { NodeFacts } from '../ports/node-facts.js'
@@ -20,6 +20,8 @@ export interface Facts {
   /** Null until the sealed cache was read. */
   cacheTrouble: (() => Trouble | null) | null
   readonly disk: Pick<DiskProbe, 'trouble' | 'run'>
+  /** Why the admin socket is not there; null while it is. */
+  adminTrouble: AdminTrouble | null
 }
 
 /** The plain values that `/status` and the probes are made from. */
@@ -61,6 +63,7 @@ export function healthFacts(facts: Facts): HealthFacts {
     ...entriesOf(facts.agent, now),
     node: facts.node,
     attestors: attestors.statuses(),
+    adminTrouble: facts.adminTrouble,
     brokenFiles: facts.agent.rereadFiles.broken(),
     openFiles: facts.agent.openFiles,
   }

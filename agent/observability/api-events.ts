@@ -92,8 +92,12 @@ export const apiEvents = ({ log, metrics, observers }: Sinks, clock: Pick<Clock,
      */
     denied(method: Method, refusal: { code: ErrorCode; message: string }, denial: Denial): void {
       metrics.count('icp_agent_denials_total', { reason: refusal.code })
-      for (const observer of observers)
-        observer.denied?.(denial.caller, denial.selectors, { id: denial.id, code: refusal.code })
+      if (observers.length > 0) {
+        const { id, first, unavailable, notes, nearest } = denial
+        const { code, message } = refusal
+        const denied = { id, method, code, message, first, unavailable, notes, nearest }
+        for (const observer of observers) observer.denied?.(denial.caller, denial.selectors, denied)
+      }
       const suppressed = denial.first ? sparingly.say(lookOf(refusal.code, denial)) : null
       log.at(suppressed === null ? 'debug' : 'warn', 'Workload API call denied', {
         denial_id: denial.id,

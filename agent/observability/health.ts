@@ -63,8 +63,15 @@ export interface HealthFacts {
   readonly attestors: readonly AttestorStatus[]
   /** Files that are reread and cannot be used now; their last good content is in force. */
   readonly brokenFiles: readonly BrokenFile[]
+  /** Why administrators cannot ask the agent; null or absent where they can. */
+  readonly adminTrouble?: AdminTrouble | null
   /** How many connections the limit of open files leaves; `short`: fewer than the configuration allows. */
   readonly openFiles?: { readonly limit: number | null; readonly connections: number; readonly short: boolean }
+}
+
+export interface AdminTrouble {
+  readonly message: string
+  readonly since: number
 }
 
 export interface NeverIssued {
@@ -106,7 +113,8 @@ export function otherTroubles(facts: HealthFacts): readonly { readonly message: 
   const broken = facts.brokenFiles.map(({ message, code, since }) => {
     return { message: bounded(`the last good content is in force, but ${message} (${code})`), since }
   })
-  const { openFiles, startedAt } = facts
+  const { openFiles, startedAt, adminTrouble } = facts
+  if (adminTrouble) broken.push({ message: bounded(adminTrouble.message), since: adminTrouble.since })
   if (!openFiles?.short) return broken
   const message = `the limit of ${openFiles.limit} open files allows ${openFiles.connections} connections of the Workload API, fewer than workload_api.limits.connections; raise it (LimitNOFILE, ulimit -n)`
   return [...broken, { message, since: startedAt }]

@@ -139,6 +139,17 @@ export const METRICS = {
     labels: ['reason'],
     fromZero: [{ reason: 'entry.none' }],
   },
+  icp_agent_admin_connections: { kind: 'gauge', help: 'Open connections on the admin socket.', labels: [] },
+  icp_agent_admin_connections_refused_total: {
+    kind: 'counter',
+    help: 'Connections to the admin socket that were closed, by reason.',
+    labels: ['reason'],
+  },
+  icp_agent_admin_requests_total: {
+    kind: 'counter',
+    help: 'Requests on the admin socket, by route and HTTP status code.',
+    labels: ['route', 'code'],
+  },
 } as const satisfies Record<string, MetricSpec>
 
 export interface MetricSpec {

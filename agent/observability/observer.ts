@@ -1,6 +1,7 @@
 import type { ErrorCode } from '../errors.js'
 import type { Selectors } from '../identity/selector.js'
 import type { SpiffeId } from '../identity/spiffe-id.js'
+import type { NearEntry } from './api-events.js'
 
 /** The process that called, as the kernel named it. */
 export interface CallerIds {
@@ -31,6 +32,27 @@ export interface ShownJwt {
   readonly expiresAt: number
 }
 
+/** A call that was denied. */
+export interface Denied {
+  /** The denial id that the caller is told; the same one each time it asks again and is told the same. */
+  readonly id: string
+  readonly method: string
+  readonly code: ErrorCode
+  readonly message: string
+  /** False if the same denial was told before. */
+  readonly first: boolean
+  readonly unavailable: readonly string[]
+  readonly notes: readonly { readonly attestor: string; readonly text: string }[]
+  /** Looks through all entries, which takes some milliseconds; null where that is of no interest. */
+  readonly nearest: (() => readonly NearEntry[]) | null
+}
+
+/** Who connected to the admin socket. */
+export interface AdminIds {
+  readonly pid: number
+  readonly uid: number
+}
+
 /**
  * A sink beside log and metrics, for records that need values and not texts: an audit log, traces. Event functions
  * call it where the thing happens; a call before a message is sent says `before`. Nothing here is secret. A method
@@ -45,8 +67,9 @@ export interface Observer {
   x509Served?(to: Served, svids: readonly { readonly svid: ShownX509 }[]): void
   /** Before the answer is sent. */
   jwtServed?(to: Served, svids: readonly ShownJwt[]): void
-  /** `id`: the denial id that the caller is told. */
-  denied?(caller: CallerIds, selectors: Selectors, denial: { readonly id: string; readonly code: ErrorCode }): void
+  denied?(caller: CallerIds, selectors: Selectors, denied: Denied): void
+  /** Once a connection, not a request. */
+  adminConnected?(administrator: AdminIds): void
   /** The server no longer lists the entry: nobody is served it any more. */
   entryWithdrawn?(entryId: string): void
   /** The server has revoked the SVID with this serial. */

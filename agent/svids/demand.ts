@@ -59,6 +59,13 @@ export class Demand {
     return want
   }
 
+  /** How many workloads use the entry now. Changes nothing. */
+  uses(entryId: string): number {
+    let uses = 0
+    for (const count of this.#wants.get(entryId)?.uids.values() ?? []) uses += count
+    return uses
+  }
+
   /** Entries that are in use or were, oldest first use first. */
   ids(): Iterable<string> {
     return this.#wants.keys()

@@ -56,6 +56,8 @@ export class Connection {
   calls = 0
   /** Monotonic milliseconds; kept by the registry. */
   idleSince = 0
+  /** When it was accepted, in wall-clock milliseconds; kept by the registry. */
+  since = 0
   readonly #onClose: ConnectionParts['onClose']
 
   constructor({ id, caller, quota, account, socket, onClose }: ConnectionParts) {

@@ -22,13 +22,30 @@ export interface ConnectionListing {
   readonly id: string
   /** Calls that run on it. */
   readonly calls: number
-  /** `since`: wall-clock milliseconds. */
-  readonly streams: readonly { readonly dialect: string; readonly method: Method; readonly since: number }[]
+  readonly streams: readonly StreamListing[]
+  /** When it was accepted; wall-clock milliseconds. */
+  readonly since: number
+}
+
+export interface StreamListing {
+  readonly dialect: string
+  readonly method: Method
+  readonly since: number
+  /** Messages that were sent on it. */
+  readonly sent: number
 }
 
 /** A workload that is connected. */
 export interface WorkloadListing extends WorkloadDescription {
   readonly connections: readonly ConnectionListing[]
+}
+
+/** A workload that is connected, and not described yet: that takes a match of the entries. */
+export interface ConnectedWorkload {
+  readonly pid: number
+  /** Unique to the workload. */
+  readonly key: string
+  describe(): WorkloadListing
 }
 
 /** Where connections find the workload of their caller. */
@@ -85,6 +102,7 @@ export class ConnectionRegistry implements Disposable {
   /** Until its socket has closed. Throws `caller.exited`, and holds nothing then. */
   add(connection: Connection): void {
     const { id, caller, quota, socket } = connection
+    connection.since = this.clock.now()
     if (!('error' in caller)) connection.workload = this.source.acquire(caller)
     this.#open.set(id, connection)
     increase(this.#subjects, quota.subject, 1)
@@ -102,15 +120,24 @@ export class ConnectionRegistry implements Disposable {
 
   /** The workloads of open connections, as plain values; changes nothing. */
   workloads(): readonly WorkloadListing[] {
-    const found = new Map<Workload, ConnectionListing[]>()
-    for (const { id, workload, calls, streams } of this.#open.values()) {
+    return this.connected().map((workload) => workload.describe())
+  }
+
+  /** The same, each to be described when it is its turn: with thousands of them that keeps the event loop. */
+  connected(): readonly ConnectedWorkload[] {
+    const found = new Map<Workload, Connection[]>()
+    for (const connection of this.#open.values()) {
+      const { workload } = connection
       if (!workload) continue
-      const own = found.get(workload) ?? []
-      const kinds = [...streams].map(({ kind: { dialect, method }, since }) => ({ dialect, method, since }))
-      own.push({ id, calls, streams: kinds })
-      found.set(workload, own)
+      const own = found.get(workload)
+      if (own) own.push(connection)
+      else found.set(workload, [connection])
     }
-    return [...found].map(([workload, connections]) => ({ ...workload.describe(), connections }))
+    return [...found].map(([workload, connections]) => ({
+      pid: workload.caller.pid,
+      key: workload.key,
+      describe: () => ({ ...workload.describe(), connections: connections.map(listingOf) }),
+    }))
   }
 
   /** A call began: the connection is not idle until it ended. */
@@ -184,6 +211,16 @@ export class ConnectionRegistry implements Disposable {
 
 /** The quota that all unidentified callers share. */
 export const unidentifiedQuota: Quota = { subject: UNIDENTIFIED, pid: null }
+
+function listingOf({ id, calls, since, streams }: Connection): ConnectionListing {
+  const kinds = [...streams].map((stream) => ({
+    dialect: stream.kind.dialect,
+    method: stream.kind.method,
+    since: stream.since,
+    sent: stream.sent,
+  }))
+  return { id, calls, since, streams: kinds }
+}
 
 function increase<K>(counts: Map<K, number>, key: K, by: number): void {
   const count = (counts.get(key) ?? 0) + by

@@ -52,6 +52,7 @@ export class ResponseStream {
   readonly kind: StreamKind
   /** When it was opened; wall-clock milliseconds. */
   readonly since: number
+  #sent = 0
   readonly #call: Outgoing
   readonly #options: ResponseStreamOptions
   readonly #began: number
@@ -74,6 +75,11 @@ export class ResponseStream {
     this.since = options.clock.now()
     this.#began = options.clock.monotonic()
     this.#waitsSince = this.#began
+  }
+
+  /** Messages that were sent. */
+  get sent(): number {
+    return this.#sent
   }
 
   /** Makes the first decision; from now on changes are noticed. Call it once. */
@@ -139,6 +145,7 @@ export class ResponseStream {
     this.#last = content
     this.#served = ids
     this.#writing = true
+    this.#sent++
     this.#stall = clock.after(stalledMs, () => {
       onStalled()
       this.#end(status.CANCELLED)

@@ -17,7 +17,7 @@ export const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   '@peculiar/webcrypto': ['agent/crypto'],
   '@peculiar/x509': ['agent/crypto', 'dev/icp-server'],
   'reflect-metadata': ['agent/crypto', 'dev/icp-server', 'agent/main'],
-  fastify: ['agent/observability/http-server.ts', 'agent/observability/health-routes.ts'],
+  fastify: ['agent/observability/http-server.ts', 'agent/observability/health-routes.ts', 'agent/admin/app.ts'],
   jose: ['agent/crypto', 'agent/identity', 'dev/icp-server'],
   koffi: ['agent/platform/koffi-libc.ts'],
   pino: ['agent/platform/pino-log.ts'],
@@ -26,8 +26,9 @@ export const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   systeminformation: ['agent/platform/node-facts.ts'],
   undici: ['agent/platform'],
   yaml: ['agent/config'],
-  // Where texts from outside become values: configuration, the server's answers, the agent's own files.
+  // Where texts from outside become values (configuration, the server's answers, the agent's own files), and back.
   zod: [
+    'agent/admin',
     'agent/config',
     'agent/icp',
     'agent/agent-svid',

@@ -22,6 +22,7 @@ function recorder() {
     x509Served: note('x509Served'),
     jwtServed: note('jwtServed'),
     denied: note('denied'),
+    adminConnected: note('adminConnected'),
     entryWithdrawn: note('entryWithdrawn'),
     x509Revoked: note('x509Revoked'),
   }
@@ -72,7 +73,7 @@ test('an observer is told with values who was attested, what was issued, served 
     [
       expect.objectContaining({ pid, uid: Number(uid) }),
       expect.any(Map),
-      { id: expect.stringMatching(/^[0-9a-f]{12}$/), code: 'entry.none' },
+      expect.objectContaining({ id: expect.stringMatching(/^[0-9a-f]{12}$/), code: 'entry.none', first: true }),
     ],
   ])
 })

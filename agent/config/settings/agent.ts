@@ -79,6 +79,13 @@ export const agentSettings = {
     reload: 'restart',
     what: 'The Workload API socket. Its directory is made with mode 0755.',
   }),
+  'agent.admin_socket_path': optional(socketPath, {
+    kind: 'path or `unix:///path`',
+    path: 'socket',
+    defaultIs: '`admin.sock` in `agent.data_dir`',
+    reload: 'restart',
+    what: "The [admin socket](admin.md), for root and the agent's user alone. Never in the directory of `agent.socket_path`.",
+  }),
   'agent.renewal_threshold': setting(duration('1s', '365d'), {
     kind: 'duration',
     default: '6h',

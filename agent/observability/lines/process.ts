@@ -186,6 +186,40 @@ export const PROCESS_LINES = {
     means: 'A defect of the agent; the request was answered with 500.',
     todo: 'Report it, with the line.',
   },
+  'Admin socket started': {
+    level: 'info',
+    fields: { path: 'text' },
+    means: '`icp-agent status` and other commands can ask the agent here.',
+  },
+  'Admin socket could not start; the agent goes on without it': {
+    level: 'error',
+    fields: { error: 'error' },
+    means:
+      'Its directory is not safe or is that of the socket for workloads, another agent holds it, or the disk failed.',
+    todo: 'Set `agent.admin_socket_path` to another path, or correct what `error` names, and restart the agent.',
+  },
+  'Admin socket could not be removed': {
+    level: 'debug',
+    fields: { error: 'error' },
+    means: 'The disk failed while the agent stopped. The next run replaces the socket.',
+  },
+  'Administrator connected': {
+    level: 'debug',
+    fields: { pid: 'number', uid: 'number' },
+    means: "Root or the agent's user has connected to the admin socket; once a connection.",
+  },
+  'Connection to the admin socket refused: neither root nor the user of the agent': {
+    level: 'warning',
+    fields: { pid: 'number or null', uid: 'number or null', 'suppressed?': 'number' },
+    means: 'Somebody has opened the permissions of the socket, or hands connections to it on.',
+    todo: 'Restore mode 0600 of the socket and 0700 of its directory.',
+  },
+  'Admin request failed': {
+    level: 'error',
+    fields: { route: 'text', error: 'error' },
+    means: 'A defect of the agent; the request was answered with 500.',
+    todo: 'Report it, with the line.',
+  },
   'A file cannot be used; what was read from it before stays in force': {
     level: 'warning, then debug',
     fields: { path: 'text', holder: 'text', error: 'error' },

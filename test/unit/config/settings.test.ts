@@ -14,6 +14,7 @@ test('the defaults are those that are documented', async () => {
       nodeId: 'node-1',
       dataDir: '/var/lib/icp-agent',
       socketPath: '/run/spire/sockets/agent.sock',
+      adminSocketPath: '/var/lib/icp-agent/admin.sock',
       renewalThresholdMs: 6 * 3_600_000,
       renewalThresholdExplicit: false,
       joinToken: null,

@@ -1,0 +1,118 @@
+import * as z from 'zod'
+import { AgentError, ERROR_CODES, type ErrorCode, messageOf } from '../errors.js'
+import { jsonOf } from '../lib/json.js'
+import { SocketHttp } from '../platform/socket-http.js'
+import { API_VERSION } from './route.js'
+
+/** A request of the API; the path with its query. */
+export interface AdminCall {
+  readonly method?: 'GET' | 'POST' | 'PUT'
+  readonly path: string
+  readonly body?: object
+  readonly signal: AbortSignal
+}
+
+const refusal = z.object({ error: z.object({ code: z.string(), message: z.string() }) })
+const paged = z.object({ next: z.string().nullable(), rows: z.array(z.unknown()) })
+
+/**
+ * Asks an agent by its admin socket, on one connection that is kept until this is disposed. Errors are AgentErrors that
+ * say what to do: `admin.unreachable`, `admin.forbidden`, `admin.bad_response`, and whatever the agent answers.
+ */
+export class AdminClient implements Disposable {
+  readonly #http: SocketHttp
+
+  constructor(readonly socketPath: string) {
+    this.#http = new SocketHttp(socketPath)
+  }
+
+  /** The answer as the schema of its route has it. */
+  async get<T extends z.ZodType>(schema: T, path: string, signal: AbortSignal): Promise<z.infer<T>> {
+    return this.#read(schema, await this.call({ path, signal }))
+  }
+
+  /** Sends a body, and reads the answer. */
+  async send<T extends z.ZodType>(schema: T, call: AdminCall): Promise<z.infer<T>> {
+    return this.#read(schema, await this.call(call))
+  }
+
+  /** All pages of a list, as one answer: the last page with the rows of all. */
+  async list<T extends z.ZodType>(schema: T, path: string, signal: AbortSignal): Promise<z.infer<T>> {
+    const rows: unknown[] = []
+    let after = ''
+    for (;;) {
+      const separator = path.includes('?') ? '&' : '?'
+      const answer = await this.call({ path: after === '' ? path : `${path}${separator}after=${after}`, signal })
+      const page = this.#read(paged, answer)
+      rows.push(...page.rows)
+      if (page.next === null) return this.#read(schema, { ...Object(answer), rows })
+      after = page.next
+    }
+  }
+
+  /** The JSON of the answer as it came. */
+  async call({ method = 'GET', path, body, signal }: AdminCall): Promise<unknown> {
+    const { status, body: text } = await this.#ask(method, path, body, signal)
+    const answer = jsonOf(text)
+    if (status >= 200 && status < 300 && answer !== null) return answer
+    const refused = refusal.safeParse(answer)
+    if (!refused.success) throw this.#odd(`it answers ${status}`)
+    const { code, message } = refused.data.error
+    if (status === 404 && code === 'request.invalid') {
+      throw this.#odd(`it does not know ${path.replace(/\?.*/, '')}`)
+    }
+    throw new AgentError(isCode(code) ? code : 'admin.bad_response', message)
+  }
+
+  [Symbol.dispose](): void {
+    this.#http[Symbol.dispose]()
+  }
+
+  async #ask(method: 'GET' | 'POST' | 'PUT', path: string, body: object | undefined, signal: AbortSignal) {
+    try {
+      const json = body && { body: JSON.stringify(body) }
+      return await this.#http.ask({ method, path, signal, ...json })
+    } catch (cause) {
+      if (signal.aborted) throw signal.reason
+      throw this.#unreachable(cause)
+    }
+  }
+
+  #unreachable(cause: unknown): AgentError {
+    const errno = cause instanceof Error && 'code' in cause ? String(cause.code) : ''
+    const at = this.socketPath
+    if (errno === 'EACCES' || errno === 'EPERM') {
+      const who = 'only root and the user that the agent runs as may ask it; use sudo'
+      return new AgentError('admin.forbidden', `${at} may not be opened by this user: ${who}`, { cause })
+    }
+    const where = 'is the agent running, and is this its socket? --admin-socket PATH or -c FILE names another one'
+    if (errno === 'ENOENT') return new AgentError('admin.unreachable', `there is no ${at}; ${where}`, { cause })
+    if (errno === 'ECONNREFUSED')
+      return new AgentError('admin.unreachable', `nobody listens at ${at}; ${where}`, { cause })
+    if (errno === 'ECONNRESET' || errno === 'EPIPE') {
+      const why = 'this user may not use it, its 16 connections are taken, or it is stopping'
+      return new AgentError('admin.unreachable', `the agent closed the connection at ${at}: ${why}`, { cause })
+    }
+    return new AgentError('admin.unreachable', `${at} cannot be asked (${messageOf(cause)}); ${where}`, { cause })
+  }
+
+  #read<T extends z.ZodType>(schema: T, answer: unknown): z.infer<T> {
+    const read = schema.safeParse(answer)
+    if (read.success) return read.data
+    const [issue] = read.error.issues
+    throw this.#odd(`its answer is of another form (${issue?.path.join('.')}: ${issue?.message})`)
+  }
+
+  #odd(what: string): AgentError {
+    const why =
+      'the agent that runs is of another version than this command; restart it, or use the command of its version'
+    return new AgentError(
+      'admin.bad_response',
+      `${this.socketPath}: ${what}; version ${API_VERSION} of the API is meant. ${why}`,
+    )
+  }
+}
+
+function isCode(code: string): code is ErrorCode {
+  return Object.hasOwn(ERROR_CODES, code)
+}

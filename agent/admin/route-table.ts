@@ -1,0 +1,10 @@
+import type { AdminRoute } from './route.js'
+import { bundles } from './routes/bundles.js'
+import { denial } from './routes/denial.js'
+import { denials } from './routes/denials.js'
+import { entries } from './routes/entries.js'
+import { status } from './routes/status.js'
+import { workloads } from './routes/workloads.js'
+
+/** Everything that the admin socket answers: one line and one file a route. */
+export const ROUTES: readonly AdminRoute[] = [status, workloads, entries, denials, denial, bundles]

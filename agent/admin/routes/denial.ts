@@ -1,0 +1,65 @@
+import * as z from 'zod'
+import { AgentError } from '../../errors.js'
+import type { RecordedDenial } from '../denials.js'
+import { type AdminRoute, API_VERSION } from '../route.js'
+import { head, iso, selectors } from '../shapes.js'
+import { denialFields, rowOf } from './denials.js'
+
+const near = z.object({
+  entry_id: z.string(),
+  spiffe_id: z.string(),
+  lacks: z
+    .array(z.object({ selector: z.string(), wanted: z.string(), found: z.string().nullable() }))
+    .describe('found: what the process had instead; null: nothing of that name'),
+})
+
+const schema = z.object({
+  ...head,
+  ...denialFields,
+  explanation: z
+    .object({
+      selectors: selectors,
+      unavailable: z.array(z.string()),
+      notes: z.array(z.string()),
+      nearest: z
+        .array(near)
+        .nullable()
+        .describe('entries that it came nearest to; null where nobody looked, as in a flood of denials'),
+    })
+    .nullable()
+    .describe('as of the first time; null where it was too large to keep'),
+})
+export type DenialAnswer = z.infer<typeof schema>
+
+/** One denial with the whole reason for it. */
+export const denial = {
+  method: 'GET',
+  path: '/v1/denials/:id',
+  name: 'denial',
+  summary: 'One denial, with what was known of the process when it was denied.',
+  schema,
+  answer: ({ denials, clock }, { params }) => {
+    const id = params['id'] ?? ''
+    const found = denials.get(id)
+    if (!found) {
+      const why = 'it is of before the agent started, was forgotten to make room for others, or never was'
+      throw new AgentError('admin.not_found', `no denial ${JSON.stringify(id.slice(0, 64))} is remembered: ${why}`)
+    }
+    return { api_version: API_VERSION, now: iso(clock.now()), ...rowOf(found), explanation: explanationOf(found) }
+  },
+} as const satisfies AdminRoute
+
+function explanationOf({ explanation }: RecordedDenial): DenialAnswer['explanation'] {
+  if (!explanation) return null
+  return {
+    selectors: Object.fromEntries(explanation.selectors),
+    unavailable: [...explanation.unavailable],
+    notes: explanation.notes.map(({ attestor, text }) => `${attestor}: ${text}`),
+    nearest:
+      explanation.nearest?.map(({ id, spiffeId, lacks }) => ({
+        entry_id: id,
+        spiffe_id: spiffeId,
+        lacks: lacks.map(({ key, wanted, found }) => ({ selector: key, wanted, found })),
+      })) ?? null,
+  }
+}

@@ -1,0 +1,178 @@
+import * as z from 'zod'
+import type { Tier } from '../../errors.js'
+import { componentsOf, otherTroubles, restartReason, unreadyReasons } from '../../observability/health.js'
+import { statusDocument } from '../../observability/health-answers.js'
+import { CHANGE_KINDS, type RecordedChange } from '../changes.js'
+import { type AdminRoute, API_VERSION } from '../route.js'
+import { head, iso, isoOrNull, seconds, time, timeOrNull } from '../shapes.js'
+import type { AdminSources } from '../sources.js'
+import { denialFields, rowOf } from './denials.js'
+
+/** Denials and changes on the one screen. */
+const LAST_DENIALS = 5
+
+const component = z.object({ status: z.string(), message: z.string(), since: timeOrNull, last_check: time })
+const limit = z.object({
+  requests_per_minute: z.number().describe('that may go now, by what the server allows and answers'),
+  opens_in_seconds: z.number().describe('until the next request may go; 0: now'),
+  pressure: z.number().describe('0: no 429 for long; 1: they come again and again'),
+})
+
+const schema = z.object({
+  ...head,
+  status: z.enum(['healthy', 'degraded', 'unhealthy', 'starting']),
+  ready: z.boolean(),
+  unready_reasons: z.array(z.string()),
+  version: z.string().describe('of the agent'),
+  uptime_seconds: z.int(),
+  start_time: time,
+  degraded_since: timeOrNull,
+  components: z.record(z.string(), component),
+  health: z.object({
+    reasons: z.array(z.object({ component: z.string(), status: z.string(), reason: z.string(), since: timeOrNull })),
+  }),
+  agent: z.object({
+    tenant_id: z.string(),
+    node_id: z.string(),
+    spiffe_id: z.string().nullable(),
+    svid_expires_at: timeOrNull,
+  }),
+  agent_svid: z.object({
+    state: z.string(),
+    since: time,
+    reason: z.object({ code: z.string(), message: z.string() }).nullable(),
+    spiffe_id: z.string().nullable(),
+    serial: z.string().nullable(),
+    issued_at: timeOrNull,
+    expires_at: timeOrNull,
+    renew_at: timeOrNull,
+  }),
+  icp_service: z.object({ address: z.string(), clock_skew_seconds: z.number().nullable() }),
+  server: z.object({
+    address: z.string(),
+    reachable: z.boolean().nullable().describe('null before the first request came to an end'),
+    last_answer_at: timeOrNull,
+    trouble: z.object({ code: z.string(), message: z.string(), since: time }).nullable(),
+    clock_skew_seconds: z.number().nullable(),
+    rate_limit: z.record(z.string(), limit),
+  }),
+  workload_api: z.object({ socket_path: z.string(), connections: z.int(), streams: z.int(), workloads: z.int() }),
+  sync: z.object({ interval_seconds: z.number(), last_success: timeOrNull, age_seconds: z.number().nullable() }),
+  entries: z.object({
+    by_state: z.record(z.string(), z.int()),
+    never_issued_total: z.int(),
+    never_issued: z.array(z.object({ id: z.string(), spiffe_id: z.string(), code: z.string(), reason: z.string() })),
+  }),
+  svids: z.int(),
+  attestors: z.array(z.object({ name: z.string(), active: z.boolean(), reason: z.string() })),
+  broken_files: z.array(z.object({ path: z.string(), code: z.string(), problem: z.string(), since: time })),
+  node: z.record(z.string(), z.unknown()).nullable(),
+  changes: z
+    .array(z.object({ time, kind: z.enum(CHANGE_KINDS), text: z.string(), subject: z.string().nullable() }))
+    .describe('newest first, 100 at most'),
+  denials: z.array(z.object(denialFields)).describe('the last five'),
+  denials_total: z.int().describe('that are remembered'),
+  process: z.object({
+    pid: z.int(),
+    rss_bytes: z.int(),
+    heap_bytes: z.int(),
+    event_loop_turn_seconds: z.number().describe('how long the turn of the event loop took in which this was asked'),
+  }),
+})
+export type StatusAnswer = z.infer<typeof schema>
+
+/** Everything that one screen has. */
+export const status = {
+  method: 'GET',
+  path: '/v1/status',
+  name: 'status',
+  summary:
+    "Health with reasons, the server, the agent's own SVID, entries by state, what changed last, the last denials.",
+  schema,
+  answer: async (sources) => {
+    const asked = sources.clock.monotonic()
+    await sources.turn()
+    return statusAnswer(sources, sources.clock.monotonic() - asked)
+  },
+} as const satisfies AdminRoute
+
+/** `turnMs`: how long a turn of the event loop takes. */
+export function statusAnswer(sources: AdminSources, turnMs: number): Record<string, unknown> {
+  const facts = sources.health()
+  const { body } = statusDocument(facts, turnMs, sources.names, sources.version)
+  const { changes, denials } = sources
+  const { pid, rssBytes, heapBytes } = sources.process()
+  return {
+    api_version: API_VERSION,
+    now: iso(facts.now),
+    ...body,
+    health: { reasons: reasonsOf(facts, turnMs) },
+    agent_svid: ownSvid(sources),
+    server: server(sources, facts),
+    workload_api: { ...Object(body['workload_api']), workloads: sources.connected().length },
+    changes: changes.all.map(changeOf).reverse(),
+    denials: denials.last(LAST_DENIALS).map(rowOf),
+    denials_total: denials.size,
+    process: { pid, rss_bytes: rssBytes, heap_bytes: heapBytes, event_loop_turn_seconds: Math.round(turnMs) / 1000 },
+  }
+}
+
+function changeOf({ time, kind, text, subject }: RecordedChange) {
+  return { time: iso(time), kind, text, subject }
+}
+
+type Facts = ReturnType<AdminSources['health']>
+
+function reasonsOf(facts: Facts, turnMs: number): StatusAnswer['health']['reasons'] {
+  const restart = restartReason(facts, turnMs)
+  const components = Object.entries(componentsOf(facts)).flatMap(([component, { status, message, since }]) =>
+    status === 'healthy' ? [] : [{ component, status, reason: message, since: isoOrNull(since) }],
+  )
+  const others = otherTroubles(facts).map(({ message, since }) => {
+    return { component: 'agent', status: 'degraded', reason: message, since: isoOrNull(since) }
+  })
+  const told = new Set([...components, ...others].map(({ reason }) => reason))
+  const more = [...(restart === null ? [] : [restart]), ...unreadyReasons(facts)].filter((reason) => !told.has(reason))
+  return [
+    ...components,
+    ...others,
+    ...more.map((reason) => ({ component: 'agent', status: 'not ready', reason, since: null })),
+  ]
+}
+
+function ownSvid({ ownSvid, ownState, ownRenewAt }: AdminSources): StatusAnswer['agent_svid'] {
+  const own = ownSvid()
+  const { kind, since, reason } = ownState()
+  return {
+    state: kind,
+    since: iso(since),
+    reason: reason ? { code: reason.code, message: reason.message } : null,
+    spiffe_id: own?.spiffeId.uri ?? null,
+    serial: own?.serial ?? null,
+    issued_at: isoOrNull(own?.notBefore ?? null),
+    expires_at: isoOrNull(own?.notAfter ?? null),
+    renew_at: isoOrNull(ownRenewAt()),
+  }
+}
+
+function server({ limits }: AdminSources, { icpService }: Facts): StatusAnswer['server'] {
+  const { address, reachedAt, trouble, skewMs } = icpService
+  const figures = Object.entries(limits()) as [Tier, ReturnType<AdminSources['limits']>[Tier]][]
+  return {
+    address,
+    reachable: trouble !== null ? false : reachedAt === null ? null : true,
+    last_answer_at: isoOrNull(reachedAt),
+    trouble: trouble && { code: trouble.code, message: trouble.message, since: iso(trouble.since) },
+    clock_skew_seconds: skewMs === null ? null : seconds(skewMs),
+    rate_limit: Object.fromEntries(
+      figures.map(([tier, { perMinute, opensInMs, pressure }]) => [
+        tier,
+        {
+          requests_per_minute: Math.round(perMinute * 10) / 10,
+          opens_in_seconds: seconds(opensInMs),
+          pressure: Math.round(pressure * 100) / 100,
+        },
+      ]),
+    ),
+  }
+}

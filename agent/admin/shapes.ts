@@ -1,0 +1,36 @@
+import * as z from 'zod'
+import { API_VERSION } from './route.js'
+
+/** A moment, ISO 8601 in UTC. */
+export const time = z.iso.datetime()
+export const timeOrNull = time.nullable()
+
+/** What every answer begins with. */
+export const head = { api_version: z.literal(API_VERSION), now: time } as const
+
+/** Selectors as `{"unix:uid": "1000"}`, as in entries on the server and in the log. */
+export const selectors = z.record(z.string(), z.string())
+
+/** A page of rows. */
+export function pageOf<T extends z.ZodType>(row: T) {
+  return z.object({
+    ...head,
+    snapshot_at: time.describe('when the rows of this page were read'),
+    total: z.int().describe('rows of all pages, before filters'),
+    next: z.string().nullable().describe('the value of `after` for the next page; null on the last one'),
+    rows: z.array(row),
+  })
+}
+
+export function iso(at: number): string {
+  return new Date(at).toISOString()
+}
+
+export function isoOrNull(at: number | null): string | null {
+  return at === null ? null : iso(at)
+}
+
+/** Seconds with one decimal. */
+export function seconds(ms: number): number {
+  return Math.round(ms / 100) / 10
+}

@@ -1,0 +1,56 @@
+import type { AgentSvidState } from '../agent-svid/state.js'
+import type { Tier } from '../errors.js'
+import type { SpiffeId } from '../identity/spiffe-id.js'
+import type { HealthFacts } from '../observability/health.js'
+import type { AgentNames } from '../observability/health-answers.js'
+import type { Clock } from '../ports/clock.js'
+import type { AuthorityRecord } from '../svids/authority-history.js'
+import type { Snapshot } from '../svids/snapshot.js'
+import type { ConnectedWorkload } from '../workload-api/connections.js'
+import type { ChangeLog } from './changes.js'
+import type { DenialLog } from './denials.js'
+
+/** The agent's own SVID, without its key. Times in milliseconds since 1970. */
+export interface OwnSvid {
+  readonly spiffeId: SpiffeId
+  readonly serial: string
+  readonly notBefore: number
+  readonly notAfter: number
+}
+
+/** How it stands with one rate limit of the ICP server. */
+export interface LimitFigures {
+  /** Requests that may go a minute now. */
+  readonly perMinute: number
+  /** Milliseconds until the next one may go; 0: now. */
+  readonly opensInMs: number
+  /** From 0 (no 429 for a long time) to 1. */
+  readonly pressure: number
+}
+
+/** What answers are made from: small functions that read. Whoever adds a route adds its sources. */
+export interface AdminSources {
+  readonly clock: Pick<Clock, 'now' | 'monotonic'>
+  /** Gives other work a turn of the event loop. */
+  readonly turn: () => Promise<void>
+  readonly version: string
+  readonly names: AgentNames
+  readonly health: () => HealthFacts
+  readonly ownSvid: () => OwnSvid | null
+  readonly ownState: () => AgentSvidState
+  /** When the agent's own SVID is renewed; null without one. */
+  readonly ownRenewAt: () => number | null
+  readonly limits: () => Readonly<Record<Tier, LimitFigures>>
+  readonly snapshot: () => Snapshot
+  /** When the state of an entry changed last. */
+  readonly changedAt: (entryId: string) => number | null
+  /** How many workloads use an entry now. */
+  readonly usesOf: (entryId: string) => number
+  readonly authorities: () => readonly AuthorityRecord[]
+  /** Fingerprint of the authority that issues now, as far as is known. */
+  readonly issuer: () => string | null
+  readonly connected: () => readonly ConnectedWorkload[]
+  readonly denials: Pick<DenialLog, 'all' | 'last' | 'get' | 'size' | 'evicted'>
+  readonly changes: Pick<ChangeLog, 'all'>
+  readonly process: () => { readonly pid: number; readonly rssBytes: number; readonly heapBytes: number }
+}

@@ -1,0 +1,30 @@
+import { join, resolve } from 'node:path'
+import { AdminClient } from '../admin/client.js'
+import type { OptionTable } from './arguments.js'
+import type { CommandIo } from './command.js'
+import { configuredValues } from './configured-values.js'
+
+/** The options of every command that asks a running agent. */
+export const ADMIN_OPTIONS = {
+  'admin-socket': { type: 'string' },
+  config: { type: 'string', short: 'c' },
+} as const satisfies OptionTable
+
+/** Their lines of the help. */
+export const ADMIN_HELP = `  --admin-socket PATH   the admin socket of the agent; default: that of the configuration
+                        (agent.admin_socket_path, else admin.sock in agent.data_dir)
+  -c, --config FILE     the configuration; default: ./config.yaml, then /etc/icp-agent/config.yaml`
+
+/**
+ * A client of the agent that is meant: `--admin-socket`, else by the configuration with its variables
+ * (`ICP_AGENT_AGENT__ADMIN_SOCKET_PATH`). Nothing is asked yet.
+ */
+export async function adminClient(
+  options: { readonly 'admin-socket'?: string; readonly config?: string },
+  io: Pick<CommandIo, 'env' | 'stderr'>,
+): Promise<AdminClient> {
+  const named = options['admin-socket']
+  if (named !== undefined) return new AdminClient(resolve(named.replace(/^unix:(\/\/)?/, '')))
+  const values = await configuredValues(options.config, io)
+  return new AdminClient(values['agent.admin_socket_path'] ?? join(values['agent.data_dir'], 'admin.sock'))
+}

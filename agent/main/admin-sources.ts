@@ -1,0 +1,50 @@
+import type { AdminSources, LimitFigures } from '../admin/sources.js'
+import type { Tier } from '../errors.js'
+import type { AdminRecords } from './admin-records.js'
+import type { Agent } from './compose.js'
+import { type Facts, healthFacts } from './health-facts.js'
+import { agentVersion } from './version.js'
+
+/** The parts of the agent that the admin socket reads. */
+export function adminSources(facts: Facts, { denials, changes }: AdminRecords): AdminSources {
+  const { agent } = facts
+  const { clock, keeper, store, demand, publisher, connections, limiter } = agent
+  const { tenantId, nodeId } = agent.config.agent
+  return {
+    clock,
+    turn: () => new Promise((resolve) => setImmediate(resolve)),
+    version: agentVersion(),
+    names: { tenantId, nodeId },
+    health: () => healthFacts(facts),
+    ownSvid: () => keeper.current(),
+    ownState: () => keeper.state(),
+    ownRenewAt: () => (keeper.current() ? (keeper.due(clock.now())?.at ?? null) : null),
+    limits: () => limitsOf(limiter),
+    snapshot: () => store.current,
+    changedAt: (entryId) => agent.entryChanges.changedAt(entryId),
+    usesOf: (entryId) => demand.uses(entryId),
+    authorities: () => publisher.history.state.records,
+    issuer: () => publisher.history.newest,
+    connected: () => connections.connected(),
+    denials,
+    changes,
+    process: () => {
+      const { rss, heapUsed } = process.memoryUsage()
+      return { pid: process.pid, rssBytes: rss, heapBytes: heapUsed }
+    },
+  }
+}
+
+function limitsOf(limiter: Agent['limiter']): Readonly<Record<Tier, LimitFigures>> {
+  const of = (tier: Tier): LimitFigures => ({
+    perMinute: limiter.pace(tier) * 60_000,
+    opensInMs: limiter.opensIn(tier),
+    pressure: limiter.pressure(tier),
+  })
+  return {
+    bootstrap: of('bootstrap'),
+    standard: of('standard'),
+    sensitive: of('sensitive'),
+    service: of('service'),
+  }
+}

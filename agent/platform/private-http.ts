@@ -1,0 +1,71 @@
+import { createServer, type RequestListener } from 'node:http'
+import type { Socket } from 'node:net'
+import { listenPrivately } from './private-socket.js'
+
+const MAX_HEADER_BYTES = 8192
+/** How long the headers of a request may take to arrive, and the whole of it. */
+const HEADERS_MS = 3_000
+const REQUEST_MS = 10_000
+const LOOK_MS = 1_000
+/** Longer than a pause between two looks of whoever watches. */
+const KEEP_ALIVE_MS = 15_000
+/** On a connection that carries nothing: longer than any answer takes, so that this is a client that does not read. */
+const IDLE_MS = 60_000
+
+export interface PrivateHttpOptions {
+  readonly path: string
+  /** Further connections are closed at once. */
+  readonly maxConnections: number
+  /** Called before anything is read; false closes the connection. */
+  readonly admit: (socket: Socket) => boolean
+  /** A connection was one too many. */
+  readonly onExcess: () => void
+  readonly onRequest: RequestListener
+}
+
+export interface PrivateHttp extends AsyncDisposable {
+  /** Those that are open. */
+  readonly connections: number
+  /** Instead of disposal: touches no disk, and does not keep the process from ending. */
+  abandon(): void
+}
+
+/** HTTP on a Unix socket that is this user's alone (private-socket.ts says for which directories). */
+export async function servePrivately(options: PrivateHttpOptions): Promise<PrivateHttp> {
+  const { path, maxConnections, admit, onExcess, onRequest } = options
+  const server = createServer(
+    {
+      maxHeaderSize: MAX_HEADER_BYTES,
+      headersTimeout: HEADERS_MS,
+      requestTimeout: REQUEST_MS,
+      connectionsCheckingInterval: LOOK_MS,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      requireHostHeader: false,
+    },
+    onRequest,
+  )
+  server.maxConnections = maxConnections
+  server.timeout = IDLE_MS
+  const open = new Set<Socket>()
+  server.on('drop', onExcess)
+  server.prependListener('connection', (socket) => {
+    open.add(socket)
+    socket.once('close', () => open.delete(socket))
+    if (!admit(socket)) socket.destroy()
+  })
+  await listenPrivately(server, path)
+  return {
+    get connections() {
+      return open.size
+    },
+    abandon() {
+      server.closeAllConnections()
+      server.unref()
+    },
+    async [Symbol.asyncDispose]() {
+      const closed = new Promise((resolve) => server.close(resolve))
+      server.closeAllConnections()
+      await closed
+    },
+  }
+}

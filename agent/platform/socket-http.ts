@@ -1,0 +1,50 @@
+import { Agent, request } from 'node:http'
+
+/** More than a page of 500 rows needs. */
+const MAX_BYTES = 16 * 1024 * 1024
+
+export interface SocketAnswer {
+  readonly status: number
+  readonly body: string
+}
+
+export interface SocketRequest {
+  readonly method: 'GET' | 'POST' | 'PUT'
+  /** With its query. */
+  readonly path: string
+  /** JSON. */
+  readonly body?: string
+  /** Aborts with whoever asks, or when the time is over. */
+  readonly signal: AbortSignal
+}
+
+/** Plain HTTP to a Unix socket, one request after the other on one connection, which is kept until disposed. */
+export class SocketHttp implements Disposable {
+  readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 })
+
+  constructor(readonly socketPath: string) {}
+
+  /** Rejects with what Node says (`ECONNREFUSED`, `EACCES`, …) or the signal's reason. */
+  ask({ method, path, body, signal }: SocketRequest): Promise<SocketAnswer> {
+    return new Promise((resolve, reject) => {
+      const headers = body === undefined ? {} : { 'content-type': 'application/json' }
+      const options = { socketPath: this.socketPath, agent: this.#agent, method, path, signal, headers }
+      const asked = request(options, (response) => {
+        let text = ''
+        response.setEncoding('utf8')
+        response.on('data', (piece: string) => {
+          text += piece
+          if (text.length > MAX_BYTES) asked.destroy(new Error(`the answer has more than ${MAX_BYTES} bytes`))
+        })
+        response.on('end', () => resolve({ status: response.statusCode ?? 0, body: text }))
+        response.on('error', reject)
+      })
+      asked.on('error', (error) => reject(signal.aborted ? signal.reason : error))
+      asked.end(body)
+    })
+  }
+
+  [Symbol.dispose](): void {
+    this.#agent.destroy()
+  }
+}
