@@ -1,5 +1,6 @@
-import { closeSync, existsSync, fstatSync, readFileSync, readlinkSync } from 'node:fs'
+import { closeSync, existsSync, fstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { AgentError, messageOf } from '../errors.js'
+import { numbersOf } from '../lib/proc-texts.js'
 import type { HostNamespaces, Kernel, Peer, ProcessHandle } from '../ports/kernel.js'
 import { HostMounts } from './host-mounts.js'
 import { type Libc, LibcError, loadLibc } from './koffi-libc.js'
@@ -75,6 +76,35 @@ export class LinuxKernel implements Kernel, Disposable {
     return { pid, uid, gid, groups, process: new LinuxProcess(this.#context, pid, pidfd) }
   }
 
+  peerOfPid(pid: number): Peer {
+    const process = new LinuxProcess(this.#context, pid, this.#pidfdOf(pid, noSuchProcess))
+    try {
+      const status = process.read('status')
+      // Effective ids, as SO_PEERCRED gives them.
+      const [uid, gid] = [numbersOf(status, 'Uid')[1], numbersOf(status, 'Gid')[1]]
+      if (uid === undefined || gid === undefined) {
+        throw new AgentError('caller.unidentified', `/proc/${pid}/status does not show the ids of the process`)
+      }
+      return { pid, uid, gid, groups: numbersOf(status, 'Groups'), process }
+    } catch (error) {
+      process[Symbol.dispose]()
+      throw error
+    }
+  }
+
+  pids(): readonly number[] {
+    return readdirSync('/proc').flatMap((name) => (/^\d+$/.test(name) ? [Number(name)] : []))
+  }
+
+  cgroupOf(pid: number): string | null {
+    try {
+      return readFileSync(`/proc/${pid}/cgroup`, 'utf8')
+    } catch {
+      // It has ended, or may not be read: either way it is not found by this.
+      return null
+    }
+  }
+
   accept(listening: number): number | null {
     return this.libc.accept(listening)
   }
@@ -137,16 +167,19 @@ export class LinuxKernel implements Kernel, Disposable {
    * is a socket kept open by a third process, and stands in the threat model.
    */
   #pidfdByNumber(fd: number, pid: number): number {
-    let pidfd: number
-    try {
-      pidfd = this.libc.pidfdOpen(pid)
-    } catch (cause) {
-      const errno = cause instanceof LibcError ? cause.errno : 0
-      throw errno === ERRNO.ESRCH ? exited(pid) : unidentified('pidfd_open', errno)
-    }
+    const pidfd = this.#pidfdOf(pid, exited)
     if ((this.libc.poll(fd, 0) & POLLHUP) === 0) return pidfd
     closeSync(pidfd)
     throw exited(pid)
+  }
+
+  #pidfdOf(pid: number, gone: (pid: number) => AgentError): number {
+    try {
+      return this.libc.pidfdOpen(pid)
+    } catch (cause) {
+      const errno = cause instanceof LibcError ? cause.errno : 0
+      throw errno === ERRNO.ESRCH ? gone(pid) : unidentified('pidfd_open', errno)
+    }
   }
 
   #hasPeerPidfd(): boolean {
@@ -227,4 +260,8 @@ function unidentified(option: string, errno: number): AgentError {
 
 function exited(pid: number): AgentError {
   return new AgentError('caller.exited', `process ${pid} ended before its connection was accepted`)
+}
+
+function noSuchProcess(pid: number): AgentError {
+  return new AgentError('caller.exited', `there is no process ${pid}`)
 }

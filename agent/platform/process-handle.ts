@@ -1,5 +1,6 @@
 import { closeSync, constants, fstatSync, opendirSync, openSync, readlinkSync, readSync } from 'node:fs'
 import { AgentError } from '../errors.js'
+import { startTime } from '../lib/proc-texts.js'
 import type { ExecutableId, OpenExecutable, ProcessHandle } from '../ports/kernel.js'
 import type { HostMounts } from './host-mounts.js'
 import { type Libc, LibcError } from './koffi-libc.js'
@@ -240,14 +241,6 @@ function reasonOf(code: string, unopened: boolean): Unreadable {
   if (NOT_ALLOWED.has(code)) return 'hidden'
   if (code !== 'ENOENT' && code !== 'ESRCH') return 'other'
   return unopened ? 'hidden' : 'ending'
-}
-
-/** Field 22 of `/proc/PID/stat`, in clock ticks since boot. The process name before it may hold anything, `)` too. */
-export function startTime(stat: string): string {
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  const ticks = fields[19]
-  if (ticks === undefined) throw new AgentError('caller.unidentified', '/proc/PID/stat has no start time')
-  return ticks
 }
 
 function readBounded(fd: number, max: number, name: string): string {

@@ -6,6 +6,18 @@ export interface Kernel {
    */
   peerOf(fd: number): Peer
   /**
+   * The process with that pid now, as a connection that it opened now would show it. Held by a pidfd before anything of it
+   * is read. Throws `caller.exited` where there is none, `caller.unidentified`.
+   */
+  peerOfPid(pid: number): Peer
+  /** All pids of now, and those of processes that end meanwhile. */
+  pids(): readonly number[]
+  /**
+   * The text of `/proc/PID/cgroup`, to find processes by; null where it cannot be read. Nothing holds the process: whoever
+   * acts on this opens it, and looks again.
+   */
+  cgroupOf(pid: number): string | null
+  /**
    * The descriptor of the next connection that waits at a listening socket, or null. Whoever takes it closes it. Throws
    * where no descriptor is left.
    */

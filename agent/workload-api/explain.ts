@@ -1,79 +1,129 @@
-import type { Attestation, AttestContext, Known } from '../attestation/attest.js'
+import type { AttestContext, Known } from '../attestation/attest.js'
 import type { Caller } from '../attestation/caller.js'
-import { AgentError } from '../errors.js'
+import { AgentError, messageOf } from '../errors.js'
+import type { Entry } from '../identity/entry.js'
+import { onAbort } from '../lib/abort.js'
 import type { NearEntry } from '../observability/api-events.js'
-import { type Match, NO_MATCH } from '../svids/entry-index.js'
+import type { Match } from '../svids/entry-index.js'
+import type { Snapshot } from '../svids/snapshot.js'
 import type { SvidStore } from '../svids/store.js'
 import { attestAsItself } from './attest-as-itself.js'
-import { type Decision, decide, type Refusal } from './decision.js'
-import { nearestEntries } from './nearest-entries.js'
+import { type Decision, decide } from './decision.js'
+import { decisionInputOf, matchOf } from './decision-input.js'
+import { near, nearestOf } from './nearest-entries.js'
 import { stillItself } from './still-itself.js'
+import type { WorkloadState } from './workload.js'
 
 export interface ExplainContext extends Pick<AttestContext, 'attestors' | 'clock' | 'deadlineMs'> {
   readonly store: Pick<SvidStore, 'current'>
   readonly maxIdentities: number
+  /** How long a call is held. */
+  readonly holdMs: number
+  /** What the agent knows of the process from an attestation before, as one that is connected has it. */
+  readonly knownOf: (caller: Caller) => Known
+  /** Gives other work a turn of the event loop. */
+  readonly turn: () => Promise<void>
 }
 
 /** What a process would be told, and why. */
 export interface Explanation {
-  /** Null where attestation came to nothing; the decision says why. */
-  readonly attestation: Pick<Attestation, 'selectors' | 'unavailable' | 'notes'> | null
+  /** Attested or failed, as its workload would be. */
+  readonly state: WorkloadState
+  /** Selectors by attestor; empty where attestation failed. */
+  readonly found: Known
+  /** As decisions are made from it. */
   readonly match: Match
-  /** On a call that was held for as long as calls are. */
+  /** All that match, oldest first, also beyond the most identities of a workload; at most `MOST_LISTED`. */
+  readonly matches: readonly Entry[]
+  /** On a call for X.509-SVIDs that is made now. */
   readonly decision: Decision
+  /** On the same call when it has been held as long as calls are, if nothing changes. */
+  readonly afterHold: Decision
   /** The entries that it came nearest to; at most `NEAREST`. */
   readonly nearest: readonly NearEntry[]
+  /** What it was explained by, and when (wall-clock milliseconds). */
+  readonly snapshot: Snapshot
+  readonly at: number
 }
 
 const NEAREST = 5
+const MOST_LISTED = 500
+/** Entries that are compared in one turn of the event loop. */
+const IN_ONE_TURN = 1_000
 const NOTHING: Known = new Map()
 /** What attestors say now is for the explanation, not for their status. */
 const UNHEARD = { attestorFailed: () => undefined, attestorAnswered: () => undefined }
 
 /**
- * Attestation, match and decision for a process that need not be connected. It asks the platforms, and otherwise changes
- * nothing: no demand, no status of an attestor, no denial. The process stays the caller's to dispose.
+ * Attestation, match and decision for a process that need not be connected, by the functions that serve those who are. It
+ * asks the platforms, and otherwise changes nothing: no demand, no status of an attestor, no denial. The process stays the
+ * caller's to dispose. What platforms have not said when the signal aborts is unavailable.
  */
 export async function explain(context: ExplainContext, caller: Caller, signal: AbortSignal): Promise<Explanation> {
-  const { store, maxIdentities, clock } = context
-  const attested = await attestOnce(context, caller, signal)
+  signal.throwIfAborted()
+  const { store, maxIdentities, clock, holdMs } = context
+  const { state, found } = await attestOnce(context, caller, signal)
   const snapshot = store.current
-  const refusal: Refusal | null = attested instanceof AgentError ? attested : null
-  const attestation = attested instanceof AgentError ? null : attested
-  const match = attestation
-    ? snapshot.index.match(attestation.selectors, attestation.unavailable, maxIdentities)
-    : NO_MATCH
-  const decision = decide({
-    refusal,
-    attesting: false,
-    waitMs: 0,
+  const at = clock.now()
+  const match = matchOf(state, snapshot, maxIdentities)
+  const input = decisionInputOf(state, () => stillItself(caller), match, snapshot)
+  const after = (ms: number) => decide({ ...input, now: at + ms, heldForMs: ms, holdMs, served: null, stopping: false })
+  const all = match.truncated ? matchOf(state, snapshot, MOST_LISTED).ids : match.ids
+  return {
+    state,
+    found,
     match,
+    matches: all.flatMap((id) => snapshot.entries.get(id) ?? []),
+    decision: after(0),
+    afterHold: after(Math.max(holdMs, input.waitMs)),
+    nearest: await nearestIn(context, snapshot, state),
     snapshot,
-    now: clock.now(),
-    heldForMs: 0,
-    holdMs: 0,
-    served: null,
-    stopping: false,
-  })
-  const nearest = attestation ? nearestEntries(snapshot.entries.values(), attestation.selectors, NEAREST) : []
-  return { attestation, match, decision, nearest }
+    at,
+  }
 }
 
-async function attestOnce(
-  context: ExplainContext,
-  caller: Caller,
-  signal: AbortSignal,
-): Promise<Attestation | AgentError> {
+interface Attested {
+  readonly state: WorkloadState
+  readonly found: Known
+}
+
+/** As a workload is attested. */
+async function attestOnce(context: ExplainContext, caller: Caller, signal: AbortSignal): Promise<Attested> {
+  const { clock } = context
+  const check = () => stillItself(caller)
   const controller = new AbortController()
-  const stop = () => controller.abort(signal.reason)
-  signal.addEventListener('abort', stop, { once: true })
+  using _link = onAbort(signal, () => controller.abort(signal.reason))
   try {
-    const check = () => stillItself(caller)
-    return await attestAsItself({ ...context, events: UNHEARD }, caller, NOTHING, controller, check)
-  } catch (error) {
-    if (error instanceof AgentError) return error
-    throw error
-  } finally {
-    signal.removeEventListener('abort', stop)
+    const known = context.knownOf(caller)
+    const result = await attestAsItself({ ...context, events: UNHEARD }, caller, known, controller, check)
+    if (result instanceof AgentError) return failed(result, clock.monotonic())
+    const { selectors, unavailable, notes, waitMs, known: found } = result
+    return { state: { kind: 'attested', selectors, unavailable, notes, waitMs, at: clock.monotonic() }, found }
+  } catch (cause) {
+    const error = cause instanceof AgentError ? cause : new AgentError('internal', messageOf(cause), { cause })
+    return failed(error, clock.monotonic())
   }
+}
+
+function failed(error: AgentError, at: number): Attested {
+  return { state: { kind: 'failed', error, at }, found: NOTHING }
+}
+
+async function nearestIn(
+  { turn }: Pick<ExplainContext, 'turn'>,
+  { entries }: Snapshot,
+  state: WorkloadState,
+): Promise<readonly NearEntry[]> {
+  if (state.kind !== 'attested') return []
+  const { selectors } = state
+  let nearest: readonly Entry[] = []
+  let some: Entry[] = []
+  for (const entry of entries.values()) {
+    some.push(entry)
+    if (some.length < IN_ONE_TURN) continue
+    nearest = nearestOf([...nearest, ...some], selectors, NEAREST)
+    some = []
+    await turn()
+  }
+  return nearestOf([...nearest, ...some], selectors, NEAREST).map((entry) => near(entry, selectors))
 }

@@ -1,5 +1,6 @@
 import { type Caller, sameExecutable } from '../attestation/caller.js'
 import { AgentError } from '../errors.js'
+import { numbersOf } from '../lib/proc-texts.js'
 import type { ExecutableId } from '../ports/kernel.js'
 
 /**
@@ -43,8 +44,8 @@ function sameFile(a: ExecutableId | null, b: ExecutableId | null): boolean {
 }
 
 function sameIds({ pid, uid, gid }: Caller, status: string): AgentError | null {
-  const uids = idsOf(status, '\nUid:')
-  const gids = idsOf(status, '\nGid:')
+  const uids = numbersOf(status, 'Uid')
+  const gids = numbersOf(status, 'Gid')
   if (uids.length !== 4 || gids.length !== 4) {
     return new AgentError('caller.unidentified', `/proc/${pid}/status does not show the ids of the process`)
   }
@@ -53,12 +54,4 @@ function sameIds({ pid, uid, gid }: Caller, status: string): AgentError | null {
     'caller.ids_changed',
     `process ${pid} connected as user ${uid}, group ${gid}, and now has ids ${uids.join('/')}, ${gids.join('/')} (real/effective/saved/file system); a process with mixed ids gets no identity`,
   )
-}
-
-/** The kernel escapes line feeds in the process name, so a line cannot be forged. */
-function idsOf(status: string, label: string): readonly number[] {
-  const from = status.indexOf(label)
-  if (from === -1) return []
-  const start = from + label.length
-  return status.slice(start, status.indexOf('\n', start)).trim().split(/\s+/).map(Number)
 }

@@ -15,6 +15,7 @@ import { type Match, NO_MATCH } from '../svids/entry-index.js'
 import type { StoreWatch, SvidStore } from '../svids/store.js'
 import { attestAsItself } from './attest-as-itself.js'
 import type { DecisionInput, Refusal } from './decision.js'
+import { decisionInputOf, matchOf } from './decision-input.js'
 import { denialOf, type KnownDenial } from './denial.js'
 import { lostMatches } from './inherited-labels.js'
 import { stillItself } from './still-itself.js'
@@ -192,14 +193,12 @@ export class Workload implements Disposable {
    */
   decisionInput(): Pick<DecisionInput, 'refusal' | 'attesting' | 'waitMs' | 'match' | 'snapshot'> {
     if (this.#stale) this.#rematch()
-    const state = this.#state
-    return {
-      refusal: this.#refusal(),
-      attesting: state.kind === 'pending',
-      waitMs: state.kind === 'attested' ? state.waitMs : 0,
-      match: this.#match,
-      snapshot: this.context.store.current,
-    }
+    return decisionInputOf(this.#state, () => this.check(), this.#match, this.context.store.current)
+  }
+
+  /** What the last attestation found, by attestor: the next one starts from it. */
+  get known(): Known {
+    return this.#known
   }
 
   /** For a listing. It has no effect: no demand, no event. */
@@ -350,12 +349,6 @@ export class Workload implements Disposable {
     this.#retry = undefined
   }
 
-  #refusal(): Refusal | null {
-    if (this.#state.kind === 'failed') return { code: this.#state.error.code, message: this.#state.error.message }
-    const error = this.check()
-    return error ? { code: error.code, message: error.message } : null
-  }
-
   #follow(): void {
     this.#entries = this.context.store.watch(({ entries }) => {
       if (entries === 'all') this.#stale = true
@@ -383,9 +376,7 @@ export class Workload implements Disposable {
 
   #matchNow(): Match {
     const { store, maxIdentities } = this.context
-    const state = this.#state
-    if (state.kind !== 'attested') return NO_MATCH
-    return store.current.index.match(state.selectors, state.unavailable, maxIdentities)
+    return matchOf(this.#state, store.current, maxIdentities)
   }
 
   #rematch(): void {

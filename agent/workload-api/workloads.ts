@@ -1,9 +1,11 @@
+import type { Known } from '../attestation/attest.js'
 import type { Caller } from '../attestation/caller.js'
 import { Workload, type WorkloadContext, type WorkloadOwner } from './workload.js'
 
 const LINGER_MS = 30_000
 /** Each holds two file descriptors; beyond this the oldest goes early. */
 const MAX_LINGERING = 1024
+const NOTHING: Known = new Map()
 
 export interface WorkloadsOptions extends WorkloadContext {
   /** How long a workload outlives its last holder, in milliseconds; default 30 s. SDKs that are denied come back soon. */
@@ -48,6 +50,11 @@ export class Workloads implements Disposable {
       throw error
     }
     return workload
+  }
+
+  /** What is known of a caller from an attestation before, by attestor; empty where its workload is not kept. */
+  knownOf(caller: Caller): Known {
+    return this.#workloads.get(keyOf(caller))?.known ?? NOTHING
   }
 
   /** Selectors of the platform are wanted that were not looked for before: of every workload they are unknown until then. */

@@ -35,6 +35,7 @@ export class FakeKernel implements Kernel {
   ownCgroup = '0::/system.slice/icp-agent.service\n'
   /** Handles that were opened and not disposed: a leak shows here. */
   readonly open = new Set<FakeHandle>()
+  readonly #processes = new Map<number, FakeProcess>()
   readonly #connections = new Map<number, { peer: FakeProcess; pid: number; uid: number; gid: number }>()
   readonly #inodes = new Map<string, bigint>()
   #lastPid = 100
@@ -44,7 +45,9 @@ export class FakeKernel implements Kernel {
   /** A pid that is given may be one that an ended process had. */
   spawn(traits: ProcessTraits = {}): FakeProcess {
     const pid = traits.pid ?? ++this.#lastPid
-    return new FakeProcess(this, pid, `key${++this.#lastKey}`, traits)
+    const process = new FakeProcess(this, pid, `key${++this.#lastKey}`, traits)
+    this.#processes.set(pid, process)
+    return process
   }
 
   /** The process connects; its ids are taken now. The number is what `peerOf` wants. `pid` shows another pid (0). */
@@ -67,6 +70,23 @@ export class FakeKernel implements Kernel {
     if (pid <= 0) throw new AgentError('caller.foreign_pid_namespace', 'run the agent with hostPID')
     if (peer.ended) throw new AgentError('caller.exited', `process ${pid} has ended`)
     return { pid, uid, gid, groups: peer.groups, process: new FakeHandle(this, peer) }
+  }
+
+  peerOfPid(pid: number): Peer {
+    const process = this.#processes.get(pid)
+    if (!process || process.ended) throw new AgentError('caller.exited', `there is no process ${pid}`)
+    const { uid, gid, groups, statusIds } = process
+    const ids = { uid: statusIds.uids?.[1] ?? uid, gid: statusIds.gids?.[1] ?? gid }
+    return { pid, ...ids, groups, process: new FakeHandle(this, process) }
+  }
+
+  pids(): readonly number[] {
+    return [...this.#processes.values()].filter(({ ended }) => !ended).map(({ pid }) => pid)
+  }
+
+  cgroupOf(pid: number): string | null {
+    const process = this.#processes.get(pid)
+    return process && !process.ended ? (process.traits.files?.cgroup ?? '0::/user.slice\n') : null
   }
 
   /** Connections of the table wait nowhere. */

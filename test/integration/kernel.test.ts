@@ -80,6 +80,24 @@ describe.each(KERNELS)('who is calling, as of %s', (_name, options) => {
     expect(process_.alive()).toBe(true)
   })
 
+  it('a process is the same one by its pid and by its connection, and what ended has no pid', async () => {
+    await using s = await setting(options)
+    await using client = await Client.start()
+    await client.connect(s.path)
+    const { process: connected, ...peer } = s.kernel.peerOf(await s.acceptor.next())
+    using _connected = connected
+    const { process: named, ...byPid } = s.kernel.peerOfPid(client.pid)
+    using _named = named
+    expect({ ...byPid, groups: new Set(byPid.groups) }).toEqual({ ...peer, groups: new Set(peer.groups) })
+    expect([named.key, named.executable()]).toEqual([connected.key, connected.executable()])
+    expect(s.kernel.pids()).toContain(client.pid)
+    expect(s.kernel.cgroupOf(client.pid)).toBe(connected.read('cgroup'))
+    await client.end()
+    await until(() => !named.alive())
+    expect(thrown(() => named.read('cgroup'))).toBe('caller.exited')
+    expect(thrown(() => s.kernel.peerOfPid(client.pid))).toBe('caller.exited')
+  })
+
   it('two connections of one process have one key, another process has another', async () => {
     await using s = await setting(options)
     await using client = await Client.start()

@@ -17,14 +17,27 @@ export class KernelInPods implements Kernel {
 
   constructor(
     protected readonly real: Kernel,
-    private readonly cgroupOf: (pid: number) => string,
+    private readonly groupOf: (pid: number) => string,
   ) {
     this.host = real.host
   }
 
   peerOf(fd: number): Peer {
     const peer = this.real.peerOf(fd)
-    return { ...peer, process: new ProcessInPod(peer.process, this.cgroupOf) }
+    return { ...peer, process: new ProcessInPod(peer.process, this.groupOf) }
+  }
+
+  peerOfPid(pid: number): Peer {
+    const peer = this.real.peerOfPid(pid)
+    return { ...peer, process: new ProcessInPod(peer.process, this.groupOf) }
+  }
+
+  pids(): readonly number[] {
+    return this.real.pids()
+  }
+
+  cgroupOf(pid: number): string | null {
+    return this.groupOf(pid)
   }
 
   accept(listening: number): number | null {

@@ -1,11 +1,11 @@
 import { closeSync } from 'node:fs'
 import { describe, expect, it, vi } from 'vitest'
 import { codeOf, messageOf } from '../../../agent/errors.js'
+import { startTime } from '../../../agent/lib/proc-texts.js'
 import { HostMounts } from '../../../agent/platform/host-mounts.js'
 import { type Libc, LibcError, loadLibc } from '../../../agent/platform/koffi-libc.js'
 import { ERRNO, SO_PEERCRED, SO_PEERGROUPS, SO_PEERPIDFD } from '../../../agent/platform/linux-abi.js'
 import { createLinuxKernel } from '../../../agent/platform/linux-kernel.js'
-import { startTime } from '../../../agent/platform/process-handle.js'
 
 function thrown(run: () => unknown): unknown {
   try {

@@ -1,0 +1,31 @@
+import type { AgentError } from '../errors.js'
+import { type Match, NO_MATCH } from '../svids/entry-index.js'
+import type { Snapshot } from '../svids/snapshot.js'
+import type { DecisionInput } from './decision.js'
+import type { WorkloadState } from './workload.js'
+
+/** The entries that a process matches, as far as it is attested. */
+export function matchOf(state: WorkloadState, { index }: Pick<Snapshot, 'index'>, maxIdentities: number): Match {
+  if (state.kind !== 'attested') return NO_MATCH
+  return index.match(state.selectors, state.unavailable, maxIdentities)
+}
+
+/**
+ * What a decision on a process is made from, for those who connect and for those who are only explained. `check` looks at
+ * the process now; it is not called where attestation has failed.
+ */
+export function decisionInputOf(
+  state: WorkloadState,
+  check: () => AgentError | null,
+  match: Match,
+  snapshot: Snapshot,
+): Pick<DecisionInput, 'refusal' | 'attesting' | 'waitMs' | 'match' | 'snapshot'> {
+  const error = state.kind === 'failed' ? state.error : check()
+  return {
+    refusal: error && { code: error.code, message: error.message },
+    attesting: state.kind === 'pending',
+    waitMs: state.kind === 'attested' ? state.waitMs : 0,
+    match,
+    snapshot,
+  }
+}
