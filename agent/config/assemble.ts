@@ -85,6 +85,15 @@ export function assemble(settings: EffectiveSettings, env: Environment): Config 
         stalledStreamMs: values['workload_api.limits.stalled_stream'],
       },
     },
+    sds: {
+      enabled: values['sds.enabled'],
+      names: {
+        svid: values['sds.default_svid_name'],
+        bundle: values['sds.default_bundle_name'],
+        allBundles: values['sds.default_all_bundles_name'],
+      },
+      disableSpiffeCertValidation: values['sds.disable_spiffe_cert_validation'],
+    },
     jwt: { validation: values['jwt.validation'] },
     sync: {
       intervalMs: values['sync.interval'],

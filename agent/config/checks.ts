@@ -53,6 +53,12 @@ export async function check(understood: Understood, around: Circumstances): Prom
     )
   }
 
+  const sdsNames = ['sds.default_svid_name', 'sds.default_bundle_name', 'sds.default_all_bundles_name'] as const
+  for (const [i, key] of sdsNames.entries()) {
+    const same = sdsNames.slice(0, i).find((other) => values[other] === values[key])
+    if (same) problems.push(at(key, `is the same name as ${same}`, 'give each of them a name of its own'))
+  }
+
   const { 'sync.interval': interval, 'sync.max_interval': maxInterval } = values
   if (maxInterval < interval) {
     problems.push(

@@ -71,6 +71,12 @@ export interface Config {
     readonly holdMs: number
     readonly limits: ApiLimits
   }
+  /** Envoy's Secret Discovery Service, and what its names stand for. */
+  readonly sds: {
+    readonly enabled: boolean
+    readonly names: { readonly svid: string; readonly bundle: string; readonly allBundles: string }
+    readonly disableSpiffeCertValidation: boolean
+  }
   readonly jwt: { readonly validation: 'auto' | 'local' | 'server' }
   readonly sync: { readonly intervalMs: number; readonly maxIntervalMs: number; readonly bundleIntervalMs: number }
   readonly logging: {

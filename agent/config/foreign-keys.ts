@@ -15,6 +15,10 @@ const FOREIGN: Readonly<Record<string, Foreign>> = {
   bindport: { key: 'health.port' },
   cluster: { key: 'attestation.kubernetes.cluster_name' },
   clustername: { key: 'attestation.kubernetes.cluster_name' },
+  defaultallbundlesname: { key: 'sds.default_all_bundles_name' },
+  defaultbundlename: { key: 'sds.default_bundle_name' },
+  defaultsvidname: { key: 'sds.default_svid_name' },
+  disablespiffecertvalidation: { key: 'sds.disable_spiffe_cert_validation' },
   healthchecks: { key: 'health' },
   icp: { key: 'icp_service' },
   insecurebootstrap: {

@@ -3,6 +3,7 @@ import { agentSettings } from './settings/agent.js'
 import { attestationSettings } from './settings/attestation.js'
 import { icpServiceSettings } from './settings/icp-service.js'
 import { operationSettings } from './settings/operation.js'
+import { sdsSettings } from './settings/sds.js'
 import { securitySettings } from './settings/security.js'
 import { workloadApiSettings } from './settings/workload-api.js'
 
@@ -13,6 +14,7 @@ export const SETTINGS = {
   ...attestationSettings,
   ...securitySettings,
   ...workloadApiSettings,
+  ...sdsSettings,
   ...operationSettings,
 }
 

@@ -7,6 +7,7 @@ import { callerEvents } from '../observability/caller-events.js'
 import { engineEvents } from '../observability/engine-events.js'
 import { kubernetesEvents } from '../observability/kubernetes-events.js'
 import { rateEvents } from '../observability/rate-events.js'
+import { sdsEvents } from '../observability/sds-events.js'
 import { shareOut } from '../platform/open-files.js'
 import { socketDirectory } from '../platform/socket-directory.js'
 import { socketPair } from '../platform/socket-pair.js'
@@ -19,6 +20,8 @@ import { JwtCalls } from '../workload-api/jwt-calls.js'
 import { JwtValidation } from '../workload-api/jwt-validation.js'
 import { Listener } from '../workload-api/listener.js'
 import { Rates } from '../workload-api/rates.js'
+import { Secrets } from '../workload-api/sds/secrets.js'
+import { secretDiscovery } from '../workload-api/sds/service.js'
 import { GrpcServer } from '../workload-api/server.js'
 import { Streams } from '../workload-api/streams.js'
 import { workloadApiServices } from '../workload-api/workload-api-services.js'
@@ -102,8 +105,19 @@ export function composeRequestFlow(config: Config, world: World, server: ServerF
     turns: new FairQueue(clock, limits.rates.calls.burst),
     events: rateEvents(sinks('workload-api'), clock),
   }
+  const sds = secretDiscovery({
+    streams,
+    names: config.sds.names,
+    secrets: new Secrets(),
+    validation: config.sds.disableSpiffeCertValidation ? 'plain' : 'spiffe',
+    openToAll: config.workloadApi.allowUnauthenticatedVerifiers,
+    snapshot: () => store.current,
+    events: sdsEvents(sinks('workload-api'), clock),
+    apiEvents: api,
+    charge: ({ account }) => fairness.rates.call(account) !== null,
+  })
   const grpc = new GrpcServer({
-    services: workloadApiServices(streams, jwt, limits),
+    services: [...workloadApiServices(streams, jwt, limits), ...(config.sds.enabled ? [sds] : [])],
     connections,
     streams,
     jwt,

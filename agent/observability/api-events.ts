@@ -6,7 +6,7 @@ import type { Sinks } from './events.js'
 import type { CallerIds, Served, ShownJwt, ShownX509 } from './observer.js'
 import { Sparingly } from './sparingly.js'
 
-/** Methods of the Workload API, of both dialects. */
+/** Methods of the Workload API, of both dialects, and of the Secret Discovery Service. */
 export const METHODS = [
   'FetchX509SVID',
   'FetchX509Bundles',
@@ -15,6 +15,9 @@ export const METHODS = [
   'ValidateJWTSVID',
   'FetchWITSVID',
   'FetchWITBundles',
+  'StreamSecrets',
+  'DeltaSecrets',
+  'FetchSecrets',
 ] as const
 export type Method = (typeof METHODS)[number]
 

@@ -150,6 +150,12 @@ export const METRICS = {
     help: 'Requests on the admin socket, by route and HTTP status code.',
     labels: ['route', 'code'],
   },
+  icp_agent_sds_rejected_total: {
+    kind: 'counter',
+    help: 'Responses of the Secret Discovery Service that the client did not accept.',
+    labels: ['method'],
+    fromZero: [{ method: 'StreamSecrets' }, { method: 'DeltaSecrets' }],
+  },
 } as const satisfies Record<string, MetricSpec>
 
 export interface MetricSpec {

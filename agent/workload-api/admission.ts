@@ -16,7 +16,7 @@ import type { ApiEvents, Method } from '../observability/api-events.js'
 import type { Connection } from './connection.js'
 import type { ConnectionRegistry } from './connections.js'
 import { grpcError } from './refusal.js'
-import { type Handler, MALFORMED, pathOf, type Service, TOO_LARGE } from './service.js'
+import { type Handler, MALFORMED, pathOf, type Reset, type Service, TOO_LARGE } from './service.js'
 
 /** What servers of other gRPC libraries take at most. */
 const MAX_METADATA_BYTES = 16 * 1024
@@ -29,6 +29,15 @@ type Call =
 
 type Respond = sendUnaryData<Buffer>
 
+/** RFC 9113 7, REFUSED_STREAM; for gRPC: Unavailable. */
+const REFUSED_STREAM = 7
+
+/** A call, as HTTP/2 sees it. */
+export interface RawStream {
+  /** With another code than 0, what was written is dropped. */
+  close(code: number): void
+}
+
 /**
  * What every call of every service passes before its handler: who calls, whether the call is refused, and that it keeps
  * its connection from being idle until it ends.
@@ -38,6 +47,8 @@ export class Admission {
   /** Open calls of services with a limit of their own, by connection. */
   readonly #open = new WeakMap<Connection, Map<Service, number>>()
   readonly #mostStreams: number
+  /** The call that begins in this turn. */
+  #beginning: RawStream | null = null
 
   constructor(
     services: readonly Service[],
@@ -74,6 +85,16 @@ export class Admission {
     return intercepting
   }
 
+  /** Lets grpc-js begin a call: within that, it calls the handlers of calls whose requests are streamed. */
+  readonly begin = (stream: RawStream, begin: () => void): void => {
+    this.#beginning = stream
+    try {
+      begin()
+    } finally {
+      this.#beginning = null
+    }
+  }
+
   /** The handlers of a service, as grpc-js wants them. */
   handlersOf(service: Service): Record<string, UntypedHandleCall> {
     const handlers: Record<string, UntypedHandleCall> = {}
@@ -103,7 +124,15 @@ export class Admission {
       running.once('cancelled', () => this.connections.callEnded(connection))
     }
     if (service.callers === 'anybody') run(service.handlers[name], call, respond)
-    else if (workload && connection) run(service.handlers[name], call, respond, workload, connection)
+    else if (workload && connection)
+      run(service.handlers[name], call, respond, workload, connection, this.#resetOf(call))
+  }
+
+  #resetOf(call: Call): Reset {
+    const stream = this.#beginning
+    // Later than its beginning there is nothing to go by, and nothing that streams.
+    if (!stream) return () => void call.emit('error', statusWith(status.UNAVAILABLE, 'the call was ended'))
+    return () => stream.close(REFUSED_STREAM)
   }
 
   #count(connection: Connection, service: Service, by: 1 | -1): number {

@@ -31,6 +31,7 @@ interface Stream {
   readonly closed: boolean
   readonly aborted: boolean
   on(event: 'error', listener: () => void): unknown
+  close(code: number): void
   destroy(): unknown
 }
 
@@ -65,6 +66,7 @@ export class CallGate implements Disposable {
     private readonly fairness: Fairness,
     private readonly connections: ConnectionRegistry,
     clock: Pick<Clock, 'after'>,
+    private readonly toGrpc: (stream: Stream, begin: () => void) => void,
   ) {
     this.#readers = new Readers(connections, clock)
     const injector = server.createConnectionInjector(ServerCredentials.createInsecure())
@@ -121,10 +123,16 @@ export class CallGate implements Disposable {
     const exceeded = rates.call(account)
     if (session.destroyed) return
     if (exceeded) this.#end(session, owner, exceeded)
-    else if (!this.#takeTurn(owner, () => began(stream, begin))) this.#end(session, owner, 'waiting')
+    else if (!this.#takeTurn(owner, () => this.#began(stream, begin))) this.#end(session, owner, 'waiting')
     else if (turns.waiting(quota.subject) >= MANY) {
       this.#readers.pause(account, null, () => (turns.waiting(quota.subject) > 0 ? LOOK_AGAIN_MS : 0))
     }
+  }
+
+  /** A call whose turn it is, unless the client has given it up meanwhile. */
+  #began(stream: Stream, begin: () => void): void {
+    if (stream.destroyed || stream.closed || stream.aborted) return
+    this.toGrpc(stream, begin)
   }
 
   /** A connection that waits for its turn is not idle. */
@@ -153,12 +161,6 @@ export class CallGate implements Disposable {
     const process = reason === 'rate_process' ? owner.account : null
     this.#readers.pause(owner.account, process, () => rates.owedFor(owner.account))
   }
-}
-
-/** A call whose turn it is, unless the client has given it up meanwhile. */
-function began(stream: Stream, begin: () => void): void {
-  if (stream.destroyed || stream.closed || stream.aborted) return
-  begin()
 }
 
 function ignore(): void {}

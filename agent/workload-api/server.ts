@@ -56,7 +56,7 @@ export class GrpcServer {
       interceptors: [admission.interceptor],
     })
     for (const service of services) this.#server.addService(definitionOf(service), admission.handlersOf(service))
-    this.#gate = new CallGate(this.#server, options.fairness, options.connections, options.clock)
+    this.#gate = new CallGate(this.#server, options.fairness, options.connections, options.clock, admission.begin)
   }
 
   /** From here on the calls of a connection in the registry are answered. */

@@ -20,8 +20,11 @@ export type Handler<Who extends readonly unknown[]> =
   | { readonly stream: (call: ServerWritableStream<Message, Buffer>, ...who: Who) => void }
   | { readonly duplex: (call: ServerDuplexStream<Message, Buffer>, ...who: Who) => void }
 
+/** Ends a call whose requests are streamed at once and alone, whatever the client has not read. */
+export type Reset = () => void
+
 /** What a handler knows of an identified caller. */
-export type Identified = readonly [workload: Workload, connection: Connection]
+export type Identified = readonly [workload: Workload, connection: Connection, reset: Reset]
 
 interface ServiceLimits {
   /** The largest request. */
@@ -54,6 +57,9 @@ export function pathOf(method: DescMethod): string {
   return `/${method.parent.typeName}/${method.name}`
 }
 
+/** A request is kept as long as its call: only what the agent knows of it. */
+const WITHOUT_UNKNOWN = { readUnknownFields: false }
+
 /** Stands for a request that is no message of its type; the call is refused once it is known who calls. */
 export const MALFORMED: Message = { $typeName: 'malformed' }
 /** Stands for a request that is larger than its service allows. */
@@ -76,7 +82,7 @@ export function definitionOf({ definition, maxMessageBytes, callers }: Service):
       requestDeserialize: (bytes) => {
         if (bytes.length > maxMessageBytes) return TOO_LARGE
         try {
-          return fromBinary(method.input, bytes)
+          return fromBinary(method.input, bytes, WITHOUT_UNKNOWN)
         } catch (error) {
           if (callers === 'identified') return MALFORMED
           throw error

@@ -38,7 +38,7 @@ export interface ResponseStreamOptions {
   readonly events: ApiEvents
   readonly holdMs: number
   readonly stalledMs: number
-  /** The client does not read: its connection is not worth keeping. */
+  /** The client does not read: its connection is not worth keeping, or this call. */
   readonly onStalled: () => void
   readonly onEnd: () => void
 }

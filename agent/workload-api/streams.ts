@@ -1,5 +1,3 @@
-import type { Message } from '@bufbuild/protobuf'
-import type { ServerWritableStream } from '@grpc/grpc-js'
 import type { BundleSet } from '../identity/trust-bundle.js'
 import type { ApiEvents } from '../observability/api-events.js'
 import type { Clock } from '../ports/clock.js'
@@ -9,7 +7,7 @@ import { type View, Views } from '../svids/view.js'
 import type { Connection } from './connection.js'
 import { decide, decideBundles } from './decision.js'
 import type { Dialect, JwtBundles } from './dialects/encode.js'
-import { ResponseStream, type StreamKind } from './stream.js'
+import { type Outgoing, ResponseStream, type StreamKind } from './stream.js'
 import type { Workload } from './workload.js'
 
 export interface StreamsOptions {
@@ -80,13 +78,14 @@ export class Streams {
     return this.#jwtBundles ?? { trustDomains, keys: jwtKeys }
   }
 
-  /** Serves a streaming call until one side ends it. */
+  /** Serves a streaming call until one side ends it. `onStalled`: what ends where the client does not read. */
   serve(
-    call: ServerWritableStream<Message, Buffer>,
+    call: Outgoing,
     kind: StreamKind,
     workload: Workload,
     connection: Connection,
-  ): void {
+    onStalled: () => void = () => connection.close('stalled'),
+  ): ResponseStream {
     const { store, clock, events, holdMs, stalledMs } = this.options
     const stream: ResponseStream = new ResponseStream(call, {
       workload,
@@ -97,7 +96,7 @@ export class Streams {
       events,
       holdMs,
       stalledMs,
-      onStalled: () => connection.close('stalled'),
+      onStalled,
       onEnd: () => {
         this.#open.delete(stream)
         connection.streams.delete(stream)
@@ -106,6 +105,7 @@ export class Streams {
     this.#open.add(stream)
     connection.streams.add(stream)
     stream.start()
+    return stream
   }
 
   /** Ends every stream with Unavailable, so that clients come back (Canceled would end go-spiffe's watches for good). */

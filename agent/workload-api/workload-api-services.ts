@@ -12,7 +12,7 @@ export function workloadApiServices(
   limits: Pick<Service, 'maxMessageBytes' | 'streamsPerConnection'>,
 ): readonly Service[] {
   const stream = (kind: StreamKind): Handler<Identified> => ({
-    stream: (call, workload, connection) => streams.serve(call, kind, workload, connection),
+    stream: (call, workload, connection) => void streams.serve(call, kind, workload, connection),
   })
   return [spiffeDialect, authsecDialect].map((dialect) => ({
     definition: dialect.service,

@@ -114,6 +114,28 @@ export const API_LINES = {
     means: 'Every user of the node can obtain this SVID. Once for each entry.',
     todo: 'Add `unix:uid`, or selectors of a container or pod, to the entry.',
   },
+  'SDS client rejected secrets': {
+    level: 'error, then debug',
+    fields: {
+      method: 'text',
+      pid: 'number',
+      uid: 'number',
+      names: 'texts',
+      code: 'number',
+      reason: 'text',
+      'suppressed?': 'number',
+    },
+    means:
+      'An Envoy could not use the secrets of these `names`, for the `reason` that it gives, and goes on with those that it had. Three times a minute for each user; it is sent nothing until something changes.',
+    todo: 'Compare the configuration of that Envoy with [envoy.md](envoy.md).',
+  },
+  'SDS client asks for a secret that there cannot be': {
+    level: 'warning, then debug',
+    fields: { method: 'text', pid: 'number', uid: 'number', name: 'text', reason: 'text', 'suppressed?': 'number' },
+    means:
+      'The `name` stands for nothing; its other names are answered. Once for each stream, three times a minute for each user.',
+    todo: 'Correct the name in the configuration of the client, or the names under `sds`.',
+  },
   'Workload API handler failed': {
     level: 'error',
     fields: { method: 'text', error: 'error' },

@@ -69,6 +69,11 @@ test('the defaults are those that are documented', async () => {
         stalledStreamMs: 30_000,
       },
     },
+    sds: {
+      enabled: true,
+      names: { svid: 'default', bundle: 'ROOTCA', allBundles: 'ALL' },
+      disableSpiffeCertValidation: false,
+    },
     jwt: { validation: 'auto' },
     sync: { intervalMs: 30_000, maxIntervalMs: 600_000, bundleIntervalMs: 300_000 },
     logging: { level: 'info', format: 'json', filePath: null },
@@ -308,4 +313,10 @@ test('bundles are never written beside the socket or the keys', async () => {
   }
   expect((await config('ICP_AGENT_OUTPUTS__FORMATS', 'jwks,spiffe')).outputs.formats).toEqual(['jwks', 'spiffe'])
   expect(await refusedKeys('ICP_AGENT_OUTPUTS__FORMATS', 'jks')).toEqual(['outputs.formats'])
+})
+
+test('the three names of secrets differ, and hold no space', async () => {
+  expect((await config('ICP_AGENT_SDS__DEFAULT_SVID_NAME', 'mine')).sds.names.svid).toBe('mine')
+  expect(await refusedKeys('ICP_AGENT_SDS__DEFAULT_SVID_NAME', 'ROOTCA')).toEqual(['sds.default_bundle_name'])
+  expect(await refusedKeys('ICP_AGENT_SDS__DEFAULT_ALL_BUNDLES_NAME', 'a b')).toEqual(['sds.default_all_bundles_name'])
 })

@@ -1,0 +1,17 @@
+import type { Node } from '../../../proto/gen/envoy/core_pb.js'
+import type { Validation } from './secrets.js'
+
+/** The last Envoy without a SPIFFE validator is 1.17. */
+const LAST_WITHOUT = { major: 1, minor: 17 }
+const FLAG = 'disable_spiffe_cert_validation'
+/** What Go, and therefore SPIRE, takes for true. */
+const TRUE = new Set(['1', 't', 'T', 'true', 'TRUE', 'True'])
+
+/** How an Envoy can verify its peers, by what it says of itself: an old one, or one that is told to, knows CAs alone. */
+export function validationOf({ metadata, userAgentBuildVersion }: Node): Validation {
+  const flag = metadata?.fields[FLAG]?.kind
+  if (flag?.case === 'boolValue' ? flag.value : flag?.case === 'stringValue' && TRUE.has(flag.value)) return 'plain'
+  const version = userAgentBuildVersion?.version
+  const old = version?.majorNumber === LAST_WITHOUT.major && version.minorNumber <= LAST_WITHOUT.minor
+  return old ? 'plain' : 'spiffe'
+}

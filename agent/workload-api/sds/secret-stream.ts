@@ -1,0 +1,205 @@
+import { randomBytes } from 'node:crypto'
+import type { Message } from '@bufbuild/protobuf'
+import type { ErrorCode } from '../../errors.js'
+import type { ApiEvents, Method } from '../../observability/api-events.js'
+import type { SdsEvents } from '../../observability/sds-events.js'
+import type { Snapshot } from '../../svids/snapshot.js'
+import type { ViewSvid } from '../../svids/view.js'
+import { type Decision, type DecisionInput, entitlement, type Refusal } from '../decision.js'
+import { MALFORMED, TOO_LARGE } from '../service.js'
+import { isDenial } from '../status.js'
+import type { StreamKind } from '../stream.js'
+import type { Workload } from '../workload.js'
+import { EVERYTHING, type Finding, type FindOptions, findSecrets } from './find.js'
+import { validationOf } from './node.js'
+import type { Protocol, SecretExchange } from './protocols.js'
+import { type SdsSecret, SECRET_TYPE, type Validation } from './secrets.js'
+import type { Update } from './subscription.js'
+
+export interface SecretStreamOptions extends Pick<FindOptions, 'names' | 'secrets' | 'openToAll'> {
+  readonly snapshot: () => Snapshot
+  readonly workload: Workload
+  /** Where nothing that a client says demands another one. */
+  readonly validation: Validation
+  readonly events: SdsEvents
+  readonly apiEvents: Pick<ApiEvents, 'denied' | 'servesX509'>
+}
+
+/** These end a stream; with everything else it waits, because an Envoy that is refused comes back late. */
+const ENDS: ReadonlySet<ErrorCode> = new Set([
+  'agent.stopping',
+  'caller.exited',
+  'caller.executable_changed',
+  'caller.ids_changed',
+  'caller.foreign_pid_namespace',
+])
+/** A change wakes whoever waits; this is for what nothing notifies of (a kernel that could not be asked). */
+const LOOK_AGAIN_MS = 5_000
+/** What one stream may subscribe to. */
+const MOST_NAMES = 1_000
+const MOST_NAME_BYTES = 128 * 1024
+
+/** Reasons to wait that are logged for one stream. */
+const MOST_TOLD = 64
+
+/** What one stream of the Secret Discovery Service sends: what its requests ask for, as soon as the caller may have it. */
+export class SecretStream implements StreamKind {
+  readonly method: Method
+  readonly dialect = 'sds'
+  readonly #exchange: SecretExchange
+  #validation: Validation
+  /** Why the stream has to end. */
+  #invalid: Refusal | null = null
+  /** Entry ids of what was last sent under a name. */
+  readonly #served = new Map<string, readonly string[]>()
+  /** What the last decision found, until it is sent. */
+  #findings: ReadonlyMap<string, Finding> = new Map()
+  #update: Update<SdsSecret> | null = null
+  /** What was sent last. */
+  #sent: Update<SdsSecret> | null = null
+  /** Names and reasons that were logged. */
+  readonly #told = new Set<string>()
+
+  constructor(
+    protocol: Protocol,
+    private readonly options: SecretStreamOptions,
+  ) {
+    this.method = protocol.method
+    this.#exchange = protocol.open()
+    this.#validation = options.validation
+  }
+
+  /** Takes a request; the next decision knows of it. False: a client could send such ones without end. */
+  read(message: Message): boolean {
+    const { workload, events } = this.options
+    const request = this.#readable(message)
+    if (!request) return true
+    if (request.node && validationOf(request.node) === 'plain') this.#validation = 'plain'
+    const { rejected, expected } = this.#exchange.read(message)
+    if (rejected) events.rejected(this.method, workload.caller, rejected)
+    const { all, names } = this.#exchange.wanted ?? { all: false, names: new Set<string>() }
+    if (names.size > MOST_NAMES || bytesOf(names) > MOST_NAME_BYTES) {
+      const most = `at most ${MOST_NAMES} names of ${MOST_NAME_BYTES / 1024} KiB together`
+      this.end({ code: 'request.too_many', message: `a stream may subscribe to ${most}` })
+    }
+    for (const name of this.#served.keys()) {
+      if (name === EVERYTHING ? !all : !names.has(name)) this.#served.delete(name)
+    }
+    return expected
+  }
+
+  /** The next decision ends the stream. */
+  end(refusal: Refusal): void {
+    this.#invalid = refusal
+  }
+
+  decide(input: DecisionInput): Decision {
+    const { names, secrets, openToAll, snapshot } = this.options
+    const { wanted } = this.#exchange
+    this.#update = null
+    if (this.#invalid) return { kind: 'refuse', ...this.#invalid }
+    const denied = entitlement(input)
+    if (denied?.kind === 'refuse' && ENDS.has(denied.code)) return denied
+    if (!wanted) return waiting('request.invalid', 'no request has been received yet')
+    this.#findings = findSecrets(wanted, {
+      input,
+      snapshot: snapshot(),
+      names,
+      secrets,
+      validation: this.#validation,
+      openToAll,
+      served: (name) => this.#served.get(name),
+    })
+    return this.#lost() ?? this.#answer()
+  }
+
+  content(): object {
+    const content = this.#update ?? this.#sent
+    if (!content) throw new TypeError('there is nothing to send')
+    return content
+  }
+
+  encode(content: object): Buffer {
+    const update = content as Update<SdsSecret>
+    const nonce = randomBytes(8).toString('hex')
+    this.#exchange.sent(update, nonce)
+    this.#sent = update
+    for (const [name, finding] of this.#findings) if (finding.kind === 'found') this.#served.set(name, finding.ids)
+    return this.#exchange.encode(update, nonce)
+  }
+
+  serves(to: Workload, content: object): void {
+    const svids = svidsIn(content as Update<SdsSecret>)
+    if (svids.length > 0) this.options.apiEvents.servesX509(to, svids)
+  }
+
+  /** What a client has and may not have any more ends its stream: there is no other way to say so. */
+  #lost(): Decision | null {
+    for (const [name, finding] of this.#findings) {
+      if (finding.kind === 'refuse' && isDenial(finding.code) && this.#served.has(name)) return finding
+    }
+    return null
+  }
+
+  #answer(): Decision {
+    const available: SdsSecret[] = []
+    let wait: Decision | null = null
+    for (const [name, finding] of this.#findings) {
+      if (finding.kind === 'found') available.push(...finding.secrets)
+      else wait ??= this.#wait(name, finding)
+    }
+    const seen = new Set<string>()
+    this.#update = this.#exchange.next(available.filter(({ name }) => !seen.has(name) && seen.add(name)))
+    // What was sent already is not sent again.
+    if (this.#update || (this.#sent && !wait)) return { kind: 'send', ids: [] }
+    return wait ?? waiting('request.invalid', 'nothing is subscribed to')
+  }
+
+  #wait(name: string, finding: Exclude<Finding, { kind: 'found' }>): Decision {
+    if (finding.kind === 'hold') return finding
+    if (finding.kind === 'never') {
+      this.#once(name, () =>
+        this.options.events.cannotServe(this.method, this.options.workload.caller, name, finding.why),
+      )
+      return waiting('request.invalid', finding.why)
+    }
+    if (isDenial(finding.code)) {
+      const refusal = { code: finding.code, message: `${finding.message}; the stream waits` }
+      const { workload, apiEvents } = this.options
+      this.#once(finding.code, () => apiEvents.denied(this.method, refusal, workload.denial(refusal)))
+    }
+    return waiting(finding.code, finding.message)
+  }
+
+  #once(what: string, tell: () => void): void {
+    if (this.#told.has(what) || this.#told.size >= MOST_TOLD) return
+    this.#told.add(what)
+    tell()
+  }
+
+  /** Null where the stream has to end. */
+  #readable(message: Message): ReturnType<SecretExchange['request']> | null {
+    if (message === TOO_LARGE) this.end({ code: 'request.too_many', message: 'the request is too large; send less' })
+    else if (message === MALFORMED) this.end({ code: 'request.invalid', message: 'the request cannot be read' })
+    else {
+      const request = this.#exchange.request(message)
+      if (request.typeUrl === '' || request.typeUrl === SECRET_TYPE) return request
+      this.end({ code: 'request.invalid', message: `only resources of the type ${SECRET_TYPE} are served` })
+    }
+    return null
+  }
+}
+
+export function svidsIn({ secrets }: Update<SdsSecret>): readonly ViewSvid[] {
+  return secrets.flatMap(({ svid }) => svid ?? [])
+}
+
+function waiting(code: ErrorCode, message: string): Decision {
+  return { kind: 'hold', forMs: LOOK_AGAIN_MS, reason: { code, message } }
+}
+
+function bytesOf(names: Iterable<string>): number {
+  let bytes = 0
+  for (const name of names) bytes += Buffer.byteLength(name)
+  return bytes
+}

@@ -1,0 +1,82 @@
+import type { Message } from '@bufbuild/protobuf'
+import type { ServerDuplexStream } from '@grpc/grpc-js'
+import { SecretDiscoveryService } from '../../../proto/gen/envoy/secret_pb.js'
+import type { Connection } from '../connection.js'
+import type { Handler, Identified, Reset, Service } from '../service.js'
+import type { Outgoing } from '../stream.js'
+import type { Streams } from '../streams.js'
+import type { Workload } from '../workload.js'
+import { delta, type Protocol, stateOfTheWorld } from './protocols.js'
+import { SecretStream, type SecretStreamOptions } from './secret-stream.js'
+
+/** One request of an Envoy is 61 kB: it lists all extensions that it was built with. */
+const MAX_MESSAGE_BYTES = 1024 ** 2
+/** An Envoy has one stream for each secret, all on one connection. */
+const STREAMS_PER_CONNECTION = 1_000
+
+export interface SecretDiscoveryOptions extends Omit<SecretStreamOptions, 'workload'> {
+  readonly streams: Streams
+  /** One more request that nobody waits for: true where the caller has sent too many. */
+  readonly charge: (connection: Connection) => boolean
+}
+
+/** the Secret Discovery Service. It has no security header: Envoy sends none. */
+export function secretDiscovery(options: SecretDiscoveryOptions): Service {
+  const stream = (protocol: Protocol): Handler<Identified> => ({
+    duplex: (call, ...who) => serve(call, protocol, options, ...who),
+  })
+  return {
+    definition: SecretDiscoveryService,
+    callers: 'identified',
+    requiresHeader: false,
+    maxMessageBytes: MAX_MESSAGE_BYTES,
+    streamsPerConnection: STREAMS_PER_CONNECTION,
+    handlers: { StreamSecrets: stream(stateOfTheWorld), DeltaSecrets: stream(delta) },
+  }
+}
+
+/** One request is read at a time: the next one when this one is answered, or has no answer now. */
+function serve(
+  call: ServerDuplexStream<Message, Buffer>,
+  protocol: Protocol,
+  { streams, charge, ...options }: SecretDiscoveryOptions,
+  workload: Workload,
+  connection: Connection,
+  reset: Reset,
+): void {
+  readNothingAhead(call)
+  let writing = false
+  const outgoing: Outgoing = {
+    write: (message, written) => {
+      writing = true
+      call.write(message, () => {
+        writing = false
+        written()
+        readOn()
+      })
+    },
+    on: (event, listener) => call.on(event, listener),
+    emit: (event, error) => call.emit(event, error),
+  }
+  const readOn = () => {
+    if (!writing) call.resume()
+  }
+  const kind = new SecretStream(protocol, { ...options, workload })
+  // Only this stream: others of its connection may be read.
+  const stream = streams.serve(outgoing, kind, workload, connection, reset)
+  call.on('data', (message: Message) => {
+    call.pause()
+    if (!kind.read(message) && charge(connection)) {
+      kind.end({ code: 'request.too_many', message: 'too many requests on this stream; call again later' })
+    }
+    stream.evaluate()
+    readOn()
+  })
+  call.on('end', () => call.end())
+}
+
+/** grpc-js would read and parse sixteen requests more than are asked for. */
+function readNothingAhead(call: ServerDuplexStream<Message, Buffer>): void {
+  const state: unknown = Reflect.get(call, '_readableState')
+  if (typeof state === 'object' && state !== null) Reflect.set(state, 'highWaterMark', 0)
+}
