@@ -1,5 +1,6 @@
 import { workloadAttestors } from '../../attestors/index.js'
 import { subjectOf } from '../../attestors/shared/subject.js'
+import type { Caller } from '../attestation/caller.js'
 import type { Config } from '../config/config.js'
 import { apiEvents } from '../observability/api-events.js'
 import { attestorEvents } from '../observability/attestor-events.js'
@@ -39,7 +40,7 @@ const UNARY_DEADLINE_MS = 10_000
 /** The flow from a caller to its answer: the socket, attestation, decisions, both dialects. Nothing listens yet. */
 export function composeRequestFlow(config: Config, world: World, server: ServerFlow) {
   const { clock, random, kernel, log, metrics, observers = [] } = world
-  const { limiter, http, rereadFiles, client, jwtKeys, jwtSvids, store, demand } = server
+  const { limiter, http, rereadFiles, client, jwtKeys, jwtSvids, store, demand, schedule } = server
   const sinks = (name: string) => ({ log: log.named(name), metrics, observers })
 
   const { limits } = config.workloadApi
@@ -60,6 +61,7 @@ export function composeRequestFlow(config: Config, world: World, server: ServerF
     openHttp: (trust) => createHttpClient({ tls: trust, roots: () => [] }),
   })
   const api = apiEvents(sinks('workload-api'), clock)
+  const ofSubject = (caller: Caller) => subjectOf(caller, kernel.ownCgroup)
   const workloads = new Workloads({
     attestors: attestors.all,
     kernel,
@@ -72,6 +74,7 @@ export function composeRequestFlow(config: Config, world: World, server: ServerF
     demand,
     maxIdentities: config.workloadApi.maxIdentities,
     apiEvents: api,
+    unmatched: (caller) => schedule.unmatched(ofSubject(caller)),
   })
   const digestWanted = askedFor(store, 'unix:sha256', () => workloads.lookAgain('unix'))
   watchLoneDigests(store, ({ id, spiffeId }) => attesting.digestAlone(id, spiffeId.uri))
@@ -133,7 +136,7 @@ export function composeRequestFlow(config: Config, world: World, server: ServerF
   const listener = new Listener({
     kernel,
     connections,
-    subjectOf: (caller) => subjectOf(caller, kernel.ownCgroup),
+    subjectOf: ofSubject,
     clock,
     events: attesting,
     fairness,

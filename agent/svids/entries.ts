@@ -68,16 +68,17 @@ export class EntrySync {
     try {
       const answer = await controlPlane.entries(agent, signal)
       this.#lastAt = clock.now()
+      let added = false
       if (answer.unchanged && this.#applied) this.#logCounts(answer.entries.length, null)
       else {
         this.#applied = false
         this.#logRejected(answer.rejected)
         if (withdrawsEverything(store.current.entries, answer.entries) && !(await this.#allGone(agent, signal))) return
         this.#doubt.settled()
-        this.#apply(answer.entries)
+        added = this.#apply(answer.entries)
         this.#applied = true
       }
-      schedule.synced()
+      schedule.synced({ added })
     } catch (error) {
       signal.throwIfAborted()
       if (!(error instanceof AgentError)) throw error
@@ -90,12 +91,13 @@ export class EntrySync {
     }
   }
 
-  #apply(entries: readonly Entry[]): void {
+  /** True where there are entries that were not known. */
+  #apply(entries: readonly Entry[]): boolean {
     const { store, events, demand, revokeRemoved } = this.options
     const { issuance, publisher, revocations } = this.deps
     const replacement = replaceEntries(store.current, entries)
     this.#logCounts(entries.length, replacement)
-    if (!replacement) return
+    if (!replacement) return false
     for (const { id } of replacement.removed) {
       issuance.forget(id)
       events.entryGone(id)
@@ -106,6 +108,7 @@ export class EntrySync {
     const keepMs = publisher.history.state.longestLifeMs * 2
     demand.prune((id, unusedFor) => store.current.entries.has(id) && unusedFor < keepMs)
     if (revokeRemoved) revocations.add(replacement.orphaned)
+    return replacement.added > 0
   }
 
   #logCounts(total: number, replacement: Replacement | null): void {

@@ -1,8 +1,10 @@
 import { routineGap } from '../icp/limits.js'
 import type { RateLimiter } from '../icp/rate-limiter.js'
 import { delay } from '../lib/backoff.js'
+import { Signal } from '../lib/signal.js'
 import type { Clock } from '../ports/clock.js'
 import type { Random } from '../ports/random.js'
+import { EARLY_GAP_MS, EarlySync } from './early-sync.js'
 
 const JITTER = 0.1
 /** How soon a doubted or failed read is repeated, the first time. */
@@ -16,7 +18,8 @@ const ONE_MS = 60_000
 /**
  * When entries are synced: every base interval, jittered; 429s show neighbours behind the same address and stretch the
  * interval towards the longest, quiet times shrink it again. Whatever the interval, entries take a third of the pace at
- * most: the rest is for SVIDs. The interval in force bounds how late a change of entries reaches streams.
+ * most: the rest is for SVIDs. The interval in force bounds how late a change of entries reaches streams. Callers that
+ * match nothing bring reads forward, besides the regular ones.
  */
 export class SyncSchedule {
   #stretch = 0
@@ -27,12 +30,17 @@ export class SyncSchedule {
   #dueAt: number
   /** Until when the requests made so far take the whole share of entries. */
   #sharedUntil = Number.NEGATIVE_INFINITY
+  readonly #early = new EarlySync()
+  readonly #sooner = new Signal()
+  #beganAt = Number.NEGATIVE_INFINITY
+  /** The read under way, or the last one, stands beside the regular ones. */
+  #beside = false
 
   constructor(
     private readonly clock: Pick<Clock, 'monotonic'>,
     private readonly random: Random,
     private readonly settings: { readonly intervalMs: number; readonly maxIntervalMs: number },
-    private readonly limiter: Pick<RateLimiter, 'pace'>,
+    private readonly limiter: Pick<RateLimiter, 'pace' | 'pressure'>,
   ) {
     this.#dueAt = clock.monotonic()
   }
@@ -43,14 +51,29 @@ export class SyncSchedule {
     return Math.max(this.#gap, intervalMs * Math.max(1, maxIntervalMs / intervalMs) ** this.#stretchNow())
   }
 
-  /** Milliseconds until the next sync is due; negative when it is late. */
+  /** Milliseconds until the next sync is due; negative when a regular one is late. */
   dueIn(): number {
-    return Math.max(this.#dueAt, this.#sharedUntil - this.#gap) - this.clock.monotonic()
+    return Math.min(this.#regularIn(), this.#earlyIn())
+  }
+
+  /** A caller of the subject (a container, a user) matches no entry: it may have been registered since the last read. */
+  unmatched(subject: string): void {
+    if (this.#early.asked(subject, this.clock.monotonic())) this.#sooner.emit()
+  }
+
+  /** Calls back when a sync may be due sooner than was said. */
+  onSooner(listener: () => void): Disposable {
+    return this.#sooner.subscribe(listener)
   }
 
   /** A read begins. While no entries are known nothing else needs the pace: then it takes nothing of its share. */
   began({ known }: { readonly known: boolean }): void {
-    if (known) this.#sharedUntil = Math.max(this.#sharedUntil, this.clock.monotonic()) + this.#gap
+    const now = this.clock.monotonic()
+    // Shortly before the regular one it stands for it.
+    this.#beside = this.#regularIn() > EARLY_GAP_MS / 2
+    this.#early.began(now, this.#beside)
+    this.#beganAt = now
+    if (known) this.#sharedUntil = Math.max(this.#sharedUntil, now) + this.#gap
   }
 
   /**
@@ -65,11 +88,12 @@ export class SyncSchedule {
     if (this.#syncedAt !== null) this.#dueAt = Math.max(this.#dueAt, this.#syncedAt + this.#jittered(this.intervalMs))
   }
 
-  /** A sync came to a good end. */
-  synced(): void {
+  /** A sync came to a good end. `added`: it brought entries that were not known. */
+  synced({ added = false }: { readonly added?: boolean } = {}): void {
     this.#failures = 0
     this.#syncedAt = this.clock.monotonic()
-    this.#putOff(this.intervalMs)
+    if (added) this.#early.broughtEntries()
+    if (!this.#beside) this.#putOff(this.intervalMs)
   }
 
   /**
@@ -98,6 +122,20 @@ export class SyncSchedule {
   /** Between two reads in the long run; after a pause two may follow each other at once. */
   get #gap(): number {
     return routineGap(this.limiter.pace('standard'))
+  }
+
+  #regularIn(): number {
+    return Math.max(this.#dueAt, this.#shareFreeAt) - this.clock.monotonic()
+  }
+
+  #earlyIn(): number {
+    const now = this.clock.monotonic()
+    const wanted = this.#early.dueIn(now, this.#beganAt, this.limiter.pressure('standard'))
+    return Math.max(wanted, this.#shareFreeAt - now)
+  }
+
+  get #shareFreeAt(): number {
+    return this.#sharedUntil - this.#gap
   }
 
   #stretchNow(): number {

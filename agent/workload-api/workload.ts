@@ -51,6 +51,8 @@ export interface WorkloadContext extends AttestContext {
   /** At most so many identities a workload. */
   readonly maxIdentities: number
   readonly apiEvents: Pick<ApiEvents, 'truncated' | 'labelOfImage'>
+  /** The caller is told that it matches no entry. */
+  readonly unmatched: (caller: Caller) => void
 }
 
 /** What is known of a workload, as plain values. */
@@ -221,7 +223,8 @@ export class Workload implements Disposable {
 
   /** What there is to say of a denial. One and the same denial has one id, however often a client asks again. */
   denial(refusal: Refusal): Denial {
-    const { store, clock } = this.context
+    const { store, clock, unmatched } = this.context
+    if (refusal.code === 'entry.none') unmatched(this.caller)
     const { denial, known } = denialOf(refusal, this, store.current.entries, this.#denial, clock.now())
     this.#denial = known
     return denial

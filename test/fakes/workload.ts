@@ -22,6 +22,7 @@ export function workloadContext(given: Partial<WorkloadContext> = {}): WorkloadC
     store: new SvidStore(),
     demand: new Demand(clock),
     maxIdentities: 64,
+    unmatched: () => {},
     apiEvents: { truncated: () => undefined, labelOfImage: () => undefined },
     ...given,
   }

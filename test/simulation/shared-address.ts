@@ -23,6 +23,8 @@ export interface Scenario {
   readonly seed?: number
   /** The part of the entries that the first agent has; default: its fair share. */
   readonly firstHas?: number
+  /** On each agent, programs that match no entry and ask each second, each one a subject. */
+  readonly unmatched?: number
 }
 
 export interface Outcome {
@@ -142,6 +144,13 @@ class SimulatedAgent {
   begin(): void {
     this.#wakeIn(this.#random.fraction() * 1000)
     this.world.agenda.push(this.#random.fraction() * 5000, () => this.#pollBundle())
+    this.schedule.onSooner(() => this.#wakeIn(0))
+    for (let i = 0; i < (this.world.scenario.unmatched ?? 0); i++) this.#askInVain(`container:${i}`)
+  }
+
+  #askInVain(subject: string): void {
+    if (this.#synced) this.schedule.unmatched(subject)
+    this.world.agenda.push(this.world.t + 1000, () => this.#askInVain(subject))
   }
 
   /** One wake-up at a time, the soonest that anybody asked for. */

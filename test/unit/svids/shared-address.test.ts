@@ -21,6 +21,23 @@ describe('600 SVIDs of an hour behind one address', () => {
   })
 })
 
+describe('programs that match no entry and ask each second', () => {
+  it.each([
+    [1, 1],
+    [1, 10],
+    [5, 10],
+    [20, 3],
+  ])('on each of %d agents, %d of them, cost no SVID', { timeout: 60_000 }, (agents, unmatched) => {
+    const outcome = simulate({ agents, entries: 600, hours: 4, unmatched })
+    expect([outcome.expired, outcome.unissued]).toEqual([0, 0])
+    expect(outcome.allIssuedAtMinutes).toBeLessThan(40)
+    if (agents === 1) {
+      expect(outcome.limited).toBe(0)
+      expect(outcome.leastLeftMinutes).toBeGreaterThanOrEqual(34.5)
+    }
+  })
+})
+
 describe('agents of unequal size behind one address', () => {
   it('share it by need: one with half of 600 entries beside nineteen small ones renews all of its own', () => {
     const scenario = { agents: 20, entries: 600, hours: 4, firstHas: 0.5 }

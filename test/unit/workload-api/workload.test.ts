@@ -54,6 +54,19 @@ function setting({
   return { clock, demand, store, denial, show, heard, listen, wanted, workload, truncated, lost }
 }
 
+describe('a denial', () => {
+  it.each([
+    ['entry.none', 1],
+    ['svid.pending', 0],
+    ['caller.exited', 0],
+  ] as const)('for %s says that the caller matches nothing %d times', (code, times) => {
+    const unmatched: number[] = []
+    const workload = new FakeWorkload({}, workloadContext({ unmatched: ({ pid }) => void unmatched.push(pid) }))
+    workload.denial({ code, message: 'no' })
+    expect(unmatched).toEqual(Array(times).fill(workload.caller.pid))
+  })
+})
+
 describe('the match of a workload', () => {
   it('follows the entries while somebody subscribes, and is redone only when they change', async () => {
     const { workload, show, listen, store, heard } = setting()
