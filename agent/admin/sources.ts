@@ -52,5 +52,9 @@ export interface AdminSources {
   readonly connected: () => readonly ConnectedWorkload[]
   readonly denials: Pick<DenialLog, 'all' | 'last' | 'get' | 'size' | 'evicted'>
   readonly changes: Pick<ChangeLog, 'all'>
+  /** The last log lines, each one JSON. */
+  readonly recentLog: () => { readonly lines: readonly string[]; readonly dropped: number }
+  /** What /metrics of the health port answers. */
+  readonly metricsText: () => Promise<string>
   readonly process: () => { readonly pid: number; readonly rssBytes: number; readonly heapBytes: number }
 }

@@ -30,7 +30,7 @@ export async function openAdminSocket(
   let place: Disposable | null = null
   try {
     place = holdAdminPlace(agent)
-    const load = once(() => loadApp(facts, records, events))
+    const load = once(() => loadApp(facts, records, world, events))
     const server = await servePrivately({
       path,
       maxConnections: MAX_CONNECTIONS,
@@ -57,9 +57,14 @@ export async function openAdminSocket(
   }
 }
 
-async function loadApp(facts: Facts, records: AdminRecords, events: AdminEvents): Promise<AdminApp> {
+async function loadApp(
+  facts: Facts,
+  records: AdminRecords,
+  world: DaemonWorld,
+  events: AdminEvents,
+): Promise<AdminApp> {
   const { adminApp } = await import('../admin/app.js')
-  return await adminApp(adminSources(facts, records), events)
+  return await adminApp(adminSources(facts, records, world), events)
 }
 
 /** Root and the agent's own user; the kernel says who it is, as of connect(). */

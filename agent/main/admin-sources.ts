@@ -1,12 +1,19 @@
 import type { AdminSources, LimitFigures } from '../admin/sources.js'
 import type { Tier } from '../errors.js'
+import type { AgentMetrics } from '../platform/prom-metrics.js'
 import type { AdminRecords } from './admin-records.js'
 import type { Agent } from './compose.js'
 import { type Facts, healthFacts } from './health-facts.js'
 import { agentVersion } from './version.js'
 
+/** What the admin socket tells besides the agent's own state. */
+interface Told {
+  readonly log: { readonly recent: { readonly lines: readonly string[]; readonly dropped: number } }
+  readonly metrics: Pick<AgentMetrics, 'text'>
+}
+
 /** The parts of the agent that the admin socket reads. */
-export function adminSources(facts: Facts, { denials, changes }: AdminRecords): AdminSources {
+export function adminSources(facts: Facts, { denials, changes }: AdminRecords, { log, metrics }: Told): AdminSources {
   const { agent } = facts
   const { clock, keeper, store, demand, publisher, connections, limiter } = agent
   const { tenantId, nodeId } = agent.config.agent
@@ -28,6 +35,8 @@ export function adminSources(facts: Facts, { denials, changes }: AdminRecords): 
     connected: () => connections.connected(),
     denials,
     changes,
+    recentLog: () => log.recent,
+    metricsText: () => metrics.text(),
     process: () => {
       const { rss, heapUsed } = process.memoryUsage()
       return { pid: process.pid, rssBytes: rss, heapBytes: heapUsed }

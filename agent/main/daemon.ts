@@ -5,6 +5,7 @@ import { AgentError } from '../errors.js'
 import { aborted } from '../lib/abort.js'
 import type { Log } from '../observability/log.js'
 import { holdLock } from '../platform/file-lock.js'
+import type { AgentLog } from '../platform/pino-log.js'
 import type { AgentMetrics } from '../platform/prom-metrics.js'
 import type { ServiceManager } from '../ports/service-manager.js'
 import { runSync } from '../svids/loop.js'
@@ -25,6 +26,8 @@ import type { World } from './world.js'
 
 export interface DaemonWorld extends World {
   readonly metrics: AgentMetrics
+  /** With the lines that it wrote last. */
+  readonly log: Log & Pick<AgentLog, 'recent'>
   /** A listening socket that systemd holds; null: make our own. */
   readonly inheritedSocket: number | null
   readonly serviceManager: ServiceManager

@@ -5,6 +5,7 @@ import { consoleLine } from './console-format.js'
 import { LineSink } from './line-sink.js'
 import { openLogFile } from './log-file.js'
 import { boundedText, loggable } from './log-value.js'
+import { RecentLines } from './recent-lines.js'
 
 export type LogLevel = 'debug' | 'info' | 'warning' | 'error'
 
@@ -37,9 +38,12 @@ interface LogControls extends Disposable {
   flush(): void
   /** Threads that write at this moment, or hang in doing so; also after the end. */
   readonly writing: number
+  /** The last 256 KiB of lines, as JSON whatever the format. */
+  readonly recent: Pick<RecentLines, 'lines' | 'dropped'>
   setLevel(level: LogLevel): void
 }
 
+const RECENT_BYTES = 256 * 1024
 const RANK = { debug: 0, info: 1, warning: 2, error: 3 } as const satisfies Record<LogLevel, number>
 const METHOD_RANK = { debug: 0, info: 1, warn: 2, error: 3 } as const satisfies Record<Level, number>
 /** What JSON leaves as it is, but a terminal may obey: DEL, C1, separators, reading direction. */
@@ -71,6 +75,7 @@ export function createUntypedLog(options: LogOptions): UntypedLog {
     typeof options.stdout === 'object' ? options.stdout : new LineSink(options.stdout ?? 1, { onRecovery: missed })
   if (stdout instanceof LineSink) sinks.add(stdout)
   let file: OpenFile | null = null
+  const recent = new RecentLines(RECENT_BYTES)
   const format = options.format === 'console' ? consoleLine : (line: string) => line
 
   const root = pino(
@@ -88,7 +93,9 @@ export function createUntypedLog(options: LogOptions): UntypedLog {
     },
     {
       write(json: string) {
-        const line = format(json.replace(OBEYED_BY_TERMINALS, escaped))
+        const plain = json.replace(OBEYED_BY_TERMINALS, escaped)
+        recent.add(plain)
+        const line = format(plain)
         stdout.write(line)
         file?.sink.write(line)
       },
@@ -144,6 +151,7 @@ export function createUntypedLog(options: LogOptions): UntypedLog {
     ...named('agent'),
     reopen: open,
     flush,
+    recent,
     get writing() {
       return [...sinks].filter((sink) => sink.writing).length
     },
