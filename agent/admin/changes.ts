@@ -74,9 +74,9 @@ export class ChangeLog {
       else if (known !== entry) changed.push(entry)
     }
     const removed = [...before.entries].flatMap(([id, entry]) => (after.entries.has(id) ? [] : [entry]))
-    this.#several('entries', added, ['entry added', 'entries added'])
-    this.#several('entries', changed, ['entry changed', 'entries changed'])
-    this.#several('entries', removed, ['entry removed', 'entries removed'])
+    this.#several('entries', added, ['added', 'entries added'])
+    this.#several('entries', changed, ['changed', 'entries changed'])
+    this.#several('entries', removed, ['removed', 'entries removed'])
   }
 
   #states(before: Snapshot, after: Snapshot, { entries: ids }: SnapshotChange): void {
@@ -88,7 +88,7 @@ export class ChangeLog {
       if (entry && text !== null) lines.push({ entry, text })
     }
     if (lines.length <= SINGLY)
-      for (const { entry, text } of lines) this.add('svid', `${text}: ${entry.spiffeId.uri}`, entry.id)
+      for (const { entry, text } of lines) this.add('svid', `${entry.spiffeId.uri}: ${text}`, entry.id)
     else this.add('svid', `${lines.length} entries: ${tally(lines.map(({ text }) => text.replace(/, .*/, '')))}`)
   }
 
@@ -108,7 +108,7 @@ export class ChangeLog {
   }
 
   #several(kind: ChangeKind, entries: readonly Entry[], [one, many]: readonly [string, string]): void {
-    if (entries.length <= SINGLY) for (const { id, spiffeId } of entries) this.add(kind, `${one}: ${spiffeId.uri}`, id)
+    if (entries.length <= SINGLY) for (const { id, spiffeId } of entries) this.add(kind, `${spiffeId.uri}: ${one}`, id)
     else this.add(kind, `${entries.length} ${many}`)
   }
 }

@@ -2,6 +2,7 @@ import * as z from 'zod'
 import { AgentError, ERROR_CODES, type ErrorCode, messageOf } from '../errors.js'
 import { jsonOf } from '../lib/json.js'
 import { SocketHttp } from '../platform/socket-http.js'
+import { PAGE } from './page.js'
 import { API_VERSION } from './route.js'
 
 /** A request of the API; the path with its query. */
@@ -36,16 +37,21 @@ export class AdminClient implements Disposable {
     return this.#read(schema, await this.call(call))
   }
 
-  /** All pages of a list, as one answer: the last page with the rows of all. */
-  async list<T extends z.ZodType>(schema: T, path: string, signal: AbortSignal): Promise<z.infer<T>> {
+  /** The pages of a list as one answer: the last page with the rows of all. `most`: no page after so many rows. */
+  async list<T extends z.ZodType>(schema: T, path: string, signal: AbortSignal, most?: number): Promise<z.infer<T>> {
     const rows: unknown[] = []
     let after = ''
     for (;;) {
-      const separator = path.includes('?') ? '&' : '?'
-      const answer = await this.call({ path: after === '' ? path : `${path}${separator}after=${after}`, signal })
+      const query = [most !== undefined && most < PAGE && `limit=${most}`, after !== '' && `after=${after}`]
+      const more = query.filter(Boolean).join('&')
+      const answer = await this.call({
+        path: more === '' ? path : `${path}${path.includes('?') ? '&' : '?'}${more}`,
+        signal,
+      })
       const page = this.#read(paged, answer)
       rows.push(...page.rows)
-      if (page.next === null) return this.#read(schema, { ...Object(answer), rows })
+      if (page.next === null || rows.length >= (most ?? Number.POSITIVE_INFINITY))
+        return this.#read(schema, { ...Object(answer), rows })
       after = page.next
     }
   }

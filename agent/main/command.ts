@@ -5,6 +5,8 @@ export interface TextSink {
   readonly isTTY?: boolean | undefined
   /** Width of the terminal. */
   readonly columns?: number | undefined
+  /** Height of the terminal. */
+  readonly rows?: number | undefined
 }
 
 /** What a command may touch of the process it runs in. Nothing else comes from the surroundings. */

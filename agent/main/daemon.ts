@@ -17,6 +17,7 @@ import { openDataDirectory } from './data-directory.js'
 import { DiskProbe } from './disk-probe.js'
 import { gauges } from './gauges.js'
 import { afterThreads } from './hanging-threads.js'
+import { healthChanges } from './health-changes.js'
 import type { Facts } from './health-facts.js'
 import { openHealthServer, openHealthSocket } from './health-server.js'
 import { restoreCache } from './sealed-cache.js'
@@ -89,7 +90,7 @@ export async function runDaemon(config: Config, world: DaemonWorld, signal: Abor
   const keepers = [
     agent.keeper.run(stop, agent.limiter),
     agent.extraRoots.run(agent.reachability, stop),
-    reportToServiceManager(facts, world, stop),
+    reportToServiceManager(facts, world, stop, healthChanges(records.changes)),
     cache.run(stop),
     bundleFiles(agent, world)?.run(stop) ?? Promise.resolve(),
     facts.disk.run(lock, stop),

@@ -1,3 +1,4 @@
+import type { HealthFacts } from '../observability/health.js'
 import type { Clock } from '../ports/clock.js'
 import type { ServiceManager } from '../ports/service-manager.js'
 import { type Facts, healthFacts } from './health-facts.js'
@@ -7,18 +8,24 @@ const STATUS_EVERY_MS = 5_000
 /** Whoever has just started the agent is looking. */
 const STARTING_EVERY_MS = 500
 
-/** Keeps the service manager informed: a line of status that changes, and signs of life where it wants them. */
+/**
+ * Keeps the service manager informed: a line of status that changes, and signs of life where it wants them. `looked` gets
+ * what is known of health each time.
+ */
 export async function reportToServiceManager(
   facts: Facts,
   { serviceManager, clock }: { readonly serviceManager: ServiceManager; readonly clock: Clock },
   signal: AbortSignal,
+  looked: (health: HealthFacts) => void = () => undefined,
 ): Promise<void> {
   const every = Math.min(STATUS_EVERY_MS, (serviceManager.watchdogMs ?? Number.POSITIVE_INFINITY) / 2)
   let said = ''
   for (;;) {
     // That this loop comes round is the sign of life: a stuck event loop does not send it.
     if (serviceManager.watchdogMs !== null) serviceManager.alive()
-    const status = statusLine(facts)
+    const health = healthFacts(facts)
+    looked(health)
+    const status = statusLine(health)
     if (status !== said) serviceManager.status(status)
     said = status
     await clock.sleep(facts.agent.entrySync.lastAt === null ? Math.min(every, STARTING_EVERY_MS) : every, signal)
@@ -26,8 +33,7 @@ export async function reportToServiceManager(
 }
 
 /** `12 entries known, 3 SVIDs held`, or what is wrong. */
-export function statusLine(facts: Facts): string {
-  const { agentSvid, icpService, entries, validSvids, sync } = healthFacts(facts)
+export function statusLine({ agentSvid, icpService, entries, validSvids, sync }: HealthFacts): string {
   const known = Object.values(entries.byState).reduce((sum, count) => sum + count, 0)
   const serving = `${count(known, 'entry', 'entries')} known, ${count(validSvids, 'SVID')} held`
   const trouble = agentSvid.trouble ?? icpService.trouble

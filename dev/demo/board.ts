@@ -1,8 +1,8 @@
+import { bar, lifeColour, remaining } from '../../agent/main/terminal/bar.js'
+import { clip, type TextPart, wrap } from '../../agent/main/terminal/parts.js'
 import type { Style } from '../../agent/main/terminal/style.js'
 import { span } from '../../agent/main/terminal/time.js'
-import { bar, remaining } from './bar.js'
-import { lifeColour, selectorText, short } from './lines.js'
-import { clip, type DemoPart, wrap } from './parts.js'
+import { selectorText, short } from './lines.js'
 import { type Held, isComplete, type Story } from './story.js'
 
 const LABEL = 10
@@ -12,7 +12,7 @@ const MAX_WIDTH = 110
 export function board(story: Story, now: number, columns: number, style: Style): string[] {
   const width = Math.min(columns - 1, MAX_WIDTH)
   const { dim } = style
-  const row = (label: string, ...parts: DemoPart[]) => clip([[` ${label.padEnd(LABEL)}`, dim], ...parts], width)
+  const row = (label: string, ...parts: TextPart[]) => clip([[` ${label.padEnd(LABEL)}`, dim], ...parts], width)
   const held = story.held.get('spiffe') ?? []
   return [
     clip([['─'.repeat(width), dim]], width),
@@ -24,13 +24,13 @@ export function board(story: Story, now: number, columns: number, style: Style):
   ]
 }
 
-function processes(story: Story, now: number, { cyan, dim, blue }: Style): [string, DemoPart[]][] {
+function processes(story: Story, now: number, { cyan, dim, blue }: Style): [string, TextPart[]][] {
   const { server, agent, node, workload } = story
-  const rows: [string, DemoPart[]][] = []
+  const rows: [string, TextPart[]][] = []
   if (server) rows.push(['server', [[server.address], [`  ${server.generation} generation`, dim]]])
   if (node) {
     const { full, empty } = bar(remaining(node, now), 12)
-    const life: DemoPart[] = [
+    const life: TextPart[] = [
       [full, blue],
       [empty, dim],
       [` ${span(node.notAfter - now)}`, dim],

@@ -1,7 +1,7 @@
+import { bar, lifeColour, remaining } from '../../agent/main/terminal/bar.js'
 import type { Style } from '../../agent/main/terminal/style.js'
 import { span } from '../../agent/main/terminal/time.js'
 import { printable } from '../../agent/observability/printable.js'
-import { bar, remaining } from './bar.js'
 import type { DemoEvent } from './events.js'
 import type { Held, Story } from './story.js'
 
@@ -73,10 +73,6 @@ export function lifeLine(held: Held, now: number, style: Style): string {
   const { full, empty } = bar(fraction, BAR_WIDTH)
   const left = span(held.notAfter - now).padStart(5)
   return `${lifeColour(fraction, style)(full)}${style.dim(empty)} ${left}  ${style.cyan(held.spiffeId)}`
-}
-
-export function lifeColour(fraction: number, { green, yellow, red }: Style): (text: string) => string {
-  return fraction > 0.4 ? green : fraction > 0.2 ? yellow : red
 }
 
 /** `unix:uid=0 unix:path=/usr/bin/node`; digests are cut. */

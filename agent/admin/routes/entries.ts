@@ -29,6 +29,7 @@ const entry = z.object({
 export type EntryRow = z.infer<typeof entry>
 
 const schema = pageOf(entry)
+export type EntryListing = z.infer<typeof schema>
 
 /** What is registered for this node, and how it stands with each entry. */
 export const entries = {

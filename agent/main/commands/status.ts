@@ -3,49 +3,193 @@ import { bundles } from '../../admin/routes/bundles.js'
 import { denial } from '../../admin/routes/denial.js'
 import { denials } from '../../admin/routes/denials.js'
 import { entries } from '../../admin/routes/entries.js'
-import { status as statusRoute } from '../../admin/routes/status.js'
+import { type StatusAnswer, status as statusRoute } from '../../admin/routes/status.js'
 import { workloads } from '../../admin/routes/workloads.js'
+import { AgentError, codeOf, messageOf } from '../../errors.js'
+import { printable } from '../../observability/printable.js'
+import { SystemClock } from '../../platform/system-clock.js'
 import { ADMIN_HELP, ADMIN_OPTIONS, adminClient } from '../admin-access.js'
-import { choice, misused, quoted, readArguments } from '../arguments.js'
-import type { Command } from '../command.js'
+import { choice, duration, misused, quoted, readArguments } from '../arguments.js'
+import type { Command, CommandIo } from '../command.js'
+import { bundleLines, denialLines, denialText, entryLines, workloadLines } from '../status/lists.js'
+import { statusScreen } from '../status/screen.js'
+import type { TextView } from '../status/view.js'
+import { FullScreen } from '../status/watch.js'
+import { styleFor } from '../terminal/style.js'
+import { timeOfDay } from '../terminal/time.js'
 
-const OPTIONS = { ...ADMIN_OPTIONS, output: { type: 'string', short: 'o' } } as const
-const LISTS = { workloads, entries, denials, bundles } as const
+const OPTIONS = {
+  ...ADMIN_OPTIONS,
+  output: { type: 'string', short: 'o' },
+  watch: { type: 'boolean' },
+  wait: { type: 'string' },
+  timeout: { type: 'string' },
+} as const
+
+const WATCH_MS = 2_000
+const WAIT_LOOK_MS = 500
+const WAITS = ['ready', 'healthy', 'served'] as const
+const NOT_READY = 3
+
+/** What the command shows: an answer, its lines for people, and the exit code that it means. */
+interface Shown {
+  readonly answer: object
+  lines(view: TextView): readonly string[]
+  readonly code: number
+}
 
 /** What a running agent says of itself. */
 export const status: Command = {
-  help: `Usage: icp-agent status [workloads|entries|denials [ID]|bundles] [-o json]
+  help: `Usage: icp-agent status [-o json] [--watch] [--wait ready|healthy|served]
+       icp-agent status workloads|entries|denials|bundles [-o json] [--watch]
+       icp-agent status denials ID [-o json]
 
-Asks the agent that runs on this machine how it is: health with reasons, the ICP server, its own SVID, entries,
-workloads and denials. Only root and the user that the agent runs as may ask.
+Asks the agent that runs on this machine: health with reasons and since when, the ICP server, its own
+SVID, entries by state, platforms, what changed last, the last denials. Or which workloads are connected
+and what each is served; which entries there are, and why one has no SVID; who was denied, and one
+denial with the whole reason. Only root and the user that the agent runs as may ask.
 
 Options:
+  -o, --output FORMAT   pretty (default) or json
+  --watch               show it again every 2 s, until Ctrl-C; with -o json one line each time
+  --wait STATE          wait until the agent is ready, or healthy, or until every connected workload that
+                        matches an entry has its SVID (served), and there is one; then show it
+  --timeout DURATION    how long --wait waits; default 60s
 ${ADMIN_HELP}
-  -o, --output FORMAT   json
 
-Exit codes: 0 shown, 1 the agent cannot be asked, 2 misused.
+Exit codes: 0 shown, and the agent is ready (or what was waited for is so), 1 the agent cannot be asked,
+or there is no such denial, 2 misused, 3 shown, but the agent is not ready (or not what was waited for).
 
 Example:
-  sudo icp-agent status -o json
+  sudo icp-agent status --wait served --timeout 2m && sudo icp-agent status workloads
 `,
   async run(args, io) {
     const { options, positionals } = readArguments(args, OPTIONS, 2)
-    choice(options.output ?? 'json', ['json'], '--output')
+    const json = choice(options.output, ['pretty', 'json'], '--output') === 'json'
+    const ask = question(positionals)
+    const wait = options.wait === undefined ? null : choice(options.wait, WAITS, '--wait')
+    if (wait !== null && (positionals.length > 0 || options.watch)) throw misused('--wait goes with `status` alone')
+    if (options.timeout !== undefined && wait === null) throw misused('--timeout goes with --wait')
+    const timeoutMs = duration(options.timeout, 60_000, '--timeout')
     using client = await adminClient(options, io)
-    const answer = await ask(client, positionals, io.signal)
-    io.stdout.write(`${JSON.stringify(answer, null, 2)}\n`)
-    return 0
+    if (options.watch) return await watch(client, ask, json, io)
+    try {
+      const { answer, lines, code } = await (wait === null
+        ? ask(client, io.signal)
+        : reached(client, wait, timeoutMs, io.signal))
+      io.stdout.write(json ? `${JSON.stringify(answer, null, 2)}\n` : textOf(lines(viewOf(io))))
+      return code
+    } catch (error) {
+      // What was waited for has not come: a script must not go on.
+      if (wait !== null && io.signal.aborted) return NOT_READY
+      throw error
+    }
   },
 }
 
-async function ask(client: AdminClient, [what, id]: readonly string[], signal: AbortSignal): Promise<object> {
-  if (what === undefined) return await client.get(statusRoute.schema, statusRoute.path, signal)
-  if (what === 'denials' && id !== undefined) {
-    return await client.get(denial.schema, `/v1/denials/${encodeURIComponent(id)}`, signal)
+/** `most`: rows that there is room for. */
+type Question = (client: AdminClient, signal: AbortSignal, most?: number) => Promise<Shown>
+
+function question([what, id, ...rest]: readonly string[]): Question {
+  if (what === undefined) return askStatus
+  if (id !== undefined && (what !== 'denials' || rest.length > 0)) throw misused(`unexpected argument ${quoted(id)}`)
+  if (id !== undefined) {
+    const path = `/v1/denials/${encodeURIComponent(id)}`
+    return async (client, signal) => shown(await client.get(denial.schema, path, signal), denialText)
   }
-  if (id !== undefined || !Object.hasOwn(LISTS, what)) {
-    throw misused(`status shows workloads, entries, denials [ID] or bundles, not ${quoted(id ?? what)}`)
+  switch (what) {
+    case 'workloads':
+      return async (client, signal, most) =>
+        shown(await client.list(workloads.schema, workloads.path, signal, most), workloadLines)
+    case 'entries':
+      return async (client, signal, most) =>
+        shown(await client.list(entries.schema, entries.path, signal, most), entryLines)
+    case 'denials':
+      return async (client, signal, most) =>
+        shown(await client.list(denials.schema, denials.path, signal, most), denialLines)
+    case 'bundles':
+      return async (client, signal, most) =>
+        shown(await client.list(bundles.schema, bundles.path, signal, most), bundleLines)
+    default:
+      throw misused(`status shows workloads, entries, denials [ID] or bundles, not ${quoted(what)}`)
   }
-  const { schema, path } = LISTS[what as keyof typeof LISTS]
-  return await client.list(schema, path, signal)
+}
+
+function shown<A extends object>(answer: A, lines: (answer: A, view: TextView) => readonly string[], code = 0): Shown {
+  return { answer, lines: (view) => lines(answer, view), code }
+}
+
+async function askStatus(client: AdminClient, signal: AbortSignal): Promise<Shown> {
+  const answer = await client.get(statusRoute.schema, statusRoute.path, signal)
+  return shown(answer, statusScreen, answer.ready && answer.status !== 'unhealthy' ? 0 : NOT_READY)
+}
+
+/** Waits until it is so, and shows it; an agent that is not there yet is waited for too. Throws where it never was. */
+async function reached(
+  client: AdminClient,
+  wait: (typeof WAITS)[number],
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<Shown> {
+  const clock = new SystemClock()
+  const until = clock.monotonic() + timeoutMs
+  for (;;) {
+    const over = clock.monotonic() >= until
+    try {
+      const answer = await client.get(statusRoute.schema, statusRoute.path, signal)
+      const so = await isSo(wait, answer, client, signal)
+      if (so || over) return shown(answer, statusScreen, so ? 0 : NOT_READY)
+    } catch (error) {
+      if (over || codeOf(error) !== 'admin.unreachable') throw error
+    }
+    await clock.sleep(Math.max(0, Math.min(WAIT_LOOK_MS, until - clock.monotonic())), signal)
+  }
+}
+
+async function isSo(
+  wait: (typeof WAITS)[number],
+  { ready, status }: StatusAnswer,
+  client: AdminClient,
+  signal: AbortSignal,
+): Promise<boolean> {
+  if (wait === 'healthy') return ready && status === 'healthy'
+  if (wait === 'ready' || !ready) return ready
+  const { rows } = await client.list(workloads.schema, workloads.path, signal)
+  return rows.some(({ state }) => state === 'served') && !rows.some(({ state }) => state === 'waiting')
+}
+
+/** Shows it again and again until the signal; what goes wrong meanwhile is shown in its place. */
+async function watch(client: AdminClient, ask: Question, json: boolean, io: CommandIo): Promise<number> {
+  const clock = new SystemClock()
+  using screen = io.stdout.isTTY && !json ? new FullScreen(io.stdout) : null
+  const { yellow } = styleFor(io.stdout, io.env)
+  for (;;) {
+    const lines = await oneLook(client, ask, json, io).catch((error: unknown) => {
+      if (!(error instanceof AgentError)) throw error
+      if (json) io.stderr.write(`${printable(messageOf(error))}\n`)
+      return json ? [] : [yellow(`${timeOfDay(clock.now())}  ${printable(messageOf(error))}`)]
+    })
+    if (screen) screen.draw(lines)
+    else io.stdout.write(textOf(lines))
+    await clock.sleep(WATCH_MS, io.signal)
+  }
+}
+
+async function oneLook(client: AdminClient, ask: Question, json: boolean, io: CommandIo): Promise<readonly string[]> {
+  const view = viewOf(io)
+  // What does not fit is not asked for.
+  const most = json || !Number.isFinite(view.rows) ? undefined : Math.max(1, view.rows)
+  const { answer, lines } = await ask(client, io.signal, most)
+  return json ? [JSON.stringify(answer)] : lines(view)
+}
+
+function viewOf({ stdout, env }: CommandIo): TextView {
+  const [columns, rows] = stdout.isTTY
+    ? [stdout.columns ?? 80, stdout.rows ?? 24]
+    : [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY]
+  return { columns, rows, style: styleFor(stdout, env) }
+}
+
+function textOf(lines: readonly string[]): string {
+  return lines.map((line) => `${line}\n`).join('')
 }

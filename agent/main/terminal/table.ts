@@ -1,32 +1,40 @@
 import { printable } from '../../observability/printable.js'
+import { clip, type TextPart } from './parts.js'
 
 export interface Column {
   readonly title?: string
-  /** Paints a cell after it was escaped and padded. */
-  readonly paint?: (text: string) => string
+  /** Paints a cell of the row with this number after it was escaped and padded. */
+  readonly paint?: (text: string, row: number) => string
 }
 
 const GAP = '  '
 
 /**
  * Rows as aligned text, each line indented by `indent` spaces and ended by a line feed. Cells are raw: control
- * characters are escaped here. A header is shown where a column has a title. The last column is not padded.
+ * characters are escaped here. A header is shown where a column has a title. The last column is not padded. Lines are cut
+ * at `width` columns.
  */
-export function table(columns: readonly Column[], rows: readonly (readonly string[])[], indent = 2): string {
+export function table(
+  columns: readonly Column[],
+  rows: readonly (readonly string[])[],
+  indent = 2,
+  width = Number.POSITIVE_INFINITY,
+): string {
   const titles = columns.map(({ title = '' }) => title)
   const titled = titles.some((title) => title !== '')
   const cells = rows.map((row) => columns.map((_, i) => printable(row[i] ?? '')))
   const widths = columns.map((_, i) => Math.max(widthOf(titles[i] ?? ''), ...cells.map((row) => widthOf(row[i] ?? ''))))
   const line = (row: readonly string[], paint: (text: string, column: number) => string) => {
     const last = row.findLastIndex((cell) => cell !== '')
-    const texts = row.slice(0, last + 1).map((cell, i) => {
+    const parts = row.slice(0, last + 1).flatMap((cell, i): TextPart[] => {
       const padded = i === last ? cell : cell + ' '.repeat((widths[i] ?? 0) - widthOf(cell))
-      return paint(padded, i)
+      const painted: TextPart = [padded, (text) => paint(text, i)]
+      return i === 0 ? [painted] : [[GAP], painted]
     })
-    return `${' '.repeat(indent)}${texts.join(GAP)}\n`
+    return `${clip([[' '.repeat(indent)], ...parts], width)}\n`
   }
   const header = titled ? line(titles, (text) => text) : ''
-  return header + cells.map((row) => line(row, (text, i) => columns[i]?.paint?.(text) ?? text)).join('')
+  return header + cells.map((row, n) => line(row, (text, i) => columns[i]?.paint?.(text, n) ?? text)).join('')
 }
 
 /** Code points: what terminals show in one column each, for all texts that the agent has to do with. */

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest'
+import { bar, remaining } from '../../../agent/main/terminal/bar.js'
+import { clip, wrap } from '../../../agent/main/terminal/parts.js'
 import { styleFor } from '../../../agent/main/terminal/style.js'
-import { bar, remaining } from '../../../dev/demo/bar.js'
 import { board } from '../../../dev/demo/board.js'
-import { clip, wrap } from '../../../dev/demo/parts.js'
 import { Screen } from '../../../dev/demo/screen.js'
 import { BEGINNING, tell } from '../../../dev/demo/story.js'
 

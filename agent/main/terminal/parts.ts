@@ -1,8 +1,8 @@
 /** A piece of a line, and how it is painted. */
-export type DemoPart = readonly [text: string, paint?: (text: string) => string]
+export type TextPart = readonly [text: string, paint?: (text: string) => string]
 
 /** Parts as one line of at most `width` columns; what is too much is cut, with an ellipsis. */
-export function clip(parts: readonly DemoPart[], width: number): string {
+export function clip(parts: readonly TextPart[], width: number): string {
   let room = width
   let line = ''
   for (const [text, paint = (plain: string) => plain] of parts) {
@@ -17,12 +17,12 @@ export function clip(parts: readonly DemoPart[], width: number): string {
   return line
 }
 
-/** Words in lines of at most `width` columns, two spaces apart; a word that is longer has a line of its own. */
-export function wrap(words: readonly string[], width: number): string[] {
+/** Words in lines of at most `width` columns, with `gap` between them; a word that is longer has a line of its own. */
+export function wrap(words: readonly string[], width: number, gap = '  '): string[] {
   const lines: string[] = []
   for (const word of words) {
     const last = lines.at(-1)
-    const longer = `${last}  ${word}`
+    const longer = `${last}${gap}${word}`
     if (last !== undefined && [...longer].length <= width) lines[lines.length - 1] = longer
     else lines.push(word)
   }

@@ -1,3 +1,5 @@
+import type { Style } from './style.js'
+
 const EIGHTHS = ['', '▏', '▎', '▍', '▌', '▋', '▊', '▉']
 
 /** A bar of `width` columns, filled to a fraction in [0, 1], fine to an eighth of a column. */
@@ -11,4 +13,9 @@ export function bar(fraction: number, width: number): { readonly full: string; r
 export function remaining(life: { receivedAt: number; notAfter: number }, now: number): number {
   const whole = life.notAfter - life.receivedAt
   return whole <= 0 ? 0 : Math.min(1, Math.max(0, (life.notAfter - now) / whole))
+}
+
+/** Green with much of a life left, then yellow, then red. */
+export function lifeColour(fraction: number, { green, yellow, red }: Style): (text: string) => string {
+  return fraction > 0.4 ? green : fraction > 0.2 ? yellow : red
 }
