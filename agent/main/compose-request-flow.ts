@@ -117,6 +117,8 @@ export function composeRequestFlow(config: Config, world: World, server: ServerF
     snapshot: () => store.current,
     events: sdsEvents(sinks('workload-api'), clock),
     apiEvents: api,
+    clock,
+    holdMs: config.workloadApi.holdMs,
     charge: ({ account }) => fairness.rates.call(account) !== null,
   })
   const grpc = new GrpcServer({

@@ -30,7 +30,7 @@ export const rateEvents = ({ log, metrics }: Sinks, clock: Pick<Clock, 'monotoni
       metrics.count('icp_agent_connections_refused_total', { reason: away.reason })
       say('connections', away)
     },
-    /** A call came; its connection is closed, with all its calls. */
+    /** A call came; its connection is closed, with all its calls, or the call alone (`unfinished`). */
     call(away: TurnedAway): void {
       metrics.count('icp_agent_calls_turned_away_total', { reason: away.reason })
       say('calls', away)

@@ -8,6 +8,7 @@ import type { ConnectionRegistry } from './connections.js'
 import type { Fairness } from './fairness.js'
 import type { Exceeded } from './rates.js'
 import { Readers } from './readers.js'
+import { type Receiving, UnfinishedMessages } from './unfinished.js'
 
 /** So many waiting calls are enough to go on with. */
 const MANY = 256
@@ -16,6 +17,8 @@ const TOO_MANY = new AgentError('request.too_many', 'too many calls')
 
 /** RFC 9113 7. For gRPC: Unavailable. ENHANCE_YOUR_CALM would be ResourceExhausted, which some clients take for final. */
 const REFUSED_STREAM = 7
+/** For gRPC: ResourceExhausted, like any message that is too large. */
+const ENHANCE_YOUR_CALM = 11
 
 /** A connection, as HTTP/2 sees it. */
 interface Session {
@@ -25,12 +28,13 @@ interface Session {
 }
 
 /** A call, as HTTP/2 sees it. */
-interface Stream {
+interface Stream extends Receiving {
   readonly session: Session | undefined
   readonly destroyed: boolean
   readonly closed: boolean
   readonly aborted: boolean
   on(event: 'error', listener: () => void): unknown
+  on(event: 'data', listener: (part: Buffer) => void): unknown
   close(code: number): void
   destroy(): unknown
 }
@@ -58,6 +62,7 @@ export class CallGate implements Disposable {
   readonly #inject: (socket: Socket) => void
   readonly #owners = new WeakMap<Session, Connection>()
   readonly #readers: Readers
+  readonly #unfinished: UnfinishedMessages
   #opening: Connection | null = null
 
   /** Throws `internal` where grpc-js is built otherwise. */
@@ -69,6 +74,7 @@ export class CallGate implements Disposable {
     private readonly toGrpc: (stream: Stream, begin: () => void) => void,
   ) {
     this.#readers = new Readers(connections, clock)
+    this.#unfinished = new UnfinishedMessages(clock)
     const injector = server.createConnectionInjector(ServerCredentials.createInsecure())
     this.#inject = (socket) => injector.injectConnection(socket)
     const http2 = http2Of(server)
@@ -123,16 +129,21 @@ export class CallGate implements Disposable {
     const exceeded = rates.call(account)
     if (session.destroyed) return
     if (exceeded) this.#end(session, owner, exceeded)
-    else if (!this.#takeTurn(owner, () => this.#began(stream, begin))) this.#end(session, owner, 'waiting')
+    else if (!this.#takeTurn(owner, () => this.#began(stream, owner, begin))) this.#end(session, owner, 'waiting')
     else if (turns.waiting(quota.subject) >= MANY) {
       this.#readers.pause(account, null, () => (turns.waiting(quota.subject) > 0 ? LOOK_AGAIN_MS : 0))
     }
   }
 
   /** A call whose turn it is, unless the client has given it up meanwhile. */
-  #began(stream: Stream, begin: () => void): void {
+  #began(stream: Stream, owner: Connection, begin: () => void): void {
     if (stream.destroyed || stream.closed || stream.aborted) return
     this.toGrpc(stream, begin)
+    if (stream.destroyed || stream.closed) return
+    this.#unfinished.watch(stream, owner.quota.subject, () => {
+      this.fairness.events.call({ reason: 'unfinished', ...owner.quota })
+      stream.close(ENHANCE_YOUR_CALM)
+    })
   }
 
   /** A connection that waits for its turn is not idle. */

@@ -1,40 +1,48 @@
 import type { ApiEvents, Method } from '../observability/api-events.js'
 import type { Clock } from '../ports/clock.js'
-import { type DecisionInput, entitlement, isNoIdentity, uncertainty } from './decision.js'
+import { type Decision, type DecisionInput, entitlement, isNoIdentity, uncertainty } from './decision.js'
 import { refusalStatus } from './refusal.js'
 import type { Workload } from './workload.js'
 
-export interface EntitledOptions {
+/** What a unary call waits with. */
+export interface DecidedOptions {
   readonly workload: Workload
   readonly method: Method
   readonly clock: Clock
   readonly events: ApiEvents
   readonly holdMs: number
   readonly stopping: () => boolean
+  /** Aborts when the client is gone. */
+  readonly signal: AbortSignal
+  /** X.509-SVIDs of the matched entries are wanted meanwhile. */
+  readonly demand: boolean
+}
+
+export interface EntitledOptions extends Omit<DecidedOptions, 'demand'> {
   /** Callers without an identity are welcome; they have no entries then. */
   readonly openToAll?: boolean
   /** False for entries among which that is missing which was asked for: a platform that is away may hold it back. */
   readonly suffices?: (ids: readonly string[]) => boolean
-  /** Aborts when the client is gone. */
-  readonly signal: AbortSignal
 }
 
 /**
- * The entries that a unary call is entitled to, as soon as that is known: held like a stream, refused like a stream.
- * Rejects with a gRPC status.
+ * The entries that a unary call is entitled to, as soon as that is known. A token or a bundle needs no X.509-SVID, so it
+ * makes no demand.
  */
 export function entitledEntries(options: EntitledOptions): Promise<readonly string[]> {
-  const {
-    workload,
-    method,
-    clock,
-    events,
-    holdMs,
-    stopping,
-    openToAll = false,
-    suffices = () => true,
-    signal,
-  } = options
+  const { openToAll = false, suffices = () => true } = options
+  return decided({ ...options, demand: false }, (input) => {
+    const { ids } = input.match
+    const denied = entitlement(input) ?? (suffices(ids) ? null : uncertainty(input))
+    return denied === null || (openToAll && isNoIdentity(denied)) ? { kind: 'send', ids } : denied
+  })
+}
+
+/** The ids of the first decision to send: held like a stream, refused like a stream. Rejects with a gRPC status. */
+export function decided(
+  { workload, method, clock, events, holdMs, stopping, signal, demand }: DecidedOptions,
+  decide: (input: DecisionInput) => Decision,
+): Promise<readonly string[]> {
   const began = clock.monotonic()
   return new Promise((resolve, reject) => {
     let timer: Disposable | null = null
@@ -45,26 +53,31 @@ export function entitledEntries(options: EntitledOptions): Promise<readonly stri
       settle()
     }
     const aborted = () => end(() => reject(signal.reason))
-    const decide = () => {
+    const look = () => {
       timer?.[Symbol.dispose]()
       timer = null
-      const found = workload.decisionInput()
-      const input: DecisionInput = {
-        ...found,
-        now: clock.now(),
-        heldForMs: clock.monotonic() - began,
-        holdMs,
-        served: null,
-        stopping: stopping(),
+      try {
+        settleBy(
+          decide({
+            ...workload.decisionInput(),
+            now: clock.now(),
+            heldForMs: clock.monotonic() - began,
+            holdMs,
+            served: null,
+            stopping: stopping(),
+          }),
+        )
+      } catch (error) {
+        end(() => reject(error))
       }
-      const denied = entitlement(input) ?? (suffices(found.match.ids) ? null : uncertainty(input))
-      if (denied === null || (openToAll && isNoIdentity(denied))) end(() => resolve(found.match.ids))
-      else if (denied.kind === 'hold') timer = clock.after(denied.forMs, decide)
-      else if (denied.kind === 'refuse') end(() => reject(refusalStatus(denied, workload, method, events)))
     }
-    // A token or a bundle needs no X.509-SVID: subscribing makes no demand.
-    const subscription = workload.subscribe(decide, { demand: false })
+    const settleBy = (decision: Decision) => {
+      if (decision.kind === 'send') end(() => resolve(decision.ids))
+      else if (decision.kind === 'hold') timer = clock.after(decision.forMs, look)
+      else end(() => reject(refusalStatus(decision, workload, method, events)))
+    }
+    const subscription = workload.subscribe(look, { demand })
     signal.addEventListener('abort', aborted, { once: true })
-    decide()
+    look()
   })
 }

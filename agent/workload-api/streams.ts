@@ -29,6 +29,10 @@ export class Streams {
 
   constructor(private readonly options: StreamsOptions) {}
 
+  get stopping(): boolean {
+    return this.#stopping
+  }
+
   get size(): number {
     return this.#open.size
   }

@@ -90,7 +90,7 @@ describe.skipIf(missing !== null)(NAME, { timeout: SECONDS * 1000 + 300_000 }, (
       await environment.agent.start()
       await third()
       const { sent, failures, peers, peerSerials } = await requests.stop()
-      console.info(`${apiType}: ${sent} requests, ${peerSerials.size} client certificates`)
+      process.stdout.write(`${apiType}: ${sent} requests, ${peerSerials.size} client certificates\n`)
       expect(failures).toEqual([])
       expect([...peers]).toEqual([CLIENT])
       expect(sent).toBeGreaterThan(SECONDS * PER_SECOND * 0.8)

@@ -55,7 +55,7 @@ export const API_LINES = {
     level: 'warning',
     fields: { what: 'text', reason: 'text', subject: 'text', pid: 'number or null', 'suppressed?': 'number' },
     means:
-      '`reason`: the allowance that is used up, of its process, its `subject` (container or user) or all new subjects together; or too many of its connections or calls wait (`waiting`). `what`: connections or calls. Three times a minute for each subject, `what` and `reason`; `suppressed`: how often it was left out before.',
+      '`reason`: the allowance that is used up, of its process, its `subject` (container or user) or all new subjects together; or too many of its connections or calls wait (`waiting`), or what it sent of messages that are not whole takes too much memory or too long (`unfinished`: that call ends alone). `what`: connections or calls. Three times a minute for each subject, `what` and `reason`; `suppressed`: how often it was left out before.',
     todo: 'Let the workload keep its connection open; the limits are under `workload_api.limits`.',
   },
   'Workload attested': {

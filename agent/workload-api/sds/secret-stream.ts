@@ -78,10 +78,8 @@ export class SecretStream implements StreamKind {
     const { rejected, expected } = this.#exchange.read(message)
     if (rejected) events.rejected(this.method, workload.caller, rejected)
     const { all, names } = this.#exchange.wanted ?? { all: false, names: new Set<string>() }
-    if (names.size > MOST_NAMES || bytesOf(names) > MOST_NAME_BYTES) {
-      const most = `at most ${MOST_NAMES} names of ${MOST_NAME_BYTES / 1024} KiB together`
-      this.end({ code: 'request.too_many', message: `a stream may subscribe to ${most}` })
-    }
+    const refused = refusalOf({ typeUrl: request.typeUrl, names })
+    if (refused) this.end(refused)
     for (const name of this.#served.keys()) {
       if (name === EVERYTHING ? !all : !names.has(name)) this.#served.delete(name)
     }
@@ -183,11 +181,27 @@ export class SecretStream implements StreamKind {
     else if (message === MALFORMED) this.end({ code: 'request.invalid', message: 'the request cannot be read' })
     else {
       const request = this.#exchange.request(message)
-      if (request.typeUrl === '' || request.typeUrl === SECRET_TYPE) return request
-      this.end({ code: 'request.invalid', message: `only resources of the type ${SECRET_TYPE} are served` })
+      const refused = refusalOf(request)
+      if (!refused) return request
+      this.end(refused)
     }
     return null
   }
+}
+
+/** Why such a request, or so many names, is refused; null: it is not. */
+export function refusalOf({ typeUrl, names }: { typeUrl: string; names: Iterable<string> }): Refusal | null {
+  if (typeUrl !== '' && typeUrl !== SECRET_TYPE) {
+    return { code: 'request.invalid', message: `only resources of the type ${SECRET_TYPE} are served` }
+  }
+  let [count, bytes] = [0, 0]
+  for (const name of names) {
+    count++
+    bytes += Buffer.byteLength(name)
+  }
+  if (count <= MOST_NAMES && bytes <= MOST_NAME_BYTES) return null
+  const most = `at most ${MOST_NAMES} names of ${MOST_NAME_BYTES / 1024} KiB together`
+  return { code: 'request.too_many', message: `a request and a stream may hold ${most}` }
 }
 
 export function svidsIn({ secrets }: Update<SdsSecret>): readonly ViewSvid[] {
@@ -196,10 +210,4 @@ export function svidsIn({ secrets }: Update<SdsSecret>): readonly ViewSvid[] {
 
 function waiting(code: ErrorCode, message: string): Decision {
   return { kind: 'hold', forMs: LOOK_AGAIN_MS, reason: { code, message } }
-}
-
-function bytesOf(names: Iterable<string>): number {
-  let bytes = 0
-  for (const name of names) bytes += Buffer.byteLength(name)
-  return bytes
 }

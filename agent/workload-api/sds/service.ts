@@ -2,19 +2,23 @@ import type { Message } from '@bufbuild/protobuf'
 import type { ServerDuplexStream } from '@grpc/grpc-js'
 import { SecretDiscoveryService } from '../../../proto/gen/envoy/secret_pb.js'
 import type { Connection } from '../connection.js'
+import { grpcError } from '../refusal.js'
 import type { Handler, Identified, Reset, Service } from '../service.js'
 import type { Outgoing } from '../stream.js'
 import type { Streams } from '../streams.js'
 import type { Workload } from '../workload.js'
+import { type FetchOptions, fetchSecrets } from './fetch.js'
 import { delta, type Protocol, stateOfTheWorld } from './protocols.js'
-import { SecretStream, type SecretStreamOptions } from './secret-stream.js'
+import { SecretStream } from './secret-stream.js'
 
 /** One request of an Envoy is 61 kB: it lists all extensions that it was built with. */
 const MAX_MESSAGE_BYTES = 1024 ** 2
 /** An Envoy has one stream for each secret, all on one connection. */
 const STREAMS_PER_CONNECTION = 1_000
+/** Of one container, else of one user. */
+const STREAMS_PER_SUBJECT = 4_000
 
-export interface SecretDiscoveryOptions extends Omit<SecretStreamOptions, 'workload'> {
+export interface SecretDiscoveryOptions extends Omit<FetchOptions, 'stopping'> {
   readonly streams: Streams
   /** One more request that nobody waits for: true where the caller has sent too many. */
   readonly charge: (connection: Connection) => boolean
@@ -22,8 +26,25 @@ export interface SecretDiscoveryOptions extends Omit<SecretStreamOptions, 'workl
 
 /** the Secret Discovery Service. It has no security header: Envoy sends none. */
 export function secretDiscovery(options: SecretDiscoveryOptions): Service {
+  const open = new Map<string, number>()
   const stream = (protocol: Protocol): Handler<Identified> => ({
-    duplex: (call, ...who) => serve(call, protocol, options, ...who),
+    duplex: (call, workload, connection, reset) => {
+      const { subject } = connection.quota
+      const streams = (open.get(subject) ?? 0) + 1
+      if (streams > STREAMS_PER_SUBJECT) {
+        const message = `more than ${STREAMS_PER_SUBJECT} streams for secrets are open in this container, or for this user`
+        call.emit('error', grpcError({ code: 'request.too_many', message }))
+        return
+      }
+      open.set(subject, streams)
+      // It comes at every end.
+      call.once('cancelled', () => {
+        const left = (open.get(subject) ?? 1) - 1
+        if (left > 0) open.set(subject, left)
+        else open.delete(subject)
+      })
+      serve(call, protocol, options, workload, connection, reset)
+    },
   })
   return {
     definition: SecretDiscoveryService,
@@ -31,7 +52,11 @@ export function secretDiscovery(options: SecretDiscoveryOptions): Service {
     requiresHeader: false,
     maxMessageBytes: MAX_MESSAGE_BYTES,
     streamsPerConnection: STREAMS_PER_CONNECTION,
-    handlers: { StreamSecrets: stream(stateOfTheWorld), DeltaSecrets: stream(delta) },
+    handlers: {
+      StreamSecrets: stream(stateOfTheWorld),
+      DeltaSecrets: stream(delta),
+      FetchSecrets: fetchSecrets({ ...options, stopping: () => options.streams.stopping }),
+    },
   }
 }
 

@@ -173,7 +173,7 @@ export class DeltaSubscription<S extends Versioned> implements Subscription<Delt
   }
 }
 
-function wantedOf(asked: readonly string[]): WantedSecrets {
+export function wantedOf(asked: readonly string[]): WantedSecrets {
   const names = new Set(asked.filter((name) => name !== '' && name !== WILDCARD))
   return { all: names.size === 0 || asked.includes(WILDCARD), names }
 }

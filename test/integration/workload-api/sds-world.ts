@@ -26,6 +26,8 @@ export class SdsWorld implements AsyncDisposable {
         snapshot: () => world.store.current,
         events: sdsEvents(world.sinks, world.clock),
         apiEvents: apiEvents(world.sinks, world.clock),
+        clock: world.clock,
+        holdMs: 4_000,
         charge: ({ account }) => world.fairness.rates.call(account) !== null,
       }),
     ])

@@ -88,7 +88,9 @@ function httpListener(name: string, port: number, route: object, transport: obje
               '@type':
                 'type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager',
               stat_prefix: name,
-              route_config: { virtual_hosts: [{ name, domains: ['*'], routes: [{ match: { prefix: '/' }, ...route }] }] },
+              route_config: {
+                virtual_hosts: [{ name, domains: ['*'], routes: [{ match: { prefix: '/' }, ...route }] }],
+              },
               http_filters: [
                 {
                   name: 'envoy.filters.http.router',
@@ -186,7 +188,14 @@ export class Envoy implements AsyncDisposable {
     const args = ['-c', path, '--config-yaml', JSON.stringify(admin), '--concurrency', '1', '--disable-hot-restart']
     const child = spawn(program, [...args, '-l', 'info'], { cwd, stdio: ['ignore', 'ignore', 'pipe'] })
     const envoy = new Envoy(child, adminPort)
-    await until(() => child.exitCode !== null || envoy.ask('/ready').then(() => true, () => false))
+    await until(
+      () =>
+        child.exitCode !== null ||
+        envoy.ask('/ready').then(
+          () => true,
+          () => false,
+        ),
+    )
     if (child.exitCode !== null) throw new Error(`Envoy ended:\n${envoy.log}`)
     return envoy
   }
