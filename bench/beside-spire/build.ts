@@ -5,6 +5,8 @@ import { join } from 'node:path'
 
 export const SPIRE_VERSION = '1.15.3'
 
+const FOLDER = join(tmpdir(), `icp-agent-beside-spire-${SPIRE_VERSION}`)
+
 /** SPIRE's server with the plugins that the comparison uses: the others pull in a module that not every proxy has. */
 const SERVER_PLUGINS: Readonly<Record<string, readonly string[]>> = {
   nodeattestor: ['jointoken'],
@@ -22,7 +24,7 @@ export interface Programs {
 
 /** SPIRE and the load generator, built from the Go module proxy, once a machine: some three minutes on two cores. */
 export function buildPrograms(root: string): Programs {
-  const folder = join(tmpdir(), `icp-agent-beside-spire-${SPIRE_VERSION}`)
+  const folder = FOLDER
   mkdirSync(folder, { recursive: true })
   const programs = {
     spireAgent: join(folder, 'spire-agent'),
@@ -30,8 +32,16 @@ export function buildPrograms(root: string): Programs {
     loadgen: join(folder, 'loadgen'),
   }
   if (!existsSync(programs.spireAgent) || !existsSync(programs.spireServer)) buildSpire(folder, programs)
-  go(['build', '-o', programs.loadgen, '.'], join(root, 'bench/beside-spire/loadgen'))
+  buildLoadgen(root)
   return programs
+}
+
+/** The load generator alone; answers with its path. */
+export function buildLoadgen(root: string): string {
+  mkdirSync(FOLDER, { recursive: true })
+  const program = join(FOLDER, 'loadgen')
+  go(['build', '-o', program, '.'], join(root, 'bench/beside-spire/loadgen'))
+  return program
 }
 
 function buildSpire(folder: string, programs: Programs): void {

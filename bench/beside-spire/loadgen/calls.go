@@ -234,6 +234,7 @@ func streams(args []string) (any, error) {
 	socket := flags.String("socket", "", "path of the Workload API's socket")
 	count := flags.Int("streams", 1, "so many, of this process")
 	each := flags.Int("each", 50, "streams a connection")
+	patience := flags.Duration("patience", time.Minute, "how long a stream may be without its first message")
 	flags.Parse(args)
 	type seen struct {
 		lock    sync.Mutex
@@ -283,8 +284,8 @@ func streams(args []string) (any, error) {
 		case <-begun:
 		case err := <-failed:
 			return nil, fmt.Errorf("stream %d ended: %w", n, err)
-		case <-time.After(time.Minute):
-			return nil, fmt.Errorf("stream %d had no message for a minute", n)
+		case <-time.After(*patience):
+			return nil, fmt.Errorf("stream %d had no message for %s", n, *patience)
 		}
 	}
 	print(map[string]int{"open": *count})
