@@ -189,6 +189,11 @@ describe('a first SVID', () => {
 })
 
 describe('a renewal', () => {
+  it('is not asked for where the server issues another entry instead', () => {
+    const scene = new Scene()
+    expect(scene.entry('a', { ...scene.left(10), shadow: { by: 'b' } } as EntryState).plan()).toEqual({ waitMs: HOUR })
+  })
+
   it('is for the SVID that ends first', () => {
     const scene = new Scene()
     scene.entry('b', scene.left(29)).entry('a', scene.left(16)).entry('c', scene.left(20))

@@ -202,6 +202,11 @@ describe('every answer to FetchX509SVID', () => {
       'send a',
     ],
     [
+      'a younger one is not tried again in what is left of the hold: it is not waited for',
+      { matched: ['a', 'b'], states: { a: valid, b: soon }, heldForMs: HOLD - 500 },
+      'send a',
+    ],
+    [
       'a younger one is missing after the hold: a partial set',
       { matched: ['a', 'b', 'c'], states: { a: valid, c: valid }, heldForMs: HOLD },
       'send a,c',
