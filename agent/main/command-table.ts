@@ -103,6 +103,11 @@ export const COMMANDS = [
     load: async () => (await import('./commands/dev-icp-entry.js')).devIcpEntryDelete,
   },
   {
+    name: 'completion',
+    summary: 'Print the completion for bash, zsh or fish.',
+    load: async () => (await import('./commands/completion.js')).completion,
+  },
+  {
     name: 'version',
     summary: 'Print the version.',
     load: async () => (await import('./commands/version.js')).version,
