@@ -1,4 +1,3 @@
-import 'reflect-metadata'
 import { setMaxListeners } from 'node:events'
 import type { AgentError } from '../errors.js'
 import { ioError } from '../platform/io-error.js'

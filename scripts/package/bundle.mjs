@@ -4,6 +4,13 @@ import { join } from 'node:path'
 import { build } from 'esbuild'
 import { MANIFEST, ROOT } from './paths.mjs'
 
+const slimUndici = {
+  name: 'undici',
+  setup(build) {
+    build.onResolve({ filter: /^undici$/ }, () => ({ path: join(ROOT, 'scripts/package/undici.mjs') }))
+  },
+}
+
 /** Resolves with `{ code, packages }`: the bundle and the folders (`node_modules/NAME`) of the packages that are in it. */
 export async function bundle() {
   const result = await build({
@@ -24,6 +31,7 @@ export async function bundle() {
     supported: { 'dynamic-import': false },
     define: { ICP_AGENT_VERSION: JSON.stringify(MANIFEST.version), 'import.meta.url': '__bundleUrl' },
     banner: { js: "#!/usr/bin/env node\nconst __bundleUrl=require('node:url').pathToFileURL(__filename).href;" },
+    plugins: [slimUndici],
     // Only ever asked for where a dependency finds it installed.
     external: ['pino-pretty'],
     logLevel: 'warning',

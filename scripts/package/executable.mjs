@@ -32,7 +32,7 @@ export function makeExecutable(arch, code, file) {
         output: 'icp-agent',
         disableExperimentalSEAWarning: true,
         useCodeCache,
-        execArgv: ['--disable-sigusr1'],
+        execArgv: ['--disable-sigusr1', '--max-semi-space-size=2'],
         // Node heeds no NODE_OPTIONS then, which could open its debugger before a line of ours runs. Not 'none': the
         // heap's size comes in this way (agent/main/start.ts).
         execArgvExtension: 'cli',

@@ -16,7 +16,7 @@ export const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   '@grpc/grpc-js': ['agent/workload-api', 'agent/client'],
   '@peculiar/webcrypto': ['agent/crypto'],
   '@peculiar/x509': ['agent/crypto', 'dev/icp-server'],
-  'reflect-metadata': ['agent/crypto', 'dev/icp-server', 'agent/main'],
+  'reflect-metadata': ['agent/crypto', 'dev/icp-server'],
   fastify: ['agent/observability/http-server.ts', 'agent/observability/health-routes.ts', 'agent/admin/app.ts'],
   jose: ['agent/crypto', 'agent/identity', 'dev/icp-server'],
   koffi: ['agent/platform/koffi-libc.ts'],
