@@ -57,6 +57,7 @@ export const ERROR_CODES = {
   'file.io': 'A file could not be read or written.',
   'file.too_large': 'A file is larger than allowed.',
   'file.broken': 'A file that the agent rereads has unusable content.',
+  'audit.unavailable': 'The audit log cannot be written, and `audit.fail_closed` holds what would not be recorded.',
   'health.unavailable': 'The port or Unix socket for health, status and metrics cannot be opened.',
   'cache.rejected': 'The sealed cache cannot be trusted.',
   'client.address_invalid': 'The address of a Workload API is malformed.',

@@ -105,6 +105,7 @@ export function assemble(settings: EffectiveSettings, env: Environment): Config 
       format: values['logging.format'],
       filePath: values['logging.file_path'],
     },
+    audit: { path: values['audit.path'], failClosed: values['audit.fail_closed'] },
     health: {
       enabled: values['health.enabled'],
       port: values['health.port'],

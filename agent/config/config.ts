@@ -84,6 +84,11 @@ export interface Config {
     readonly format: 'json' | 'console'
     readonly filePath: string | null
   }
+  readonly audit: {
+    /** A file, `stdout` or `/dev/log`; null: off. */
+    readonly path: string | null
+    readonly failClosed: boolean
+  }
   readonly health: {
     readonly enabled: boolean
     readonly port: number

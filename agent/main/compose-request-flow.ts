@@ -1,6 +1,7 @@
 import { workloadAttestors } from '../../attestors/index.js'
 import { subjectOf } from '../../attestors/shared/subject.js'
 import type { Caller } from '../attestation/caller.js'
+import type { AuditLog } from '../audit/audit-log.js'
 import type { Config } from '../config/config.js'
 import { apiEvents } from '../observability/api-events.js'
 import { attestorEvents } from '../observability/attestor-events.js'
@@ -38,7 +39,7 @@ const ATTESTATION_DEADLINE_MS = 3_000
 const UNARY_DEADLINE_MS = 10_000
 
 /** The flow from a caller to its answer: the socket, attestation, decisions, both dialects. Nothing listens yet. */
-export function composeRequestFlow(config: Config, world: World, server: ServerFlow) {
+export function composeRequestFlow(config: Config, world: World, server: ServerFlow, audit: AuditLog | null) {
   const { clock, random, kernel, log, metrics, observers = [] } = world
   const { limiter, http, rereadFiles, client, jwtKeys, jwtSvids, store, demand, schedule } = server
   const sinks = (name: string) => ({ log: log.named(name), metrics, observers })
@@ -75,7 +76,9 @@ export function composeRequestFlow(config: Config, world: World, server: ServerF
     maxIdentities: config.workloadApi.maxIdentities,
     apiEvents: api,
     unmatched: (caller) => schedule.unmatched(ofSubject(caller)),
+    heldGrants: () => audit?.heldGrants() ?? null,
   })
+  audit?.onReleased(() => workloads.decideAgain())
   const digestWanted = askedFor(store, 'unix:sha256', () => workloads.lookAgain('unix'))
   watchLoneDigests(store, ({ id, spiffeId }) => attesting.digestAlone(id, spiffeId.uri))
   const connections = new ConnectionRegistry({ ...limits, connections: openFiles.connections }, clock, workloads)

@@ -11,6 +11,7 @@ import type { ServiceManager } from '../ports/service-manager.js'
 import { runSync } from '../svids/loop.js'
 import { adminRecords } from './admin-records.js'
 import { openAdminSocket } from './admin-socket.js'
+import { endOfAudit } from './audit.js'
 import { bundleFiles } from './bundle-files.js'
 import { type Agent, compose } from './compose.js'
 import { openDataDirectory } from './data-directory.js'
@@ -64,12 +65,19 @@ export async function runDaemon(config: Config, world: DaemonWorld, signal: Abor
   using _figures = gauges(agent, world)
   await using _http = agent.http
   await using _keys = agent.keys
-  await using _threads = afterThreads(() => agent.attestors.threads + world.hangingFiles(), clock, world.threadsHang)
+  await using _threads = afterThreads(
+    () => agent.attestors.threads + world.hangingFiles() + Number(agent.audit?.log.writing ?? false),
+    clock,
+    world.threadsHang,
+  )
   using _attestors = agent.attestors
   using _workloads = agent.workloads
 
   await openDataDirectory(config, world)
   using lock = holdLock(agent.lockPath)
+  await using _audit = endOfAudit(agent.audit, clock)
+  using _rotated = world.rotated.subscribe(() => agent.audit?.log.reopen())
+  agent.audit?.log.start({ version: agentVersion(), tenant_id: config.agent.tenantId })
   await using _admin = await openAdminSocket(facts, records, world)
   await using _health = await openHealthServer(facts, world)
   await using _healthSocket = await openHealthSocket(facts, world)
@@ -95,6 +103,7 @@ export async function runDaemon(config: Config, world: DaemonWorld, signal: Abor
     bundleFiles(agent, world)?.run(stop) ?? Promise.resolve(),
     facts.disk.run(lock, stop),
     listener.watch(stop),
+    agent.audit?.log.run(stop) ?? Promise.resolve(),
     agent.attestors.run(stop),
     agent.jwtSvids.run(() => agent.keeper.current()?.spiffeId ?? null, stop),
     runSync(

@@ -65,6 +65,7 @@ export function healthFacts(facts: Facts): HealthFacts {
     attestors: attestors.statuses(),
     adminTrouble: facts.adminTrouble,
     brokenFiles: facts.agent.rereadFiles.broken(),
+    audit: facts.agent.audit?.events.trouble ?? null,
     openFiles: facts.agent.openFiles,
   }
 }

@@ -1,6 +1,7 @@
 import { dirname } from 'node:path'
 import { AgentError, messageOf } from '../errors.js'
 import { unlessAborted } from '../lib/abort.js'
+import { Signal } from '../lib/signal.js'
 import type { Log } from '../observability/log.js'
 import { seesOtherUsers, seesProcesses } from '../platform/capabilities.js'
 import { DeadlineFiles } from '../platform/deadline-files.js'
@@ -10,7 +11,7 @@ import { loadLibc } from '../platform/koffi-libc.js'
 import { createLinuxKernel } from '../platform/linux-kernel.js'
 import { readNodeFacts } from '../platform/node-facts.js'
 import { openFileLimit } from '../platform/open-files.js'
-import { createLog } from '../platform/pino-log.js'
+import { type AgentLog, createLog } from '../platform/pino-log.js'
 import { createMetrics } from '../platform/prom-metrics.js'
 import { serviceManager } from '../platform/service-manager.js'
 import { makeSocketDirectory } from '../platform/socket-directory.js'
@@ -66,8 +67,9 @@ async function runUntilStopped(configFile: string | undefined, io: CommandIo, th
   threads.logging = () => log.writing
   for (const warning of warnings) log.warn('Configuration warning', { ...warning })
   warnOfIgnored(io.ignoredVariables ?? [], log)
+  const rotated = new Signal()
   const manager = serviceManager(io.env, { pid: process.pid, log })
-  using _signals = io.onSignal?.(answerSignals(log, manager))
+  using _signals = io.onSignal?.(answerSignals(reopening(log, rotated), manager))
   try {
     loadLibc().ignoreRealTimeSignals()
     using kernel = createLinuxKernel()
@@ -94,6 +96,8 @@ async function runUntilStopped(configFile: string | undefined, io: CommandIo, th
         files,
         kernel,
         log,
+        rotated,
+        stdout: log.stdout,
         metrics: createMetrics(),
         node: await readNodeFacts(clock),
         openFiles: openFileLimit(),
@@ -117,6 +121,15 @@ async function runUntilStopped(configFile: string | undefined, io: CommandIo, th
     if (!(error instanceof AgentError)) io.stderr.write(`${messageOf(error)}\n`)
     return 1
   }
+}
+
+/** The log, and whatever else is opened anew with it. */
+function reopening(log: AgentLog, rotated: Signal): Pick<AgentLog, 'reopen' | 'info' | 'warn'> {
+  const reopen = () => {
+    log.reopen()
+    rotated.emit()
+  }
+  return { info: log.info, warn: log.warn, reopen }
 }
 
 /** The configuration, once its own disk and all that it names answer; null when the signal aborts before. */

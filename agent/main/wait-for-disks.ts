@@ -16,12 +16,13 @@ interface Waiting {
 }
 
 /** Where the start reads and makes names, and which setting says so. */
-export function directoriesOf({ agent, security, logging }: Config): ReadonlyMap<string, string> {
+export function directoriesOf({ agent, security, logging, audit }: Config): ReadonlyMap<string, string> {
   const named = new Map([[agent.dataDir, 'agent.data_dir']])
   const more = [
     [agent.socketPath, 'agent.socket_path'],
     [security.cachePath, 'security.cache_path'],
     [logging.filePath, 'logging.file_path'],
+    [audit.path === 'stdout' ? null : audit.path, 'audit.path'],
   ] as const
   for (const [path, setting] of more) {
     if (path !== null && !named.has(dirname(path))) named.set(dirname(path), setting)

@@ -1,6 +1,8 @@
+import type { Signal } from '../lib/signal.js'
 import type { Log } from '../observability/log.js'
 import type { Metrics } from '../observability/metrics.js'
 import type { Observer } from '../observability/observer.js'
+import type { LineTaker } from '../platform/pino-log.js'
 import type { Clock } from '../ports/clock.js'
 import type { Files } from '../ports/files.js'
 import type { Kernel } from '../ports/kernel.js'
@@ -17,6 +19,10 @@ export interface World {
   readonly metrics: Metrics
   /** Sinks of events beside log and metrics; absent: none. */
   readonly observers?: readonly Observer[]
+  /** Emits when files that are appended to were perhaps rotated away. */
+  readonly rotated: Signal
+  /** Standard output, in between the lines of the log. */
+  readonly stdout: LineTaker
   readonly node: NodeFacts
   /** How many files this process may have open; absent or null: as many as it likes. */
   readonly openFiles?: number | null

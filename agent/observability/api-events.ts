@@ -3,7 +3,7 @@ import type { ErrorCode } from '../errors.js'
 import type { Selectors } from '../identity/selector.js'
 import type { Clock } from '../ports/clock.js'
 import type { Sinks } from './events.js'
-import type { CallerIds, Served, ShownJwt, ShownX509 } from './observer.js'
+import type { CallerIds, Served, ServedX509, ShownJwt } from './observer.js'
 import { Sparingly } from './sparingly.js'
 
 /** Methods of the Workload API, of both dialects, and of the Secret Discovery Service. */
@@ -71,12 +71,16 @@ export const apiEvents = ({ log, metrics, observers }: Sinks, clock: Pick<Clock,
       if (firstAfterMs !== null) metrics.observe('icp_agent_first_message_seconds', firstAfterMs / 1000, { method })
     },
     /** Before the message is sent. */
-    servesX509(to: Served, svids: readonly { readonly svid: ShownX509 }[]): void {
+    servesX509(to: Served, svids: readonly ServedX509[]): void {
       for (const observer of observers) observer.x509Served?.(to, svids)
     },
     /** Before the answer is sent. */
     servesJwt(to: Served, svids: readonly ShownJwt[]): void {
       for (const observer of observers) observer.jwtServed?.(to, svids)
+    },
+    /** The process of a workload has ended. */
+    workloadEnded(key: string): void {
+      for (const observer of observers) observer.workloadEnded?.(key)
     },
     /** Temporary: the caller may retry. */
     refused(method: Method, refusal: { code: ErrorCode; message: string }, caller: CallerIds): void {

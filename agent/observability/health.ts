@@ -65,6 +65,8 @@ export interface HealthFacts {
   readonly brokenFiles: readonly BrokenFile[]
   /** Why administrators cannot ask the agent; null or absent where they can. */
   readonly adminTrouble?: AdminTrouble | null
+  /** Why the audit log cannot be written; null or absent where it can, or is off. */
+  readonly audit?: Trouble | null
   /** How many connections the limit of open files leaves; `short`: fewer than the configuration allows. */
   readonly openFiles?: { readonly limit: number | null; readonly connections: number; readonly short: boolean }
 }
@@ -113,8 +115,9 @@ export function otherTroubles(facts: HealthFacts): readonly { readonly message: 
   const broken = facts.brokenFiles.map(({ message, code, since }) => {
     return { message: bounded(`the last good content is in force, but ${message} (${code})`), since }
   })
-  const { openFiles, startedAt, adminTrouble } = facts
+  const { openFiles, startedAt, adminTrouble, audit } = facts
   if (adminTrouble) broken.push({ message: bounded(adminTrouble.message), since: adminTrouble.since })
+  if (audit) broken.push({ message: `${bounded(audit.message)} (${audit.code})`, since: audit.since })
   if (!openFiles?.short) return broken
   const message = `the limit of ${openFiles.limit} open files allows ${openFiles.connections} connections of the Workload API, fewer than workload_api.limits.connections; raise it (LimitNOFILE, ulimit -n)`
   return [...broken, { message, since: startedAt }]

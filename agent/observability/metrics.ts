@@ -37,6 +37,18 @@ export const METRICS = {
     help: "How far the ICP server's clock is ahead; absent until it has answered.",
     labels: [],
   },
+  icp_agent_audit_records_total: {
+    kind: 'counter',
+    help: 'Records of the audit log, by type.',
+    labels: ['type'],
+  },
+  icp_agent_audit_bytes_total: { kind: 'counter', help: 'Bytes of the audit log.', labels: [] },
+  icp_agent_audit_lost_total: {
+    kind: 'counter',
+    help: 'Records of the audit log that were lost because they could not be written.',
+    labels: [],
+    fromZero: [{}],
+  },
   icp_agent_rate_limited_total: {
     kind: 'counter',
     help: 'Responses 429 from the ICP server, by tier.',
@@ -137,7 +149,7 @@ export const METRICS = {
     kind: 'counter',
     help: 'Calls refused, by reason (an error code).',
     labels: ['reason'],
-    fromZero: [{ reason: 'entry.none' }],
+    fromZero: [{ reason: 'entry.none' }, { reason: 'audit.unavailable' }],
   },
   icp_agent_admin_connections: { kind: 'gauge', help: 'Open connections on the admin socket.', labels: [] },
   icp_agent_admin_connections_refused_total: {

@@ -14,6 +14,14 @@ export interface CallerIds {
 export interface Served {
   readonly caller: CallerIds
   readonly selectors: Selectors
+  /** The same for one process with one program and one set of credentials, and for no other. */
+  readonly key: string
+}
+
+/** An X.509-SVID that is served, by the entry that it was issued for. */
+export interface ServedX509 {
+  readonly entryId: string
+  readonly svid: ShownX509
 }
 
 /** An X.509-SVID without its key. Times here and below: milliseconds since 1970. */
@@ -53,6 +61,14 @@ export interface AdminIds {
   readonly uid: number
 }
 
+/** What another configuration is in force by. */
+export interface ConfigurationChange {
+  /** Names of settings, without values. */
+  readonly keys: readonly string[]
+  /** What asked for it: `SIGHUP`, `reload`, … */
+  readonly how: string
+}
+
 /**
  * A sink beside log and metrics, for records that need values and not texts: an audit log, traces. Event functions
  * call it where the thing happens; a call before a message is sent says `before`. Nothing here is secret. A method
@@ -64,12 +80,16 @@ export interface Observer {
   x509Issued?(entryId: string, svid: ShownX509): void
   jwtIssued?(entryId: string, svid: ShownJwt): void
   /** Before a message with X.509-SVIDs is sent: with each message, also if only a bundle changed. */
-  x509Served?(to: Served, svids: readonly { readonly svid: ShownX509 }[]): void
+  x509Served?(to: Served, svids: readonly ServedX509[]): void
   /** Before the answer is sent. */
   jwtServed?(to: Served, svids: readonly ShownJwt[]): void
   denied?(caller: CallerIds, selectors: Selectors, denied: Denied): void
   /** Once a connection, not a request. */
   adminConnected?(administrator: AdminIds): void
+  /** Another configuration is in force from now on. */
+  configurationChanged?(change: ConfigurationChange): void
+  /** The process with this key has ended. */
+  workloadEnded?(key: string): void
   /** The server no longer lists the entry: nobody is served it any more. */
   entryWithdrawn?(entryId: string): void
   /** The server has revoked the SVID with this serial. */

@@ -3,10 +3,22 @@ const UNPRINTABLE =
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
   /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g
 
+/** What JSON leaves as it is, but a terminal may obey: DEL, C1, separators, reading direction. */
+const OBEYED_BY_TERMINALS = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g
+
+/** JSON that means the same, for a terminal too. */
+export function terminalSafe(json: string): string {
+  return json.replace(OBEYED_BY_TERMINALS, escaped)
+}
+
 /**
  * Escapes (`\u001b`) everything that could move a cursor, colour a terminal, begin a line or change the reading direction.
  * For values from callers, labels and the server, wherever people read them.
  */
 export function printable(text: string): string {
-  return text.replace(UNPRINTABLE, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
+  return text.replace(UNPRINTABLE, escaped)
+}
+
+function escaped(character: string): string {
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
 }

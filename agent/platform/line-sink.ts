@@ -1,9 +1,18 @@
 import { write, writeSync } from 'node:fs'
 
 /** Bytes that may wait for a slow or full target before lines are dropped. */
-const MAX_WAITING = 1024 * 1024
+export const MAX_WAITING = 1024 * 1024
+const NEWLINE = 0x0a
 const RETRY_MS = 50
 const FLUSH_TRIES = 20
+
+/** What an end leaves: whole lines, and whether one was written in part, which is not among them. */
+export interface Unwritten {
+  readonly lines: Buffer
+  readonly torn: boolean
+}
+
+const NOTHING: Unwritten = { lines: Buffer.alloc(0), torn: false }
 
 export interface LineSinkOptions {
   /** Lines wait until `release`: another sink still writes to the same disk, and may hang there. */
@@ -28,13 +37,16 @@ export class LineSink {
   #waitingBytes = 0
   #inFlight = false
   #dropped = 0
-  #failing = false
+  #failure: Error | null = null
+  /** The first line of `#current` is written in part. */
+  #torn = false
   #ended = false
   #retrying = false
   #held: boolean
   /** Refusals of a target that is stuck, since it last took something. */
   #refusals = 0
   #whenDone: (() => void) | null = null
+  #left: Unwritten = NOTHING
 
   constructor(fd: number, options: LineSinkOptions = {}) {
     this.#fd = fd
@@ -42,14 +54,37 @@ export class LineSink {
     this.#held = options.held === true
   }
 
-  write(line: string): void {
-    if (this.#ended) return
+  /** False where the line was dropped: more than `maxWaiting` bytes wait already, or nobody will ever read it. */
+  write(line: string, maxWaiting = MAX_WAITING): boolean {
+    if (this.#ended) return false
     const bytes = Buffer.from(line)
-    if (this.#waitingBytes + bytes.length > MAX_WAITING) this.#dropped++
+    const dropped = this.#waitingBytes + bytes.length > maxWaiting
+    if (dropped) this.#dropped++
     else {
       this.#waiting.push(bytes)
       this.#waitingBytes += bytes.length
     }
+    this.#pump()
+    return !dropped
+  }
+
+  /** Bytes that are not written yet. */
+  get waiting(): number {
+    return this.#waitingBytes + (this.#current?.length ?? 0)
+  }
+
+  /** Those of them that no write is under way for. */
+  get queued(): number {
+    return this.#waitingBytes
+  }
+
+  /** Why the target refuses what is written; null while it takes it. */
+  get failure(): Error | null {
+    return this.#failure
+  }
+
+  /** Tries what was refused again, which else is done with the next line. */
+  retry(): void {
     this.#pump()
   }
 
@@ -90,17 +125,28 @@ export class LineSink {
     this.#tellDone()
   }
 
-  /** What was held is written. */
-  release(): void {
+  /** What was held is written, after these lines. */
+  release(before?: Buffer): void {
     this.#held = false
+    if (before && before.length > 0) this.#setWaiting([before, ...this.#waiting])
     this.#pump()
     this.#tellDone()
   }
 
   #tellDone(): void {
-    if (this.#inFlight || this.#retrying || this.#held) return
-    this.#whenDone?.()
+    if (this.#inFlight || this.#retrying || this.#held || this.#whenDone === null) return
+    const done = this.#whenDone
     this.#whenDone = null
+    const current = this.#current ?? Buffer.alloc(0)
+    const whole = this.#torn ? current.subarray(current.indexOf(NEWLINE) + 1 || current.length) : current
+    this.#left = { lines: Buffer.concat([whole, ...this.#waiting]), torn: this.#torn }
+    this.#giveUp()
+    done()
+  }
+
+  /** After the end: what was not written. */
+  get left(): Unwritten {
+    return this.#left
   }
 
   #pump(): void {
@@ -122,9 +168,11 @@ export class LineSink {
   #taken(written: number): void {
     this.#refusals = 0
     const rest = this.#current?.subarray(written)
+    this.#torn =
+      rest !== undefined && rest.length > 0 && (written > 0 ? this.#current?.[written - 1] !== NEWLINE : this.#torn)
     this.#current = rest !== undefined && rest.length > 0 ? rest : null
-    if ((this.#failing || this.#dropped > 0) && this.#current === null) {
-      this.#failing = false
+    if ((this.#failure !== null || this.#dropped > 0) && this.#current === null) {
+      this.#failure = null
       this.#options.onRecovery?.(this.#dropped)
       this.#dropped = 0
     }
@@ -133,10 +181,7 @@ export class LineSink {
 
   #refused(error: Error): void {
     if (codeOf(error) === 'EAGAIN') {
-      if (this.#whenDone !== null && ++this.#refusals > FLUSH_TRIES) {
-        this.#giveUp()
-        return
-      }
+      if (this.#whenDone !== null && ++this.#refusals > FLUSH_TRIES) return
       this.#retrying = true
       setTimeout(() => {
         this.#retrying = false
@@ -149,13 +194,14 @@ export class LineSink {
       this.#ended = true
       this.#giveUp()
     }
-    if (this.#failing) return
-    this.#failing = true
-    this.#options.onFailure?.(error)
+    const known = this.#failure !== null
+    this.#failure = error
+    if (!known) this.#options.onFailure?.(error)
   }
 
   #giveUp(): void {
     this.#current = null
+    this.#torn = false
     this.#setWaiting([])
   }
 

@@ -1,6 +1,7 @@
 import { close } from 'node:fs'
 import { type Logger, pino } from 'pino'
 import type { Fields, Level, Log } from '../observability/log.js'
+import { terminalSafe } from '../observability/printable.js'
 import { consoleLine } from './console-format.js'
 import { LineSink } from './line-sink.js'
 import { openLogFile } from './log-file.js'
@@ -31,7 +32,12 @@ export interface UntypedLog extends LogControls {
   named(logger: string): Omit<UntypedLog, keyof LogControls>
 }
 
+/** Takes lines of others, in between those of the log. */
+export type LineTaker = Pick<LineSink, 'write' | 'waiting' | 'failure' | 'retry'>
+
 interface LogControls extends Disposable {
+  /** Standard output. */
+  readonly stdout: LineTaker
   /** Opens the file anew, after something rotated it away. Where that fails, the old file stays in use. */
   reopen(): void
   /** Writes what still waits, synchronously. Also done when the process exits. */
@@ -46,8 +52,6 @@ interface LogControls extends Disposable {
 const RECENT_BYTES = 256 * 1024
 const RANK = { debug: 0, info: 1, warning: 2, error: 3 } as const satisfies Record<LogLevel, number>
 const METHOD_RANK = { debug: 0, info: 1, warn: 2, error: 3 } as const satisfies Record<Level, number>
-/** What JSON leaves as it is, but a terminal may obey: DEL, C1, separators, reading direction. */
-const OBEYED_BY_TERMINALS = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g
 
 /**
  * Makes the log. One JSON object a line: `level`, `severity`, `timestamp` (UTC), `app`, `logger`, the fields, `event`;
@@ -93,7 +97,7 @@ export function createUntypedLog(options: LogOptions): UntypedLog {
     },
     {
       write(json: string) {
-        const plain = json.replace(OBEYED_BY_TERMINALS, escaped)
+        const plain = terminalSafe(json)
         recent.add(plain)
         const line = format(plain)
         stdout.write(line)
@@ -149,6 +153,7 @@ export function createUntypedLog(options: LogOptions): UntypedLog {
 
   return {
     ...named('agent'),
+    stdout: stdout instanceof LineSink ? stdout : taker(stdout),
     reopen: open,
     flush,
     recent,
@@ -171,6 +176,10 @@ interface OpenFile {
   readonly sink: LineSink
 }
 
-function escaped(character: string): string {
-  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
+function taker(to: { write(line: string): unknown }): LineTaker {
+  const write = (line: string) => {
+    to.write(line)
+    return true
+  }
+  return { write, waiting: 0, failure: null, retry() {} }
 }

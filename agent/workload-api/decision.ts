@@ -20,6 +20,8 @@ export interface DecisionInput {
   /** Entry ids of the last message on this stream, in order; null before the first. */
   readonly served: readonly string[] | null
   readonly stopping: boolean
+  /** Why nothing is granted now that is not served already; null or absent: it is. */
+  readonly heldGrants?: Refusal | null
 }
 
 export interface Refusal {
@@ -53,7 +55,20 @@ const PASSING: ReadonlySet<ErrorCode> = new Set([
  * identity is the default one (Workload API 8) and never changes because another is late.
  */
 export function decide(c: DecisionInput): Decision {
-  return entitlement(c) ?? decideIdentities(c)
+  return entitlement(c) ?? withoutNew(c, decideIdentities(c))
+}
+
+/** Null where something new may be granted, else the wait for that. */
+export function heldGrant(c: DecisionInput): Decision | null {
+  return c.heldGrants ? hold(c, c.heldGrants.code, c.heldGrants.message) : null
+}
+
+/** While nothing new is granted, an open stream goes on with what it has. */
+function withoutNew(c: DecisionInput, decision: Decision): Decision {
+  const held = heldGrant(c)
+  if (held === null || decision.kind !== 'send') return decision
+  const known = decision.ids.filter((id) => c.served?.includes(id))
+  return known.length > 0 ? { kind: 'send', ids: known } : held
 }
 
 /** The decision on bundles: who is entitled to an identity, issued or not, may have them (Workload API 5.2.2). */

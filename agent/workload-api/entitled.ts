@@ -1,6 +1,6 @@
 import type { ApiEvents, Method } from '../observability/api-events.js'
 import type { Clock } from '../ports/clock.js'
-import { type Decision, type DecisionInput, entitlement, isNoIdentity, uncertainty } from './decision.js'
+import { type Decision, type DecisionInput, entitlement, heldGrant, isNoIdentity, uncertainty } from './decision.js'
 import { refusalStatus } from './refusal.js'
 import type { Workload } from './workload.js'
 
@@ -21,6 +21,8 @@ export interface DecidedOptions {
 export interface EntitledOptions extends Omit<DecidedOptions, 'demand'> {
   /** Callers without an identity are welcome; they have no entries then. */
   readonly openToAll?: boolean
+  /** The call is granted something that is to be recorded. */
+  readonly grants?: boolean
   /** False for entries among which that is missing which was asked for: a platform that is away may hold it back. */
   readonly suffices?: (ids: readonly string[]) => boolean
 }
@@ -30,10 +32,11 @@ export interface EntitledOptions extends Omit<DecidedOptions, 'demand'> {
  * makes no demand.
  */
 export function entitledEntries(options: EntitledOptions): Promise<readonly string[]> {
-  const { openToAll = false, suffices = () => true } = options
+  const { openToAll = false, grants = false, suffices = () => true } = options
   return decided({ ...options, demand: false }, (input) => {
     const { ids } = input.match
-    const denied = entitlement(input) ?? (suffices(ids) ? null : uncertainty(input))
+    const denied =
+      entitlement(input) ?? (suffices(ids) ? null : uncertainty(input)) ?? (grants ? heldGrant(input) : null)
     return denied === null || (openToAll && isNoIdentity(denied)) ? { kind: 'send', ids } : denied
   })
 }

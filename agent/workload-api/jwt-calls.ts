@@ -79,7 +79,7 @@ export class JwtCalls {
       return only ? mine.filter(({ spiffeId }) => spiffeId.equals(only)) : mine
     }
     const suffices = (ids: readonly string[]) => askedFor(ids).length > 0
-    const entries = oncePerIdentity(askedFor(await this.#entitled(call, { suffices })))
+    const entries = oncePerIdentity(askedFor(await this.#entitled(call, { suffices, grants: true })))
     call.known()
     if (entries.length === 0) throw notEntitled()
     const { uid } = call.workload.caller
@@ -87,7 +87,7 @@ export class JwtCalls {
       entries.map(({ id, spiffeId }) => jwt.want({ entryId: id, spiffeId, audience }, uid, call.left(), call.signal)),
     )
     // The process may have ended, or lost an identity, while the server worked.
-    const still = new Set(await this.#entitled(call, { suffices }))
+    const still = new Set(await this.#entitled(call, { suffices, grants: true }))
     const kept = results.filter((_, i) => {
       const { id, spiffeId } = entries[i] as Entry
       return still.has(id) && store.current.entries.get(id)?.spiffeId.equals(spiffeId)
@@ -111,7 +111,7 @@ export class JwtCalls {
 
   #entitled(
     { workload, method, signal }: Call,
-    wishes: Pick<EntitledOptions, 'openToAll' | 'suffices'>,
+    wishes: Pick<EntitledOptions, 'openToAll' | 'suffices' | 'grants'>,
   ): Promise<readonly string[]> {
     const { clock, events, holdMs } = this.options
     const stopping = () => this.#stopping

@@ -50,7 +50,9 @@ export interface WorkloadContext extends AttestContext {
   readonly demand: Demand
   /** At most so many identities a workload. */
   readonly maxIdentities: number
-  readonly apiEvents: Pick<ApiEvents, 'truncated' | 'labelOfImage'>
+  /** Why nothing new may be granted now, to anybody; null or absent: it may. */
+  readonly heldGrants?: () => Refusal | null
+  readonly apiEvents: Pick<ApiEvents, 'truncated' | 'labelOfImage' | 'workloadEnded'>
   /** The caller is told that it matches no entry. */
   readonly unmatched: (caller: Caller) => void
 }
@@ -193,9 +195,10 @@ export class Workload implements Disposable {
    * What a decision is made from, as of now: the process is looked at each time, the match is redone when it may differ
    * (each time while there are no subscribers).
    */
-  decisionInput(): Pick<DecisionInput, 'refusal' | 'attesting' | 'waitMs' | 'match' | 'snapshot'> {
+  decisionInput(): Pick<DecisionInput, 'refusal' | 'attesting' | 'waitMs' | 'match' | 'snapshot' | 'heldGrants'> {
     if (this.#stale) this.#rematch()
-    return decisionInputOf(this.#state, () => this.check(), this.#match, this.context.store.current)
+    const input = decisionInputOf(this.#state, () => this.check(), this.#match, this.context.store.current)
+    return { ...input, heldGrants: this.context.heldGrants?.() ?? null }
   }
 
   /** What the last attestation found, by attestor: the next one starts from it. */
@@ -228,6 +231,11 @@ export class Workload implements Disposable {
     const { denial, known } = denialOf(refusal, this, store.current.entries, this.#denial, clock.now())
     this.#denial = known
     return denial
+  }
+
+  /** Subscribers decide anew: something changed that concerns everybody. */
+  decideAgain(): void {
+    this.#tell()
   }
 
   /** Attests again now, besides the schedule. The state stays what it is until that is done. */
@@ -332,6 +340,7 @@ export class Workload implements Disposable {
   #end(): void {
     if (this.#ended || this.#disposed) return
     this.#ended = true
+    this.context.apiEvents.workloadEnded(this.key)
     const error = new AgentError('caller.exited', `process ${this.caller.pid} has ended`)
     this[Symbol.dispose]()
     this.become({ kind: 'failed', error, at: this.context.clock.monotonic() }, true)

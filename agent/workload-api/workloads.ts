@@ -62,6 +62,11 @@ export class Workloads implements Disposable {
     for (const workload of [...this.#workloads.values()]) workload.lookAgain(platform)
   }
 
+  /** Something changed that decisions on every workload depend on. */
+  decideAgain(): void {
+    for (const workload of [...this.#workloads.values()]) workload.decideAgain()
+  }
+
   [Symbol.dispose](): void {
     this.#timer?.[Symbol.dispose]()
     this.#timer = undefined

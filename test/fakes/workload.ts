@@ -22,8 +22,8 @@ export function workloadContext(given: Partial<WorkloadContext> = {}): WorkloadC
     store: new SvidStore(),
     demand: new Demand(clock),
     maxIdentities: 64,
+    apiEvents: { truncated: () => undefined, labelOfImage: () => undefined, workloadEnded: () => undefined },
     unmatched: () => {},
-    apiEvents: { truncated: () => undefined, labelOfImage: () => undefined },
     ...given,
   }
 }

@@ -23,6 +23,8 @@ function recorder() {
     jwtServed: note('jwtServed'),
     denied: note('denied'),
     adminConnected: note('adminConnected'),
+    workloadEnded: note('workloadEnded'),
+    configurationChanged: note('configurationChanged'),
     entryWithdrawn: note('entryWithdrawn'),
     x509Revoked: note('x509Revoked'),
   }

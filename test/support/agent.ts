@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { loadConfig } from '../../agent/config/load.js'
+import { Signal } from '../../agent/lib/signal.js'
 import { type DaemonWorld, runDaemon } from '../../agent/main/daemon.js'
 import { Disk } from '../../agent/platform/disk.js'
 import { createLinuxKernel } from '../../agent/platform/linux-kernel.js'
@@ -114,6 +115,8 @@ export async function startAgent({ dir, server, settings = {}, world = {} }: Age
       inPod: false,
       kubernetesApi: null,
       inheritedSocket: null,
+      rotated: new Signal(),
+      stdout: log.stdout,
       serviceManager: serviceManager({}, { pid: process.pid, log, monotonicMicroseconds: () => 0n }),
       hangingFiles: () => 0,
       threadsHang: () => undefined,

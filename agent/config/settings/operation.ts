@@ -8,6 +8,11 @@ const ipAddress = textual((text) => {
   return [`is ${quote(text)}, which is not an IP address`, 'use 127.0.0.1, or 0.0.0.0 in a container']
 })
 
+const auditPath = textual((text) => {
+  if (text === 'stdout' || (text.startsWith('/') && !text.endsWith('/'))) return { value: text }
+  return [`is ${quote(text)}`, 'use stdout, /dev/log or the absolute path of a file']
+})
+
 export const operationSettings = {
   'sync.interval': setting(duration('100ms', '1h'), {
     kind: 'duration',
@@ -45,6 +50,18 @@ export const operationSettings = {
     defaultIs: 'none',
     reload: 'live',
     what: 'A file that gets the lines besides standard output; opened again on SIGHUP, SIGUSR1 and SIGUSR2.',
+  }),
+  'audit.path': optional(auditPath, {
+    kind: '`stdout`, `/dev/log`, path',
+    defaultIs: 'none: no audit log',
+    reload: 'restart',
+    what: 'Where records go of who is served or denied what, one JSON object a line ([audit.md](audit.md)): a file, opened again on SIGHUP, SIGUSR1 and SIGUSR2; `stdout`, among the lines of the log; `/dev/log`, the syslog daemon.',
+  }),
+  'audit.fail_closed': setting(bool(), {
+    kind: 'true, false',
+    default: 'false',
+    reload: 'restart',
+    what: 'While records cannot be written, nothing is granted that is not served already: calls are held, then refused with `audit.unavailable`. Open streams go on.',
   }),
   'health.enabled': setting(bool(), {
     kind: 'true, false',

@@ -28,6 +28,14 @@ export const PROCESS_LINES = {
     means: 'When the agent stopped, a file system did not answer: that of an executable, of its data or of its log.',
     todo: 'Find the mount that hangs (`cat /proc/*/stack`, NFS, FUSE).',
   },
+  'Audit log cannot be written': {
+    level: 'warning, then debug',
+    fields: { error: 'error' },
+    means:
+      'Records of the [audit log](audit.md) wait in memory, up to 4 MiB; then they are lost. With `audit.fail_closed` nothing new is granted.',
+    todo: 'Free space on its disk, or correct what `error` names.',
+  },
+  'Audit log can be written again': { level: 'info', fields: SPELL, means: 'What waited was written.' },
   'Configuration warning': {
     level: 'warning',
     fields: { key: 'text', source: 'text', problem: 'text', remedy: 'text' },

@@ -77,6 +77,7 @@ test('the defaults are those that are documented', async () => {
     jwt: { validation: 'auto' },
     sync: { intervalMs: 30_000, maxIntervalMs: 600_000, bundleIntervalMs: 300_000 },
     logging: { level: 'info', format: 'json', filePath: null },
+    audit: { path: null, failClosed: false },
     health: { enabled: true, port: 8080, waitForKubernetes: false, bindAddress: '127.0.0.1' },
     outputs: { bundleDir: null, formats: ['pem'] },
     metrics: { spiffeIdLabels: false },

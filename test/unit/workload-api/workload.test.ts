@@ -35,6 +35,7 @@ function setting({
     clock,
     maxIdentities,
     apiEvents: {
+      workloadEnded: () => undefined,
       truncated: (caller: { pid: number }, _limit: number) => void truncated.push(caller.pid),
       labelOfImage: ({ id }: { id: string }) => void lost.push(id),
     },

@@ -1,0 +1,260 @@
+import { AgentError, messageOf } from '../errors.js'
+import type { Selectors } from '../identity/selector.js'
+import { Signal } from '../lib/signal.js'
+import { sleepUnlessAborted } from '../lib/sleep.js'
+import type { AuditEvents } from '../observability/audit-events.js'
+import type {
+  AdminIds,
+  CallerIds,
+  ConfigurationChange,
+  Denied,
+  Observer,
+  Served,
+  ServedX509,
+  ShownJwt,
+  ShownX509,
+} from '../observability/observer.js'
+import { terminalSafe } from '../observability/printable.js'
+import type { AuditTarget } from '../ports/audit-target.js'
+import type { Clock } from '../ports/clock.js'
+import type { AUDIT_SCHEMA, RecordFields, RecordType } from './records.js'
+import { Repeats } from './repeats.js'
+import { whoOf } from './who.js'
+
+/** The literal alone: the table of records is for documentation and tests, and is not loaded. */
+const SCHEMA: typeof AUDIT_SCHEMA = 'icp-agent/audit/1'
+const LOOK_MS = 1_000
+const DENIAL_RESTS_MS = 10 * 60_000
+/** With `fail_closed` nothing new is granted while more than this waits, so that what is granted already has room. */
+const HOLD_ABOVE = 3 * 1024 * 1024
+const MAX_AUDIENCES = 16
+const MAX_AUDIENCE = 256
+const MAX_TEXT = 4096
+const MAX_KEYS = 100
+
+export interface AuditLogOptions {
+  readonly target: AuditTarget
+  readonly clock: Clock
+  readonly events: AuditEvents
+  readonly nodeId: string
+  /** New grants are held while records cannot be written. */
+  readonly failClosed: boolean
+}
+
+interface Recorded {
+  readonly seq: number
+  readonly type: RecordFields<'repeated'>['of_type']
+}
+
+/**
+ * The audit log: who was served or denied what, what was issued, and what an administrator did, one JSON object a line. A
+ * record is queued before the message that it is about is sent. Nothing waits for it: what the target does not take waits
+ * in its buffer, then records are lost, counted, and the loss is recorded. With `failClosed`, new grants wait instead.
+ */
+export class AuditLog implements Observer {
+  readonly #repeats = new Repeats<Recorded>((one) => {
+    if (one.times === 0) return
+    const { seq, type } = one.record
+    this.#record('repeated', { of: seq, of_type: type, times: one.times, last_time: iso(one.last) })
+  })
+  readonly #released = new Signal()
+  #seq = 0
+  #lost: { records: number; since: number } | null = null
+  #held = false
+
+  constructor(private readonly options: AuditLogOptions) {}
+
+  /** Opens the target. Records come after this. */
+  start(about: RecordFields<'agent_started'>): void {
+    this.options.target.reopen()
+    this.#record('agent_started', about)
+    this.#look()
+  }
+
+  /** Looks once a second whether records are written again, and closes what has passed its time. Ends with the signal. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, target } = this.options
+    while (!signal.aborted) {
+      await sleepUnlessAborted(clock, LOOK_MS, signal)
+      if (target.failure !== null || target.waiting > 0) target.retry()
+      this.#repeats.closeUntil(clock.now())
+      this.#recordLoss()
+      this.#look()
+    }
+  }
+
+  /** Opens a file anew, after something rotated it away. */
+  reopen(): void {
+    this.options.target.reopen()
+    this.#look()
+  }
+
+  /** Closes what was repeated, and writes what waits, as far as the target takes it. */
+  async end(): Promise<void> {
+    this.#repeats.closeUntil(Number.POSITIVE_INFINITY)
+    this.#record('agent_stopped', {})
+    this.#look()
+    const lost = await this.options.target.end()
+    if (lost > 0) this.options.events.lost(lost)
+  }
+
+  /** A thread writes, or hangs in doing so. */
+  get writing(): boolean {
+    return this.options.target.writing
+  }
+
+  /** Why nothing new may be granted now; null: it may. */
+  heldGrants(): AgentError | null {
+    const { failClosed } = this.options
+    if (!failClosed) return null
+    const why = this.#trouble()
+    this.#held = why !== null
+    if (why === null) return null
+    return new AgentError(
+      'audit.unavailable',
+      'the audit log of the agent cannot be written, and nothing is granted that is not recorded (audit.fail_closed); try again',
+    )
+  }
+
+  /** Calls back when grants that were held may be made. */
+  onReleased(released: () => void): Disposable {
+    return this.#released.subscribe(released)
+  }
+
+  nodeAttested(svid: ShownX509, how: 'attested' | 'renewed'): void {
+    this.#record('node_attested', { ...shownX509(svid), how })
+  }
+
+  x509Issued(entryId: string, svid: ShownX509): void {
+    this.#record('x509_svid_issued', { entry_id: cut(entryId), ...shownX509(svid) })
+  }
+
+  jwtIssued(entryId: string, svid: ShownJwt): void {
+    this.#record('jwt_svid_issued', { entry_id: cut(entryId), ...shownJwt(svid) })
+  }
+
+  x509Served(to: Served, svids: readonly ServedX509[]): void {
+    const now = this.options.clock.now()
+    for (const { entryId, svid } of svids) {
+      const served = { holder: to.key, place: `x509 ${entryId}`, what: svid.serial }
+      this.#repeats.add(served, { now, until: svid.notAfter }, () =>
+        this.#once('x509_svid_served', {
+          who: whoOf(to.caller, to.selectors),
+          entry_id: cut(entryId),
+          ...shownX509(svid),
+        }),
+      )
+    }
+  }
+
+  jwtServed(to: Served, svids: readonly ShownJwt[]): void {
+    const now = this.options.clock.now()
+    for (const svid of svids) {
+      const served = { holder: to.key, place: `jwt ${svid.id}`, what: svid.id }
+      this.#repeats.add(served, { now, until: svid.expiresAt }, () =>
+        this.#once('jwt_svid_served', { who: whoOf(to.caller, to.selectors), ...shownJwt(svid) }),
+      )
+    }
+  }
+
+  denied(caller: CallerIds, selectors: Selectors, { id, method, code, message }: Denied): void {
+    const now = this.options.clock.now()
+    const denial = { holder: `denial ${id}`, place: id, what: id }
+    this.#repeats.add(denial, { now, until: now + DENIAL_RESTS_MS }, () =>
+      this.#once('denied', { who: whoOf(caller, selectors), denial_id: id, method, code, reason: cut(message) }),
+    )
+  }
+
+  workloadEnded(key: string): void {
+    this.#repeats.closeHolder(key)
+  }
+
+  entryWithdrawn(entryId: string): void {
+    this.#record('entry_withdrawn', { entry_id: cut(entryId) })
+  }
+
+  x509Revoked(serial: string): void {
+    this.#record('x509_svid_revoked', { serial: cut(serial) })
+  }
+
+  adminConnected({ pid, uid }: AdminIds): void {
+    this.#record('admin_access', { pid, uid })
+  }
+
+  configurationChanged({ keys, how }: ConfigurationChange): void {
+    this.#record('configuration_changed', { keys: keys.slice(0, MAX_KEYS).map(cut), how: cut(how) })
+  }
+
+  #once<T extends Recorded['type']>(type: T, fields: RecordFields<T>): Recorded {
+    return { seq: this.#record(type, fields), type }
+  }
+
+  #record<T extends RecordType>(type: T, fields: RecordFields<T>): number {
+    this.#recordLoss()
+    const seq = ++this.#seq
+    if (!this.#write(type, fields, seq)) {
+      this.#lost ??= { records: 0, since: this.options.clock.now() }
+      this.#lost.records++
+      this.options.events.lost(1)
+      this.#look()
+    }
+    return seq
+  }
+
+  #recordLoss(): void {
+    if (this.#lost === null) return
+    const { records, since } = this.#lost
+    if (!this.#write('audit_lost', { records, since: iso(since) }, this.#seq + 1)) return
+    this.#seq++
+    this.#lost = null
+  }
+
+  #write<T extends RecordType>(type: T, fields: RecordFields<T>, seq: number): boolean {
+    const { clock, nodeId, target, events } = this.options
+    const record = { schema: SCHEMA, time: iso(clock.now()), seq, node_id: nodeId, type, ...fields }
+    const line = `${terminalSafe(JSON.stringify(record))}\n`
+    const taken = target.write(line)
+    if (taken) events.recorded(type, Buffer.byteLength(line))
+    return taken
+  }
+
+  /** What is wrong with the target is said once; those who wait are told when it is over. */
+  #look(): void {
+    const why = this.#trouble()
+    if (why === null) this.options.events.written()
+    else this.options.events.failed(new AgentError('audit.unavailable', why, { cause: this.options.target.failure }))
+    const held = this.options.failClosed && why !== null
+    const released = this.#held && !held
+    this.#held = held
+    if (released) this.#released.emit()
+  }
+
+  #trouble(): string | null {
+    const { failure, waiting } = this.options.target
+    if (failure !== null) return `the audit log cannot be written: ${messageOf(failure)}`
+    if (this.#lost !== null) return 'the audit log is not written fast enough; records are lost'
+    return waiting > HOLD_ABOVE ? 'the audit log is not written fast enough; its buffer is nearly full' : null
+  }
+}
+
+function shownX509({ spiffeId, serial, notAfter }: ShownX509) {
+  return { spiffe_id: spiffeId.uri, serial, not_after: iso(notAfter) }
+}
+
+function shownJwt({ spiffeId, audience, id, expiresAt }: ShownJwt) {
+  return {
+    spiffe_id: spiffeId.uri,
+    token_id: cut(id),
+    audience: audience.slice(0, MAX_AUDIENCES).map((one) => one.slice(0, MAX_AUDIENCE)),
+    audiences: audience.length,
+    expires: iso(expiresAt),
+  }
+}
+
+function cut(text: string): string {
+  return text.slice(0, MAX_TEXT)
+}
+
+function iso(at: number): string {
+  return new Date(at).toISOString()
+}
