@@ -1,3 +1,4 @@
+import type { NeverIssued } from '../observability/health.js'
 import type { Demand } from '../svids/demand.js'
 import { newestOf } from '../svids/entry-state.js'
 import { type EntryStatus, entryStatus } from '../svids/entry-status.js'
@@ -15,6 +16,34 @@ export function countByState(entries: Entries, now: number): Record<EntryStatus[
   const counts = { idle: 0, wanted: 0, issued: 0, refused: 0, shadowed: 0 }
   for (const id of entries.entries.keys()) counts[entryStatus(entries, id, now).state]++
   return counts
+}
+
+/** What health says of all entries, whatever the time. */
+export interface EntryFigures {
+  readonly byState: Readonly<Record<EntryStatus['state'], number>>
+  readonly neverIssued: readonly NeverIssued[]
+  /** When the SVIDs that are served end; milliseconds since 1970. */
+  readonly ends: readonly number[]
+}
+
+/** With thousands of entries a look at each takes milliseconds, and whoever watches looks every other second. */
+const known = new WeakMap<Entries['states'], EntryFigures & { readonly entries: Entries['entries'] }>()
+
+/** Counted once for each publication. */
+export function figuresOf({ entries, states }: Entries): EntryFigures {
+  const before = known.get(states)
+  if (before?.entries === entries) return before
+  const neverIssued: NeverIssued[] = []
+  const ends: number[] = []
+  for (const [id, { spiffeId }] of entries) {
+    const state = states.get(id)
+    if (state?.kind === 'issued') ends.push(state.held.svid.notAfter)
+    const { notIssued } = entryStatus({ entries, states }, id, 0)
+    for (const why of notIssued) neverIssued.push({ id, spiffeId: spiffeId.uri, ...why })
+  }
+  const figures = { entries, byState: countByState({ entries, states }, 0), neverIssued, ends }
+  known.set(states, figures)
+  return figures
 }
 
 /**

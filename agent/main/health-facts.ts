@@ -1,12 +1,11 @@
-import type { AdminTrouble, HealthFacts, NeverIssued } from '../observability/health.js'
+import type { AdminTrouble, HealthFacts } from '../observability/health.js'
 import type { Trouble } from '../observability/once.js'
 import type { HostNamespaces } from '../ports/kernel.js'
 import type { NodeFacts } from '../ports/node-facts.js'
-import { entryStatus } from '../svids/entry-status.js'
 import type { Listener } from '../workload-api/listener.js'
 import type { Agent } from './compose.js'
 import type { DiskProbe } from './disk-probe.js'
-import { countByState } from './entry-figures.js'
+import { figuresOf } from './entry-figures.js'
 
 /** The agent and what is known of its run. */
 export interface Facts {
@@ -96,14 +95,9 @@ function agentTrouble(keeper: Agent['keeper']): Trouble | null {
 }
 
 function entriesOf({ store, entrySync }: Agent, now: number): Pick<HealthFacts, 'entries' | 'validSvids'> {
-  const { current } = store
-  const byState = { ...countByState(current, now), rejected: entrySync.rejected.size }
-  const neverIssued: NeverIssued[] = []
-  let validSvids = 0
-  for (const [id, { spiffeId }] of current.entries) {
-    const { svidUntil, notIssued } = entryStatus(current, id, now)
-    if (svidUntil !== null) validSvids++
-    for (const why of notIssued) neverIssued.push({ id, spiffeId: spiffeId.uri, ...why })
+  const { byState, neverIssued, ends } = figuresOf(store.current)
+  return {
+    entries: { byState: { ...byState, rejected: entrySync.rejected.size }, neverIssued },
+    validSvids: ends.filter((end) => now < end).length,
   }
-  return { entries: { byState, neverIssued }, validSvids }
 }

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest'
-import { countByState, soonestEnd, unserved } from '../../../agent/main/entry-figures.js'
+import { countByState, figuresOf, soonestEnd, unserved } from '../../../agent/main/entry-figures.js'
 import { Demand } from '../../../agent/svids/demand.js'
 import type { EntryState } from '../../../agent/svids/entry-state.js'
 import { FakeClock } from '../../fakes/clock.js'
@@ -98,4 +98,18 @@ describe('entries that are asked for in vain', () => {
     await clock.advance('2m')
     expect(inVain({ a: { kind: 'wanted', expired: true } }).expired).toBe(0)
   })
+})
+
+it('figures of all entries are counted once for each publication, and the end of an SVID counts at its time', () => {
+  const entries = entriesOf(entryOf('a'), entryOf('b'), entryOf('c', { selectors: {} }))
+  const states = new Map([['a', issuedOf('a', { notAfter: 10 })]])
+  const figures = figuresOf({ entries, states })
+  expect(figures).toMatchObject({
+    byState: { issued: 1, idle: 2 },
+    neverIssued: [{ id: 'c', code: 'entry.invalid' }],
+    ends: [10],
+  })
+  expect(figuresOf({ entries, states })).toBe(figures)
+  expect(figuresOf({ entries: entriesOf(entryOf('a')), states })).toMatchObject({ byState: { issued: 1, idle: 0 } })
+  expect(figuresOf({ entries, states: new Map() })).toMatchObject({ byState: { issued: 0, idle: 3 } })
 })
