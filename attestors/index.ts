@@ -1,5 +1,6 @@
 import type { NodeAttestationType, NodeAttestor } from '../agent/agent-svid/evidence.js'
 import type { WorkloadAttestor } from '../agent/attestation/attestor.js'
+import type { PlaceFinder } from '../agent/attestation/place.js'
 import type { Config } from '../agent/config/config.js'
 import type { AttestorEvents, AttestorStatus } from '../agent/observability/attestor-events.js'
 import type { CallerEvents } from '../agent/observability/caller-events.js'
@@ -19,6 +20,7 @@ import { joinTokenNodeAttestor } from './join-token/node.js'
 import type { OpenHttp } from './kubernetes/api.js'
 import { kubernetesWorkloads } from './kubernetes/create.js'
 import { kubernetesNodeAttestor } from './kubernetes/node.js'
+import { placeFinder } from './places.js'
 import { systemdWorkloads } from './systemd/create.js'
 import { Accounts, type ReadVersioned } from './unix/accounts.js'
 import { ExecutableDigests } from './unix/executable.js'
@@ -78,6 +80,8 @@ export interface WorkloadAttestors extends Disposable {
   statuses(): readonly AttestorStatus[]
   /** Whether Kubernetes has listed the pods of this node since the start; null where it is not asked. */
   readonly podsListed: boolean | null
+  /** Finds processes by the names that platforms give them. */
+  readonly places: PlaceFinder
   /** Threads that live. Those that do a moment after disposal hang in a system call, and Node cannot end. */
   readonly threads: number
   /** Runs until the signal aborts; rejects only on a defect of our own. */
@@ -119,6 +123,7 @@ export function workloadAttestors(
       ...(pods ? [pods.attestor] : []),
       ...(units ? [units] : []),
     ],
+    places: placeFinder(kernel, pods),
     statuses: () => attestorEvents.statuses(),
     get podsListed() {
       return pods?.listed ?? null

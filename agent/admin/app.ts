@@ -14,7 +14,13 @@ const NOT_READ: Readonly<Record<number, string>> = {
   413: `a request may have ${MAX_BODY_BYTES} bytes`,
   415: 'a body must be application/json',
 }
-const STATUSES: Partial<Record<ErrorCode, number>> = { 'admin.not_found': 404, 'request.invalid': 400 }
+const STATUSES: Partial<Record<ErrorCode, number>> = {
+  'admin.not_found': 404,
+  'caller.exited': 404,
+  'caller.unidentified': 409,
+  'attestation.timeout': 409,
+  'request.invalid': 400,
+}
 
 export type AdminApp = Pick<FastifyInstance, 'routing' | 'inject'>
 

@@ -34,6 +34,8 @@ export interface RecordedDenial extends Origin {
   readonly pid: number
   readonly uid: number
   readonly gid: number
+  /** Names the process, also when its pid is used again. */
+  readonly process: string
   readonly program: string | null
   readonly method: string
   readonly code: string
@@ -95,7 +97,7 @@ export class DenialLog {
       known.denial = { ...known.denial, lastTime: now, count: known.denial.count + 1 }
       return
     }
-    const { id, code, method, message } = denied
+    const { id, code, method, message, process } = denied
     const origin = originOf(selectors)
     const explained = this.#explain(selectors, denied)
     const denial = {
@@ -105,6 +107,7 @@ export class DenialLog {
       lastTime: now,
       count: 1,
       ...caller,
+      process,
       ...origin,
       program: selectors.get('unix:path') ?? null,
       method,

@@ -3,10 +3,21 @@ import { bundles } from './routes/bundles.js'
 import { denial } from './routes/denial.js'
 import { denials } from './routes/denials.js'
 import { entries } from './routes/entries.js'
+import { explain } from './routes/explain.js'
 import { logs } from './routes/logs.js'
 import { metrics } from './routes/metrics.js'
 import { status } from './routes/status.js'
 import { workloads } from './routes/workloads.js'
 
 /** Everything that the admin socket answers: one line and one file a route. */
-export const ROUTES: readonly AdminRoute[] = [status, workloads, entries, denials, denial, bundles, logs, metrics]
+export const ROUTES: readonly AdminRoute[] = [
+  status,
+  workloads,
+  entries,
+  denials,
+  denial,
+  bundles,
+  explain,
+  logs,
+  metrics,
+]

@@ -7,6 +7,7 @@ import type { Clock } from '../ports/clock.js'
 import type { AuthorityRecord } from '../svids/authority-history.js'
 import type { Snapshot } from '../svids/snapshot.js'
 import type { ConnectedWorkload } from '../workload-api/connections.js'
+import type { Explained, ExplainTarget } from '../workload-api/explainer.js'
 import type { ChangeLog } from './changes.js'
 import type { DenialLog } from './denials.js'
 
@@ -56,5 +57,10 @@ export interface AdminSources {
   readonly recentLog: () => { readonly lines: readonly string[]; readonly dropped: number }
   /** What /metrics of the health port answers. */
   readonly metricsText: () => Promise<string>
+  /** What processes would be told now; acts on nothing. */
+  readonly explain: (target: ExplainTarget, signal: AbortSignal) => Promise<Explained>
+  /** Names the process that has this pid now; null where there is none. */
+  readonly processKey: (pid: number) => string | null
+  readonly holdMs: number
   readonly process: () => { readonly pid: number; readonly rssBytes: number; readonly heapBytes: number }
 }

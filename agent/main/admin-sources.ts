@@ -1,6 +1,7 @@
 import type { AdminSources, LimitFigures } from '../admin/sources.js'
-import type { Tier } from '../errors.js'
+import { AgentError, type Tier } from '../errors.js'
 import type { AgentMetrics } from '../platform/prom-metrics.js'
+import type { Kernel } from '../ports/kernel.js'
 import type { AdminRecords } from './admin-records.js'
 import type { Agent } from './compose.js'
 import { type Facts, healthFacts } from './health-facts.js'
@@ -37,10 +38,23 @@ export function adminSources(facts: Facts, { denials, changes }: AdminRecords, {
     changes,
     recentLog: () => log.recent,
     metricsText: () => metrics.text(),
+    explain: (target, signal) => agent.explainer.explain(target, signal),
+    processKey: (pid) => keyOf(agent.kernel, pid),
+    holdMs: agent.config.workloadApi.holdMs,
     process: () => {
       const { rss, heapUsed } = process.memoryUsage()
       return { pid: process.pid, rssBytes: rss, heapBytes: heapUsed }
     },
+  }
+}
+
+function keyOf(kernel: Pick<Kernel, 'peerOfPid'>, pid: number): string | null {
+  try {
+    using process = kernel.peerOfPid(pid).process
+    return process.key
+  } catch (error) {
+    if (error instanceof AgentError) return null
+    throw error
   }
 }
 

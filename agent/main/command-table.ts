@@ -38,6 +38,11 @@ export const COMMANDS = [
     load: async () => (await import('./commands/status.js')).status,
   },
   {
+    name: 'explain',
+    summary: 'Say what a process would get from the agent now, and why.',
+    load: async () => (await import('./commands/explain.js')).explain,
+  },
+  {
     name: 'healthcheck',
     summary: 'Tell whether the agent on this machine is ready.',
     load: async () => (await import('./commands/healthcheck.js')).healthcheck,

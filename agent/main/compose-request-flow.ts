@@ -17,6 +17,7 @@ import { createHttpClient } from '../platform/undici-http.js'
 import { readVersioned } from '../platform/versioned-file.js'
 import { JwtValidator } from '../svids/validate-jwt.js'
 import { ConnectionRegistry } from '../workload-api/connections.js'
+import { Explainer } from '../workload-api/explainer.js'
 import { FairQueue } from '../workload-api/fair-queue.js'
 import { JwtCalls } from '../workload-api/jwt-calls.js'
 import { JwtValidation } from '../workload-api/jwt-validation.js'
@@ -63,6 +64,7 @@ export function composeRequestFlow(config: Config, world: World, server: ServerF
   })
   const api = apiEvents(sinks('workload-api'), clock)
   const ofSubject = (caller: Caller) => subjectOf(caller, kernel.ownCgroup)
+  const heldGrants = () => audit?.heldGrants() ?? null
   const workloads = new Workloads({
     attestors: attestors.all,
     kernel,
@@ -76,9 +78,22 @@ export function composeRequestFlow(config: Config, world: World, server: ServerF
     maxIdentities: config.workloadApi.maxIdentities,
     apiEvents: api,
     unmatched: (caller) => schedule.unmatched(ofSubject(caller)),
-    heldGrants: () => audit?.heldGrants() ?? null,
+    heldGrants,
   })
   audit?.onReleased(() => workloads.decideAgain())
+  const explainer = new Explainer({
+    attestors: attestors.all,
+    places: attestors.places,
+    kernel,
+    clock,
+    deadlineMs: ATTESTATION_DEADLINE_MS,
+    store,
+    maxIdentities: config.workloadApi.maxIdentities,
+    heldGrants,
+    holdMs: config.workloadApi.holdMs,
+    knownOf: (caller) => workloads.knownOf(caller),
+    turn: () => new Promise((resolve) => setImmediate(resolve)),
+  })
   const digestWanted = askedFor(store, 'unix:sha256', () => workloads.lookAgain('unix'))
   watchLoneDigests(store, ({ id, spiffeId }) => attesting.digestAlone(id, spiffeId.uri))
   const connections = new ConnectionRegistry({ ...limits, connections: openFiles.connections }, clock, workloads)
@@ -154,5 +169,5 @@ export function composeRequestFlow(config: Config, world: World, server: ServerF
     api.serverStarted(socketPath)
   }
 
-  return { openFiles, attestors, workloads, connections, streams, grpc, listener, listen }
+  return { openFiles, attestors, workloads, explainer, connections, streams, grpc, listener, listen }
 }

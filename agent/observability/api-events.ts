@@ -26,6 +26,8 @@ export interface Denial {
   /** False if the same denial was logged before. */
   readonly first: boolean
   readonly caller: CallerIds
+  /** Names the process, also when its pid is used again. */
+  readonly process: string
   readonly selectors: Selectors
   readonly unavailable: readonly string[]
   readonly notes: readonly { readonly attestor: string; readonly text: string }[]
@@ -100,9 +102,9 @@ export const apiEvents = ({ log, metrics, observers }: Sinks, clock: Pick<Clock,
     denied(method: Method, refusal: { code: ErrorCode; message: string }, denial: Denial): void {
       metrics.count('icp_agent_denials_total', { reason: refusal.code })
       if (observers.length > 0) {
-        const { id, first, unavailable, notes, nearest } = denial
+        const { id, first, process, unavailable, notes, nearest } = denial
         const { code, message } = refusal
-        const denied = { id, method, code, message, first, unavailable, notes, nearest }
+        const denied = { id, method, code, message, first, process, unavailable, notes, nearest }
         for (const observer of observers) observer.denied?.(denial.caller, denial.selectors, denied)
       }
       const suppressed = denial.first ? sparingly.say(lookOf(refusal.code, denial)) : null

@@ -49,6 +49,8 @@ export interface Denied {
   readonly message: string
   /** False if the same denial was told before. */
   readonly first: boolean
+  /** Names the process, also when its pid is used again. */
+  readonly process: string
   readonly unavailable: readonly string[]
   readonly notes: readonly { readonly attestor: string; readonly text: string }[]
   /** Looks through all entries, which takes some milliseconds; null where that is of no interest. */

@@ -1,7 +1,7 @@
 import type { AgentError } from '../errors.js'
 import { type Match, NO_MATCH } from '../svids/entry-index.js'
 import type { Snapshot } from '../svids/snapshot.js'
-import type { DecisionInput } from './decision.js'
+import type { DecisionInput, Refusal } from './decision.js'
 import type { WorkloadState } from './workload.js'
 
 /** The entries that a process matches, as far as it is attested. */
@@ -19,7 +19,8 @@ export function decisionInputOf(
   check: () => AgentError | null,
   match: Match,
   snapshot: Snapshot,
-): Pick<DecisionInput, 'refusal' | 'attesting' | 'waitMs' | 'match' | 'snapshot'> {
+  heldGrants: Refusal | null,
+): Pick<DecisionInput, 'refusal' | 'attesting' | 'waitMs' | 'match' | 'snapshot' | 'heldGrants'> {
   const error = state.kind === 'failed' ? state.error : check()
   return {
     refusal: error && { code: error.code, message: error.message },
@@ -27,5 +28,6 @@ export function decisionInputOf(
     waitMs: state.kind === 'attested' ? state.waitMs : 0,
     match,
     snapshot,
+    heldGrants,
   }
 }

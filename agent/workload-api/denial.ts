@@ -36,6 +36,7 @@ export function denialOf(
     id,
     first,
     caller: { pid: caller.pid, uid: caller.uid, gid: caller.gid },
+    process: caller.process.key,
     selectors: attested?.selectors ?? new Map<string, string>(),
     unavailable: attested?.unavailable ?? [],
     notes: attested?.notes ?? [],

@@ -8,7 +8,7 @@ import type { Match } from '../svids/entry-index.js'
 import type { Snapshot } from '../svids/snapshot.js'
 import type { SvidStore } from '../svids/store.js'
 import { attestAsItself } from './attest-as-itself.js'
-import { type Decision, decide } from './decision.js'
+import { type Decision, decide, type Refusal } from './decision.js'
 import { decisionInputOf, matchOf } from './decision-input.js'
 import { near, nearestOf } from './nearest-entries.js'
 import { stillItself } from './still-itself.js'
@@ -17,6 +17,8 @@ import type { WorkloadState } from './workload.js'
 export interface ExplainContext extends Pick<AttestContext, 'attestors' | 'clock' | 'deadlineMs'> {
   readonly store: Pick<SvidStore, 'current'>
   readonly maxIdentities: number
+  /** Why nothing is granted anew now; null: it is. */
+  readonly heldGrants?: () => Refusal | null
   /** How long a call is held. */
   readonly holdMs: number
   /** What the agent knows of the process from an attestation before, as one that is connected has it. */
@@ -31,6 +33,8 @@ export interface Explanation {
   readonly state: WorkloadState
   /** Selectors by attestor; empty where attestation failed. */
   readonly found: Known
+  /** The attestors that speak for a platform. */
+  readonly speakers: ReadonlyMap<string, readonly string[]>
   /** As decisions are made from it. */
   readonly match: Match
   /** All that match, oldest first, also beyond the most identities of a workload; at most `MOST_LISTED`. */
@@ -66,12 +70,14 @@ export async function explain(context: ExplainContext, caller: Caller, signal: A
   const snapshot = store.current
   const at = clock.now()
   const match = matchOf(state, snapshot, maxIdentities)
-  const input = decisionInputOf(state, () => stillItself(caller), match, snapshot)
+  const held = context.heldGrants?.() ?? null
+  const input = decisionInputOf(state, () => stillItself(caller), match, snapshot, held)
   const after = (ms: number) => decide({ ...input, now: at + ms, heldForMs: ms, holdMs, served: null, stopping: false })
   const all = match.truncated ? matchOf(state, snapshot, MOST_LISTED).ids : match.ids
   return {
     state,
     found,
+    speakers: speakersOf(context),
     match,
     matches: all.flatMap((id) => snapshot.entries.get(id) ?? []),
     decision: after(0),
@@ -107,6 +113,14 @@ async function attestOnce(context: ExplainContext, caller: Caller, signal: Abort
 
 function failed(error: AgentError, at: number): Attested {
   return { state: { kind: 'failed', error, at }, found: NOTHING }
+}
+
+function speakersOf({ attestors }: Pick<ExplainContext, 'attestors'>): ReadonlyMap<string, readonly string[]> {
+  const speakers = new Map<string, string[]>()
+  for (const { name, platforms } of attestors) {
+    for (const platform of platforms) speakers.set(platform, [...(speakers.get(platform) ?? []), name])
+  }
+  return speakers
 }
 
 async function nearestIn(

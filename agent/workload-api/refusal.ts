@@ -8,6 +8,9 @@ import type { Workload } from './workload.js'
 /** Where a person reads what to do. */
 const REGISTER = '; docs/register.md tells how to register it'
 
+/** What an administrator of the node does with the id; a caller cannot. */
+const whereToLook = (id: string) => `an administrator sees why with icp-agent explain --denial ${id}`
+
 /** A status travels in a header, and clients refuse long ones. */
 const MAX_MESSAGE_CHARACTERS = 1_000
 
@@ -20,7 +23,7 @@ export function grpcError(refusal: Refusal): Error & StatusObject {
 }
 
 /**
- * The status of a refusal. A denial carries an id that the log resolves; its message never tells which selectors the
+ * The status of a refusal. A denial carries an id that the log and `icp-agent explain` resolve; its message never tells which selectors the
  * agent found or which an entry wants.
  */
 export function refusalStatus(
@@ -37,6 +40,6 @@ export function refusalStatus(
   events.denied(method, refusal, denial)
   return grpcError({
     code: refusal.code,
-    message: `${refusal.message} (denial ${denial.id}; the agent's log says more${refusal.code === 'entry.none' ? REGISTER : ''})`,
+    message: `${refusal.message} (denial ${denial.id}; ${whereToLook(denial.id)}${refusal.code === 'entry.none' ? REGISTER : ''})`,
   })
 }

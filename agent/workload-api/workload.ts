@@ -197,8 +197,8 @@ export class Workload implements Disposable {
    */
   decisionInput(): Pick<DecisionInput, 'refusal' | 'attesting' | 'waitMs' | 'match' | 'snapshot' | 'heldGrants'> {
     if (this.#stale) this.#rematch()
-    const input = decisionInputOf(this.#state, () => this.check(), this.#match, this.context.store.current)
-    return { ...input, heldGrants: this.context.heldGrants?.() ?? null }
+    const { store, heldGrants } = this.context
+    return decisionInputOf(this.#state, () => this.check(), this.#match, store.current, heldGrants?.() ?? null)
   }
 
   /** What the last attestation found, by attestor: the next one starts from it. */

@@ -1,3 +1,4 @@
+import type { PodName } from '../../agent/attestation/place.js'
 import type { FileEvents } from '../../agent/observability/file-events.js'
 import type { KubernetesEvents } from '../../agent/observability/kubernetes-events.js'
 import type { Clock } from '../../agent/ports/clock.js'
@@ -8,6 +9,7 @@ import { containerOf } from '../shared/cgroup.js'
 import { KubernetesApi, type OpenHttp } from './api.js'
 import { Kubelet } from './kubelet.js'
 import { ListWatch } from './list-watch.js'
+import type { Pod } from './pod.js'
 import { type OwnPod, Pods } from './pods.js'
 import { KubernetesWorkloadAttestor } from './workload.js'
 
@@ -46,6 +48,8 @@ export interface KubernetesWorkloads {
   readonly attestor: KubernetesWorkloadAttestor
   /** Whether Kubernetes has listed the pods of this node since the start. */
   readonly listed: boolean
+  /** The pods of this node with that name, as new as the source promises. */
+  podsNamed(name: PodName, signal: AbortSignal): Promise<readonly Pod[]>
   /** Keeps the pods of this node up to date until the signal aborts. */
   run(signal: AbortSignal): Promise<void>
 }
@@ -70,6 +74,10 @@ export function kubernetesWorkloads(options: KubernetesWorkloadsOptions): Kubern
     }),
     get listed() {
       return Number.isFinite(pods.ageMs)
+    },
+    async podsNamed(name, signal) {
+      await source.current(signal)
+      return pods.named(name)
     },
     async run(signal) {
       await using _api = api

@@ -1,3 +1,4 @@
+import type { PodName } from '../../agent/attestation/place.js'
 import type { Clock } from '../../agent/ports/clock.js'
 import { SecondLook } from '../shared/second-look.js'
 import { type Pod, type PodContainer, samePod } from './pod.js'
@@ -94,6 +95,11 @@ export class Pods {
     if (container) return { kind: 'known', pod, container }
     const why = `the status of pod ${pod.namespace}/${pod.name} does not show the container yet`
     return { kind: 'unknown', why, starting: pod.starting }
+  }
+
+  /** Mostly one; a pod that is ending may have a successor of the same name. */
+  named({ namespace, name }: PodName): readonly Pod[] {
+    return [...this.#pods.values()].filter((pod) => pod.namespace === namespace && pod.name === name)
   }
 
   /** Calls back when the pod of this uid came, changed or went. */

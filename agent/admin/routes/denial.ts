@@ -1,6 +1,6 @@
 import * as z from 'zod'
 import { AgentError } from '../../errors.js'
-import type { RecordedDenial } from '../denials.js'
+import type { DenialLog, RecordedDenial } from '../denials.js'
 import { type AdminRoute, API_VERSION } from '../route.js'
 import { head, iso, selectors } from '../shapes.js'
 import { denialFields, rowOf } from './denials.js'
@@ -13,8 +13,8 @@ const near = z.object({
     .describe('found: what the process had instead; null: nothing of that name'),
 })
 
-const schema = z.object({
-  ...head,
+/** A denial with what was known when it happened. */
+export const explainedDenial = {
   ...denialFields,
   explanation: z
     .object({
@@ -28,7 +28,8 @@ const schema = z.object({
     })
     .nullable()
     .describe('as of the first time; null where it was too large to keep'),
-})
+}
+const schema = z.object({ ...head, ...explainedDenial })
 export type DenialAnswer = z.infer<typeof schema>
 
 /** One denial with the whole reason for it. */
@@ -39,15 +40,22 @@ export const denial = {
   summary: 'One denial, with what was known of the process when it was denied.',
   schema,
   answer: ({ denials, clock }, { params }) => {
-    const id = params['id'] ?? ''
-    const found = denials.get(id)
-    if (!found) {
-      const why = 'it is of before the agent started, was forgotten to make room for others, or never was'
-      throw new AgentError('admin.not_found', `no denial ${JSON.stringify(id.slice(0, 64))} is remembered: ${why}`)
-    }
-    return { api_version: API_VERSION, now: iso(clock.now()), ...rowOf(found), explanation: explanationOf(found) }
+    const found = rememberedDenial(denials, params['id'] ?? '')
+    return { api_version: API_VERSION, now: iso(clock.now()), ...denialAnswer(found) }
   },
 } as const satisfies AdminRoute
+
+/** Throws `admin.not_found`. */
+export function rememberedDenial(denials: Pick<DenialLog, 'get'>, id: string): RecordedDenial {
+  const found = denials.get(id)
+  if (found) return found
+  const why = 'it is of before the agent started, was forgotten to make room for others, or never was'
+  throw new AgentError('admin.not_found', `no denial ${JSON.stringify(id.slice(0, 64))} is remembered: ${why}`)
+}
+
+export function denialAnswer(denial: RecordedDenial) {
+  return { ...rowOf(denial), explanation: explanationOf(denial) }
+}
 
 function explanationOf({ explanation }: RecordedDenial): DenialAnswer['explanation'] {
   if (!explanation) return null

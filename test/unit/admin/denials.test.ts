@@ -20,6 +20,7 @@ function setUp() {
       code: 'entry.none',
       message: 'no identity issued',
       first: true,
+      process: 'one',
       unavailable: ['docker'],
       notes: [{ attestor: 'unix', text: 'a note' }],
       nearest: () => {
@@ -36,7 +37,16 @@ describe('the log of denials', () => {
     deny('a', 1000, { 'unix:path': '/bin/app', 'k8s:ns': 'shop', 'k8s:pod-name': 'web-1', 'docker:container-id': 'c1' })
     expect(log.get('a')).toEqual({
       ...{ id: 'a', number: 1, time: clock.now(), lastTime: clock.now(), count: 1 },
-      ...{ pid: 7, uid: 1000, gid: 1000, program: '/bin/app', container: 'c1', pod: 'shop/web-1', unit: null },
+      ...{
+        pid: 7,
+        uid: 1000,
+        gid: 1000,
+        process: 'one',
+        program: '/bin/app',
+        container: 'c1',
+        pod: 'shop/web-1',
+        unit: null,
+      },
       ...{ method: 'FetchX509SVID', code: 'entry.none', reason: 'no identity issued' },
       explanation: {
         selectors: expect.any(Map),

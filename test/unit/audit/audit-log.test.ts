@@ -58,7 +58,7 @@ function world({ failClosed = false } = {}) {
 }
 
 function denial(id: string): Denied {
-  const rest = { first: true, unavailable: [], notes: [], nearest: null }
+  const rest = { first: true, process: 'one', unavailable: [], notes: [], nearest: null }
   return { id, method: 'FetchX509SVID', code: 'entry.none', message: 'no identity issued', ...rest }
 }
 

@@ -38,7 +38,7 @@ async function busy(): Promise<StatusAnswer> {
   for (let i = 0; i < 40; i++) {
     sources.denials.observer.denied?.({ pid: i, uid: i, gid: i }, new Map([['unix:path', HOSTILE]]), {
       ...{ id: `d${i}`, method: 'FetchX509SVID', code: 'entry.none' as const, message: HOSTILE, first: true },
-      ...{ unavailable: [], notes: [], nearest: null },
+      ...{ unavailable: [], notes: [], nearest: null, process: 'one' },
     })
   }
   return status.schema.parse(await status.answer(sources))

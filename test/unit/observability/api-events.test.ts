@@ -14,6 +14,7 @@ function setting() {
     id: `d${++ids}`,
     first: true,
     caller: { pid: 1000 + ids, uid, gid: uid },
+    process: `process ${ids}`,
     selectors: new Map([['systemd:id', unit]]),
     unavailable: [],
     notes: [],

@@ -47,6 +47,7 @@ const worlds = fc.record({
   synced: rarely.map((not) => !not),
   withheld: fc.constantFrom(null, 'the agent has no SVID'),
   maxIdentities: fc.integer({ min: 1, max: 5 }),
+  held: rarely,
   /** What happens to the process before it is looked at. */
   turned: fc.constantFrom('nothing', 'nothing', 'nothing', 'exec', 'setuid'),
 })
@@ -62,6 +63,7 @@ const PARTIAL: World = {
   synced: true,
   withheld: null,
   maxIdentities: 5,
+  held: false,
   turned: 'nothing',
 }
 
@@ -105,6 +107,7 @@ function build(given: World) {
     attestors,
     apiEvents: events,
     maxIdentities: given.maxIdentities,
+    heldGrants: () => (given.held ? { code: 'audit.unavailable', message: 'the audit log is full' } : null),
   })
   const { store, demand } = context
   const entries = given.entries.map(({ selectors: wanted, createdAt }, i) =>

@@ -1,0 +1,92 @@
+import type { ProcessAnswer } from '../admin/routes/explain.js'
+
+export interface Advice {
+  readonly text: string
+  /** A command to copy. */
+  readonly command?: string
+}
+
+const REGISTER = 'docs/register.md'
+/** Which selectors make an entry that is neither everybody's nor one process's: the first set that is there. */
+const GOOD = [
+  ['k8s:ns', 'k8s:sa'],
+  ['docker:container-name'],
+  ['docker:image'],
+  ['systemd:id'],
+  ['unix:uid', 'unix:path'],
+  ['unix:uid'],
+] as const
+
+/** What somebody can do about what is wrong; nothing where nothing is. */
+export function adviceOn(process: ProcessAnswer): readonly Advice[] {
+  const { decision, after_hold: later } = process
+  if (decision.kind === 'send') return []
+  switch (later.code ?? decision.code) {
+    case 'entry.none':
+      return register(process)
+    case 'entry.shadowed':
+      return [
+        { text: 'Another entry with the same selectors wins on the server. Remove one of them, or give it others.' },
+      ]
+    case 'attestation.platform_missing':
+      return [
+        { text: 'Find out why the platform does not answer; health says since when:', command: 'icp-agent status' },
+        ...register(process),
+      ]
+    case 'attestation.failed':
+    case 'attestation.timeout':
+      return [
+        { text: 'No attestor could say what the process is; health and log say more:', command: 'icp-agent status' },
+      ]
+    case 'agent.starting':
+      return [{ text: 'Wait until the agent has read its entries; what it waits for:', command: 'icp-agent status' }]
+    case 'caller.exited':
+    case 'caller.executable_changed':
+    case 'caller.ids_changed':
+      return [{ text: 'The process has changed or ended while it was looked at. Ask again.' }]
+    case 'caller.unidentified':
+      return [
+        { text: `The agent may not look at the process (SYS_PTRACE), or it is moving. Ask again; see docs/errors.md.` },
+      ]
+    case 'svid.pending':
+      return [{ text: pending(process), command: 'icp-agent status entries' }]
+    default:
+      return [
+        { text: 'What the server says of the entry, and when it is asked again:', command: 'icp-agent status entries' },
+      ]
+  }
+}
+
+function pending({ matches }: ProcessAnswer): string {
+  return matches.some(({ state }) => state === 'idle')
+    ? 'Nobody has asked for the SVID yet. A call of the process makes the agent ask the server; then see'
+    : 'The agent asks the server for the SVID; see how it stands with the entry:'
+}
+
+function register({ selectors, nearest }: ProcessAnswer): readonly Advice[] {
+  const found = new Map(selectors.map(({ selector, value }) => [selector, value]))
+  const keys = GOOD.find((set) => set.every((key) => found.has(key)))
+  const advice: Advice[] = []
+  if (nearest.length > 0) {
+    advice.push({ text: 'If one of the nearest entries was meant for it: correct that entry, or the process.' })
+  }
+  if (!keys) return [...advice, { text: `Register an entry for it: ${REGISTER}` }]
+  const pairs = keys.map((key) => [key, found.get(key) ?? ''] as const)
+  return [
+    ...advice,
+    {
+      text: `Or register an entry that it matches, at the ICP server with (${REGISTER} has the whole call)`,
+      command: `"selectors": ${JSON.stringify(Object.fromEntries(pairs))}`,
+    },
+    {
+      text: 'and at the embedded server (icp-agent dev-icp) by',
+      command: `icp-agent dev-icp entry create /NAME ${pairs.map(([key, value]) => quoted(`${key}=${value}`)).join(' ')}`,
+    },
+    { text: 'An entry counts within half a minute.' },
+  ]
+}
+
+/** For a shell: selectors hold what processes choose. */
+function quoted(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`
+}
