@@ -63,12 +63,13 @@ export async function attest(
 type Outcome = AttestorResult | { readonly error: unknown }
 
 async function ask(
-  { events, deadlineMs }: AttestContext,
+  { events, clock, deadlineMs }: AttestContext,
   attestor: WorkloadAttestor,
   caller: Caller,
   controller: AbortController,
   cut: Promise<void>,
 ): Promise<Outcome> {
+  const began = clock.monotonic()
   const answer = async (): Promise<Outcome> => {
     try {
       return await attestor.attest(caller, controller.signal)
@@ -79,8 +80,9 @@ async function ask(
   const outcome = await Promise.race([answer(), cut.then(() => ({ error: overdue(deadlineMs) }))])
   // That the process ended meanwhile, or cannot be seen, says nothing about the attestor.
   if (!caller.process.alive() || ('error' in outcome && OF_CALLER.has(codeOf(outcome.error)))) return outcome
-  if ('error' in outcome) events.attestorFailed(attestor.name, outcome.error)
-  else events.attestorAnswered(attestor.name)
+  const asked = { caller, ms: clock.monotonic() - began }
+  if ('error' in outcome) events.attestorFailed(attestor.name, outcome.error, asked)
+  else events.attestorAnswered(attestor.name, asked)
   return outcome
 }
 

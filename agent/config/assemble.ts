@@ -27,6 +27,7 @@ export function assemble(settings: EffectiveSettings, env: Environment): Config 
       timeoutMs: values['icp_service.timeout'],
       maxRetries: values['icp_service.max_retries'],
       retryBackoffMs: values['icp_service.retry_backoff'],
+      traceparent: values['icp_service.traceparent'],
       proxy: proxyOf(values),
     },
     attestation: {

@@ -24,6 +24,8 @@ export interface Config {
     readonly timeoutMs: number
     readonly maxRetries: number
     readonly retryBackoffMs: number
+    /** Requests carry `traceparent`, where traces are exported. */
+    readonly traceparent: boolean
     /** The address of the proxy may hold a password. */
     readonly proxy: { readonly httpsProxy: Secret | null; readonly noProxy: string | null }
   }

@@ -4,6 +4,7 @@ import type { ServerEvents } from '../observability/server-events.js'
 import type { Clock } from '../ports/clock.js'
 import type { HttpClient, HttpRequest, HttpResponse } from '../ports/http.js'
 import type { Random } from '../ports/random.js'
+import type { RequestSpan, RequestTracing } from '../ports/tracing.js'
 import { errorOf, retryAfterOf } from './answers.js'
 import { ClientCertificatePolicy } from './client-certificate-policy.js'
 import { type ClientCertificates, NO_CLIENT_CERTIFICATES, presenting } from './client-certificates.js'
@@ -31,6 +32,8 @@ export interface RequestOptions {
   readonly clock: Clock
   readonly random: Random
   readonly events: ServerEvents
+  /** Traces of requests; absent: none. */
+  readonly tracing?: RequestTracing | undefined
   /** What requests present. Default: nobody is told what the server makes of it, and there is no other to present. */
   readonly certificates?: ClientCertificates
 }
@@ -93,6 +96,7 @@ export class Requests {
   ): Promise<{ readonly result: T } | Failure> {
     const { clock, events, limiter } = this.options
     const { endpoint } = exchange
+    const span = this.options.tracing?.begin(endpoint)
     const began = clock.monotonic()
     const seconds = () => (clock.monotonic() - began) / 1000
     try {
@@ -100,7 +104,7 @@ export class Requests {
       const send = (presented: Presented) => {
         // With and without the certificate, or with the other: the second one is a request too.
         if (sent++ > 0) limiter.charge(tierOf(endpoint, this.identity.workspace))
-        return this.#exchange(exchange, presented)
+        return this.#exchange(exchange, presented, span)
       }
       const response = await this.identity.choose(endpoint, (withoutIdentity) =>
         withoutIdentity ? this.#sendWithout(endpoint, send) : this.#present(endpoint, send),
@@ -108,15 +112,18 @@ export class Requests {
       if (response.status === 200 || response.status === 201) {
         const result = accept(response)
         events.answered(endpoint, seconds())
+        span?.end('ok')
         return { result }
       }
       const error = errorOf({ endpoint, response, secrets: exchange.secrets ?? [], now: clock.now() })
       events.failed(endpoint, seconds(), error)
+      span?.end(error.code)
       if (isError(error, 'icp.rate_limited')) events.rateLimited(endpoint, error)
       if (error.code === 'icp.agent_inactive' && specOf(endpoint).identity) this.#certificates.inactive(error)
       const passing = RETRIED_STATUS.has(response.status) && error.code !== 'icp.cn_refused'
       return new Failure(error, passing, retryAfterOf(response, clock.now()) ?? 0)
     } catch (error) {
+      span?.end(codeOf(error))
       exchange.signal.throwIfAborted()
       events.failed(endpoint, seconds(), error)
       if (!(error instanceof AgentError)) throw error
@@ -145,10 +152,10 @@ export class Requests {
     return response
   }
 
-  async #exchange(exchange: Exchange, presented: Presented): Promise<HttpResponse> {
+  async #exchange(exchange: Exchange, presented: Presented, span: RequestSpan | undefined): Promise<HttpResponse> {
     const sent = this.options.clock.monotonic()
     try {
-      const response = await this.options.http.request(this.#request(exchange, presented))
+      const response = await this.options.http.request(this.#request(exchange, presented, span?.headers))
       this.clock.read(response, sent)
       return response
     } catch (thrown) {
@@ -157,7 +164,11 @@ export class Requests {
     }
   }
 
-  #request({ endpoint, query, body, maxBytes, signal }: Exchange, presented: Presented): HttpRequest {
+  #request(
+    { endpoint, query, body, maxBytes, signal }: Exchange,
+    presented: Presented,
+    traced: Readonly<Record<string, string>> = {},
+  ): HttpRequest {
     const { settings, tenantId } = this.options
     const { method, path } = specOf(endpoint)
     const search = query ? `?${new URLSearchParams(query).toString()}` : ''
@@ -168,6 +179,7 @@ export class Requests {
         accept: 'application/json',
         'user-agent': 'icp-agent',
         'x-tenant-id': tenantId,
+        ...traced,
         ...(body ? { 'content-type': 'application/json' } : {}),
       },
       ...(body ? { body: JSON.stringify(body) } : {}),

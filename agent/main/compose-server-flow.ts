@@ -89,6 +89,7 @@ export function composeServerFlow(config: Config, world: World) {
     clock,
     random,
     events: requests,
+    tracing: world.tracing,
     certificates,
     onLimited: (tier) => {
       if (tier === 'standard' || tier === 'service') schedule.limited()

@@ -19,12 +19,13 @@ import { SystemClock } from '../platform/system-clock.js'
 import { systemRandom } from '../platform/system-random.js'
 import { answerSignals } from './answer-signals.js'
 import type { CommandIo } from './command.js'
-import { runDaemon } from './daemon.js'
+import { type DaemonWorld, runDaemon } from './daemon.js'
 import { threadsEnd } from './hanging-threads.js'
 import { kubernetesApi } from './kubernetes-api.js'
 import { placeRemedy } from './place-remedy.js'
 import { readConfig } from './read-config.js'
 import { inheritedSocket } from './socket-activation.js'
+import { withTelemetry } from './telemetry.js'
 import { DISK_PATIENCE_MS, directoriesOf, waitForDisks } from './wait-for-disks.js'
 
 /**
@@ -88,7 +89,7 @@ async function runUntilStopped(configFile: string | undefined, io: CommandIo, th
     }
     const { dataDir } = config.agent
     const files = new DeadlineFiles(new Disk(), clock, [dataDir, dirname(config.security.cachePath)])
-    await runDaemon(
+    await using telemetry = await withTelemetry<DaemonWorld>(
       config,
       {
         clock,
@@ -111,8 +112,9 @@ async function runUntilStopped(configFile: string | undefined, io: CommandIo, th
           threads.hang = true
         },
       },
-      io.signal,
+      io.env,
     )
+    await runDaemon(config, telemetry.world, io.signal)
     log.info('Agent stopped')
     return 0
   } catch (error) {

@@ -8,6 +8,7 @@ import type { Files } from '../ports/files.js'
 import type { Kernel } from '../ports/kernel.js'
 import type { NodeFacts } from '../ports/node-facts.js'
 import type { Random } from '../ports/random.js'
+import type { RequestTracing } from '../ports/tracing.js'
 
 /** The world as the agent sees it; tests put others in its place. */
 export interface World {
@@ -19,6 +20,8 @@ export interface World {
   readonly metrics: Metrics
   /** Sinks of events beside log and metrics; absent: none. */
   readonly observers?: readonly Observer[]
+  /** Traces of requests to the ICP server; absent: none. */
+  readonly tracing?: RequestTracing
   /** Emits when files that are appended to were perhaps rotated away. */
   readonly rotated: Signal
   /** Standard output, in between the lines of the log. */

@@ -68,9 +68,14 @@ export const apiEvents = ({ log, metrics, observers }: Sinks, clock: Pick<Clock,
       metrics.count('icp_agent_calls_total', { method, status })
     },
     /** `firstAfterMs`: time from the call to its first message; null for later ones. */
-    pushed(method: Method, firstAfterMs: number | null): void {
+    pushed(method: Method, firstAfterMs: number | null, to?: CallerIds): void {
+      if (to) for (const observer of observers) observer.pushed?.(to, method, firstAfterMs ?? 0)
       metrics.count('icp_agent_pushes_total', { method })
       if (firstAfterMs !== null) metrics.observe('icp_agent_first_message_seconds', firstAfterMs / 1000, { method })
+    },
+    /** `code`: why nothing is sent. */
+    decided(to: CallerIds, method: Method, decision: string, code: ErrorCode | null): void {
+      for (const observer of observers) observer.decided?.(to, method, decision, code)
     },
     /** Before the message is sent. */
     servesX509(to: Served, svids: readonly ServedX509[]): void {

@@ -1,4 +1,4 @@
-import type { AgentError } from '../errors.js'
+import { type AgentError, codeOf } from '../errors.js'
 import type { Selectors } from '../identity/selector.js'
 import type { Clock } from '../ports/clock.js'
 import type { Sinks } from './events.js'
@@ -7,8 +7,14 @@ import { sayOnce } from './once.js'
 
 const named = ({ pid, uid, gid }: CallerIds) => ({ pid, uid, gid })
 
+/** Whom an attestor was asked about, and how long its answer took. */
+export interface Asked {
+  readonly caller: CallerIds
+  readonly ms: number
+}
+
 /** What happens around connections and the attestation of their callers. */
-export const callerEvents = ({ log, metrics }: Sinks, clock: Clock) => {
+export const callerEvents = ({ log, metrics, observers }: Sinks, clock: Clock) => {
   const accepting = sayOnce(log, clock, {
     failing: 'Accepting a connection failed',
     recovered: 'Accepting connections works again',
@@ -44,6 +50,11 @@ export const callerEvents = ({ log, metrics }: Sinks, clock: Clock) => {
       accepting.succeeded()
     },
 
+    /** The kernel has said who calls. */
+    identified(caller: CallerIds): void {
+      for (const observer of observers) observer.callerAccepted?.(caller)
+    },
+
     /** A connection was refused or dropped by the agent. */
     connectionClosed(reason: string, connection: string, caller: CallerIds | null): void {
       metrics.count('icp_agent_connections_refused_total', { reason })
@@ -72,6 +83,8 @@ export const callerEvents = ({ log, metrics }: Sinks, clock: Clock) => {
       const outcome = result.unavailable.length === 0 ? 'complete' : 'partial'
       metrics.count('icp_agent_attestations_total', { outcome })
       metrics.observe('icp_agent_attestation_seconds', result.ms / 1000)
+      for (const observer of observers)
+        observer.workloadAttested?.(caller, result.ms, outcome === 'complete' ? 'ok' : outcome)
       log.debug('Workload attested', {
         ...named(caller),
         selectors: Object.fromEntries(result.selectors),
@@ -83,17 +96,20 @@ export const callerEvents = ({ log, metrics }: Sinks, clock: Clock) => {
     attestationFailed(caller: CallerIds, error: AgentError, ms: number): void {
       metrics.count('icp_agent_attestations_total', { outcome: error.code })
       metrics.observe('icp_agent_attestation_seconds', ms / 1000)
+      for (const observer of observers) observer.workloadAttested?.(caller, ms, error.code)
       log.debug('Workload attestation failed', { ...named(caller), error })
     },
 
     /** An attestor threw or exceeded the deadline: its selectors are unavailable until it answers again. */
-    attestorFailed(name: string, error: unknown): void {
+    attestorFailed(name: string, error: unknown, asked?: Asked): void {
+      if (asked) for (const observer of observers) observer.attestorAsked?.(asked.caller, name, asked.ms, codeOf(error))
       const said = attestors.get(name) ?? attestor()
       attestors.set(name, said)
       said.failed(error, { attestor: name })
     },
 
-    attestorAnswered(name: string): void {
+    attestorAnswered(name: string, asked?: Asked): void {
+      if (asked) for (const observer of observers) observer.attestorAsked?.(asked.caller, name, asked.ms, 'ok')
       attestors.get(name)?.succeeded({ attestor: name })
     },
 

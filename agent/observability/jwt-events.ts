@@ -12,11 +12,15 @@ export const jwtEvents = ({ log, metrics, observers }: Sinks) => {
       if (unseen) log.info('JWT-SVIDs are issued again')
       unseen = false
       log.debug('JWT-SVID issued', { entry_id: entryId, spiffe_id: svid.spiffeId.uri })
-      for (const observer of observers) observer.jwtIssued?.(entryId, svid)
+      for (const observer of observers) {
+        observer.jwtIssued?.(entryId, svid)
+        observer.issuanceEnded?.('jwt', entryId, ms, 'ok')
+      }
     },
     failed(entryId: string, code: ErrorCode): void {
       metrics.count('icp_agent_issuances_total', { kind: 'jwt', outcome: code })
       log.debug('JWT-SVID not issued', { entry_id: entryId, code })
+      for (const observer of observers) observer.issuanceEnded?.('jwt', entryId, 0, code)
       // A fault of the deployment: no workload gets JWT-SVIDs until it is corrected.
       if (code !== 'icp.jwt_unauthorized' || unseen) return
       unseen = true

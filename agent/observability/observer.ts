@@ -77,6 +77,17 @@ export interface ConfigurationChange {
  * returns at once and does not throw. Without observers an event costs one look at an empty list.
  */
 export interface Observer {
+  /** A connection was accepted; `caller` is the same object in all that follows of it. */
+  callerAccepted?(caller: CallerIds): void
+  /** One attestor of an attestation has answered, or has not. `outcome` here and below: `ok`, or an error code. */
+  attestorAsked?(caller: CallerIds, attestor: string, ms: number, outcome: string): void
+  /** `outcome`: `partial`, too, where a platform was unavailable. */
+  workloadAttested?(caller: CallerIds, ms: number, outcome: string): void
+  /** `decision`: send, hold or refuse; `code`: why not send. */
+  decided?(caller: CallerIds, method: string, decision: string, code: string | null): void
+  /** A message was written. `ms`: since the call where it is the first one, else 0. */
+  pushed?(caller: CallerIds, method: string, ms: number): void
+  issuanceEnded?(kind: 'x509' | 'jwt', entryId: string, ms: number, outcome: string): void
   /** The agent's own SVID. */
   nodeAttested?(svid: ShownX509, how: 'attested' | 'renewed'): void
   x509Issued?(entryId: string, svid: ShownX509): void

@@ -89,7 +89,10 @@ export const syncEvents = ({ log, metrics, observers }: Sinks, clock: Clock) => 
         serial: svid.serial,
         expires_at: new Date(svid.notAfter).toISOString(),
       })
-      for (const observer of observers) observer.x509Issued?.(entry.id, svid)
+      for (const observer of observers) {
+        observer.x509Issued?.(entry.id, svid)
+        observer.issuanceEnded?.('x509', entry.id, details.ms, 'ok')
+      }
       if (bare || svid.hasBasicConstraints) return
       bare = true
       log.info('Workload SVIDs come without the BasicConstraints extension, which some clients demand', {
@@ -106,6 +109,7 @@ export const syncEvents = ({ log, metrics, observers }: Sinks, clock: Clock) => 
     },
     issuanceFailed(entry: NamedEntry, error: AgentError, retryAfterMs: number): void {
       metrics.count('icp_agent_issuances_total', { kind: 'x509', outcome: error.code })
+      for (const observer of observers) observer.issuanceEnded?.('x509', entry.id, 0, error.code)
       const spell = issuing.get(entry.id) ?? issuance()
       issuing.set(entry.id, spell)
       spell.failed(error, { ...about(entry), retry_after_seconds: Math.round(retryAfterMs / 1000) })

@@ -213,6 +213,7 @@ export class Listener implements AsyncDisposable {
 
   #admit(connection: Connection): void {
     const { connections, events, onConnection } = this.options
+    if (!('error' in connection.caller)) events.identified(connection.caller)
     const { caller, id, quota, socket } = connection
     const excess = connections.excess(quota)
     if (excess) {

@@ -111,7 +111,7 @@ export class ResponseStream {
   }
 
   #decide(): void {
-    const { workload, kind, clock, holdMs, stopping, snapshot } = this.#options
+    const { workload, kind, clock, events, holdMs, stopping, snapshot } = this.#options
     const decision = kind.decide({
       ...workload.decisionInput(),
       now: clock.now(),
@@ -122,6 +122,7 @@ export class ResponseStream {
     })
     this.#hold?.[Symbol.dispose]()
     this.#hold = null
+    events.decided(workload.caller, kind.method, decision.kind, codeOfDecision(decision))
     switch (decision.kind) {
       case 'send':
         this.#waitsSince = null
@@ -157,7 +158,7 @@ export class ResponseStream {
       // Where nothing changed meanwhile there is nothing to decide: it would be what was sent.
       if (this.#dirty) this.evaluate()
     })
-    events.pushed(kind.method, first ? clock.monotonic() - this.#began : null)
+    events.pushed(kind.method, first ? clock.monotonic() - this.#began : null, workload.caller)
   }
 
   #refuse(refusal: Refusal): void {
@@ -185,4 +186,9 @@ export class ResponseStream {
     this.#options.events.streamClosed(this.kind.method, status[code])
     this.#options.onEnd()
   }
+}
+
+function codeOfDecision(decision: Decision) {
+  if (decision.kind === 'send') return null
+  return decision.kind === 'hold' ? decision.reason.code : decision.code
 }

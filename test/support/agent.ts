@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { loadConfig } from '../../agent/config/load.js'
 import { Signal } from '../../agent/lib/signal.js'
 import { type DaemonWorld, runDaemon } from '../../agent/main/daemon.js'
+import { withTelemetry } from '../../agent/main/telemetry.js'
 import { Disk } from '../../agent/platform/disk.js'
 import { createLinuxKernel } from '../../agent/platform/linux-kernel.js'
 import { createLog } from '../../agent/platform/pino-log.js'
@@ -57,10 +58,18 @@ export interface AgentOptions {
   /** Settings by their names in the environment, without the prefix: `SYNC__INTERVAL`. */
   readonly settings?: Readonly<Record<string, string>>
   readonly world?: Partial<DaemonWorld>
+  /** Variables of OpenTelemetry. */
+  readonly telemetry?: Readonly<Record<string, string>>
 }
 
 /** The whole agent in this process, on a real socket, with the real kernel. */
-export async function startAgent({ dir, server, settings = {}, world = {} }: AgentOptions): Promise<RunningAgent> {
+export async function startAgent({
+  dir,
+  server,
+  settings = {},
+  world = {},
+  telemetry = {},
+}: AgentOptions): Promise<RunningAgent> {
   const files = new Disk()
   const clock = new SystemClock()
   const all: Record<string, string> = {
@@ -102,7 +111,7 @@ export async function startAgent({ dir, server, settings = {}, world = {} }: Age
   })
   const kernel = createLinuxKernel()
   const stop = new AbortController()
-  const daemon = runDaemon(
+  const traced = await withTelemetry<DaemonWorld>(
     config,
     {
       clock,
@@ -122,8 +131,9 @@ export async function startAgent({ dir, server, settings = {}, world = {} }: Age
       threadsHang: () => undefined,
       ...world,
     },
-    stop.signal,
+    telemetry,
   )
+  const daemon = runDaemon(config, traced.world, stop.signal).finally(() => traced[Symbol.asyncDispose]())
   const ended = daemon.finally(() => {
     kernel[Symbol.dispose]()
     log[Symbol.dispose]()

@@ -3,7 +3,7 @@ import type { CsrCommonName } from '../config.js'
 import { written } from '../form.js'
 import { quote } from '../problem.js'
 import { NO_PROXY_ADDRESS, PROXY_REMEDY, proxyAddress } from '../proxy-address.js'
-import { duration, integer, optional, path, setting, textual } from '../setting.js'
+import { bool, duration, integer, optional, path, setting, textual } from '../setting.js'
 
 const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])$/
 /** X.520 ub-common-name. */
@@ -93,4 +93,10 @@ export const icpServiceSettings = {
       what: 'Servers that are reached without the proxy, with commas.',
     },
   ),
+  'icp_service.traceparent': setting(bool(), {
+    kind: 'true, false',
+    default: 'false',
+    reload: 'restart',
+    what: 'Requests carry the W3C header `traceparent` of their span, where traces are exported ([opentelemetry.md](opentelemetry.md)).',
+  }),
 }

@@ -36,6 +36,28 @@ export const PROCESS_LINES = {
     todo: 'Free space on its disk, or correct what `error` names.',
   },
   'Audit log can be written again': { level: 'info', fields: SPELL, means: 'What waited was written.' },
+  'Telemetry is exported': {
+    level: 'info',
+    fields: { traces_to: 'text', metrics_to: 'text' },
+    means: 'Traces or metrics go to these receivers, as the variables of [OpenTelemetry](opentelemetry.md) ask.',
+  },
+  'Variables of OpenTelemetry cannot be used': {
+    level: 'warning',
+    fields: { problems: 'texts' },
+    means: 'What they ask for is not done, or a default counts.',
+    todo: 'Correct the variables that `problems` names.',
+  },
+  'Telemetry cannot be exported': {
+    level: 'warning, then debug',
+    fields: { signal: 'text', error: 'error' },
+    means: 'The receiver is away or refuses; spans and figures are dropped. Nothing else is affected.',
+    todo: 'Correct what `error` names, or `OTEL_EXPORTER_OTLP_ENDPOINT`.',
+  },
+  'Telemetry can be exported again': {
+    level: 'info',
+    fields: { signal: 'text', ...SPELL },
+    means: 'What came meanwhile is missing.',
+  },
   'Configuration warning': {
     level: 'warning',
     fields: { key: 'text', source: 'text', problem: 'text', remedy: 'text' },

@@ -28,6 +28,7 @@ test('the defaults are those that are documented', async () => {
       timeoutMs: 30_000,
       maxRetries: 3,
       retryBackoffMs: 5000,
+      traceparent: false,
       proxy: { httpsProxy: null, noProxy: null },
     },
     attestation: {

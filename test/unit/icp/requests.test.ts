@@ -20,6 +20,31 @@ const unreachable = new HttpError('unreachable', 'refused')
 const thrown = (error: unknown) => error
 
 describe('a request', () => {
+  it('has a span for each attempt, whose headers it carries', async () => {
+    const http = new ScriptedHttp(text(502, ''), ENTRIES)
+    const ended: string[] = []
+    let spans = 0
+    const tracing = {
+      begin: (endpoint: string) => ({
+        headers: { traceparent: `${endpoint} ${++spans}` },
+        end: (outcome: string) => void ended.push(outcome),
+      }),
+    }
+    const { client, clock } = clientOver(http, { tracing })
+    const answer = client.entries(AGENT, SIGNAL)
+    await settle()
+    while (http.requests.length === 1) await clock.advance('1s')
+    await answer
+    expect(http.requests.map(({ headers }) => headers?.['traceparent'])).toEqual(['entries 1', 'entries 2'])
+    expect(ended).toEqual(['icp.server_error', 'ok'])
+  })
+
+  it('carries no trace unless it is told to', async () => {
+    const http = new ScriptedHttp(ENTRIES)
+    await clientOver(http).client.entries(AGENT, SIGNAL)
+    expect(Object.keys(http.requests[0]?.headers ?? {})).not.toContain('traceparent')
+  })
+
   it('is repeated after network errors, 502, 503 and 504, after waits that double', async () => {
     const http = new ScriptedHttp(unreachable, text(502, ''), json(503, { error: 'CA away' }), ENTRIES)
     const { client, clock } = clientOver(http)

@@ -4,6 +4,7 @@ import { RateLimiter } from '../../../agent/icp/rate-limiter.js'
 import { ServerReachability } from '../../../agent/icp/server-reachability.js'
 import { serverEvents } from '../../../agent/observability/server-events.js'
 import type { HttpClient } from '../../../agent/ports/http.js'
+import type { RequestTracing } from '../../../agent/ports/tracing.js'
 import { FakeClock } from '../../fakes/clock.js'
 import { TENANT } from '../../fakes/control-plane.js'
 import { fixedRandom } from '../../fakes/random.js'
@@ -22,7 +23,7 @@ export interface ClientSubject {
 /** A client over the given HttpClient, with a clock that stands still and jitter in the middle of its range. */
 export function clientOver(
   http: HttpClient,
-  settings: { maxRetries?: number; certificates?: ClientCertificates } = {},
+  settings: { maxRetries?: number; certificates?: ClientCertificates; tracing?: RequestTracing } = {},
 ): ClientSubject {
   const clock = new FakeClock()
   const sinks = new RecordedSinks()
@@ -37,6 +38,7 @@ export function clientOver(
     clock,
     random: fixedRandom(0.5),
     events: serverEvents(sinks, clock),
+    tracing: settings.tracing,
     ...(settings.certificates ? { certificates: settings.certificates } : {}),
   })
   return { client, clock, sinks, limiter }
