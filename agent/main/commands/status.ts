@@ -15,6 +15,7 @@ import { bundleLines, denialLines, denialText, entryLines, workloadLines } from 
 import { statusScreen } from '../status/screen.js'
 import type { TextView } from '../status/view.js'
 import { FullScreen } from '../status/watch.js'
+import { serveStatus } from '../status-page/serve-command.js'
 import { styleFor } from '../terminal/style.js'
 import { timeOfDay } from '../terminal/time.js'
 
@@ -24,6 +25,7 @@ const OPTIONS = {
   watch: { type: 'boolean' },
   wait: { type: 'string' },
   timeout: { type: 'string' },
+  serve: { type: 'boolean' },
 } as const
 
 const WATCH_MS = 2_000
@@ -43,6 +45,7 @@ export const status: Command = {
   help: `Usage: icp-agent status [-o json] [--watch] [--wait ready|healthy|served]
        icp-agent status workloads|entries|denials|bundles [-o json] [--watch]
        icp-agent status denials ID [-o json]
+       icp-agent status --serve [127.0.0.1:PORT]
 
 Asks the agent that runs on this machine: health with reasons and since when, the ICP server, its own
 SVID, entries by state, platforms, what changed last, the last denials. Or which workloads are connected
@@ -55,6 +58,8 @@ Options:
   --wait STATE          wait until the agent is ready, or healthy, or until every connected workload that
                         matches an entry has its SVID (served), and there is one; then show it
   --timeout DURATION    how long --wait waits; default 60s
+  --serve               show all of it as a page in the browser, on this machine alone, until Ctrl-C; the
+                        address that is printed works once. Without an address a free port is taken
 ${ADMIN_HELP}
 
 Exit codes: 0 shown, and the agent is ready (or what was waited for is so), 1 the agent cannot be asked,
@@ -65,6 +70,12 @@ Example:
 `,
   async run(args, io) {
     const { options, positionals } = readArguments(args, OPTIONS, 2)
+    const { output, watch: watched, wait: waited, timeout } = options
+    if (options.serve) {
+      if (output ?? watched ?? waited ?? timeout) throw misused('--serve goes with no other form of showing it')
+      using client = await adminClient(options, io)
+      return await serveStatus(client, positionals, io)
+    }
     const json = choice(options.output, ['pretty', 'json'], '--output') === 'json'
     const ask = question(positionals)
     const wait = options.wait === undefined ? null : choice(options.wait, WAITS, '--wait')

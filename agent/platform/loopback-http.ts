@@ -1,0 +1,86 @@
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+
+const MAX_CONNECTIONS = 32
+const MAX_HEADER_BYTES = 8192
+const HEADERS_MS = 3_000
+const REQUEST_MS = 10_000
+/** What may wait for a client that reads slowly, before it is told nothing more. */
+const MAX_WAITING_BYTES = 4 * 1024 * 1024
+
+export interface LoopbackRequest {
+  readonly method: string
+  /** Path and query, as they came. */
+  readonly target: string
+  readonly host: string | undefined
+  readonly cookie: string | undefined
+}
+
+export interface LoopbackAnswer {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: string
+  /** Called once the body is sent: the answer goes on until the client leaves. */
+  readonly goOn?: (client: LoopbackClient) => Disposable
+}
+
+export interface LoopbackClient {
+  /** False, and nothing is sent, where the client does not read. */
+  send(text: string): boolean
+}
+
+export interface LoopbackHttp extends AsyncDisposable {
+  readonly port: number
+}
+
+/** HTTP for browsers of this machine. A rejected answer closes the connection. */
+export async function serveOnLoopback(options: {
+  readonly address: string
+  /** 0: any that is free. */
+  readonly port: number
+  readonly answer: (request: LoopbackRequest) => Promise<LoopbackAnswer>
+}): Promise<LoopbackHttp> {
+  const limits = { maxHeaderSize: MAX_HEADER_BYTES, headersTimeout: HEADERS_MS, requestTimeout: REQUEST_MS }
+  const server = createServer(limits, (request, response) => {
+    options.answer(requestOf(request)).then(
+      (answer) => give(answer, request, response),
+      () => response.destroy(),
+    )
+  })
+  server.maxConnections = MAX_CONNECTIONS
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen({ host: options.address, port: options.port, exclusive: true }, resolve)
+  })
+  const { port } = server.address() as AddressInfo
+  return {
+    port,
+    async [Symbol.asyncDispose]() {
+      const closed = new Promise((resolve) => server.close(resolve))
+      server.closeAllConnections()
+      await closed
+    },
+  }
+}
+
+function requestOf({ method = '', url = '', headers }: IncomingMessage): LoopbackRequest {
+  return { method, target: url, host: headers.host, cookie: headers.cookie }
+}
+
+function give({ status, headers, body, goOn }: LoopbackAnswer, { method }: IncomingMessage, response: ServerResponse) {
+  if (response.destroyed) return
+  response.writeHead(status, headers)
+  if (!goOn || method === 'HEAD') {
+    response.end(method === 'HEAD' ? undefined : body)
+    return
+  }
+  response.write(body)
+  const running = goOn({
+    send(text) {
+      if (response.writableLength > MAX_WAITING_BYTES) return false
+      response.write(text)
+      return true
+    },
+  })
+  response.once('close', () => running[Symbol.dispose]())
+}
