@@ -1,6 +1,7 @@
 import { AgentError } from '../../../agent/errors.js'
 import { apiEvents } from '../../../agent/observability/api-events.js'
 import { sdsEvents } from '../../../agent/observability/sds-events.js'
+import type { RateLimits } from '../../../agent/workload-api/rates.js'
 import type { Validation } from '../../../agent/workload-api/sds/secrets.js'
 import { Secrets } from '../../../agent/workload-api/sds/secrets.js'
 import { secretDiscovery } from '../../../agent/workload-api/sds/service.js'
@@ -15,8 +16,8 @@ const DAYS = 24 * HOUR * 365
 export class SdsWorld implements AsyncDisposable {
   private constructor(readonly api: ApiWorld) {}
 
-  static async listen(validation: Validation = 'spiffe'): Promise<SdsWorld> {
-    const api = await ApiWorld.listen(undefined, {}, (world) => [
+  static async listen(validation: Validation = 'spiffe', rates: Partial<RateLimits> = {}): Promise<SdsWorld> {
+    const api = await ApiWorld.listen(undefined, rates, (world) => [
       secretDiscovery({
         streams: world.streams,
         names: { svid: 'default', bundle: 'ROOTCA', allBundles: 'ALL' },

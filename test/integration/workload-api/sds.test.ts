@@ -271,6 +271,49 @@ describe('StreamSecrets', () => {
   })
 })
 
+describe('FetchSecrets', () => {
+  const fetch = (resourceNames: string[], typeUrl = TYPE) =>
+    new Promise<ReturnType<typeof readResponse> | status>((resolve) => {
+      const request = toBinary(DiscoveryRequestSchema, create(DiscoveryRequestSchema, { resourceNames, typeUrl }))
+      world.api
+        .client()
+        .makeUnaryRequest(`${SERVICE}/FetchSecrets`, same, same, Buffer.from(request), (error, message) =>
+          resolve(error ? error.code : readResponse(message as Buffer)),
+        )
+    })
+
+  it('answers once, with what there is', async () => {
+    world.show({ a: '1' })
+    expect(await fetch(['ALL', 'default', 'nonsense'])).toMatchObject({ names: ['ALL', 'default'], typeUrl: TYPE })
+    expect(await fetch([])).toMatchObject({
+      names: ['spiffe://example.org/a', 'spiffe://example.org', 'spiffe://other.org'],
+    })
+    await until(() => world.api.callsRunning === 0)
+  })
+
+  it('is held for an SVID that is not issued yet, as long as a call of the Workload API', async () => {
+    world.show({ a: null })
+    const late = fetch(['default'])
+    await until(() => world.api.callsRunning === 1)
+    world.show({ a: '1' })
+    expect(await late).toMatchObject({ names: ['default'] })
+    world.show({ a: null })
+    const never = fetch(['default'])
+    await until(() => world.api.callsRunning === 1)
+    await world.clock.advance('4s')
+    expect(await never).toBe(status.UNAVAILABLE)
+  })
+
+  it('is refused without an identity, for a name that there cannot be, and for another type', async () => {
+    world.show({ a: '1' })
+    expect(await fetch(['nonsense'])).toBe(status.INVALID_ARGUMENT)
+    expect(await fetch(['default'], 'type.googleapis.com/other')).toBe(status.INVALID_ARGUMENT)
+    expect(await fetch(['spiffe://example.org/other'])).toBe(status.PERMISSION_DENIED)
+    world.showNothing()
+    expect(await fetch(['default'])).toBe(status.PERMISSION_DENIED)
+  })
+})
+
 describe('DeltaSecrets', () => {
   const ask = (
     call: ClientDuplexStream<Buffer, Buffer>,
