@@ -1,3 +1,4 @@
+import { mkdirSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { freePort } from '../support/free-port.js'
@@ -99,4 +100,143 @@ describe.skipIf(missing !== null)(NAME, { timeout: SECONDS * 1000 + 300_000 }, (
       for (const envoy of [server, client]) expect(await envoy.count('sds.*update_rejected')).toBe(0)
     },
   )
+
+  it('serves on with the last secret while the entry is away, and takes the next one when it is back', async () => {
+    await open()
+    const entry = await register('server', SERVER)
+    await register('client', CLIENT)
+    const { server, clientPort } = await pair()
+    const [before] = await server.serials()
+    await environment.server.deleteEntry(entry.id)
+    // The stream ends with PermissionDenied, and the next one is held.
+    await until(() => /gRPC config stream.* closed: 7/.test(server.log), { what: 'PermissionDenied', seconds: 60 })
+    expect(await answers(clientPort)).toBe(true)
+    expect(await server.serials()).toContain(before)
+    await register('server', SERVER)
+    await until(async () => !(await server.serials()).includes(before ?? ''), { what: 'another SVID', seconds: 60 })
+    expect(await answers(clientPort)).toBe(true)
+  })
+
+  it('takes an identity at once that comes after half a minute', async () => {
+    await open()
+    await register('client', CLIENT)
+    const port = await freePort()
+    const server = await start('server', {
+      static_resources: {
+        listeners: [serverListener(port, secrets([CLIENT]))],
+        clusters: [agentCluster(environment.agent.socketPath)],
+      },
+    })
+    // Longer than Envoy waits for the first fetch.
+    await new Promise((resolve) => setTimeout(resolve, 30_000))
+    expect(await server.serials()).toEqual([])
+    expect(server.log).not.toContain('gRPC config stream closed')
+    await register('server', SERVER)
+    await until(async () => (await server.serials()).length > 0, { what: 'an SVID', seconds: 60 })
+    const clientPort = await freePort()
+    await start('client', {
+      static_resources: {
+        listeners: [plainListener(clientPort, 'upstream')],
+        clusters: [agentCluster(environment.agent.socketPath), upstreamCluster('upstream', port, secrets([SERVER]))],
+      },
+    })
+    await until(() => answers(clientPort), { seconds: 60 })
+  })
+
+  it('is served by its right names where others are wrong, of another workload, or given later', async () => {
+    await open()
+    await register('server', SERVER)
+    await register('client', CLIENT)
+    const [good, wrong, late] = [await freePort(), await freePort(), await freePort()]
+    const clusters = [agentCluster(environment.agent.socketPath)]
+    const later = `spiffe://${TRUST_DOMAIN}/later`
+    const server = await start('server', {
+      static_resources: {
+        listeners: [
+          serverListener(good, secrets([CLIENT], { certificate: SERVER, bundle: `spiffe://${TRUST_DOMAIN}` }), 'good'),
+          serverListener(wrong, secrets([CLIENT], { certificate: CLIENT, bundle: 'nonsense' }), 'wrong'),
+          serverListener(late, secrets([CLIENT], { certificate: later, bundle: 'ALL' }), 'late'),
+        ],
+        clusters,
+      },
+    })
+    const [toGood, toLate] = [await freePort(), await freePort()]
+    await start('client', {
+      static_resources: {
+        listeners: [plainListener(toGood, 'good'), plainListener(toLate, 'late')],
+        clusters: [
+          ...clusters,
+          upstreamCluster('good', good, secrets([SERVER])),
+          upstreamCluster('late', late, secrets([later])),
+        ],
+      },
+    })
+    await until(() => answers(toGood), { seconds: 60 })
+    expect(await answers(toLate)).toBe(false)
+    await register('server', later)
+    await until(() => answers(toLate), { seconds: 60 })
+    expect(await answers(toGood)).toBe(true)
+    expect(await server.count('sds.*update_rejected')).toBe(0)
+  })
+
+  it('verifies with plain CA certificates where its metadata asks for it', async () => {
+    await open()
+    await register('server', SERVER)
+    await register('client', CLIENT)
+    const [serverPort, clientPort] = [await freePort(), await freePort()]
+    const clusters = [agentCluster(environment.agent.socketPath)]
+    const node = { id: 'test', cluster: 'test', metadata: { disable_spiffe_cert_validation: true } }
+    const server = await start('server', {
+      node,
+      static_resources: { listeners: [serverListener(serverPort, secrets([CLIENT]))], clusters },
+    })
+    await start('client', {
+      node,
+      static_resources: {
+        listeners: [plainListener(clientPort, 'upstream')],
+        clusters: [...clusters, upstreamCluster('upstream', serverPort, secrets([SERVER]))],
+      },
+    })
+    await until(() => answers(clientPort), { seconds: 60 })
+    expect(await server.ask('/config_dump?include_eds')).toContain('trusted_ca')
+  })
+
+  /** What the proxy of Istio has: a path below its working directory, the node told once, no time limit for secrets. */
+  it('takes its secrets as Istio configures them', async () => {
+    await open()
+    await register('server', SERVER)
+    await register('client', CLIENT)
+    const directory = join(environment.dir, 'proxy', 'var', 'run', 'secrets', 'workload-spiffe-uds')
+    mkdirSync(directory, { recursive: true })
+    symlinkSync(environment.agent.socketPath, join(directory, 'socket'))
+    const istio = <T extends object>(config: T): T =>
+      JSON.parse(
+        JSON.stringify(config)
+          .replaceAll('"cluster_name":"agent"', '"cluster_name":"sds-grpc"')
+          .replaceAll(
+            '"transport_api_version":"V3"',
+            '"transport_api_version":"V3","set_node_on_first_message_only":true',
+          )
+          .replaceAll('"resource_api_version":"V3"', '"resource_api_version":"V3","initial_fetch_timeout":"0s"'),
+      ) as T
+    const clusters = [agentCluster('./var/run/secrets/workload-spiffe-uds/socket', 'sds-grpc')]
+    const [serverPort, clientPort] = [await freePort(), await freePort()]
+    const cwd = join(environment.dir, 'proxy')
+    await start(
+      'server',
+      istio({ static_resources: { listeners: [serverListener(serverPort, secrets([CLIENT]))], clusters } }),
+      cwd,
+    )
+    await start(
+      'client',
+      istio({
+        static_resources: {
+          listeners: [plainListener(clientPort, 'upstream')],
+          clusters: [...clusters, upstreamCluster('upstream', serverPort, secrets([SERVER]))],
+        },
+      }),
+      cwd,
+    )
+    await until(() => answers(clientPort), { seconds: 60 })
+  })
 })

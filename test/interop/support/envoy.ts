@@ -201,7 +201,7 @@ export class Envoy implements AsyncDisposable {
   }
 
   get log(): string {
-    return this.#log.join('').slice(-6_000)
+    return this.#log.join('').slice(-20_000)
   }
 
   get pid(): number {
