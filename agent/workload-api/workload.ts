@@ -18,6 +18,7 @@ import type { DecisionInput, Refusal } from './decision.js'
 import { decisionInputOf, matchOf } from './decision-input.js'
 import { denialOf, type KnownDenial } from './denial.js'
 import { lostMatches } from './inherited-labels.js'
+import { OneLook } from './one-look.js'
 import { stillItself } from './still-itself.js'
 
 const RETRY = { baseMs: 1_000, capMs: 30_000 }
@@ -106,6 +107,7 @@ export class Workload implements Disposable {
   #demanding = 0
   #use: Use | null = null
   #denial: KnownDenial | null = null
+  readonly #look: OneLook
   /** The attestation with which lost matches were looked for last. */
   #lookedForLost: WorkloadState | null = null
 
@@ -116,6 +118,7 @@ export class Workload implements Disposable {
     private readonly owner: WorkloadOwner,
   ) {
     this.#state = { kind: 'pending', since: context.clock.monotonic() }
+    this.#look = new OneLook(context.clock, () => this.check())
   }
 
   /** Those of the last attestation; empty until it has succeeded. */
@@ -160,7 +163,7 @@ export class Workload implements Disposable {
 
   /**
    * Whether this is still the caller of the accept: `caller.exited`, `caller.executable_changed`, `caller.ids_changed`
-   * or null. Cheap (some 20 µs); call it at each call and before each push.
+   * or null. Some 20 µs; decisions share one in a turn.
    */
   check(): AgentError | null {
     if (this.#state.kind === 'failed' && (this.#ended || this.#disposed)) return this.#state.error
@@ -192,13 +195,13 @@ export class Workload implements Disposable {
   }
 
   /**
-   * What a decision is made from, as of now: the process is looked at each time, the match is redone when it may differ
+   * What a decision is made from, as of now: the process is looked at in this turn, the match is redone when it may differ
    * (each time while there are no subscribers).
    */
   decisionInput(): Pick<DecisionInput, 'refusal' | 'attesting' | 'waitMs' | 'match' | 'snapshot' | 'heldGrants'> {
     if (this.#stale) this.#rematch()
     const { store, heldGrants } = this.context
-    return decisionInputOf(this.#state, () => this.check(), this.#match, store.current, heldGrants?.() ?? null)
+    return decisionInputOf(this.#state, () => this.#look.check(), this.#match, store.current, heldGrants?.() ?? null)
   }
 
   /** What the last attestation found, by attestor: the next one starts from it. */

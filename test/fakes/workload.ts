@@ -39,6 +39,7 @@ export class FakeWorkload extends Workload {
   /** What `check` says. */
   wrong: AgentError | null = null
   checks = 0
+  decisions = 0
 
   constructor(traits: ProcessTraits = {}, context: WorkloadContext = workloadContext(), kernel = new FakeKernel()) {
     super(callerOf(kernel.peer(kernel.spawn(traits))), 'fake', context, nobody)
@@ -76,6 +77,11 @@ export class FakeWorkload extends Workload {
   override check(): AgentError | null {
     this.checks++
     return this.wrong
+  }
+
+  override decisionInput(): ReturnType<Workload['decisionInput']> {
+    this.decisions++
+    return super.decisionInput()
   }
 
   override subscribe(changed: () => void, options?: { readonly demand: boolean }): Disposable {

@@ -209,11 +209,11 @@ describe('a slow reader', () => {
     const world = setting()
     world.issue('a', '01')
     const { call } = world.open(new FakeCall(false))
-    const decisions = world.workload.checks
+    const decisions = world.workload.decisions
     call.read()
-    expect(world.workload.checks).toBe(decisions)
+    expect(world.workload.decisions).toBe(decisions)
     world.issue('a', '02')
-    expect(world.workload.checks).toBe(decisions + 1)
+    expect(world.workload.decisions).toBe(decisions + 1)
     call.read()
     expect(call.written).toEqual(['01', '02'])
     expect(world.clock.pending).toBe(0)

@@ -246,13 +246,40 @@ describe('who subscribes to a workload', () => {
 })
 
 describe('the caller of a workload', () => {
-  it('is looked at each time', () => {
+  it('is looked at once for all that is decided in one turn, and anew after any pause', async () => {
+    const { workload, show } = setting()
+    show(a)
+    for (let stream = 0; stream < 2000; stream++) expect(workload.decisionInput().refusal).toBeNull()
+    expect(workload.checks).toBe(1)
+    workload.wrong = new AgentError('caller.executable_changed', 'it runs another program')
+    await null
+    expect(workload.decisionInput().refusal?.code).toBe('caller.executable_changed')
+    expect(workload.checks).toBe(2)
+  })
+
+  it('is looked at anew in a turn that lasts 10 ms', () => {
+    const clock = new FakeClock()
+    let now = 0
+    const slow = Object.assign(Object.create(clock), { monotonic: () => now }) as FakeClock
+    const workload = FakeWorkload.attested(MINE, [], workloadContext({ clock: slow }))
+    for (now = 0; now < 25; now++) workload.decisionInput()
+    expect(workload.checks).toBe(3)
+  })
+
+  it('is looked at each time once something is wrong with it', () => {
+    const { workload, show } = setting()
+    show(a)
+    workload.wrong = new AgentError('caller.executable_changed', 'it runs another program')
+    for (let stream = 0; stream < 3; stream++) expect(workload.decisionInput().refusal).not.toBeNull()
+    expect(workload.checks).toBe(3)
+  })
+
+  it('that ended counts as ended in the turn in which it was seen alive', () => {
     const { workload, show } = setting()
     show(a)
     expect(workload.decisionInput().refusal).toBeNull()
-    workload.wrong = new AgentError('caller.executable_changed', 'it runs another program')
-    expect(workload.decisionInput().refusal?.code).toBe('caller.executable_changed')
-    expect(workload.checks).toBe(2)
+    workload.end()
+    expect(workload.decisionInput().refusal?.code).toBe('caller.exited')
   })
 
   it('is not yet attested', () => {
