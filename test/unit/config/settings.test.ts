@@ -129,6 +129,18 @@ describe('socket paths', () => {
     expect((await config(set, value)).agent.socketPath).toBe(path)
   })
 
+  test.each(['/run/spire/sockets/admin.sock', '/run/spire/sockets/deep/admin.sock'])(
+    '%s is refused for administrators: workloads mount its directory',
+    async (value) => {
+      expect(await refusedKeys('ICP_AGENT_AGENT__ADMIN_SOCKET_PATH', value)).toEqual(['agent.admin_socket_path'])
+    },
+  )
+
+  test('administrators may have a socket anywhere else', async () => {
+    const { agent } = await config('ICP_AGENT_AGENT__ADMIN_SOCKET_PATH', 'unix:///run/spire/admin.sock')
+    expect(agent.adminSocketPath).toBe('/run/spire/admin.sock')
+  })
+
   test.each([
     'tcp://127.0.0.1:4000',
     'unix://a.sock',
