@@ -73,6 +73,9 @@ export async function startKubernetesPart(
   }
   return {
     attestor: part.attestor,
+    podsNamed: part.podsNamed,
+    kernel,
+    clock,
     sinks,
     attest,
     label,
