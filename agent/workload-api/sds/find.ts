@@ -47,7 +47,9 @@ function find(name: string, options: FindOptions): Finding {
     case 'svid': {
       const { match } = input
       const ids = match.ids.filter((id) => snapshot.entries.get(id)?.spiffeId.equals(meaning.spiffeId))
-      const decision = decide({ ...input, served: [], match: { ...match, ids } })
+      // While nothing new is granted, what the stream has counts as served: it is renewed.
+      const served = input.heldGrants ? (options.served(name) ?? []) : []
+      const decision = decide({ ...input, served, match: { ...match, ids } })
       if (decision.kind === 'send') return svidOf(name, decision.ids, options)
       return match.ids.length > 0 ? withCode(decision, 'entry.none', 'entry.not_entitled') : decision
     }

@@ -179,3 +179,37 @@ test('flushing into a full disk gives up at once', () => {
   sink.write('y\n')
   expect(() => sink.flush()).not.toThrow()
 })
+
+test('what a full disk did not take is there after the end, in whole lines', async () => {
+  const sink = new LineSink(opened('/dev/full', 'w'))
+  sink.write('one\n')
+  await vi.waitFor(() => expect(sink.failure).toMatchObject({ code: 'ENOSPC' }), PATIENT)
+  sink.write('two\n')
+  expect(sink.waiting).toBe(8)
+  await new Promise<void>((resolve) => sink.end(resolve))
+  expect(sink.left).toEqual({ lines: Buffer.from('one\ntwo\n'), torn: false })
+})
+
+test('a line that was written in part is not among them', async () => {
+  const fifo = join(directory, 'fifo')
+  execFileSync('mkfifo', [fifo])
+  opened(fifo, constants.O_RDONLY | constants.O_NONBLOCK)
+  const sink = new LineSink(opened(fifo, constants.O_WRONLY | constants.O_NONBLOCK))
+  // A pipe holds 64 KiB.
+  sink.write(`${'x'.repeat(99_999)}\n`)
+  await vi.waitFor(() => expect(sink.waiting).toBeLessThan(100_000), PATIENT)
+  sink.write('two\n')
+  await new Promise<void>((resolve) => sink.end(resolve))
+  expect(sink.left).toEqual({ lines: Buffer.from('two\n'), torn: true })
+})
+
+test('a line has a limit of its own, and is told whether it was taken', async () => {
+  const sink = new LineSink(opened('/dev/full', 'w'))
+  sink.write('x\n')
+  await vi.waitFor(() => expect(sink.failure).not.toBeNull(), PATIENT)
+  const big = 'x'.repeat(1024 * 1024)
+  expect(sink.write(big)).toBe(true)
+  expect(sink.write('y\n')).toBe(false)
+  expect(sink.write('z\n', 2 * 1024 * 1024)).toBe(true)
+  sink.flush()
+})

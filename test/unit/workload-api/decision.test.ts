@@ -379,3 +379,29 @@ describe('every answer to FetchX509Bundles', () => {
     expect(said(decideBundles({ ...inputOf(given), ...open, ...more }))).toBe(expected)
   })
 })
+
+describe('while nothing new is granted, because it could not be recorded,', () => {
+  const heldGrants = { code: 'audit.unavailable', message: 'cannot be written' } as const
+  const states = { a: valid, b: valid }
+  it.each<[string, Given, string]>([
+    ['a new call is held', { states, heldGrants }, 'hold audit.unavailable for 4000'],
+    ['and then refused, for now', { states, heldGrants, heldForMs: HOLD }, 'refuse audit.unavailable UNAVAILABLE'],
+    ['an open stream goes on', { states, heldGrants, served: ['a'] }, 'send a'],
+    ['with what it has, and no other', { states, heldGrants, matched: ['a', 'b'], served: ['a'] }, 'send a'],
+    ['also where another would be its first', { states, heldGrants, matched: ['b', 'a'], served: ['a'] }, 'send a'],
+    [
+      'a stream all of whose identities are others now waits',
+      { states, heldGrants, matched: ['b'], served: ['a'] },
+      'hold audit.unavailable for 4000',
+    ],
+    ['what is refused anyhow is refused as ever', { matched: [], heldGrants }, 'refuse entry.none PERMISSION_DENIED'],
+    ['what is pending is pending', { states: { a: wanted }, heldGrants }, 'hold svid.pending for 4000'],
+  ])('%s', (_, given, outcome) => {
+    expect(said(decide(inputOf(given)))).toBe(outcome)
+  })
+
+  it('bundles are sent', () => {
+    const input = { ...inputOf({ states, heldGrants }), available: true, openToAll: false }
+    expect(said(decideBundles(input))).toBe('send ')
+  })
+})
