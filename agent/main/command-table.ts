@@ -43,6 +43,11 @@ export const COMMANDS = [
     load: async () => (await import('./commands/explain.js')).explain,
   },
   {
+    name: 'support-bundle',
+    summary: 'Put what helps others to understand this agent into one file, without secrets.',
+    load: async () => (await import('./commands/support-bundle.js')).supportBundle,
+  },
+  {
     name: 'healthcheck',
     summary: 'Tell whether the agent on this machine is ready.',
     load: async () => (await import('./commands/healthcheck.js')).healthcheck,

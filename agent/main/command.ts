@@ -22,6 +22,8 @@ export interface CommandIo {
   readonly ignoredVariables?: readonly string[]
   /** Those variables with their values, for a program that this one runs: they weaken this process alone. */
   readonly withheld?: Readonly<Record<string, string>>
+  /** Asks a person for a yes; true only for that. Absent where there is no terminal to ask on. */
+  confirm?(question: string, signal: AbortSignal): Promise<boolean>
   /** Calls back at every other signal that would end the process, until disposed. Absent where there are none. */
   onSignal?(heard: (signal: NodeJS.Signals) => void): Disposable
 }

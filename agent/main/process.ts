@@ -32,11 +32,22 @@ export async function runProcess(
     ignoredVariables,
     withheld,
     onSignal,
+    ...(process.stdin.isTTY && process.stderr.isTTY ? { confirm } : {}),
   }
   const code = await main(process.argv.slice(2), io)
   // A stream tells of its errors after the write.
   await new Promise((resolve) => setImmediate(resolve))
   process.exitCode = unwritten === null ? code : reportError(unwritten, io)
+}
+
+async function confirm(question: string, signal: AbortSignal): Promise<boolean> {
+  const { createInterface } = await import('node:readline/promises')
+  const lines = createInterface({ input: process.stdin, output: process.stderr })
+  try {
+    return /^y(?:es)?$/i.test((await lines.question(`${question} [y/N] `, { signal })).trim())
+  } finally {
+    lines.close()
+  }
 }
 
 function onSignal(heard: (signal: NodeJS.Signals) => void): Disposable {

@@ -36,11 +36,15 @@ export function loggable(fields: Fields, options: { stacks: boolean }): Record<s
   return line
 }
 
+/** Masks what looks like a secret. */
+export function masked(text: string): string {
+  return SECRET_LOOKING.reduce((left, pattern) => left.replace(pattern, '[redacted]'), text)
+}
+
 /** Masks what looks like a secret and cuts what is too long. */
 export function boundedText(text: string): string {
   // Only what can still be printed is searched: a body of megabytes must not cost more than a sentence.
-  let shown = text.slice(0, 8 * MAX_TEXT)
-  for (const pattern of SECRET_LOOKING) shown = shown.replace(pattern, '[redacted]')
+  const shown = masked(text.slice(0, 8 * MAX_TEXT))
   if (shown.length <= MAX_TEXT && text.length <= 8 * MAX_TEXT) return shown
   return `${shown.slice(0, MAX_TEXT)}… (${text.length} characters)`
 }

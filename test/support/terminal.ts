@@ -25,6 +25,8 @@ export interface RunOptions {
   readonly env?: Readonly<Record<string, string | undefined>>
   readonly signal?: AbortSignal
   readonly isTTY?: boolean
+  /** What a person answers who is asked. */
+  readonly confirm?: () => Promise<boolean>
   /** Called with everything written to stdout so far, after each write. */
   readonly onStdout?: (text: string) => void
   readonly onStderr?: (text: string) => void
@@ -35,7 +37,8 @@ export async function icpAgent(args: readonly string[], options: RunOptions = {}
   const { env = {}, signal = new AbortController().signal, isTTY = false } = options
   const stdout: RecordedSink = new RecordedSink(isTTY, () => options.onStdout?.(stdout.text))
   const stderr: RecordedSink = new RecordedSink(isTTY, () => options.onStderr?.(stderr.text))
-  const io: CommandIo = { env, stdout, stderr, signal }
+  const { confirm } = options
+  const io: CommandIo = { env, stdout, stderr, signal, ...(confirm ? { confirm } : {}) }
   const code = await main(args, io)
   return { code, stdout: stdout.text, stderr: stderr.text }
 }

@@ -7,6 +7,7 @@ import { Disk } from '../../platform/disk.js'
 import { surroundings } from '../../platform/environment.js'
 import { choice, readArguments } from '../arguments.js'
 import type { Command } from '../command.js'
+import { settingsDocument } from '../settings-document.js'
 import { count } from '../terminal/count.js'
 import { styleFor } from '../terminal/style.js'
 import { table } from '../terminal/table.js'
@@ -39,7 +40,7 @@ Example:
     const { bold, dim } = styleFor(io.stdout, io.env)
     io.stdout.write(
       json
-        ? `${JSON.stringify(documentOf(settings), null, 2)}\n`
+        ? `${JSON.stringify(settingsDocument(settings), null, 2)}\n`
         : table(
             [{ title: 'SETTING', paint: bold }, { title: 'VALUE' }, { title: 'FROM', paint: dim }],
             rowsOf(settings),
@@ -50,15 +51,6 @@ Example:
       io.stderr.write(`${count(warnings.length, 'warning')}; \`icp-agent validate\` shows them\n`)
     return 0
   },
-}
-
-function documentOf(settings: EffectiveSettings) {
-  return Object.fromEntries(
-    SETTING_KEYS.map((key) => {
-      const { value, source } = settings[key]
-      return [key, { value: shownValue(key, value), source }]
-    }),
-  )
 }
 
 function rowsOf(settings: EffectiveSettings): readonly (readonly string[])[] {

@@ -1,0 +1,107 @@
+import { resolve } from 'node:path'
+import { configPath } from '../../config/config-path.js'
+import { loadConfig } from '../../config/load.js'
+import { AgentError } from '../../errors.js'
+import { printable } from '../../observability/printable.js'
+import { Disk } from '../../platform/disk.js'
+import { surroundings } from '../../platform/environment.js'
+import { writeNewFile } from '../../platform/new-file.js'
+import { SystemClock } from '../../platform/system-clock.js'
+import { ADMIN_HELP, ADMIN_OPTIONS, adminClient } from '../admin-access.js'
+import { misused, readArguments } from '../arguments.js'
+import type { Command, CommandIo } from '../command.js'
+import { configuredValues } from '../configured-values.js'
+import { collect, type SupportBundle } from '../support/collect.js'
+import { tarOf } from '../support/tar.js'
+import { styleFor } from '../terminal/style.js'
+import { table } from '../terminal/table.js'
+
+const OPTIONS = { ...ADMIN_OPTIONS, yes: { type: 'boolean' } } as const
+/** For all that is asked of the agent. */
+const PATIENCE_MS = 30_000
+
+/** Everything that helps somebody else to understand an agent, in one file. */
+export const supportBundle: Command = {
+  help: `Usage: icp-agent support-bundle [FILE] [--yes]
+
+Puts into one tar file what helps others to understand this agent: settings, status, workloads, entries,
+denials, metrics, the last log lines, versions, and facts of the machine. Secrets are redacted. What is
+in it is shown before anything is written. Where the agent does not run, it holds the rest and says what
+is missing. FILE must not exist, and gets mode 0600; default: icp-agent-support-TIME.tar in this directory.
+
+Options:
+  --yes                 write it without asking; needed where there is no terminal
+${ADMIN_HELP}
+
+Exit codes: 0 written, perhaps in part; 1 not written; 2 misused.
+
+Example:
+  sudo icp-agent support-bundle /tmp/icp-agent.tar
+`,
+  async run(args, io) {
+    const { options, positionals } = readArguments(args, OPTIONS, 1)
+    if (!options.yes && !io.confirm) throw misused('there is no terminal to ask on; --yes writes without asking')
+    const clock = new SystemClock()
+    const at = clock.now()
+    const named = positionals[0] ?? `icp-agent-support-${new Date(at).toISOString().replace(/[-:]|\.\d+/g, '')}.tar`
+    const path = resolve(named)
+    const bundle = await read(options, clock, io)
+    show(bundle, path, io)
+    if (!options.yes && !(await io.confirm?.('Write it?', io.signal))) {
+      io.stderr.write('Nothing was written.\n')
+      return 1
+    }
+    writeNewFile(path, tarOf([...bundle.files, overview(bundle, at)], at))
+    io.stdout.write(`${printable(path)}\n`)
+    return 0
+  },
+}
+
+async function read(
+  options: Parameters<typeof adminClient>[0],
+  clock: SystemClock,
+  io: CommandIo,
+): Promise<SupportBundle> {
+  const late = new AbortController()
+  using _ = clock.after(PATIENCE_MS, () => {
+    late.abort(new AgentError('admin.unreachable', `the agent did not answer within ${PATIENCE_MS / 1000} s`))
+  })
+  using client = await adminClient(options, io)
+  const settings = async () => {
+    const files = new Disk()
+    const place = await configPath(options.config, files)
+    return (await loadConfig({ ...place, ...surroundings(io.env), files })).settings
+  }
+  const values = async () => Object.values(await configuredValues(options.config, io))
+  const signal = AbortSignal.any([io.signal, late.signal])
+  return await collect({ settings, values, client: async () => client, clock, signal }, io.signal)
+}
+
+function show({ files, missing }: SupportBundle, path: string, io: CommandIo): void {
+  const { bold, yellow, dim } = styleFor(io.stderr, io.env)
+  const rows = files.map(({ name, summary, content }) => [name, `${Math.ceil(content.length / 1024)} KiB`, summary])
+  io.stderr.write(`${bold(printable(path))} will hold, mode 0600:\n`)
+  io.stderr.write(table([{}, { paint: dim }, {}], rows))
+  if (missing.length > 0) {
+    io.stderr.write(`${yellow('It lacks')}:\n`)
+    io.stderr.write(
+      table(
+        [{}, {}],
+        missing.map(({ name, reason }) => [name, reason]),
+      ),
+    )
+  }
+  io.stderr.write(
+    'Keys, tokens and passwords of the agent are not in it. Names are: of programs, users, containers, pods,\nlabels and SPIFFE IDs. Look at it before you give it away.\n',
+  )
+}
+
+function overview({ files, missing }: SupportBundle, at: number) {
+  const lines = [
+    `Support bundle of icp-agent, ${new Date(at).toISOString()}`,
+    '',
+    ...files.map(({ name, summary }) => `${name}: ${summary}`),
+    ...missing.map(({ name, reason }) => `${name}: missing: ${reason}`),
+  ]
+  return { name: 'README.txt', content: Buffer.from(`${lines.map(printable).join('\n')}\n`) }
+}

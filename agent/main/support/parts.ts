@@ -1,0 +1,141 @@
+import { readFileSync } from 'node:fs'
+import type { AdminClient } from '../../admin/client.js'
+import { bundles } from '../../admin/routes/bundles.js'
+import { denial } from '../../admin/routes/denial.js'
+import { denials } from '../../admin/routes/denials.js'
+import { entries } from '../../admin/routes/entries.js'
+import { logs } from '../../admin/routes/logs.js'
+import { metrics } from '../../admin/routes/metrics.js'
+import { status } from '../../admin/routes/status.js'
+import { workloads } from '../../admin/routes/workloads.js'
+import type { EffectiveSettings } from '../../config/effective.js'
+import { messageOf } from '../../errors.js'
+import { readNodeFacts } from '../../platform/node-facts.js'
+import type { Clock } from '../../ports/clock.js'
+import { settingsDocument } from '../settings-document.js'
+import { agentVersion } from '../version.js'
+
+/** Denials that are told with their explanation. */
+const EXPLAINED = 20
+
+/** Where a bundle takes its parts from. */
+export interface BundleSources {
+  /** Rejects where the configuration cannot be used. */
+  readonly settings: () => Promise<EffectiveSettings>
+  /** Values of settings, also of a configuration that cannot be used. */
+  readonly values: () => Promise<readonly unknown[]>
+  /** Rejects where nobody knows which agent is meant. */
+  readonly client: () => Promise<AdminClient>
+  readonly clock: Pick<Clock, 'now' | 'after'>
+  readonly signal: AbortSignal
+}
+
+/** One file of a bundle. */
+export interface BundlePart {
+  readonly name: string
+  /** What it is, for the list that is shown before anything is written. */
+  readonly summary: string
+  /** A text, or what becomes JSON. Rejects where there is none. */
+  read(sources: BundleSources): Promise<string | object>
+}
+
+export const PARTS: readonly BundlePart[] = [
+  { name: 'versions.json', summary: 'versions of the command, Node and OpenSSL', read: async () => versions() },
+  { name: 'machine.json', summary: 'kernel, distribution, control groups, memory, limits', read: machine },
+  {
+    name: 'config.json',
+    summary: 'every setting with its source, secrets redacted',
+    read: async ({ settings }) => settingsDocument(await settings()),
+  },
+  {
+    name: 'status.json',
+    summary: 'health, server, own SVID, platforms, what changed last',
+    read: async ({ client, signal }) => (await client()).get(status.schema, status.path, signal),
+  },
+  {
+    name: 'workloads.json',
+    summary: 'processes that are connected, with selectors and SPIFFE IDs',
+    read: async ({ client, signal }) => (await client()).list(workloads.schema, workloads.path, signal),
+  },
+  {
+    name: 'entries.json',
+    summary: 'registration entries of this node and their states',
+    read: async ({ client, signal }) => (await client()).list(entries.schema, entries.path, signal),
+  },
+  {
+    name: 'denials.json',
+    summary: `the last denials, ${EXPLAINED} of them with their explanation`,
+    read: explainedDenials,
+  },
+  {
+    name: 'bundles.json',
+    summary: 'fingerprints and times of what workloads trust',
+    read: async ({ client, signal }) => (await client()).list(bundles.schema, bundles.path, signal),
+  },
+  {
+    name: 'metrics.txt',
+    summary: 'metrics, in the text format of Prometheus',
+    read: async ({ client, signal }) => (await (await client()).get(metrics.schema, metrics.path, signal)).text,
+  },
+  { name: 'log.jsonl', summary: 'the last 256 KiB of log lines', read: lastLines },
+]
+
+function versions(): object {
+  const { version, arch, platform, versions: parts } = process
+  return {
+    icp_agent: agentVersion(),
+    node: version,
+    openssl: parts.openssl,
+    v8: parts.v8,
+    uv: parts.uv,
+    arch,
+    platform,
+  }
+}
+
+async function machine({ clock }: BundleSources): Promise<object> {
+  const { hostname, os, kernel, arch, cpus, memoryBytes } = await readNodeFacts(clock)
+  return {
+    hostname,
+    os,
+    kernel,
+    arch,
+    cpus,
+    memory_bytes: memoryBytes,
+    time: new Date(clock.now()).toISOString(),
+    kernel_version: textAt('/proc/version'),
+    uptime: textAt('/proc/uptime'),
+    load: textAt('/proc/loadavg'),
+    security_modules: textAt('/sys/kernel/security/lsm'),
+    cgroup_v2_controllers: textAt('/sys/fs/cgroup/cgroup.controllers'),
+    own_cgroup: textAt('/proc/self/cgroup'),
+    limits: textAt('/proc/self/limits'),
+    user_namespaces: textAt('/proc/self/uid_map'),
+  }
+}
+
+/** Files of the kernel, which are short; or why there is none. */
+function textAt(path: string): string {
+  try {
+    return readFileSync(path, 'utf8').slice(0, 8192).trim()
+  } catch (error) {
+    return `(${messageOf(error)})`
+  }
+}
+
+async function explainedDenials({ client, signal }: BundleSources): Promise<object> {
+  const agent = await client()
+  const list = await agent.list(denials.schema, denials.path, signal)
+  const explained: object[] = []
+  for (const { id } of list.rows.slice(0, EXPLAINED)) {
+    // One may be forgotten meanwhile.
+    const one = await agent.get(denial.schema, `/v1/denials/${encodeURIComponent(id)}`, signal).catch(messageOf)
+    explained.push(typeof one === 'string' ? { id, error: one } : one)
+  }
+  return { ...list, explained }
+}
+
+async function lastLines({ client, signal }: BundleSources): Promise<string> {
+  const { lines } = await (await client()).get(logs.schema, logs.path, signal)
+  return lines.map((line) => `${JSON.stringify(line)}\n`).join('')
+}
