@@ -11,6 +11,9 @@ export const head = { api_version: z.literal(API_VERSION), now: time } as const
 /** Selectors as `{"unix:uid": "1000"}`, as in entries on the server and in the log. */
 export const selectors = z.record(z.string(), z.string())
 
+/** The value of a setting as it would be written in the file. */
+export const shownSetting = z.union([z.string(), z.number(), z.boolean(), z.array(z.string()), z.null()])
+
 /** A page of rows. */
 export function pageOf<T extends z.ZodType>(row: T) {
   return z.object({

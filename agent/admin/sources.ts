@@ -29,6 +29,44 @@ export interface LimitFigures {
   readonly pressure: number
 }
 
+/** A value as it may be shown: a secret is `[redacted]`. */
+export type ShownSetting = string | number | boolean | readonly string[] | null
+
+/** A setting that has another value. */
+export interface ChangedSetting {
+  readonly key: string
+  readonly from: ShownSetting
+  readonly to: ShownSetting
+}
+
+/** What is wrong with a configuration, or strange. */
+export interface ConfigFinding {
+  readonly key: string
+  readonly source: string
+  readonly problem: string
+  readonly remedy: string
+}
+
+/** What came of a reload. */
+export interface ReloadResult {
+  readonly ok: boolean
+  readonly changed: readonly ChangedSetting[]
+  readonly needsRestart: readonly ChangedSetting[]
+  readonly fixedByEnvironment: readonly string[]
+  readonly problems: readonly ConfigFinding[]
+  readonly warnings: readonly ConfigFinding[]
+}
+
+export const LOG_LEVELS = ['debug', 'info', 'warning', 'error'] as const
+export type AdminLogLevel = (typeof LOG_LEVELS)[number]
+
+/** The level of the log; `until`: when the configured one counts again, in milliseconds since 1970. */
+export interface LevelInForce {
+  readonly level: AdminLogLevel
+  readonly configured: AdminLogLevel
+  readonly until: number | null
+}
+
 /** What answers are made from: small functions that read. Whoever adds a route adds its sources. */
 export interface AdminSources {
   readonly clock: Pick<Clock, 'now' | 'monotonic'>
@@ -62,5 +100,19 @@ export interface AdminSources {
   /** Names the process that has this pid now; null where there is none. */
   readonly processKey: (pid: number) => string | null
   readonly holdMs: number
+  /** Reads the configuration again; never rejects. */
+  readonly reload: () => Promise<ReloadResult>
+  readonly logLevel: {
+    readonly report: LevelInForce
+    /** `forMs`: null for as long as nothing else is said. */
+    set(level: AdminLogLevel, forMs: number | null): LevelInForce
+  }
+  /** Every setting in force. */
+  readonly settings: () => readonly {
+    readonly key: string
+    readonly value: ShownSetting
+    readonly source: string
+    readonly reload: 'live' | 'restart'
+  }[]
   readonly process: () => { readonly pid: number; readonly rssBytes: number; readonly heapBytes: number }
 }

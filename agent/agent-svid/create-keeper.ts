@@ -43,7 +43,17 @@ export function createAgentSvidKeeper(options: CreateKeeperOptions): AgentSvidKe
   const spiffeId = agentSpiffeId(agent)
   const joinTokens = new JoinTokenSource(files, options.joinToken)
   const file = new AgentSvidFile({ files, dataDir: agent.dataDir, owner: agent, spiffeId })
-  const evidence = { ...options.attestation, joinTokens }
+  const { attestation } = options
+  // Read at each attempt: a reload may change them.
+  const evidence: EvidenceOptions = {
+    get type() {
+      return attestation.type
+    },
+    get attestors() {
+      return attestation.attestors
+    },
+    joinTokens,
+  }
   const steps = new AgentSvidSteps({
     control,
     clock,

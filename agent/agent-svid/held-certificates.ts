@@ -155,6 +155,11 @@ export class HeldCertificates implements ClientCertificates {
     return this.#lookedAt !== null && isFresh(this.options.file.certificates, this.#token)
   }
 
+  /** The join token may come from elsewhere now: it is looked for at once, where one is wanted. */
+  forgetLook(): void {
+    this.#lookedAt = null
+  }
+
   /** When the join token is looked for again; null where it cannot change while the agent runs. */
   looksAt(now: number): number | null {
     if (this.#lookedAt === null) return now

@@ -108,6 +108,13 @@ export class AgentSvidKeeper {
     this.certificates.changed()
   }
 
+  /** The configuration changed: a join token may be another one by now, and an attempt may succeed. */
+  settingsChanged(): void {
+    this.certificates.forgetLook()
+    if (this.#trouble || this.#locked) this.#pace.reset()
+    this.certificates.changed()
+  }
+
   /**
    * One attempt at what is next, due or not; one at a time, a second call joins the first. A failure is recorded
    * (`state`, `due`) and not thrown: it rejects with the signal's reason, and with defects.

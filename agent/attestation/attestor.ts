@@ -20,6 +20,14 @@ export interface AttestorResult {
   readonly waitMs?: number
 }
 
+/** Selectors, by the attestor that said them and their key, that a change of the configuration takes away. */
+export interface WithdrawnSelectors {
+  /** At once: their platform was turned off, or they are not made any more. */
+  now(attestor: string, key: string): boolean
+  /** With the next attestation, also where their platform is unavailable then: other rules make them now. */
+  next(attestor: string, key: string): boolean
+}
+
 /** The consumer's port: gives the selectors of a caller. */
 export interface WorkloadAttestor {
   readonly name: string

@@ -64,6 +64,14 @@ export function settingSource(node: TreeNode): SettingSource {
   return { file: node.source.slice(0, colon), line: Number(node.source.slice(colon + 1)), variables }
 }
 
+/** `config.yaml:3 (NAME)`, the name of a variable, or `default`. */
+export function sourceText(source: SettingSource): string {
+  if (source === 'default') return 'default'
+  if ('env' in source) return source.env
+  const variables = source.variables.length > 0 ? ` (${source.variables.join(', ')})` : ''
+  return `${source.file}:${source.line}${variables}`
+}
+
 /** True for a single value. */
 export function isLeaf(node: TreeNode): node is Leaf {
   return node.kind === 'leaf'

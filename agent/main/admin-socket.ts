@@ -8,6 +8,7 @@ import { descriptorOf } from '../workload-api/connection.js'
 import type { AdminRecords } from './admin-records.js'
 import { holdAdminPlace } from './admin-socket-path.js'
 import { adminSources } from './admin-sources.js'
+import type { Reloading } from './compose-reload.js'
 import type { DaemonWorld } from './daemon.js'
 import type { Facts } from './health-facts.js'
 
@@ -21,6 +22,7 @@ const MAX_CONNECTIONS = 16
 export async function openAdminSocket(
   facts: Facts,
   records: AdminRecords,
+  reloads: Reloading,
   world: DaemonWorld,
 ): Promise<AsyncDisposable | null> {
   const { log, metrics, observers = [], clock } = world
@@ -30,7 +32,7 @@ export async function openAdminSocket(
   let place: Disposable | null = null
   try {
     place = holdAdminPlace(agent)
-    const load = once(() => loadApp(facts, records, world, events))
+    const load = once(() => loadApp(facts, records, reloads, world, events))
     const server = await servePrivately({
       path,
       maxConnections: MAX_CONNECTIONS,
@@ -60,11 +62,12 @@ export async function openAdminSocket(
 async function loadApp(
   facts: Facts,
   records: AdminRecords,
+  reloads: Reloading,
   world: DaemonWorld,
   events: AdminEvents,
 ): Promise<AdminApp> {
   const { adminApp } = await import('../admin/app.js')
-  return await adminApp(adminSources(facts, records, world), events)
+  return await adminApp(adminSources(facts, records, reloads, world), events)
 }
 
 /** Root and the agent's own user; the kernel says who it is, as of connect(). */

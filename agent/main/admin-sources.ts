@@ -1,9 +1,14 @@
 import type { AdminSources, LimitFigures } from '../admin/sources.js'
+import { type EffectiveSettings, shownValue } from '../config/effective.js'
+import { SETTING_KEYS, SETTINGS } from '../config/schema.js'
+import type { Setting } from '../config/setting.js'
+import { sourceText } from '../config/tree.js'
 import { AgentError, type Tier } from '../errors.js'
 import type { AgentMetrics } from '../platform/prom-metrics.js'
 import type { Kernel } from '../ports/kernel.js'
 import type { AdminRecords } from './admin-records.js'
 import type { Agent } from './compose.js'
+import type { Reloading } from './compose-reload.js'
 import { type Facts, healthFacts } from './health-facts.js'
 import { agentVersion } from './version.js'
 
@@ -14,7 +19,12 @@ interface Told {
 }
 
 /** The parts of the agent that the admin socket reads. */
-export function adminSources(facts: Facts, { denials, changes }: AdminRecords, { log, metrics }: Told): AdminSources {
+export function adminSources(
+  facts: Facts,
+  { denials, changes }: AdminRecords,
+  { reload, logLevel }: Reloading,
+  { log, metrics }: Told,
+): AdminSources {
   const { agent } = facts
   const { clock, keeper, store, demand, publisher, connections, limiter } = agent
   const { tenantId, nodeId } = agent.config.agent
@@ -40,7 +50,12 @@ export function adminSources(facts: Facts, { denials, changes }: AdminRecords, {
     metricsText: () => metrics.text(),
     explain: (target, signal) => agent.explainer.explain(target, signal),
     processKey: (pid) => keyOf(agent.kernel, pid),
-    holdMs: agent.config.workloadApi.holdMs,
+    get holdMs() {
+      return agent.config.workloadApi.holdMs
+    },
+    reload: () => reload.run('reload'),
+    logLevel,
+    settings: () => settingRows(reload.settings),
     process: () => {
       const { rss, heapUsed } = process.memoryUsage()
       return { pid: process.pid, rssBytes: rss, heapBytes: heapUsed }
@@ -56,6 +71,14 @@ function keyOf(kernel: Pick<Kernel, 'peerOfPid'>, pid: number): string | null {
     if (error instanceof AgentError) return null
     throw error
   }
+}
+
+function settingRows(settings: EffectiveSettings) {
+  return SETTING_KEYS.map((key) => {
+    const { value, source } = settings[key]
+    const { reload }: Setting<unknown> = SETTINGS[key]
+    return { key, value: shownValue(key, value), source: sourceText(source), reload }
+  })
 }
 
 function limitsOf(limiter: Agent['limiter']): Readonly<Record<Tier, LimitFigures>> {

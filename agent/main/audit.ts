@@ -19,7 +19,15 @@ export function auditOf({ audit, agent }: Config, { clock, log, metrics, stdout 
       : audit.path === SYSLOG_SOCKET
         ? new AuditSyslog({ pid: process.pid, clock })
         : new AuditFile(audit.path)
-  const auditLog = new AuditLog({ target, clock, events, nodeId: agent.nodeId, failClosed: audit.failClosed })
+  const auditLog = new AuditLog({
+    target,
+    clock,
+    events,
+    nodeId: agent.nodeId,
+    get failClosed() {
+      return audit.failClosed
+    },
+  })
   return { log: auditLog, events }
 }
 

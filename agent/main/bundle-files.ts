@@ -1,15 +1,24 @@
-import { outputEvents } from '../observability/output-events.js'
+import { aborted, LinkedAbort } from '../lib/abort.js'
+import { type OutputEvents, outputEvents } from '../observability/output-events.js'
 import { BundleFiles } from '../outputs/bundle-files.js'
 import type { Agent } from './compose.js'
+import { anyOf } from './live-config.js'
 import type { World } from './world.js'
 
-/** Null where no bundles are wanted as files. */
-export function bundleFiles(
-  { config, store }: Pick<Agent, 'config' | 'store'>,
+/** Keeps bundles in files where that is wanted, until the signal aborts; anew where a reload changes how. */
+export async function keepBundleFiles(
+  { live, store }: Pick<Agent, 'live' | 'store'>,
   { files, clock, log }: Pick<World, 'files' | 'clock' | 'log'>,
-): BundleFiles | null {
-  const { bundleDir, formats } = config.outputs
-  if (bundleDir === null) return null
-  const events = outputEvents(log.named('outputs'), clock)
-  return new BundleFiles({ store, files, clock, events, directory: bundleDir, formats })
+  signal: AbortSignal,
+): Promise<void> {
+  const events: OutputEvents = outputEvents(log.named('outputs'), clock)
+  while (!signal.aborted) {
+    using turn = new LinkedAbort(signal)
+    using _changes = live.subscribe((changed) => {
+      if (anyOf(changed, 'outputs.')) turn.abort()
+    })
+    const { bundleDir: directory, formats } = live.config.outputs
+    if (directory === null) await aborted(turn.signal)
+    else await new BundleFiles({ store, files, clock, events, directory, formats }).run(turn.signal)
+  }
 }

@@ -48,6 +48,16 @@ export const COMMANDS = [
     load: async () => (await import('./commands/support-bundle.js')).supportBundle,
   },
   {
+    name: 'reload',
+    summary: 'Have the agent read its configuration again.',
+    load: async () => (await import('./commands/reload.js')).reload,
+  },
+  {
+    name: 'log-level',
+    summary: "Show or set the level of the agent's log.",
+    load: async () => (await import('./commands/log-level.js')).logLevel,
+  },
+  {
     name: 'healthcheck',
     summary: 'Tell whether the agent on this machine is ready.',
     load: async () => (await import('./commands/healthcheck.js')).healthcheck,

@@ -2,7 +2,6 @@ import { workloadAttestors } from '../../attestors/index.js'
 import { subjectOf } from '../../attestors/shared/subject.js'
 import type { Caller } from '../attestation/caller.js'
 import type { AuditLog } from '../audit/audit-log.js'
-import type { Config } from '../config/config.js'
 import { apiEvents } from '../observability/api-events.js'
 import { attestorEvents } from '../observability/attestor-events.js'
 import { callerEvents } from '../observability/caller-events.js'
@@ -10,7 +9,6 @@ import { engineEvents } from '../observability/engine-events.js'
 import { kubernetesEvents } from '../observability/kubernetes-events.js'
 import { rateEvents } from '../observability/rate-events.js'
 import { sdsEvents } from '../observability/sds-events.js'
-import { shareOut } from '../platform/open-files.js'
 import { socketDirectory } from '../platform/socket-directory.js'
 import { socketPair } from '../platform/socket-pair.js'
 import { createHttpClient } from '../platform/undici-http.js'
@@ -31,7 +29,10 @@ import { workloadApiServices } from '../workload-api/workload-api-services.js'
 import { Workloads } from '../workload-api/workloads.js'
 import { askedFor } from './asked-for.js'
 import type { ServerFlow } from './compose-server-flow.js'
+import { anyOf, type LiveConfig } from './live-config.js'
 import { watchLoneDigests } from './lone-digests.js'
+import { openFileShare } from './open-file-share.js'
+import type { Reloadable } from './reload.js'
 import type { World } from './world.js'
 
 /** How long the attestors have for one workload; less than a call is held. */
@@ -40,13 +41,14 @@ const ATTESTATION_DEADLINE_MS = 3_000
 const UNARY_DEADLINE_MS = 10_000
 
 /** The flow from a caller to its answer: the socket, attestation, decisions, both dialects. Nothing listens yet. */
-export function composeRequestFlow(config: Config, world: World, server: ServerFlow, audit: AuditLog | null) {
+export function composeRequestFlow(live: LiveConfig, world: World, server: ServerFlow, audit: AuditLog | null) {
+  const { config } = live
   const { clock, random, kernel, log, metrics, observers = [] } = world
   const { limiter, http, rereadFiles, client, jwtKeys, jwtSvids, store, demand, schedule } = server
   const sinks = (name: string) => ({ log: log.named(name), metrics, observers })
 
   const { limits } = config.workloadApi
-  const openFiles = shareOut(world.openFiles ?? null, limits.connections)
+  const openFiles = openFileShare(world.openFiles ?? null, limits)
   const attesting = callerEvents(sinks('attestation'), clock)
   const engine = engineEvents(sinks('attestation'), clock)
   const attestors = workloadAttestors(config, {
@@ -66,50 +68,84 @@ export function composeRequestFlow(config: Config, world: World, server: ServerF
   const ofSubject = (caller: Caller) => subjectOf(caller, kernel.ownCgroup)
   const heldGrants = () => audit?.heldGrants() ?? null
   const workloads = new Workloads({
-    attestors: attestors.all,
+    get attestors() {
+      return attestors.all
+    },
     kernel,
     clock,
     random,
     events: attesting,
     deadlineMs: ATTESTATION_DEADLINE_MS,
-    maxLingering: openFiles.lingering,
+    get maxLingering() {
+      return openFiles().lingering
+    },
     store,
     demand,
-    maxIdentities: config.workloadApi.maxIdentities,
+    get maxIdentities() {
+      return config.workloadApi.maxIdentities
+    },
     apiEvents: api,
     unmatched: (caller) => schedule.unmatched(ofSubject(caller)),
     heldGrants,
   })
   audit?.onReleased(() => workloads.decideAgain())
   const explainer = new Explainer({
-    attestors: attestors.all,
+    get attestors() {
+      return attestors.all
+    },
     places: attestors.places,
     kernel,
     clock,
     deadlineMs: ATTESTATION_DEADLINE_MS,
     store,
-    maxIdentities: config.workloadApi.maxIdentities,
+    get maxIdentities() {
+      return config.workloadApi.maxIdentities
+    },
     heldGrants,
-    holdMs: config.workloadApi.holdMs,
+    get holdMs() {
+      return config.workloadApi.holdMs
+    },
     knownOf: (caller) => workloads.knownOf(caller),
     turn: () => new Promise((resolve) => setImmediate(resolve)),
   })
   const digestWanted = askedFor(store, 'unix:sha256', () => workloads.lookAgain('unix'))
   watchLoneDigests(store, ({ id, spiffeId }) => attesting.digestAlone(id, spiffeId.uri))
-  const connections = new ConnectionRegistry({ ...limits, connections: openFiles.connections }, clock, workloads)
+  const connectionLimits = {
+    get connections() {
+      return openFiles().connections
+    },
+    get connectionsPerSubject() {
+      return limits.connectionsPerSubject
+    },
+    get connectionsPerPid() {
+      return limits.connectionsPerPid
+    },
+    get idleConnectionMs() {
+      return limits.idleConnectionMs
+    },
+  }
+  const connections = new ConnectionRegistry(connectionLimits, clock, workloads)
   const streams = new Streams({
     store,
     clock,
     events: api,
-    holdMs: config.workloadApi.holdMs,
-    stalledMs: limits.stalledStreamMs,
-    allowUnauthenticatedVerifiers: config.workloadApi.allowUnauthenticatedVerifiers,
+    get holdMs() {
+      return config.workloadApi.holdMs
+    },
+    get stalledMs() {
+      return limits.stalledStreamMs
+    },
+    get allowUnauthenticatedVerifiers() {
+      return config.workloadApi.allowUnauthenticatedVerifiers
+    },
   })
   const jwt = new JwtCalls({
     store,
     jwt: jwtSvids,
     validation: new JwtValidation({
-      mode: config.jwt.validation,
+      get mode() {
+        return config.jwt.validation
+      },
       store,
       judge: new JwtValidator({ controlPlane: client, limiter, clock, deadlineMs: UNARY_DEADLINE_MS }),
       keys: jwtKeys,
@@ -117,13 +153,17 @@ export function composeRequestFlow(config: Config, world: World, server: ServerF
     }),
     clock,
     events: api,
-    holdMs: config.workloadApi.holdMs,
+    get holdMs() {
+      return config.workloadApi.holdMs
+    },
     deadlineMs: UNARY_DEADLINE_MS,
-    allowUnauthenticatedVerifiers: config.workloadApi.allowUnauthenticatedVerifiers,
+    get allowUnauthenticatedVerifiers() {
+      return config.workloadApi.allowUnauthenticatedVerifiers
+    },
   })
   const fairness = {
     rates: new Rates(limits.rates, clock),
-    turns: new FairQueue(clock, limits.rates.calls.burst),
+    turns: new FairQueue(clock, limits.rates.calls),
     events: rateEvents(sinks('workload-api'), clock),
   }
   const sds = secretDiscovery({
@@ -131,7 +171,9 @@ export function composeRequestFlow(config: Config, world: World, server: ServerF
     names: config.sds.names,
     secrets: new Secrets(),
     validation: config.sds.disableSpiffeCertValidation ? 'plain' : 'spiffe',
-    openToAll: config.workloadApi.allowUnauthenticatedVerifiers,
+    get openToAll() {
+      return config.workloadApi.allowUnauthenticatedVerifiers
+    },
     snapshot: () => store.current,
     events: sdsEvents(sinks('workload-api'), clock),
     apiEvents: api,
@@ -169,5 +211,22 @@ export function composeRequestFlow(config: Config, world: World, server: ServerF
     api.serverStarted(socketPath)
   }
 
-  return { openFiles, attestors, workloads, explainer, connections, streams, grpc, listener, listen }
+  const reloadable: Reloadable = {
+    setting: 'attestation.type',
+    prepare: (after) => {
+      const change = attestors.prepare(after)
+      if (!change) return null
+      return {
+        commit: () => workloads.attestorsChanged(change.commit()),
+        [Symbol.dispose]: () => change[Symbol.dispose](),
+      }
+    },
+  }
+  live.subscribe((changed) => {
+    if (anyOf(changed, 'workload_api.max_identities')) workloads.decideAgain()
+    if (anyOf(changed, 'workload_api.limits.idle_connection')) connections.reconsider()
+    if (anyOf(changed, 'workload_api.hold', 'workload_api.allow_unauthenticated')) streams.reconsider()
+  })
+
+  return { openFiles, reloadable, attestors, workloads, explainer, connections, streams, grpc, listener, listen }
 }

@@ -1,8 +1,6 @@
-import { nodeAttestors } from '../../attestors/index.js'
 import type { AgentSvid } from '../agent-svid/agent-svid.js'
 import { createAgentSvidKeeper } from '../agent-svid/create-keeper.js'
 import type { AgentSvidState } from '../agent-svid/state.js'
-import type { Config } from '../config/config.js'
 import { KeyPool } from '../crypto/keys.js'
 import type { ErrorCode } from '../errors.js'
 import { createIcpClient } from '../icp/client.js'
@@ -34,6 +32,8 @@ import { Revocations } from '../svids/revocations.js'
 import { SvidStore } from '../svids/store.js'
 import { SyncSchedule } from '../svids/sync-schedule.js'
 import { ExtraRoots } from './extra-roots.js'
+import { anyOf, type LiveConfig } from './live-config.js'
+import { nodeAttesting } from './node-attesting.js'
 import { tlsSettings } from './tls-settings.js'
 import type { World } from './world.js'
 
@@ -43,11 +43,20 @@ export type ServerFlow = ReturnType<typeof composeServerFlow>
 /** A new issuer is shown in bundles for so many polls before an SVID of its is. */
 const POLLS_BEFORE_TRUST = 2
 
-export function composeServerFlow(config: Config, world: World) {
+export function composeServerFlow(live: LiveConfig, world: World) {
+  const { config } = live
   const { clock, random, files, log, metrics, observers = [] } = world
   const sinks = (name: string) => ({ log: log.named(name), metrics, observers })
   const { tenantId, nodeId } = config.agent
-  const threshold = { ms: config.agent.renewalThresholdMs, explicit: config.agent.renewalThresholdExplicit }
+  // Read when they are needed, like everything below that a reload may change.
+  const threshold = {
+    get ms() {
+      return config.agent.renewalThresholdMs
+    },
+    get explicit() {
+      return config.agent.renewalThresholdExplicit
+    },
+  }
 
   const limiter = new RateLimiter(clock, random)
   const schedule = new SyncSchedule(clock, random, config.sync, limiter)
@@ -62,8 +71,10 @@ export function composeServerFlow(config: Config, world: World) {
     clock,
     log: log.named('icp'),
   })
-  const { httpsProxy, noProxy } = config.icpService.proxy
-  const proxy = { httpsProxy: httpsProxy?.reveal() ?? null, noProxy }
+  const proxy = () => {
+    const { httpsProxy, noProxy } = config.icpService.proxy
+    return { httpsProxy: httpsProxy?.reveal() ?? null, noProxy }
+  }
   const tls = tlsSettings({
     identity: () => keeper.certificates.current(),
     other: () => keeper.certificates.other(),
@@ -97,6 +108,7 @@ export function composeServerFlow(config: Config, world: World) {
     onIssuers: (authorities) => keeper.certificates.issuersNamed(authorities),
   })
   const keys = new KeyPool()
+  const attesting = nodeAttesting(config, { ...world, fileEvents: rereadFiles }, http)
   const keeper = createAgentSvidKeeper({
     clock,
     random,
@@ -107,13 +119,21 @@ export function composeServerFlow(config: Config, world: World) {
     withCommonName: createCommonName(config.icpService.csrCommonName),
     events: nodeEvents(sinks('node'), clock),
     agent: config.agent,
-    attestation: {
-      type: config.attestation.type,
-      attestors: nodeAttestors(config, { ...world, fileEvents: rereadFiles }, http),
+    attestation: attesting,
+    joinToken: {
+      get token() {
+        return config.agent.joinToken
+      },
+      get path() {
+        return config.agent.joinTokenPath
+      },
     },
-    joinToken: { token: config.agent.joinToken, path: config.agent.joinTokenPath },
     threshold,
-    backoff: { baseMs: config.icpService.retryBackoffMs },
+    backoff: {
+      get baseMs() {
+        return config.icpService.retryBackoffMs
+      },
+    },
   })
 
   const store = new SvidStore()
@@ -127,16 +147,27 @@ export function composeServerFlow(config: Config, world: World) {
   const common = { store, demand, controlPlane: client, clock, random, events }
   const publisher = new Publisher({ ...common, account: tenantId })
   const issuing = {
+    ...common,
     keys,
     withCommonName: commonName.run,
     threshold,
-    trustDelayMs: POLLS_BEFORE_TRUST * Math.max(config.sync.bundleIntervalMs, SHORTEST.bundlePoll),
-    retryBackoffMs: config.icpService.retryBackoffMs,
+    get trustDelayMs() {
+      return POLLS_BEFORE_TRUST * Math.max(config.sync.bundleIntervalMs, SHORTEST.bundlePoll)
+    },
+    get retryBackoffMs() {
+      return config.icpService.retryBackoffMs
+    },
   }
-  const issuance = new Issuance({ ...common, ...issuing }, publisher)
+  const issuance = new Issuance(issuing, publisher)
   const revocations = new Revocations(common)
-  const { revokeRemoved } = config.security
-  const entrySync = new EntrySync({ ...common, schedule, revokeRemoved }, { publisher, issuance, revocations })
+  const syncing = {
+    ...common,
+    schedule,
+    get revokeRemoved() {
+      return config.security.revokeRemoved
+    },
+  }
+  const entrySync = new EntrySync(syncing, { publisher, issuance, revocations })
   const time = new PassingTime(common, publisher)
 
   const jwtLog = jwtEvents(sinks('jwt'))
@@ -170,6 +201,10 @@ export function composeServerFlow(config: Config, world: World) {
     issuance.serverReturned()
   })
   reachability.onReturn(() => keeper.serverReturned())
+  live.subscribe((changed) => {
+    if (anyOf(changed, 'sync.')) schedule.reconsider()
+    if (anyOf(changed, 'agent.', 'icp_service.', 'attestation.')) keeper.settingsChanged()
+  })
 
   return {
     limiter,
@@ -178,6 +213,7 @@ export function composeServerFlow(config: Config, world: World) {
     client,
     reachability,
     rereadFiles,
+    attesting,
     outage: () => requests.outage,
     extraRoots,
     keys,

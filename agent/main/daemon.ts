@@ -12,8 +12,9 @@ import { runSync } from '../svids/loop.js'
 import { adminRecords } from './admin-records.js'
 import { openAdminSocket } from './admin-socket.js'
 import { endOfAudit } from './audit.js'
-import { bundleFiles } from './bundle-files.js'
+import { keepBundleFiles } from './bundle-files.js'
 import { type Agent, compose } from './compose.js'
+import { type ConfigurationWorld, reloading } from './compose-reload.js'
 import { openDataDirectory } from './data-directory.js'
 import { DiskProbe } from './disk-probe.js'
 import { gauges } from './gauges.js'
@@ -21,12 +22,13 @@ import { afterThreads } from './hanging-threads.js'
 import { healthChanges } from './health-changes.js'
 import type { Facts } from './health-facts.js'
 import { openHealthServer, openHealthSocket } from './health-server.js'
+import { LiveConfig } from './live-config.js'
 import { restoreCache } from './sealed-cache.js'
 import { reportToServiceManager } from './service-status.js'
 import { agentVersion } from './version.js'
 import type { World } from './world.js'
 
-export interface DaemonWorld extends World {
+export interface DaemonWorld extends World, ConfigurationWorld {
   readonly metrics: AgentMetrics
   /** With the lines that it wrote last. */
   readonly log: Log & Pick<AgentLog, 'recent'>
@@ -44,10 +46,12 @@ export interface DaemonWorld extends World {
  * its identity and of the workloads'. Resolves when the signal has aborted and everything has come to an end; rejects
  * when it cannot start, or on a defect of our own.
  */
-export async function runDaemon(config: Config, world: DaemonWorld, signal: AbortSignal): Promise<void> {
+export async function runDaemon(atStart: Config, world: DaemonWorld, signal: AbortSignal): Promise<void> {
   const { clock, log } = world
   const records = adminRecords(clock)
-  const agent = compose(config, { ...world, observers: [...(world.observers ?? []), ...records.observers] })
+  const live = new LiveConfig(atStart)
+  const { config } = live
+  const agent = compose(live, { ...world, observers: [...(world.observers ?? []), ...records.observers] })
   using _changes = records.changes.follow(agent.store)
   const startedAt = clock.now()
   const startedMonotonic = clock.monotonic()
@@ -61,7 +65,10 @@ export async function runDaemon(config: Config, world: DaemonWorld, signal: Abor
     cacheTrouble: null,
     disk: new DiskProbe(config.agent.dataDir, world),
     adminTrouble: null,
+    reload: { trouble: null },
   }
+  using reloads = reloading(agent, world, signal)
+  facts.reload = reloads.events
   using _figures = gauges(agent, world)
   await using _http = agent.http
   await using _keys = agent.keys
@@ -78,7 +85,7 @@ export async function runDaemon(config: Config, world: DaemonWorld, signal: Abor
   await using _audit = endOfAudit(agent.audit, clock)
   using _rotated = world.rotated.subscribe(() => agent.audit?.log.reopen())
   agent.audit?.log.start({ version: agentVersion(), tenant_id: config.agent.tenantId })
-  await using _admin = await openAdminSocket(facts, records, world)
+  await using _admin = await openAdminSocket(facts, records, reloads, world)
   await using _health = await openHealthServer(facts, world)
   await using _healthSocket = await openHealthSocket(facts, world)
   await warnOfOthersTokens(agent.config, world)
@@ -100,7 +107,8 @@ export async function runDaemon(config: Config, world: DaemonWorld, signal: Abor
     agent.extraRoots.run(agent.reachability, stop),
     reportToServiceManager(facts, world, stop, healthChanges(records.changes)),
     cache.run(stop),
-    bundleFiles(agent, world)?.run(stop) ?? Promise.resolve(),
+    keepBundleFiles(agent, world, stop),
+    reloads.watch(stop),
     facts.disk.run(lock, stop),
     listener.watch(stop),
     agent.audit?.log.run(stop) ?? Promise.resolve(),
@@ -112,7 +120,8 @@ export async function runDaemon(config: Config, world: DaemonWorld, signal: Abor
         random: world.random,
         agent: () => agent.keeper.current()?.spiffeId ?? null,
         onAgent: (changed) => agent.keeper.subscribe(changed),
-        bundleIntervalMs: config.sync.bundleIntervalMs,
+        sync: config.sync,
+        onSettings: (changed) => live.subscribe(() => changed()),
       },
       stop,
     ),
@@ -148,12 +157,13 @@ async function warnOfOthersTokens({ agent }: Config, { files, log }: DaemonWorld
 }
 
 /** Callers never take the last descriptor: where there are few, there are few connections. */
-function warnOfFewOpenFiles({ openFiles, config }: Agent, log: Log): void {
+function warnOfFewOpenFiles(agent: Agent, log: Log): void {
+  const openFiles = agent.openFiles()
   if (!openFiles.short) return
   log.warn('Too few open files are allowed for the connections that are configured', {
     limit: openFiles.limit,
     connections: openFiles.connections,
-    configured: config.workloadApi.limits.connections,
+    configured: agent.config.workloadApi.limits.connections,
     remedy: 'raise the limit of open files (LimitNOFILE=65536, ulimit -n), or lower workload_api.limits.connections',
   })
 }

@@ -6,11 +6,19 @@ import type { Recurring } from '../observability/once.js'
 import { RereadFile } from '../observability/reread-file.js'
 import type { Clock } from '../ports/clock.js'
 import type { Files } from '../ports/files.js'
+import type { Reloadable } from './reload.js'
 
 const MAX_BYTES = 1_048_576
 const LOOK_MS = 60_000
 /** While the server cannot be reached, the missing authority may be the reason. */
 const LOOK_SOON_MS = 2_000
+
+interface TrustFile {
+  readonly path: string
+  readonly reread: RereadFile
+  readonly said: Recurring
+  readonly reports: Disposable
+}
 
 /**
  * The PEM text of `icp_service.trust_bundle_path`, read again from time to time: a private CA is replaced, or put in
@@ -18,25 +26,48 @@ const LOOK_SOON_MS = 2_000
  */
 export class ExtraRoots {
   #current: readonly string[] = []
-  readonly #file: { readonly reread: RereadFile; readonly said: Recurring } | null
+  #file: TrustFile | null
 
   constructor(
     private readonly options: {
       readonly path: string | null
       readonly files: Pick<Files, 'read'>
-      readonly fileEvents: FileEvents
+      readonly fileEvents: Pick<FileEvents, 'scope'>
       readonly clock: Clock
       readonly log: Log
     },
   ) {
-    const { path, files, fileEvents } = options
-    if (path === null) {
-      this.#file = null
-      return
-    }
-    const said = fileEvents.file(path, 'icp_service.trust_bundle_path')
+    this.#file = this.#open(options.path)
+  }
+
+  #open(path: string | null): TrustFile | null {
+    if (path === null) return null
+    const { files, fileEvents } = this.options
+    const reports = fileEvents.scope()
+    const said = reports.file(path, 'icp_service.trust_bundle_path')
     const judge = (text: string) => anchorFileTrouble(text, path)?.problem ?? null
-    this.#file = { said, reread: new RereadFile({ path, maxBytes: MAX_BYTES, files, judge, said }) }
+    return { path, said, reports, reread: new RereadFile({ path, maxBytes: MAX_BYTES, files, judge, said }) }
+  }
+
+  /** Another file, or none, takes the place of this one. While the other is missing, what is trusted stays. */
+  readonly reloadable: Reloadable = {
+    setting: 'icp_service.trust_bundle_path',
+    prepare: async ({ icpService: { trustBundlePath } }) => {
+      if (trustBundlePath === (this.#file?.path ?? null)) return null
+      const made = this.#open(trustBundlePath)
+      const text = (await made?.reread.read()) ?? null
+      let unused = made
+      return {
+        commit: () => {
+          unused = this.#file
+          unused?.reports[Symbol.dispose]()
+          this.#file = made
+          if (made === null) this.#current = []
+          else if (text !== null && text !== this.#current[0]) this.#current = [text]
+        },
+        [Symbol.dispose]: () => unused?.reports[Symbol.dispose](),
+      }
+    },
   }
 
   /** The same array as long as the file stays the same. */
@@ -46,8 +77,9 @@ export class ExtraRoots {
 
   /** True when it changed. */
   async look(): Promise<boolean> {
+    const file = this.#file
     const text = await this.#read()
-    if (text === null || text === this.#current[0]) return false
+    if (text === null || text === this.#current[0] || file !== this.#file) return false
     this.#current = [text]
     return true
   }
@@ -63,12 +95,12 @@ export class ExtraRoots {
 
   /** Looks until the signal aborts; soon again while there is trouble with the server. */
   async run(reachability: ServerReachability, signal: AbortSignal): Promise<void> {
-    const { path, clock, log } = this.options
-    if (path === null) return
+    const { clock, log } = this.options
     for (;;) {
       const trouble = reachability.reachedAt === null || reachability.trouble !== null
       await clock.sleep(trouble ? LOOK_SOON_MS : LOOK_MS, signal)
-      if (await this.look()) log.info('The trust bundle of the ICP server changed', { path })
+      const path = this.#file?.path
+      if ((await this.look()) && path !== undefined) log.info('The trust bundle of the ICP server changed', { path })
     }
   }
 }

@@ -51,22 +51,18 @@ export function gauges(agent: Gauged, { metrics, clock }: { metrics: Metrics; cl
     metrics.gauge('icp_agent_entries_unserved', () =>
       byState(unserved(agent.store.current, agent.demand, clock.now())),
     ),
-    ...(agent.config.metrics.spiffeIdLabels
-      ? [
-          metrics.gauge('icp_agent_svid_expiry_seconds', () =>
-            held().flatMap(([, state]) =>
-              state.kind === 'issued'
-                ? [
-                    {
-                      value: (state.held.svid.notAfter - clock.now()) / 1000,
-                      labels: { spiffe_id: state.held.svid.spiffeId.uri },
-                    },
-                  ]
-                : [],
-            ),
-          ),
-        ]
-      : []),
+    metrics.gauge('icp_agent_svid_expiry_seconds', () =>
+      (agent.config.metrics.spiffeIdLabels ? held() : []).flatMap(([, state]) =>
+        state.kind === 'issued'
+          ? [
+              {
+                value: (state.held.svid.notAfter - clock.now()) / 1000,
+                labels: { spiffe_id: state.held.svid.spiffeId.uri },
+              },
+            ]
+          : [],
+      ),
+    ),
   ]
   return {
     [Symbol.dispose]: () => {

@@ -21,6 +21,8 @@ export interface Facts {
   readonly disk: Pick<DiskProbe, 'trouble' | 'run'>
   /** Why the admin socket is not there; null while it is. */
   adminTrouble: AdminTrouble | null
+  /** That the last reload failed. */
+  reload: { readonly trouble: Trouble | null }
 }
 
 /** The plain values that `/status` and the probes are made from. */
@@ -65,7 +67,8 @@ export function healthFacts(facts: Facts): HealthFacts {
     adminTrouble: facts.adminTrouble,
     brokenFiles: facts.agent.rereadFiles.broken(),
     audit: facts.agent.audit?.events.trouble ?? null,
-    openFiles: facts.agent.openFiles,
+    openFiles: facts.agent.openFiles(),
+    reload: facts.reload,
   }
 }
 

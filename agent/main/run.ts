@@ -20,6 +20,7 @@ import { systemRandom } from '../platform/system-random.js'
 import { answerSignals } from './answer-signals.js'
 import type { CommandIo } from './command.js'
 import { type DaemonWorld, runDaemon } from './daemon.js'
+import { HangUps } from './hang-ups.js'
 import { threadsEnd } from './hanging-threads.js'
 import { kubernetesApi } from './kubernetes-api.js'
 import { placeRemedy } from './place-remedy.js'
@@ -70,7 +71,8 @@ async function runUntilStopped(configFile: string | undefined, io: CommandIo, th
   warnOfIgnored(io.ignoredVariables ?? [], log)
   const rotated = new Signal()
   const manager = serviceManager(io.env, { pid: process.pid, log })
-  using _signals = io.onSignal?.(answerSignals(reopening(log, rotated), manager))
+  const hangUps = new HangUps()
+  using _signals = io.onSignal?.(answerSignals(reopening(log, rotated), () => hangUps.heard()))
   try {
     loadLibc().ignoreRealTimeSignals()
     using kernel = createLinuxKernel()
@@ -106,6 +108,9 @@ async function runUntilStopped(configFile: string | undefined, io: CommandIo, th
         kubernetesApi: kubernetesApi(io.env),
         inheritedSocket: inheritedSocket(io.env, process.pid),
         serviceManager: manager,
+        configuration: read.source(files),
+        logControls: log,
+        hangUps,
         hangingFiles: () => files.hanging + log.writing,
         threadsHang: (count) => {
           log.warn('Threads hang in a system call; the process is ended without them', { threads: count })

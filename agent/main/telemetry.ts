@@ -27,9 +27,10 @@ export async function withTelemetry<W extends World>(
   if (settings.traces === null && settings.metrics === null) return { world, async [Symbol.asyncDispose]() {} }
   const { openTelemetry } = await import('../telemetry/index.js')
   const { httpsProxy, noProxy } = config.icpService.proxy
+  const proxy = { httpsProxy: httpsProxy?.reveal() ?? null, noProxy }
   const http = createHttpClient({
     tls: () => ({ ca: ca.pem }),
-    proxy: { httpsProxy: httpsProxy?.reveal() ?? null, noProxy },
+    proxy: () => proxy,
     peer: RECEIVER,
   })
   const { nodeId, tenantId } = config.agent

@@ -7,30 +7,48 @@ export interface BrokenFile extends Trouble {
   readonly path: string
 }
 
+/** Registers a file; `holder`: the setting that names it, or what the file is. */
+export interface FileReports {
+  file(path: string, holder: string): Recurring
+}
+
 /** The files that the agent rereads while it runs: a problem is logged once, and `/status` shows it. */
 export const fileEvents = (log: Log, clock: Clock) => {
-  const watched: { readonly path: string; readonly said: Recurring }[] = []
+  const watched = new Set<{ readonly path: string; readonly said: Recurring }>()
+  const file = (path: string, holder: string, own?: (forget: () => void) => void): Recurring => {
+    const once = sayOnce(log, clock, {
+      failing: 'A file cannot be used; what was read from it before stays in force',
+      recovered: 'A file can be used again',
+    })
+    const said: Recurring = {
+      failed: (error) => once.failed(error, { path, holder }),
+      succeeded: () => once.succeeded({ path, holder }),
+      get trouble() {
+        return once.trouble
+      },
+    }
+    const one = { path, said }
+    watched.add(one)
+    own?.(() => watched.delete(one))
+    return said
+  }
   return {
-    /** `holder`: the setting that names it, or what the file is. */
-    file(path: string, holder: string): Recurring {
-      const once = sayOnce(log, clock, {
-        failing: 'A file cannot be used; what was read from it before stays in force',
-        recovered: 'A file can be used again',
-      })
-      const said: Recurring = {
-        failed: (error) => once.failed(error, { path, holder }),
-        succeeded: () => once.succeeded({ path, holder }),
-        get trouble() {
-          return once.trouble
+    file: (path: string, holder: string): Recurring => file(path, holder),
+
+    /** For files of one part of the agent, which are forgotten when that part is replaced. */
+    scope(): FileReports & Disposable {
+      const forgets: (() => void)[] = []
+      return {
+        file: (path, holder) => file(path, holder, (forget) => forgets.push(forget)),
+        [Symbol.dispose]: () => {
+          for (const forget of forgets.splice(0)) forget()
         },
       }
-      watched.push({ path, said })
-      return said
     },
 
     /** Those that cannot be used now. */
     broken: (): readonly BrokenFile[] =>
-      watched.flatMap(({ path, said }) => (said.trouble === null ? [] : { path, ...said.trouble })),
+      [...watched].flatMap(({ path, said }) => (said.trouble === null ? [] : { path, ...said.trouble })),
   }
 }
 

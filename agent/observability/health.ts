@@ -67,6 +67,8 @@ export interface HealthFacts {
   readonly adminTrouble?: AdminTrouble | null
   /** Why the audit log cannot be written; null or absent where it can, or is off. */
   readonly audit?: Trouble | null
+  /** That the last reload of the configuration failed. */
+  readonly reload?: { readonly trouble: Trouble | null }
   /** How many connections the limit of open files leaves; `short`: fewer than the configuration allows. */
   readonly openFiles?: { readonly limit: number | null; readonly connections: number; readonly short: boolean }
 }
@@ -115,9 +117,13 @@ export function otherTroubles(facts: HealthFacts): readonly { readonly message: 
   const broken = facts.brokenFiles.map(({ message, code, since }) => {
     return { message: bounded(`the last good content is in force, but ${message} (${code})`), since }
   })
-  const { openFiles, startedAt, adminTrouble, audit } = facts
+  const { openFiles, startedAt, adminTrouble, audit, reload } = facts
   if (adminTrouble) broken.push({ message: bounded(adminTrouble.message), since: adminTrouble.since })
   if (audit) broken.push({ message: `${bounded(audit.message)} (${audit.code})`, since: audit.since })
+  if (reload?.trouble) {
+    const { message, code, since } = reload.trouble
+    broken.push({ message: bounded(`the last reload changed nothing: ${message} (${code})`), since })
+  }
   if (!openFiles?.short) return broken
   const message = `the limit of ${openFiles.limit} open files allows ${openFiles.connections} connections of the Workload API, fewer than workload_api.limits.connections; raise it (LimitNOFILE, ulimit -n)`
   return [...broken, { message, since: startedAt }]

@@ -5,6 +5,22 @@
 export const METRICS = {
   icp_agent_info: { kind: 'gauge', help: 'Always 1; the version of the agent.', labels: ['version'] },
   icp_agent_start_time_seconds: { kind: 'gauge', help: 'Unix time at which the agent started.', labels: [] },
+  icp_agent_config_reloads_total: {
+    kind: 'counter',
+    help: 'Reloads of the configuration by result: success, failure.',
+    labels: ['result'],
+    fromZero: ['success', 'failure'].map((result) => ({ result })),
+  },
+  icp_agent_config_last_reload_successful: {
+    kind: 'gauge',
+    help: 'Whether the last reload of the configuration worked: 1, also before the first, or 0.',
+    labels: [],
+  },
+  icp_agent_config_last_reload_success_timestamp_seconds: {
+    kind: 'gauge',
+    help: 'Unix time of the last reload that worked, or of the start.',
+    labels: [],
+  },
   icp_agent_agent_svid_expiry_seconds: {
     kind: 'gauge',
     help: "Seconds until the agent's own SVID expires; -1 while there is none that is valid.",

@@ -6,13 +6,20 @@ import { type NoProxy, readNoProxy } from '../ports/no-proxy.js'
 import { ALWAYS, Connections } from './http-connections.js'
 import { proxyPool, shownProxy } from './http-proxy.js'
 
+/** The proxy on the way to servers, and who is reached without it (`NO_PROXY`). */
+export interface HttpProxy {
+  readonly httpsProxy: string | null
+  readonly noProxy: string | null
+}
+
 /** How requests leave the machine. */
 export interface HttpRoute {
   /** Read for each request; a change opens new connections and lets the old ones finish. */
   readonly tls: () => HttpTls
   /** PEM of the authorities that are trusted besides `tls().ca`; read once, at the first need. */
   readonly roots: () => readonly string[]
-  readonly proxy: { readonly httpsProxy: string | null; readonly noProxy: string | null } | null
+  /** Read for each request; as above. */
+  readonly proxy: () => HttpProxy | null
   readonly connectTimeoutMs: number
 }
 
@@ -46,10 +53,12 @@ interface Shown {
 }
 interface Slot {
   readonly shown: Shown
-  readonly proxied: boolean
+  /** The URL of the proxy; null without one. */
+  readonly proxy: string | null
   readonly dispatcher: Dispatcher
 }
 
+const NO_PROXY: HttpProxy = { httpsProxy: null, noProxy: null }
 /** A server on this machine is never behind a proxy. */
 const THIS_MACHINE = readNoProxy('localhost,127.0.0.0/8,::1')
 
@@ -64,20 +73,29 @@ export class Dispatchers {
   readonly #sockets = new Map<string, Dispatcher>()
   readonly #retired = new Set<Dispatcher>()
   readonly #connections = new Connections()
-  readonly #exempt: readonly NoProxy[]
+  #exempt: { readonly noProxy: string; readonly by: NoProxy } | null = null
   #roots: readonly string[] | null = null
 
   constructor(private readonly route: HttpRoute) {
     if (!listening) subscribe('undici:client:connected', keepAlerts)
     listening = true
-    this.#exempt = [THIS_MACHINE, readNoProxy(route.proxy?.noProxy ?? '')]
   }
 
   /** The proxy on the way to a server, as messages show it; null: there is none. */
-  proxyFor({ protocol, hostname, port }: URL): string | null {
-    const httpsProxy = this.route.proxy?.httpsProxy
+  proxyFor(url: URL): string | null {
+    const proxy = this.#proxyOf(url)
+    return proxy === null ? null : shownProxy(proxy)
+  }
+
+  /** With its credentials. */
+  #proxyOf({ protocol, hostname, port }: URL): string | null {
+    const { httpsProxy, noProxy } = this.route.proxy() ?? NO_PROXY
     if (!httpsProxy || protocol !== 'https:') return null
-    return this.#exempt.some((exempt) => exempt.exempts(hostname, port)) ? null : shownProxy(httpsProxy)
+    if (this.#exempt?.noProxy !== (noProxy ?? '')) {
+      this.#exempt = { noProxy: noProxy ?? '', by: readNoProxy(noProxy ?? '') }
+    }
+    const exempt = [THIS_MACHINE, this.#exempt.by].some((one) => one.exempts(hostname, port))
+    return exempt ? null : httpsProxy
   }
 
   unixSocket(path: string): Dispatcher {
@@ -95,16 +113,19 @@ export class Dispatchers {
     this.#refuseAfterEnd()
     const { ca, identity, other } = this.route.tls()
     const kept = [{ ca }, ...[identity, other].flatMap((each) => (each ? [{ ca, identity: each }] : []))]
-    const live = this.#slots.filter((slot) => kept.some((shown) => sameShown(shown, slot.shown)))
+    const { httpsProxy } = this.route.proxy() ?? NO_PROXY
+    const inUse = ({ shown, proxy }: Slot) =>
+      (proxy === null || proxy === httpsProxy) && kept.some((one) => sameShown(one, shown))
+    const live = this.#slots.filter(inUse)
     for (const slot of this.#slots) if (!live.includes(slot)) this.#retire(slot.dispatcher)
     this.#slots = live
     const own = presented === 'none' ? undefined : presented === 'other' ? (other ?? identity) : identity
     const shown: Shown = own ? { ca, identity: own } : { ca }
-    const proxied = this.proxyFor(url) !== null
-    const slot = live.find((candidate) => candidate.proxied === proxied && sameShown(candidate.shown, shown))
+    const proxy = this.#proxyOf(url)
+    const slot = live.find((candidate) => candidate.proxy === proxy && sameShown(candidate.shown, shown))
     if (slot) return slot.dispatcher
-    const dispatcher = this.#open(shown, proxied)
-    this.#slots = [...live, { shown, proxied, dispatcher }]
+    const dispatcher = this.#open(shown, proxy)
+    this.#slots = [...live, { shown, proxy, dispatcher }]
     return dispatcher
   }
 
@@ -129,12 +150,11 @@ export class Dispatchers {
     dispatcher.close().then(forget, forget)
   }
 
-  #open(settings: Shown, proxied: boolean): Dispatcher {
+  #open(settings: Shown, uri: string | null): Dispatcher {
     const timeout = this.route.connectTimeoutMs
     const server = { timeout, secureContext: this.#context(settings) }
     const connect = this.#connections.connector(server)
-    const uri = proxied ? this.route.proxy?.httpsProxy : null
-    if (!uri) return new Agent({ ...COMMON, connect })
+    if (uri === null) return new Agent({ ...COMMON, connect })
     // The proxy itself never sees the client certificate.
     const toProxy = this.#connections.connector({ timeout, secureContext: this.#context({ ca: settings.ca }) })
     return new ProxyAgent({

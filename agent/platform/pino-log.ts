@@ -47,6 +47,11 @@ interface LogControls extends Disposable {
   /** The last 256 KiB of lines, as JSON whatever the format. */
   readonly recent: Pick<RecentLines, 'lines' | 'dropped'>
   setLevel(level: LogLevel): void
+  /**
+   * Another form or file, which is opened now and used from `commit` on. Null where both are the same. Throws
+   * `file.unsafe` or `file.io` where the file cannot be opened.
+   */
+  prepare(next: Pick<LogOptions, 'format' | 'filePath'>): (Disposable & { commit(): void }) | null
 }
 
 const RECENT_BYTES = 256 * 1024
@@ -80,7 +85,7 @@ export function createUntypedLog(options: LogOptions): UntypedLog {
   if (stdout instanceof LineSink) sinks.add(stdout)
   let file: OpenFile | null = null
   const recent = new RecentLines(RECENT_BYTES)
-  const format = options.format === 'console' ? consoleLine : (line: string) => line
+  let { format, filePath } = options
 
   const root = pino(
     {
@@ -99,7 +104,7 @@ export function createUntypedLog(options: LogOptions): UntypedLog {
       write(json: string) {
         const plain = terminalSafe(json)
         recent.add(plain)
-        const line = format(plain)
+        const line = format === 'console' ? consoleLine(plain) : plain
         stdout.write(line)
         file?.sink.write(line)
       },
@@ -128,11 +133,21 @@ export function createUntypedLog(options: LogOptions): UntypedLog {
   }
 
   function open(): void {
-    const path = options.filePath
+    const path = filePath
     if (path === undefined || path === null || path === '') return
     try {
-      const fd = openLogFile(path)
-      const old = file
+      use(path, openLogFile(path))
+    } catch (error) {
+      if (file) own.error('Log file cannot be opened anew; the old one stays in use', { path, error })
+      else own.error('Log file cannot be opened; lines go to stdout only', { path, error })
+    }
+  }
+  /** Lines go to this file from now on, or to none. */
+  function use(path: string | null, fd: number | null): void {
+    const old = file
+    file = null
+    let release = () => {}
+    if (path !== null && fd !== null) {
       // Keys and DNS share four threads with writes: however often a log on a disk that hangs is opened anew, it takes
       // one of them.
       const sink = new LineSink(fd, {
@@ -142,11 +157,9 @@ export function createUntypedLog(options: LogOptions): UntypedLog {
       })
       sinks.add(sink)
       file = { fd, sink }
-      if (old) end(old.sink, old.fd, () => sink.release())
-    } catch (error) {
-      if (file) own.error('Log file cannot be opened anew; the old one stays in use', { path, error })
-      else own.error('Log file cannot be opened; lines go to stdout only', { path, error })
+      release = () => sink.release()
     }
+    if (old) end(old.sink, old.fd, release)
   }
   open()
   process.on('exit', flush)
@@ -162,6 +175,25 @@ export function createUntypedLog(options: LogOptions): UntypedLog {
     },
     setLevel(level) {
       threshold = RANK[level]
+    },
+    prepare(next) {
+      const path = next.filePath || null
+      const moves = path !== (filePath || null)
+      if (!moves && next.format === format) return null
+      let fd = moves && path !== null ? openLogFile(path) : null
+      return {
+        commit() {
+          format = next.format
+          if (!moves) return
+          filePath = path
+          use(path, fd)
+          fd = null
+        },
+        [Symbol.dispose]() {
+          if (fd !== null) close(fd)
+          fd = null
+        },
+      }
     },
     [Symbol.dispose]() {
       if (sinks.size === 0) process.off('exit', flush)

@@ -10,7 +10,7 @@ import {
   type HttpTls,
 } from '../ports/http.js'
 import { ANY_SERVER } from './http-advice.js'
-import { Dispatchers, type Presented } from './http-dispatchers.js'
+import { Dispatchers, type HttpProxy, type Presented } from './http-dispatchers.js'
 import { httpError, throughProxy } from './http-errors.js'
 import { environmentSource, systemRoots } from './system-roots.js'
 
@@ -21,8 +21,8 @@ export interface HttpClientOptions {
   readonly roots?: () => readonly string[]
   /** Whom it talks to, for the advice in errors. Default: some server. */
   readonly peer?: HttpPeer
-  /** Unix sockets and loopback addresses never go through it. Default: none. */
-  readonly proxy?: { readonly httpsProxy: string | null; readonly noProxy: string | null }
+  /** Read for each request. Unix sockets and loopback addresses never go through it. Default: none. */
+  readonly proxy?: () => HttpProxy | null
   /** For each step of making a connection: address, TLS, proxy. A request may wait for less. Default: 10 seconds. */
   readonly connectTimeoutMs?: number
 }
@@ -39,7 +39,7 @@ export function createHttpClient(options: HttpClientOptions = {}): HttpClient {
   const dispatchers = new Dispatchers({
     tls: options.tls ?? (() => NO_TLS),
     roots: options.roots ?? (() => systemRoots(environmentSource())),
-    proxy: options.proxy ?? null,
+    proxy: options.proxy ?? (() => null),
     connectTimeoutMs: options.connectTimeoutMs ?? 10_000,
   })
 

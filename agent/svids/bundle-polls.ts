@@ -3,6 +3,7 @@ import type { ControlPlane } from '../icp/control-plane.js'
 import { REQUESTS_OF_A_BUNDLE_POLL, routineGap } from '../icp/limits.js'
 import type { RateLimiter } from '../icp/rate-limiter.js'
 import { usableAuthorities } from '../identity/usable-authorities.js'
+import { Alarm } from '../lib/alarm.js'
 import type { SyncEvents } from '../observability/sync-events.js'
 import type { Clock } from '../ports/clock.js'
 import type { Random } from '../ports/random.js'
@@ -15,7 +16,10 @@ export interface BundlePollsOptions {
   readonly clock: Clock
   readonly random: Random
   readonly events: SyncEvents
-  readonly bundleIntervalMs: number
+  /** Read after each poll, and again at each change. */
+  readonly sync: { readonly bundleIntervalMs: number }
+  /** The settings changed. */
+  readonly onSettings: (changed: () => void) => Disposable
 }
 
 /**
@@ -23,14 +27,17 @@ export interface BundlePollsOptions {
  * which polls take a third at most. Ends by the signal's reason; rejects otherwise only on a defect of our own.
  */
 export async function runBundlePolls(options: BundlePollsOptions, signal: AbortSignal): Promise<void> {
-  const { pollBundle, limiter, clock, random, bundleIntervalMs } = options
+  const { pollBundle, limiter, clock, random, sync } = options
+  const alarm = new Alarm(clock)
+  using _settings = options.onSettings(() => alarm.ring())
   for (;;) {
     await limiter.whenOpen('service', signal, () => pollBundle(signal))
     await pollJwtKeys(options, signal)
     const shortest = REQUESTS_OF_A_BUNDLE_POLL * routineGap(limiter.pace('service'))
-    const interval = Math.max(shortest, bundleIntervalMs * (0.9 + 0.2 * random.fraction()))
-    const due = clock.monotonic() + interval
-    for (let wait = due - clock.monotonic(); wait > 0; wait = due - clock.monotonic()) await clock.sleep(wait, signal)
+    const spread = 0.9 + 0.2 * random.fraction()
+    const polled = clock.monotonic()
+    const wait = () => polled + Math.max(shortest, sync.bundleIntervalMs * spread) - clock.monotonic()
+    while (wait() > 0) await alarm.sleep(Math.max(1, wait()), signal)
   }
 }
 

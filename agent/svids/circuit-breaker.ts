@@ -24,7 +24,7 @@ export class CircuitBreaker {
   constructor(
     private readonly clock: Pick<Clock, 'monotonic'>,
     private readonly random: Random,
-    private readonly baseMs: number,
+    private readonly settings: { readonly retryBackoffMs: number },
   ) {}
 
   /** Milliseconds until an issuance may be tried; 0 when it may now. */
@@ -45,7 +45,8 @@ export class CircuitBreaker {
     if (!this.suspicious) return
     const tries = Math.max(1, this.#failures - SUSPICIOUS + 1)
     const capMs = tries <= QUICK_TRIES ? QUICK_CAP_MS : 60_000
-    this.#trippedUntil = this.clock.monotonic() + delay(tries, { baseMs: this.baseMs, capMs }, this.random.fraction())
+    this.#trippedUntil =
+      this.clock.monotonic() + delay(tries, { baseMs: this.settings.retryBackoffMs, capMs }, this.random.fraction())
   }
 
   /** An issuance worked, or the server came back. True when it was the first to do so after it had tripped. */

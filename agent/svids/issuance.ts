@@ -47,7 +47,7 @@ export class Issuance {
     private readonly options: IssuanceOptions,
     private readonly publisher: Publisher,
   ) {
-    this.#breaker = new CircuitBreaker(options.clock, options.random, options.retryBackoffMs)
+    this.#breaker = new CircuitBreaker(options.clock, options.random, options)
   }
 
   /** Milliseconds until an issuance is worth trying, whichever entry it is for; 0: now. */

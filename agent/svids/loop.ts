@@ -69,10 +69,11 @@ class Jobs {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    const { demand, schedule, onAgent, reachability, time, clock } = this.options
+    const { demand, schedule, onAgent, onSettings, reachability, time, clock } = this.options
     using _wanted = demand.onWanted(() => this.#alarm.ring())
     using _sooner = schedule.onSooner(() => this.#alarm.ring())
     using _agent = onAgent(() => this.#alarm.ring())
+    using _settings = onSettings(() => this.#alarm.ring())
     using _return = reachability.onReturn(() => this.#serverReturned())
     try {
       for (;;) {

@@ -114,6 +114,11 @@ export class SyncSchedule {
     this.#dueAt = this.clock.monotonic() + Math.min(this.intervalMs, AGAIN_MS)
   }
 
+  /** The settings changed: the next sync is due within the interval that is in force now. */
+  reconsider(): void {
+    this.#dueAt = Math.min(this.#dueAt, this.clock.monotonic() + this.#jittered(this.intervalMs))
+  }
+
   /** Something suggests that entries changed: sync at the next slot. */
   soon(): void {
     this.#dueAt = Math.min(this.#dueAt, this.clock.monotonic())

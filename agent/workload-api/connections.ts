@@ -159,6 +159,12 @@ export class ConnectionRegistry implements Disposable {
     })
   }
 
+  /** The configuration changed: those that idle for too long by now are closed. */
+  reconsider(): void {
+    this.#rest()
+    this.#schedule()
+  }
+
   closeAll(reason: CloseReason): void {
     for (const connection of [...this.#open.values()]) connection.close(reason)
   }

@@ -17,8 +17,8 @@ export class FairQueue {
 
   constructor(
     private readonly clock: Pick<Clock, 'monotonic'>,
-    /** Jobs of one subject that may wait. */
-    private readonly mostWaiting: number,
+    /** `burst`: jobs of one subject that may wait. */
+    private readonly limit: { readonly burst: number },
     private readonly nextTurn: (run: Job) => void = setImmediate,
   ) {}
 
@@ -31,7 +31,7 @@ export class FairQueue {
     }
     const jobs = this.#waiting.get(subject)
     if (!jobs) this.#waiting.set(subject, [job])
-    else if (jobs.length >= this.mostWaiting) return false
+    else if (jobs.length >= this.limit.burst) return false
     else jobs.push(job)
     return true
   }

@@ -183,8 +183,16 @@ export class Rates {
   }
 }
 
-function scaled({ perSecond, burst }: Rate, share: number): Rate {
-  return { perSecond: perSecond * share, burst: Math.max(1, burst * share) }
+/** Follows the rate, which a reload may change. */
+function scaled(rate: Rate, share: number): Rate {
+  return {
+    get perSecond() {
+      return rate.perSecond * share
+    },
+    get burst() {
+      return Math.max(1, rate.burst * share)
+    },
+  }
 }
 
 /** The value of the key, made where there is none, and moved to the end. */

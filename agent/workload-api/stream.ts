@@ -36,8 +36,8 @@ export interface ResponseStreamOptions {
   readonly stopping: () => boolean
   readonly clock: Clock
   readonly events: ApiEvents
-  readonly holdMs: number
-  readonly stalledMs: number
+  /** Read at each decision and each message. */
+  readonly times: { readonly holdMs: number; readonly stalledMs: number }
   /** The client does not read: its connection is not worth keeping, or this call. */
   readonly onStalled: () => void
   readonly onEnd: () => void
@@ -111,12 +111,12 @@ export class ResponseStream {
   }
 
   #decide(): void {
-    const { workload, kind, clock, events, holdMs, stopping, snapshot } = this.#options
+    const { workload, kind, clock, events, times, stopping, snapshot } = this.#options
     const decision = kind.decide({
       ...workload.decisionInput(),
       now: clock.now(),
       heldForMs: this.#waitsSince === null ? 0 : clock.monotonic() - this.#waitsSince,
-      holdMs,
+      holdMs: times.holdMs,
       served: this.#served,
       stopping: stopping(),
     })
@@ -139,7 +139,7 @@ export class ResponseStream {
 
   #send(ids: readonly string[], content: object): void {
     if (content === this.#last) return
-    const { workload, kind, clock, events, stalledMs, onStalled } = this.#options
+    const { workload, kind, clock, events, times, onStalled } = this.#options
     const message = kind.encode(content)
     kind.serves?.(workload, content)
     const first = this.#last === null
@@ -147,7 +147,7 @@ export class ResponseStream {
     this.#served = ids
     this.#writing = true
     this.#sent++
-    this.#stall = clock.after(stalledMs, () => {
+    this.#stall = clock.after(times.stalledMs, () => {
       onStalled()
       this.#end(status.CANCELLED)
     })

@@ -14,6 +14,7 @@ export interface StreamsOptions {
   readonly store: SvidStore
   readonly clock: Clock
   readonly events: ApiEvents
+  /** Read at each decision and each message, like `stalledMs`: a reload may change them. */
   readonly holdMs: number
   readonly stalledMs: number
   /** Bundles also for callers without an identity. */
@@ -50,24 +51,27 @@ export class Streams {
   }
 
   x509Bundles(dialect: Dialect): StreamKind {
-    const openToAll = this.options.allowUnauthenticatedVerifiers
     return {
       method: 'FetchX509Bundles',
       dialect: dialect.name,
-      decide: (input) => decideBundles({ ...input, openToAll, available: this.options.store.current.bundles.size > 0 }),
+      decide: (input) => {
+        const { store, allowUnauthenticatedVerifiers: openToAll } = this.options
+        return decideBundles({ ...input, openToAll, available: store.current.bundles.size > 0 })
+      },
       content: (snapshot) => snapshot.bundles,
       encode: (content) => dialect.x509Bundles(content as BundleSet),
     }
   }
 
   jwtBundles(dialect: Dialect): StreamKind {
-    const openToAll = this.options.allowUnauthenticatedVerifiers
-    const { store } = this.options
-    const available = () => store.current.jwtKeys.length > 0 && store.current.bundles.size > 0
     return {
       method: 'FetchJWTBundles',
       dialect: dialect.name,
-      decide: (input) => decideBundles({ ...input, openToAll, available: available() }),
+      decide: (input) => {
+        const { store, allowUnauthenticatedVerifiers: openToAll } = this.options
+        const { jwtKeys, bundles } = store.current
+        return decideBundles({ ...input, openToAll, available: jwtKeys.length > 0 && bundles.size > 0 })
+      },
       content: (snapshot) => this.#jwtBundlesOf(snapshot),
       encode: (content) => dialect.jwtBundles(content as JwtBundles),
     }
@@ -90,7 +94,8 @@ export class Streams {
     connection: Connection,
     onStalled: () => void = () => connection.close('stalled'),
   ): ResponseStream {
-    const { store, clock, events, holdMs, stalledMs } = this.options
+    const { store, clock, events } = this.options
+    const times = this.options
     const stream: ResponseStream = new ResponseStream(call, {
       workload,
       kind,
@@ -98,8 +103,7 @@ export class Streams {
       stopping: () => this.#stopping,
       clock,
       events,
-      holdMs,
-      stalledMs,
+      times,
       onStalled,
       onEnd: () => {
         this.#open.delete(stream)
@@ -110,6 +114,11 @@ export class Streams {
     connection.streams.add(stream)
     stream.start()
     return stream
+  }
+
+  /** The configuration changed: every open stream decides anew. */
+  reconsider(): void {
+    for (const stream of [...this.#open]) stream.evaluate()
   }
 
   /** Ends every stream with Unavailable, so that clients come back (Canceled would end go-spiffe's watches for good). */

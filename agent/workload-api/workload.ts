@@ -1,6 +1,7 @@
 import type { Attestation, AttestContext, Known } from '../attestation/attest.js'
-import type { Note } from '../attestation/attestor.js'
+import type { Note, WithdrawnSelectors } from '../attestation/attestor.js'
 import type { Caller } from '../attestation/caller.js'
+import { filterKnown, isKnown } from '../attestation/known.js'
 import { AgentError, messageOf } from '../errors.js'
 import type { Entry } from '../identity/entry.js'
 import type { Selectors } from '../identity/selector.js'
@@ -92,12 +93,15 @@ export class Workload implements Disposable {
   #known = NOTHING
   #attempts = 0
   #again = false
+  /** The attestation under way asks attestors that are no longer in force. */
+  #outdated = false
   #running: AbortController | null = null
   #retry: Disposable | undefined
   #telling = false
   /** Platforms of which selectors are wanted that no attestation has looked for yet. */
   readonly #unlooked = new Set<string>()
   readonly #watches: Disposable[] = []
+  readonly #ofAttestors: Disposable[] = []
   readonly #changes = new Signal()
   #match: Match = NO_MATCH
   /** The match may differ by now. */
@@ -138,15 +142,38 @@ export class Workload implements Disposable {
   /** Watches the process and what the attestors know of it, and attests for the first time. */
   start(): void {
     this.#watches.push(this.context.kernel.onExit(this.caller.process, () => this.#end()))
+    this.#watchAttestors()
+    this.reattest()
+  }
+
+  /**
+   * Other attestors are in force: this one is attested again by them. Until then its selectors count, but those that are
+   * withdrawn at once; an attestation under way counts no more.
+   */
+  attestorsChanged(withdrawn: WithdrawnSelectors): void {
+    if (this.#ended || this.#disposed) return
+    this.#watchAttestors()
+    const counts = filterKnown(this.#known, (attestor, key) => !withdrawn.now(attestor, key))
+    this.#known = filterKnown(counts, (attestor, key) => !withdrawn.next(attestor, key))
+    const state = this.#state
+    if (state.kind === 'attested') {
+      const selectors = new Map([...state.selectors].filter(([key, value]) => isKnown(counts, key, value)))
+      if (selectors.size < state.selectors.size) this.become({ ...state, selectors }, true)
+    }
+    this.#outdated = this.#running !== null
+    this.reattest()
+  }
+
+  #watchAttestors(): void {
+    for (const watch of this.#ofAttestors.splice(0)) watch[Symbol.dispose]()
     for (const attestor of this.context.attestors) {
       try {
         const watch = attestor.onChange?.(this.caller, () => this.reattest())
-        if (watch) this.#watches.push(watch)
+        if (watch) this.#ofAttestors.push(watch)
       } catch (error) {
         this.context.events.attestorFailed(attestor.name, error)
       }
     }
-    this.reattest()
   }
 
   hold(): void {
@@ -270,7 +297,7 @@ export class Workload implements Disposable {
     if (this.#disposed) return
     this.#disposed = true
     this.#cancelRetry()
-    for (const watch of this.#watches.splice(0)) watch[Symbol.dispose]()
+    for (const watch of [...this.#watches.splice(0), ...this.#ofAttestors.splice(0)]) watch[Symbol.dispose]()
     this.#running?.abort(new AgentError('caller.exited', 'nobody asks for this process any more'))
     this.caller.process[Symbol.dispose]()
   }
@@ -290,20 +317,21 @@ export class Workload implements Disposable {
     const lookedFor = [...this.#unlooked]
     try {
       const result = await attestAsItself(this.context, this.caller, this.#known, controller, () => this.check())
-      if (this.#ended || this.#disposed) return
+      if (this.#ended || this.#disposed || this.#outdated) return
       if (result instanceof AgentError) this.#refuse(result, clock.monotonic() - began)
       else {
         for (const platform of lookedFor) this.#unlooked.delete(platform)
         this.#accept(result, clock.monotonic() - began)
       }
     } catch (cause) {
-      if (this.#ended || this.#disposed) return
+      if (this.#ended || this.#disposed || this.#outdated) return
       // Attestors throw AgentErrors for what a process, an engine or the kernel does; anything else is ours.
       const error = cause instanceof AgentError ? cause : new AgentError('internal', messageOf(cause), { cause })
       this.#fail(error, clock.monotonic() - began)
       this.#retryLater()
     } finally {
       this.#running = null
+      this.#outdated = false
       if (this.#again) {
         this.#again = false
         this.reattest()

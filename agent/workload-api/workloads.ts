@@ -1,4 +1,5 @@
 import type { Known } from '../attestation/attest.js'
+import type { WithdrawnSelectors } from '../attestation/attestor.js'
 import type { Caller } from '../attestation/caller.js'
 import { Workload, type WorkloadContext, type WorkloadOwner } from './workload.js'
 
@@ -65,6 +66,11 @@ export class Workloads implements Disposable {
   /** Something changed that decisions on every workload depend on. */
   decideAgain(): void {
     for (const workload of [...this.#workloads.values()]) workload.decideAgain()
+  }
+
+  /** The attestors are others now: every workload is attested again, without what `withdrawn` takes away. */
+  attestorsChanged(withdrawn: WithdrawnSelectors): void {
+    for (const workload of [...this.#workloads.values()]) workload.attestorsChanged(withdrawn)
   }
 
   [Symbol.dispose](): void {

@@ -1,7 +1,7 @@
 import { Secret } from '../../agent/crypto/secret.js'
 import { AgentError, messageOf } from '../../agent/errors.js'
 import { anchorFileTrouble } from '../../agent/identity/anchor-file.js'
-import type { FileEvents } from '../../agent/observability/file-events.js'
+import type { FileReports } from '../../agent/observability/file-events.js'
 import { RereadFile } from '../../agent/observability/reread-file.js'
 import type { Files } from '../../agent/ports/files.js'
 import { type HttpClient, HttpError, type HttpStream, type HttpTls } from '../../agent/ports/http.js'
@@ -13,7 +13,7 @@ export type OpenHttp = (tls: () => HttpTls) => HttpClient
 
 export interface ApiOptions {
   readonly files: Pick<Files, 'read'>
-  readonly fileEvents: FileEvents
+  readonly fileEvents: FileReports
   readonly openHttp: OpenHttp
   /** `https://10.96.0.1:443`, without a trailing slash. */
   readonly address: string

@@ -1,5 +1,5 @@
 import type { PodName } from '../../agent/attestation/place.js'
-import type { FileEvents } from '../../agent/observability/file-events.js'
+import type { FileReports } from '../../agent/observability/file-events.js'
 import type { KubernetesEvents } from '../../agent/observability/kubernetes-events.js'
 import type { Clock } from '../../agent/ports/clock.js'
 import type { Files } from '../../agent/ports/files.js'
@@ -31,7 +31,7 @@ export interface KubernetesSettings {
 
 export interface KubernetesWorkloadsOptions {
   readonly files: Pick<Files, 'read'>
-  readonly fileEvents: FileEvents
+  readonly fileEvents: FileReports
   readonly kernel: Pick<Kernel, 'ownCgroup'>
   readonly clock: Clock
   readonly random: Random

@@ -1,13 +1,13 @@
 import type { NodeAttestor } from '../../agent/agent-svid/evidence.js'
 import { Secret } from '../../agent/crypto/secret.js'
 import { AgentError } from '../../agent/errors.js'
-import type { FileEvents } from '../../agent/observability/file-events.js'
+import type { FileReports } from '../../agent/observability/file-events.js'
 import type { Files } from '../../agent/ports/files.js'
 import { tokenFile } from './token-file.js'
 
 export interface KubernetesNode {
   readonly files: Pick<Files, 'read'>
-  readonly fileEvents: FileEvents
+  readonly fileEvents: FileReports
   /** True where KUBERNETES_SERVICE_HOST is set: the agent runs in a pod. */
   readonly inPod: boolean
   /** `attestation.kubernetes.token_path`. */

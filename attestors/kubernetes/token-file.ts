@@ -1,4 +1,4 @@
-import type { FileEvents } from '../../agent/observability/file-events.js'
+import type { FileReports } from '../../agent/observability/file-events.js'
 import { RereadFile } from '../../agent/observability/reread-file.js'
 import type { Files } from '../../agent/ports/files.js'
 
@@ -7,7 +7,7 @@ const JWT = /^[\w-]+\.[\w-]+\.[\w-]+$/
 
 /** A service-account token that the kubelet replaces while the agent runs. `setting` names it. */
 export function tokenFile(
-  { files, fileEvents }: { readonly files: Pick<Files, 'read'>; readonly fileEvents: FileEvents },
+  { files, fileEvents }: { readonly files: Pick<Files, 'read'>; readonly fileEvents: FileReports },
   path: string,
   setting: string,
 ): RereadFile {

@@ -1,5 +1,5 @@
 import { AgentError } from '../../agent/errors.js'
-import type { FileEvents } from '../../agent/observability/file-events.js'
+import type { FileReports } from '../../agent/observability/file-events.js'
 import type { Recurring } from '../../agent/observability/once.js'
 import type { Clock } from '../../agent/ports/clock.js'
 
@@ -15,7 +15,7 @@ export type ReadVersioned = (
 export interface AccountsOptions {
   readonly read: ReadVersioned
   readonly clock: Pick<Clock, 'monotonic'>
-  readonly fileEvents: FileEvents
+  readonly fileEvents: FileReports
   /** Where the host's files are seen from here: empty, or `/proc/1/root`. */
   readonly root: string
 }

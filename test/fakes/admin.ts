@@ -34,6 +34,9 @@ export type FakeAdminSources = AdminSources & { readonly clock: FakeClock; reado
   readonly changes: ChangeLog
 }
 
+const info = { level: 'info', configured: 'info', until: null } as const
+const fixedLevel: AdminSources['logLevel'] = { report: info, set: () => info }
+
 /** What answers are made from, of an agent that is well; counts the turns of the event loop that others get. */
 export function adminSourcesWith(given: Partial<AdminSources> = {}): FakeAdminSources {
   const clock = new FakeClock()
@@ -60,6 +63,16 @@ export function adminSourcesWith(given: Partial<AdminSources> = {}): FakeAdminSo
     explain: async () => ({ how: 'nobody', processes: [], others: [] }),
     processKey: () => null,
     holdMs: 4_000,
+    reload: async () => ({
+      ok: true,
+      changed: [],
+      needsRestart: [],
+      fixedByEnvironment: [],
+      problems: [],
+      warnings: [],
+    }),
+    logLevel: fixedLevel,
+    settings: () => [],
     process: () => ({ pid: 42, rssBytes: 104_857_600, heapBytes: 1 }),
     ...given,
     clock,

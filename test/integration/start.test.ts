@@ -107,13 +107,11 @@ describe('the agent', () => {
       a.child.kill(signal)
       await expect.poll(() => existsSync(a.logFile), { timeout: 30_000 }).toBe(true)
     }
-    const unread = 'The log was opened anew; the configuration was not read again'
-    await reopened('SIGUSR1')
-    await a.logged(unread, ({ signal }) => signal === 'SIGUSR1')
-    await reopened('SIGHUP')
-    await a.logged(unread, ({ signal }) => signal === 'SIGHUP')
-    await reopened('SIGUSR2')
-    await a.logged('The log was opened anew')
+    for (const name of ['SIGUSR1', 'SIGHUP', 'SIGUSR2'] as const) {
+      await reopened(name)
+      await a.logged('The log was opened anew', ({ signal }) => signal === name)
+    }
+    await a.logged('Configuration reloaded')
     for (const signal of [
       'SIGALRM',
       'SIGVTALRM',

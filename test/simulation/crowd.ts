@@ -89,8 +89,7 @@ export class Crowd {
           stopping: () => false,
           clock: this.clock,
           events,
-          holdMs: HOLD_MS,
-          stalledMs: 30_000,
+          times: { holdMs: HOLD_MS, stalledMs: 30_000 },
           onStalled: () => undefined,
           onEnd: () => undefined,
         })

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { loadConfig } from '../../agent/config/load.js'
 import { Signal } from '../../agent/lib/signal.js'
 import { type DaemonWorld, runDaemon } from '../../agent/main/daemon.js'
+import { HangUps } from '../../agent/main/hang-ups.js'
 import { withTelemetry } from '../../agent/main/telemetry.js'
 import { Disk } from '../../agent/platform/disk.js'
 import { createLinuxKernel } from '../../agent/platform/linux-kernel.js'
@@ -55,8 +56,8 @@ export type LogLine = Readonly<Record<string, unknown>> & { readonly event: stri
 export interface AgentOptions {
   readonly dir: string
   readonly server: Pick<DevIcp, 'address' | 'caPath'>
-  /** Settings by their names in the environment, without the prefix: `SYNC__INTERVAL`. */
-  readonly settings?: Readonly<Record<string, string>>
+  /** Settings by their names in the environment, without the prefix: `SYNC__INTERVAL`; undefined: left to `config.yaml` in `dir`. */
+  readonly settings?: Readonly<Record<string, string | undefined>>
   readonly world?: Partial<DaemonWorld>
   /** Variables of OpenTelemetry. */
   readonly telemetry?: Readonly<Record<string, string>>
@@ -72,7 +73,7 @@ export async function startAgent({
 }: AgentOptions): Promise<RunningAgent> {
   const files = new Disk()
   const clock = new SystemClock()
-  const all: Record<string, string> = {
+  const all: Record<string, string | undefined> = {
     AGENT__TENANT_ID: TENANT,
     AGENT__NODE_ID: 'test-node',
     AGENT__DATA_DIR: join(dir, 'data'),
@@ -88,15 +89,18 @@ export async function startAgent({
     WORKLOAD_API__HOLD: '30s',
     ...settings,
   }
-  const env = Object.fromEntries(Object.entries(all).map(([key, value]) => [`ICP_AGENT_${key}`, value]))
-  const { config } = await loadConfig({
+  const env = Object.fromEntries(
+    Object.entries(all).flatMap(([key, value]) => (value === undefined ? [] : [[`ICP_AGENT_${key}`, value]])),
+  )
+  const sources = {
     path: join(dir, 'config.yaml'),
     explicitPath: false,
     env,
     hostname: hostname(),
     insideContainer: false,
     files,
-  })
+  }
+  const { config, settings: inForce } = await loadConfig(sources)
   const lines: LogLine[] = []
   const waiting = new Set<() => void>()
   const log = createLog({
@@ -129,6 +133,9 @@ export async function startAgent({
       serviceManager: serviceManager({}, { pid: process.pid, log, monotonicMicroseconds: () => 0n }),
       hangingFiles: () => 0,
       threadsHang: () => undefined,
+      configuration: { path: sources.path, env, settings: inForce, reread: () => loadConfig(sources) },
+      logControls: log,
+      hangUps: new HangUps(),
       ...world,
     },
     telemetry,

@@ -60,7 +60,7 @@ export const operationSettings = {
   'audit.fail_closed': setting(bool(), {
     kind: 'true, false',
     default: 'false',
-    reload: 'restart',
+    reload: 'live',
     what: 'While records cannot be written, nothing is granted that is not served already: calls are held, then refused with `audit.unavailable`. Open streams go on.',
   }),
   'health.enabled': setting(bool(), {

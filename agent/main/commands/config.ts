@@ -2,7 +2,7 @@ import { configPath } from '../../config/config-path.js'
 import { type EffectiveSettings, shownValue } from '../../config/effective.js'
 import { loadConfig } from '../../config/load.js'
 import { SETTING_KEYS } from '../../config/schema.js'
-import type { SettingSource } from '../../config/tree.js'
+import { sourceText } from '../../config/tree.js'
 import { Disk } from '../../platform/disk.js'
 import { surroundings } from '../../platform/environment.js'
 import { choice, readArguments } from '../arguments.js'
@@ -20,7 +20,7 @@ export const config: Command = {
 
 Shows every setting with the value that the agent would use, and where it comes from: a line of the
 file, a variable of the environment, or the default. Secrets are shown as [redacted]. An agent that is
-running uses what it read when it started.
+running uses what it read at its start or at its last reload.
 
 Options:
   -c, --config FILE     the configuration; default: ./config.yaml, then /etc/icp-agent/config.yaml
@@ -57,13 +57,6 @@ function rowsOf(settings: EffectiveSettings): readonly (readonly string[])[] {
   return SETTING_KEYS.map((key) => {
     const { value, source } = settings[key]
     const shown = shownValue(key, value)
-    return [key, typeof shown === 'object' ? (shown ?? []).join(', ') || '-' : String(shown) || '-', textOf(source)]
+    return [key, typeof shown === 'object' ? (shown ?? []).join(', ') || '-' : String(shown) || '-', sourceText(source)]
   })
-}
-
-function textOf(source: SettingSource): string {
-  if (source === 'default') return 'default'
-  if ('env' in source) return source.env
-  const variables = source.variables.length > 0 ? ` (${source.variables.join(', ')})` : ''
-  return `${source.file}:${source.line}${variables}`
 }

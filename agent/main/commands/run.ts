@@ -5,7 +5,7 @@ export const run: Command = {
   help: `Usage: icp-agent [run] [-c FILE]
 
 Runs the agent until it gets SIGTERM, SIGINT or SIGQUIT. SIGHUP, SIGUSR1 and SIGUSR2 reopen the log
-file; none of them reads the configuration again.
+file; SIGHUP also reads the configuration again, as \`icp-agent reload\` does.
 
 Options:
   -c, --config FILE   the configuration; default: ./config.yaml, then /etc/icp-agent/config.yaml.

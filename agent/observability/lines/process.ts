@@ -58,6 +58,37 @@ export const PROCESS_LINES = {
     fields: { signal: 'text', ...SPELL },
     means: 'What came meanwhile is missing.',
   },
+  'Configuration reloaded': {
+    level: 'info',
+    lookFor: true,
+    fields: { changed: 'texts' },
+    means:
+      'After SIGHUP, `icp-agent reload` or a change of the watched file; `changed` names the settings with other values.',
+  },
+  'Changed settings wait for a restart of the agent': {
+    level: 'warning',
+    fields: { settings: 'texts' },
+    means:
+      'The configuration was reloaded, but these settings are read at the start alone; their old values are in force.',
+    todo: 'Restart the agent when that suits.',
+  },
+  'Configuration cannot be reloaded; nothing was changed': {
+    level: 'error',
+    lookFor: true,
+    fields: { problems: 'texts' },
+    means: 'The whole configuration of before stays in force, and `/status` is degraded until a reload works.',
+    todo: 'Put right what `problems` says, and reload again.',
+  },
+  'Log level set by an administrator': {
+    level: 'info',
+    fields: { level: 'text', seconds: 'number or null' },
+    means: 'By `icp-agent log-level`; `seconds`: for how long, null until a reload or a restart.',
+  },
+  'Log level is the configured one again': {
+    level: 'info',
+    fields: { level: 'text' },
+    means: 'The time of `icp-agent log-level --for` is over, or the configuration was reloaded.',
+  },
   'Configuration warning': {
     level: 'warning',
     fields: { key: 'text', source: 'text', problem: 'text', remedy: 'text' },
@@ -135,12 +166,11 @@ export const PROCESS_LINES = {
     means: '`NOTIFY_SOCKET` is set, and nothing listens there.',
     todo: 'Start the agent by its unit, or unset `NOTIFY_SOCKET`.',
   },
-  'The log was opened anew; the configuration was not read again': {
+  'The log was opened anew': {
     level: 'info',
-    fields: { signal: 'text', remedy: 'text' },
-    means: 'SIGHUP or SIGUSR1 was received. A restart reads the configuration.',
+    fields: { signal: 'text' },
+    means: 'SIGHUP, SIGUSR1 or SIGUSR2 was received. At SIGHUP the configuration is read again as well.',
   },
-  'The log was opened anew': { level: 'info', fields: { signal: 'text' }, means: 'SIGUSR2 was received.' },
   'A signal was received that means nothing to the agent': {
     level: 'warning',
     fields: { signal: 'text' },

@@ -30,7 +30,7 @@ const nobody = async () => {
   await using server = await httpServer(once)
   return server.port
 }
-const through = (address: string): HttpClientOptions => ({ proxy: { httpsProxy: address, noProxy: null } })
+const through = (address: string): HttpClientOptions => ({ proxy: () => ({ httpsProxy: address, noProxy: null }) })
 
 /** Sockets of this process that are closed, and that something still holds on to. */
 async function kept(way: Way, outcome: unknown): Promise<() => number> {

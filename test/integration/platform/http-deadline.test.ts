@@ -135,7 +135,9 @@ it('a proxy that never answers holds no connection for longer than a server may 
   const mute = await muteServer()
   const { happened, ends } = story()
   const httpsProxy = `http://127.0.0.1:${mute.port}`
-  const http = keep(createHttpClient({ roots: () => [], proxy: { httpsProxy, noProxy: null }, connectTimeoutMs: 200 }))
+  const http = keep(
+    createHttpClient({ roots: () => [], proxy: () => ({ httpsProxy, noProxy: null }), connectTimeoutMs: 200 }),
+  )
   await ends(http.request(get('https://icp.test/', { timeoutMs: 50 })))
   expect(happened).toEqual(['timeout'])
   await mute.accepted(1)
@@ -169,7 +171,7 @@ describe('a client that is closed', () => {
     const ca = await newCa('Proxy CA')
     const forward = keep(await proxy(server.port, () => true, scheme === 'https' ? ca : null))
     const { happened, ends } = story()
-    const through = { httpsProxy: forward.address, noProxy: null }
+    const through = () => ({ httpsProxy: forward.address, noProxy: null })
     const http = keep(createHttpClient({ roots: () => [ca.pem], proxy: through, connectTimeoutMs: NEVER_MS }))
     const call = ends(http.request(get('https://icp.test/')))
     await server.accepted(1)
@@ -183,7 +185,7 @@ describe('a client that is closed', () => {
     const mute = await muteServer()
     const { happened, ends } = story()
     const httpsProxy = `${scheme}://127.0.0.1:${mute.port}`
-    const through = { httpsProxy, noProxy: null }
+    const through = () => ({ httpsProxy, noProxy: null })
     const http = keep(createHttpClient({ roots: () => [], proxy: through, connectTimeoutMs: NEVER_MS }))
     const call = ends(http.request(get('https://icp.test/')))
     await mute.accepted(1)

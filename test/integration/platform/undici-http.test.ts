@@ -309,7 +309,7 @@ describe('TLS', () => {
     const names = [{ type: 'dns' as const, value: 'icp.test' }]
     const server = await serve(ok, { wish: { names }, requestCert: true, rejectUnauthorized: true, ca: ca.pem })
     const forward = keep(await proxy(server.port))
-    const client = clientWith({ proxy: { httpsProxy: forward.address, noProxy: null } })
+    const client = clientWith({ proxy: () => ({ httpsProxy: forward.address, noProxy: null }) })
     expect(await failure(client.request(get('https://icp.test/')))).toMatch(/^tls: .*client certificate/)
   })
 })
@@ -337,7 +337,7 @@ describe('with NODE_TLS_REJECT_UNAUTHORIZED=0', () => {
   it('a server behind a proxy must prove who it is', async () => {
     const server = await serve(ok, named)
     const forward = keep(await proxy(server.port))
-    const through = { proxy: { httpsProxy: forward.address, noProxy: null } }
+    const through = { proxy: () => ({ httpsProxy: forward.address, noProxy: null }) }
     const strangers = clientWith({ ...through, tls: () => ({ ca: [] }) })
     expect(await failure(strangers.request(get('https://icp.test/')))).toMatch(/^tls/)
     expect((await clientWith(through).request(get('https://icp.test/'))).status).toBe(200)
@@ -346,7 +346,7 @@ describe('with NODE_TLS_REJECT_UNAUTHORIZED=0', () => {
   it('a proxy that speaks TLS must prove who it is', async () => {
     const server = await serve(ok, named)
     const forward = keep(await proxy(server.port, () => true, await newCa('Other CA')))
-    const client = clientWith({ proxy: { httpsProxy: forward.address, noProxy: null } })
+    const client = clientWith({ proxy: () => ({ httpsProxy: forward.address, noProxy: null }) })
     expect(await failure(client.request(get('https://icp.test/')))).toMatch(/^tls/)
   })
 })
@@ -439,7 +439,7 @@ describe('a proxy', () => {
     const identity = await credentials(clients, { subject: 'agent' })
     const client = clientWith({
       tls: () => ({ ca: [ca.pem], identity }),
-      proxy: { httpsProxy: forward.address, noProxy: null },
+      proxy: () => ({ httpsProxy: forward.address, noProxy: null }),
     })
     expect((await client.request(get('https://icp.test/'))).body.toString()).toBe('agent')
     expect(forward.asked).toEqual(['icp.test:443'])
@@ -448,7 +448,7 @@ describe('a proxy', () => {
   it('may speak TLS itself, and be named by its address', async () => {
     const server = await serve(ok, named)
     const forward = keep(await proxy(server.port, () => true, ca))
-    const client = clientWith({ proxy: { httpsProxy: forward.address, noProxy: null } })
+    const client = clientWith({ proxy: () => ({ httpsProxy: forward.address, noProxy: null }) })
     expect((await client.request(get('https://icp.test/'))).body.toString()).toBe('ok')
     expect(forward.asked).toEqual(['icp.test:443'])
   })
@@ -456,7 +456,7 @@ describe('a proxy', () => {
   it('that speaks TLS must prove who it is', async () => {
     const server = await serve(ok, named)
     const forward = keep(await proxy(server.port, () => true, await newCa('Other CA')))
-    const client = clientWith({ proxy: { httpsProxy: forward.address, noProxy: null } })
+    const client = clientWith({ proxy: () => ({ httpsProxy: forward.address, noProxy: null }) })
     expect(await failure(client.request(get('https://icp.test/')))).toMatch(/^tls/)
     expect(forward.asked).toEqual([])
   })
@@ -464,7 +464,7 @@ describe('a proxy', () => {
   it('is not used for this machine', async () => {
     const server = await serve(ok)
     const forward = keep(await proxy(server.port))
-    const client = clientWith({ proxy: { httpsProxy: forward.address, noProxy: null } })
+    const client = clientWith({ proxy: () => ({ httpsProxy: forward.address, noProxy: null }) })
     expect((await client.request(get(server.address))).status).toBe(200)
     expect(forward.asked).toEqual([])
   })
@@ -473,7 +473,7 @@ describe('a proxy', () => {
     'is not used where NO_PROXY is %s',
     async (noProxy) => {
       const forward = keep(await proxy(1))
-      const client = clientWith({ proxy: { httpsProxy: forward.address, noProxy } })
+      const client = clientWith({ proxy: () => ({ httpsProxy: forward.address, noProxy }) })
       expect(await failure(client.request(get('https://icp.test/', { timeoutMs: 3000 })))).toMatch(
         /^(unreachable|timeout)/,
       )
@@ -503,7 +503,7 @@ describe('a proxy', () => {
     ],
   ])('that %s is named, and not the server', async (_how, address, said) => {
     const url = (await address()).replace('//', '//user:hunter22@')
-    const client = clientWith({ proxy: { httpsProxy: url, noProxy: null } })
+    const client = clientWith({ proxy: () => ({ httpsProxy: url, noProxy: null }) })
     const message = await failure(client.request(get('https://icp.test/')))
     expect(message).toMatch(said)
     expect(message).toContain(`https://icp.test: the proxy ${new URL(url).origin} of HTTPS_PROXY failed: `)
@@ -514,7 +514,7 @@ describe('a proxy', () => {
   it('is named beside a server that fails behind it', async () => {
     const server = await serve(ok, { wish: { names: [{ type: 'dns', value: 'other.test' }] } })
     const forward = keep(await proxy(server.port))
-    const client = clientWith({ proxy: { httpsProxy: forward.address, noProxy: null } })
+    const client = clientWith({ proxy: () => ({ httpsProxy: forward.address, noProxy: null }) })
     const message = await failure(client.request(get('https://icp.test/')))
     expect(message).toMatch(/^tls: https:\/\/icp\.test: its certificate is for another host name/)
     expect(message).toMatch(new RegExp(`through the proxy ${forward.address}\\)$`))
@@ -527,7 +527,7 @@ describe('a proxy', () => {
     ]
     const server = await serve(ok, { wish: { names } })
     const forward = keep(await proxy(server.port))
-    const client = clientWith({ proxy: { httpsProxy: forward.address, noProxy: '10.0.0.0/8,fd88::/16' } })
+    const client = clientWith({ proxy: () => ({ httpsProxy: forward.address, noProxy: '10.0.0.0/8,fd88::/16' }) })
     expect((await client.request(get(server.address))).status).toBe(200)
     expect((await client.request(get('https://icp.test/'))).status).toBe(200)
     expect((await client.request(get(server.address))).status).toBe(200)
@@ -537,7 +537,7 @@ describe('a proxy', () => {
   it('that refuses is named, its password is not', async () => {
     const forward = keep(await proxy(1, () => false))
     const address = forward.address.replace('//', '//user:hunter22@')
-    const client = clientWith({ proxy: { httpsProxy: address, noProxy: null } })
+    const client = clientWith({ proxy: () => ({ httpsProxy: address, noProxy: null }) })
     const said = await failure(client.request(get('https://icp.test/')))
     expect(said).toMatch(/^unreachable: .*proxy/)
     expect(said).not.toContain('hunter22')

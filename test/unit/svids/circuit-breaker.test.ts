@@ -7,7 +7,7 @@ let clock: FakeClock
 let breaker: CircuitBreaker
 beforeEach(() => {
   clock = new FakeClock()
-  breaker = new CircuitBreaker(clock, fixedRandom(1), 1_000)
+  breaker = new CircuitBreaker(clock, fixedRandom(1), { retryBackoffMs: 1_000 })
 })
 
 test('one entry that fails again and again trips nothing: others may be fine', () => {

@@ -221,7 +221,8 @@ export class SyncWorld {
           this.#agentListeners.add(changed)
           return { [Symbol.dispose]: () => void this.#agentListeners.delete(changed) }
         },
-        bundleIntervalMs: this.#bundleMs,
+        sync: { bundleIntervalMs: this.#bundleMs },
+        onSettings: () => ({ [Symbol.dispose]: () => undefined }),
       },
       this.stop.signal,
     )

@@ -158,8 +158,7 @@ async function answered(world: ReturnType<typeof build>, holdFor: number) {
     stopping: () => false,
     clock,
     events,
-    holdMs: HOLD,
-    stalledMs: 30_000,
+    times: { holdMs: HOLD, stalledMs: 30_000 },
     onStalled: () => undefined,
     onEnd: () => undefined,
   })

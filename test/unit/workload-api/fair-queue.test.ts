@@ -5,7 +5,7 @@ import { FairQueue } from '../../../agent/workload-api/fair-queue.js'
 function setting(mostWaiting = 1_000) {
   let now = 0
   const next: (() => void)[] = []
-  const turns = new FairQueue({ monotonic: () => now }, mostWaiting, (run) => next.push(run))
+  const turns = new FairQueue({ monotonic: () => now }, { burst: mostWaiting }, (run) => next.push(run))
   const done: string[] = []
   const take = (subject: string, ms = 1, name = subject) =>
     turns.take(subject, () => {

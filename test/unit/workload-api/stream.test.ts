@@ -48,8 +48,7 @@ function setting(selectors: Readonly<Record<string, string>> = MINE) {
       stopping: () => flags.stopping,
       clock,
       events,
-      holdMs: HOLD,
-      stalledMs: STALLED,
+      times: { holdMs: HOLD, stalledMs: STALLED },
       onStalled: () => happened.push('stalled'),
       onEnd: () => happened.push('end'),
     })

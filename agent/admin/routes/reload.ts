@@ -1,0 +1,43 @@
+import * as z from 'zod'
+import type { AdminRoute } from '../route.js'
+import { head, iso, shownSetting } from '../shapes.js'
+
+const change = z.object({ key: z.string(), from: shownSetting, to: shownSetting })
+const finding = z.object({ key: z.string(), source: z.string(), problem: z.string(), remedy: z.string() })
+
+const schema = z.object({
+  ...head,
+  ok: z.boolean().describe('false: nothing was changed'),
+  changed: z.array(change).describe('in force from now on'),
+  needs_restart: z.array(change).describe('read, but in force only after a restart'),
+  fixed_by_environment: z.array(z.string()).describe('what the file says of these has no effect'),
+  problems: z.array(finding),
+  warnings: z.array(finding),
+})
+
+/** Answers when the reload is done; one that is asked for while another runs waits for it. */
+export const reload: AdminRoute & { readonly schema: typeof schema } = {
+  method: 'POST',
+  path: '/v1/reload',
+  name: 'reload',
+  summary: 'Reads the configuration again, and says what changed and what waits for a restart.',
+  schema,
+  body: z.object({}),
+  answer: async ({ reload: run, clock }): Promise<z.infer<typeof schema>> => {
+    const { ok, changed, needsRestart, fixedByEnvironment, problems, warnings } = await run()
+    return {
+      api_version: 1,
+      now: iso(clock.now()),
+      ok,
+      changed: changed.map(shown),
+      needs_restart: needsRestart.map(shown),
+      fixed_by_environment: [...fixedByEnvironment],
+      problems: problems.map((one) => ({ ...one })),
+      warnings: warnings.map((one) => ({ ...one })),
+    }
+  },
+}
+
+function shown({ key, from, to }: { readonly key: string; readonly from: unknown; readonly to: unknown }) {
+  return { key, from: shownSetting.parse(from), to: shownSetting.parse(to) }
+}

@@ -1,0 +1,194 @@
+import { assemble } from '../config/assemble.js'
+import type { Config } from '../config/config.js'
+import { difference, fixedByEnvironment, reloaded, type SettingChange } from '../config/difference.js'
+import type { EffectiveSettings } from '../config/effective.js'
+import type { LoadedConfig } from '../config/load.js'
+import type { Environment } from '../config/placeholders.js'
+import type { Problem } from '../config/problem.js'
+import type { SettingKey } from '../config/schema.js'
+import { sourceText } from '../config/tree.js'
+import { AgentError, messageOf } from '../errors.js'
+import { unlessAborted } from '../lib/abort.js'
+import type { ReloadEvents } from '../observability/reload-events.js'
+import type { Clock } from '../ports/clock.js'
+import type { ServiceManager } from '../ports/service-manager.js'
+import type { LiveConfig } from './live-config.js'
+
+/** Where the configuration comes from, as the process was started with it. */
+export interface ConfigurationSource {
+  /** The file; null where there is none. */
+  readonly path: string | null
+  /** Also the variables that secrets were read from. */
+  readonly env: Environment
+  readonly settings: EffectiveSettings
+  /** Reads all of it again. Throws `config.invalid`. */
+  reread(): Promise<LoadedConfig>
+}
+
+/** What a part of the agent has made of a new configuration. Disposing gives it up, unless it is in force by then. */
+export interface PreparedChange extends Disposable {
+  /** Puts it into force. It neither waits nor fails. */
+  commit(): void
+}
+
+/** A part of the agent that has something to make or to open when the configuration changes. */
+export interface Reloadable {
+  /** The setting that is to blame where `prepare` fails. */
+  readonly setting: SettingKey
+  /** Does all that can fail or takes time; null: nothing is to be done. Throws AgentError. */
+  readonly prepare: (after: Config) => PreparedChange | null | Promise<PreparedChange | null>
+}
+
+/** What asks for a reload. */
+export type ReloadCause = 'SIGHUP' | 'reload' | 'watch'
+
+/** What came of a reload. */
+export interface ReloadReport {
+  readonly ok: boolean
+  readonly at: number
+  /** In force from now on; empty where it failed. */
+  readonly changed: readonly SettingChange[]
+  readonly needsRestart: readonly SettingChange[]
+  readonly fixedByEnvironment: readonly SettingKey[]
+  readonly problems: readonly Problem[]
+  readonly warnings: readonly Problem[]
+}
+
+export interface ReloadOptions {
+  readonly source: ConfigurationSource
+  readonly live: LiveConfig
+  readonly parts: readonly Reloadable[]
+  readonly clock: Pick<Clock, 'now'>
+  readonly events: ReloadEvents
+  readonly serviceManager: Pick<ServiceManager, 'reloading' | 'ready'>
+  /** Aborts when the agent stops. */
+  readonly signal: AbortSignal
+}
+
+/**
+ * Reads the configuration again and puts into force what can change while the agent runs. Everything is prepared first
+ * (the file read and understood, files opened, attestors made); then all of it comes into force in one turn of the event
+ * loop, or none.
+ */
+export class Reload {
+  #settings: EffectiveSettings
+  #running: Promise<ReloadReport> | null = null
+  #waiting: Promise<ReloadReport> | null = null
+  #last: ReloadReport | null = null
+
+  constructor(private readonly options: ReloadOptions) {
+    this.#settings = options.source.settings
+  }
+
+  /** Those in force. */
+  get settings(): EffectiveSettings {
+    return this.#settings
+  }
+
+  /** Null before the first. */
+  get last(): ReloadReport | null {
+    return this.#last
+  }
+
+  /**
+   * One at a time: one that is asked for while another runs may be about a newer file. It waits and reads again, and all
+   * that wait share it. Never rejects.
+   */
+  run(how: ReloadCause): Promise<ReloadReport> {
+    if (this.#running) {
+      this.#waiting ??= this.#running.then(() => {
+        this.#waiting = null
+        return this.run(how)
+      })
+      return this.#waiting
+    }
+    this.#running = this.#once(how).finally(() => {
+      this.#running = null
+    })
+    return this.#running
+  }
+
+  async #once(how: ReloadCause): Promise<ReloadReport> {
+    const { serviceManager, events, signal } = this.options
+    if (!signal.aborted) serviceManager.reloading()
+    const report = await this.#attempt()
+    if (signal.aborted) return report
+    this.#last = report
+    if (report.ok) events.reloaded({ ...report, how })
+    else events.failed(report.problems)
+    serviceManager.ready()
+    return report
+  }
+
+  async #attempt(): Promise<ReloadReport> {
+    const { source, signal } = this.options
+    try {
+      signal.throwIfAborted()
+      return await this.#apply(await unlessAborted(source.reread(), signal))
+    } catch (error) {
+      if (signal.aborted) return this.#failure([STOPPING])
+      return this.#failure(problemsOf(error))
+    }
+  }
+
+  async #apply({ settings: read, warnings }: LoadedConfig): Promise<ReloadReport> {
+    const { source, live, signal, clock } = this.options
+    const { live: changed, restart: needsRestart } = difference(this.#settings, read)
+    const settings = reloaded(this.#settings, read)
+    const config = assemble(settings, source.env)
+    const { prepared, problems } = await this.#prepare(config, read)
+    if (problems.length > 0 || signal.aborted) {
+      for (const change of prepared) change[Symbol.dispose]()
+      return this.#failure(signal.aborted ? [STOPPING] : problems)
+    }
+    // From here to the end of the turn: nothing waits, and nothing fails.
+    this.#settings = settings
+    live.replace(config)
+    for (const change of prepared) change.commit()
+    if (changed.length > 0) live.tell(new Set(changed.map(({ key }) => key)))
+    const fixed = fixedByEnvironment(settings)
+    return { ok: true, at: clock.now(), changed, needsRestart, fixedByEnvironment: fixed, problems: [], warnings }
+  }
+
+  /** All parts, so that everything that is wrong is told at once. */
+  async #prepare(config: Config, read: EffectiveSettings) {
+    const prepared: PreparedChange[] = []
+    const problems: Problem[] = []
+    for (const { setting, prepare } of this.options.parts) {
+      try {
+        const change = await prepare(config)
+        if (change) prepared.push(change)
+      } catch (error) {
+        const source = sourceText(read[setting].source)
+        problems.push({ key: setting, source, problem: `cannot be used: ${messageOf(error)}`, remedy: REMEDY })
+      }
+    }
+    return { prepared, problems }
+  }
+
+  #failure(problems: readonly Problem[]): ReloadReport {
+    const fixed = fixedByEnvironment(this.#settings)
+    const at = this.options.clock.now()
+    return { ok: false, at, changed: [], needsRestart: [], fixedByEnvironment: fixed, problems, warnings: [] }
+  }
+}
+
+const REMEDY = 'put it right and reload again; what was in force before stays in force'
+const STOPPING: Problem = {
+  key: '(reload)',
+  source: 'the agent',
+  problem: 'is stopping',
+  remedy: 'start it again, which reads the configuration',
+}
+
+function problemsOf(error: unknown): readonly Problem[] {
+  if (!(error instanceof AgentError)) {
+    const remedy = 'report it, and restart the agent to use the configuration'
+    return [{ key: '(reload)', source: 'the agent', problem: `failed by a defect: ${messageOf(error)}`, remedy }]
+  }
+  const { problems } = error.details as { readonly problems?: readonly Problem[] }
+  if (error.code === 'config.invalid' && problems) return problems
+  return [
+    { key: '(file)', source: 'the configuration', problem: `cannot be read: ${messageOf(error)}`, remedy: REMEDY },
+  ]
+}

@@ -1,0 +1,303 @@
+import type { WithdrawnSelectors, WorkloadAttestor } from '../agent/attestation/attestor.js'
+import type { PlaceFinder } from '../agent/attestation/place.js'
+import { aborted, LinkedAbort } from '../agent/lib/abort.js'
+import type { AttestorStatus } from '../agent/observability/attestor-events.js'
+import { withEngineStatus, withKubernetesStatus } from './attestor-status.js'
+import { dockerWorkloads } from './docker/create.js'
+import type { AttestorConfig, AttestorWorld } from './index.js'
+import { type KubernetesWorkloads, kubernetesWorkloads } from './kubernetes/create.js'
+import { placeFinder } from './places.js'
+import { systemdWorkloads } from './systemd/create.js'
+import { Accounts } from './unix/accounts.js'
+import { ExecutableDigests } from './unix/executable.js'
+import { UnixWorkloadAttestor } from './unix/workload.js'
+import { type Attesting, withdrawnSelectors } from './withdrawn.js'
+
+/** The attestors of workloads, and what they do besides: watch their platforms. */
+export interface WorkloadAttestors extends Disposable {
+  /** Those in force. */
+  readonly all: readonly WorkloadAttestor[]
+  /** Which of them are on, and why the others are off; empty before `run`. */
+  statuses(): readonly AttestorStatus[]
+  /** Whether Kubernetes has listed the pods of this node since the start; null where it is not asked. */
+  readonly podsListed: boolean | null
+  /** Finds processes by the names that platforms give them. */
+  readonly places: PlaceFinder
+  /** Threads that live. Those that do a moment after disposal hang in a system call, and Node cannot end. */
+  readonly threads: number
+  /** Runs until the signal aborts; rejects only on a defect of our own. */
+  run(signal: AbortSignal): Promise<void>
+  /** Makes the attestors of other settings, beside those in force; null where they would be the same. */
+  prepare(config: AttestorConfig): AttestorChange | null
+}
+
+/** Attestors that were made and are not in force. Disposing gives them up, unless they are by then. */
+export interface AttestorChange extends Disposable {
+  /** Puts them into force, and says which selectors of before count no more. The old ones end by themselves. */
+  commit(): WithdrawnSelectors
+}
+
+/** One platform under the settings that it was made with. */
+interface Part extends Disposable {
+  readonly name: string
+  /** Its settings: it is made anew only where they differ. */
+  readonly settings: string
+  /** Null where it is off. */
+  readonly attestor: WorkloadAttestor | null
+  readonly pods?: Pick<KubernetesWorkloads, 'listed' | 'podsNamed'>
+  readonly threads?: () => number
+  /** Runs until the signal aborts, once it is in force. */
+  run(signal: AbortSignal): Promise<void>
+}
+
+interface Life {
+  readonly signal: AbortSignal
+  readonly failed: (error: unknown) => void
+  readonly running: Map<Part, { readonly stop: LinkedAbort; readonly ended: Promise<void> }>
+}
+
+const NO_PODS = 'the agent runs in no pod (KUBERNETES_SERVICE_HOST), and attestation.kubernetes.source is not kubelet'
+const NO_UNITS = 'attestation.unix.method is procfs, and attestation.type is not auto'
+
+/**
+ * The attestors of workloads: each is asked where its platform is, whatever the node attests as. That of systemd is on
+ * with `attestation.unix.method: systemd`, and with `attestation.type: auto` wherever systemd runs.
+ */
+export function workloadAttestors(config: AttestorConfig, world: AttestorWorld): WorkloadAttestors {
+  return new Attestors(config, world)
+}
+
+class Attestors implements WorkloadAttestors {
+  readonly #make: readonly ((config: AttestorConfig) => Maker)[]
+  #settings: AttestorConfig['attestation']
+  #parts: readonly Part[]
+  #all: readonly WorkloadAttestor[]
+  /** Parts that were replaced and have threads that have not ended. */
+  readonly #retired = new Set<Part>()
+  #life: Life | null = null
+
+  constructor(
+    config: AttestorConfig,
+    private readonly world: AttestorWorld,
+  ) {
+    const { kernel, clock, readVersioned, fileEvents } = world
+    const accounts = new Accounts({ read: readVersioned, clock, root: kernel.host.root, fileEvents })
+    this.#make = [
+      (of) => unixPart(of, world, accounts),
+      (of) => dockerPart(of, world),
+      (of) => kubernetesPart(of, world),
+      (of) => systemdPart(of, world),
+    ]
+    this.#settings = snapshot(config)
+    this.#parts = this.#make.map((make) => make(config).make())
+    this.#all = attestorsOf(this.#parts)
+  }
+
+  get all(): readonly WorkloadAttestor[] {
+    return this.#all
+  }
+
+  get podsListed(): boolean | null {
+    return this.#pods?.listed ?? null
+  }
+
+  get #pods(): Part['pods'] | null {
+    return this.#parts.find(({ pods }) => pods)?.pods ?? null
+  }
+
+  /** By those in force at each question. */
+  readonly places: PlaceFinder = {
+    container: (id) => this.#places.container(id),
+    pod: (name, signal) => this.#places.pod(name, signal),
+  }
+
+  get #places(): PlaceFinder {
+    return placeFinder(this.world.kernel, this.#pods ?? null)
+  }
+
+  get threads(): number {
+    return [...this.#parts, ...this.#retired].reduce((sum, { threads }) => sum + (threads?.() ?? 0), 0)
+  }
+
+  statuses(): readonly AttestorStatus[] {
+    return this.world.attestorEvents.statuses()
+  }
+
+  run(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const life: Life = { signal, failed: reject, running: new Map() }
+      this.#life = life
+      for (const part of this.#parts) this.#start(part, Promise.resolve())
+      aborted(signal)
+        .then(() => Promise.all([...life.running.values()].map(({ ended }) => ended)))
+        .then(() => resolve(), reject)
+    })
+  }
+
+  prepare(config: AttestorConfig): AttestorChange | null {
+    const settings = snapshot(config)
+    const makers = this.#make.map((make) => make(config))
+    const parts = makers.map((maker, i) => {
+      const before = this.#parts[i]
+      return before?.settings === maker.settings ? before : maker.make()
+    })
+    const made = parts.filter((part) => !this.#parts.includes(part))
+    if (made.length === 0) return null
+    let committed = false
+    return {
+      commit: () => {
+        committed = true
+        return this.#replace(settings, parts)
+      },
+      [Symbol.dispose]: () => {
+        if (!committed) for (const part of made) part[Symbol.dispose]()
+      },
+    }
+  }
+
+  #replace(settings: AttestorConfig['attestation'], parts: readonly Part[]): WithdrawnSelectors {
+    const before: Attesting = { settings: this.#settings, attestors: this.#all }
+    const old = this.#parts
+    this.#settings = settings
+    this.#parts = parts
+    this.#all = attestorsOf(parts)
+    parts.forEach((part, i) => {
+      const replaced = old[i]
+      if (replaced && replaced !== part) this.#start(part, this.#retire(replaced))
+    })
+    return withdrawnSelectors(before, { settings, attestors: this.#all })
+  }
+
+  /** Each begins when the one in whose place it is has ended: they report about one and the same platform. */
+  #start(part: Part, after: Promise<void>): void {
+    const life = this.#life
+    if (!life) return
+    const stop = new LinkedAbort(life.signal)
+    const run = async () => {
+      await after
+      if (!stop.signal.aborted) await part.run(stop.signal)
+    }
+    const ended = run()
+      .catch((error: unknown) => {
+        if (!stop.signal.aborted) life.failed(error)
+      })
+      .finally(() => {
+        stop[Symbol.dispose]()
+        life.running.delete(part)
+      })
+    life.running.set(part, { stop, ended })
+  }
+
+  /** Resolves when the part has ended. */
+  async #retire(part: Part): Promise<void> {
+    const running = this.#life?.running.get(part)
+    running?.stop.abort()
+    for (const one of this.#retired) if (one.threads?.() === 0) this.#retired.delete(one)
+    part[Symbol.dispose]()
+    if (part.threads) this.#retired.add(part)
+    await running?.ended
+  }
+
+  [Symbol.dispose](): void {
+    for (const part of this.#parts) part[Symbol.dispose]()
+  }
+}
+
+/** What would be made, and whether that differs from what is there. */
+interface Maker {
+  readonly settings: string
+  make(): Part
+}
+
+function maker(settings: unknown, make: (settings: string) => Part): Maker {
+  const text = JSON.stringify(settings)
+  return { settings: text, make: () => make(text) }
+}
+
+function unixPart(config: AttestorConfig, world: AttestorWorld, accounts: Accounts): Maker {
+  const { forgeable, maxExecutableBytes: maxBytes } = config.attestation.unix
+  return maker([forgeable, maxBytes], (settings) => {
+    const { kernel, clock, events, digestWanted, attestorEvents } = world
+    const digests = new ExecutableDigests({ clock, events, maxBytes })
+    return {
+      name: 'unix',
+      settings,
+      attestor: new UnixWorkloadAttestor({ kernel, accounts, digests, digestWanted, forgeable }),
+      threads: () => digests.threads,
+      run: async () => attestorEvents.reportStatus('unix', true, 'the kernel is always there'),
+      [Symbol.dispose]: () => digests[Symbol.dispose](),
+    }
+  })
+}
+
+function dockerPart(config: AttestorConfig, world: AttestorWorld): Maker {
+  const { tenantId } = config.agent
+  const docker = { ...config.attestation.docker }
+  return maker(docker, (settings) => {
+    const { attestorEvents, engineEvents } = world
+    const events = withEngineStatus(engineEvents, attestorEvents, docker.socketPath)
+    const containers = dockerWorkloads({ ...world, ...docker, tenantId, events })
+    return {
+      name: 'docker',
+      settings,
+      attestor: containers.attestor,
+      run: async (signal) => {
+        attestorEvents.reportStatus('docker', false, 'not looked for yet')
+        await containers.run(signal)
+      },
+      [Symbol.dispose]: () => containers[Symbol.dispose](),
+    }
+  })
+}
+
+function kubernetesPart(config: AttestorConfig, world: AttestorWorld): Maker {
+  const { tenantId } = config.agent
+  const kubernetes = { ...config.attestation.kubernetes }
+  return maker(kubernetes, (settings) => {
+    const { attestorEvents, kubernetesEvents } = world
+    const fileEvents = world.fileEvents.scope()
+    const events = withKubernetesStatus(kubernetesEvents, attestorEvents, kubernetes.nodeName)
+    const pods = kubernetesWorkloads({ ...world, fileEvents, settings: kubernetes, tenantId, events })
+    return {
+      name: 'kubernetes',
+      settings,
+      attestor: pods?.attestor ?? null,
+      ...(pods && { pods }),
+      run: async (signal) => {
+        if (!pods) attestorEvents.reportStatus('kubernetes', false, NO_PODS)
+        else attestorEvents.reportStatus('kubernetes', true, 'the pods of this node have not been listed yet')
+        await pods?.run(signal)
+      },
+      [Symbol.dispose]: () => fileEvents[Symbol.dispose](),
+    }
+  })
+}
+
+function systemdPart(config: AttestorConfig, world: AttestorWorld): Maker {
+  const { unix, type } = config.attestation
+  const wanted = unix.method === 'systemd' || type === 'auto'
+  return maker(wanted, (settings) => {
+    const { attestorEvents, kernel } = world
+    const units = wanted ? systemdWorkloads({ ...world, events: attestorEvents, root: kernel.host.root }) : null
+    return {
+      name: 'systemd',
+      settings,
+      attestor: units,
+      run: async (signal) => {
+        if (!units) attestorEvents.reportStatus('systemd', false, NO_UNITS)
+        await units?.run(signal)
+      },
+      [Symbol.dispose]: () => undefined,
+    }
+  })
+}
+
+function attestorsOf(parts: readonly Part[]): readonly WorkloadAttestor[] {
+  return parts.flatMap(({ attestor }) => attestor ?? [])
+}
+
+/** As it is now: the configuration that is handed over may follow the one in force. */
+function snapshot({ attestation }: AttestorConfig): AttestorConfig['attestation'] {
+  const { type, unix, docker, kubernetes } = attestation
+  return { type, unix: { ...unix }, docker: { ...docker }, kubernetes: { ...kubernetes } }
+}
