@@ -161,6 +161,10 @@ check_machine() {
     [ "$where" = /var/lib ] && wanted=50000
     [ -z "$free" ] || [ "$free" -ge "$wanted" ] || problem "$where has $free KB free; $wanted are needed"
   done
+  # Its units are where deb and rpm have theirs.
+  if [ -e /usr/lib/systemd/system/icp-agent.service ]; then
+    problem "the agent was installed here by a package: upgrade by that, or remove it first (dpkg --remove icp-agent, rpm -e icp-agent)"
+  fi
   if [ ! -e $ROOT_DIR/current ] && has systemctl; then
     if systemctl is-active --quiet spire-agent.service 2>/dev/null && [ -S $SOCKET ]; then
       problem "spire-agent.service runs and $SOCKET is there; stop it first: systemctl disable --now spire-agent.service"
@@ -328,7 +332,7 @@ stage_package() {
     version=$offered
   fi
   program=icp-agent-$version-linux-$arch
-  for name in "$program" icp-agent.service icp-agent.socket icp-agent.sysusers.conf icp-agent.tmpfiles.conf \
+  for name in "$program" icp-agent.service icp-agent-files@.service icp-agent.socket icp-agent.sysusers.conf icp-agent.tmpfiles.conf \
     agent.env.example config.yaml uninstall.sh vm.md; do
     wanted=$(sed -n "s/^\([0-9a-f]\{64\}\) [ *]$name\$/\1/p" "$staging/SHA256SUMS")
     [ -n "$wanted" ] || die "SHA256SUMS of $from does not list $name"
@@ -552,6 +556,7 @@ write_files() {
   systemd-tmpfiles --create /usr/lib/tmpfiles.d/icp-agent.conf
   put 644 "$target/icp-agent.service" $UNITS/icp-agent.service
   put 644 "$target/icp-agent.socket" $UNITS/icp-agent.socket
+  put 644 "$target/icp-agent-files@.service" $UNITS/icp-agent-files@.service
   group=$(stat -L -c %G /run/docker.sock 2>/dev/null || :)
   if [ "${ICP_AGENT_DOCKER:-}" != no ] && [ -n "$group" ] && [ "$group" != root ] && [ "$group" != UNKNOWN ]; then
     say "Docker is here: the agent joins the group $group to attest containers (ICP_AGENT_DOCKER=no keeps it out)."

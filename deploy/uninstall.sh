@@ -37,11 +37,12 @@ main() {
   [ "$(id -u)" = 0 ] || die "this needs root: run it with sudo"
   if [ -d /run/systemd/system ]; then
     systemctl disable --quiet --now icp-agent.service icp-agent.socket 2>/dev/null || :
-    systemctl stop icp-agent.service icp-agent.socket 2>/dev/null || :
+    systemctl disable --quiet icp-agent-files@.service 2>/dev/null || :
+    systemctl stop icp-agent.service icp-agent.socket 'icp-agent-files@*.service' 2>/dev/null || :
     ! systemctl is-active --quiet icp-agent.service || die "icp-agent.service does not stop"
   fi
   units=/etc/systemd/system
-  rm -f $units/icp-agent.service $units/icp-agent.socket $units/icp-agent.service.d/50-docker.conf
+  rm -f $units/icp-agent.service $units/icp-agent-files@.service $units/icp-agent.socket $units/icp-agent.service.d/50-docker.conf
   rm -f $units/multi-user.target.wants/icp-agent.service $units/sockets.target.wants/icp-agent.socket
   rmdir $units/icp-agent.service.d 2>/dev/null || :
   rm -f /usr/lib/sysusers.d/icp-agent.conf /usr/lib/tmpfiles.d/icp-agent.conf

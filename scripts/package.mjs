@@ -1,6 +1,6 @@
-// `npm run package [-- --out DIR] [--arch x64,arm64]`: everything that is handed out, in DIR/VERSION (default
-// dist/packages): single executables, the npm package, units and scripts, an SBOM, and SHA256SUMS over all of it. The
-// same sources give the same bytes.
+// `npm run package [-- --out DIR] [--arch x64,arm64] [--no-linux-packages]`: everything that is handed out, in DIR/VERSION
+// (default dist/packages): single executables, deb and rpm, the npm package, units and scripts, an SBOM, and SHA256SUMS
+// over all of it. The same sources give the same bytes.
 import './ensure-installed.mjs'
 import { createHash } from 'node:crypto'
 import {
@@ -19,11 +19,14 @@ import { parseArgs } from 'node:util'
 import { bundle, licenses } from './package/bundle.mjs'
 import { makeExecutable } from './package/executable.mjs'
 import { koffiPackage, NODE_VERSION, nodePackage } from './package/fetch.mjs'
+import { makeLinuxPackages } from './package/linux-packages.mjs'
 import { makeNpmPackage } from './package/npm-package.mjs'
 import { LOCK, MANIFEST, ROOT, say } from './package/paths.mjs'
 import { sbom } from './package/sbom.mjs'
 
-const { values } = parseArgs({ options: { out: { type: 'string' }, arch: { type: 'string' } } })
+const { values } = parseArgs({
+  options: { out: { type: 'string' }, arch: { type: 'string' }, 'no-linux-packages': { type: 'boolean' } },
+})
 const out = resolve(values.out ?? join(ROOT, 'dist', 'packages'))
 const architectures = (values.arch ?? 'x64,arm64').split(',')
 const { version } = MANIFEST
@@ -46,7 +49,9 @@ try {
   await makeNpmPackage({ code, packages, bill, licenseTexts, file: join(work, `icp-agent-${version}.tgz`) })
   for (const arch of architectures) {
     koffiPackage(arch)
-    makeExecutable(arch, code, join(work, `icp-agent-${version}-linux-${arch}`))
+    const executable = join(work, `icp-agent-${version}-linux-${arch}`)
+    makeExecutable(arch, code, executable)
+    if (!values['no-linux-packages']) await makeLinuxPackages({ arch, executable, licenseTexts, folder: work })
   }
   for (const file of ['deploy/install.sh', 'deploy/uninstall.sh', 'docs/install/vm.md', ...unitFiles()]) {
     cpSync(join(ROOT, file), join(work, file.slice(file.lastIndexOf('/') + 1)))

@@ -112,9 +112,15 @@ export function assemble(settings: EffectiveSettings, env: Environment): Config 
       port: values['health.port'],
       bindAddress: values['health.bind_address'],
       waitForKubernetes: values['health.wait_for_kubernetes'],
+      tls: values['health.tls'],
+      tlsCertPath: values['health.tls_cert_path'],
+      tlsKeyPath: values['health.tls_key_path'],
     },
     outputs: { bundleDir: values['outputs.bundle_dir'], formats: values['outputs.formats'] },
-    metrics: { spiffeIdLabels: values['metrics.spiffe_id_labels'] },
+    metrics: {
+      spiffeIdLabels: values['metrics.spiffe_id_labels'],
+      bearerTokenPath: values['metrics.bearer_token_path'],
+    },
   }
 }
 

@@ -53,6 +53,23 @@ export async function check(understood: Understood, around: Circumstances): Prom
     )
   }
 
+  const tlsFiles = (['health.tls_cert_path', 'health.tls_key_path'] as const).filter((key) => !isSet(key))
+  if (values['health.tls'] === 'files') {
+    for (const key of tlsFiles) problems.push(at(key, 'is required with health.tls: files', 'name the PEM file'))
+  } else if (tlsFiles.length < 2) {
+    warnings.push(at('health.tls', 'does not use the files that are named', 'set health.tls to files'))
+  }
+  const address = values['health.bind_address']
+  if (
+    isSet('metrics.bearer_token_path') &&
+    values['health.tls'] === 'off' &&
+    address !== '::1' &&
+    !address.startsWith('127.')
+  ) {
+    const remedy = 'set health.tls, or health.bind_address to 127.0.0.1'
+    warnings.push(at('metrics.bearer_token_path', `is asked for in clear text at ${address}`, remedy))
+  }
+
   const sdsNames = ['sds.default_svid_name', 'sds.default_bundle_name', 'sds.default_all_bundles_name'] as const
   for (const [i, key] of sdsNames.entries()) {
     const same = sdsNames.slice(0, i).find((other) => values[other] === values[key])

@@ -96,10 +96,14 @@ export interface Config {
     readonly port: number
     readonly bindAddress: string
     readonly waitForKubernetes: boolean
+    /** `svid`: the agent's own SVID. */
+    readonly tls: 'off' | 'svid' | 'files'
+    readonly tlsCertPath: string | null
+    readonly tlsKeyPath: string | null
   }
   /** Bundles as files. `formats`: pem, jwks, spiffe. */
   readonly outputs: { readonly bundleDir: string | null; readonly formats: readonly string[] }
-  readonly metrics: { readonly spiffeIdLabels: boolean }
+  readonly metrics: { readonly spiffeIdLabels: boolean; readonly bearerTokenPath: string | null }
 }
 
 export type CsrCommonName =

@@ -22,8 +22,13 @@ export async function configuredRespondents(config: string | undefined, io: Comm
     expected: namesIn(values),
   }
   const place = healthSocketPath({ dataDir: values['agent.data_dir'], socketPath: values['agent.socket_path'] })
-  if ('reason' in place) return [port]
-  return [{ url: new URL('http://localhost'), socketPath: place.path, expected: null }, port]
+  const plain = values['health.tls'] === 'off'
+  if ('reason' in place) {
+    if (plain) return [port]
+    throw misused('the port speaks HTTPS (health.tls), and there is no health.sock to ask; name another with --url')
+  }
+  const socket = { url: new URL('http://localhost'), socketPath: place.path, expected: null }
+  return plain ? [socket, port] : [socket]
 }
 
 /** What answers at a URL: it must be the agent of the configuration where one is named, or the URL is on this machine. */

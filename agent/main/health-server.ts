@@ -1,28 +1,34 @@
 import type { HealthSource } from '../observability/health-routes.js'
 import { startHealthServer, startHealthSocket } from '../observability/http-server.js'
 import type { Log } from '../observability/log.js'
+import { MetricsToken } from '../observability/metrics-token.js'
 import { listenPrivately } from '../platform/private-socket.js'
 import type { AgentMetrics } from '../platform/prom-metrics.js'
 import type { Clock } from '../ports/clock.js'
 import type { Files } from '../ports/files.js'
 import { type Facts, healthFacts } from './health-facts.js'
 import { healthSocketPath } from './health-socket-path.js'
+import { healthTls } from './health-tls.js'
 import { agentVersion } from './version.js'
 
 interface HealthWorld {
   readonly clock: Clock
   readonly log: Log
-  readonly files: Pick<Files, 'remove'>
+  readonly files: Pick<Files, 'read' | 'remove'>
   readonly metrics: AgentMetrics
 }
 
 /** Health at its port. Identities matter more than probes: where it cannot be opened, that is said, and the agent serves. */
 export async function openHealthServer(facts: Facts, world: HealthWorld): Promise<AsyncDisposable | null> {
-  const { bindAddress, port, enabled } = facts.agent.config.health
+  const { agent } = facts
+  const { bindAddress, port, enabled } = agent.config.health
   if (!enabled) return null
   const { log } = world
   try {
-    const server = await startHealthServer({ ...sourceOf(facts, world), bindAddress, port })
+    const server = await startHealthServer({
+      ...sourceOf(facts, world),
+      ...{ bindAddress, port, tls: healthTls(agent, world), metricsToken: metricsToken(agent, world) },
+    })
     log.info('Health server started', { bind_address: bindAddress, port: server.port })
     return server
   } catch (error) {
@@ -61,6 +67,13 @@ export async function openHealthSocket(facts: Facts, world: HealthWorld): Promis
     log.error('Health socket could not start; the agent goes on without it', { error })
     return null
   }
+}
+
+/** For the port alone: only the agent's user and root reach the Unix socket. */
+function metricsToken(agent: Facts['agent'], { files, clock }: HealthWorld): MetricsToken | null {
+  const path = agent.config.metrics.bearerTokenPath
+  if (path === null) return null
+  return new MetricsToken({ path, files, clock, said: agent.rereadFiles.file(path, 'metrics.bearer_token_path') })
 }
 
 function sourceOf(facts: Facts, { log, metrics, clock }: HealthWorld): HealthSource {

@@ -4,6 +4,7 @@ import type { HealthFacts } from './health.js'
 import { type AgentNames, greeting, type HealthAnswer, liveness, readiness, statusDocument } from './health-answers.js'
 import type { Log } from './log.js'
 import { isLoopback, isLoopbackHost } from './loopback.js'
+import type { MetricsToken } from './metrics-token.js'
 
 /** The source of the answers. */
 export interface HealthSource {
@@ -14,6 +15,8 @@ export interface HealthSource {
   readonly agent: AgentNames
   readonly clock: Pick<Clock, 'monotonic'>
   readonly log: Log
+  /** Who may read metrics; absent or null: everybody. */
+  readonly metricsToken?: Pick<MetricsToken, 'refusal'> | null
 }
 
 /** Liveness, readiness, status and metrics. GET and HEAD only; no request changes anything. */
@@ -51,7 +54,13 @@ export function addHealthRoutes(app: FastifyInstance, source: HealthSource): voi
         .send(`${JSON.stringify(body)}\n`)
     })
   }
-  app.get('/metrics', async (_, reply) => reply.type(metrics.contentType).send(await metrics.text()))
+  app.get('/metrics', async (request, reply) => {
+    const refusal = await source.metricsToken?.refusal(request.headers.authorization)
+    if (!refusal) return reply.type(metrics.contentType).send(await metrics.text())
+    if (refusal.code === 401) reply.header('www-authenticate', 'Bearer realm="icp-agent"')
+    const { code, body } = refuse(refusal.code, refusal.error)
+    return reply.code(code).send(body)
+  })
   app.setNotFoundHandler((_, reply) => {
     const { code, body } = refuse(404, `not here; try ${[...Object.keys(answers), '/metrics'].join(', ')}`)
     return reply.code(code).send(body)

@@ -1,5 +1,5 @@
-import type { Server } from 'node:net'
-import type { FastifyInstance } from 'fastify'
+import type { Server, Socket } from 'node:net'
+import type { FastifyInstance, FastifyServerFactory } from 'fastify'
 import { AgentError, messageOf } from '../errors.js'
 import { addHealthRoutes, type HealthSource } from './health-routes.js'
 import { ProbeConnections, type ProbeLimits } from './probe-connections.js'
@@ -15,10 +15,27 @@ const LOOK_MS = 500
 /** How long a request may take to arrive, and how long an idle connection is kept. */
 const REQUEST_MS = 3000
 
+export interface HealthIdentity {
+  readonly certificate: string
+  readonly key: string
+}
+
+/** A server for HTTPS, and its certificate, which may change while it is used. */
+export interface TlsSource {
+  readonly make: (options: typeof HTTP & { readonly handshakeTimeout: number }) => {
+    readonly server: FastifyInstance['server']
+    use(identity: HealthIdentity): void
+  }
+  /** Calls back with what is there now, and with each that replaces it. */
+  readonly follow: (use: (identity: HealthIdentity) => void) => Disposable
+}
+
 export interface HealthServerOptions extends HealthSource {
   readonly bindAddress: string
   /** 0 takes any free port. */
   readonly port: number
+  /** Absent or null: plain HTTP. */
+  readonly tls?: TlsSource | null
 }
 
 export interface HealthServer extends AsyncDisposable {
@@ -26,17 +43,13 @@ export interface HealthServer extends AsyncDisposable {
 }
 
 /**
- * Serves health over plain HTTP at a port. Throws `health.unavailable` if it cannot be opened: the caller decides whether
+ * Serves health over HTTP, or with a certificate over HTTPS alone, at a port. Throws `health.unavailable` if it cannot be opened: the caller decides whether
  * the agent goes on without it.
  */
 export async function startHealthServer(options: HealthServerOptions): Promise<HealthServer> {
-  const app = await healthApp(options)
-  const connections = new ProbeConnections(LIMITS)
-  app.server.on('connection', (socket) => connections.admit(socket))
-  app.server.on('request', ({ socket }, response) => {
-    connections.asks(socket)
-    response.once('finish', () => connections.answered(socket))
-  })
+  const secure = options.tls?.make({ ...HTTP, handshakeTimeout: REQUEST_MS })
+  const app = await healthApp(options, secure?.server)
+  limitConnections(app.server)
   try {
     await app.listen({ host: options.bindAddress, port: options.port, backlog: BACKLOG })
   } catch (error) {
@@ -45,7 +58,34 @@ export async function startHealthServer(options: HealthServerOptions): Promise<H
   }
   const address = app.server.address()
   const port = typeof address === 'object' && address !== null ? address.port : options.port
-  return { port, [Symbol.asyncDispose]: () => app.close() }
+  const certificate = secure && options.tls?.follow(secure.use)
+  return {
+    port,
+    async [Symbol.asyncDispose]() {
+      certificate?.[Symbol.dispose]()
+      await app.close()
+    },
+  }
+}
+
+/** With TLS a request comes on another socket than the connection that was accepted: its peer tells which one. */
+function limitConnections(server: FastifyInstance['server']): void {
+  const connections = new ProbeConnections(LIMITS)
+  const accepted = new Map<string, Socket>()
+  const peerOf = ({ remoteAddress, remotePort }: Socket) => `${remoteAddress}:${remotePort}`
+  server.on('connection', (socket: Socket) => {
+    const peer = peerOf(socket)
+    accepted.set(peer, socket)
+    socket.once('close', () => {
+      if (accepted.get(peer) === socket) accepted.delete(peer)
+    })
+    connections.admit(socket)
+  })
+  server.on('request', (request, response) => {
+    const socket = accepted.get(peerOf(request.socket)) ?? request.socket
+    connections.asks(socket)
+    response.once('finish', () => connections.answered(socket))
+  })
 }
 
 export interface HealthSocket extends AsyncDisposable {
@@ -85,21 +125,26 @@ export async function startHealthSocket(options: HealthSocketOptions): Promise<H
   }
 }
 
-async function healthApp(source: HealthSource): Promise<FastifyInstance> {
+const HTTP = {
+  maxHeaderSize: MAX_HEADER_BYTES,
+  headersTimeout: HEADERS_MS,
+  requestTimeout: REQUEST_MS,
+  connectionsCheckingInterval: LOOK_MS,
+  requireHostHeader: false,
+  keepAliveTimeout: REQUEST_MS,
+}
+
+async function healthApp(source: HealthSource, secure?: FastifyInstance['server']): Promise<FastifyInstance> {
   // Loaded here, so that an agent with health.enabled: false does not pay for it.
   const { fastify } = await import('fastify')
-  const app = fastify({
+  const app = fastify<FastifyInstance['server']>({
     logger: false,
     bodyLimit: 1024,
     requestTimeout: REQUEST_MS,
     keepAliveTimeout: REQUEST_MS,
     forceCloseConnections: true,
-    http: {
-      maxHeaderSize: MAX_HEADER_BYTES,
-      headersTimeout: HEADERS_MS,
-      connectionsCheckingInterval: LOOK_MS,
-      requireHostHeader: false,
-    },
+    http: HTTP,
+    ...(secure && { serverFactory: (answer: Parameters<FastifyServerFactory>[0]) => secure.on('request', answer) }),
     routerOptions: { ignoreTrailingSlash: true },
   })
   addHealthRoutes(app, source)

@@ -34,7 +34,6 @@ describe.skipIf(vmObstacle() !== null)('icp-agent-files@web.service on a machine
     const settings = ['--tenant-id', TENANT, '--icp-server', SERVER, '--node-id', 'vm-1']
     const where = ['--from', '/opt/packages', '--trust-bundle', '/opt/dev/ca.pem']
     vm.must(['sh', '/opt/packages/install.sh', ...where, ...settings])
-    cpSync('systemd/icp-agent-files@.service', join(vm.root, 'etc/systemd/system/icp-agent-files@.service'))
     mkdirSync(join(vm.root, 'etc/icp-agent/files'), { recursive: true, mode: 0o755 })
     writeFileSync(join(vm.root, 'etc/icp-agent/files/web.yaml'), `run: echo rotated >> ${OUT}/rotations\n`)
     vm.must(['chmod', '755', '/etc/icp-agent', '/etc/icp-agent/files'])

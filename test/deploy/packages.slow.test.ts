@@ -4,9 +4,11 @@ import { once } from 'node:events'
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { gunzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { repositoryFiles } from '../architecture/files.js'
 import { pinnedNode } from '../support/pinned-node.js'
+import { systemPackagesObstacle } from '../support/system-packages.js'
 
 const ARM_LIBRARIES = '/usr/aarch64-linux-gnu'
 const qemu = ['qemu-aarch64-static', 'qemu-aarch64'].find((tool) => !spawnSync(tool, ['--version']).error)
@@ -119,6 +121,61 @@ describe('the packages', () => {
     } finally {
       child.kill('SIGKILL')
     }
+  })
+
+  describe.skipIf(systemPackagesObstacle() !== null)('for a package manager', () => {
+    const packages = () => readdirSync(out).filter((name) => /\.(?:deb|rpm)$/.test(name))
+    const own = { x64: 'x86_64', arm64: 'aarch64' }[process.arch as 'x64' | 'arm64']
+
+    it('are a deb and an rpm for each architecture', () => {
+      expect(packages()).toEqual([
+        `icp-agent-${version}-1.aarch64.rpm`,
+        `icp-agent-${version}-1.x86_64.rpm`,
+        `icp-agent_${version}-1_amd64.deb`,
+        `icp-agent_${version}-1_arm64.deb`,
+      ])
+    })
+
+    it('hold the executable, units, pages and completions, whole and as root’s', () => {
+      const [root, rpm] = [join(work, 'unpacked'), join(out, `icp-agent-${version}-1.${own}.rpm`)]
+      mkdirSync(root)
+      const args = ['--root', root, '--nodeps', '--noscripts', '--dbpath', '/rpmdb', '-i', rpm]
+      execFileSync('rpm', args)
+      const usr = (path: string) => readFileSync(join(root, 'usr', path))
+      expect(usr('bin/icp-agent').equals(readFileSync(executable(process.arch)))).toBe(true)
+      for (const unit of ['icp-agent.service', 'icp-agent.socket', 'icp-agent-files@.service']) {
+        expect([unit, usr(`lib/systemd/system/${unit}`).includes('/usr/lib/icp-agent')]).toEqual([unit, false])
+      }
+      expect(usr('lib/systemd/system/icp-agent.service').toString()).toContain('ExecStart=/usr/bin/icp-agent --config')
+      const manual = ['man1/icp-agent.1.gz', 'man1/icp-agent-api-fetch-x509.1.gz', 'man5/icp-agent.yaml.5.gz']
+      for (const page of manual) expect(gunzipSync(usr(`share/man/${page}`)).toString()).toContain('.SH DESCRIPTION')
+      for (const shell of ['bash-completion/completions/icp-agent', 'zsh/site-functions/_icp-agent']) {
+        expect(usr(`share/${shell}`).toString()).toContain('icp-agent')
+      }
+      expect(usr('share/doc/icp-agent/dashboard.json').toString()).toBe(
+        readFileSync('deploy/monitoring/dashboard.json', 'utf8'),
+      )
+      const asked = (...query: string[]) => execFileSync('rpm', ['-qp', ...query, rpm], { encoding: 'utf8' })
+      expect(asked('--configfiles')).toBe('/etc/icp-agent/agent.env\n/etc/icp-agent/config.yaml\n')
+      expect(asked('--requires').split('\n')).toEqual(expect.arrayContaining(['libatomic', 'systemd >= 239']))
+      for (const line of asked('-lv').trimEnd().split('\n')) expect(line).toMatch(/ root +root /)
+      const scripts = asked('--scripts')
+      for (const name of readdirSync('deploy/package')) {
+        expect(scripts).toContain(readFileSync(join('deploy/package', name), 'utf8').trimEnd())
+      }
+    })
+
+    it('have the same files in deb and rpm', () => {
+      const listed = (command: string, args: readonly string[]) =>
+        execFileSync(command, args, { encoding: 'utf8' }).match(/(?<=\s\.?)\/\S+/g) ?? []
+      const arch = process.arch === 'x64' ? 'amd64' : 'arm64'
+      const deb = listed('dpkg-deb', ['-c', join(out, `icp-agent_${version}-1_${arch}.deb`)])
+      const rpm = listed('rpm', ['-qplv', join(out, `icp-agent-${version}-1.${own}.rpm`)])
+      const differs = /zsh|\/copyright$|\/LICENSE$/
+      const files = (names: readonly string[]) =>
+        names.filter((name) => !name.endsWith('/') && !differs.test(name)).sort()
+      expect(files(rpm).filter((name) => !/^\/etc\/icp-agent(?:\/files)?$/.test(name))).toEqual(files(deb))
+    })
   })
 
   it('have an npm package that needs no other package', () => {

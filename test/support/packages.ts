@@ -3,9 +3,10 @@ import { createHash } from 'node:crypto'
 import { cpSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** Makes the packages for this machine's architecture in a directory; returns their version. */
+/** Makes the packages for this machine's architecture, without deb and rpm, in a directory; returns their version. */
 export function makePackages(directory: string, env: Readonly<Record<string, string>> = {}): string {
-  execFileSync('node', ['scripts/package.mjs', '--out', directory, '--arch', process.arch], {
+  const args = ['--out', directory, '--arch', process.arch, '--no-linux-packages']
+  execFileSync('node', ['scripts/package.mjs', ...args], {
     env: { ...process.env, ...env },
     stdio: ['ignore', 'ignore', 'pipe'],
   })

@@ -87,6 +87,26 @@ export const operationSettings = {
     reload: 'live',
     what: '`/ready` is false until Kubernetes has listed the pods of this node once since the start. The chart turns it on.',
   }),
+  'health.tls': setting(choice(['off', 'svid', 'files']), {
+    kind: '`off`, `svid`, `files`',
+    default: 'off',
+    reload: 'restart',
+    what: 'What that server speaks at its port: HTTP, or HTTPS alone with the SVID of the agent or with a certificate from files. `health.sock` stays as it is.',
+  }),
+  'health.tls_cert_path': optional(path(), {
+    kind: 'path',
+    path: 'file',
+    defaultIs: 'none',
+    reload: 'restart',
+    what: 'For `files`: the certificate with what its chain needs, PEM; looked at every 10 s.',
+  }),
+  'health.tls_key_path': optional(path(), {
+    kind: 'path',
+    path: 'file',
+    defaultIs: 'none',
+    reload: 'restart',
+    what: 'For `files`: its private key, PEM. A certificate and a key that do not fit replace nothing.',
+  }),
   'outputs.bundle_dir': optional(path(), {
     kind: 'path',
     path: 'file',
@@ -105,5 +125,12 @@ export const operationSettings = {
     default: 'false',
     reload: 'live',
     what: 'Adds the expiry of each SVID with its SPIFFE ID as a label.',
+  }),
+  'metrics.bearer_token_path': optional(path(), {
+    kind: 'path',
+    path: 'file',
+    defaultIs: 'none',
+    reload: 'restart',
+    what: 'A file with a token: at the port, `/metrics` answers only who sends it (`Authorization: Bearer`). A replaced file counts within a second; while there is none, nobody is answered.',
   }),
 }

@@ -79,9 +79,12 @@ test('the defaults are those that are documented', async () => {
     sync: { intervalMs: 30_000, maxIntervalMs: 600_000, bundleIntervalMs: 300_000 },
     logging: { level: 'info', format: 'json', filePath: null },
     audit: { path: null, failClosed: false },
-    health: { enabled: true, port: 8080, waitForKubernetes: false, bindAddress: '127.0.0.1' },
+    health: {
+      ...{ enabled: true, port: 8080, waitForKubernetes: false, bindAddress: '127.0.0.1' },
+      ...{ tls: 'off', tlsCertPath: null, tlsKeyPath: null },
+    },
     outputs: { bundleDir: null, formats: ['pem'] },
-    metrics: { spiffeIdLabels: false },
+    metrics: { spiffeIdLabels: false, bearerTokenPath: null },
   })
 })
 

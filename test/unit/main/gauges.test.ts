@@ -17,7 +17,7 @@ beforeEach(() => {
 
 function shown(agent: Partial<Gauged>): Disposable {
   const nothing: Gauged = {
-    config: { metrics: { spiffeIdLabels: false } },
+    config: { metrics: { spiffeIdLabels: false, bearerTokenPath: null } },
     store: new SvidStore(),
     demand: new Demand(clock),
     keeper: { current: () => null, state: () => ({ kind: 'starting' as const }) },
