@@ -40,13 +40,17 @@ export async function runProcess(
   process.exitCode = unwritten === null ? code : reportError(unwritten, io)
 }
 
+/** A line from the terminal; its end (Ctrl-D) and Ctrl-C are no yes. */
 async function confirm(question: string, signal: AbortSignal): Promise<boolean> {
-  const { createInterface } = await import('node:readline/promises')
-  const lines = createInterface({ input: process.stdin, output: process.stderr })
+  const { createInterface } = await import('node:readline')
+  process.stderr.write(`${question} [y/N] `)
+  const lines = createInterface({ input: process.stdin, signal })
   try {
-    return /^y(?:es)?$/i.test((await lines.question(`${question} [y/N] `, { signal })).trim())
+    for await (const line of lines) return /^y(?:es)?$/i.test(line.trim())
+    return false
   } finally {
     lines.close()
+    process.stdin.unref()
   }
 }
 

@@ -1,9 +1,12 @@
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { once } from 'node:events'
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test, vi } from 'vitest'
 import { startAgent, TENANT, temporaryDirectory } from '../support/agent.js'
+import { bundlePrograms } from '../support/bundle-programs.js'
+import { pathOf } from '../support/docker-engine.js'
 import { icpAgent } from '../support/terminal.js'
 import { fetchOnce } from './resilience/support.js'
 
@@ -110,3 +113,31 @@ test('nothing is written without a yes, over another file, or where nobody can b
   expect((await icpAgent([...args, '--yes'])).code).toBe(1)
   expect(readFileSync(file, 'utf8')).toBe('mine')
 })
+
+test.runIf(pathOf('script') !== null)(
+  'on a terminal a y writes it, and Ctrl-C, Ctrl-D or a new line is a no',
+  async () => {
+    await using dir = await temporaryDirectory()
+    const { agent: command } = await bundlePrograms(process.cwd(), join(dir.path, 'programs'), {
+      agent: 'agent/main/index.ts',
+    })
+    const answers = [
+      ['y\n', 0],
+      ['\n', 1],
+      ['\x04', 1],
+      ['\x03', 1],
+    ] as const
+    for (const [typed, expected] of answers) {
+      const file = join(dir.path, `${answers.findIndex(([one]) => one === typed)}.tar`)
+      const own = `exec ${process.execPath} ${command} support-bundle ${file} --admin-socket ${dir.path}/admin.sock`
+      const child = spawn('script', ['-qefc', own, '/dev/null'], { stdio: ['pipe', 'pipe', 'inherit'] })
+      let output = ''
+      child.stdout.on('data', (piece: Buffer) => {
+        output += piece
+        if (output.endsWith('[y/N] ')) child.stdin.write(typed)
+      })
+      const [code] = await once(child, 'close')
+      expect([typed, code, existsSync(file)]).toEqual([typed, expected, expected === 0])
+    }
+  },
+)
