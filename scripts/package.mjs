@@ -1,5 +1,5 @@
-// `npm run package [-- --out DIR] [--arch x64,arm64] [--no-linux-packages]`: everything that is handed out, in DIR/VERSION
-// (default dist/packages): single executables, deb and rpm, the npm package, units and scripts, an SBOM, and SHA256SUMS
+// `npm run package [-- --out DIR] [--arch x64,arm64] [--no-linux-packages] [--sign KEY]`: everything that is handed out, in
+// DIR/VERSION (default dist/packages): single executables, deb and rpm, the npm package, units and scripts, an SBOM, and SHA256SUMS
 // over all of it. The same sources give the same bytes.
 import './ensure-installed.mjs'
 import { createHash } from 'node:crypto'
@@ -23,10 +23,17 @@ import { makeLinuxPackages } from './package/linux-packages.mjs'
 import { makeNpmPackage } from './package/npm-package.mjs'
 import { LOCK, MANIFEST, ROOT, say } from './package/paths.mjs'
 import { sbom } from './package/sbom.mjs'
+import { checkSigning, sign } from './package/sign.mjs'
 
 const { values } = parseArgs({
-  options: { out: { type: 'string' }, arch: { type: 'string' }, 'no-linux-packages': { type: 'boolean' } },
+  options: {
+    out: { type: 'string' },
+    arch: { type: 'string' },
+    'no-linux-packages': { type: 'boolean' },
+    sign: { type: 'string' },
+  },
 })
+if (values.sign !== undefined) checkSigning(values.sign)
 const out = resolve(values.out ?? join(ROOT, 'dist', 'packages'))
 const architectures = (values.arch ?? 'x64,arm64').split(',')
 const { version } = MANIFEST
@@ -57,6 +64,7 @@ try {
     cpSync(join(ROOT, file), join(work, file.slice(file.lastIndexOf('/') + 1)))
   }
   writeFileSync(join(work, 'SHA256SUMS'), sums(work))
+  if (values.sign !== undefined) sign(values.sign, join(work, 'SHA256SUMS'), version)
   chmodSync(work, 0o755)
   const place = join(out, version)
   rmSync(place, { recursive: true, force: true })
