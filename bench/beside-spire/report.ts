@@ -41,6 +41,14 @@ export function writeReport(root: string, results: Results, cases: readonly Case
   const end = text.indexOf(END)
   if (begin < 0 || end < begin) throw new Error(`${PAGE} has no place for figures: ${BEGIN} … ${END}`)
   const parts = cases.flatMap((one) => section(root, results, one))
+  const medians = [...new Set(results.figures.map((f) => JSON.stringify([f.case, f.target, f.name, f.unit])))].map(
+    (key) => {
+      const [name, target, figure, unit] = JSON.parse(key) as string[]
+      const own = results.figures.filter((f) => f.case === name && f.target === target && f.name === figure)
+      return { case: name, target, name: figure, unit, ...summary(own.map(({ value }) => value)) }
+    },
+  )
+  writeFileSync(join(root, 'docs/benchmarks/figures.json'), `${JSON.stringify(medians, null, 1)}\n`)
   const body = [BEGIN, '', machine(results), '', ...parts].join('\n')
   writeFileSync(page, `${text.slice(0, begin)}${body}\n${text.slice(end)}`)
 }

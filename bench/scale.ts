@@ -1,0 +1,163 @@
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fullPace, REQUESTS_OF_A_BUNDLE_POLL } from '../agent/icp/limits.js'
+import { linePlot } from './line-plot.js'
+
+/**
+ * What a node and a fleet cost, from the rates that the agent allows itself, the default intervals and the figures
+ * of docs/benchmarks/figures.json. Writes the tables and pictures of docs/scale.md.
+ */
+const HOUR = 60
+/** Defaults, in minutes. */
+const SYNC = { shortest: 0.5, longest: 10 } as const
+const BUNDLE_POLL = 5
+/** An SVID is renewed at about half of its life. */
+const RENEWALS_A_LIFE = 2
+
+interface Fleet {
+  readonly nodes: number
+  readonly identities: number
+  readonly lifeHours: number
+}
+
+/** Requests a minute of the standard tier that one node makes: entries and renewals. */
+function standard({ identities, lifeHours }: Fleet, syncMinutes: number): number {
+  return 1 / syncMinutes + (identities * RENEWALS_A_LIFE) / (lifeHours * HOUR)
+}
+
+function all(fleet: Fleet, syncMinutes: number): number {
+  return standard(fleet, syncMinutes) + REQUESTS_OF_A_BUNDLE_POLL / BUNDLE_POLL
+}
+
+function nodesAnAddress(fleet: Fleet, syncMinutes: number): number {
+  const byTier = fullPace('standard') / standard(fleet, syncMinutes)
+  const byService = fullPace('service') / all(fleet, syncMinutes)
+  return Math.floor(Math.min(byTier, byService))
+}
+
+const number = (value: number) => {
+  if (value >= 100) return Math.round(value).toLocaleString('en')
+  return String(Number(value.toPrecision(2)))
+}
+
+const FLEETS: readonly Fleet[] = [1_000, 100_000].flatMap((nodes) =>
+  [
+    { identities: 5, lifeHours: 1 },
+    { identities: 20, lifeHours: 1 },
+    { identities: 20, lifeHours: 24 },
+    { identities: 100, lifeHours: 24 },
+  ].map((more) => ({ nodes, ...more })),
+)
+
+function fleetTable(): string[] {
+  const rows = FLEETS.map((fleet) => {
+    const { nodes, identities, lifeHours } = fleet
+    const quick = nodesAnAddress(fleet, SYNC.shortest)
+    const slow = nodesAnAddress(fleet, SYNC.longest)
+    const signatures = (nodes * identities * RENEWALS_A_LIFE) / (lifeHours * 3_600)
+    const cells = [
+      number(nodes),
+      number(identities),
+      `${lifeHours} h`,
+      number(nodes * all(fleet, SYNC.shortest)),
+      number(signatures),
+      quick < 1 ? 'not one' : number(quick),
+      quick < 1 ? '-' : number(Math.ceil(nodes / quick)),
+      slow < 1 ? 'not one' : number(slow),
+      slow < 1 ? '-' : number(Math.ceil(nodes / slow)),
+    ]
+    return `| ${cells.join(' | ')} |`
+  })
+  return [
+    '| nodes | identities a node | life of an SVID | requests a minute, all | signatures a second | nodes an address, entries every 30 s | addresses | nodes an address, entries every 10 min | addresses |',
+    '|---|---|---|---|---|---|---|---|---|',
+    ...rows,
+  ]
+}
+
+interface Costs {
+  readonly streamKb: number
+  readonly idleMb: number
+  readonly warmMs: number
+  readonly coldMs: number
+  readonly pushMs: number
+}
+
+/** Medians of the comparison, of this agent: what a stream, a fetch, a new process and a push cost. */
+function costs(root: string): Costs {
+  const figures = JSON.parse(readFileSync(join(root, 'docs/benchmarks/figures.json'), 'utf8')) as {
+    readonly case: string
+    readonly target: string
+    readonly name: string
+    readonly median: number
+  }[]
+  const of = (name: string, figure: string) => {
+    const found = figures.find((one) => one.case === name && one.target === 'icp-agent' && one.name === figure)
+    if (!found) throw new Error(`docs/benchmarks/figures.json has no ${figure} of ${name}: run beside-spire first`)
+    return found.median
+  }
+  return {
+    streamKb: of('memory', 'a stream'),
+    idleMb: of('start', 'idle resident'),
+    // Seconds for 1,000 are milliseconds for one.
+    warmMs: of('warm-1', 'processor'),
+    coldMs: of('cold-1', 'processor'),
+    pushMs: of('entry-1', 'processor'),
+  }
+}
+
+function nodeTable(cost: Costs): string[] {
+  const rows = [100, 1_000, 10_000].map((workloads) => {
+    const churn = (workloads / HOUR) * cost.coldMs
+    const cells = [
+      number(workloads),
+      number(cost.idleMb + (workloads * cost.streamKb) / 1_000),
+      number(workloads * cost.pushMs),
+      `${number((workloads * cost.pushMs * RENEWALS_A_LIFE) / (3_600 * 10))} %`,
+      `${number(churn / (60 * 10))} %`,
+      number((workloads * RENEWALS_A_LIFE) / HOUR),
+      workloads * RENEWALS_A_LIFE <= HOUR * (fullPace('standard') - 1 / SYNC.longest)
+        ? '1 h'
+        : `${number(shortestLife(workloads))} h`,
+    ]
+    return `| ${cells.join(' | ')} |`
+  })
+  return [
+    '| workloads | resident, MB | one change for all, ms of processor | pushes of renewals, of a core | a new process each hour in each one’s place, of a core | renewals a minute at a life of an hour | shortest life that the rate allows |'.replace(
+      '’',
+      "'",
+    ),
+    '|---|---|---|---|---|---|---|',
+    ...rows,
+  ]
+}
+
+/** In hours: so long must SVIDs live that one address, with the slowest sync, renews this many. */
+function shortestLife(identities: number): number {
+  return (identities * RENEWALS_A_LIFE) / (HOUR * (fullPace('standard') - 1 / SYNC.longest))
+}
+
+const root = process.cwd()
+const page = join(root, 'docs/scale.md')
+const parts = readFileSync(page, 'utf8').split(/(<!-- (?:end of )?(?:node|fleet) -->)/)
+if (parts.length !== 9) throw new Error('docs/scale.md has no place for its tables')
+parts[2] = `\n\n${nodeTable(costs(root)).join('\n')}\n\n`
+parts[6] = `\n\n${fleetTable().join('\n')}\n\n`
+writeFileSync(page, parts.join(''))
+mkdirSync(join(root, 'docs/benchmarks'), { recursive: true })
+const lives = Array.from({ length: 48 }, (_, n) => (n + 1) / 2)
+const identitiesBehind = (hours: number, syncMinutes: number, nodes: number) =>
+  Math.max(0, ((fullPace('standard') - nodes / syncMinutes) * hours * HOUR) / RENEWALS_A_LIFE)
+writeFileSync(
+  join(root, 'docs/benchmarks/scale.svg'),
+  linePlot(
+    [1, 5, 13, 50].map((nodes) => ({
+      title: `SVIDs that one address carries, ${nodes} ${nodes === 1 ? 'node' : 'nodes'} behind it, by their life`,
+      points: lives.map(
+        (hours) => [hours, identitiesBehind(hours, nodes <= 5 ? SYNC.shortest : SYNC.longest, nodes)] as const,
+      ),
+    })),
+    'hours of life',
+  ),
+)
+process.stdout.write(`Written to ${page}\n`)
