@@ -51,8 +51,7 @@ Register what you run as the workload /me, and see its identity come, within ${S
   ${icpAgent} dev-icp entry create --data ${dir} /me unix:uid=$(id -u)
   ${icpAgent} api watch x509 --socket unix://${dir}/run/agent.sock
 See how the agent is:
-  ${icpAgent} healthcheck --config ${dir}/agent.yaml
-  curl -s --unix-socket ${dir}/agent/health.sock http://localhost/status
+  ${icpAgent} status --config ${dir}/agent.yaml
 
 `
 }
