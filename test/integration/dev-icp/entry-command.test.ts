@@ -36,7 +36,7 @@ async function server(...options: readonly string[]): Promise<string> {
   const files = await TemporaryFiles.create()
   parts.push(files)
   const data = files.path('icp')
-  await running(['dev-icp', '--data', data, '--limits', 'off', ...options], /localhost\/status/)
+  await running(['dev-icp', '--data', data, '--limits', 'off', ...options], /status --config/)
   return data
 }
 
