@@ -142,12 +142,16 @@ try {
       const text = await metrics()
       const usage = usageOf(pid)
       const now = performance.now()
+      const heapMb = figure(text, 'nodejs_heap_size_used_bytes') / 1e6
+      const lagMs = figure(text, 'nodejs_eventloop_lag_seconds') * 1e3
+      // Node measures its heap with the first scrape and tells it with the next.
+      if (!Number.isFinite(heapMb) || !Number.isFinite(lagMs)) continue
       samples.push({
         hours: (now - began) / 3_600_000,
         rssMb: usage.rssBytes / 1e6,
-        heapMb: figure(text, 'nodejs_heap_size_used_bytes') / 1e6,
+        heapMb,
         descriptors: readdirSync(`/proc/${pid}/fd`).length,
-        lagMs: figure(text, 'nodejs_eventloop_lag_seconds') * 1e3,
+        lagMs,
         cpuPercent: (100_000 * (usage.cpuSeconds - before)) / (now - at),
         failed,
       })
