@@ -108,7 +108,12 @@ try {
       for (const target of targets) {
         if (Boolean(one.sha256) !== target.name.includes('sha256')) continue
         if (one.targets === 'agents' && target.register === null) continue
-        const figures = await one.run(target, bench)
+        const figures = await one.run(target, bench).catch((error: unknown) => {
+          // The rest is worth having all the same; the table then has no figure there.
+          say(`${one.name}  ${target.name}: ${String(error)}`)
+          process.exitCode = 1
+          return []
+        })
         for (const figure of figures)
           results.figures.push({ case: one.name, target: target.name, repetition: n, ...figure })
         say(`${one.name} ${n + 1}/${repetitions}  ${target.name.padEnd(26)} ${figures.map(text).join('  ')}`)

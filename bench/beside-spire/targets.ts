@@ -32,7 +32,7 @@ export async function ours(directory: string, executable: string, options: { sha
     agent: { tenant_id: TENANT, node_id: 'bench', data_dir: join(directory, 'data'), socket_path: socket },
     icp_service: { address: server.address, trust_bundle_path: server.caPath },
     attestation: { type: 'unix' },
-    logging: { file_path: '' },
+    sync: { bundle_interval: '60s' },
     workload_api: { hold: '30s', limits: limitsLifted() },
     health: { port: await freePort(), bind_address: '127.0.0.1' },
   }

@@ -33,6 +33,8 @@ beforeAll(async () => {
       WORKLOAD_API__LIMITS__STALLED_STREAM: '1s',
       // Whoever is not heard any more and does not go either is sent away.
       WORKLOAD_API__LIMITS__IDLE_CONNECTION: '2s',
+      // HTTP/2 keeps the limit of the Workload API where no service allows more; else the call above it is refused.
+      SDS__ENABLED: 'false',
       WORKLOAD_API__LIMITS__STREAMS_PER_CONNECTION: '60',
       LOGGING__LEVEL: 'info',
       SYNC__INTERVAL: '5s',
