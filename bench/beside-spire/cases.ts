@@ -185,7 +185,6 @@ function push(processes: number, streams: number, of: 'entry' | 'authority'): Ca
 }
 
 const memory: Case['run'] = async (target, bench) => {
-  const before = usageOf(target.pid)
   const streams = 2000
   const watchers = new Watchers(bench, target.socket, 1, streams, 1)
   try {
@@ -196,7 +195,6 @@ const memory: Case['run'] = async (target, bench) => {
     const idle = usageOf(target.pid).cpuSeconds - opened.cpuSeconds
     return [
       { name: 'resident', unit: 'MB', better: 'less', value: opened.rssBytes / 1e6 },
-      { name: 'a stream', unit: 'KB', better: 'less', value: (opened.rssBytes - before.rssBytes) / streams / 1e3 },
       { name: 'idle processor', unit: '%', better: 'less', value: (100 * idle) / (bench.quick ? 5 : 30) },
     ]
   } finally {
