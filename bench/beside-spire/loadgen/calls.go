@@ -41,6 +41,16 @@ func fetch(client workload.SpiffeWorkloadAPIClient, patience time.Duration) (*wo
 	return stream.Recv()
 }
 
+// steady reads the options that all repeated calls have, and repeats the work.
+func steady(name string, args []string, work func(workload.SpiffeWorkloadAPIClient) error) (spread, error) {
+	flags := flag.NewFlagSet(name, flag.ExitOnError)
+	socket := flags.String("socket", "", "path of the Workload API's socket")
+	places := flags.Int("at-once", 1, "connections, each with one call at a time")
+	length := flags.Duration("for", 5*time.Second, "how long")
+	flags.Parse(args)
+	return repeat(*socket, *places, *length, work)
+}
+
 // repeat runs work in several places at once for a time, each place on a connection of its own.
 func repeat(socket string, places int, length time.Duration, work func(workload.SpiffeWorkloadAPIClient) error) (spread, error) {
 	clients := make([]workload.SpiffeWorkloadAPIClient, places)
@@ -87,24 +97,14 @@ func repeat(socket string, places int, length time.Duration, work func(workload.
 }
 
 func warm(args []string) (any, error) {
-	flags := flag.NewFlagSet("warm", flag.ExitOnError)
-	socket := flags.String("socket", "", "path of the Workload API's socket")
-	places := flags.Int("at-once", 1, "connections, each with one call at a time")
-	length := flags.Duration("for", 5*time.Second, "how long")
-	flags.Parse(args)
-	return repeat(*socket, *places, *length, func(client workload.SpiffeWorkloadAPIClient) error {
+	return steady("warm", args, func(client workload.SpiffeWorkloadAPIClient) error {
 		_, err := fetch(client, 10*time.Second)
 		return err
 	})
 }
 
 func jwt(args []string) (any, error) {
-	flags := flag.NewFlagSet("jwt", flag.ExitOnError)
-	socket := flags.String("socket", "", "path of the Workload API's socket")
-	places := flags.Int("at-once", 8, "connections, each with one call at a time")
-	length := flags.Duration("for", 5*time.Second, "how long")
-	flags.Parse(args)
-	return repeat(*socket, *places, *length, func(client workload.SpiffeWorkloadAPIClient) error {
+	return steady("jwt", args, func(client workload.SpiffeWorkloadAPIClient) error {
 		ctx, cancel := context.WithTimeout(withHeader(context.Background()), 30*time.Second)
 		defer cancel()
 		_, err := client.FetchJWTSVID(ctx, &workload.JWTSVIDRequest{Audience: []string{"bench"}})
@@ -113,13 +113,8 @@ func jwt(args []string) (any, error) {
 }
 
 func validate(args []string) (any, error) {
-	flags := flag.NewFlagSet("validate", flag.ExitOnError)
-	socket := flags.String("socket", "", "path of the Workload API's socket")
-	places := flags.Int("at-once", 8, "connections, each with one call at a time")
-	length := flags.Duration("for", 5*time.Second, "how long")
-	flags.Parse(args)
 	var token string
-	return repeat(*socket, *places, *length, func(client workload.SpiffeWorkloadAPIClient) error {
+	return steady("validate", args, func(client workload.SpiffeWorkloadAPIClient) error {
 		ctx, cancel := context.WithTimeout(withHeader(context.Background()), 30*time.Second)
 		defer cancel()
 		if token == "" {
