@@ -13,8 +13,13 @@ import { eventually } from '../../support/until.js'
  * was counted when this was written (Node 20, docs/performance.md); a change that needs a quarter more says so there.
  */
 const canTrace = process.getuid?.() === 0 && spawnSync('strace', ['-V']).status === 0
-/** Those of V8's threads and of its heap, which depend on the machine. */
+/**
+ * Those of V8's threads and of its heap, and how often a loop waits and wakes: a machine that runs the agent's threads in turn
+ * makes two waits of one, and strace makes each call longer.
+ */
 const NOT_COUNTED = [
+  'epoll_pwait',
+  'epoll_wait',
   'futex',
   'madvise',
   'mmap',
@@ -28,16 +33,15 @@ const NOT_COUNTED = [
 
 const TOLERANCE = 1.25
 
-/** Fails where one of the calls, or all of them, were made more often than recorded. `times`: what the figures are of. */
+/** Fails where one of the calls (`all`: all of them) was made more often than recorded. `times`: what the figures are of. */
 function expectAtMost(
   counts: ReadonlyMap<string, number>,
   times: number,
-  recorded: Readonly<Record<string, number>> & { readonly all: number },
+  recorded: Readonly<Record<string, number>>,
 ): void {
-  const found = {
-    ...Object.fromEntries(Object.keys(recorded).map((name) => [name, counts.get(name) ?? 0])),
-    all: sum(counts),
-  }
+  const found = Object.fromEntries(
+    Object.keys(recorded).map((name) => [name, name === 'all' ? sum(counts) : (counts.get(name) ?? 0)]),
+  )
   const tooMany = Object.entries(found).filter(([name, calls]) => calls > times * TOLERANCE * (recorded[name] ?? 0))
   expect(tooMany.map(([name, calls]) => `${name}: ${calls / times}, recorded ${recorded[name]}`)).toEqual([])
 }
@@ -129,8 +133,8 @@ describe.runIf(canTrace)('the system calls of the agent', () => {
 
       // A process is looked at once a call: its state, its program, its ids.
       expect(warm.get('openat')).toBeGreaterThanOrEqual(WARM)
-      expectAtMost(warm, WARM, { openat: 1, statx: 1, poll: 1, close: 1, writev: 1, read: 3.6, all: 11.5 })
-      expectAtMost(cold, COLD, { openat: 19, statx: 10, poll: 6, readlink: 4, accept4: 2, all: 166 })
+      expectAtMost(warm, WARM, { openat: 1, statx: 1, poll: 1, close: 1, writev: 1, read: 3.6, all: 9 })
+      expectAtMost(cold, COLD, { openat: 19, statx: 10, poll: 6, readlink: 4, accept4: 2, all: 125 })
 
       const STREAMS = 50
       const stop = new AbortController()
@@ -150,8 +154,9 @@ describe.runIf(canTrace)('the system calls of the agent', () => {
       })
       stop.abort()
       await Promise.all(watching)
-      // Not once a stream: a process is looked at once for all that is decided in a turn.
-      expectAtMost(push, 1, { openat: 12, statx: 16, poll: 12, all: 500 })
+      // Not once a stream: a process is looked at once for all that is decided in a turn. How long the entry takes to come is
+      // up to the next read of entries, so that what goes on meanwhile is not a figure of the push.
+      expectAtMost(push, 1, { openat: 12, statx: 18, poll: 12, writev: 12 })
     } finally {
       const ended = new Promise((resolve) => child.once('exit', resolve))
       child.kill('SIGTERM')
