@@ -15,12 +15,12 @@ const projects = runsSlow
   : [
       // One after the other in the same process: what they all import is loaded once, which takes half of their time.
       { name: 'unit', include: unit, isolate: false, sequence: { groupOrder: 2 } },
-      // Most of their time is spent waiting for what takes seconds (a renewal, an outage): four wait at once.
+      // Most of their time is spent waiting for what takes seconds (a renewal, an outage): six wait at once.
       {
         name: 'whole',
         include: ['test/**/*.test.ts'],
         exclude: [...unit, ...slow, ...cluster],
-        maxWorkers: 4,
+        maxWorkers: 6,
         sequence: { groupOrder: 1 },
       },
     ]

@@ -90,7 +90,7 @@ const words = () => [
 async function told(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<string> {
   let stderr = ''
   const stop = new AbortController()
-  const timer = setTimeout(() => stop.abort(), 1_500)
+  const timer = setTimeout(() => stop.abort(), 500)
   try {
     await main(args, {
       env: { ICP_DEBUG: '1', ...env },
@@ -117,7 +117,7 @@ test.each(IN_PROCESS.map((command) => [command.name, command] as const))('icp-ag
     ...[...options].flatMap((option) => [[`${option}=${word}`], [option, word, word]]),
   ])
   const chosen = cases.filter((_, i) => i % EVERY(name) === 0)
-  expect(await defectsOf(chosen.map((args) => ({ args: [...name.split(' '), ...inTime(args, options)] })))).toEqual([])
+  expect(await defectsOf(chosen.map((args) => ({ args: [...name.split(' '), ...inTime(args, help)] })))).toEqual([])
 })
 
 test('every setting of the environment, with words that mean something to JavaScript', async () => {
@@ -141,9 +141,11 @@ test('every setting of the environment, with words that mean something to JavaSc
 })
 
 /** Commands that wait for an agent wait a moment. */
-function inTime(args: readonly string[], options: ReadonlySet<string>): readonly string[] {
-  const waits = options.has('--timeout') && !args.some((arg) => arg.startsWith('--timeout'))
-  return waits ? [...args, '--timeout', '200ms'] : args
+function inTime(args: readonly string[], help: string): readonly string[] {
+  const waits = ['--timeout', '--wait'].filter(
+    (option) => help.includes(`${option} DURATION`) && !args.some((arg) => arg.startsWith(option)),
+  )
+  return [...waits.map((option) => `${option}=200ms`), ...args]
 }
 
 interface Run {
@@ -160,7 +162,8 @@ async function defectsOf(runs: readonly Run[]): Promise<string[]> {
       if (text.includes('[internal]')) defects.push(`${JSON.stringify({ args, env }).slice(0, 300)}: ${text}`)
     }
   }
-  await Promise.all(Array.from({ length: 8 }, worker))
+  // Many of them wait until they are stopped.
+  await Promise.all(Array.from({ length: 32 }, worker))
   return defects
 }
 // biome-ignore-end lint/suspicious/noTemplateCurlyInString: placeholders are among what is tried

@@ -16,7 +16,7 @@ const ROOT = process.getuid?.() === 0
 const connect = (address: string) => WorkloadApiClient.connect({ address, clock: new SystemClock() })
 const textOf = (path: string) => (existsSync(path) ? readFileSync(path, 'utf8') : '')
 
-test('the audit log of an agent says who got what, who was denied, what was issued, revoked and withdrawn, and no secret', async () => {
+test.concurrent('the audit log of an agent says who got what, who was denied, what was issued, revoked and withdrawn, and no secret', async () => {
   await using dir = await temporaryDirectory()
   await using server = await startServer(`${dir.path}/icp`)
   const entry = await server.createEntry({ spiffeId: `spiffe://${TENANT}/web`, selectors: { 'unix:uid': uid } })
@@ -65,7 +65,7 @@ test('the audit log of an agent says who got what, who was denied, what was issu
   for (const part of jwt?.token.reveal().split('.') ?? []) expect(text).not.toContain(part)
 })
 
-test('records go to standard output among the lines of the log', async () => {
+test.concurrent('records go to standard output among the lines of the log', async () => {
   await using dir = await temporaryDirectory()
   await using server = await startServer(`${dir.path}/icp`)
   await using agent = await startAgent({ dir: dir.path, server, settings: { AUDIT__PATH: 'stdout' } })
@@ -76,7 +76,7 @@ test('records go to standard output among the lines of the log', async () => {
   recordsIn(lines.map((line) => JSON.stringify(line)).join('\n'))
 })
 
-test('an audit log that was rotated away is opened anew with the log', async () => {
+test.concurrent('an audit log that was rotated away is opened anew with the log', async () => {
   await using dir = await temporaryDirectory()
   await using server = await startServer(`${dir.path}/icp`)
   const path = join(dir.path, 'log', 'audit.log')

@@ -16,7 +16,7 @@ const SETTINGS = { SYNC__INTERVAL: '500ms', SYNC__MAX_INTERVAL: '500ms' }
 const digestOf = (line: Readonly<Record<string, unknown>>) =>
   (line['selectors'] as Record<string, string>)['unix:sha256']
 
-test('the digest of a program is not read until an entry asks for it, and then an open stream gets that entry too', async () => {
+test.concurrent('the digest of a program is not read until an entry asks for it, and then an open stream gets that entry too', async () => {
   await using dir = await temporaryDirectory()
   await using server = await startServer(`${dir.path}/icp`)
   await server.createEntry(entry('web'))
@@ -32,7 +32,7 @@ test('the digest of a program is not read until an entry asks for it, and then a
   await agent.logged('Workload attested', (line) => digestOf(line) === sha256)
 })
 
-test('an entry that begins to ask for the digest is not taken from a process that has it', async () => {
+test.concurrent('an entry that begins to ask for the digest is not taken from a process that has it', async () => {
   await using dir = await temporaryDirectory()
   await using server = await startServer(`${dir.path}/icp`)
   const { id } = await server.createEntry(entry('web'))
@@ -49,7 +49,7 @@ test('an entry that begins to ask for the digest is not taken from a process tha
   expect(agent.lines.filter(({ event }) => event === 'Workload API call denied')).toEqual([])
 })
 
-test('an entry that asks for another digest matches nobody', async () => {
+test.concurrent('an entry that asks for another digest matches nobody', async () => {
   await using dir = await temporaryDirectory()
   await using server = await startServer(`${dir.path}/icp`)
   await server.createEntry(entry('web', { 'unix:sha256': '0'.repeat(64) }))
@@ -59,7 +59,7 @@ test('an entry that asks for another digest matches nobody', async () => {
   expect(await stream.ended()).toBe(7)
 })
 
-test('an entry that asks for the digest alone is warned of, once, and one with a user is not', async () => {
+test.concurrent('an entry that asks for the digest alone is warned of, once, and one with a user is not', async () => {
   await using dir = await temporaryDirectory()
   await using server = await startServer(`${dir.path}/icp`)
   await server.createEntry(entry('bound', { 'unix:sha256': sha256 }))

@@ -32,11 +32,11 @@ async function revocationsAfterRemoval(settings: Readonly<Record<string, string>
   return asked()
 }
 
-test('the SVID of a removed entry is revoked at the server where that is wanted', async () => {
+test.concurrent('the SVID of a removed entry is revoked at the server where that is wanted', async () => {
   expect(await revocationsAfterRemoval({ SECURITY__REVOKE_REMOVED: 'true' })).toBe(1)
 })
 
-test('a server of the workspace API has forgotten it with the entry, which the agent says, and how to do it in time', async () => {
+test.concurrent('a server of the workspace API has forgotten it with the entry, which the agent says, and how to do it in time', async () => {
   await using dir = await temporaryDirectory()
   await using server = await startServer(`${dir.path}/icp`, { generation: 'workspace' })
   const doomed = await server.createEntry({ spiffeId: `spiffe://${TENANT}/doomed`, selectors: { 'unix:uid': uid } })
@@ -53,6 +53,6 @@ test('a server of the workspace API has forgotten it with the entry, which the a
   expect(server.requests.list({ endpoint: '/v1/workload/revoke' }).map(({ status }) => status)).toEqual([404])
 })
 
-test('nothing is revoked by itself', async () => {
+test.concurrent('nothing is revoked by itself', async () => {
   expect(await revocationsAfterRemoval({})).toBe(0)
 })
