@@ -85,8 +85,8 @@ describe('asking', () => {
     await quiet()
     expect(world.issued()).toBeLessThanOrEqual(16)
     for (let i = 0; i < 40; i++) {
+      await world.verified()
       await world.clock.advance('1s')
-      await quiet()
     }
     await Promise.all(wanted)
     expect(world.issued()).toBe(40)
@@ -126,7 +126,7 @@ describe('ageing tokens', () => {
     await world.want(world.subject(world.add('/web')))
     for (let i = 0; i < 20; i++) {
       await world.clock.advance('60s')
-      await quiet()
+      await world.verified()
     }
     // The one that was handed out had a successor; the successor had none.
     expect(world.issued()).toBe(2)

@@ -14,6 +14,7 @@ import { FakeClock } from '../../fakes/clock.js'
 import { FakeControlPlane } from '../../fakes/control-plane.js'
 import { fixedRandom } from '../../fakes/random.js'
 import { RecordedSinks } from '../../fakes/sinks.js'
+import { until } from '../../support/until.js'
 
 export const DEADLINE_MS = 10_000
 export const FOREVER = new AbortController().signal
@@ -68,6 +69,8 @@ export async function jwtWorld() {
     },
     /** Requests for tokens so far. */
     issued: () => server.count('issueJwt'),
+    /** Each token that was asked for has been verified, which real threads do and no clock of ours hurries. */
+    verified: () => until(() => markServed.length === server.count('issueJwt')),
     stop: async () => {
       stop.abort()
       await running
