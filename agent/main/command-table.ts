@@ -103,6 +103,11 @@ export const COMMANDS = [
     load: async () => (await import('./commands/exec.js')).exec,
   },
   {
+    name: 'publish-bundle',
+    summary: 'Keep the trust bundle in a ConfigMap or ClusterTrustBundle of Kubernetes.',
+    load: async () => (await import('./commands/publish-bundle.js')).publishBundle,
+  },
+  {
     name: 'dev-icp',
     summary: 'Run the embedded ICP server, for demos and tests.',
     load: async () => (await import('./commands/dev-icp.js')).devIcp,

@@ -16,21 +16,25 @@ export function bundleTexts(
   const texts = new Map<string, string>()
   for (const [name, bundle] of bundles) {
     if (formats.includes('pem')) {
-      texts.set(`${name}.pem`, bundle.authorities.map(({ der }) => pemFromDer(der, 'CERTIFICATE')).join(''))
+      texts.set(`${name}.pem`, pemBundle(bundle))
     }
     if (formats.includes('jwks')) texts.set(`${name}.jwks.json`, json({ keys: keysOf(jwtKeys) }))
-    if (formats.includes('spiffe')) texts.set(`${name}.spiffe.json`, spiffeBundle(bundle, jwtKeys))
+    if (formats.includes('spiffe')) texts.set(`${name}.spiffe.json`, spiffeBundle(bundle, keysOf(jwtKeys)))
   }
   return texts
 }
 
-/** SPIFFE Trust Domain and Bundle 4: the keys of certificates first, each with its certificate. */
-function spiffeBundle({ authorities }: TrustBundle, jwtKeys: readonly JwtKey[]): string {
+export function pemBundle({ authorities }: TrustBundle): string {
+  return authorities.map(({ der }) => pemFromDer(der, 'CERTIFICATE')).join('')
+}
+
+/** SPIFFE Trust Domain and Bundle 4: the keys of certificates first, each with its certificate, then those of JWT-SVIDs. */
+export function spiffeBundle({ authorities }: TrustBundle, jwtKeys: readonly unknown[]): string {
   const x509 = authorities.map(({ der }) => {
     const jwk = new X509Certificate(der).publicKey.export({ format: 'jwk' })
     return { use: 'x509-svid', ...jwk, x5c: [Buffer.from(der).toString('base64')] }
   })
-  return json({ keys: [...x509, ...keysOf(jwtKeys)], spiffe_refresh_hint: REFRESH_HINT_SECONDS })
+  return json({ keys: [...x509, ...jwtKeys], spiffe_refresh_hint: REFRESH_HINT_SECONDS })
 }
 
 /** As the Workload API serves them. */

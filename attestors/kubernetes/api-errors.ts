@@ -23,13 +23,18 @@ const ADVICE: Readonly<Record<number, (tokenPath: string) => string>> = {
 
 /** A refusal as `platform.unavailable`, with `details.status` and, where the server named one, `details.retryAfterMs`. */
 export function refusalOf(
-  { address, tokenPath }: { readonly address: string; readonly tokenPath: string },
+  {
+    address,
+    tokenPath,
+    needs,
+  }: { readonly address: string; readonly tokenPath: string; readonly needs?: string | undefined },
   code: number,
   headers: Readonly<Record<string, string>>,
   body: string,
 ): AgentError {
   const said = messageIn(body)
-  const why = ADVICE[code]?.(tokenPath) ?? (code >= 500 ? 'it fails' : 'it refuses the request')
+  const wanted = code === 403 && needs ? `the service account needs ${needs}` : ADVICE[code]?.(tokenPath)
+  const why = wanted ?? (code >= 500 ? 'it fails' : 'it refuses the request')
   const seconds = Number(headers['retry-after'] ?? Number.NaN)
   return new AgentError('platform.unavailable', `Kubernetes at ${address} answered ${code}: ${why}${said}`, {
     details: { status: code, ...(seconds > 0 && { retryAfterMs: seconds * 1000 }) },

@@ -1,6 +1,7 @@
 import { Secret } from '../../agent/crypto/secret.js'
 import { AgentError, messageOf } from '../../agent/errors.js'
 import { anchorFileTrouble } from '../../agent/identity/anchor-file.js'
+import { jsonOf } from '../../agent/lib/json.js'
 import type { FileReports } from '../../agent/observability/file-events.js'
 import { RereadFile } from '../../agent/observability/reread-file.js'
 import type { Files } from '../../agent/ports/files.js'
@@ -21,10 +22,24 @@ export interface ApiOptions {
   readonly caPath: string
   /** The setting that `caPath` comes from, for messages. */
   readonly caSetting: string
+  /** The setting that `tokenPath` comes from. Default: `attestation.kubernetes.api_token_path`. */
+  readonly tokenSetting?: string
+}
+
+/** One request to the API. */
+export interface ApiRequest {
+  readonly method: 'GET' | 'POST' | 'PUT'
+  readonly path: string
+  readonly body?: unknown
+  /** What the account must be allowed for it, in words, for a 403. Absent: what listing pods needs. */
+  readonly needs?: string
 }
 
 const MAX_CA_BYTES = 1024 * 1024
 const MAX_ERROR_BYTES = 64 * 1024
+/** etcd takes 1.5 MiB an object, and JSON escapes each line of a PEM. */
+const MAX_OBJECT_BYTES = 4 * 1024 * 1024
+const TOKEN_SETTING = 'attestation.kubernetes.api_token_path'
 /** For the beginning of an answer; what follows has deadlines of its own. */
 const ANSWER_TIMEOUT_MS = 30_000
 
@@ -46,7 +61,7 @@ export class KubernetesApi implements AsyncDisposable {
     const judge = (text: string) => anchorFileTrouble(text, caPath)?.problem ?? null
     const said = fileEvents.file(caPath, caSetting)
     this.#caFile = new RereadFile({ path: caPath, maxBytes: MAX_CA_BYTES, files, judge, said })
-    this.#tokenFile = tokenFile(options, tokenPath, 'attestation.kubernetes.api_token_path')
+    this.#tokenFile = tokenFile(options, tokenPath, this.#tokenSetting)
     this.#http = options.openHttp(() => ({ ca: this.#ca }))
   }
 
@@ -54,16 +69,32 @@ export class KubernetesApi implements AsyncDisposable {
     return this.options.address
   }
 
+  get #tokenSetting(): string {
+    return this.options.tokenSetting ?? TOKEN_SETTING
+  }
+
   /** GET; resolves when the answer begins with 200. The body lasts for as long as the signal and the server like. */
   async open(path: string, signal: AbortSignal): Promise<HttpStream> {
+    return await this.#exchange({ method: 'GET', path }, signal)
+  }
+
+  /** One object, read whole, until the signal aborts; null where the answer is no JSON. */
+  async ask(request: ApiRequest, signal: AbortSignal): Promise<unknown> {
+    using stream = await this.#exchange(request, signal)
+    const { text, whole } = await bounded(stream, MAX_OBJECT_BYTES)
+    if (!whole) throw unavailable(`the answer of Kubernetes is larger than ${MAX_OBJECT_BYTES} bytes: ${request.path}`)
+    return jsonOf(text)
+  }
+
+  async #exchange(request: ApiRequest, signal: AbortSignal): Promise<HttpStream> {
     await this.#readCa()
     const token = await this.#readToken()
-    const stream = await this.#send(path, token, signal)
-    if (stream.status !== 401) return await this.#taken(stream, token)
-    const refusal = await this.#refusal(stream)
+    const stream = await this.#send(request, token, signal)
+    if (stream.status !== 401) return await this.#taken(stream, token, request)
+    const refusal = await this.#refusal(stream, request)
     const other = await this.#otherThan(token)
     if (other === null) throw refusal
-    const again = await this.#taken(await this.#send(path, other, signal), other)
+    const again = await this.#taken(await this.#send(request, other, signal), other, request)
     this.#tokenFile.refuse(
       token.reveal(),
       'holds a token that the server refuses (401), unlike the one before',
@@ -83,22 +114,24 @@ export class KubernetesApi implements AsyncDisposable {
     return others.find((token) => token !== null && token.reveal() !== refused.reveal()) ?? null
   }
 
-  async #taken(stream: HttpStream, token: Secret): Promise<HttpStream> {
+  async #taken(stream: HttpStream, token: Secret, request: ApiRequest): Promise<HttpStream> {
     if (stream.status !== 401) this.#accepted = token
-    if (stream.status === 200) return stream
-    throw await this.#refusal(stream)
+    if (stream.status === 200 || (stream.status === 201 && request.method === 'POST')) return stream
+    throw await this.#refusal(stream, request)
   }
 
-  async #refusal(stream: HttpStream): Promise<AgentError> {
-    return refusalOf(this.options, stream.status, stream.headers, await errorText(stream))
+  async #refusal(stream: HttpStream, { needs }: ApiRequest): Promise<AgentError> {
+    return refusalOf({ ...this.options, needs }, stream.status, stream.headers, await errorText(stream))
   }
 
-  async #send(path: string, token: Secret, signal: AbortSignal): Promise<HttpStream> {
+  async #send({ method, path, body }: ApiRequest, token: Secret, signal: AbortSignal): Promise<HttpStream> {
+    const json = body === undefined ? {} : { 'content-type': 'application/json' }
     try {
       const stream = await this.#http.stream({
-        method: 'GET',
+        method,
         url: this.options.address + path,
-        headers: { accept: 'application/json', authorization: `Bearer ${token.reveal()}` },
+        headers: { accept: 'application/json', authorization: `Bearer ${token.reveal()}`, ...json },
+        ...(body !== undefined && { body: JSON.stringify(body) }),
         timeoutMs: ANSWER_TIMEOUT_MS,
         maxBytes: 0,
         signal,
@@ -131,10 +164,10 @@ export class KubernetesApi implements AsyncDisposable {
 
   async #readToken(): Promise<Secret> {
     const { tokenPath } = this.options
-    const token = (await usable(this.#tokenFile, 'attestation.kubernetes.api_token_path'))?.trim()
+    const token = (await usable(this.#tokenFile, this.#tokenSetting))?.trim()
     if (token) return new Secret(token)
     throw unavailable(
-      `there is no token for the Kubernetes API at ${tokenPath}: mount the service account's (automountServiceAccountToken), or set attestation.kubernetes.api_token_path`,
+      `there is no token for the Kubernetes API at ${tokenPath}: mount the service account's (automountServiceAccountToken), or set ${this.#tokenSetting}`,
     )
   }
 
@@ -163,19 +196,28 @@ async function usable(file: RereadFile, setting: string): Promise<string | null>
 /** What the server says about its refusal, at most 64 KiB of it. The stream is over then. */
 async function errorText(stream: HttpStream): Promise<string> {
   using refused = stream
-  const pieces: Buffer[] = []
-  let bytes = 0
   try {
-    for await (const piece of refused.body) {
-      pieces.push(piece)
-      bytes += piece.length
-      if (bytes > MAX_ERROR_BYTES) break
-    }
+    return (await bounded(refused, MAX_ERROR_BYTES)).text
   } catch (error) {
     // The status says enough when the rest is cut off.
     if (!(error instanceof AgentError)) throw error
+    return ''
   }
-  return Buffer.concat(pieces).toString('utf8')
+}
+
+async function bounded(
+  { body }: Pick<HttpStream, 'body'>,
+  maxBytes: number,
+): Promise<{ readonly text: string; readonly whole: boolean }> {
+  const pieces: Buffer[] = []
+  let bytes = 0
+  for await (const piece of body) {
+    // The piece is the connection's own and may be used again.
+    pieces.push(Buffer.from(piece))
+    bytes += piece.length
+    if (bytes > maxBytes) break
+  }
+  return { text: Buffer.concat(pieces).toString('utf8'), whole: bytes <= maxBytes }
 }
 
 const CERTIFICATE: Readonly<Record<string, string>> = {

@@ -42,6 +42,7 @@ export const PACKAGES: Readonly<Record<string, readonly string[]>> = {
     'agent/svids/sealed-cache',
     'dev/icp-server',
     'agent/main/dev-icp-server.ts',
+    'agent/publishing',
     'attestors',
   ],
 }

@@ -1,0 +1,165 @@
+import * as z from 'zod'
+import { LinkedAbort } from '../lib/abort.js'
+import type { Clock } from '../ports/clock.js'
+import { type ClusterObjects, type ObjectRequest, readable } from './objects.js'
+
+/** How long others leave a lease alone that its holder does not renew. */
+export const LEASE_MS = 30_000
+/** How long after a renewal was asked for its holder may still write: earlier than anybody takes over. */
+export const RENEW_DEADLINE_MS = 20_000
+/** A holder of another program may ask for longer than anybody would wait. */
+const MAX_SECONDS = 3_600
+
+export interface LeaseOptions {
+  readonly objects: Pick<ClusterObjects, 'read' | 'create' | 'replace'>
+  readonly clock: Clock
+  readonly namespace: string
+  readonly name: string
+  /** Of this process alone. */
+  readonly holder: string
+}
+
+const record = z.object({
+  metadata: z.looseObject({ resourceVersion: z.string() }),
+  spec: z
+    .looseObject({
+      holderIdentity: z.string().nullish(),
+      leaseDurationSeconds: z.number().nullish(),
+      acquireTime: z.string().nullish(),
+      leaseTransitions: z.number().nullish(),
+    })
+    .nullish(),
+})
+
+/**
+ * A Lease of coordination.k8s.io/v1, by which one of several processes is the one that writes. Clocks of machines differ,
+ * so nobody believes the times in it: whoever waits counts from when it saw the lease change, and the holder counts
+ * from before it asked for the renewal, both on a clock that does not jump.
+ */
+export class Lease {
+  readonly #request: ObjectRequest
+  #seen: { readonly version: string; readonly at: number } | null = null
+  #term: { readonly abort: AbortController; readonly end: Disposable; readonly until: number } | null = null
+  #holder = ''
+
+  constructor(private readonly options: LeaseOptions) {
+    const { namespace, name } = options
+    this.#request = {
+      collection: `/apis/coordination.k8s.io/v1/namespaces/${namespace}/leases`,
+      name,
+      what: `leases/${name} of coordination.k8s.io in the namespace ${namespace}`,
+    }
+  }
+
+  /** Whether this process may write now. */
+  get held(): boolean {
+    return this.#term !== null && this.options.clock.monotonic() < this.#term.until
+  }
+
+  /** Who was read last to hold it; empty: nobody. */
+  get holder(): string {
+    return this.#holder
+  }
+
+  /** Runs the work with a signal that aborts as soon as this process may write no longer. */
+  async whileHeld<T>(signal: AbortSignal, work: (limited: AbortSignal) => Promise<T>): Promise<T | null> {
+    const term = this.#term
+    if (!this.held || !term) return null
+    using limited = new LinkedAbort(signal)
+    const lost = () => limited.abort(term.abort.signal.reason)
+    term.abort.signal.addEventListener('abort', lost, { once: true })
+    try {
+      return await work(limited.signal)
+    } catch (error) {
+      if (term.abort.signal.aborted && !signal.aborted) return null
+      throw error
+    } finally {
+      term.abort.signal.removeEventListener('abort', lost)
+    }
+  }
+
+  /** Takes the lease, renews it, or sees that another holds it. Throws what the API answers. */
+  async turn(signal: AbortSignal): Promise<void> {
+    const { objects, clock, holder } = this.options
+    const asked = clock.monotonic()
+    const found = await objects.read(this.#request, signal)
+    if (found === null) {
+      this.#seen = null
+      if (await objects.create(this.#request, this.#fresh(), signal)) this.#granted(asked)
+      return
+    }
+    const { metadata, spec } = readable(record, found, this.#request.what)
+    if (this.#seen?.version !== metadata.resourceVersion) {
+      this.#seen = { version: metadata.resourceVersion, at: clock.monotonic() }
+    }
+    this.#holder = spec?.holderIdentity ?? ''
+    const mine = this.#holder === holder
+    if (!mine) this.#lost()
+    const seconds = Math.min(spec?.leaseDurationSeconds ?? LEASE_MS / 1000, MAX_SECONDS)
+    if (!mine && this.#holder !== '' && clock.monotonic() < this.#seen.at + seconds * 1000) return
+    const now = this.#time()
+    const renewed = {
+      ...(found as object),
+      spec: {
+        ...spec,
+        holderIdentity: holder,
+        leaseDurationSeconds: LEASE_MS / 1000,
+        acquireTime: mine ? (spec?.acquireTime ?? now) : now,
+        renewTime: now,
+        leaseTransitions: (spec?.leaseTransitions ?? 0) + (mine ? 0 : 1),
+      },
+    }
+    if (await objects.replace(this.#request, renewed, signal)) this.#granted(asked)
+  }
+
+  /** Lets the next one take over at once. */
+  async release(signal: AbortSignal): Promise<void> {
+    const { objects, holder } = this.options
+    if (!this.held) return
+    this.#lost()
+    const found = await objects.read(this.#request, signal)
+    const { data } = record.safeParse(found)
+    if (data?.spec?.holderIdentity !== holder) return
+    const spec = { ...data.spec, holderIdentity: '', leaseDurationSeconds: 1, renewTime: this.#time() }
+    await objects.replace(this.#request, { ...(found as object), spec }, signal)
+  }
+
+  #granted(asked: number): void {
+    const { clock, holder } = this.options
+    this.#holder = holder
+    const abort = this.#term?.abort ?? new AbortController()
+    this.#term?.end[Symbol.dispose]()
+    const until = asked + RENEW_DEADLINE_MS
+    const end = clock.after(Math.max(0, until - clock.monotonic()), () => this.#lost())
+    this.#term = { abort, end, until }
+  }
+
+  #lost(): void {
+    const term = this.#term
+    this.#term = null
+    term?.end[Symbol.dispose]()
+    term?.abort.abort()
+  }
+
+  #fresh(): object {
+    const { namespace, name, holder } = this.options
+    const now = this.#time()
+    return {
+      apiVersion: 'coordination.k8s.io/v1',
+      kind: 'Lease',
+      metadata: { name, namespace },
+      spec: {
+        holderIdentity: holder,
+        leaseDurationSeconds: LEASE_MS / 1000,
+        acquireTime: now,
+        renewTime: now,
+        leaseTransitions: 0,
+      },
+    }
+  }
+
+  /** `MicroTime`, for people. */
+  #time(): string {
+    return new Date(this.options.clock.now()).toISOString().replace('Z', '000Z')
+  }
+}

@@ -1,0 +1,79 @@
+import { AgentError } from '../../agent/errors.js'
+import type { Clock } from '../../agent/ports/clock.js'
+import type { ApiRequest, KubernetesApi } from './api.js'
+import { statusOf } from './api-errors.js'
+import { withDeadline } from './deadline.js'
+
+/** Which object of a collection. */
+export interface NamedObject {
+  /** `/api/v1/namespaces/authsec/configmaps`. */
+  readonly collection: string
+  readonly name: string
+  /** What it is, for messages. */
+  readonly what: string
+}
+
+const DEADLINE_MS = 10_000
+
+/** Single objects of the API: read, made, replaced; never deleted. All failures are `platform.unavailable`. */
+export class KubernetesObjects {
+  constructor(
+    private readonly api: Pick<KubernetesApi, 'ask'>,
+    private readonly clock: Pick<Clock, 'after'>,
+  ) {}
+
+  /** Null where there is none. */
+  async read({ collection, name, what }: NamedObject, signal: AbortSignal): Promise<unknown> {
+    try {
+      return await this.#ask({ method: 'GET', path: `${collection}/${name}`, needs: `the verb get on ${what}` }, signal)
+    } catch (error) {
+      if (statusOf(error) === 404) return null
+      throw error
+    }
+  }
+
+  /** False where it exists by now. */
+  async create({ collection, what }: NamedObject, object: object, signal: AbortSignal): Promise<boolean> {
+    const needs = `the verb create for ${what}`
+    return await this.#written({ method: 'POST', path: collection, body: object, needs }, [409], signal)
+  }
+
+  /** False where another version is there by now, or none. */
+  async replace({ collection, name, what }: NamedObject, object: object, signal: AbortSignal): Promise<boolean> {
+    const needs = `the verb update on ${what}`
+    return await this.#written(
+      { method: 'PUT', path: `${collection}/${name}`, body: object, needs },
+      [404, 409],
+      signal,
+    )
+  }
+
+  /** Whether a version of a group is served, with this resource. */
+  async serves(group: string, version: string, resource: string, signal: AbortSignal): Promise<boolean> {
+    try {
+      const path = `/apis/${group}/${version}`
+      const list = await this.#ask({ method: 'GET', path, needs: `the verb get on ${path} (discovery)` }, signal)
+      const { resources } = list as { readonly resources?: unknown }
+      return Array.isArray(resources) && resources.some((one: { readonly name?: unknown }) => one.name === resource)
+    } catch (error) {
+      if (statusOf(error) === 404) return false
+      throw error
+    }
+  }
+
+  async #written(request: ApiRequest, conflicts: readonly number[], signal: AbortSignal): Promise<boolean> {
+    try {
+      await this.#ask(request, signal)
+      return true
+    } catch (error) {
+      if (conflicts.includes(statusOf(error) ?? 0)) return false
+      throw error
+    }
+  }
+
+  async #ask(request: ApiRequest, signal: AbortSignal): Promise<object> {
+    const object = await withDeadline(this.clock, DEADLINE_MS, signal, (limited) => this.api.ask(request, limited))
+    if (typeof object === 'object' && object !== null) return object
+    throw new AgentError('platform.unavailable', `the answer of Kubernetes to ${request.path} is no object`)
+  }
+}
