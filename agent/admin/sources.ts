@@ -60,6 +60,16 @@ export interface ReloadResult {
 export const LOG_LEVELS = ['debug', 'info', 'warning', 'error'] as const
 export type AdminLogLevel = (typeof LOG_LEVELS)[number]
 
+/** How it stands with the audit log. */
+export interface AuditFigures {
+  /** Null: there is none. */
+  readonly path: string | null
+  readonly failClosed: boolean
+  /** Bytes that are not written yet. */
+  readonly waiting: number
+  readonly trouble: { readonly code: string; readonly message: string; readonly since: number } | null
+}
+
 /** The level of the log; `until`: when the configured one counts again, in milliseconds since 1970. */
 export interface LevelInForce {
   readonly level: AdminLogLevel
@@ -102,6 +112,9 @@ export interface AdminSources {
   readonly holdMs: number
   /** Reads the configuration again; never rejects. */
   readonly reload: () => Promise<ReloadResult>
+  /** What came of the last reload; null before the first. `at`: milliseconds since 1970. */
+  readonly lastReload: () => (ReloadResult & { readonly at: number }) | null
+  readonly audit: () => AuditFigures
   readonly logLevel: {
     readonly report: LevelInForce
     /** `forMs`: null for as long as nothing else is said. */

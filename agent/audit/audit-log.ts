@@ -1,5 +1,6 @@
 import { AgentError, messageOf } from '../errors.js'
 import type { Selectors } from '../identity/selector.js'
+import { aborted, LinkedAbort } from '../lib/abort.js'
 import { Signal } from '../lib/signal.js'
 import { sleepUnlessAborted } from '../lib/sleep.js'
 import type { AuditEvents } from '../observability/audit-events.js'
@@ -33,7 +34,8 @@ const MAX_TEXT = 4096
 const MAX_KEYS = 100
 
 export interface AuditLogOptions {
-  readonly target: AuditTarget
+  /** Where records go first; null: nowhere, until `moveTo`. */
+  readonly target: AuditTarget | null
   readonly clock: Clock
   readonly events: AuditEvents
   readonly nodeId: string
@@ -58,34 +60,64 @@ export class AuditLog implements Observer {
     this.#record('repeated', { of: seq, of_type: type, times: one.times, last_time: iso(one.last) })
   })
   readonly #released = new Signal()
+  readonly #moved = new Signal()
+  #target: AuditTarget | null
+  /** Targets of before that still write. */
+  readonly #ending = new Set<AuditTarget>()
+  #about: RecordFields<'agent_started'> | null = null
   #seq = 0
   #lost: { records: number; since: number } | null = null
   #held = false
 
-  constructor(private readonly options: AuditLogOptions) {}
+  constructor(private readonly options: AuditLogOptions) {
+    this.#target = options.target
+  }
 
   /** Opens the target. Records come after this. */
   start(about: RecordFields<'agent_started'>): void {
-    this.options.target.reopen()
+    this.#about = about
+    this.#target?.reopen()
     this.#record('agent_started', about)
     this.#look()
   }
 
+  /** From now on records go to this target, which is open, or nowhere. What was repeated is closed in the one before. */
+  moveTo(target: AuditTarget | null): void {
+    this.#repeats.closeUntil(Number.POSITIVE_INFINITY)
+    this.#record('audit_moved', {})
+    const before = this.#target
+    if (before) void this.#endOf(before)
+    this.#target = target
+    // What nobody records is not lost.
+    if (target === null) this.#lost = null
+    if (this.#about) this.#record('agent_started', this.#about)
+    this.#look()
+    this.#moved.emit()
+  }
+
   /** Looks once a second whether records are written again, and closes what has passed its time. Ends with the signal. */
   async run(signal: AbortSignal): Promise<void> {
-    const { clock, target } = this.options
+    const { clock } = this.options
     while (!signal.aborted) {
+      if (this.#target === null) await this.#hasTarget(signal)
       await sleepUnlessAborted(clock, LOOK_MS, signal)
-      if (target.failure !== null || target.waiting > 0) target.retry()
+      const target = this.#target
+      if (target && (target.failure !== null || target.waiting > 0)) target.retry()
       this.#repeats.closeUntil(clock.now())
       this.#recordLoss()
       this.#look()
     }
   }
 
+  async #hasTarget(signal: AbortSignal): Promise<void> {
+    using moved = new LinkedAbort(signal)
+    using _told = this.#moved.subscribe(() => this.#target && moved.abort())
+    await aborted(moved.signal)
+  }
+
   /** Opens a file anew, after something rotated it away. */
   reopen(): void {
-    this.options.target.reopen()
+    this.#target?.reopen()
     this.#look()
   }
 
@@ -94,13 +126,24 @@ export class AuditLog implements Observer {
     this.#repeats.closeUntil(Number.POSITIVE_INFINITY)
     this.#record('agent_stopped', {})
     this.#look()
-    const lost = await this.options.target.end()
+    if (this.#target) await this.#endOf(this.#target)
+  }
+
+  async #endOf(target: AuditTarget): Promise<void> {
+    this.#ending.add(target)
+    const lost = await target.end()
+    this.#ending.delete(target)
     if (lost > 0) this.options.events.lost(lost)
   }
 
   /** A thread writes, or hangs in doing so. */
   get writing(): boolean {
-    return this.options.target.writing
+    return [...this.#ending, ...(this.#target ? [this.#target] : [])].some(({ writing }) => writing)
+  }
+
+  /** Bytes that are not written yet. */
+  get waiting(): number {
+    return this.#target?.waiting ?? 0
   }
 
   /** Why nothing new may be granted now; null: it may. */
@@ -134,6 +177,7 @@ export class AuditLog implements Observer {
   }
 
   x509Served(to: Served, svids: readonly ServedX509[]): void {
+    if (this.#target === null) return
     const now = this.options.clock.now()
     for (const { entryId, svid } of svids) {
       const served = { holder: to.key, place: `x509 ${entryId}`, what: svid.serial }
@@ -148,6 +192,7 @@ export class AuditLog implements Observer {
   }
 
   jwtServed(to: Served, svids: readonly ShownJwt[]): void {
+    if (this.#target === null) return
     const now = this.options.clock.now()
     for (const svid of svids) {
       const served = { holder: to.key, place: `jwt ${svid.id}`, what: svid.id }
@@ -158,6 +203,7 @@ export class AuditLog implements Observer {
   }
 
   denied(caller: CallerIds, selectors: Selectors, { id, method, code, message }: Denied): void {
+    if (this.#target === null) return
     const now = this.options.clock.now()
     const denial = { holder: `denial ${id}`, place: id, what: id }
     this.#repeats.add(denial, { now, until: now + DENIAL_RESTS_MS }, () =>
@@ -190,6 +236,7 @@ export class AuditLog implements Observer {
   }
 
   #record<T extends RecordType>(type: T, fields: RecordFields<T>): number {
+    if (this.#target === null) return this.#seq
     this.#recordLoss()
     const seq = ++this.#seq
     if (!this.#write(type, fields, seq)) {
@@ -210,10 +257,10 @@ export class AuditLog implements Observer {
   }
 
   #write<T extends RecordType>(type: T, fields: RecordFields<T>, seq: number): boolean {
-    const { clock, nodeId, target, events } = this.options
+    const { clock, nodeId, events } = this.options
     const record = { schema: SCHEMA, time: iso(clock.now()), seq, node_id: nodeId, type, ...fields }
     const line = `${terminalSafe(JSON.stringify(record))}\n`
-    const taken = target.write(line)
+    const taken = this.#target?.write(line) ?? false
     if (taken) events.recorded(type, Buffer.byteLength(line))
     return taken
   }
@@ -222,7 +269,7 @@ export class AuditLog implements Observer {
   #look(): void {
     const why = this.#trouble()
     if (why === null) this.options.events.written()
-    else this.options.events.failed(new AgentError('audit.unavailable', why, { cause: this.options.target.failure }))
+    else this.options.events.failed(new AgentError('audit.unavailable', why, { cause: this.#target?.failure }))
     const held = this.options.failClosed && why !== null
     const released = this.#held && !held
     this.#held = held
@@ -230,7 +277,8 @@ export class AuditLog implements Observer {
   }
 
   #trouble(): string | null {
-    const { failure, waiting } = this.options.target
+    if (this.#target === null) return null
+    const { failure, waiting } = this.#target
     if (failure !== null) return `the audit log cannot be written: ${messageOf(failure)}`
     if (this.#lost !== null) return 'the audit log is not written fast enough; records are lost'
     return waiting > HOLD_ABOVE ? 'the audit log is not written fast enough; its buffer is nearly full' : null

@@ -38,6 +38,7 @@ const x509 = { spiffe_id: spiffeId, serial: text, not_after: time }
 export const RECORDS = {
   agent_started: { fields: { version: text, tenant_id: text }, means: 'The audit log begins.' },
   agent_stopped: { fields: {}, means: 'The agent stops in order.' },
+  audit_moved: { fields: {}, means: 'A reload changed `audit.path`: no record follows here.' },
   x509_svid_served: {
     fields: { who, entry_id: text, ...x509 },
     means: 'A process is about to be sent an X.509-SVID; once for a process and serial.',

@@ -54,6 +54,13 @@ export function adminSources(
       return agent.config.workloadApi.holdMs
     },
     reload: () => reload.run('reload'),
+    lastReload: () => reload.last,
+    audit: () => ({
+      path: agent.audit.path,
+      failClosed: agent.config.audit.failClosed,
+      waiting: agent.audit.log.waiting,
+      trouble: agent.audit.events.trouble,
+    }),
     logLevel,
     settings: () => settingRows(reload.settings),
     process: () => {

@@ -4,23 +4,20 @@ import { auditEvents } from '../observability/audit-events.js'
 import { AuditFile } from '../platform/audit-file.js'
 import { auditToStdout } from '../platform/audit-stdout.js'
 import { AuditSyslog, SYSLOG_SOCKET } from '../platform/audit-syslog.js'
+import type { AuditTarget } from '../ports/audit-target.js'
+import type { Reloadable } from './reload.js'
 import type { World } from './world.js'
 
 /** How long what waits may take to be written when the agent ends. */
 const END_MS = 2_000
 
-/** The audit log that is configured, with its events; null: none is. Nothing is opened yet. */
-export function auditOf({ audit, agent }: Config, { clock, log, metrics, stdout }: World) {
-  if (audit.path === null) return null
+/** The audit log, with its events and what a reload makes of it. Nothing is opened yet. */
+export function auditOf({ audit, agent }: Config, world: Pick<World, 'clock' | 'log' | 'metrics' | 'stdout'>) {
+  const { clock, log, metrics } = world
   const events = auditEvents({ log: log.named('audit'), metrics, observers: [] }, clock)
-  const target =
-    audit.path === 'stdout'
-      ? auditToStdout(stdout)
-      : audit.path === SYSLOG_SOCKET
-        ? new AuditSyslog({ pid: process.pid, clock })
-        : new AuditFile(audit.path)
+  let { path } = audit
   const auditLog = new AuditLog({
-    target,
+    target: targetOf(path, world),
     clock,
     events,
     nodeId: agent.nodeId,
@@ -28,16 +25,47 @@ export function auditOf({ audit, agent }: Config, { clock, log, metrics, stdout 
       return audit.failClosed
     },
   })
-  return { log: auditLog, events }
+  const reloadable: Reloadable = {
+    setting: 'audit.path',
+    prepare: (after) => {
+      if (after.audit.path === path) return null
+      const target = targetOf(after.audit.path, world)
+      target?.reopen()
+      let unused = target
+      if (target?.failure) throw target.failure
+      return {
+        commit: () => {
+          unused = null
+          path = after.audit.path
+          auditLog.moveTo(target)
+        },
+        [Symbol.dispose]: () => void unused?.end(),
+      }
+    },
+  }
+  return {
+    log: auditLog,
+    events,
+    reloadable,
+    /** Null while there is none. */
+    get path() {
+      return path
+    },
+  }
 }
 
-export type Audit = NonNullable<ReturnType<typeof auditOf>>
+function targetOf(path: string | null, { clock, stdout }: Pick<World, 'clock' | 'stdout'>): AuditTarget | null {
+  if (path === null) return null
+  if (path === 'stdout') return auditToStdout(stdout)
+  return path === SYSLOG_SOCKET ? new AuditSyslog({ pid: process.pid, clock }) : new AuditFile(path)
+}
+
+export type Audit = ReturnType<typeof auditOf>
 
 /** Ends it when disposed: what waits is written, if that does not take long. */
-export function endOfAudit(audit: Audit | null, clock: World['clock']): AsyncDisposable {
+export function endOfAudit(audit: Audit, clock: World['clock']): AsyncDisposable {
   return {
     [Symbol.asyncDispose]: async () => {
-      if (audit === null) return
       const late = new AbortController()
       await Promise.race([audit.log.end(), clock.sleep(END_MS, late.signal).catch(() => undefined)])
       late.abort()

@@ -41,7 +41,7 @@ const ATTESTATION_DEADLINE_MS = 3_000
 const UNARY_DEADLINE_MS = 10_000
 
 /** The flow from a caller to its answer: the socket, attestation, decisions, both dialects. Nothing listens yet. */
-export function composeRequestFlow(live: LiveConfig, world: World, server: ServerFlow, audit: AuditLog | null) {
+export function composeRequestFlow(live: LiveConfig, world: World, server: ServerFlow, audit: AuditLog) {
   const { config } = live
   const { clock, random, kernel, log, metrics, observers = [] } = world
   const { limiter, http, rereadFiles, client, jwtKeys, jwtSvids, store, demand, schedule } = server
@@ -66,7 +66,7 @@ export function composeRequestFlow(live: LiveConfig, world: World, server: Serve
   })
   const api = apiEvents(sinks('workload-api'), clock)
   const ofSubject = (caller: Caller) => subjectOf(caller, kernel.ownCgroup)
-  const heldGrants = () => audit?.heldGrants() ?? null
+  const heldGrants = () => audit.heldGrants()
   const workloads = new Workloads({
     get attestors() {
       return attestors.all
@@ -88,7 +88,7 @@ export function composeRequestFlow(live: LiveConfig, world: World, server: Serve
     unmatched: (caller) => schedule.unmatched(ofSubject(caller)),
     heldGrants,
   })
-  audit?.onReleased(() => workloads.decideAgain())
+  audit.onReleased(() => workloads.decideAgain())
   const explainer = new Explainer({
     get attestors() {
       return attestors.all

@@ -11,9 +11,9 @@ export type Agent = ReturnType<typeof compose>
 export function compose(live: LiveConfig, world: World) {
   const { config } = live
   const audit = auditOf(config, world)
-  const observed = { ...world, observers: [...(world.observers ?? []), ...(audit ? [audit.log] : [])] }
+  const observed = { ...world, observers: [...(world.observers ?? []), audit.log] }
   const server = composeServerFlow(live, observed)
-  const request = composeRequestFlow(live, observed, server, audit?.log ?? null)
+  const request = composeRequestFlow(live, observed, server, audit.log)
   return {
     live,
     config,
@@ -25,6 +25,6 @@ export function compose(live: LiveConfig, world: World) {
     ...server,
     ...request,
     /** What a reload prepares, besides what reads its settings when it needs them. */
-    reloadables: [server.extraRoots.reloadable, server.attesting.reloadable, request.reloadable],
+    reloadables: [server.extraRoots.reloadable, server.attesting.reloadable, request.reloadable, audit.reloadable],
   }
 }

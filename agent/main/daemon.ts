@@ -73,7 +73,7 @@ export async function runDaemon(atStart: Config, world: DaemonWorld, signal: Abo
   await using _http = agent.http
   await using _keys = agent.keys
   await using _threads = afterThreads(
-    () => agent.attestors.threads + world.hangingFiles() + Number(agent.audit?.log.writing ?? false),
+    () => agent.attestors.threads + world.hangingFiles() + Number(agent.audit.log.writing),
     clock,
     world.threadsHang,
   )
@@ -83,8 +83,8 @@ export async function runDaemon(atStart: Config, world: DaemonWorld, signal: Abo
   await openDataDirectory(config, world)
   using lock = holdLock(agent.lockPath)
   await using _audit = endOfAudit(agent.audit, clock)
-  using _rotated = world.rotated.subscribe(() => agent.audit?.log.reopen())
-  agent.audit?.log.start({ version: agentVersion(), tenant_id: config.agent.tenantId })
+  using _rotated = world.rotated.subscribe(() => agent.audit.log.reopen())
+  agent.audit.log.start({ version: agentVersion(), tenant_id: config.agent.tenantId })
   await using _admin = await openAdminSocket(facts, records, reloads, world)
   await using _health = await openHealthServer(facts, world)
   await using _healthSocket = await openHealthSocket(facts, world)
@@ -111,7 +111,7 @@ export async function runDaemon(atStart: Config, world: DaemonWorld, signal: Abo
     reloads.watch(stop),
     facts.disk.run(lock, stop),
     listener.watch(stop),
-    agent.audit?.log.run(stop) ?? Promise.resolve(),
+    agent.audit.log.run(stop),
     agent.attestors.run(stop),
     agent.jwtSvids.run(() => agent.keeper.current()?.spiffeId ?? null, stop),
     runSync(

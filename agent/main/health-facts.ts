@@ -66,7 +66,7 @@ export function healthFacts(facts: Facts): HealthFacts {
     attestors: attestors.statuses(),
     adminTrouble: facts.adminTrouble,
     brokenFiles: facts.agent.rereadFiles.broken(),
-    audit: facts.agent.audit?.events.trouble ?? null,
+    audit: facts.agent.audit.events.trouble,
     openFiles: facts.agent.openFiles(),
     reload: facts.reload,
   }

@@ -71,6 +71,8 @@ export function adminSourcesWith(given: Partial<AdminSources> = {}): FakeAdminSo
       problems: [],
       warnings: [],
     }),
+    lastReload: () => null,
+    audit: () => ({ path: null, failClosed: false, waiting: 0, trouble: null }),
     logLevel: fixedLevel,
     settings: () => [],
     process: () => ({ pid: 42, rssBytes: 104_857_600, heapBytes: 1 }),

@@ -5,7 +5,7 @@ import { statusDocument } from '../../observability/health-answers.js'
 import { CHANGE_KINDS, type RecordedChange } from '../changes.js'
 import { type AdminRoute, API_VERSION } from '../route.js'
 import { head, iso, isoOrNull, seconds, time, timeOrNull } from '../shapes.js'
-import type { AdminSources } from '../sources.js'
+import type { AdminSources, AuditFigures } from '../sources.js'
 import { denialFields, rowOf } from './denials.js'
 
 /** Denials and changes on the one screen. */
@@ -67,6 +67,24 @@ const schema = z.object({
   attestors: z.array(z.object({ name: z.string(), active: z.boolean(), reason: z.string() })),
   broken_files: z.array(z.object({ path: z.string(), code: z.string(), problem: z.string(), since: time })),
   node: z.record(z.string(), z.unknown()).nullable(),
+  audit: z.object({
+    path: z.string().nullable().describe('null: there is no audit log'),
+    fail_closed: z.boolean(),
+    waiting_bytes: z.int().describe('that are not written yet'),
+    trouble: z.object({ code: z.string(), message: z.string(), since: time }).nullable(),
+  }),
+  reload: z.object({
+    last: z
+      .object({
+        time,
+        ok: z.boolean(),
+        changed: z.array(z.string()).describe('settings'),
+        needs_restart: z.array(z.string()).describe('settings'),
+        problems: z.array(z.object({ key: z.string(), problem: z.string() })),
+      })
+      .nullable()
+      .describe('null before the first'),
+  }),
   changes: z
     .array(z.object({ time, kind: z.enum(CHANGE_KINDS), text: z.string(), subject: z.string().nullable() }))
     .describe('newest first, 100 at most'),
@@ -110,10 +128,30 @@ export function statusAnswer(sources: AdminSources, turnMs: number): Record<stri
     agent_svid: ownSvid(sources),
     server: server(sources, facts),
     workload_api: { ...Object(body['workload_api']), workloads: sources.connected().length },
+    audit: auditOf(sources.audit()),
+    reload: { last: lastReload(sources) },
     changes: changes.all.map(changeOf).reverse(),
     denials: denials.last(LAST_DENIALS).map(rowOf),
     denials_total: denials.size,
     process: { pid, rss_bytes: rssBytes, heap_bytes: heapBytes, event_loop_turn_seconds: Math.round(turnMs) / 1000 },
+  }
+}
+
+function auditOf({ path, failClosed, waiting, trouble }: AuditFigures): StatusAnswer['audit'] {
+  const told = trouble && { code: trouble.code, message: trouble.message, since: iso(trouble.since) }
+  return { path, fail_closed: failClosed, waiting_bytes: waiting, trouble: told }
+}
+
+function lastReload({ lastReload }: AdminSources): StatusAnswer['reload']['last'] {
+  const last = lastReload()
+  if (last === null) return null
+  const keys = (settings: readonly { readonly key: string }[]) => settings.map(({ key }) => key)
+  return {
+    time: iso(last.at),
+    ok: last.ok,
+    changed: keys(last.changed),
+    needs_restart: keys(last.needsRestart),
+    problems: last.problems.map(({ key, problem }) => ({ key, problem })),
   }
 }
 

@@ -54,7 +54,7 @@ export const operationSettings = {
   'audit.path': optional(auditPath, {
     kind: '`stdout`, `/dev/log`, path',
     defaultIs: 'none: no audit log',
-    reload: 'restart',
+    reload: 'live',
     what: 'Where records go of who is served or denied what, one JSON object a line ([audit.md](audit.md)): a file, opened again on SIGHUP, SIGUSR1 and SIGUSR2; `stdout`, among the lines of the log; `/dev/log`, the syslog daemon.',
   }),
   'audit.fail_closed': setting(bool(), {

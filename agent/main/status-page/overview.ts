@@ -31,7 +31,17 @@ function health({ status }: AgentLook, now: number): Html {
   return html`<section class="card ${reasons.length > 0 && 'tall'}" aria-labelledby="health-title"><h2 id="health-title">Health</h2>
 <p class="big">${badge(status.status)} ${status.ready ? 'ready' : 'not ready'}</p>${said}
 <dl class="facts"><div><dt>Version</dt><dd>${version}</dd></div><div><dt>Up for</dt><dd>${span(Math.floor(uptime_seconds / 60) * 60_000)}</dd></div>
-<div><dt>Last sync</dt><dd>${when(sync.last_success, now)}</dd></div><div><dt>Memory</dt><dd>${Math.round(process.rss_bytes / 1024 ** 2)} MiB</dd></div></dl></section>`
+<div><dt>Last sync</dt><dd>${when(sync.last_success, now)}</dd></div><div><dt>Memory</dt><dd>${Math.round(process.rss_bytes / 1024 ** 2)} MiB</dd></div>${audit(status)}${lastReload(status, now)}</dl></section>`
+}
+
+function audit({ audit: { path, trouble } }: AgentLook['status']): Html | false {
+  return path !== null && html`<div><dt>Audit log</dt><dd>${trouble ? 'not written' : path}</dd></div>`
+}
+
+function lastReload({ reload: { last } }: AgentLook['status'], now: number): Html | false {
+  if (last === null) return false
+  const waits = last.needs_restart.length > 0 && html`, waits for a restart: ${last.needs_restart.join(', ')}`
+  return html`<div><dt>${last.ok ? 'Reloaded' : 'Reload failed'}</dt><dd>${when(last.time, now)}${waits}</dd></div>`
 }
 
 function ownSvid({ status }: AgentLook, now: number): Html {

@@ -33,6 +33,8 @@ export function statusScreen(answer: StatusAnswer, view: TextView): string[] {
     ...rows('workloads', [workloads(answer)]),
     ...rows('entries', entries(answer, view)),
     ...rows('platforms', platforms(answer, view)),
+    ...rows('audit', audit(answer, view)),
+    ...rows('config', config(answer, view)),
   ]
   const room = view.rows - top.length - 2
   const denied = answer.denials.slice(0, Number.isFinite(room) ? Math.max(1, Math.min(5, Math.floor(room / 2))) : 5)
@@ -162,6 +164,31 @@ function platforms({ attestors }: StatusAnswer, { style, rows }: TextView): Text
     ])
   }
   return [attestors.map(({ name, active }): TextPart => [`${word(name, active)}  `, paint(active)])]
+}
+
+/** Nothing where there is none. */
+function audit(
+  { audit: { path, trouble, waiting_bytes, fail_closed } }: StatusAnswer,
+  { style }: TextView,
+): TextPart[][] {
+  if (path === null) return []
+  const closed: TextPart = [fail_closed ? '  fail_closed' : '', style.dim]
+  // Why stands with the health.
+  if (trouble) return [[['not written', style.red], [`  ${path}, ${waiting_bytes} bytes wait`], closed]]
+  return [[['written', style.green], [`  ${path}`], closed]]
+}
+
+/** Nothing before the first reload. */
+function config({ reload: { last }, now }: StatusAnswer, { style }: TextView): TextPart[][] {
+  if (last === null) return []
+  const at = `${ago(last.time, now)} ago`
+  if (!last.ok) {
+    const keys = last.problems.map(({ key }) => key).join(', ')
+    return [[['not reloaded', style.red], [`  ${at}: ${keys}; what was in force before stays`]]]
+  }
+  const waits: TextPart[] =
+    last.needs_restart.length > 0 ? [[`  waits for a restart: ${last.needs_restart.join(', ')}`, style.yellow]] : []
+  return [[['reloaded', style.green], [`  ${at}, changed: ${last.changed.join(', ') || 'nothing'}`], ...waits]]
 }
 
 function changes(changed: StatusAnswer['changes'], { now }: StatusAnswer, { style }: TextView): TextPart[][] {

@@ -51,6 +51,16 @@ interface Case {
 }
 
 const CASES: Readonly<Record<string, Case>> = {
+  'audit.path: records go on in another file': {
+    from: { audit: {} },
+    to: { audit: { path: 'FILE' } },
+    effect: async ({ dir, reload }) => {
+      const text = () => (existsSync(`${dir}/log/a.log`) ? readFileSync(`${dir}/log/a.log`, 'utf8') : '')
+      await reload()
+      await eventually(text, (told) => told.includes('"configuration_changed"'))
+      expect(text()).toContain('"agent_started"')
+    },
+  },
   'sync.interval: a new entry is read within the new interval': {
     from: { sync: { interval: '1h', max_interval: '1h' } },
     to: { sync: { interval: '7s' } },

@@ -42,12 +42,12 @@ const selectors = new Map([
 ])
 const to = { caller: { pid: 10, uid: 7, gid: 8 }, selectors, key: 'process 10' }
 
-function world({ failClosed = false } = {}) {
+function world({ failClosed = false, off = false } = {}) {
   const clock = new FakeClock()
   const sinks = new RecordedSinks()
   const target = new FakeTarget()
   const events = auditEvents(sinks, clock)
-  const log = new AuditLog({ target, clock, events, nodeId: 'node-1', failClosed })
+  const log = new AuditLog({ target: off ? null : target, clock, events, nodeId: 'node-1', failClosed })
   log.start({ version: '1.2.3', tenant_id: 'tenant' })
   const x509 = (serial: string, entryId = 'e1') => [
     { entryId, svid: { spiffeId: web, serial, notAfter: clock.now() + HOUR } },
@@ -235,4 +235,49 @@ test('a name that a terminal would obey is escaped, and is the same name to a re
   log.x509Served({ ...to, selectors: new Map([['unix:path', path]]) }, x509('01'))
   expect(['\u001b', '\u202e', '\u0085'].filter((one) => target.text.includes(one))).toEqual([])
   expect(records().at(-1)).toMatchObject({ who: { program: path } })
+})
+
+test('an audit log that moves closes what was repeated in the old place, and goes on in the new one', async () => {
+  const { log, x509, types, sinks, target } = world()
+  log.x509Served(to, x509('01'))
+  log.x509Served(to, x509('01'))
+  const next = new FakeTarget()
+  target.left = 2
+  log.moveTo(next)
+  log.x509Served(to, x509('01'))
+  expect(types()).toEqual(['agent_started', 'x509_svid_served', 'repeated', 'audit_moved'])
+  expect(recordsIn(next.text).map(({ type, seq }) => [type, seq])).toEqual([
+    ['agent_started', 5],
+    ['x509_svid_served', 6],
+  ])
+  await Promise.resolve()
+  expect(sinks.total('icp_agent_audit_lost_total')).toBe(2)
+})
+
+test('an audit log that is off records and holds nothing, until a reload names a place', async () => {
+  const { log, x509, clock, target, sinks } = world({ off: true, failClosed: true })
+  const stop = new AbortController()
+  const running = log.run(stop.signal)
+  log.x509Served(to, x509('01'))
+  await clock.advance('1m')
+  expect([log.heldGrants(), log.waiting, log.writing, target.text]).toEqual([null, 0, false, ''])
+  expect(clock.pending).toBe(0)
+  log.moveTo(target)
+  log.x509Served(to, x509('02'))
+  expect(recordsIn(target.text).map(({ type, seq }) => [type, seq])).toEqual([
+    ['agent_started', 1],
+    ['x509_svid_served', 2],
+  ])
+  target.failure = new Error('full')
+  await clock.advance('2s')
+  expect(log.heldGrants()).toMatchObject({ code: 'audit.unavailable' })
+  let released = 0
+  using _told = log.onReleased(() => {
+    released += 1
+  })
+  log.moveTo(null)
+  expect([log.heldGrants(), released]).toEqual([null, 1])
+  stop.abort()
+  await running
+  expect(sinks.total('icp_agent_audit_lost_total')).toBe(0)
 })

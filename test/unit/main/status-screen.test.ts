@@ -165,3 +165,35 @@ test('lists and a denial escape what workloads may have named', () => {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: none may be there
   expect(texts.join('\n')).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u202e]/)
 })
+
+describe('of the audit log and the last reload', () => {
+  const shown = async (given: Parameters<typeof adminSourcesWith>[0]) =>
+    statusScreen(status.schema.parse(await status.answer(adminSourcesWith(given))), PAPER)
+  const row = (lines: readonly string[], label: string) => lines.find((line) => line.startsWith(label))
+  const report = { changed: [], needsRestart: [], fixedByEnvironment: [], problems: [], warnings: [] }
+  const at = Date.parse(NOW)
+
+  test('nothing is shown while there is none', async () => {
+    const lines = await shown({})
+    expect([row(lines, 'audit'), row(lines, 'config')]).toEqual([undefined, undefined])
+  })
+
+  test('where records go is shown, and that they do not', async () => {
+    const figures = { path: '/a.log', failClosed: true, waiting: 7, trouble: null }
+    expect(row(await shown({ audit: () => figures }), 'audit')).toMatch(/written {2}\/a\.log {2}fail_closed$/)
+    const trouble = { code: 'audit.unavailable', message: 'full', since: at }
+    expect(row(await shown({ audit: () => ({ ...figures, trouble }) }), 'audit')).toMatch(/not written .*7 bytes wait/)
+  })
+
+  test('what changed, what waits for a restart, and what was wrong is shown', async () => {
+    const change = (key: string) => ({ key, from: 1, to: 2 })
+    const good = { ...report, ok: true, at, changed: [change('a.b')], needsRestart: [change('c.d')] }
+    expect(row(await shown({ lastReload: () => good }), 'config')).toMatch(
+      /reloaded {2}0 s ago, changed: a\.b {2}waits for a restart: c\.d$/,
+    )
+    const problems = [{ key: 'x.y', source: 's', problem: 'p', remedy: 'r' }]
+    expect(row(await shown({ lastReload: () => ({ ...report, ok: false, at, problems }) }), 'config')).toMatch(
+      /not reloaded .*x\.y; what was in force before stays/,
+    )
+  })
+})

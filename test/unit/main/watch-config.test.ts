@@ -54,6 +54,8 @@ test('a file that is being replaced, or cannot be read for a moment, is no chang
   expect(await file.reloads()).toBe(0)
   file.files.hook = () => undefined
   expect(await file.reloads()).toBe(0)
+  file.put(null)
+  expect(await file.reloads()).toBe(0)
   file.put('two')
   expect(await file.reloads()).toBe(1)
 })
