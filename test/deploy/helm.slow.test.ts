@@ -148,6 +148,27 @@ describe('the chart', () => {
     expect(new Set(sets.map(({ spec }) => spec.selector.matchLabels['app.kubernetes.io/name'])).size).toBe(2)
   })
 
+  it('publishes the bundle only where it is told to, by a Deployment with an account of its own', async () => {
+    const of = (text: string) => manifests(text).filter(({ metadata }) => metadata.name.endsWith('-bundle-publisher'))
+    expect(of(await render(...tenant))).toEqual([])
+    const on = [...tenant, '--set', 'bundlePublisher.enabled=true']
+    const made = of(await render(...on))
+    expect(made.map(({ kind }) => kind).sort()).toEqual(['Deployment', 'Role', 'RoleBinding', 'ServiceAccount'])
+    const pod = made.find(({ kind }) => kind === 'Deployment')?.spec.template.spec
+    expect(pod).toMatchObject({ serviceAccountName: 'test-icp-agent-bundle-publisher' })
+    expect(pod.hostPID).toBeUndefined()
+    expect(pod.volumes).toEqual([{ name: 'spire', hostPath: { path: '/run/spire/sockets', type: 'Directory' } }])
+    const refused = async (...set: string[]) => {
+      const args = set.flatMap((value) => ['--set', `bundlePublisher.${value}`])
+      return (await ran(helm, ['template', 'test', CHART, ...on, ...args])).stderr
+    }
+    expect(await refused('configMap.name=')).toContain('name where the bundle goes')
+    expect(await refused('configMap.name=test-icp-agent')).toContain('is a ConfigMap of this chart')
+    expect(
+      await refused('clusterTrustBundle.name=all', 'clusterTrustBundle.signerName=example.org/workloads'),
+    ).toContain('must begin with "example.org:workloads:"')
+  })
+
   it('names its container for kubectl, and gives a start its own probe', async () => {
     const { spec } = one(await render(...tenant), 'DaemonSet')
     const { metadata, spec: pod } = spec.template

@@ -2,9 +2,12 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { startAgent, startServer, temporaryDirectory } from '../support/agent.js'
+import { freePort } from '../support/free-port.js'
 import { helmBinary, kubectlBinary, type Ran, ran } from '../support/helm.js'
 import { KubeApiserver } from '../support/kube-apiserver.js'
 import { kubeUnavailable } from '../support/kube-binaries.js'
+import { icpAgent } from '../support/terminal.js'
 
 const CHART = 'helm/icp-agent'
 const TENANT = '11111111-2222-4333-8444-555555555555'
@@ -37,7 +40,10 @@ describe.skipIf(unavailable !== null)(
       helm = await helmBinary()
       kubectl = await kubectlBinary()
       dir = await mkdtemp(join(tmpdir(), 'icp-apply-'))
-      api = await KubeApiserver.start()
+      api = await KubeApiserver.start(
+        '--feature-gates=ClusterTrustBundle=true',
+        '--runtime-config=certificates.k8s.io/v1beta1/clustertrustbundles=true',
+      )
       admin = api.kubeconfig()
       await apply(MONITORING.map(definition).join('---\n'))
       await kube('wait', '--for=condition=established', 'crd', '--all', '--timeout=60s')
@@ -57,9 +63,15 @@ describe.skipIf(unavailable !== null)(
     }
     /** Each object of a release with its version, which changes with every write. */
     const versions = async (namespace: string) => {
-      const kinds = 'daemonset,configmap,serviceaccount,service,networkpolicy,clusterrole,clusterrolebinding'
-      const all = `${kinds},csidriver,podmonitor,servicemonitor,prometheusrule`
-      const { items } = await read(all, '-n', namespace, '-l', 'app in (icp-agent,icp-agent-csi)')
+      const kinds = 'daemonset,deployment,configmap,serviceaccount,service,networkpolicy,clusterrole,clusterrolebinding'
+      const all = `${kinds},role,rolebinding,csidriver,podmonitor,servicemonitor,prometheusrule`
+      const { items } = await read(
+        all,
+        '-n',
+        namespace,
+        '-l',
+        'app in (icp-agent,icp-agent-csi,icp-agent-bundle-publisher)',
+      )
       return (items as Item[])
         .map(({ kind, metadata }) => `${kind}/${metadata.name} ${metadata.resourceVersion}`)
         .sort()
@@ -206,6 +218,101 @@ describe.skipIf(unavailable !== null)(
         valueFrom: { fieldRef: { apiVersion: 'v1', fieldPath: 'status.hostIP' } },
       })
     })
+
+    it('the bundle publisher keeps the bundle with its own rights alone, and the next replica goes on', async () => {
+      const [name, signer, bundle] = [
+        'icp-agent-bundle-publisher',
+        'example.org/workloads',
+        'example.org:workloads:all',
+      ]
+      const values = [
+        `agent.tenantId=${TENANT}`,
+        'bundlePublisher.enabled=true,bundlePublisher.replicas=2,bundlePublisher.configMap.spiffeKey=bundle.json',
+        `bundlePublisher.clusterTrustBundle.name=${bundle},bundlePublisher.clusterTrustBundle.signerName=${signer}`,
+      ].flatMap((value) => ['--set', value])
+      await kube('create', 'namespace', 'trust')
+      await apply(worked(await ran(helm, ['template', 'icp-agent', CHART, '-n', 'trust', ...values])))
+      const account = await being('trust', name)
+      const mayIn = async (verb: string, what: string) =>
+        (await as(account, 'auth', 'can-i', verb, what, '-n', 'trust')).stdout.trim() === 'yes'
+      for (const what of ['configmaps/spiffe-bundle', `leases/${name}`, `clustertrustbundles/${bundle}`]) {
+        expect([what, await mayIn('get', what), await mayIn('update', what), await mayIn('delete', what)]).toEqual([
+          what,
+          true,
+          true,
+          false,
+        ])
+      }
+      for (const what of ['configmaps/icp-agent', 'secrets', 'pods', 'leases/other']) {
+        expect([what, await mayIn('get', what), await mayIn('update', what)]).toEqual([what, false, false])
+      }
+      // Kubernetes lets everybody read those.
+      expect(await mayIn('update', 'clustertrustbundles/other')).toBe(false)
+      expect(await may(await being('trust', 'icp-agent'), 'update', 'configmaps')).toBe(false)
+
+      await using own = await temporaryDirectory()
+      await using server = await startServer(join(own.path, 'icp'), {
+        workloadTrustDomain: 'acme.example',
+        jwtKid: true,
+      })
+      const selectors = { 'unix:uid': String(process.getuid?.()) }
+      await server.createEntry({ spiffeId: 'spiffe://acme.example/publisher', selectors })
+      await using agent = await startAgent({ dir: own.path, server })
+      await writeFile(join(own.path, 'token'), (await kube('create', 'token', name, '-n', 'trust')).trim())
+      await writeFile(join(own.path, 'ca.crt'), api.caPem)
+      const { items } = await read('deployment', '-n', 'trust')
+      const container = (items as Item[])[0]?.spec.template.spec.containers[0]
+      const start = async (pod: string) => {
+        const [stop, port] = [new AbortController(), await freePort()]
+        const args = (container.args as string[]).filter((arg) => !arg.startsWith('--health-port'))
+        const files = [`--token-file=${join(own.path, 'token')}`, `--ca-file=${join(own.path, 'ca.crt')}`]
+        const { hostname, port: apiPort } = new URL(api.address)
+        const env = {
+          POD_NAME: pod,
+          POD_NAMESPACE: 'trust',
+          KUBERNETES_SERVICE_HOST: hostname,
+          KUBERNETES_SERVICE_PORT: apiPort,
+          SPIFFE_ENDPOINT_SOCKET: agent.address,
+        }
+        const done = icpAgent([...args, ...files, `--health-port=${port}`], { env, signal: stop.signal })
+        const end = async () => {
+          stop.abort()
+          return await done
+        }
+        const ready = async () => (await fetch(`http://127.0.0.1:${port}/ready`).catch(() => null))?.status
+        return { end, ready }
+      }
+      const patient = { timeout: 90_000, interval: 500 }
+      const published = async () => {
+        const { code, stdout } = await as(admin, 'get', 'configmap', 'spiffe-bundle', '-n', 'trust', '-o', 'json')
+        return code === 0 ? JSON.parse(stdout).data : null
+      }
+      const first = await start('one')
+      await expect.poll(published, patient).toMatchObject({ 'bundle.pem': expect.stringContaining('BEGIN CERT') })
+      const data = await published()
+      expect(JSON.parse(data['bundle.json']).keys.map(({ use }: { use: string }) => use)).toContain('jwt-svid')
+      await expect
+        .poll(async () => (await as(admin, 'get', 'clustertrustbundle', bundle, '-o', 'json')).stdout, patient)
+        .toContain(signer)
+      expect((await read('clustertrustbundle', bundle)).spec).toEqual({
+        signerName: signer,
+        trustBundle: data['bundle.pem'],
+      })
+      await expect.poll(first.ready, patient).toBe(200)
+
+      const second = await start('two')
+      await expect.poll(second.ready, patient).toBe(200)
+      const holder = async () => (await read('lease', name, '-n', 'trust')).spec.holderIdentity
+      expect(await holder()).toMatch(/^one_/)
+      const forged = '{"data":{"bundle.pem":"forged","other":"kept"}}'
+      await kube('patch', 'configmap', 'spiffe-bundle', '-n', 'trust', '-p', forged)
+      expect(await first.end()).toMatchObject({ code: 0 })
+      await expect.poll(holder, patient).toMatch(/^two_/)
+      await expect.poll(published, patient).toEqual({ ...data, other: 'kept' })
+      expect(await second.end()).toMatchObject({ code: 0 })
+      expect(await published()).toEqual({ ...data, other: 'kept' })
+      expect(await holder()).toBe('')
+    }, 300_000)
 
     it.each(examples)(
       'the example %s is taken in every field, in a namespace that takes restricted pods alone',

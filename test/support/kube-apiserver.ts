@@ -26,8 +26,8 @@ export class KubeApiserver implements AsyncDisposable {
     private readonly startServer: () => ChildProcess,
   ) {}
 
-  /** With a namespace `shop` and service accounts as manifests make them. */
-  static async start(): Promise<KubeApiserver> {
+  /** With a namespace `shop` and service accounts as manifests make them. `more`: arguments of kube-apiserver. */
+  static async start(...more: readonly string[]): Promise<KubeApiserver> {
     const binaries = await kubeBinaries()
     const dir = await ownDirectory()
     const [port, client, peer] = [await freePort(), await freePort(), await freePort()]
@@ -64,6 +64,7 @@ export class KubeApiserver implements AsyncDisposable {
       '--allow-privileged=true',
       // Pods of this test have service accounts that nobody made, and nobody runs them.
       '--disable-admission-plugins=ServiceAccount',
+      ...more,
     ]
     const api = new KubeApiserver(dir, port, ca.pem, () => run(binaries.apiserver, args))
     api.#children.push(etcd, api.startServer())

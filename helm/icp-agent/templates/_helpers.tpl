@@ -15,6 +15,22 @@ app.kubernetes.io/name: icp-agent-csi
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
+{{- define "icp-agent.publisherName" -}}{{ include "icp-agent.name" . | trunc 46 | trimSuffix "-" }}-bundle-publisher{{- end }}
+
+{{/* Not those of the agent's own pods either. */}}
+{{- define "icp-agent.publisherSelectorLabels" -}}
+app: icp-agent-bundle-publisher
+app.kubernetes.io/name: icp-agent-bundle-publisher
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "icp-agent.publisherLabels" -}}
+{{ include "icp-agent.publisherSelectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end }}
+
 {{- define "icp-agent.labels" -}}
 {{ include "icp-agent.selectorLabels" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
