@@ -64,6 +64,10 @@ export const apiEvents = ({ log, metrics, observers }: Sinks, clock: Pick<Clock,
       open.set(method, (open.get(method) ?? 1) - 1)
       metrics.count('icp_agent_calls_total', { method, status })
     },
+    /** `service`: one that the agent serves, never a name that a caller made up. */
+    callBegun(service: string): void {
+      metrics.count('icp_agent_calls_begun_total', { service })
+    },
     unaryEnded(method: Method, status: string): void {
       metrics.count('icp_agent_calls_total', { method, status })
     },

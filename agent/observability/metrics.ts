@@ -150,6 +150,12 @@ export const METRICS = {
     help: 'Workload API calls ended, by method and gRPC status.',
     labels: ['method', 'status'],
   },
+  icp_agent_calls_begun_total: {
+    kind: 'counter',
+    help: 'Calls of identified callers begun, also those refused at once, by gRPC service.',
+    labels: ['service'],
+    fromZero: ['SpiffeWorkloadAPI', 'spiffe.workload.SpiffeWorkloadAPI'].map((service) => ({ service })),
+  },
   icp_agent_pushes_total: {
     kind: 'counter',
     help: 'Messages sent on Workload API streams by method.',

@@ -53,7 +53,7 @@ export class Admission {
   constructor(
     services: readonly Service[],
     private readonly connections: ConnectionRegistry,
-    private readonly events: Pick<ApiEvents, 'unaryEnded'>,
+    private readonly events: Pick<ApiEvents, 'callBegun' | 'unaryEnded'>,
   ) {
     for (const service of services) {
       for (const method of service.definition.methods) this.#services.set(pathOf(method), service)
@@ -111,6 +111,7 @@ export class Admission {
   #admit(service: Service, name: string, call: Call, respond: Respond): void {
     const connection = this.connections.of(call.getPeer())
     const workload = connection?.workload
+    if (service.callers === 'identified') this.events.callBegun(service.definition.typeName)
     const refused = refusalOf(service, name, call, connection)
     if (refused) {
       if (service.callers === 'identified') this.events.unaryEnded(name as Method, status[refused.code])

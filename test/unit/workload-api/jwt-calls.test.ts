@@ -24,6 +24,12 @@ beforeEach(() => {
   world.setEntries(entry('e1', '/web'), entry('e2', '/api'), entry('e3', '/other', '2000'))
 })
 
+test('each call is counted under its service, also one that is refused at once', async () => {
+  await world.fetch().ended
+  await world.validate('token', 'db', { metadata: {} }).ended
+  expect(world.sinks.total('icp_agent_calls_begun_total', { service: 'SpiffeWorkloadAPI' })).toBe(2)
+})
+
 describe('FetchJWTSVID answers', () => {
   test('a token for every identity of the caller, oldest entry first', async () => {
     expect(await identities(world.fetch())).toEqual(['spiffe://td/web', 'spiffe://td/api'])
