@@ -98,8 +98,23 @@ interface DecisiveDetails {
   'svid.invalid': { readonly check?: string }
   'svid.issuer_unknown': { readonly check?: string }
   'jwt.invalid': { readonly check?: string }
-  /** What the system said. */
-  'file.io': { readonly errno?: string }
+  /** The path that was used, and what the system said. */
+  'file.io': { readonly path?: string; readonly errno?: string }
+  /** Every problem of the configuration, as in `config/problem.ts`. */
+  'config.invalid': { readonly problems?: readonly ConfigProblem[]; readonly warnings?: readonly ConfigProblem[] }
+  /** The HTTP status, how long to stay away, and whether an answer began and broke off. */
+  'platform.unavailable': { readonly status?: number; readonly retryAfterMs?: number; readonly brokeOff?: boolean }
+  /** The denial id that the agent gave. */
+  'client.denied': { readonly denialId?: string }
+  'client.unavailable': { readonly denialId?: string }
+}
+
+/** The shape of `Problem` in `config/problem.ts`: this file imports nothing. */
+interface ConfigProblem {
+  readonly key: string
+  readonly source: string
+  readonly problem: string
+  readonly remedy: string
 }
 
 export type DetailsOf<C extends ErrorCode> = Readonly<Record<string, unknown>> &

@@ -1,5 +1,6 @@
 import { AgentError, codeOf, isError } from '../errors.js'
 import { delay } from '../lib/backoff.js'
+import { sleepOut } from '../lib/sleep.js'
 import type { ServerEvents } from '../observability/server-events.js'
 import type { Clock } from '../ports/clock.js'
 import type { HttpClient, HttpRequest, HttpResponse } from '../ports/http.js'
@@ -191,11 +192,10 @@ export class Requests {
     }
   }
 
-  /** Waits to the end even where the clock wakes sleepers early. */
   async #wait(ms: number, signal: AbortSignal): Promise<void> {
     const { clock } = this.options
     const due = clock.monotonic() + ms
-    for (let left = ms; left > 0; left = due - clock.monotonic()) await clock.sleep(left, signal)
+    await sleepOut(clock, () => due - clock.monotonic(), signal)
   }
 }
 

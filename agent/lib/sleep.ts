@@ -5,6 +5,18 @@ export async function sleepUnlessAborted(clock: Pick<Clock, 'sleep'>, ms: number
   await endedByAbort(clock.sleep(ms, signal), signal)
 }
 
+/**
+ * Sleeps until `left` (milliseconds, asked again after every wake) says 0 or less, also where sleepers are woken early.
+ * Rejects with the signal's reason.
+ */
+export async function sleepOut(
+  sleeper: { sleep(ms: number, signal: AbortSignal): Promise<void> },
+  left: () => number,
+  signal: AbortSignal,
+): Promise<void> {
+  for (let ms = left(); ms > 0; ms = left()) await sleeper.sleep(ms, signal)
+}
+
 /** Waits for something that an aborted signal ends by a rejection, and swallows that rejection alone. */
 export async function endedByAbort(work: Promise<void>, signal: AbortSignal): Promise<void> {
   try {

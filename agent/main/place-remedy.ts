@@ -1,5 +1,5 @@
 import type { Config } from '../config/config.js'
-import { AgentError } from '../errors.js'
+import { isError } from '../errors.js'
 
 type Places = Pick<Config['agent'], 'dataDir' | 'socketPath'>
 
@@ -10,9 +10,9 @@ const NOT_ALLOWED = new Set<unknown>(['EACCES', 'EPERM', 'EROFS'])
  * needs others. Nothing for any other error.
  */
 export function placeRemedy(error: unknown, { dataDir, socketPath }: Places): { readonly remedy?: string } {
-  if (!(error instanceof AgentError) || error.code !== 'file.io') return {}
+  if (!isError(error, 'file.io')) return {}
   const { path, errno } = error.details
-  if (typeof path !== 'string' || !NOT_ALLOWED.has(errno)) return {}
+  if (path === undefined || !NOT_ALLOWED.has(errno)) return {}
   const onTheWay = [dataDir, socketPath].some((place) => `${place}/`.startsWith(`${path}/`))
   return onTheWay
     ? { remedy: 'name directories that this user may make with agent.data_dir and agent.socket_path' }

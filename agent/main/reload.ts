@@ -7,7 +7,7 @@ import type { Environment } from '../config/placeholders.js'
 import type { Problem } from '../config/problem.js'
 import type { SettingKey } from '../config/schema.js'
 import { sourceText } from '../config/tree.js'
-import { AgentError, messageOf } from '../errors.js'
+import { AgentError, isError, messageOf } from '../errors.js'
 import { unlessAborted } from '../lib/abort.js'
 import type { ReloadEvents } from '../observability/reload-events.js'
 import type { Clock } from '../ports/clock.js'
@@ -186,8 +186,7 @@ function problemsOf(error: unknown): readonly Problem[] {
     const remedy = 'report it, and restart the agent to use the configuration'
     return [{ key: '(reload)', source: 'the agent', problem: `failed by a defect: ${messageOf(error)}`, remedy }]
   }
-  const { problems } = error.details as { readonly problems?: readonly Problem[] }
-  if (error.code === 'config.invalid' && problems) return problems
+  if (isError(error, 'config.invalid') && error.details.problems) return error.details.problems
   return [
     { key: '(file)', source: 'the configuration', problem: `cannot be read: ${messageOf(error)}`, remedy: REMEDY },
   ]

@@ -1,6 +1,6 @@
 import { constants } from 'node:os'
 import type { Problem } from '../config/problem.js'
-import { AgentError, codeOf, messageOf } from '../errors.js'
+import { AgentError, codeOf, isError, messageOf } from '../errors.js'
 import { printable } from '../observability/printable.js'
 import { errnoOf, ioError } from '../platform/io-error.js'
 import type { CommandIo } from './command.js'
@@ -43,17 +43,16 @@ function ofTheSystem(error: unknown): unknown {
 
 function advice(error: unknown): string[] {
   const remedy = REMEDIES[codeOf(error)]
-  const denial = error instanceof AgentError ? error.details['denialId'] : undefined
+  const refused = isError(error, 'client.denied') || isError(error, 'client.unavailable')
+  const denial = refused ? error.details.denialId : undefined
   return [
-    ...(typeof denial === 'string' ? [`Search the log of the agent for the denial id ${printable(denial)}.`] : []),
+    ...(denial !== undefined ? [`Search the log of the agent for the denial id ${printable(denial)}.`] : []),
     ...(remedy ? [remedy] : []),
   ]
 }
 
 function problemsOf(error: unknown): readonly Problem[] | null {
-  if (!(error instanceof AgentError) || error.code !== 'config.invalid') return null
-  const { problems } = error.details
-  return Array.isArray(problems) ? problems : null
+  return isError(error, 'config.invalid') ? (error.details.problems ?? null) : null
 }
 
 /** The stack and those of its causes, line by line, so that nothing in a message can pass for a line of its own. */

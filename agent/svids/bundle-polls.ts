@@ -4,6 +4,7 @@ import { REQUESTS_OF_A_BUNDLE_POLL, routineGap } from '../icp/limits.js'
 import type { RateLimiter } from '../icp/rate-limiter.js'
 import { usableAuthorities } from '../identity/usable-authorities.js'
 import { Alarm } from '../lib/alarm.js'
+import { sleepOut } from '../lib/sleep.js'
 import type { SyncEvents } from '../observability/sync-events.js'
 import type { Clock } from '../ports/clock.js'
 import type { Random } from '../ports/random.js'
@@ -36,8 +37,8 @@ export async function runBundlePolls(options: BundlePollsOptions, signal: AbortS
     const shortest = REQUESTS_OF_A_BUNDLE_POLL * routineGap(limiter.pace('service'))
     const spread = 0.9 + 0.2 * random.fraction()
     const polled = clock.monotonic()
-    const wait = () => polled + Math.max(shortest, sync.bundleIntervalMs * spread) - clock.monotonic()
-    while (wait() > 0) await alarm.sleep(Math.max(1, wait()), signal)
+    const left = () => polled + Math.max(shortest, sync.bundleIntervalMs * spread) - clock.monotonic()
+    await sleepOut(alarm, left, signal)
   }
 }
 

@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { AgentError } from '../../agent/errors.js'
+import { AgentError, isError } from '../../agent/errors.js'
 import { jsonOf } from '../../agent/lib/json.js'
 
 const MAX_MESSAGE = 300
@@ -52,19 +52,17 @@ export function errorEvent(object: unknown): AgentError {
 
 /** The HTTP status of a failure, or null where there was no answer. */
 export function statusOf(error: unknown): number | null {
-  const code = error instanceof AgentError ? error.details['status'] : null
-  return typeof code === 'number' ? code : null
+  return isError(error, 'platform.unavailable') ? (error.details.status ?? null) : null
 }
 
 /** Whether an answer had begun and broke off: the connection is gone, the server may be well. */
 export function brokeOff(error: unknown): boolean {
-  return error instanceof AgentError && error.details['brokeOff'] === true
+  return isError(error, 'platform.unavailable') && error.details.brokeOff === true
 }
 
 /** How long the server asked to stay away, in milliseconds; 0 where it did not. */
 export function retryAfterOf(error: unknown): number {
-  const ms = error instanceof AgentError ? error.details['retryAfterMs'] : null
-  return typeof ms === 'number' ? ms : 0
+  return isError(error, 'platform.unavailable') ? (error.details.retryAfterMs ?? 0) : 0
 }
 
 function messageIn(body: string): string {

@@ -1,5 +1,5 @@
 import { Secret } from '../../agent/crypto/secret.js'
-import { AgentError, messageOf } from '../../agent/errors.js'
+import { AgentError, type DetailsOf, messageOf } from '../../agent/errors.js'
 import { anchorFileTrouble } from '../../agent/identity/anchor-file.js'
 import { jsonOf } from '../../agent/lib/json.js'
 import type { FileReports } from '../../agent/observability/file-events.js'
@@ -151,7 +151,7 @@ export class KubernetesApi implements AsyncDisposable {
     }
   }
 
-  #unreachable(error: unknown, signal: AbortSignal, details = {}): unknown {
+  #unreachable(error: unknown, signal: AbortSignal, details: DetailsOf<'platform.unavailable'> = {}): unknown {
     if (signal.aborted || !(error instanceof HttpError)) return error
     const { address, caPath, caSetting } = this.options
     const certificate = `its certificate does not come from the authority in ${caPath} (${caSetting})`

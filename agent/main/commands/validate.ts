@@ -1,7 +1,7 @@
 import { configPath } from '../../config/config-path.js'
 import { loadConfig } from '../../config/load.js'
 import type { Problem } from '../../config/problem.js'
-import { AgentError } from '../../errors.js'
+import { isError } from '../../errors.js'
 import { printable } from '../../observability/printable.js'
 import { Disk } from '../../platform/disk.js'
 import { surroundings } from '../../platform/environment.js'
@@ -56,14 +56,10 @@ async function examine(named: string | undefined, io: CommandIo): Promise<Findin
     const { warnings } = await loadConfig({ ...place, ...surroundings(io.env), files })
     return { file, valid: true, problems: [], warnings }
   } catch (error) {
-    if (!(error instanceof AgentError) || error.code !== 'config.invalid') throw error
-    const { problems, warnings } = error.details
-    return { file, valid: false, problems: listed(problems), warnings: listed(warnings) }
+    if (!isError(error, 'config.invalid')) throw error
+    const { problems = [], warnings = [] } = error.details
+    return { file, valid: false, problems, warnings }
   }
-}
-
-function listed(value: unknown): readonly Problem[] {
-  return Array.isArray(value) ? value : []
 }
 
 function report({ file, valid, problems, warnings }: Findings, io: CommandIo): string {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { sleepUnlessAborted } from '../../../agent/lib/sleep.js'
+import { sleepOut, sleepUnlessAborted } from '../../../agent/lib/sleep.js'
 import { FakeClock } from '../../fakes/clock.js'
 
 test('a sleep ends when its time is over', async () => {
@@ -23,4 +23,25 @@ test('a sleep ends without an error when its signal aborts, before it or in it',
 test('a failure of the clock itself is passed on', async () => {
   const clock = { sleep: () => Promise.reject(new TypeError('a defect')) }
   await expect(sleepUnlessAborted(clock, 1, new AbortController().signal)).rejects.toThrow('a defect')
+})
+
+test('a wait lasts to its end where the wall clock wakes sleepers early, and an abort ends it', async () => {
+  const slept: number[] = []
+  let now = 0
+  const early = {
+    sleep: (ms: number) => {
+      slept.push(ms)
+      now += ms / 2 < 1 ? ms : ms / 2
+      return Promise.resolve()
+    },
+  }
+  await sleepOut(early, () => 4 - now, new AbortController().signal)
+  expect(slept).toEqual([4, 2, 1])
+
+  const clock = new FakeClock()
+  const stop = new AbortController()
+  const waits = sleepOut(clock, () => 1_000 - clock.monotonic(), stop.signal)
+  stop.abort(new Error('stop'))
+  await expect(waits).rejects.toThrow('stop')
+  expect(clock.pending).toBe(0)
 })
