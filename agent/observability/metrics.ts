@@ -178,6 +178,7 @@ export const METRICS = {
     kind: 'counter',
     help: 'Connections to the admin socket that were closed, by reason.',
     labels: ['reason'],
+    fromZero: [{ reason: 'user' }, { reason: 'limit' }],
   },
   icp_agent_admin_requests_total: {
     kind: 'counter',

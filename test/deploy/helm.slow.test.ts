@@ -22,6 +22,10 @@ interface Manifest {
   readonly spec?: any
 }
 
+interface Probe {
+  readonly httpGet?: { readonly scheme?: string }
+}
+
 let helm: string
 let dir: string
 let validator: string
@@ -167,6 +171,87 @@ describe('the chart', () => {
     expect(
       await refused('clusterTrustBundle.name=all', 'clusterTrustBundle.signerName=example.org/workloads'),
     ).toContain('must begin with "example.org:workloads:"')
+  })
+
+  const containerOf = async (...values: string[]) => {
+    const text = await render(...tenant, ...values.flatMap((value) => ['--set', value]))
+    const { containers, volumes } = one(text, 'DaemonSet').spec.template.spec
+    return { text, container: containers[0], volumes, config: await configOf(one(text, 'ConfigMap')) }
+  }
+
+  it('mounts the directories of the host that an audit log and bundles want, and no other', async () => {
+    const mounts = (container: {
+      readonly volumeMounts: readonly { readonly name: string; readonly mountPath: string }[]
+    }) => container.volumeMounts.flatMap(({ name, mountPath }) => (/^(audit|bundles)$/.test(name) ? [mountPath] : []))
+    const own = await containerOf('audit.path=/var/log/icp/audit.jsonl', 'outputs.bundleDir=/var/lib/bundles')
+    expect(mounts(own.container)).toEqual(['/var/log/icp', '/var/lib/bundles'])
+    expect(own.volumes).toContainEqual({ name: 'audit', hostPath: { path: '/var/log/icp', type: 'DirectoryOrCreate' } })
+    expect([own.config.audit.path, own.config.outputs.bundleDir]).toEqual([
+      '/var/log/icp/audit.jsonl',
+      '/var/lib/bundles',
+    ])
+    for (const values of [['audit.path=stdout'], ['audit.path=/var/lib/icp-agent/audit.jsonl'], []]) {
+      expect(mounts((await containerOf(...values)).container)).toEqual([])
+    }
+    expect(mounts((await containerOf('audit.path=/srv/a/x', 'outputs.bundleDir=/srv/a')).container)).toEqual(['/srv/a'])
+    for (const path of ['/run/spire/sockets/audit.jsonl', '/dev/log', '/usr/audit.jsonl']) {
+      const { code, stderr } = await ran(helm, ['template', 'test', CHART, ...tenant, '--set', `audit.path=${path}`])
+      expect([path, code, stderr]).toEqual([path, 1, expect.stringMatching(/directory of the (socket|host)/)])
+    }
+  })
+
+  it('gives SDS the names that Envoy asks for', async () => {
+    expect((await containerOf()).config.sds).toMatchObject({ enabled: true, names: { svid: 'default' } })
+    const { config } = await containerOf('sds.enabled=false', 'sds.defaultBundleName=CA')
+    expect(config.sds).toMatchObject({ enabled: false, names: { bundle: 'CA', allBundles: 'ALL' } })
+  })
+
+  describe('monitors', () => {
+    const on = ['monitoring.podMonitor.enabled=true', 'monitoring.serviceMonitor.enabled=true']
+    const endpoints = (text: string) => [
+      one(text, 'PodMonitor').spec.podMetricsEndpoints[0],
+      one(text, 'ServiceMonitor').spec.endpoints[0],
+    ]
+    const plain = { port: 'health', path: '/metrics', interval: '30s' }
+    const schemes = ({ readinessProbe, livenessProbe }: { readinessProbe: Probe; livenessProbe: Probe }) => [
+      readinessProbe.httpGet?.scheme,
+      livenessProbe.httpGet?.scheme,
+    ]
+
+    it.each([
+      [[], plain],
+      [['healthProbe.tls=svid'], { ...plain, scheme: 'https', tlsConfig: { insecureSkipVerify: true } }],
+      [['agent.extraConfig.health.tls=svid'], { ...plain, scheme: 'https', tlsConfig: { insecureSkipVerify: true } }],
+      [['healthProbe.tls=files', 'healthProbe.tlsSecret=tls'], { ...plain, scheme: 'https' }],
+      [
+        ['healthProbe.tls=files', 'healthProbe.tlsSecret=tls', 'monitoring.tlsConfig.serverName=agent'],
+        { ...plain, scheme: 'https', tlsConfig: { serverName: 'agent' } },
+      ],
+      [
+        ['metrics.bearerTokenSecret.name=token'],
+        { ...plain, authorization: { credentials: { name: 'token', key: 'token' } } },
+      ],
+    ])('and probes of the port ask as the agent answers with %j', async (values, expected) => {
+      // Without a Unix socket, liveness asks the port.
+      const socket = ['agent.dataDir=/run/icp', 'agent.socketPath=/run/icp/agent.sock']
+      const { text, container, volumes, config } = await containerOf(...on, ...socket, ...values)
+      expect(endpoints(text)).toEqual([expected, expected])
+      const scheme = 'scheme' in expected ? 'HTTPS' : undefined
+      expect(schemes(container)).toEqual([scheme, scheme])
+      const mounted = (name: string) => volumes.some((volume: { readonly name: string }) => volume.name === name)
+      expect(mounted('health-tls')).toBe(config.health.tls === 'files')
+      expect(mounted('metrics-token')).toBe('authorization' in expected)
+      expect(config.metrics.bearerTokenPath !== null).toBe('authorization' in expected)
+    })
+
+    it('that would be refused are refused, and so is TLS without a certificate', async () => {
+      const refused = async (...values: string[]) =>
+        (await ran(helm, ['template', 'test', CHART, ...tenant, ...values.flatMap((value) => ['--set', value])])).stderr
+      expect(await refused(...on, 'agent.extraConfig.metrics.bearer_token_path=/a')).toContain(
+        'metrics.bearerTokenSecret',
+      )
+      expect(await refused('healthProbe.tls=files')).toContain('healthProbe.tlsSecret is missing')
+    })
   })
 
   it('names its container for kubectl, and gives a start its own probe', async () => {

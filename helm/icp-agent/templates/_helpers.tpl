@@ -102,9 +102,56 @@ exec:
 httpGet:
   path: /healthz
   port: health
+  {{- if eq (include "icp-agent.healthScheme" $root) "HTTPS" }}
+  scheme: HTTPS
+  {{- end }}
 {{ end -}}
 {{- end -}}
 {{- toYaml $own }}
+{{- end }}
+
+{{/* `HTTPS` or `HTTP`: what is spoken at the health port. */}}
+{{- define "icp-agent.healthScheme" -}}
+{{- $health := (include "icp-agent.config" . | fromYaml).health -}}
+{{- ternary "HTTP" "HTTPS" (has ($health.tls | toString) (list "off" "false")) -}}
+{{- end }}
+
+{{/* What a monitor must know to read /metrics. */}}
+{{- define "icp-agent.scrapeAccess" -}}
+{{- $config := include "icp-agent.config" . | fromYaml -}}
+{{- if eq (include "icp-agent.healthScheme" .) "HTTPS" -}}
+scheme: https
+{{- with .Values.monitoring.tlsConfig | default (ternary (dict "insecureSkipVerify" true) dict (eq ($config.health.tls | toString) "svid")) }}
+tlsConfig:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{ end -}}
+{{- $secret := .Values.metrics.bearerTokenSecret -}}
+{{- if $secret.name -}}
+authorization:
+  credentials:
+    name: {{ $secret.name }}
+    key: {{ $secret.key }}
+{{- else if dig "bearer_token_path" "" ($config.metrics | default dict) -}}
+{{- fail "agent.extraConfig.metrics.bearer_token_path is set, and a monitor would be refused: give the token as metrics.bearerTokenSecret" -}}
+{{- end -}}
+{{- end }}
+
+{{/* Directories of the host that the agent writes to besides its own, as volumes by name. */}}
+{{- define "icp-agent.hostDirectories" -}}
+{{- $config := include "icp-agent.config" . | fromYaml -}}
+{{- $data := clean $config.agent.data_dir -}}
+{{- $found := dict -}}
+{{- with .Values.audit.path }}{{ if hasPrefix "/" . }}{{ $_ := set $found "audit" (dir .) }}{{ end }}{{ end -}}
+{{- with .Values.outputs.bundleDir }}{{ $_ := set $found "bundles" (clean .) }}{{ end -}}
+{{- if eq (get $found "audit") (get $found "bundles") }}{{ $_ := unset $found "bundles" }}{{ end -}}
+{{- $sockets := include "icp-agent.socketDirectory" . -}}
+{{- range $name, $path := $found -}}
+{{- if hasPrefix (printf "%s/" $sockets) (printf "%s/" $path) }}{{ fail (printf "%s lies in the directory of the socket, which workloads mount" $path) }}{{ end -}}
+{{- if has (index (splitList "/" $path) 1) (list "" "dev" "proc" "sys" "usr" "bin" "lib" "lib64" "sbin" "app") }}{{ fail (printf "%s cannot be a directory of the host: the container has its own there" $path) }}{{ end -}}
+{{- if hasPrefix (printf "%s/" $data) (printf "%s/" $path) }}{{ $_ := unset $found $name }}{{ end -}}
+{{- end -}}
+{{- $found | toYaml -}}
 {{- end }}
 
 {{- define "icp-agent.kubeletCa" -}}
@@ -144,11 +191,26 @@ httpGet:
       "source" .Values.agent.podSource
       "authsec_namespaces" .Values.agent.authsecNamespaces))
   "logging" (dict "level" (include "icp-agent.logLevel" .) "format" .Values.logging.format)
+  "sds" (dict
+    "enabled" .Values.sds.enabled
+    "disable_spiffe_cert_validation" .Values.sds.disableSpiffeCertValidation)
   "health" (dict
     "enabled" (eq (include "icp-agent.healthEnabled" .) "true")
     "port" (include "icp-agent.healthPort" . | int)
     "bind_address" "0.0.0.0"
+    "tls" .Values.healthProbe.tls
     "wait_for_kubernetes" true) -}}
+{{- with .Values.sds.defaultSvidName }}{{ $_ := set $config.sds "default_svid_name" . }}{{ end }}
+{{- with .Values.sds.defaultBundleName }}{{ $_ := set $config.sds "default_bundle_name" . }}{{ end }}
+{{- with .Values.sds.defaultAllBundlesName }}{{ $_ := set $config.sds "default_all_bundles_name" . }}{{ end }}
+{{- with .Values.audit.path }}{{ $_ := set $config "audit" (dict "path" . "fail_closed" $.Values.audit.failClosed) }}{{ end }}
+{{- with .Values.outputs.bundleDir }}{{ $_ := set $config "outputs" (dict "bundle_dir" . "formats" $.Values.outputs.formats) }}{{ end }}
+{{- if .Values.metrics.bearerTokenSecret.name }}{{ $_ := set $config "metrics" (dict "bearer_token_path" "/var/run/secrets/icp-agent-metrics/token") }}{{ end }}
+{{- if eq .Values.healthProbe.tls "files" }}
+{{- if not .Values.healthProbe.tlsSecret }}{{ fail "healthProbe.tlsSecret is missing: name a Secret with tls.crt and tls.key, which healthProbe.tls: files wants" }}{{ end }}
+{{- $_ := set $config.health "tls_cert_path" "/var/run/secrets/icp-agent-health/tls.crt" }}
+{{- $_ := set $config.health "tls_key_path" "/var/run/secrets/icp-agent-health/tls.key" }}
+{{- end -}}
 {{- if eq .Values.agent.podSource "kubelet" }}
 {{- $_ := set $config.attestation.kubernetes "kubelet_address" (.Values.kubelet.address | default "https://${HOST_IP}:10250") }}
 {{- with (include "icp-agent.kubeletCa" .) }}{{ $_ := set $config.attestation.kubernetes "kubelet_ca_path" . }}{{ end }}

@@ -93,6 +93,7 @@ describe('a counter that an alert asks for', () => {
     )
     const text = await metrics.text()
     expect([...asked].sort()).toEqual([
+      'icp_agent_admin_connections_refused_total',
       'icp_agent_audit_lost_total',
       'icp_agent_denials_total',
       'icp_agent_rate_limited_total',
@@ -101,6 +102,7 @@ describe('a counter that an alert asks for', () => {
     for (const name of asked) expect(text).toMatch(new RegExp(`^${name}(\\{.+\\})? 0$`, 'm'))
     expect(text).toContain('icp_agent_denials_total{reason="entry.none"} 0')
     expect(text).toContain('icp_agent_denials_total{reason="audit.unavailable"} 0')
+    expect(text).toContain('icp_agent_admin_connections_refused_total{reason="user"} 0')
     expect(text).toContain('icp_agent_server_requests_total{endpoint="entries",outcome="icp.unreachable"} 0')
   })
 })
