@@ -38,7 +38,7 @@ export interface AttestorWorld {
   /** For Unix sockets: without certificates and proxies. */
   readonly http: HttpClient
   readonly kubernetesEvents: KubernetesEvents
-  /** Opens a client that trusts only what it is told, and uses no proxy. */
+  /** Opens a client that trusts only the given roots, and uses no proxy. */
   readonly openHttp: OpenHttp
   /** Where the environment says that the Kubernetes API is, `https://10.96.0.1:443`; null outside of pods. */
   readonly kubernetesApi: string | null

@@ -9,8 +9,8 @@ export interface Attesting {
 }
 
 /**
- * What of the selectors of before counts no more. Selectors of a platform that stays count until the next attestation,
- * and beyond it where the platform is unavailable, unless stricter rules make them now.
+ * The old selectors that a change of settings withdraws. Selectors of a platform that stays count until the next
+ * attestation, and beyond it while the platform is unavailable, unless the new rules are stricter.
  */
 export function withdrawnSelectors(before: Attesting, after: Attesting): WithdrawnSelectors {
   const spokenFor = new Map(after.attestors.map(({ name, platforms }) => [name, new Set(platforms)]))

@@ -33,14 +33,14 @@ export interface WorkloadAttestors extends Disposable {
 
 /** Attestors that were made and are not in force. Disposing gives them up, unless they are by then. */
 export interface AttestorChange extends Disposable {
-  /** Puts them into force, and says which selectors of before count no more. The old ones end by themselves. */
+  /** Puts them into force, and returns which old selectors are withdrawn. The old attestors end by themselves. */
   commit(): WithdrawnSelectors
 }
 
 /** One platform under the settings that it was made with. */
 interface Part extends Disposable {
   readonly name: string
-  /** Its settings: it is made anew only where they differ. */
+  /** Its settings: it is made again only if they differ. */
   readonly settings: string
   /** Null where it is off. */
   readonly attestor: WorkloadAttestor | null

@@ -21,7 +21,7 @@ export interface RecordedChange {
 /** SVIDs are rotated all day: of one kind so many are kept, so that they do not push out what is rare. */
 const OF_ONE_KIND = 30
 const IN_ALL = 100
-/** One publication that changes more is told in one line. */
+/** A publication that changes more entries is summed up in one line. */
 const SINGLY = 5
 
 /** What changed last on this node. */

@@ -10,10 +10,12 @@ export type NodeAttestationType = NodeEvidence['type']
 /** The consumer's port: says what this node is, to the server. One per type, in `attestors/<platform>/node.ts`. */
 export interface NodeAttestor {
   readonly type: NodeAttestationType
-  /** True where this node looks like one of its kind: what `attestation.type: auto` asks. Never throws for a platform. */
+  /**
+   * True where this node looks like one of its kind: what `attestation.type: auto` asks. Never throws for a platform.
+   */
   applies(signal: AbortSignal): Promise<boolean>
   /**
-   * Collected anew for every attempt: tokens rotate. Never carries a join token; that is added beside it.
+   * Collected again for every attempt: tokens rotate. Never carries a join token; that is added beside it.
    * Throws `platform.unavailable`, `file.io`, `file.too_large`, with the advice what to mount or set.
    */
   evidence(signal: AbortSignal): Promise<NodeEvidence>

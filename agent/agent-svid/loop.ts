@@ -36,10 +36,10 @@ const SPACING_MS = 1000
 const LONGEST_SLEEP_MS = 24 * 60 * 60_000
 
 /**
- * Runs each duty whenever it is time, until the signal aborts; then it resolves. It decides anew after every wake: at a
- * change, at a jump of the wall clock, when a sleep or a run ends. A run that takes long holds up no other duty. Waits
- * after a failure, and between runs, go by the clock that never jumps, so neither a wrong wall clock nor a `nextAt`
- * stuck in the past makes it spin. Rejects only with what is not an AgentError.
+ * Runs each duty whenever it is time, until the signal aborts; then it resolves. It decides again after every wake: at
+ * a change, at a jump of the wall clock, when a sleep or a run ends. A run that takes long holds up no other duty.
+ * Waits after a failure, and between runs, go by the clock that never jumps, so neither a wrong wall clock nor a
+ * `nextAt` stuck in the past makes it spin. Rejects only with what is not an AgentError.
  */
 export async function runLoop({ clock, signal, duties, onChange, retryAfterMs }: AgentSvidLoopOptions): Promise<void> {
   using stop = new LinkedAbort(signal)

@@ -49,9 +49,10 @@ interface Recorded {
 }
 
 /**
- * The audit log: who was served or denied what, what was issued, and what an administrator did, one JSON object a line. A
- * record is queued before the message that it is about is sent. Nothing waits for it: what the target does not take waits
- * in its buffer, then records are lost, counted, and the loss is recorded. With `failClosed`, new grants wait instead.
+ * The audit log: who was served or denied what, what was issued, and what an administrator did, one JSON object a line.
+ * A record is queued before the message that it is about is sent. Nothing waits for it: what the target does not take
+ * waits in its buffer, then records are lost, counted, and the loss is recorded. With `failClosed`, new grants wait
+ * instead.
  */
 export class AuditLog implements Observer {
   readonly #repeats = new Repeats<Recorded>((one) => {
@@ -62,7 +63,7 @@ export class AuditLog implements Observer {
   readonly #released = new Signal()
   readonly #moved = new Signal()
   #target: AuditTarget | null
-  /** Targets of before that still write. */
+  /** Previous targets that still write. */
   readonly #ending = new Set<AuditTarget>()
   #about: RecordFields<'agent_started'> | null = null
   #seq = 0
@@ -81,7 +82,9 @@ export class AuditLog implements Observer {
     this.#look()
   }
 
-  /** From now on records go to this target, which is open, or nowhere. What was repeated is closed in the one before. */
+  /**
+   * From now on records go to this target, which is open, or nowhere. What was repeated is closed in the one before.
+   */
   moveTo(target: AuditTarget | null): void {
     this.#repeats.closeUntil(Number.POSITIVE_INFINITY)
     this.#record('audit_moved', {})
@@ -95,7 +98,9 @@ export class AuditLog implements Observer {
     this.#moved.emit()
   }
 
-  /** Looks once a second whether records are written again, and closes what has passed its time. Ends with the signal. */
+  /**
+   * Looks once a second whether records are written again, and closes what has passed its time. Ends with the signal.
+   */
   async run(signal: AbortSignal): Promise<void> {
     const { clock } = this.options
     while (!signal.aborted) {
@@ -115,7 +120,7 @@ export class AuditLog implements Observer {
     await aborted(moved.signal)
   }
 
-  /** Opens a file anew, after something rotated it away. */
+  /** Reopens the file after it was rotated. */
   reopen(): void {
     this.#target?.reopen()
     this.#look()
@@ -265,7 +270,7 @@ export class AuditLog implements Observer {
     return taken
   }
 
-  /** What is wrong with the target is said once; those who wait are told when it is over. */
+  /** Reports a failure of the target once; wakes the waiters when it has ended. */
   #look(): void {
     const why = this.#trouble()
     if (why === null) this.options.events.written()

@@ -35,7 +35,7 @@ export function changes(before: X509Context | null, after: X509Context): readonl
   return [...found, ...bundleChanges(bundlesOf(before), bundlesOf(after))]
 }
 
-/** Two entries may name one SPIFFE ID; then they are told apart by their order. */
+/** Two entries may name one SPIFFE ID; then their order distinguishes them. */
 function byName(context: X509Context | null): Map<string, HeldSvid> {
   const named = new Map<string, HeldSvid>()
   for (const held of context?.svids ?? []) {

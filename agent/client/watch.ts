@@ -23,7 +23,7 @@ const STEP_MS = 1_000
 export const MAX_DELAY_MS = 30_000
 
 /**
- * Every value of a stream that is opened anew when it fails or ends, after 1 s more for each failure in a row, up to
+ * Every value of a stream that is reopened when it fails or ends, after 1 s more for each failure in a row, up to
  * 30 s. What was received last stays in force meanwhile. Ends quietly when the signal aborts; throws what can never
  * pass (`request.invalid`, `client.unimplemented`).
  */

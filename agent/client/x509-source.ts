@@ -40,8 +40,8 @@ interface State {
 }
 
 /**
- * The X.509 identity of this process, kept up to date by a watch until it is closed, and what TLS makes of it. While the
- * agent is away, the last SVID and the last bundles stay.
+ * The X.509 identity of this process, kept up to date by a watch until it is closed, and what TLS makes of it. While
+ * the agent is away, the last SVID and the last bundles stay.
  */
 export class X509Source implements Disposable {
   /** For everything else that the Workload API has, JWT-SVIDs first of all, on the same connection. */
@@ -69,8 +69,8 @@ export class X509Source implements Disposable {
   }
 
   /**
-   * Resolves with the first SVID, and tries again until then: an agent that is still starting, and an entry that it does
-   * not know yet, only take time. Rejects with what will never pass (`request.invalid`, `client.unimplemented`,
+   * Resolves with the first SVID, and tries again until then: an agent that is still starting, and an entry that it
+   * does not know yet, only take time. Rejects with what will never pass (`request.invalid`, `client.unimplemented`,
    * `client.address_invalid`), and when the signal aborts, with the last failure or else the signal's reason.
    */
   static async open(options: X509SourceOptions = {}): Promise<X509Source> {
@@ -146,8 +146,8 @@ export class X509Source implements Disposable {
 
   /**
    * The server that `make` makes of the options (`https.createServer`, `tls.createServer`, `http2.createSecureServer`),
-   * with its certificate changed at each rotation, and no connection but of clients that `authorize` admits. Those that
-   * it refuses are told of by the event `tlsClientError`.
+   * with its certificate changed at each rotation. Only clients that `authorize` admits can connect; the event
+   * `tlsClientError` reports the others.
    */
   createServer<S extends Server>(make: (options: TlsOptions) => S, { authorize, tls = {} }: MtlsOptions): S {
     const own = () => ({ ...ownCertificate(this.svid, tls), ca: [] })

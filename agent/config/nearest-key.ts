@@ -2,7 +2,7 @@ const MIN_PART = 4
 
 /**
  * The known key that was probably meant, or null. Spelling (`tenantId`), a typing error (`tennant_id`), the wrong
- * section (`tenant_id` at the top) and half a name (`docker.socket`) are told from a key that has nothing to do with us.
+ * section (`tenant_id` at the top) and half a name (`docker.socket`) are recognised; a key that resembles none is not.
  */
 export function nearestKey(unknown: string, known: Iterable<string>): string | null {
   const wanted = parts(unknown)

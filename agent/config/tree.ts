@@ -1,5 +1,5 @@
 /**
- * A configuration before it is understood: sections, lists and texts, each of which knows where it comes from. Every
+ * A configuration before it is understood: sections, lists and texts, each with its place in the source. Every
  * value is text as it was written (`007` stays `007`); what it means is decided by the setting that it is for.
  */
 export type TreeNode = Section | List | Leaf

@@ -10,7 +10,7 @@ export interface KeepFilesOptions {
   readonly generations: Pick<Generations, 'put' | 'sweep'>
   readonly clock: Clock
   readonly signal: AbortSignal
-  /** Ends after the first generation. What fails then is thrown; else it is told and tried again. */
+  /** Ends after the first generation. A failure is thrown then; otherwise it is reported and tried again. */
   readonly once: boolean
   /** The files are there. `first`: for the first time, perhaps as a process before this one has left them. */
   readonly written: (received: Received, facts: { readonly first: boolean; readonly changed: boolean }) => Promise<void>

@@ -4,10 +4,12 @@ import { errorOf } from './answers.js'
 import type { ServerEndpoint } from './endpoints.js'
 import { parseError } from './wire.js'
 
-/** Where certificates are presented: the endpoints of agents, and issuance of JWT-SVIDs, which some servers treat apart. */
+/**
+ * Where certificates are presented: the endpoints of agents, and issuance of JWT-SVIDs, which some servers treat apart.
+ */
 export type PresentedAt = 'agents' | 'jwt'
 
-/** The agent's certificates as requests present them, and who is told what the server makes of them. */
+/** The agent's certificates as requests present them; receives how the server answered to each. */
 export interface ClientCertificates {
   /** Names of those that are valid now, at most two; the one that is presented unless another is asked for in front. */
   names(): readonly string[]
@@ -19,7 +21,7 @@ export interface ClientCertificates {
   inactive(error: AgentError): void
   /** Where the server fails on a certificate, as far as that is remembered. */
   failsAt(): readonly PresentedAt[]
-  /** The server wanted a certificate there and failed on it; so it stays until the node is attested anew. */
+  /** The server wanted a certificate there and failed on it; so it stays until the node is attested again. */
   failed(place: PresentedAt): void
 }
 

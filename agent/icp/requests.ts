@@ -35,7 +35,7 @@ export interface RequestOptions {
   readonly events: ServerEvents
   /** Traces of requests; absent: none. */
   readonly tracing?: RequestTracing | undefined
-  /** What requests present. Default: nobody is told what the server makes of it, and there is no other to present. */
+  /** What requests present. Default: answers are not reported, and there is no second certificate. */
   readonly certificates?: ClientCertificates
 }
 

@@ -4,7 +4,7 @@ import type { HttpResponse } from '../ports/http.js'
 
 /** The server's clock as its Date headers show it, to about a second and half a round trip. */
 export class ServerClock {
-  /** The server's time minus our clock that never jumps: ours may be set anew between two answers. */
+  /** The server's time minus our clock that never jumps: ours may be set between two answers. */
   #ahead: number | null = null
 
   constructor(

@@ -8,8 +8,8 @@ export interface Backoff {
 const DEFAULT_CAP_MS = 60_000
 
 /**
- * How long to wait after so many failures in a row: base, doubled per failure, at most the cap, of which the upper
- * half is drawn (equal jitter): agents that failed together do not come back together, and none comes back at once.
+ * How long to wait after so many failures in a row: base, doubled per failure, at most the cap, times 0.5 to 1
+ * (equal jitter): agents that failed together do not retry together, and none retries at once.
  * No failure, no wait. `fraction` in [0, 1].
  */
 export function delay(failures: number, { baseMs, capMs = DEFAULT_CAP_MS }: Backoff, fraction: number): number {

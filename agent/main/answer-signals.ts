@@ -1,9 +1,9 @@
 import type { AgentLog } from '../platform/pino-log.js'
 
 /**
- * What the agent does at the signals that would end it. SIGHUP, SIGUSR1 and SIGUSR2 open the log file anew, as those
- * expect who come from other daemons or write rules for logrotate; SIGHUP also reads the configuration again. The others
- * do nothing, and each is said once.
+ * What the agent does at the signals that would end it. SIGHUP, SIGUSR1 and SIGUSR2 reopen the log file, as those
+ * expect who come from other daemons or write rules for logrotate; SIGHUP also reads the configuration again. The
+ * others do nothing, and each is said once.
  */
 export function answerSignals(
   log: Pick<AgentLog, 'reopen' | 'info' | 'warn'>,

@@ -5,7 +5,7 @@ import type { Agent } from './compose.js'
 import { anyOf } from './live-config.js'
 import type { World } from './world.js'
 
-/** Keeps bundles in files where that is wanted, until the signal aborts; anew where a reload changes how. */
+/** Keeps bundles in files if configured, until the signal aborts; restarts when a reload changes the settings. */
 export async function keepBundleFiles(
   { live, store }: Pick<Agent, 'live' | 'store'>,
   { files, clock, log }: Pick<World, 'files' | 'clock' | 'log'>,

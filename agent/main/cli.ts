@@ -8,7 +8,7 @@ import { reportError } from './report-error.js'
 
 /**
  * Runs the command that the arguments name, or the daemon where they name none, and resolves with the exit code:
- * 0 done, 1 failed, 2 the command line or the configuration cannot be used. Errors are told on stderr.
+ * 0 done, 1 failed, 2 the command line or the configuration cannot be used. Errors go to stderr.
  */
 export async function main(args: readonly string[], io: CommandIo): Promise<number> {
   try {

@@ -235,7 +235,7 @@ export function composeServerFlow(live: LiveConfig, world: World) {
   }
 }
 
-/** What callers are told while nothing can be issued, whatever the server is asked: it is there, and not to blame. */
+/** The reason in callers' errors while the server is reachable but issues nothing to this agent. */
 const WITHHELD: Partial<Record<ErrorCode, string>> = {
   'agent.certificate_refused': 'the ICP server answers but does not accept the certificate of the agent',
   'icp.agent_inactive': 'an administrator has made the agent of this node inactive',

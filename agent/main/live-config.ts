@@ -19,7 +19,7 @@ export class LiveConfig {
     this.config = following(() => this.#current)
   }
 
-  /** From now on these settings are in force. Nobody is told. */
+  /** Puts these settings into force, without notifying subscribers. */
   replace(config: Config): void {
     this.#current = config
   }

@@ -67,8 +67,8 @@ export interface ReloadOptions {
 
 /**
  * Reads the configuration again and puts into force what can change while the agent runs. Everything is prepared first
- * (the file read and understood, files opened, attestors made); then all of it comes into force in one turn of the event
- * loop, or none.
+ * (the file read and understood, files opened, attestors made); then all of it comes into force in one turn of the
+ * event loop, or none.
  */
 export class Reload {
   #settings: EffectiveSettings
@@ -91,8 +91,8 @@ export class Reload {
   }
 
   /**
-   * One at a time: one that is asked for while another runs may be about a newer file. It waits and reads again, and all
-   * that wait share it. Never rejects.
+   * One at a time: one that is asked for while another runs may be about a newer file. It waits and reads again, and
+   * all that wait share it. Never rejects.
    */
   run(how: ReloadCause): Promise<ReloadReport> {
     if (this.#running) {
@@ -150,7 +150,7 @@ export class Reload {
     return { ok: true, at: clock.now(), changed, needsRestart, fixedByEnvironment: fixed, problems: [], warnings }
   }
 
-  /** All parts, so that everything that is wrong is told at once. */
+  /** All parts, so that every problem is reported at once. */
   async #prepare(config: Config, read: EffectiveSettings) {
     const prepared: PreparedChange[] = []
     const problems: Problem[] = []

@@ -130,7 +130,7 @@ async function runUntilStopped(configFile: string | undefined, io: CommandIo, th
   }
 }
 
-/** The log, and whatever else is opened anew with it. */
+/** The log, and everything that is reopened with it. */
 function reopening(log: AgentLog, rotated: Signal): Pick<AgentLog, 'reopen' | 'info' | 'warn'> {
   const reopen = () => {
     log.reopen()

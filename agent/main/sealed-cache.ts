@@ -37,9 +37,9 @@ interface Opened {
 }
 
 /**
- * Opens the cache and takes over what it holds. Whatever is wrong with it is said, and the agent starts without:
- * identities can be issued anew. A disk that fails is tried again while the agent runs; once the entries have come from
- * the server, what cannot be read is written anew, and never before.
+ * Opens the cache and takes over what it holds. Any fault is logged and the agent starts without it: SVIDs can be
+ * issued again. A disk that fails is tried again while the agent runs; what cannot be read is written again only after
+ * the entries have come from the server.
  */
 export async function restoreCache(
   agent: Cached,

@@ -12,9 +12,9 @@ export interface TlsSources {
 }
 
 /**
- * What the agent presents to the ICP server and trusts it by, as of the moment of asking: a clock that is set makes a
- * certificate valid, or ends it, and nobody is told. The same object again as long as nothing changed: whoever makes
- * connections of it makes them anew only then.
+ * The certificate that the agent presents to the ICP server, and the roots that it trusts, as of the call: setting the
+ * clock can start or end the validity of a certificate, and nothing notifies us. Returns the same object until
+ * something changes, so that connections are replaced only then.
  */
 export function tlsSettings({ identity, other, roots }: TlsSources): () => HttpTls {
   let last: Made | null = null

@@ -27,7 +27,9 @@ export class MetricsToken {
 
   constructor(private readonly options: MetricsTokenOptions) {}
 
-  /** What a request with this Authorization header is told; null where it has the token. Without a file nobody has. */
+  /**
+   * The refusal of a request with this Authorization header; null if it has the token. Without a file all are refused.
+   */
   async refusal(authorization: string | undefined): Promise<MetricsRefusal | null> {
     const given = /^bearer +(\S+) *$/i.exec(authorization ?? '')?.[1]
     if (given === undefined) return { code: 401, error: 'send the token: Authorization: Bearer TOKEN' }

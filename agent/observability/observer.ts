@@ -42,7 +42,7 @@ export interface ShownJwt {
 
 /** A call that was denied. */
 export interface Denied {
-  /** The denial id that the caller is told; the same one each time it asks again and is told the same. */
+  /** The denial id in the caller's error; repeated calls with the same answer get the same id. */
   readonly id: string
   readonly method: string
   readonly code: ErrorCode

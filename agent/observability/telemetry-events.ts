@@ -13,7 +13,7 @@ export const telemetryEvents = ({ log }: Pick<Sinks, 'log'>, clock: Clock) => {
     started(traces: string | null, metrics: string | null): void {
       log.info('Telemetry is exported', { traces_to: traces ?? 'nowhere', metrics_to: metrics ?? 'nowhere' })
     },
-    /** Variables that cannot be heeded. */
+    /** Variables whose values cannot be used. */
     misconfigured(problems: readonly string[]): void {
       if (problems.length > 0) log.warn('Variables of OpenTelemetry cannot be used', { problems })
     },

@@ -44,8 +44,8 @@ const TEMPORARY_LINK = /^\.\.tmp\.[0-9a-f]{16}$/
 const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_RDONLY, O_WRONLY } = constants
 
 /**
- * Generations of files as directories beside each other. Everything happens through a descriptor of the directory and by
- * names that nobody can guess: what somebody else puts there is replaced or left alone, never written through.
+ * Generations of files as directories beside each other. Everything happens through a descriptor of the directory and
+ * by names that nobody can guess: what somebody else puts there is replaced or left alone, never written through.
  */
 export class DiskGenerations implements Generations {
   readonly #options: DiskGenerationsOptions
@@ -206,7 +206,7 @@ export class DiskGenerations implements Generations {
     }
   }
 
-  /** The directory by its descriptor, opened anew: it may have been made again, and is then locked again. */
+  /** The directory by its descriptor, opened again: if it was replaced, the new one is locked. */
   #open(): string {
     const { directory, shared } = this.#options
     if (shared) makeIn(directory)

@@ -10,8 +10,7 @@ export class HostMounts {
   constructor(private readonly file: string) {}
 
   /**
-   * Read anew each time: the number of a mount that is gone is given away again, while the mount of a running program
-   * cannot go.
+   * Read again each time: the kernel reuses the id of a mount that is gone. The mount of a running program cannot go.
    */
   has(mountId: bigint): boolean {
     // `36 35 98:0 /mnt1 /mnt2 rw,noatime …`: a line begins with the id; line feeds in names are escaped.

@@ -5,7 +5,7 @@ const MAX_CONNECTIONS = 32
 const MAX_HEADER_BYTES = 8192
 const HEADERS_MS = 3_000
 const REQUEST_MS = 10_000
-/** What may wait for a client that reads slowly, before it is told nothing more. */
+/** Bytes that may wait for a slow client; beyond that nothing more is sent to it. */
 const MAX_WAITING_BYTES = 4 * 1024 * 1024
 
 export interface LoopbackRequest {

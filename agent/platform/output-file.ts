@@ -2,7 +2,7 @@ import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs
 import type { OutputFile } from '../ports/generations.js'
 import { errnoOf } from './io-error.js'
 
-/** Whether a path is a regular file of exactly this content, mode and owner; `group` null: of whichever. */
+/** Whether a path is a regular file of exactly this content, mode and owner; `group` null: any group. */
 export function holds(
   path: string,
   { content, mode }: OutputFile,

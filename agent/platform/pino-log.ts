@@ -38,7 +38,7 @@ export type LineTaker = Pick<LineSink, 'write' | 'waiting' | 'failure' | 'retry'
 interface LogControls extends Disposable {
   /** Standard output. */
   readonly stdout: LineTaker
-  /** Opens the file anew, after something rotated it away. Where that fails, the old file stays in use. */
+  /** Reopens the file after it was rotated. Where that fails, the old file stays in use. */
   reopen(): void
   /** Writes what still waits, synchronously. Also done when the process exits. */
   flush(): void

@@ -10,7 +10,7 @@ import {
 
 /** Sets of labels that one metric may grow to; whatever comes later is counted under `other`. */
 const MAX_SERIES = 200
-/** Values of one gauge, the largest of which is the expiry of each SVID. */
+/** Values of one gauge. The gauge with the most is the expiry of each SVID. */
 const MAX_GAUGE_VALUES = 2000
 const MAX_LABEL = 256
 /** Gauges of Node that are named like counters, which Prometheus' own check complains of; each has a twin by type. */

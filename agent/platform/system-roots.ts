@@ -16,7 +16,7 @@ export interface RootsSource {
   readonly file?: string
   /** `SSL_CERT_DIR`: a directory of PEM files, used besides it. */
   readonly directory?: string
-  /** `NODE_EXTRA_CA_CERTS`: used besides all others. Node itself heeds it only where no authorities are named. */
+  /** `NODE_EXTRA_CA_CERTS`: used besides all others. Node itself reads it only where no authorities are given. */
   readonly extra?: string
 }
 

@@ -17,7 +17,9 @@ import { environmentSource, systemRoots } from './system-roots.js'
 export interface HttpClientOptions {
   /** What is presented and trusted; read for each request, so that a renewed certificate is used at once. */
   readonly tls?: () => HttpTls
-  /** PEM of the authorities trusted besides `tls().ca`; default: the system's. An API with a CA of its own takes none. */
+  /**
+   * PEM of the authorities trusted besides `tls().ca`; default: the system's. An API with a CA of its own takes none.
+   */
   readonly roots?: () => readonly string[]
   /** Whom it talks to, for the advice in errors. Default: some server. */
   readonly peer?: HttpPeer
@@ -101,8 +103,8 @@ class Deadline implements Disposable {
   }
 
   /**
-   * Runs the work, for as long as there is time, and says in our own terms why it failed. The library heeds its signal
-   * only once there is a connection: work that waits for one is left to itself. What becomes of it is of no concern.
+   * Runs the work until the deadline and turns its failure into our own error. undici observes the signal only once it
+   * has a connection: work that still waits for one is abandoned, and its result is ignored.
    */
   async watch<T>(work: () => Promise<T>): Promise<T> {
     this.request.signal?.throwIfAborted()

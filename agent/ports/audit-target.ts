@@ -8,7 +8,7 @@ export interface AuditTarget {
   readonly failure: Error | null
   /** Tries again what failed. */
   retry(): void
-  /** Opens a file anew, after something rotated it away. What waits goes to the new one. */
+  /** Reopens the file after it was rotated. Pending records go to the new one. */
   reopen(): void
   /** Takes no more lines. Resolves once what waits is written or refused, with the number of lines that are lost. */
   end(): Promise<number>

@@ -5,7 +5,7 @@ export interface Clock {
   /** Milliseconds on a clock that never jumps (waits, backoff, rates). */
   monotonic(): number
   /**
-   * Resolves after `ms` milliseconds, or earlier when the wall clock jumps: callers re-read the time and decide anew.
+   * Resolves after `ms` milliseconds, or earlier when the wall clock jumps: callers re-read the time and decide again.
    * Rejects with `signal.reason` when the signal aborts, leaving neither timer nor listener behind.
    */
   sleep(ms: number, signal?: AbortSignal): Promise<void>

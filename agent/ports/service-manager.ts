@@ -2,7 +2,7 @@
 export interface ServiceManager {
   /** It serves from now on. */
   ready(): void
-  /** It reads its configuration or opens its log anew; `ready` ends that. */
+  /** The agent reads its configuration again or reopens its log; `ready` ends that. */
   reloading(): void
   stopping(): void
   /** One line for `systemctl status`. */

@@ -24,8 +24,9 @@ export interface BundlePollsOptions {
 }
 
 /**
- * The published bundles of X.509-SVIDs and of JWT-SVIDs, polled at their own interval under the outer limit only, of
- * which polls take a third at most. Ends by the signal's reason; rejects otherwise only on a defect of our own.
+ * The published bundles of X.509-SVIDs and of JWT-SVIDs, polled at their own interval. They are charged to the outer
+ * limit only, and take at most a third of it. Ends by the signal's reason; rejects otherwise only on a defect of our
+ * own.
  */
 export async function runBundlePolls(options: BundlePollsOptions, signal: AbortSignal): Promise<void> {
   const { pollBundle, limiter, clock, random, sync } = options

@@ -1,7 +1,9 @@
 import { byAge, type Entry } from '../identity/entry.js'
 import { covers, platformOf, type Selectors } from '../identity/selector.js'
 
-/** Which entries a workload matches. `uncertain`: an entry beyond these might match if an unavailable platform answered. */
+/**
+ * Which entries a workload matches. `uncertain`: an entry beyond these might match if an unavailable platform answered.
+ */
 export interface Match {
   /** Oldest entry first, at most the limit. */
   readonly ids: readonly string[]
@@ -13,8 +15,8 @@ export interface Match {
 export const NO_MATCH: Match = { ids: [], truncated: false, uncertain: false }
 
 /**
- * Entries by their rarest pair, so that matching looks only at entries of which the workload has at least the least
- * common selector. Immutable; built once per sync.
+ * Entries by their rarest pair, so that matching looks only at entries whose rarest selector the workload has.
+ * Immutable; built once per sync.
  */
 export class EntryIndex {
   readonly #entries: readonly Entry[]
@@ -68,7 +70,7 @@ export class EntryIndex {
 /** Entries by the rarest of those pairs that count. */
 class Buckets {
   readonly #byPair = new Map<string, Entry[]>()
-  /** Entries of which no pair counts. */
+  /** Entries without a pair that counts. */
   readonly #others: Entry[] = []
 
   constructor(entries: readonly Entry[], counts: (key: string) => boolean) {

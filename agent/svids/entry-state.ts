@@ -36,8 +36,8 @@ export interface IssuedState {
 }
 
 /**
- * How it stands with an entry's X.509-SVID. An entry without a state is idle: either nobody has asked for it yet, or its
- * first issuance is under way. An entry that is gone, or names another identity, starts anew. Times by the wall clock.
+ * The state of an entry's X.509-SVID. An entry without one is idle: either no caller has asked for it yet, or its first
+ * issuance is under way. An entry that is gone, or names another identity, starts from idle. Times by the wall clock.
  */
 export type EntryState =
   | IssuedState
@@ -95,7 +95,10 @@ const REFUSED: Backoff = { baseMs: 30_000, capMs: 1_800_000 }
 const QUICK_CAP_MS = 5_000
 const QUICK_TRIES = 12
 
-/** The state after the event; the same object where nothing changes, undefined for idle. Every change of a state is here. */
+/**
+ * The state after the event; the same object where nothing changes, undefined for idle. Every change of a state is
+ * here.
+ */
 export function transition(state: EntryState | undefined, event: AlwaysAState): EntryState
 export function transition(state: EntryState | undefined, event: Timeless): EntryState | undefined
 export function transition(state: EntryState | undefined, event: Event<'issued' | 'failed'>, now: number): EntryState

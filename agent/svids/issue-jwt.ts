@@ -8,7 +8,7 @@ import type { HeldJwt, JwtSubject } from './jwt-cache.js'
 
 export interface IssueJwtOptions {
   readonly controlPlane: Pick<ControlPlane, 'issueJwt'>
-  /** The keys in force; `refresh` asks the server for them anew. */
+  /** The keys in force; `refresh` fetches them again. */
   readonly keys: { current(): readonly JwtKey[]; refresh(signal: AbortSignal): Promise<void> }
   readonly clock: Pick<Clock, 'now'>
 }

@@ -15,7 +15,9 @@ const REFUSED: ReadonlySet<ErrorCode> = new Set([
 ])
 /** Servers of the tenant API answer 500 to a serial that they do not know, and to one while their CA is away. */
 const FAILS_FOR_GOOD = 3
-/** After what says nothing of the certificate: the server is away or fails, or the agent has to attest anew. */
+/**
+ * After failures that say nothing about the certificate: the server is away or fails, or the agent must attest again.
+ */
 const AGAIN: Backoff = { baseMs: 30_000, capMs: 600_000 }
 /** SVIDs live for hours: one that was to be revoked so long ago has ended, or nearly. */
 const WORTH_MS = 86_400_000

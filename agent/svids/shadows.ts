@@ -56,7 +56,9 @@ export function settled(
   return changes
 }
 
-/** The entry whose identity the server issued when it was sent the selectors of another one; null: none that is known. */
+/**
+ * The entry whose identity the server issued when it was sent the selectors of another one; null: none that is known.
+ */
 export function issuedInstead(
   asked: Entry,
   uri: unknown,
@@ -95,11 +97,11 @@ interface Winners {
 }
 
 /**
- * Entries that the server is not expected to issue: it is sent exactly an entry's selectors, and prefers entries of this
- * agent to those of every agent, then the one with the most selectors, then the youngest. By id, with an entry that wins.
- * `lost`: those of which the server said that they do not. Where several classes might win and one of them bears the same
- * name, nothing is said: that is found out by asking. Each set of selectors is looked at once, however many entries have
- * it, for a hundred thousand of them are looked at while workloads wait.
+ * Entries that the server is not expected to issue: it is sent exactly an entry's selectors, and prefers entries of
+ * this agent to those of every agent, then the one with the most selectors, then the youngest. By id, with an entry
+ * that wins. `lost`: entries that the server is known not to prefer. Where several classes might win and one of them
+ * has the same SPIFFE ID, no entry is named: only a request can tell. Each set of selectors is compared once, however
+ * many entries have it: workloads wait while a hundred thousand entries are compared.
  */
 export function shadowed(entries: Iterable<Entry>, lost: ReadonlySet<string> = new Set()): ReadonlyMap<string, string> {
   const own = new Map<string, Equals>()

@@ -9,7 +9,7 @@ import { EARLY_GAP_MS, EarlySync } from './early-sync.js'
 const JITTER = 0.1
 /** How soon a doubted or failed read is repeated, the first time. */
 const AGAIN_MS = 5_000
-/** What a 429 adds to the stretch, of which 1 is the whole way to the longest interval, and how fast it fades. */
+/** What a 429 adds to the stretch, and how fast it fades. A stretch of 1 is the longest interval. */
 const STEP = 0.25
 const FADES_MS = 3_600_000
 /** 429s so close together are one: requests sent side by side fail side by side. */
@@ -56,7 +56,9 @@ export class SyncSchedule {
     return Math.min(this.#regularIn(), this.#earlyIn())
   }
 
-  /** A caller of the subject (a container, a user) matches no entry: it may have been registered since the last read. */
+  /**
+   * A caller of the subject (a container, a user) matches no entry: it may have been registered since the last read.
+   */
   unmatched(subject: string): void {
     if (this.#early.asked(subject, this.clock.monotonic())) this.#sooner.emit()
   }
@@ -77,8 +79,8 @@ export class SyncSchedule {
   }
 
   /**
-   * A 429 on the tier that sync shares, whoever met it. The next sync is put off, but never beyond one stretched interval
-   * after the last: 429s that keep coming must not keep withdrawals away. The first one stays due.
+   * A 429 on the tier that sync shares, whoever met it. The next sync is put off, but never beyond one stretched
+   * interval after the last: 429s that keep coming must not keep withdrawals away. The first one stays due.
    */
   limited(): void {
     const now = this.clock.monotonic()

@@ -15,7 +15,9 @@ const MANY = 256
 const LOOK_AGAIN_MS = 20
 const TOO_MANY = new AgentError('request.too_many', 'too many calls')
 
-/** RFC 9113 7. For gRPC: Unavailable. ENHANCE_YOUR_CALM would be ResourceExhausted, which some clients take for final. */
+/**
+ * RFC 9113 7. For gRPC: Unavailable. ENHANCE_YOUR_CALM would be ResourceExhausted, which some clients take for final.
+ */
 const REFUSED_STREAM = 7
 /** For gRPC: ResourceExhausted, like any message that is too large. */
 const ENHANCE_YOUR_CALM = 11
@@ -44,9 +46,9 @@ interface SettingsTaker {
 }
 
 /**
- * What clients are told that all header fields of a call may have together (RFC 9113 6.5.2). nghttp2 takes no string of
- * more than 64 KiB and ends the connection for it, upon which some clients send the call again, for ever. Those that heed
- * the setting (Go) end the call themselves. So much text, of seven bits a character, fits into 64 KiB Huffman-coded.
+ * SETTINGS_MAX_HEADER_LIST_SIZE, as advertised to clients (RFC 9113 6.5.2). nghttp2 ends the connection at a string of
+ * more than 64 KiB, and some clients then repeat the call until their deadline. Clients that respect the setting (Go)
+ * end the call themselves. So much text, of seven bits a character, fits into 64 KiB Huffman-coded.
  */
 const MAX_HEADERS_BYTES = 75_000
 
@@ -91,7 +93,9 @@ export class CallGate implements Disposable {
     })
   }
 
-  /** Hands the connection to HTTP/2 in its subject's turn. `socket` is the connection's own, or one that stands for it. */
+  /**
+   * Hands the connection to HTTP/2 in its subject's turn. `socket` is the connection's own, or one that stands for it.
+   */
   open(connection: Connection, socket: Socket): void {
     const { rates } = this.fairness
     const open = () => {

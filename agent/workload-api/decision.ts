@@ -3,7 +3,7 @@ import type { Match } from '../svids/entry-index.js'
 import type { EntryState } from '../svids/entry-state.js'
 import type { Snapshot } from '../svids/snapshot.js'
 
-/** All that a decision is made from; nothing else decides what a caller is told. */
+/** The whole input of a decision; nothing else determines a caller's answer. */
 export interface DecisionInput {
   /** Why the caller may have nothing at all (it ended, runs another program, attestation failed); null: attested. */
   readonly refusal: Refusal | null
@@ -50,9 +50,8 @@ const PASSING: ReadonlySet<ErrorCode> = new Set([
 ])
 
 /**
- * The one decision on X.509-SVIDs, made anew at each change. Only what is known grants and only what is known
- * withdraws; the first
- * identity is the default one (Workload API 8) and never changes because another is late.
+ * The one decision on X.509-SVIDs, made again at each change. Only what is known grants and only what is known
+ * withdraws. The first identity is the default one (Workload API 8) and never changes because another is late.
  */
 export function decide(c: DecisionInput): Decision {
   return entitlement(c) ?? withoutNew(c, decideIdentities(c))
@@ -81,7 +80,7 @@ export function decideBundles(
   return { kind: 'send', ids: [] }
 }
 
-/** Null when the caller matches at least one entry; else what it is told. */
+/** Null when the caller matches at least one entry; else the decision to hold or refuse it. */
 export function entitlement(c: DecisionInput): Decision | null {
   if (c.stopping) return refuse('agent.stopping', 'the agent is stopping; connect again in a moment')
   if (c.refusal && !PASSING.has(c.refusal.code)) return { kind: 'refuse', ...c.refusal }

@@ -17,7 +17,7 @@ import type { WorkloadState } from './workload.js'
 export interface ExplainContext extends Pick<AttestContext, 'attestors' | 'clock' | 'deadlineMs'> {
   readonly store: Pick<SvidStore, 'current'>
   readonly maxIdentities: number
-  /** Why nothing is granted anew now; null: it is. */
+  /** Why nothing new is granted now; null: new grants are made. */
   readonly heldGrants?: () => Refusal | null
   /** How long a call is held. */
   readonly holdMs: number
@@ -59,9 +59,9 @@ const NOTHING: Known = new Map()
 const UNHEARD = { attestorFailed: () => undefined, attestorAnswered: () => undefined }
 
 /**
- * Attestation, match and decision for a process that need not be connected, by the functions that serve those who are. It
- * asks the platforms, and otherwise changes nothing: no demand, no status of an attestor, no denial. The process stays the
- * caller's to dispose. What platforms have not said when the signal aborts is unavailable.
+ * Attestation, match and decision for a process that need not be connected, by the functions that serve those who are.
+ * It asks the platforms, and otherwise changes nothing: no demand, no status of an attestor, no denial. The process
+ * stays the caller's to dispose. What platforms have not said when the signal aborts is unavailable.
  */
 export async function explain(context: ExplainContext, caller: Caller, signal: AbortSignal): Promise<Explanation> {
   signal.throwIfAborted()

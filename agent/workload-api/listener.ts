@@ -239,7 +239,7 @@ export class Listener implements AsyncDisposable {
     }
   }
 
-  /** Where the kernel could not be asked, the caller is told so, and has to connect again to be asked about anew. */
+  /** The kernel did not identify the caller: its calls fail with that, and only a new connection asks again. */
   #unidentified(connection: Connection, error: AgentError): void {
     const { events, clock } = this.options
     events.unidentified(error, connection.id)

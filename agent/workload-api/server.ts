@@ -37,7 +37,7 @@ export interface GrpcServerOptions {
 export class GrpcServer {
   readonly #server: Server
   readonly #gate: CallGate
-  /** Connections that have said nothing yet, of which HTTP/2 knows nothing. */
+  /** Connections that have sent nothing yet; HTTP/2 has not been given them. */
   readonly #silent = new Set<Socket>()
   #stopping = false
 

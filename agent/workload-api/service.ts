@@ -14,7 +14,7 @@ export interface UnaryHandler<Who extends readonly unknown[]> {
   readonly unary: (call: ServerUnaryCall<Message, Buffer>, respond: sendUnaryData<Buffer>, ...who: Who) => void
 }
 
-/** What answers the calls of one method; `Who` is what it is told of the caller. */
+/** Answers the calls of one method; `Who` are the arguments that describe the caller. */
 export type Handler<Who extends readonly unknown[]> =
   | UnaryHandler<Who>
   | { readonly stream: (call: ServerWritableStream<Message, Buffer>, ...who: Who) => void }

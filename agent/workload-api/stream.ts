@@ -97,7 +97,7 @@ export class ResponseStream {
     this.evaluate()
   }
 
-  /** Decides anew, where something changed that the workload does not know of. */
+  /** Decides again after a change that the workload does not observe. */
   evaluate(): void {
     if (this.#ended) return
     // Decided again when the client has read.

@@ -116,12 +116,14 @@ export class Streams {
     return stream
   }
 
-  /** The configuration changed: every open stream decides anew. */
+  /** The configuration changed: every open stream decides again. */
   reconsider(): void {
     for (const stream of [...this.#open]) stream.evaluate()
   }
 
-  /** Ends every stream with Unavailable, so that clients come back (Canceled would end go-spiffe's watches for good). */
+  /**
+   * Ends every stream with Unavailable, so that clients come back (Canceled would end go-spiffe's watches for good).
+   */
   stop(): void {
     this.#stopping = true
     this.options.events.stopping(this.#open.size)

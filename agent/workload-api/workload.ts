@@ -98,7 +98,7 @@ export class Workload implements Disposable {
   #running: AbortController | null = null
   #retry: Disposable | undefined
   #telling = false
-  /** Platforms of which selectors are wanted that no attestation has looked for yet. */
+  /** Platforms whose selectors became wanted since the last attestation. */
   readonly #unlooked = new Set<string>()
   readonly #watches: Disposable[] = []
   readonly #ofAttestors: Disposable[] = []
@@ -147,8 +147,8 @@ export class Workload implements Disposable {
   }
 
   /**
-   * Other attestors are in force: this one is attested again by them. Until then its selectors count, but those that are
-   * withdrawn at once; an attestation under way counts no more.
+   * Other attestors are in force: this one is attested again by them. Until then its selectors count, but those that
+   * are withdrawn at once; an attestation under way counts no more.
    */
   attestorsChanged(withdrawn: WithdrawnSelectors): void {
     if (this.#ended || this.#disposed) return
@@ -178,7 +178,7 @@ export class Workload implements Disposable {
 
   hold(): void {
     this.#holders++
-    // A process that changed and changed back (exec) is looked at anew; failed attestors have their schedule.
+    // A process that changed and changed back (exec) is attested again; failed attestors have their schedule.
     if (this.#state.kind === 'failed' && !this.#retry && !this.#running) this.reattest()
   }
 
@@ -222,8 +222,8 @@ export class Workload implements Disposable {
   }
 
   /**
-   * What a decision is made from, as of now: the process is looked at in this turn, the match is redone when it may differ
-   * (each time while there are no subscribers).
+   * What a decision is made from, as of now: the process is looked at in this turn, the match is redone when it may
+   * differ (each time while there are no subscribers).
    */
   decisionInput(): Pick<DecisionInput, 'refusal' | 'attesting' | 'waitMs' | 'match' | 'snapshot' | 'heldGrants'> {
     if (this.#stale) this.#rematch()
@@ -263,7 +263,7 @@ export class Workload implements Disposable {
     return denial
   }
 
-  /** Subscribers decide anew: something changed that concerns everybody. */
+  /** Subscribers decide again: something changed that concerns every workload. */
   decideAgain(): void {
     this.#tell()
   }

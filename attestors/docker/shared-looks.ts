@@ -38,12 +38,14 @@ export class SharedLooks implements Disposable {
       return await Promise.race([look.answer ?? late, late])
     } finally {
       signal.removeEventListener('abort', leave)
-      // What has begun goes on: a slow answer serves the next one who asks.
+      // A request that has begun goes on: a slow answer serves the next caller.
       if (--look.waiting === 0 && !look.begun) look.controller.abort()
     }
   }
 
-  /** Something happened to the container: whoever looks now may have looked before, and what he finds is for him only. */
+  /**
+   * Something happened to the container: whoever looks now may have looked before, and what he finds is for him only.
+   */
   outdated(id: string): void {
     for (const careful of [false, true]) this.#looks.delete(keyOf(id, careful))
   }

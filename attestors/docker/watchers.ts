@@ -4,7 +4,7 @@ export interface Watcher extends Disposable {
   ids: readonly string[]
 }
 
-/** Who hears of changes of which containers. */
+/** Subscribers to changes of containers. */
 export class Watchers {
   readonly #all = new Set<{ ids: readonly string[]; readonly changed: () => void }>()
 

@@ -9,7 +9,7 @@ import { type HttpClient, HttpError, type HttpStream, type HttpTls } from '../..
 import { refusalOf } from './api-errors.js'
 import { tokenFile } from './token-file.js'
 
-/** Opens a client that trusts only what it is told. */
+/** Opens a client that trusts only the given roots. */
 export type OpenHttp = (tls: () => HttpTls) => HttpClient
 
 export interface ApiOptions {

@@ -33,7 +33,10 @@ const POLL_SPACING_MS = 1_000
 const FORBIDDEN_FOR_MS = [5_000, 30_000, 10 * 60_000]
 /** Watches that end sooner are not opened again at once. */
 const SHORT_WATCH_MS = 1_000
-/** A caller whose pod does not appear within a second makes the pods be listed anew, at most so often. */
+/**
+ * If a caller's pod does not appear within RELIST_AFTER_MS the pods are listed again, once per RELIST_SPACING_MS at
+ * most.
+ */
 const RELIST_AFTER_MS = 1_000
 const RELIST_SPACING_MS = 10_000
 /** A list without the agent's own pod is asked for again after so long: the name of the node may be wrong for ever. */
@@ -41,7 +44,8 @@ const LACKS_OWN_MS = 60_000
 
 /**
  * The pods of this node at the API server: listed once, then watched. A watch that ends goes on where it was; when the
- * server no longer knows that place (410), the pods are listed anew. Where watching is forbidden the list is polled.
+ * server no longer has that resource version (410), the pods are listed again. Where watching is forbidden the list is
+ * polled.
  */
 export class ListWatch implements PodSource {
   readonly #polling: Polling

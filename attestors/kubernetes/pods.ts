@@ -115,7 +115,9 @@ export class Pods {
     }
   }
 
-  /** Resolves when the pod of this uid changes, when the pods were listed anew, when the signal aborts, or after `ms`. */
+  /**
+   * Resolves when the pod of this uid changes, when the pods were listed again, when the signal aborts, or after `ms`.
+   */
   async next(podUid: string, ms: number, signal: AbortSignal): Promise<void> {
     if (signal.aborted) return
     let wake: () => void = () => undefined
@@ -156,8 +158,8 @@ export class Pods {
   }
 
   /**
-   * All pods there are, by a list that was asked for at that (monotonic) time. What it shows counts at once; what it does
-   * not show, when a later list agrees, and not at all in a list without the agent's own pod.
+   * All pods there are, by a list that was asked for at that (monotonic) time. What it shows counts at once; what it
+   * does not show, when a later list agrees, and not at all in a list without the agent's own pod.
    */
   replace(pods: readonly Pod[], askedAt: number): void {
     this.#lacksOwn = this.own !== null

@@ -19,7 +19,7 @@ export interface FragmentsOptions {
   readonly clock: Clock
 }
 
-/** A manager that is loading its units anew answers nobody; no caller waits for it longer than this. */
+/** A manager that is reloading its units does not answer; no caller waits for it longer than this. */
 const DEADLINE_MS = 1_000
 /** So long an answer is good: after a `daemon-reload` a unit may come from another file. */
 const REMEMBERED_MS = 10_000

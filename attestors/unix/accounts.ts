@@ -4,8 +4,8 @@ import type { Recurring } from '../../agent/observability/once.js'
 import type { Clock } from '../../agent/ports/clock.js'
 
 /**
- * Reads a file unless it is still the version that is `known`: `unchanged` then; null where it is missing, unreadable or
- * too large.
+ * Reads a file unless it is still the version that is `known`: `unchanged` then; null where it is missing, unreadable
+ * or too large.
  */
 export type ReadVersioned = (
   path: string,
@@ -78,7 +78,7 @@ class Database {
       return
     }
     const names = found && namesById(found.text)
-    // A system without the file has no names; one whose file breaks has those of before.
+    // A system without the file has no names; if the file breaks, the last names stay.
     if (names && names.size > 0) {
       this.#names = names
       this.#version = found.version

@@ -1,4 +1,4 @@
-/** What a digest worker is told: to read on in one file, for at most so many pieces. */
+/** The order to a digest worker: read on in one file, for at most so many pieces. */
 export interface DigestOrder {
   /** Never 0. */
   readonly id: number
@@ -51,7 +51,9 @@ export function digestWorker(): void {
   const keyOf = ({ dev, ino, size, mtimeNs, ctimeNs }: import('node:fs').BigIntStats): string =>
     `${dev}:${ino}:${size}:${mtimeNs}:${ctimeNs}`
 
-  /** One descriptor, with fstat before and after: what was written to meanwhile is a digest of no file that ever was. */
+  /**
+   * One descriptor, with fstat before and after: what was written to meanwhile is a digest of no file that ever was.
+   */
   const read = (fd: number, { id, key: before, pieces }: DigestOrder): DigestAnswer => {
     const stat = fstatSync(fd, { bigint: true })
     if (!stat.isFile()) return { id, kind: 'unreadable', reason: 'not a regular file' }

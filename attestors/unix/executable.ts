@@ -53,7 +53,8 @@ interface Thread {
  * SHA-256 of executables, read in a thread: opening or reading a file may hang for ever (a dead network or FUSE file
  * system), and neither the event loop nor its four file threads must. Subjects (containers, and the users of what runs
  * outside of them) take turns of a mebibyte, and so do the programs of one subject: a small one waits for a mebibyte of
- * each large one before it, not for all of it. A thread that hangs is abandoned and replaced, and its device left alone until it is back (decision 0018).
+ * each large one before it, not for all of it. A thread that hangs is abandoned and replaced, and its device left alone
+ * until it is back (decision 0018).
  */
 export class ExecutableDigests implements Disposable {
   /** Who waits, by subject in the order of turns, within one likewise; also who is being read for. */
@@ -81,8 +82,8 @@ export class ExecutableDigests implements Disposable {
   }
 
   /**
-   * The digest of a program, which is held open for as long as a thread needs it. Never rejects; `unknown` when the signal
-   * aborts first: who asks again later goes on from where it was read to.
+   * The digest of a program, which is held open for as long as a thread needs it. Never rejects; `unknown` when the
+   * signal aborts first: a later call resumes the read.
    */
   async digest(program: Program, subject: string, signal: AbortSignal): Promise<Digest> {
     if (this.options.maxBytes === 0) return { kind: 'absent', reason: 'digests are switched off' }

@@ -8,7 +8,7 @@ import type { Held, Story } from './story.js'
 const BAR_WIDTH = 24
 
 /**
- * What an event is told as: one line, or none where it brings nothing new. `story` is that before the
+ * The line for an event, or none where it brings nothing new. `story` is that before the
  * event; `brief` leaves out what is on the board anyway.
  */
 export function eventLines(event: DemoEvent, story: Story, now: number, style: Style, brief = false): string[] {
@@ -51,7 +51,7 @@ function holdLines(
   now: number,
   { bold, cyan, dim, green, red, yellow }: Style,
 ): string[] {
-  // Both dialects bring the same; the second one is told of once.
+  // Both dialects bring the same; the second one is mentioned once.
   if (dialect === 'authsec') return story.held.has(dialect) ? [] : [dim('gets the same in the AuthSec dialect (PEM)')]
   return changes.map(({ kind, about }) => {
     const svid = svids.find(({ spiffeId }) => spiffeId === about)

@@ -75,7 +75,7 @@ export const number = z
   .nullish()
   .transform((value) => value ?? 0)
 
-/** Both namings of the account, of which a request may carry either or both. */
+/** Both names of the account field; a request may have either or both. */
 export const account = { tenant_id: text, workspace_id: text }
 
 /** The body as the schema has it; unknown keys are ignored. Refuses with 400 what does not fit. */

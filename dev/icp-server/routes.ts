@@ -29,8 +29,9 @@ import { bundle, health } from './public-handlers.js'
 import { attestWorkload, entriesByParent, revokeWorkload } from './workload-handlers.js'
 
 /**
- * Who may call. `agent`: an active agent by its certificate. `agent-by-word`: whoever says to be an agent, without a
- * certificate, of which the server dies. `svid`: any verified certificate. `admin`: the administrator's bearer token.
+ * Who may call. `agent`: an active agent by its certificate. `agent-by-word`: any caller that names an agent, without a
+ * certificate (with one, the process of the real server dies). `svid`: any verified certificate. `admin`: the
+ * administrator's bearer token.
  */
 export type Access = 'public' | 'agent' | 'agent-by-word' | 'svid' | 'admin'
 

@@ -29,7 +29,7 @@ import { readState, StateFile } from './state.js'
 
 /**
  * Starts the embedded ICP server: both generations of the HTTP API over HTTPS with client certificates, in front of a
- * real CA. For demos and tests only. What it is told stays in `dataDir` and survives a restart.
+ * real CA. For demos and tests only. Its state is kept in `dataDir` and survives a restart.
  *
  * Throws `config.invalid` (an address that is not loopback, a malformed id, another account than the directory's) and
  * `file.*`.

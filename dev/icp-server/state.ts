@@ -113,7 +113,7 @@ export class StateFile implements AsyncDisposable {
   /** For changes that are too frequent to write each: saves within a second. */
   saveSoon(): void {
     this.#soon ??= this.clock.after(SOON_MS, () => {
-      // A disk that fails is told to the next one who waits for a save.
+      // A failure of the disk rejects the next wait for a save.
       this.save().catch(() => undefined)
     })
   }

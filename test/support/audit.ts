@@ -6,7 +6,7 @@ export type AnyRecord = z.infer<ReturnType<typeof recordSchema>> & Readonly<Reco
 
 const published = z.fromJSONSchema(JSON.parse(readFileSync('docs/schemas/audit-1.schema.json', 'utf8')))
 
-/** The records in a text, each of which keeps to the published schema. */
+/** The records in a text, each checked against the published schema. */
 export function recordsIn(text: string): AnyRecord[] {
   const lines = text.split('\n').filter((line) => line !== '')
   return lines.map((line) => {

@@ -41,7 +41,7 @@ export class OwnGroups implements AsyncDisposable {
   }
 }
 
-/** With its missing parents. A new group of the cpuset controller of cgroup v1 has no processors until it is told. */
+/** With its missing parents. A new group of the cpuset controller of cgroup v1 has no processors until they are set. */
 function make(group: string): void {
   if (existsSync(group)) return
   make(dirname(group))

@@ -17,7 +17,7 @@ export interface ContainerOptions {
   readonly labels?: Readonly<Record<string, string>>
   /** Sent with its call. */
   readonly metadata?: Readonly<Record<string, string>>
-  /** It calls when it is told to (`go`), not at once. */
+  /** It calls on `go`, not at once. */
   readonly waits?: boolean
 }
 
@@ -72,7 +72,7 @@ export class Containers {
     return workload
   }
 
-  /** The same program as a process of the host, which waits until it is told to call. */
+  /** The same program as a process of the host, which waits for `go` before it calls. */
   onHost(name: string): WorkloadOutput & { readonly process: ChildProcess } {
     const out = this.#out(name)
     const env = { ...process.env, SOCKET: this.socketPath, OUT: out, WAITS: 'yes' }

@@ -24,7 +24,7 @@ export type BundleRow = z.infer<typeof bundle>
 const schema = pageOf(bundle)
 export type BundlesAnswer = z.infer<typeof schema>
 
-/** What workloads are told to trust. */
+/** The bundles that workloads receive. */
 export const bundles = {
   method: 'GET',
   path: '/v1/bundles',
@@ -43,7 +43,7 @@ export const bundles = {
   },
 } as const satisfies AdminRoute
 
-/** Pure, but for what it is told of authorities. */
+/** Pure; what is known of the authorities is a parameter. */
 export function bundleRow(
   trustDomain: string,
   authorities: readonly Authority[],

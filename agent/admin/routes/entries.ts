@@ -67,7 +67,7 @@ function rowsOf(
   }))
 }
 
-/** Pure, but for what it is told of the entry. */
+/** Pure; the state of the entry is a parameter. */
 export function entryRow(
   { id, spiffeId, assigned, selectors, ttlSeconds, createdAt }: Entry,
   snapshot: Pick<Snapshot, 'entries' | 'states'>,

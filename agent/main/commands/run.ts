@@ -21,7 +21,7 @@ Example:
     const { options } = readArguments(args, { config: { type: 'string', short: 'c' } })
     // Until there is a log to reopen, signals do nothing.
     using _ = io.onSignal?.(() => undefined)
-    // The daemon takes long to load; a mistake on the command line is told before.
+    // The daemon takes long to load: report a mistake on the command line first.
     const { runAgent } = await import('../run.js')
     // What ps, pgrep and systemctl show; otherwise it is the name of a thread of Node's.
     process.title = 'icp-agent'

@@ -18,7 +18,7 @@ import { ICON } from './style.js'
 import { timelineSection } from './timeline.js'
 import type { PageView } from './view.js'
 
-/** Parts of the page that are sent anew when they change. */
+/** Parts of the page that are sent again when they change. */
 const SECTIONS = [
   'trouble',
   'overview',
@@ -64,7 +64,7 @@ export function sectionsOf({ look, trouble, now }: PageContent, view: PageView):
   })
 }
 
-/** What a screen reader is told when it changes, and the title of the page. */
+/** The live region for screen readers, and the title of the page. */
 export function toldOf({ look, trouble }: PageContent): string {
   if (trouble) return 'The agent does not answer'
   if (!look) return 'Nothing is known yet'

@@ -18,7 +18,7 @@ import { SCRIPT } from './script.js'
 import { ICON, STYLE } from './style.js'
 import { type PageView, viewOf } from './view.js'
 
-/** Windows of one browser that are told what changes. */
+/** Windows of one browser that receive changes. */
 const MAX_STREAMS = 12
 
 const SECURE = {
@@ -33,7 +33,7 @@ const SECURE = {
   'x-frame-options': 'DENY',
 } as const
 
-/** Serves the page until the signal. `opened` is told the address to open, which is good for one browser. */
+/** Serves the page until the signal. `opened` receives the address to open, which is valid for one browser. */
 export async function servePage(
   options: { readonly client: Pick<AdminClient, 'get' | 'list'>; readonly clock: Clock; readonly at: PageAddress },
   opened: (address: string, port: number) => void,

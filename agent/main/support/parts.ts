@@ -15,7 +15,7 @@ import type { Clock } from '../../ports/clock.js'
 import { settingsDocument } from '../settings-document.js'
 import { agentVersion } from '../version.js'
 
-/** Denials that are told with their explanation. */
+/** Denials that are included with their explanation. */
 const EXPLAINED = 20
 
 /** Where a bundle takes its parts from. */

@@ -27,7 +27,7 @@ export class SealedFiles {
 
   constructor(private readonly options: SealedFilesOptions) {}
 
-  /** Something was opened with the previous key: it is to be written anew. */
+  /** Something was opened with the previous key: write it again with the new key. */
   get previousUsed(): boolean {
     return this.#previousUsed
   }

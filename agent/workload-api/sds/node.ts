@@ -7,7 +7,7 @@ const FLAG = 'disable_spiffe_cert_validation'
 /** What Go, and therefore SPIRE, takes for true. */
 const TRUE = new Set(['1', 't', 'T', 'true', 'TRUE', 'True'])
 
-/** How an Envoy can verify its peers, by what it says of itself: an old one, or one that is told to, knows CAs alone. */
+/** How an Envoy can verify its peers, by its node message: an old one, or one with the flag set, gets CAs only. */
 export function validationOf({ metadata, userAgentBuildVersion }: Node): Validation {
   const flag = metadata?.fields[FLAG]?.kind
   if (flag?.case === 'boolValue' ? flag.value : flag?.case === 'stringValue' && TRUE.has(flag.value)) return 'plain'

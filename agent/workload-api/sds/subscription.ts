@@ -67,9 +67,9 @@ class InFlight {
 }
 
 /**
- * StreamSecrets: each request names all that is wanted, each response holds all of that which there is. A request counts
- * if it is the first, has no nonce, or that of the last response; others were sent before that response arrived. The
- * version in a request is never looked at: on a new stream it is of an earlier one, perhaps of another agent.
+ * StreamSecrets: each request names all that is wanted, each response holds all of that which there is. A request
+ * counts if it is the first, has no nonce, or that of the last response; others were sent before that response arrived.
+ * The version in a request is never looked at: on a new stream it is of an earlier one, perhaps of another agent.
  */
 export class StateSubscription<S extends Versioned> implements Subscription<StateRequest, S> {
   #wanted: WantedSecrets | null = null
@@ -98,7 +98,7 @@ export class StateSubscription<S extends Versioned> implements Subscription<Stat
 
   next(available: readonly S[]): Update<S> | null {
     const changed = available.some(({ name, version }) => this.#versions.get(name) !== version)
-    // Whoever wants everything is told of what is gone by its absence.
+    // A subscriber to everything learns of removed secrets by their absence.
     const gone = this.#wanted?.all && this.#versions.size > available.length
     const send = this.#due || changed || gone
     return send && available.length > 0 ? { secrets: available, removed: [] } : null
@@ -116,8 +116,8 @@ export class StateSubscription<S extends Versioned> implements Subscription<Stat
 }
 
 /**
- * DeltaSecrets: requests add and take away names, responses hold what is new to the client. Names are taken whatever the
- * nonce: it answers a response, and nothing else. A name that is subscribed to again is sent again.
+ * DeltaSecrets: requests add and take away names, responses hold what is new to the client. Names are taken whatever
+ * the nonce: it answers a response, and nothing else. A name that is subscribed to again is sent again.
  */
 export class DeltaSubscription<S extends Versioned> implements Subscription<DeltaRequest, S> {
   #wanted: { all: boolean; readonly names: Set<string> } | null = null
