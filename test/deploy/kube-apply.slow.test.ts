@@ -137,8 +137,23 @@ describe.skipIf(unavailable !== null)(
       expect((await read('configmap', 'icp-agent', '-n', 'authsec')).data['config.yaml']).toContain(
         'join_token_path: /var/run/secrets/icp-agent-join-tokens/',
       )
-      worked(await ran(helm, ['uninstall', 'icp-agent', '-n', 'authsec', '--kubeconfig', admin]))
+      // Upgrade and remove, as that section has it.
+      const [, after = ''] = page.split(/^## Upgrade and remove$/m)
+      const commands = [...after.matchAll(/`(helm [^`]+)`/g)].map(([, text = '']) => text)
+      expect(commands.map((text) => text.split(' ')[1])).toEqual(['upgrade', 'rollback', 'uninstall'])
+      const [upgrade = '', rollback = '', uninstall = ''] = commands
+      const run = async (text: string) =>
+        worked(await ran('env', [`PATH=${path}`, `KUBECONFIG=${admin}`, 'sh', '-ec', text]))
+      const configured = async () => (await read('configmap', 'icp-agent', '-n', 'authsec')).data['config.yaml']
+      const before = await configured()
+      await run(`${upgrade} --set agent.logLevel=debug`)
+      expect(await configured()).toBe(before.replace('level: info', 'level: debug'))
+      await run(rollback)
+      expect(await configured()).toBe(before)
+      await kube('create', 'secret', 'generic', 'mine', '-n', 'authsec')
+      await run(uninstall)
       expect(await versions('authsec')).toEqual([])
+      expect((await read('secret', 'mine', '-n', 'authsec')).metadata.name).toBe('mine')
     })
 
     describe('the plain manifests', () => {
