@@ -156,6 +156,43 @@ describe.skipIf(vmObstacle() !== null)('on a machine with systemd', () => {
     ).toBeGreaterThan(0)
   })
 
+  it('puts a changed configuration into force by `systemctl reload`, and lets it fail where the file is wrong', () => {
+    const path = join(vm.root, 'etc/icp-agent/config.yaml')
+    const [original, before] = [readFileSync(path, 'utf8'), mainPid()]
+    writeFileSync(path, `${original}\nworkload_api: {hold: 3s}\n`)
+    expect(vm.run(['systemctl', 'reload', 'icp-agent.service'])).toMatchObject({ status: 0 })
+    expect(JSON.parse(vm.must(['icp-agent', 'status', '-o', 'json'])).reload.last).toMatchObject({
+      ok: true,
+      changed: ['workload_api.hold'],
+    })
+    writeFileSync(path, `${original}\nworkload_api: {hold: soon}\n`)
+    expect(vm.run(['systemctl', 'reload', 'icp-agent.service']).status).not.toBe(0)
+    expect(vm.must(['journalctl', '--no-pager', '-u', 'icp-agent.service'])).toMatch(/workload_api\.hold.*soon/)
+    expect([mainPid(), state()]).toEqual([before, 'active\nactive\n'])
+    expect(JSON.parse(vm.must(['icp-agent', 'status', '-o', 'json'])).reload.last).toMatchObject({ ok: false })
+    writeFileSync(path, original)
+    vm.must(['systemctl', 'reload', 'icp-agent.service'])
+    expect(fetchAs(WEB).status).toBe(0)
+  })
+
+  it('explains what the process of a unit gets, which is what it gets', async () => {
+    register('unit', { 'systemd:id': 'explained.service' })
+    const watch = ['/usr/local/bin/icp-agent', 'api', 'watch', 'x509']
+    vm.must(['systemd-run', '--quiet', '--unit=explained', `--uid=${STRANGER}`, ...watch])
+    const pid = Number(vm.must(['systemctl', 'show', '-P', 'MainPID', 'explained.service']))
+    const served = () => {
+      const { rows } = JSON.parse(vm.must(['icp-agent', 'status', 'workloads', '-o', 'json']))
+      return rows.find((row: { pid: number }) => row.pid === pid)?.spiffe_ids
+    }
+    await until(() => served()?.length === 2)
+    const { processes } = JSON.parse(vm.must(['icp-agent', 'explain', '--pid', String(pid), '-o', 'json']))
+    expect(processes).toMatchObject([{ decision: { kind: 'send', spiffe_ids: served() } }])
+    expect(processes[0].selectors).toContainEqual(
+      expect.objectContaining({ selector: 'systemd:id', value: 'explained.service', attestor: 'systemd' }),
+    )
+    vm.must(['systemctl', 'stop', 'explained.service'])
+  })
+
   it('restarts without a refused caller, while a client is connected', async () => {
     const before = mainPid()
     const watch = watching()

@@ -17,6 +17,7 @@ const NAMES = [
   'versions.json',
   'machine.json',
   'config.json',
+  'config-in-force.json',
   'status.json',
   'workloads.json',
   'entries.json',

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import type { AdminClient } from '../../admin/client.js'
 import { bundles } from '../../admin/routes/bundles.js'
+import { config } from '../../admin/routes/config.js'
 import { denial } from '../../admin/routes/denial.js'
 import { denials } from '../../admin/routes/denials.js'
 import { entries } from '../../admin/routes/entries.js'
@@ -48,8 +49,13 @@ export const PARTS: readonly BundlePart[] = [
     read: async ({ settings }) => settingsDocument(await settings()),
   },
   {
+    name: 'config-in-force.json',
+    summary: 'the settings that the running agent uses, secrets redacted',
+    read: async ({ client, signal }) => (await client()).get(config.schema, config.path, signal),
+  },
+  {
     name: 'status.json',
-    summary: 'health, server, own SVID, platforms, what changed last',
+    summary: 'health, server, own SVID, platforms, audit log, last reload, what changed last',
     read: async ({ client, signal }) => (await client()).get(status.schema, status.path, signal),
   },
   {

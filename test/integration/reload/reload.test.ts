@@ -1,6 +1,8 @@
 import { writeFile } from 'node:fs/promises'
 import { expect, test, vi } from 'vitest'
+import { TestCa } from '../../fakes/ca.js'
 import { startServer, temporaryDirectory } from '../../support/agent.js'
+import { until } from '../../support/until.js'
 import { reloadable } from './support.js'
 
 vi.setConfig({ testTimeout: 180_000 })
@@ -41,6 +43,34 @@ test('reloads that are asked for at once are done one after the other, and all a
   const answers = await Promise.all([1, 2, 3, 4].map(() => world.reload(agent)))
   expect(answers.map(({ ok }) => ok)).toEqual([true, true, true, true])
   expect(answers.flatMap(({ changed }) => changed)).toHaveLength(1)
+})
+
+test('a request under way ends as it began when the trust bundle changes, and the next one uses the new one', async () => {
+  await using dir = await temporaryDirectory()
+  await using server = await startServer(`${dir.path}/icp`)
+  await writeFile(
+    `${dir.path}/other.pem`,
+    (await TestCa.create('other', { notBefore: 0, notAfter: 4_000_000_000_000 })).pem,
+  )
+  const world = await reloadable(dir.path, server)
+  await using agent = await world.start()
+  await agent.logged('Agent startup completed successfully')
+  // A fault that has struck is gone: its request is under way then.
+  server.setFault({ kind: 'latency', ms: 2_000, endpoint: '/v1/entries/by-parent', times: 1 })
+  await until(() => server.faults.length === 0)
+  const answered = () => server.requests.count({ endpoint: '/v1/entries/by-parent', status: 200 })
+  const before = answered()
+  await world.write({ icp_service: { trust_bundle_path: `${dir.path}/other.pem` } })
+  expect(await world.reload(agent)).toMatchObject({ ok: true })
+  expect(answered()).toBe(before)
+  await until(() => answered() === before + 1)
+  const trouble = async () => (await world.status(agent)).server.trouble
+  expect((await until(trouble))?.message).toContain('its certificate')
+  expect(answered()).toBe(before + 1)
+  await world.write()
+  expect(await world.reload(agent)).toMatchObject({ ok: true })
+  await until(async () => (await trouble()) === null)
+  expect(agent.lines.filter(({ level }) => level === 'error')).toEqual([])
 })
 
 test('the log has another level for a while, and then the configured one', async () => {

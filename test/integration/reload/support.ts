@@ -3,6 +3,7 @@ import { AdminClient } from '../../../agent/admin/client.js'
 import { config } from '../../../agent/admin/routes/config.js'
 import { logLevel, setLogLevel } from '../../../agent/admin/routes/log-level.js'
 import { reload } from '../../../agent/admin/routes/reload.js'
+import { status } from '../../../agent/admin/routes/status.js'
 import { createMetrics } from '../../../agent/platform/prom-metrics.js'
 import type { DevIcp } from '../../../dev/icp-server/dev-icp.js'
 import { type RunningAgent, startAgent } from '../../support/agent.js'
@@ -54,6 +55,7 @@ export async function reloadable(dir: string, server: DevIcp, more: Parameters<t
       const answer = await ask(agent, (client) => client.get(config.schema, config.path, signal))
       return Object.fromEntries(answer.settings.map(({ key, value }) => [key, value]))
     },
+    status: (agent: RunningAgent) => ask(agent, (client) => client.get(status.schema, status.path, signal)),
     level: (agent: RunningAgent) => ask(agent, (client) => client.get(logLevel.schema, logLevel.path, signal)),
     setLevel: (agent: RunningAgent, body: object) =>
       ask(agent, (client) => client.send(setLogLevel.schema, { method: 'PUT', path: logLevel.path, body, signal })),
