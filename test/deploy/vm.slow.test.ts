@@ -177,8 +177,8 @@ describe.skipIf(vmObstacle() !== null)('on a machine with systemd', () => {
 
   it('explains what the process of a unit gets, which is what it gets', async () => {
     register('unit', { 'systemd:id': 'explained.service' })
-    const watch = ['/usr/local/bin/icp-agent', 'api', 'watch', 'x509']
-    vm.must(['systemd-run', '--quiet', '--unit=explained', `--uid=${STRANGER}`, ...watch])
+    const program = vm.must(['sh', '-c', 'command -v icp-agent']).trim()
+    vm.must(['systemd-run', '--quiet', '--unit=explained', `--uid=${STRANGER}`, program, 'api', 'watch', 'x509'])
     const pid = Number(vm.must(['systemctl', 'show', '-P', 'MainPID', 'explained.service']))
     const served = () => {
       const { rows } = JSON.parse(vm.must(['icp-agent', 'status', 'workloads', '-o', 'json']))
