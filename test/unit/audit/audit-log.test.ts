@@ -281,3 +281,13 @@ test('an audit log that is off records and holds nothing, until a reload names a
   await running
   expect(sinks.total('icp_agent_audit_lost_total')).toBe(0)
 })
+
+test('what was lost before the audit log was turned off is no loss of the place that a later reload names', () => {
+  const { log, x509, target } = world()
+  target.full = true
+  log.x509Served(to, x509('01'))
+  log.moveTo(null)
+  const next = new FakeTarget()
+  log.moveTo(next)
+  expect(recordsIn(next.text).map(({ type }) => type)).toEqual(['agent_started'])
+})

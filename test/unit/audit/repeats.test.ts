@@ -50,6 +50,14 @@ test('what has passed its time is closed, and is new when it comes again', () =>
   expect(made).toHaveLength(2)
 })
 
+test('what has passed its time is new when it comes again, also before anybody has closed it', () => {
+  const { closed, made, add } = watched()
+  add('p', 'web', 'serial 1', 0, 100)
+  add('p', 'web', 'serial 1', 100, 200)
+  expect(made).toHaveLength(2)
+  expect(closed).toEqual([['p serial 1', 0]])
+})
+
 test('where there are too many, the oldest holder is closed with its count', () => {
   const { repeats, closed, add } = watched(2)
   add('p', 'web', 'serial 1')

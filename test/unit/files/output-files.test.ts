@@ -75,6 +75,16 @@ test('PKCS#12 stores are made anew only when what is in them changes, though the
   expect(text(await composer.files(received(await context())), 'k.p12')).not.toBe(text(first, 'k.p12'))
 })
 
+test('PKCS#12 stores follow the authorities, also while the SVID stays', async () => {
+  const plan = { ...DEFAULT_PLAN, truststore: 't.p12', password: new Secret('secret'), federated: 'merged' as const }
+  const composer = new FileComposer(plan)
+  const { svids } = await context()
+  const { federated } = await context({ 'spiffe://two.example': [other.der] })
+  const first = await composer.files(received({ svids, federated: new Map() }))
+  const next = await composer.files(received({ svids, federated }))
+  expect(text(next, 't.p12').length).toBeGreaterThan(text(first, 't.p12').length)
+})
+
 test('an identity is found by its SPIFFE ID, by its hint, by both, and nothing else is taken for it', async () => {
   const { svids } = await context()
   const picked = (spiffeId: string | null, hint: string | null) =>

@@ -1,12 +1,13 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import type { LoadedConfig } from '../../../agent/config/load.js'
+import { Secret } from '../../../agent/crypto/secret.js'
 import { AgentError } from '../../../agent/errors.js'
 import { LiveConfig } from '../../../agent/main/live-config.js'
 import { type PreparedChange, Reload, type Reloadable } from '../../../agent/main/reload.js'
 import { reloadEvents } from '../../../agent/observability/reload-events.js'
 import { FakeClock } from '../../fakes/clock.js'
 import { RecordedSinks } from '../../fakes/sinks.js'
-import { load, TENANT } from '../config/given.js'
+import { KEY, load, TENANT } from '../config/given.js'
 
 const settings = (more = '') => load({ file: `agent: {tenant_id: ${TENANT}}\n${more}` })
 const HOLD = 'workload_api: {hold: 7s}\n'
@@ -122,6 +123,37 @@ describe('a reload', () => {
     expect(new Set(more).size).toBe(1)
     expect(more[0]?.changed).toEqual([])
   })
+})
+
+describe('a reload, once others have waited,', () => {
+  test('that is asked for while another runs reads again as well', async () => {
+    let reads = 0
+    const { reload, ...w } = await world()
+    w.reads(() => {
+      reads += 1
+      return settings(HOLD)
+    })
+    await Promise.all([reload.run('reload'), reload.run('reload')])
+    await Promise.all([reload.run('reload'), reload.run('reload')])
+    expect(reads).toBe(4)
+  })
+
+  test('that changes nothing tells nobody', async () => {
+    const { reload, live } = await world()
+    let told = 0
+    using _told = live.subscribe(() => {
+      told += 1
+    })
+    await reload.run('reload')
+    await reload.run('reload')
+    expect(told).toBe(1)
+  })
+})
+
+test('a secret of the configuration in force is a secret still', async () => {
+  const { config } = await load({ file: `agent: {tenant_id: ${TENANT}}\nsecurity: {cache_encryption_key: ${KEY}}\n` })
+  expect(config.security.cacheEncryptionKey).toBeInstanceOf(Secret)
+  expect(new LiveConfig(config).config.security.cacheEncryptionKey).toBe(config.security.cacheEncryptionKey)
 })
 
 describe('a reload while the agent stops', () => {

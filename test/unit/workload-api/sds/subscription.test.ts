@@ -205,6 +205,12 @@ describe('DeltaSecrets', () => {
     }
   })
 
+  it('calls a name that is asked for beside everything not removed: it waits', () => {
+    const stream = opened('*', 'a')
+    expect(send(stream, 'n1', A1, B1)).toEqual(['a1', 'b1'])
+    expect(send(stream, 'n2', B1)).toBeNull()
+  })
+
   it('takes a later request without names for an ACK', () => {
     const stream = opened('a')
     send(stream, 'n1', A1)
