@@ -54,10 +54,10 @@ export class BundlePublisher {
     this.#alarm.ring()
   }
 
-  /** Runs until the signal aborts; then lets go of the lease within `partingSignal`. */
+  /** Runs until the signal aborts; then lets go of the lease, unless `parting` aborts before that. */
   async run(signal: AbortSignal, parting: AbortSignal): Promise<void> {
     await Promise.all([this.#keepLease(signal), this.#publish(signal)])
-    await this.#attempt('lease', () => this.options.lease.release(parting), parting)
+    if (this.options.lease.held) await this.#attempt('lease', () => this.options.lease.release(parting), parting)
   }
 
   /** Why a restart would help; null where it would not. */

@@ -161,7 +161,7 @@ describe('a publisher', () => {
 
   it('is not ready while the lease cannot be read, and stuck once it does nothing', async () => {
     const { objects, clock, start } = setUp()
-    const { publisher, stop } = start('a')
+    const { publisher, log, stop } = start('a')
     publisher.offer(texts('one'))
     await settle()
     objects.before = async () => {
@@ -174,6 +174,7 @@ describe('a publisher', () => {
     await clock.advance('3m')
     expect(publisher.stuck).toMatch(/^nothing has happened for \d+ s$/)
     await stop()
+    expect(log.filter((line) => line.startsWith('works'))).toEqual([])
   })
 })
 
