@@ -24,7 +24,7 @@ const STATUSES: Partial<Record<ErrorCode, number>> = {
 
 export type AdminApp = Pick<FastifyInstance, 'routing' | 'inject'>
 
-/** The routes as an application; loaded when somebody asks, so that an agent whom nobody asks does not hold it. */
+/** The routes as an application; loaded at the first request, to save its memory in an agent that gets none. */
 export async function adminApp(sources: AdminSources, events: AdminEvents): Promise<AdminApp> {
   const { fastify } = await import('fastify')
   const app = fastify({

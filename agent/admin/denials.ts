@@ -4,9 +4,9 @@ import type { Denied, Observer } from '../observability/observer.js'
 import type { Clock } from '../ports/clock.js'
 import { type Origin, originOf } from './origin.js'
 
-/** What is remembered; whoever is denied in a loop forgets denials of their own before those of others. */
+/** How many denials are remembered. A subject that is denied in a loop evicts its own before those of others. */
 const LIMITS = { aSubject: 50, all: 1_000, bytes: 2_000_000 } as const
-/** A denial with more to say than this keeps no explanation: its selectors are somebody's to choose. */
+/** A denial with a longer explanation keeps none: whoever starts the workload chooses the length of its selectors. */
 const LARGEST_EXPLANATION = 64_000
 /** Each may look through all entries, some milliseconds; a flood of denials must not. */
 const SEARCHES_A_SECOND = 10

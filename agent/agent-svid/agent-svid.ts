@@ -32,7 +32,7 @@ export interface AgentSvid {
   readonly tokenDigest: string | null
 }
 
-/** What an identity is made of, before anybody has looked at it. */
+/** The parts of an agent SVID before they are verified. */
 export interface UnverifiedAgentSvid extends Omit<AgentSvid, 'serial' | 'notBefore' | 'notAfter' | 'authorities'> {
   /** The SPIFFE ID that the answer named. */
   readonly named: string
@@ -77,7 +77,9 @@ export function validAt(identity: AgentSvid, now: number): boolean {
   return now >= identity.notBefore - SKEW_MS && now < identity.notAfter
 }
 
-/** The client certificate in the form that TLS wants. The key leaves its Secret here: hand it to TLS and nobody else. */
+/**
+ * The client certificate in the form that TLS wants. The key leaves its Secret here: hand it to TLS and nobody else.
+ */
 export function tlsIdentity(identity: AgentSvid): { readonly certificate: string; readonly key: string } {
   return {
     certificate: identity.chain.map((der) => pemFromDer(der, 'CERTIFICATE')).join(''),

@@ -51,7 +51,7 @@ export class AgentSvidSteps {
 
   constructor(private readonly options: StepsOptions) {}
 
-  /** True when an answer waits to be completed: nothing else may be asked for, or its join token was spent for nothing. */
+  /** True when an answer waits to be completed: any other request before that would waste its join token. */
   get unfinished(): boolean {
     return this.#held !== null || this.options.file.pending?.answer != null
   }
@@ -61,7 +61,10 @@ export class AgentSvidSteps {
     return this.#tokenSent
   }
 
-  /** Throws `agent.locked_out`, `agent.token_consumed`, `icp.*` (`icp.agent_inactive`, and nothing was asked), `svid.*`, `platform.unavailable`, `file.*`. */
+  /**
+   * Throws `agent.locked_out`, `agent.token_consumed`, `icp.*` (`icp.agent_inactive`, and nothing was asked), `svid.*`,
+   * `platform.unavailable`, `file.*`.
+   */
   async attest(signal: AbortSignal): Promise<Earned> {
     const { file, clock } = this.options
     this.#tokenSent = null

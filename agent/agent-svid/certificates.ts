@@ -20,14 +20,16 @@ export interface CertificateRefusal {
 export interface Inactive {
   /** Milliseconds since 1970. */
   readonly since: number
-  /** Digest of the join token that lay there when the refusal came, null where there was none; undefined: not known yet. */
+  /**
+   * Digest of the join token that lay there when the refusal came, null where there was none; undefined: not known yet.
+   */
   readonly tokenDigest: string | null | undefined
 }
 
 /**
- * The agent's own certificates and how the server takes them, as one immutable value. There are two for a while after
- * each renewal: a server whose CA has changed accepts certificates of the old one or of the new one, never of both, and
- * which of them changes at a moment that nobody announces.
+ * The agent's own certificates and the server's answers to them, as one immutable value. There are two for a while
+ * after each renewal: a server whose CA has changed accepts certificates of the old one or of the new one, never of
+ * both, and it does not announce when it changes from one to the other.
  */
 export interface Certificates {
   readonly newest: AgentSvid | null
@@ -122,7 +124,10 @@ export function tokenSpent(before: Certificates, tokenDigest: string | null): Ce
   return usedTokens === before.usedTokens ? before : { ...before, usedTokens }
 }
 
-/** True for a token that an attestation is worth, whatever the pace: never used and, after an administrator revoked the agent, newer than that. */
+/**
+ * True for a token that an attestation is worth, whatever the pace: never used and, after an administrator revoked the
+ * agent, newer than that.
+ */
 export function isFresh({ newest, inactive, usedTokens }: Certificates, tokenDigest: string | null): boolean {
   if (tokenDigest === null || tokenDigest === newest?.tokenDigest || usedTokens.includes(tokenDigest)) return false
   return inactive === null || (inactive.tokenDigest !== undefined && inactive.tokenDigest !== tokenDigest)

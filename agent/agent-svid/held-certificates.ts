@@ -32,8 +32,8 @@ export interface HeldOptions {
 const TOKEN_LOOK_MS = 5000
 
 /**
- * The agent's certificates in use: which of the two is presented, what the server makes of them, and whether a join
- * token lies there that would help. It takes note and tells; what to do about it is the keeper's affair.
+ * The agent's certificates in use: which of the two is presented, how the server answered to each, and whether a
+ * new join token is there. It records and reports; the keeper decides what to do.
  */
 export class HeldCertificates implements ClientCertificates {
   readonly #newIssuer = new NewIssuer()
@@ -75,7 +75,9 @@ export class HeldCertificates implements ClientCertificates {
     return this.#changed.subscribe(listener)
   }
 
-  /** Calls back when the server accepts a certificate again after it had accepted none, or the agent is active again. */
+  /**
+   * Calls back when the server accepts a certificate again after it had accepted none, or the agent is active again.
+   */
   onAccepted(listener: () => void): Disposable {
     return this.#accepted.subscribe(listener)
   }
@@ -167,7 +169,10 @@ export class HeldCertificates implements ClientCertificates {
     return now + Math.max(0, this.#lookedAt + TOKEN_LOOK_MS - this.options.clock.monotonic())
   }
 
-  /** Looks for the join token; the digest of what lies there, and whether it is one that was not there at the last look. Throws `file.*`. */
+  /**
+   * Looks for the join token; the digest of what lies there, and whether it is one that was not there at the last look.
+   * Throws `file.*`.
+   */
   async look(): Promise<{ readonly digest: string | null; readonly news: boolean }> {
     const { clock, joinTokens, file } = this.options
     const first = this.#lookedAt === null

@@ -12,7 +12,7 @@ export interface Situation {
   readonly newest: { readonly workspace: boolean; readonly renewAt: number } | null
   /** A certificate can be presented now. */
   readonly valid: boolean
-  /** The clock alone is what is wrong: when to look again. */
+  /** Only the clock prevents the next step: when to check it again. */
   readonly clockWait: number | null
   /** An answer named an issuer that is not the newest certificate's: when to renew for it. */
   readonly newIssuerAt: number | null
@@ -34,11 +34,11 @@ export type NextStep =
   | { readonly step: 'wait'; readonly at: number | null }
 
 /**
- * What to do next for the agent's own certificate; the only place where that is decided. How fast what failed is
- * repeated is another's affair.
+ * What to do next for the agent's own certificate; the only place where that is decided. `attempt-pace.ts`
+ * decides how soon a failed step is repeated.
  */
 export function nextStep(s: Situation, now: number): NextStep {
-  // Nothing else may be asked for, or the join token of that answer was spent for nothing.
+  // Complete that answer before any other request, or its join token is wasted.
   if (s.unfinished) return { step: 'complete', at: now }
   // What an administrator has decided no attestation undoes, on whatever platform.
   if (s.inactive && !s.freshToken) return { step: 'wait', at: null }

@@ -10,7 +10,7 @@ import { parseError } from './wire.js'
 const DOUBT_PAUSE_MS = 300_000
 /** The other side closed the connection, or its process died. */
 const CLOSED: ReadonlySet<unknown> = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE'])
-/** These say nothing of what a certificate is worth: refused for want of one, too many requests, a proxy's trouble. */
+/** Statuses that say nothing about the certificate: none was presented, too many requests, a proxy's failure. */
 const NO_ANSWER: ReadonlySet<number> = new Set([401, 403, 429])
 
 type Exchange = (withoutIdentity: boolean) => Promise<HttpResponse>
@@ -126,7 +126,7 @@ function wantsOne(endpoint: ServerEndpoint, response: HttpResponse): boolean {
   return endpoint !== 'renew_agent' && !/TLS connection required/i.test(parseError(response.body).message)
 }
 
-/** The request itself was looked at, whatever became of it. */
+/** The server processed the request, with success or not. */
 function isAnswer({ status }: HttpResponse): boolean {
   return status < 500 && !NO_ANSWER.has(status)
 }

@@ -20,8 +20,8 @@ export type WithCommonName = <T>(
 ) => Promise<T>
 
 /**
- * Names that the published PKI roles accept, best first: an e-mail form that no TLS client takes for a host; none, which
- * some servers replace by a name that their role refuses; and a host name.
+ * Names that the published PKI roles accept, best first: an e-mail form that no TLS client takes for a host; none,
+ * which some servers replace by a name that their role refuses; and a host name.
  */
 const CANDIDATES = ['svid@localhost', '', 'localhost'] as const
 /** A name that has worked is not doubted before so many answers in a row that do not say why. */
@@ -52,8 +52,8 @@ export function createCommonName(policy: CommonNamePolicy): WithCommonName {
 
 /**
  * For workloads, which are signed through another role. The name of the agent's own certificate is the first guess, and
- * what worked stays it. An entry that can never be issued looks like a name that is refused: so the other names are tried
- * by one entry once in half an hour, and by another one the next time.
+ * what worked stays it. An entry that can never be issued looks like a name that is refused: so the other names are
+ * tried by one entry once in half an hour, and by another one the next time.
  */
 export function workloadCommonName(
   policy: CommonNamePolicy,
@@ -126,7 +126,7 @@ function turnsOf(clock: Pick<Clock, 'monotonic'>): (entryId: string) => boolean 
   const passedOver = new Set<string>()
   return (entryId) => {
     if (clock.monotonic() < nextAt) return false
-    // Whoever comes a second time has met everybody else in between, or there is nobody else.
+    // An entry asks a second time only after all others have asked, or when there is no other.
     if (had.has(entryId) && !passedOver.has(entryId)) {
       passedOver.add(entryId)
       return false

@@ -45,7 +45,7 @@ export type Jwk = Readonly<Record<string, unknown>>
 export interface EntriesAnswer {
   readonly unchanged: boolean
   readonly entries: readonly Entry[]
-  /** Entries that could not be used, with the reason; they stop nobody else. */
+  /** Entries that could not be used, with the reason; they do not affect the others. */
   readonly rejected: readonly { readonly id: string; readonly reason: string }[]
 }
 
@@ -56,7 +56,8 @@ export interface EntriesAnswer {
 export type CsrPem = string | Promise<string>
 
 /**
- * The ICP server as the agent needs it, both generations. Each call is one exchange with its retries. Errors are AgentErrors `icp.*`; `icp.rate_limited` carries `details.retryAfterMs`.
+ * The ICP server as the agent needs it, both generations. Each call is one exchange with its retries. Errors are
+ * AgentErrors `icp.*`; `icp.rate_limited` carries `details.retryAfterMs`.
  */
 export interface ControlPlane {
   /** No retry when a join token is at stake (contract point 5). */

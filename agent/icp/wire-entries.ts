@@ -12,7 +12,7 @@ const CONTROL = /\p{C}/u
 
 /**
  * Far more than any node has workloads, and few enough to be read, compared and kept between two answers to workloads:
- * a longer list is a mistake of whoever wrote it.
+ * a longer list is a mistake of its author.
  */
 const MAX_ENTRIES = 100_000
 

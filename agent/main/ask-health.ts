@@ -2,7 +2,7 @@ import { messageOf } from '../errors.js'
 import { jsonOf } from '../lib/json.js'
 import { deadlineAfter, type HttpAnswer, httpGet } from '../platform/http-get.js'
 
-/** Whom to ask. Only the agent's user can have made the socket; whoever answers at a port may be anybody. */
+/** Where to ask. Only the agent's user can have made the socket; any process may answer at a port. */
 export interface Respondent {
   readonly url: URL
   readonly socketPath: string | null

@@ -19,9 +19,9 @@ interface ProbedDisk {
 
 /**
  * Writes a small file into the data directory at intervals, so that a disk that hangs or is full shows in the health
- * before something has to be kept there; of that it logs nothing: whoever has to keep something says what failed. Before
- * each write it looks whether the directory is still the one that the agent has locked: what is written into another
- * succeeds, and nobody else would tell.
+ * before the agent needs it. It logs no failed write: the code that needs the disk does. Before each write it checks
+ * that the directory is still the one that the agent has locked: writes into another one succeed, and no other part
+ * would notice.
  */
 export class DiskProbe {
   #trouble: Trouble | null = null

@@ -84,8 +84,8 @@ export function callersHidden(
 }
 
 /**
- * `came`: what the last request came to, after all its repetitions; `outage`: what the last attempt met, as the log says
- * it. That is newer; the trouble began with the earlier of both.
+ * `came`: the result of the last request after all its retries; `outage`: the failure of the last attempt, as logged.
+ * The latter is newer; the outage began with the earlier of both.
  */
 export function serverTrouble(came: Trouble | null, outage: Trouble | null): Trouble | null {
   if (came === null || outage === null) return outage ?? came

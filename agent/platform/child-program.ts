@@ -41,8 +41,8 @@ const STOPS: readonly number[] = ['SIGTSTP', 'SIGTTIN', 'SIGTTOU'].map((name) =>
 type Place = 'apart' | 'foreground' | 'together'
 
 /**
- * One program at a time in this process's stead: it gets this process's signals, has its terminal, and every orphan that
- * becomes a child of this process (which is PID 1 of a container, for instance) is reaped.
+ * One program at a time in this process's stead: it gets this process's signals, has its terminal, and every orphan
+ * that becomes a child of this process (which is PID 1 of a container, for instance) is reaped.
  */
 export class ChildProgram implements Disposable {
   readonly #calls: ProgramCalls
@@ -197,7 +197,7 @@ function kill(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(pid, signal)
   } catch {
-    // It has just ended, or has become somebody else, whom this process may not signal.
+    // It has just ended, or changed its user, and this process may not signal it.
   }
 }
 

@@ -4,7 +4,7 @@ import { AgentError } from '../errors.js'
 import { errnoOf, ioError } from './io-error.js'
 import { type AclWriters, aclWriters } from './posix-acl.js'
 
-/** Whom the agent runs as. Root and this user are trusted; everybody else is somebody else. */
+/** The user that the agent runs as. Only root and this user are trusted. */
 export interface Self {
   readonly uid: number
   readonly gid: number
@@ -75,7 +75,7 @@ interface Tolerance {
    * or put something of root's or ours in its place: for what it does not matter where it is written.
    */
   readonly groupsAbove?: boolean
-  /** Nothing is made above it: what has been there and is gone was taken away by somebody. */
+  /** No directory is made above it: if the parent is gone, it was removed. */
   readonly alone?: boolean
 }
 

@@ -9,7 +9,7 @@ export interface Surroundings {
   readonly workingDirectory: string
 }
 
-/** The surroundings of this process, looked at now. */
+/** The surroundings of this process, read now. */
 export function surroundings(env: Surroundings['env'] = process.env): Surroundings {
   return { env, hostname: hostname(), insideContainer: insideContainer(env), workingDirectory: process.cwd() }
 }

@@ -23,11 +23,13 @@ export interface HttpRoute {
   readonly connectTimeoutMs: number
 }
 
-/** Below the idle timeouts of common load balancers (60 s), so that a kept connection is rarely closed under a request. */
+/**
+ * Below the idle timeouts of common load balancers (60 s), so that a kept connection is rarely closed under a request.
+ */
 const KEEP_ALIVE_MS = 45_000
 const MAX_CONNECTIONS = 16
 
-/** Timeouts are the client's affair: one deadline for all of an exchange. */
+/** No timeouts here: the client sets one deadline for the whole exchange. */
 const COMMON = { keepAliveTimeout: KEEP_ALIVE_MS, connections: MAX_CONNECTIONS, headersTimeout: 0, bodyTimeout: 0 }
 
 /**
@@ -63,10 +65,10 @@ const NO_PROXY: HttpProxy = { httpsProxy: null, noProxy: null }
 const THIS_MACHINE = readNoProxy('localhost,127.0.0.0/8,::1')
 
 /**
- * Connections by what they present and how they leave the machine: with a client certificate (there may be two), without
- * one, through the proxy or not, and one kind for each Unix socket. When certificates or authorities change, requests in
- * flight finish on the old connections, which then close; new ones go to new connections. Nothing of a certificate is
- * kept that is not presented any more.
+ * Connections by what they present and how they leave the machine: with a client certificate (there may be two),
+ * without one, through the proxy or not, and one kind for each Unix socket. When certificates or authorities change,
+ * requests in flight finish on the old connections, which then close; new ones go to new connections. Nothing of a
+ * certificate is kept that is not presented any more.
  */
 export class Dispatchers {
   #slots: readonly Slot[] = []
@@ -135,7 +137,7 @@ export class Dispatchers {
     this.#slots = []
     this.#sockets.clear()
     const destroyed = [...all, ...this.#retired].map((dispatcher) => dispatcher.destroy())
-    // The library would let a handshake that nobody answers go on, and the process live until that times out.
+    // undici does not end a TLS handshake without an answer; it would keep the process alive until it times out.
     this.#connections.cutAll()
     await Promise.all(destroyed)
   }

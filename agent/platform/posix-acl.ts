@@ -21,7 +21,7 @@ export function aclWriters(path: string): AclWriters | null {
 
 /**
  * `struct posix_acl_xattr_header` and its entries: tag, permissions, id. What the mask lacks an entry does not grant. A
- * list of a version that is not known throws a RangeError: nobody can say what it allows.
+ * list of a version that is not known throws a RangeError: its meaning is unknown.
  */
 export function writersOf(list: Buffer): AclWriters {
   if (list.length < HEADER || list.readUInt32LE(0) !== VERSION) throw new RangeError('an ACL of an unknown form')

@@ -32,9 +32,9 @@ const record = z.object({
 })
 
 /**
- * A Lease of coordination.k8s.io/v1, by which one of several processes is the one that writes. Clocks of machines differ,
- * so nobody believes the times in it: whoever waits counts from when it saw the lease change, and the holder counts
- * from before it asked for the renewal, both on a clock that does not jump.
+ * A Lease of coordination.k8s.io/v1, by which one of several processes is the one that writes. Clocks of machines
+ * differ, so the times in it are ignored: a waiting process counts from when it saw the lease change, and the holder
+ * counts from before it asked for the renewal, both on a clock that does not jump.
  */
 export class Lease {
   readonly #request: ObjectRequest
@@ -56,7 +56,7 @@ export class Lease {
     return this.#term !== null && this.options.clock.monotonic() < this.#term.until
   }
 
-  /** Who was read last to hold it; empty: nobody. */
+  /** The holder at the last read; empty: none. */
   get holder(): string {
     return this.#holder
   }

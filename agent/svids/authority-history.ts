@@ -27,7 +27,7 @@ export interface AuthorityHistoryState {
  * Which authorities are trusted, and for which trust domains. Immutable. The server names only its current issuer, so
  * one that it names no longer is kept until it expires or the longest SVID life seen has passed since it was last
  * active: other nodes may still show its SVIDs. It speaks for the account and for trust domains of SVIDs that were
- * issued and verified, never for one that merely stands in an entry.
+ * issued and verified, never for one that is only named in an entry.
  */
 export class AuthorityHistory {
   static empty(account: string): AuthorityHistory {
@@ -100,8 +100,8 @@ export class AuthorityHistory {
 
   /**
    * Without what has had its time; the same object where nothing has. An authority goes when it has expired, or when
-   * the server has named others for as long as its SVIDs may live. The time that counts is that of the server's last
-   * word: while it is away nothing is withdrawn. Nor is what `inUse` names, the issuers of SVIDs that are served here.
+   * the server has named others for as long as its SVIDs may live. Time counts up to the server's last answer: while it
+   * is away nothing is withdrawn. Nor is what `inUse` names, the issuers of SVIDs that are served here.
    */
   pruned(now: number, inUse: () => ReadonlySet<string> = () => new Set()): AuthorityHistory {
     const { longestLifeMs } = this.state
@@ -118,7 +118,7 @@ export class AuthorityHistory {
 
   /**
    * The moment from which an SVID of the authority may be shown: `delayMs` after it was first seen, so that other nodes
-   * know it by then. The first authority of all is known to whoever knows the account.
+   * know it by then. The first authority of all may be shown at once: every node of the account has it.
    */
   servableFrom(fingerprint: string, delayMs: number): number {
     const record = this.state.records.find(({ authority }) => authority.fingerprint === fingerprint)

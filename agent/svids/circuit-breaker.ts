@@ -6,7 +6,7 @@ import { failureClass } from './failure-class.js'
 
 /** So many failures in a row, of at least two entries, are the server's and not an entry's. */
 const SUSPICIOUS = 3
-/** The first tries come soon after each other, for somebody may wait; then as seldom as every back-off. */
+/** The first attempts follow each other quickly, because callers may wait; then the usual back-off applies. */
 const QUICK_CAP_MS = 5_000
 const QUICK_TRIES = 24
 

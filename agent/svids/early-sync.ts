@@ -1,6 +1,8 @@
 import { Bucket, type Rate } from '../lib/bucket.js'
 
-/** Between two reads of the entries, where the second one is early: with the regular ones that is some eight a minute. */
+/**
+ * Between two reads of the entries, where the second one is early: with the regular ones that is some eight a minute.
+ */
 export const EARLY_GAP_MS = 7_000
 /** Early reads of a node, whoever asks: so many within so long. */
 const OF_NODE = 6
@@ -13,9 +15,9 @@ const MOST_SUBJECTS = 1024
 
 /**
  * Entries read early for callers that match none: somebody may just be registering them. A subject is a container or a
- * user; its forks are the same one. What a subject has used up for nothing comes back at one a minute, so that a program
- * in a crash loop takes one request a minute in the long run, and all of them together six. A read that brings new
- * entries was worth it: who asked for it has used up nothing.
+ * user; its forks are the same one. Reads that brought nothing are refilled at one a minute, so that a program in a
+ * crash loop costs one request a minute in the long run, and all of them together six. A read that brings new entries
+ * is not charged to the subjects that asked for it.
  */
 export class EarlySync {
   /** In the order in which they asked last. */
@@ -40,7 +42,7 @@ export class EarlySync {
     return this.#wanting.size === 1
   }
 
-  /** Milliseconds until an early read is due; infinite where nobody asks, or under pressure. `lastReadAt`: of any kind. */
+  /** Milliseconds until an early read is due; infinite without demand, or under pressure. `lastReadAt`: of any kind. */
   dueIn(now: number, lastReadAt: number, pressure: number): number {
     if (this.#wanting.size === 0 || pressure >= MOST_PRESSURE) return Number.POSITIVE_INFINITY
     const [oldest = Number.NEGATIVE_INFINITY] = this.#reads.length < OF_NODE ? [] : this.#reads

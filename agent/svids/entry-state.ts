@@ -87,7 +87,7 @@ export interface IssuanceFailed {
   readonly fraction: number
 }
 
-/** After so many failures in a row an entry that others outlive is refused and holds nobody back. */
+/** After so many failures in a row, while others are issued, an entry is refused and no longer holds its callers. */
 const HOPELESS = 3
 /** What the entry itself is to blame for is asked about again ever more seldom; an outage is not its fault. */
 const REFUSED: Backoff = { baseMs: 30_000, capMs: 1_800_000 }
@@ -157,7 +157,7 @@ function issued(state: EntryState | undefined, held: RenewableSvid, servableFrom
   return { kind: 'issued', held }
 }
 
-/** What is served goes on being served. What was refused stays refused while the server fails. */
+/** A valid SVID is still served. A refused entry stays refused while the server fails. */
 function failed(state: EntryState | undefined, event: IssuanceFailed, now: number): EntryState {
   const { code, message, outlived } = event
   const of = failureClass(code)
@@ -191,7 +191,7 @@ function aged(state: IssuedState, now: number): EntryState {
   return ends || successor ? ended(state) : state
 }
 
-/** What becomes of an entry whose SVID has ended: where the server has refused the next one, nobody waits for it. */
+/** The state after an SVID has expired: if the server refused the next one, callers are not held for it. */
 function ended({ shadow, failures }: IssuedState): EntryState {
   if (shadow) return { kind: 'shadowed', ...shadow }
   if (!failures || failureClass(failures.code) !== 'entry') {

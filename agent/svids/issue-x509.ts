@@ -79,7 +79,7 @@ export async function issueSvid(
   return { svid: verified(published), named: published }
 }
 
-/** That there is none says nothing of the entry: only the issuer stays unknown. */
+/** A missing bundle is no failure of the entry: only the issuer stays unknown. */
 async function publishedBundle(options: IssueOptions, signal: AbortSignal): Promise<readonly Authority[]> {
   try {
     const { authorities, skipped } = usableAuthorities(await options.controlPlane.bundle(signal))

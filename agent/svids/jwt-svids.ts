@@ -129,7 +129,7 @@ export class JwtSvids {
     })
   }
 
-  /** Whoever waits comes first, uids in turn; then ageing tokens in use, which are on behalf of nobody. */
+  /** Waiting callers first (round-robin over uids), then tokens in use past half their life, which count for no uid. */
   #next(now: number): { readonly subject: JwtSubject; readonly uid?: number } | null {
     const { demand, cache, clock } = this.options
     let best: Want | null = null
@@ -195,7 +195,9 @@ function keyOf({ entryId, spiffeId, audience }: JwtSubject): string {
   return JSON.stringify([entryId, spiffeId.uri, ...audience])
 }
 
-/** What the server answers and what the network does are AgentErrors (test/fuzz/server-json.test.ts): the rest is ours. */
+/**
+ * What the server answers and what the network does are AgentErrors (test/fuzz/server-json.test.ts): the rest is ours.
+ */
 function asAgentError(error: unknown): AgentError {
   return error instanceof AgentError
     ? error

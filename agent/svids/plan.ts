@@ -12,7 +12,9 @@ const SYNC_LATE_MS = 60_000
 const AGAIN_AND_AGAIN = 3
 /** Under little pressure an SVID is spread no further than until a third of its life is left, with some room. */
 const LIGHT = { pressure: 0.4, until: 0.375 } as const
-/** From this pressure on renewals are spread: over the first part of the lives, and by the second more at full pressure. */
+/**
+ * From this pressure on renewals are spread: over the first part of the lives, and by the second more at full pressure.
+ */
 const SPREAD = { from: 0.05, part: 0.4, more: 0.45 } as const
 
 /** What is worth the next request of the standard tier. */
@@ -61,11 +63,11 @@ interface Candidate {
 }
 
 /**
- * The one decision of what to ask the server next, taken when a slot is open: entries before anything is known (or
- * when their sync is late), SVIDs close to their end, callers who wait (uids take turns), renewals by soonest expiry, the
- * regular sync, what has failed again and again, then what was wanted a moment ago. Where agents share an address,
- * renewals that are not close to the end are spread evenly over the lives: everybody goes only as fast as needed.
- * `waitMs` is how long nothing is worth it, unless demand or the snapshot changes.
+ * The one decision of what to ask the server next, taken when a slot is open: entries before anything is known (or when
+ * their sync is late), SVIDs close to their end, waiting callers (round-robin over uids), renewals by soonest expiry,
+ * the regular sync, what has failed again and again, then what was wanted a moment ago. Where agents share an address,
+ * renewals that are not close to the end are spread evenly over the lifetimes: each agent uses only the rate that it
+ * needs. `waitMs`: no job for so long, unless demand or the snapshot changes.
  */
 export function nextJob(input: PlanInput): { readonly job: Job } | { readonly waitMs: number } {
   let best = sync(input)

@@ -31,8 +31,8 @@ export class SvidStore {
   }
 
   /**
-   * Replaces parts of the snapshot and tells who watches them. An empty change tells nobody. One who throws keeps
-   * nobody else from being told; the first error is thrown then.
+   * Replaces parts of the snapshot and notifies their watchers; an empty change notifies none. If a watcher throws, the
+   * others are still notified, and the first error is thrown at the end.
    */
   publish(parts: Partial<Snapshot>, change: SnapshotChange): void {
     this.#current = { ...this.#current, ...parts }

@@ -72,7 +72,7 @@ export class JwtCalls {
     const { store, jwt } = this.options
     const asked = call.dialect.readJwtSvidRequest(call.request)
     const audience = readAudience(asked.audience)
-    // ST-03: malformed is for ever.
+    // ST-03: a malformed request never succeeds.
     const only = asked.spiffeId === '' ? null : SpiffeId.parse(asked.spiffeId)
     const askedFor = (ids: readonly string[]) => {
       const mine = ids.flatMap((id) => store.current.entries.get(id) ?? [])

@@ -130,8 +130,8 @@ export class Listener implements AsyncDisposable {
   }
 
   /**
-   * Node accepts one connection in a turn of the event loop: behind a flood, whose turns are long, everybody else waits
-   * in the kernel's queue. So what is there is taken at once, and those that are to be turned away cost little more.
+   * Node accepts one connection in a turn of the event loop: behind a flood, whose turns are long, all other callers
+   * wait in the kernel's queue. So all waiting connections are accepted at once; turning one away then costs little.
    */
   #acceptMore(): void {
     const { clock, events, kernel } = this.options
@@ -205,7 +205,7 @@ export class Listener implements AsyncDisposable {
       letGo(identified.caller)
       return
     }
-    // Resets and broken pipes are the client's affair.
+    // Resets and broken pipes are the client's doing, not failures of the agent.
     socket.on('error', () => socket.destroy())
     const onClose = (connection: Connection, reason: CloseReason) => this.#closing(connection, reason)
     this.#admit(new Connection({ ...identified, socket, onClose }))

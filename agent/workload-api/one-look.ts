@@ -5,9 +5,9 @@ import type { Clock } from '../ports/clock.js'
 const ONE_LOOK_MS = 10
 
 /**
- * One look at a process for all that is decided about it in one turn of the event loop: thousands of streams of one
- * process may decide at one change. It is forgotten at the first pause: the microtask runs before whatever awaits goes on.
- * Only that the process is itself is reused; what is wrong is looked at each time.
+ * One check of a process for all decisions about it in one turn of the event loop: thousands of streams of one process
+ * may decide at one change. The result is dropped in a microtask, before any awaiting code continues. Only a success is
+ * reused; after a failure the process is checked each time.
  */
 export class OneLook {
   #at: number | null = null

@@ -3,8 +3,8 @@ import { PassThrough, pipeline, type Transform } from 'node:stream'
 import { AuthorityRewriter, mayNamePath } from './authority-rewriter.js'
 
 /**
- * What a session is given at once it takes in whole, before anybody sees the first call in it: hundreds, in 64 KiB. What
- * it reads by itself can end at any call. Hardly any client begins with more than this.
+ * An HTTP/2 session parses its first chunk whole before the first call in it is seen: 64 KiB can be hundreds of calls.
+ * Later reads can stop at any call. Few clients begin with more than this.
  */
 const MOST_AT_ONCE = 4_096
 
@@ -13,9 +13,8 @@ export type SocketPair = () => readonly [Socket, Socket]
 
 /**
  * Hands the connection to HTTP/2 once its first bytes are there, which every client sends at once (RFC 9113 3.4):
- * `inject` gets the socket itself, or a stand-in that bears its name, for a client whose authorities must be rewritten or
- * that begins with very much.
- * A connection that says nothing costs no session.
+ * `inject` gets the socket itself, or a stand-in that bears its name, for a client whose authorities must be rewritten
+ * or that begins with very much. A connection that says nothing costs no session.
  */
 export function openConnection(socket: Socket, pair: SocketPair, inject: (socket: Socket) => void): void {
   let begin = Buffer.alloc(0)

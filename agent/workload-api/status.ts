@@ -25,7 +25,7 @@ export function statusOf(code: ErrorCode): status {
 }
 
 /**
- * True for a refusal that is somebody's decision, which gets a denial id and a line in the log. A process that has ended
+ * True for a refusal that the agent decided on; it gets a denial id and a line in the log. A process that has ended
  * was refused nothing: Go programs exit with their connection open once they have their answer.
  */
 export function isDenial(code: ErrorCode): boolean {

@@ -222,8 +222,8 @@ export class Workload implements Disposable {
   }
 
   /**
-   * What a decision is made from, as of now: the process is looked at in this turn, the match is redone when it may
-   * differ (each time while there are no subscribers).
+   * The decision's input as of now: checks the process in this turn, and matches again when the match may differ (each
+   * time while there are no subscribers).
    */
   decisionInput(): Pick<DecisionInput, 'refusal' | 'attesting' | 'waitMs' | 'match' | 'snapshot' | 'heldGrants'> {
     if (this.#stale) this.#rematch()

@@ -85,7 +85,7 @@ export class SealedFiles {
     return null
   }
 
-  /** To a name that says when; nobody reads it again but whoever wants to know. */
+  /** Renames it, with the time in its name; the agent never reads it again. */
   async #setAside(path: string): Promise<string> {
     const { files, clock } = this.options
     const aside = `${path}.rejected-${new Date(clock.now()).toISOString().replace(/[:.]/g, '-')}`

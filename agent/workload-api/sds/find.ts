@@ -97,7 +97,7 @@ function findEverything(options: FindOptions): Finding {
     ...bundles.map((bundle) => secrets.bundle(`spiffe://${bundle.trustDomain}`, bundle, validation)),
   ]
   const seen = new Set<string>()
-  // Two entries may have one SPIFFE ID: the older one stands for it.
+  // Two entries may have one SPIFFE ID: the older one is served.
   return { kind: 'found', secrets: all.filter(({ name }) => !seen.has(name) && seen.add(name)), ids: decision.ids }
 }
 

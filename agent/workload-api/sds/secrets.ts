@@ -66,7 +66,7 @@ export class Secrets {
     })
   }
 
-  /** `key`: one of the names that stand for the value; nobody can make up others. */
+  /** `key`: one of the known names of the value; clients cannot invent others. */
   #once(value: object, key: string, compose: () => SdsSecret): SdsSecret {
     const known = this.#known.get(value) ?? new Map<string, SdsSecret>()
     this.#known.set(value, known)
