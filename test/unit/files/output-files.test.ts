@@ -54,6 +54,12 @@ test('authorities of other trust domains are merged into the bundle only where t
   expect(none.map(({ name }) => name)).not.toContain('federated.two.example.pem')
 })
 
+test('the own trust domain has no second file among the others', async () => {
+  const [held] = (await context()).svids
+  const of = received({ svids: [held], federated: new Map([['one.example', held.bundle]]) })
+  expect((await compose({ federated: 'files' }, of)).map(({ name }) => name)).not.toContain('federated.one.example.pem')
+})
+
 test('JWKS are those of each trust domain, or one object as spiffe-helper writes it', async () => {
   const jwks = new Map([
     ['one.example', '{"keys":[1]}'],

@@ -9,6 +9,7 @@ import type { Received } from '../../../agent/files/output-files.js'
 import { type PartsOptions, ReceivedParts } from '../../../agent/files/received-parts.js'
 import { SpiffeId } from '../../../agent/identity/spiffe-id.js'
 import { FakeClock } from '../../fakes/clock.js'
+import { svidOf } from '../../fakes/identities.js'
 
 const WEB = SpiffeId.parse('spiffe://one.example/web')
 const JWT_ONLY: FilePlan = {
@@ -114,4 +115,30 @@ test('a failure that passes is told of and tried again; one that does not ends i
   const ended = expect(done).rejects.toBe(failure)
   await clock.advance(30_000)
   await ended
+})
+
+test('that the identity which is meant is not among those received is told once, until it was there', async () => {
+  const received = (id: string): X509Context => {
+    const svid = svidOf(id, { domain: 'one.example' })
+    const bundle = { trustDomain: 'one.example', authorities: [] }
+    return { svids: [{ svid, bundle, hint: '' }], federated: new Map() }
+  }
+  const retries: Retry[] = []
+  const client = {
+    async *watchX509Svids(signal: AbortSignal) {
+      for (const id of ['api', 'api', 'web', 'api']) yield received(id)
+      await over(signal)
+    },
+  } as Partial<PartsOptions['client']> as PartsOptions['client']
+  const choice = { spiffeId: WEB.uri, hint: null }
+  const onRetry = (retry: Retry) => void retries.push(retry)
+  const parts = new ReceivedParts({ client, clock: new FakeClock(), plan: DEFAULT_PLAN, choice, onRetry })
+  const stop = new AbortController()
+  const done = (async () => {
+    for await (const _ of parts.follow(stop.signal));
+  })()
+  await settled()
+  expect(retries.map(({ error }) => error.code)).toEqual(['client.denied', 'client.denied'])
+  stop.abort()
+  await done
 })

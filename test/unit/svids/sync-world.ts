@@ -246,10 +246,13 @@ export class SyncWorld {
     }
   }
 
-  /** Waits for jobs that wait for nothing but the processor. */
+  /**
+   * Waits for jobs that wait for nothing but the processor, also where a loaded machine takes seconds for a signature: a
+   * wait that is given up early is time on the clock that nobody meant. The bound ends a wait that only the clock ends.
+   */
   async quiet(): Promise<void> {
     await settle()
-    for (let turn = 0; turn < 2_000 && this.sync.busy > 0 && !this.server.asleep; turn++) await settle()
+    for (let turn = 0; turn < 200_000 && this.sync.busy > 0 && !this.server.asleep; turn++) await settle()
   }
 }
 
