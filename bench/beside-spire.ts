@@ -10,7 +10,7 @@ import { bundlePrograms } from '../test/support/bundle-programs.js'
 import { buildPrograms } from './beside-spire/build.js'
 import { type Bench, CASES, type Figure } from './beside-spire/cases.js'
 import { type Results, writeReport } from './beside-spire/report.js'
-import { floor, ours, ownDirectory, spire, type Target } from './beside-spire/targets.js'
+import { endAll, floor, ours, ownDirectory, spire, type Target } from './beside-spire/targets.js'
 
 /**
  * This agent beside SPIRE's and beside bare gRPC servers, on one load generator. Targets take turns within each
@@ -69,24 +69,21 @@ try {
     floorJs: 'bench/beside-spire/floor.ts',
   })
 
-  const wanted = new Set(cases.map((one) => (one.sha256 ? 'sha256' : one.targets)))
-  if (wanted.has('all') || wanted.has('agents')) {
-    if (isChosen('icp-agent')) targets.push(await ours(await at('ours'), executable))
-    if (isChosen('SPIRE RSA')) targets.push(await spire(await at('rsa'), programs, { keyType: 'rsa-2048' }))
-    if (isChosen('SPIRE EC')) targets.push(await spire(await at('ec'), programs, { keyType: 'ec-p256' }))
-  }
-  if (wanted.has('all') && isChosen('floor')) {
-    await ownDirectory(join(directory, 'floors'))
-    const socket = (name: string) => join(directory, 'floors', name)
-    targets.push(await floor('floor: grpc-js', socket('js'), node, [floorJs, socket('js'), '3106']))
-    targets.push(
-      await floor('floor: grpc-js, one look', socket('look'), node, [floorJs, socket('look'), '3106', 'check']),
-    )
-    targets.push(await floor('floor: grpc-go', socket('go'), programs.loadgen, ['floor', '-socket', socket('go')]))
-  }
-  if (wanted.has('sha256')) {
-    targets.push(await ours(await at('ours-sha'), executable, { sha256: true }))
-    targets.push(await spire(await at('rsa-sha'), programs, { keyType: 'rsa-2048', sha256: true }))
+  const results: Results = { repetitions, figures: [], failures: [], seconds: new Map() }
+  /** A target that cannot be had is told of in the page; the others are compared all the same. */
+  const add = async (name: string, make: () => Promise<Target>): Promise<void> => {
+    if (!isChosen(name)) return
+    try {
+      const target = await make()
+      targets.push(target)
+      await target.register?.('workload', bench.selector(target))
+      await served(target, loadgen)
+      say(`${target.name}: serves`)
+    } catch (error) {
+      failed(results, 'all cases', name, error)
+      const at = targets.findIndex((target) => target.name === name)
+      for (const target of at < 0 ? [] : targets.splice(at)) await target[Symbol.asyncDispose]()
+    }
   }
   let entries = 0
   const bench: Bench = {
@@ -96,34 +93,78 @@ try {
     random: Math.random,
     selector: (target) => (target.name.includes('sha256') ? `unix:sha256:${sha256}` : `unix:path:${loadgen}`),
   }
-  for (const target of targets) {
-    await target.register?.('workload', bench.selector(target))
-    await served(target, loadgen)
-    say(`${target.name}: serves`)
+  const wanted = new Set(cases.map((one) => (one.sha256 ? 'sha256' : one.targets)))
+  if (wanted.has('all') || wanted.has('agents')) {
+    await add('icp-agent', async () => ours(await at('ours'), executable))
+    await add('SPIRE RSA', async () => spire(await at('rsa'), programs, { keyType: 'rsa-2048' }))
+    await add('SPIRE EC', async () => spire(await at('ec'), programs, { keyType: 'ec-p256' }))
+  }
+  if (wanted.has('all')) {
+    await ownDirectory(join(directory, 'floors'))
+    const socket = (name: string) => join(directory, 'floors', name)
+    const js = (name: string, place: string, ...more: string[]) =>
+      add(name, () => floor(name, socket(place), node, [floorJs, socket(place), '3106', ...more]))
+    await js('floor: grpc-js', 'js')
+    await js('floor: grpc-js, one look', 'look', 'check')
+    await add('floor: grpc-go', () =>
+      floor('floor: grpc-go', socket('go'), programs.loadgen, ['floor', '-socket', socket('go')]),
+    )
+  }
+  if (wanted.has('sha256')) {
+    await add('icp-agent, sha256', async () => ours(await at('ours-sha'), executable, { sha256: true }))
+    await add('SPIRE RSA, sha256', async () =>
+      spire(await at('rsa-sha'), programs, { keyType: 'rsa-2048', sha256: true }),
+    )
   }
 
-  const results: Results = { repetitions, figures: [] }
   for (const one of cases) {
-    for (let n = 0; n < repetitions; n++) {
-      for (const target of targets) {
-        if (Boolean(one.sha256) !== target.name.includes('sha256')) continue
-        if (one.targets === 'agents' && target.register === null) continue
-        const figures = await one.run(target, bench).catch((error: unknown) => {
-          // The rest is worth having all the same; the table then has no figure there.
-          say(`${one.name}  ${target.name}: ${String(error)}`)
-          process.exitCode = 1
-          return []
-        })
-        for (const figure of figures)
-          results.figures.push({ case: one.name, target: target.name, repetition: n, ...figure })
-        say(`${one.name} ${n + 1}/${repetitions}  ${target.name.padEnd(26)} ${figures.map(text).join('  ')}`)
+    const began = performance.now()
+    const times = values.quick ? repetitions : Math.max(repetitions, one.least ?? 0)
+    const its = targets.filter(
+      (target) =>
+        Boolean(one.sha256) === target.name.includes('sha256') && (one.targets === 'all' || target.register !== null),
+    )
+    for (let n = 0; n < times; n++) {
+      const measure = async (target: Target): Promise<void> => {
+        try {
+          const figures = await one.run(target, bench)
+          for (const figure of figures)
+            results.figures.push({ case: one.name, target: target.name, repetition: n, ...figure })
+          say(`${one.name} ${n + 1}/${times}  ${target.name.padEnd(26)} ${figures.map(text).join('  ')}`)
+        } catch (error) {
+          // The rest is worth having all the same.
+          failed(results, one.name, target.name, error)
+          await revive(target, loadgen)
+        }
       }
+      if (one.together) await Promise.all(its.map(measure))
+      else for (const target of its) await measure(target)
     }
+    results.seconds.set(one.name, (performance.now() - began) / 1000)
+    say(`${one.name} took ${Math.round((performance.now() - began) / 1000)} s`)
+    // After each case: a run that is cut short has written what it has.
+    if (!values['no-page']) writeReport(root, results, cases)
   }
-  if (!values['no-page']) writeReport(root, results, cases)
 } finally {
   for (const target of targets.reverse()) await target[Symbol.asyncDispose]()
-  await rm(directory, { recursive: true })
+  await endAll()
+  await rm(directory, { recursive: true, force: true })
+}
+
+function failed(results: Results, name: string, target: string, error: unknown): void {
+  const reason = error instanceof Error ? error.message : String(error)
+  results.failures.push({ case: name, target, reason })
+  say(`${name}  ${target}: ${reason}`)
+  process.exitCode = 1
+}
+
+/** A target that hangs or has ended would fail all that follows. */
+async function revive(target: Target, loadgen: string): Promise<void> {
+  try {
+    await target.restart?.(() => served(target, loadgen))
+  } catch (error) {
+    say(`${target.name} cannot be started again: ${String(error)}`)
+  }
 }
 
 function text(figure: Figure): string {

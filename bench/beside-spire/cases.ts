@@ -21,6 +21,10 @@ export interface Case {
   readonly targets: 'all' | 'agents'
   /** Where the entries name the digest of the program, and targets compute it. */
   readonly sha256?: true
+  /** At least so many repetitions, where single ones are short and differ much. */
+  readonly least?: number
+  /** For all targets at the same time: they wait, and measure what does not depend on who else runs. */
+  readonly together?: true
   run(target: Target, bench: Bench): Promise<readonly Figure[]>
 }
 
@@ -52,15 +56,22 @@ const ms = (name: string, microseconds: number): Figure => ({
   value: microseconds / 1000,
 })
 
+/** Longer than any case takes: a target that hangs fails its case, and the others go on. */
+const PATIENCE_MS = 150_000
+
 /** Runs the load generator to its end. */
 async function load<Answer>(bench: Bench, args: readonly string[]): Promise<Answer> {
-  const child = spawn(bench.loadgen, [...args], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(bench.loadgen, [...args], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    timeout: PATIENCE_MS,
+    killSignal: 'SIGKILL',
+  })
   let text = ''
   child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
     text += chunk
   })
   const code = await new Promise((resolve, reject) => child.once('close', resolve).once('error', reject))
-  if (code !== 0) throw new Error(`loadgen ${args[0]} ended with ${code}`)
+  if (code !== 0) throw new Error(`loadgen ${args[0]} ended with ${code ?? 'a signal'}`)
   return JSON.parse(text) as Answer
 }
 
@@ -80,7 +91,7 @@ function steady(command: 'warm' | 'jwt' | 'validate', places: number): Case['run
         '-at-once',
         String(places),
         '-for',
-        bench.quick ? '1s' : '5s',
+        bench.quick ? '1s' : '2s',
       ]),
     )
     const used = usageOf(target.pid).cpuSeconds - before
@@ -120,15 +131,18 @@ function cold(processes: number, rounds: number): Case['run'] {
 }
 
 /** Processes with open streams, which answer line by line. */
-class Watchers {
-  readonly #children: readonly { child: ChildProcess; lines: AsyncIterator<string> }[]
+class Watchers implements AsyncDisposable {
+  readonly #children: readonly { child: ChildProcess; lines: AsyncIterator<string>; gone: Promise<unknown> }[]
 
   constructor(bench: Bench, socket: string, processes: number, streams: number, each = 50) {
     this.#children = Array.from({ length: processes }, () => {
       const args = ['streams', '-socket', socket, '-streams', String(streams), '-each', String(each)]
-      const env = processes > 1 ? { GOMAXPROCS: '1', GOGC: '400' } : {}
+      const env = processes > 1 ? { GOMAXPROCS: '1' } : {}
       const child = spawn(bench.loadgen, args, { stdio: ['pipe', 'pipe', 'inherit'], env })
-      return { child, lines: createInterface({ input: child.stdout })[Symbol.asyncIterator]() }
+      const gone = new Promise((resolve) => child.once('exit', resolve).once('error', resolve))
+      // One that has ended cannot be written to: its answer, which does not come, says so.
+      child.stdin.on('error', () => undefined)
+      return { child, lines: createInterface({ input: child.stdout })[Symbol.asyncIterator](), gone }
     })
   }
 
@@ -155,66 +169,82 @@ class Watchers {
     return (at.reduce((a, b) => Math.max(a, b)) - at.reduce((a, b) => Math.min(a, b))) / 1000
   }
 
-  async close(): Promise<void> {
-    const gone = this.#children.map(({ child }) => new Promise((resolve) => child.once('exit', resolve)))
+  async [Symbol.asyncDispose](): Promise<void> {
     for (const { child } of this.#children) child.stdin?.end()
-    await Promise.all(gone)
+    const late = setTimeout(() => {
+      for (const { child } of this.#children) child.kill('SIGKILL')
+    }, 20_000)
+    await Promise.all(this.#children.map(({ gone }) => gone))
+    clearTimeout(late)
   }
 }
 
-function push(processes: number, streams: number, of: 'entry' | 'authority'): Case['run'] {
+/** A new entry that matches all of them, then a new authority. */
+function push(processes: number, streams: number): Case['run'] {
   return async (target, bench) => {
     const { register, newAuthority } = target
     if (register === null || newAuthority === null) return []
-    const watchers = new Watchers(bench, target.socket, processes, streams)
-    try {
-      await watchers.opened()
+    await using watchers = new Watchers(bench, target.socket, processes, streams)
+    await watchers.opened()
+    const measured = async (of: 'entry' | 'authority', make: () => Promise<void>): Promise<Figure[]> => {
       const before = usageOf(target.pid).cpuSeconds
-      const took = await watchers.change(() =>
-        of === 'entry' ? register(bench.fresh(), bench.selector(target)) : newAuthority(),
-      )
+      const took = await watchers.change(make)
       const used = usageOf(target.pid).cpuSeconds - before
       return [
-        ms('first to last stream', took * 1000),
-        { name: 'processor', unit: 's CPU / 1,000', better: 'less', value: (1000 * used) / (processes * streams) },
+        ms(`new ${of}, first to last stream`, took * 1000),
+        {
+          name: `new ${of}, processor`,
+          unit: 's CPU / 1,000',
+          better: 'less',
+          value: (1000 * used) / (processes * streams),
+        },
       ]
-    } finally {
-      await watchers.close()
     }
+    const entry = await measured('entry', () => register(bench.fresh(), bench.selector(target)))
+    return [...entry, ...(await measured('authority', newAuthority))]
   }
 }
+
+/** One sync of entries of ours falls into it. */
+const IDLE_SECONDS = 30
 
 const memory: Case['run'] = async (target, bench) => {
-  const streams = 2000
-  const watchers = new Watchers(bench, target.socket, 1, streams, 1)
-  try {
-    await watchers.opened()
-    await sleep(5_000)
-    const opened = usageOf(target.pid)
-    await sleep(bench.quick ? 5_000 : 30_000)
-    const idle = usageOf(target.pid).cpuSeconds - opened.cpuSeconds
-    return [
-      { name: 'resident', unit: 'MB', better: 'less', value: opened.rssBytes / 1e6 },
-      { name: 'idle processor', unit: '%', better: 'less', value: (100 * idle) / (bench.quick ? 5 : 30) },
-    ]
-  } finally {
-    await watchers.close()
-  }
+  await using watchers = new Watchers(bench, target.socket, 1, 2000, 1)
+  await watchers.opened()
+  await sleep(3_000)
+  const opened = usageOf(target.pid)
+  const seconds = bench.quick ? 5 : IDLE_SECONDS
+  await sleep(1000 * seconds)
+  const idle = usageOf(target.pid).cpuSeconds - opened.cpuSeconds
+  return [
+    { name: 'resident', unit: 'MB', better: 'less', value: opened.rssBytes / 1e6 },
+    { name: 'idle processor', unit: '%', better: 'less', value: (100 * idle) / seconds },
+  ]
 }
 
-/** After a restart: the first answered call, and memory once everything has settled. */
-const start: Case['run'] = async (target, bench) => {
-  if (target.restart === null) return []
+/** After a restart: milliseconds from exec to the first answered call. */
+async function restarted(target: Target, bench: Bench): Promise<number> {
+  if (target.restart === null) throw new Error(`${target.name} cannot be started again`)
   let answered: Promise<{ at_us: number }> | undefined
   const began = await target.restart(() => {
     answered = load<{ at_us: number }>(bench, ['first', '-socket', target.socket])
     return answered
   })
-  const took = ((await answered)?.at_us ?? Number.NaN) / 1000 - began
+  return ((await answered)?.at_us ?? Number.NaN) / 1000 - began
+}
+
+const start: Case['run'] = async (target, bench) => {
+  const took = await restarted(target, bench)
+  await sleep(2_000)
+  return [ms('exec to first answer', took * 1000)]
+}
+
+/** After a restart, once everything has settled. */
+const idle: Case['run'] = async (target, bench) => {
+  await restarted(target, bench)
   await sleep(bench.quick ? 5_000 : 20_000)
   const { rssBytes, anonymousBytes } = usageOf(target.pid)
   return [
-    ms('exec to first answer', took * 1000),
     { name: 'idle resident', unit: 'MB', better: 'less', value: rssBytes / 1e6 },
     { name: 'of it anonymous', unit: 'MB', better: 'less', value: anonymousBytes / 1e6 },
   ]
@@ -233,48 +263,43 @@ const registered: Case['run'] = async (target, bench) => {
   return [ms('registered to served', at_us - began * 1000)]
 }
 
+/** Those that add entries and authorities come last: all messages of their target are longer from then on. */
 export const CASES: readonly Case[] = [
   { name: 'warm-1', what: 'an SVID on an open connection, one call at a time', targets: 'all', run: steady('warm', 1) },
   { name: 'warm-8', what: 'the same on 8 connections at once', targets: 'all', run: steady('warm', 8) },
   { name: 'warm-32', what: 'the same on 32 connections at once', targets: 'all', run: steady('warm', 32) },
-  { name: 'cold-1', what: 'a new process, one after the other', targets: 'agents', run: cold(1, 100) },
-  { name: 'cold-50', what: '50 new processes that connect at once', targets: 'agents', run: cold(50, 6) },
-  { name: 'cold-500', what: '500 new processes that connect at once', targets: 'agents', run: cold(500, 2) },
+  { name: 'cold-1', what: 'a new process, one after the other', targets: 'agents', least: 10, run: cold(1, 100) },
+  { name: 'cold-50', what: '50 new processes that connect at once', targets: 'agents', least: 10, run: cold(50, 3) },
+  { name: 'cold-500', what: '500 new processes that connect at once', targets: 'agents', least: 10, run: cold(500, 1) },
   {
     name: 'sha256-1',
     what: 'a new process, one after the other, by digest',
     targets: 'agents',
     sha256: true,
+    least: 10,
     run: cold(1, 100),
   },
-  { name: 'sha256-50', what: '50 at once, by digest', targets: 'agents', sha256: true, run: cold(50, 6) },
-  { name: 'sha256-500', what: '500 at once, by digest', targets: 'agents', sha256: true, run: cold(500, 2) },
+  { name: 'sha256-50', what: '50 at once, by digest', targets: 'agents', sha256: true, least: 10, run: cold(50, 3) },
+  { name: 'sha256-500', what: '500 at once, by digest', targets: 'agents', sha256: true, least: 10, run: cold(500, 1) },
   { name: 'jwt-8', what: 'a JWT-SVID, 8 at once', targets: 'agents', run: steady('jwt', 8) },
   { name: 'validate-8', what: 'validation of a JWT-SVID, 8 at once', targets: 'agents', run: steady('validate', 8) },
+  { name: 'start', what: 'a restart with a known identity', targets: 'agents', least: 10, run: start },
+  { name: 'idle', what: 'memory after a restart, with nothing to do', targets: 'agents', together: true, run: idle },
   {
-    name: 'entry-1',
-    what: 'a new entry to 2,000 streams of one process',
-    targets: 'agents',
-    run: push(1, 2000, 'entry'),
-  },
-  {
-    name: 'entry-many',
-    what: 'a new entry to 1,000 processes with 2 streams each',
-    targets: 'agents',
-    run: push(1000, 2, 'entry'),
-  },
-  {
-    name: 'authority-1',
-    what: 'a new authority to 2,000 streams of one process',
-    targets: 'agents',
-    run: push(1, 2000, 'authority'),
+    name: 'memory',
+    what: '2,000 connections, each with an open stream',
+    targets: 'all',
+    together: true,
+    run: memory,
   },
   {
     name: 'registered',
     what: 'a program that asks each second, from its registration',
     targets: 'agents',
+    together: true,
+    least: 10,
     run: registered,
   },
-  { name: 'memory', what: '2,000 connections, each with an open stream', targets: 'all', run: memory },
-  { name: 'start', what: 'a restart with a known identity', targets: 'agents', run: start },
+  { name: 'entry-1', what: 'pushes to 2,000 streams of one process', targets: 'agents', run: push(1, 2000) },
+  { name: 'entry-many', what: 'pushes to 2,000 processes with a stream each', targets: 'agents', run: push(2000, 1) },
 ]

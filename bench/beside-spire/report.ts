@@ -1,13 +1,20 @@
+import { spawnSync } from 'node:child_process'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { cpus, release, totalmem } from 'node:os'
+import { cpus, loadavg, release, totalmem } from 'node:os'
 import { join } from 'node:path'
+import { AIMS, type Aim } from './aims.js'
 import { SPIRE_VERSION } from './build.js'
 import type { Case, Figure } from './cases.js'
 
 export interface Results {
   readonly repetitions: number
-  readonly figures: (Figure & { readonly case: string; readonly target: string; readonly repetition: number })[]
+  readonly figures: Measured[]
+  readonly failures: { readonly case: string; readonly target: string; readonly reason: string }[]
+  /** How long each case took. */
+  readonly seconds: Map<string, number>
 }
+
+export type Measured = Figure & { readonly case: string; readonly target: string; readonly repetition: number }
 
 const OURS = 'icp-agent'
 const SPIRE = 'SPIRE RSA'
@@ -49,20 +56,90 @@ export function writeReport(root: string, results: Results, cases: readonly Case
     },
   )
   writeFileSync(join(root, 'docs/benchmarks/figures.json'), `${JSON.stringify(medians, null, 1)}\n`)
-  const body = [BEGIN, '', machine(results), '', ...parts].join('\n')
+  const body = [BEGIN, '', machine(results), '', ...aimed(results), ...parts, ...failures(results)].join('\n')
   writeFileSync(page, `${text.slice(0, begin)}${body}\n${text.slice(end)}`)
 }
 
-function machine({ repetitions }: Results): string {
+function machine({ repetitions, seconds }: Results): string {
   const [first] = cpus()
+  const took = [...seconds.values()].reduce((sum, one) => sum + one, 0)
   return (
-    `${new Date().toISOString().slice(0, 10)}, Linux ${release()}, ${cpus().length} cores (${first?.model.trim() ?? 'unknown'}), ` +
-    `${Math.round(totalmem() / 2 ** 30)} GiB; SPIRE ${SPIRE_VERSION}; ${repetitions} repetitions, targets in turn. ` +
-    'Each cell is a median with its range; a ratio is the median of the ratios pair by pair.'
+    `${new Date().toISOString().slice(0, 10)}, commit ${commit()}, Linux ${release()}, ${cpus().length} cores ` +
+    `(${first?.model.trim() ?? 'unknown'}), ${Math.round(totalmem() / 2 ** 30)} GiB, load average of the last minute at the end ` +
+    `${loadavg()[0]?.toFixed(1)}; SPIRE ${SPIRE_VERSION}; ${repetitions} repetitions or more, targets in turn; ` +
+    `${Math.round(took / 60)} minutes. Each cell is a median with its range; a ratio is the median of the ratios pair by pair.`
   )
 }
 
-function section(root: string, { figures }: Results, one: Case): string[] {
+function commit(): string {
+  const { status, stdout } = spawnSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' })
+  return status === 0 ? stdout.trim() : 'unknown'
+}
+
+/** The aims, what was reached, and why the rest was not. */
+function aimed(results: Results): string[] {
+  const rows = AIMS.flatMap((aim) => {
+    const value = reached(results, aim)
+    if (value === null) return []
+    const limit = aim.most ?? aim.least
+    const off = aim.most === undefined ? aim.least - value : value - aim.most
+    const sign = aim.most === undefined ? '≥' : '≤'
+    const distance = off <= 0 ? 'reached' : `missed by ${short(off)} (${Math.round((100 * off) / limit)} %)`
+    const of = aim.to === undefined ? aim.unit : `of ${aim.to}`
+    return [`| ${aim.row} | ${sign} ${limit} ${of} | ${short(value)} | ${distance} | ${off <= 0 ? '' : aim.missed} |`]
+  })
+  if (rows.length === 0) return []
+  return [
+    '### Aims',
+    '',
+    'A ratio is the median of the ratios pair by pair, another figure the median.',
+    '',
+    '| what | aim | measured | | why it is missed |',
+    '|---|---|---|---|---|',
+    ...rows,
+    '',
+  ]
+}
+
+function reached({ figures }: Results, aim: Aim): number | null {
+  const all = figures.filter((figure) => figure.case === aim.case && figure.name === aim.figure)
+  const mine = all.filter(({ target }) => target.startsWith(OURS))
+  const { to } = aim
+  const values =
+    to === undefined
+      ? mine.map(({ value }) => value)
+      : ratios(
+          mine,
+          all.filter(({ target }) => target.split(', sha256')[0] === to),
+        )
+  return values.length === 0 ? null : summary(values).median
+}
+
+/** Of those that have both. */
+function ratios(mine: readonly Measured[], theirs: readonly Measured[]): number[] {
+  return mine.flatMap(({ value, repetition }) => {
+    const other = theirs.find((figure) => figure.repetition === repetition)
+    return other === undefined || other.value === 0 ? [] : [value / other.value]
+  })
+}
+
+function failures({ failures: all }: Results): string[] {
+  if (all.length === 0) return []
+  const counted = new Map<string, number>()
+  for (const one of all) {
+    const text = `${one.case}, ${one.target}: ${one.reason.replaceAll(/\s+/g, ' ').slice(0, 200)}`
+    counted.set(text, (counted.get(text) ?? 0) + 1)
+  }
+  return [
+    '### Failed',
+    '',
+    ...[...counted].map(([text, times]) => `- ${text}${times > 1 ? ` (${times} times)` : ''}`),
+    '',
+  ]
+}
+
+function section(root: string, results: Results, one: Case): string[] {
+  const { figures } = results
   const own = figures.filter((figure) => figure.case === one.name)
   const targets = [...new Set(own.map(({ target }) => target))]
   const names = [...new Set(own.map(({ name }) => name))]
@@ -72,12 +149,14 @@ function section(root: string, { figures }: Results, one: Case): string[] {
   const rows = names.flatMap((name) => {
     const [sample] = own.filter((figure) => figure.name === name)
     if (!sample || (sample.unit === 'failed' && own.every((f) => f.name !== name || f.value === 0))) return []
-    const cells = targets.map((target) => ranged(summary(of(target, name))))
-    return [`| ${name}, ${sample.unit} | ${cells.join(' | ')} | ${ratio(of, targets, name)} |`]
+    const cells = targets.map((target) => (of(target, name).length > 0 ? ranged(summary(of(target, name))) : 'none'))
+    return [`| ${name}, ${sample.unit} | ${cells.join(' | ')} | ${ratio(own, targets, name)} |`]
   })
   writeFileSync(join(root, 'docs/benchmarks', `${one.name}.svg`), plot(one, targets, names, of, own))
   return [
     `### ${one.name}: ${one.what}`,
+    '',
+    `${new Set(own.map(({ repetition }) => repetition)).size} repetitions in ${Math.round(results.seconds.get(one.name) ?? 0)} s.`,
     '',
     `| | ${targets.join(' | ')} | ours to SPIRE RSA |`,
     `|---|${targets.map(() => '---').join('|')}|---|`,
@@ -90,13 +169,12 @@ function section(root: string, { figures }: Results, one: Case): string[] {
 
 type Values = (target: string, name: string) => readonly number[]
 
-function ratio(of: Values, targets: readonly string[], name: string): string {
+function ratio(own: readonly Measured[], targets: readonly string[], name: string): string {
   const mine = targets.find((target) => target.startsWith(OURS))
   const theirs = targets.find((target) => target.startsWith(SPIRE))
-  if (mine === undefined || theirs === undefined) return ''
-  const others = of(theirs, name)
-  const ratios = of(mine, name).map((value, n) => value / (others[n] ?? Number.NaN))
-  return ratios.every(Number.isFinite) ? ranged(summary(ratios)) : ''
+  const of = (target: string | undefined) => own.filter((f) => f.target === target && f.name === name)
+  const all = ratios(of(mine), of(theirs))
+  return all.length > 0 ? ranged(summary(all)) : ''
 }
 
 const BAR = 22
@@ -116,12 +194,13 @@ function plot(
   for (const name of names) {
     const unit = own.find((figure) => figure.name === name)?.unit ?? ''
     const sums = targets.map((target) => summary(of(target, name)))
-    const top = Math.max(...sums.map(({ most }) => most))
+    const top = Math.max(...sums.map(({ most }) => (Number.isNaN(most) ? 0 : most)))
     if (!(top > 0)) continue
     blocks.push(`<text x="8" y="${y}" font-weight="bold">${name}, ${unit}</text>`)
     y += 10
     for (const [n, target] of targets.entries()) {
       const { median, least, most } = sums[n] ?? summary([])
+      if (Number.isNaN(median)) continue
       const x = (value: number) => (LEFT + ((WIDTH - LEFT - 110) * value) / top).toFixed(1)
       const colour = target.startsWith(OURS) ? '#2f81f7' : target.startsWith('SPIRE') ? '#d29922' : '#8b949e'
       const middle = y + BAR / 2

@@ -32,7 +32,7 @@ export async function ours(directory: string, executable: string, options: { sha
     agent: { tenant_id: TENANT, node_id: 'bench', data_dir: join(directory, 'data'), socket_path: socket },
     icp_service: { address: server.address, trust_bundle_path: server.caPath },
     attestation: { type: 'unix' },
-    sync: { bundle_interval: '60s' },
+    sync: { bundle_interval: '30s' },
     workload_api: { hold: '30s', limits: limitsLifted() },
     health: { port: await freePort(), bind_address: '127.0.0.1' },
   }
@@ -202,6 +202,13 @@ function limitsLifted(): Record<string, number> {
   }
 }
 
+const running = new Set<ChildProcess>()
+
+/** Ends what is still there: the half of a target that could not be had. */
+export async function endAll(): Promise<void> {
+  await Promise.all([...running].map(ended))
+}
+
 async function run(program: string, args: readonly string[], log: string): Promise<ChildProcess> {
   const output = await open(log, 'a')
   try {
@@ -212,6 +219,8 @@ async function run(program: string, args: readonly string[], log: string): Promi
     child.on('error', (error) => {
       throw error
     })
+    running.add(child)
+    child.once('exit', () => running.delete(child))
     return child
   } finally {
     await output.close()
