@@ -212,8 +212,9 @@ function denials(
     return [
       [`${when(one.last_time, now)}  `, style.dim],
       [one.code, style.red],
-      [`  ${who}${times}  `],
-      [one.id, style.dim],
+      // What `status denials ID` asks for is not cut off in a narrow terminal.
+      [`  ${one.id}  `, style.dim],
+      [`${who}${times}`],
     ]
   })
 }

@@ -61,6 +61,11 @@ describe.each([
     }
   })
 
+  test('cuts no id of a denial', async () => {
+    const lines = statusScreen(await busy(), viewOf(columns, rows))
+    expect(lines.find((line) => line.startsWith('denied'))).toMatch(/ d39 /)
+  })
+
   test('is the same text painted', async () => {
     const answer = await busy()
     const lines = statusScreen(answer, viewOf(columns, rows, painted))
