@@ -171,14 +171,11 @@ export function composeRequestFlow(live: LiveConfig, world: World, server: Serve
     names: config.sds.names,
     secrets: new Secrets(),
     validation: config.sds.disableSpiffeCertValidation ? 'plain' : 'spiffe',
-    get openToAll() {
-      return config.workloadApi.allowUnauthenticatedVerifiers
-    },
+    settings: config.workloadApi,
     snapshot: () => store.current,
     events: sdsEvents(sinks('workload-api'), clock),
     apiEvents: api,
     clock,
-    holdMs: config.workloadApi.holdMs,
     charge: ({ account }) => fairness.rates.call(account) !== null,
   })
   const grpc = new GrpcServer({

@@ -7,6 +7,7 @@ import type { Decision, DecisionInput, Refusal } from '../decision.js'
 import { decided } from '../entitled.js'
 import { grpcError } from '../refusal.js'
 import type { Identified, UnaryHandler } from '../service.js'
+import type { StreamsOptions } from '../streams.js'
 import type { Workload } from '../workload.js'
 import { type Finding, findSecrets } from './find.js'
 import { validationOf } from './node.js'
@@ -18,7 +19,7 @@ import { wantedOf } from './subscription.js'
 export interface FetchOptions extends Omit<SecretStreamOptions, 'workload' | 'apiEvents'> {
   readonly apiEvents: ApiEvents
   readonly clock: Clock
-  readonly holdMs: number
+  readonly settings: Pick<StreamsOptions, 'holdMs' | 'allowUnauthenticatedVerifiers'>
   readonly stopping: () => boolean
 }
 
@@ -50,7 +51,8 @@ async function fetch(
   signal: AbortSignal,
   options: FetchOptions,
 ): Promise<Buffer> {
-  const { apiEvents, clock, holdMs, stopping, snapshot, names, secrets, openToAll } = options
+  const { apiEvents, clock, settings, stopping, snapshot, names, secrets } = options
+  const { holdMs } = settings
   const wanted = wantedOf(request.resourceNames)
   const refused = refusalOf({ typeUrl: request.typeUrl, names: wanted.names })
   if (refused) throw grpcError(refused)
@@ -63,7 +65,7 @@ async function fetch(
       names,
       secrets,
       validation,
-      openToAll,
+      openToAll: settings.allowUnauthenticatedVerifiers,
       served: () => undefined,
     })
     found = [...findings.values()].flatMap((finding) => (finding.kind === 'found' ? finding.secrets : []))

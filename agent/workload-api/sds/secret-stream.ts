@@ -9,6 +9,7 @@ import { type Decision, type DecisionInput, entitlement, type Refusal } from '..
 import { MALFORMED, TOO_LARGE } from '../service.js'
 import { isDenial } from '../status.js'
 import type { StreamKind } from '../stream.js'
+import type { StreamsOptions } from '../streams.js'
 import type { Workload } from '../workload.js'
 import { EVERYTHING, type Finding, type FindOptions, findSecrets } from './find.js'
 import { validationOf } from './node.js'
@@ -16,7 +17,9 @@ import type { Protocol, SecretExchange } from './protocols.js'
 import { type SdsSecret, SECRET_TYPE, type Validation } from './secrets.js'
 import type { Update } from './subscription.js'
 
-export interface SecretStreamOptions extends Pick<FindOptions, 'names' | 'secrets' | 'openToAll'> {
+export interface SecretStreamOptions extends Pick<FindOptions, 'names' | 'secrets'> {
+  /** Read at each decision: a reload may change it. */
+  readonly settings: Pick<StreamsOptions, 'allowUnauthenticatedVerifiers'>
   readonly snapshot: () => Snapshot
   readonly workload: Workload
   /** Where nothing that a client says demands another one. */
@@ -92,7 +95,7 @@ export class SecretStream implements StreamKind {
   }
 
   decide(input: DecisionInput): Decision {
-    const { names, secrets, openToAll, snapshot } = this.options
+    const { names, secrets, settings, snapshot } = this.options
     const { wanted } = this.#exchange
     this.#update = null
     if (this.#invalid) return { kind: 'refuse', ...this.#invalid }
@@ -105,7 +108,7 @@ export class SecretStream implements StreamKind {
       names,
       secrets,
       validation: this.#validation,
-      openToAll,
+      openToAll: settings.allowUnauthenticatedVerifiers,
       served: (name) => this.#served.get(name),
     })
     return this.#lost() ?? this.#answer()

@@ -1,11 +1,13 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
+import { credentials, makeGenericClientConstructor } from '@grpc/grpc-js'
 import { expect, test, vi } from 'vitest'
 import type { DevIcp } from '../../../dev/icp-server/dev-icp.js'
 import { type RunningAgent, startServer, TENANT, temporaryDirectory } from '../../support/agent.js'
 import { callUnary, openStream, SECURITY_HEADER, SPIFFE } from '../../support/raw-stream.js'
 import { eventually } from '../../support/until.js'
 import { svidStream, uid } from '../resilience/support.js'
+import { Sds } from '../workload-api/sds-client.js'
 import { reloadable } from './support.js'
 
 vi.setConfig({ testTimeout: 180_000 })
@@ -33,6 +35,15 @@ const bundles = (agent: RunningAgent) => {
         ({ code }: { code: number }) => code,
       ),
   }
+}
+
+/** A stream of Envoy's for these names. */
+const secrets = (agent: RunningAgent, ...resourceNames: string[]) => {
+  const Client = makeGenericClientConstructor({}, 'sds')
+  const client = new Client(agent.address, credentials.createInsecure(), { 'grpc.use_local_subchannel_pool': 1 })
+  const sds = new Sds(client)
+  sds.ask({ resourceNames })
+  return Object.assign(sds, { [Symbol.dispose]: () => client.close() })
 }
 
 interface Case {
@@ -97,7 +108,10 @@ const CASES: Readonly<Record<string, Case>> = {
       await agent.logged('Agent startup completed successfully')
       const refused = bundles(agent)
       expect(await refused.next()).toBe(7)
+      using waiting = secrets(agent, `spiffe://${TENANT}`)
+      await agent.logged('Workload API call denied', ({ method }) => method === 'StreamSecrets')
       await reload()
+      await waiting.response(1)
       const served = bundles(agent)
       expect(await served.next()).toBe('bundles')
       for (const { stream } of [refused, served]) stream[Symbol.dispose]()
@@ -110,8 +124,11 @@ const CASES: Readonly<Record<string, Case>> = {
       await agent.logged('Agent startup completed successfully')
       const served = bundles(agent)
       expect(await served.next()).toBe('bundles')
+      using sds = secrets(agent, 'ALL')
+      await sds.response(1)
       await reload()
       expect(await served.next()).toBe(7)
+      expect(await sds.ended()).toBe(7)
       served.stream[Symbol.dispose]()
     },
   },
@@ -142,8 +159,16 @@ const CASES: Readonly<Record<string, Case>> = {
     effect: async ({ agent, reload }) => {
       using stream = svidStream(agent.address)
       await stream.until(({ ids }) => ids.length === 1)
+      using same = secrets(agent, 'default', 'ROOTCA')
+      using all = secrets(agent, '*')
+      await same.response(1)
+      expect((await all.response(1)).names).toHaveLength(2)
       await reload()
       await stream.until(({ ids }) => ids.length === 2)
+      // To the stream of Envoy's that gains by it, and to no other: its next response is the answer to what it asks.
+      expect((await all.response(2)).names).toHaveLength(3)
+      same.ack(['default'])
+      expect((await same.response(2)).names).toEqual(['default'])
     },
   },
   'attestation.unix.forgeable: turned off, the entry is withdrawn': {

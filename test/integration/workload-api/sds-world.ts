@@ -14,25 +14,34 @@ const DAYS = 24 * HOUR * 365
 
 /** The Secret Discovery Service beside the Workload API, on a real socket, with identities that the test makes up. */
 export class SdsWorld implements AsyncDisposable {
-  private constructor(readonly api: ApiWorld) {}
+  private constructor(
+    readonly api: ApiWorld,
+    private readonly settings: { holdMs: number; allowUnauthenticatedVerifiers: boolean },
+  ) {}
 
   static async listen(validation: Validation = 'spiffe', rates: Partial<RateLimits> = {}): Promise<SdsWorld> {
+    const settings = { holdMs: 4_000, allowUnauthenticatedVerifiers: false }
     const api = await ApiWorld.listen(undefined, rates, (world) => [
       secretDiscovery({
         streams: world.streams,
         names: { svid: 'default', bundle: 'ROOTCA', allBundles: 'ALL' },
         secrets: new Secrets(),
         validation,
-        openToAll: false,
+        settings,
         snapshot: () => world.store.current,
         events: sdsEvents(world.sinks, world.clock),
         apiEvents: apiEvents(world.sinks, world.clock),
         clock: world.clock,
-        holdMs: 4_000,
         charge: ({ account }) => world.fairness.rates.call(account) !== null,
       }),
     ])
-    return new SdsWorld(api)
+    return new SdsWorld(api, settings)
+  }
+
+  /** What the agent does when the configuration changed. */
+  reload(settings: Partial<SdsWorld['settings']>): void {
+    Object.assign(this.settings, settings)
+    this.api.streams.reconsider()
   }
 
   get clock() {

@@ -1,85 +1,23 @@
 import { once } from 'node:events'
 import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf'
-import { type Client, type ClientDuplexStream, type StatusObject, status } from '@grpc/grpc-js'
+import { type ClientDuplexStream, status } from '@grpc/grpc-js'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import {
   DeltaDiscoveryRequestSchema,
   DeltaDiscoveryResponseSchema,
   DiscoveryRequestSchema,
-  DiscoveryResponseSchema,
 } from '../../../proto/gen/envoy/discovery_pb.js'
-import { type Secret, SecretSchema, SPIFFECertValidatorConfigSchema } from '../../../proto/gen/envoy/tls_pb.js'
+import { type Secret, SPIFFECertValidatorConfigSchema } from '../../../proto/gen/envoy/tls_pb.js'
 import { until } from '../../support/until.js'
 import { same } from './api-world.js'
+import { readResponse, Sds, SERVICE, TYPE } from './sds-client.js'
 import { SdsWorld } from './sds-world.js'
-
-const TYPE = 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret'
-const SERVICE = '/envoy.service.secret.v3.SecretDiscoveryService'
 
 let world: SdsWorld
 beforeEach(async () => {
   world = await SdsWorld.listen()
 })
 afterEach(() => world[Symbol.asyncDispose]())
-
-/** One stream of a client, message by message. */
-class Sds {
-  readonly call: ClientDuplexStream<Buffer, Buffer>
-  readonly responses: ReturnType<typeof readResponse>[] = []
-  status: StatusObject | null = null
-
-  constructor(client: Client = world.api.client()) {
-    this.call = client.makeBidiStreamRequest<Buffer, Buffer>(`${SERVICE}/StreamSecrets`, same, same)
-    this.call.on('data', (bytes: Buffer) => this.responses.push(readResponse(bytes)))
-    this.call.on('error', () => undefined)
-    this.call.on('status', (ended: StatusObject) => {
-      this.status = ended
-    })
-  }
-
-  ask(request: MessageInitShape<typeof DiscoveryRequestSchema>): void {
-    const message = create(DiscoveryRequestSchema, { typeUrl: TYPE, ...request })
-    this.call.write(Buffer.from(toBinary(DiscoveryRequestSchema, message)))
-  }
-
-  /** The answer to the last response. */
-  ack(resourceNames: string[], more: MessageInitShape<typeof DiscoveryRequestSchema> = {}): void {
-    const { nonce, versionInfo } = this.last
-    this.ask({ resourceNames, responseNonce: nonce, versionInfo, ...more })
-  }
-
-  get last() {
-    const last = this.responses.at(-1)
-    if (!last) throw new Error('no response')
-    return last
-  }
-
-  async response(count: number) {
-    await until(() => this.responses.length >= count || this.status !== null)
-    expect(this.status).toBeNull()
-    expect(this.responses).toHaveLength(count)
-    return this.last
-  }
-
-  async ended(): Promise<status> {
-    await until(() => this.status !== null)
-    return this.status?.code ?? status.UNKNOWN
-  }
-
-  /** A request on the same stream is answered, so those before it have been read. */
-  async settled(): Promise<void> {
-    const count = this.responses.length
-    this.ask({ resourceNames: ['ALL'] })
-    await this.response(count + 1)
-  }
-}
-
-function readResponse(bytes: Buffer) {
-  const { versionInfo, nonce, typeUrl, resources } = fromBinary(DiscoveryResponseSchema, bytes)
-  for (const resource of resources) expect(resource.typeUrl).toBe(TYPE)
-  const secrets = resources.map(({ value }) => fromBinary(SecretSchema, value))
-  return { versionInfo, nonce, typeUrl, secrets, names: secrets.map(({ name }) => name) }
-}
 
 function textOf(source: { specifier: { case?: string | undefined; value?: unknown } } | undefined): string {
   return Buffer.from(source?.specifier.value as Uint8Array).toString()
@@ -103,10 +41,20 @@ function content({ type }: Secret): unknown {
 const pem = (text: string, label = 'CERTIFICATE') =>
   `-----BEGIN ${label}-----\n${Buffer.from(text).toString('base64')}\n-----END ${label}-----\n`
 
+const fetch = (resourceNames: string[], typeUrl = TYPE) =>
+  new Promise<ReturnType<typeof readResponse> | status>((resolve) => {
+    const request = toBinary(DiscoveryRequestSchema, create(DiscoveryRequestSchema, { resourceNames, typeUrl }))
+    world.api
+      .client()
+      .makeUnaryRequest(`${SERVICE}/FetchSecrets`, same, same, Buffer.from(request), (error, message) =>
+        resolve(error ? error.code : readResponse(message as Buffer)),
+      )
+  })
+
 describe('StreamSecrets', () => {
   it('answers every kind of name, any number of them in one request, without a security header', async () => {
     world.show({ a: '1', b: '1' })
-    const sds = new Sds()
+    const sds = new Sds(world.api.client())
     const names = ['default', 'ROOTCA', 'ALL', 'spiffe://example.org/b', 'spiffe://example.org', 'spiffe://other.org']
     sds.ask({ resourceNames: names })
     const response = await sds.response(1)
@@ -126,7 +74,7 @@ describe('StreamSecrets', () => {
 
   it('answers a request without names with everything by SPIFFE ID', async () => {
     world.show({ a: '1', b: '1' })
-    const sds = new Sds()
+    const sds = new Sds(world.api.client())
     sds.ask({})
     expect((await sds.response(1)).names).toEqual([
       'spiffe://example.org/a',
@@ -158,7 +106,7 @@ describe('StreamSecrets', () => {
 
   it('logs and counts a NACK with the process and the names, and sends nothing until something changes', async () => {
     world.show({ a: '1' })
-    const sds = new Sds()
+    const sds = new Sds(world.api.client())
     sds.ask({ resourceNames: ['default'] })
     await sds.response(1)
     sds.ack(['default'], { versionInfo: '', errorDetail: { code: 13, message: 'bad key\n' } })
@@ -172,7 +120,7 @@ describe('StreamSecrets', () => {
 
   it('holds a stream whose identity is not there yet, for as long as it takes, and says why', async () => {
     world.showNothing()
-    const sds = new Sds()
+    const sds = new Sds(world.api.client())
     sds.ask({ resourceNames: ['default'] })
     await until(() => world.sinks.lines.some(({ event }) => event === 'Workload API call denied'))
     await world.clock.advance('1h')
@@ -185,7 +133,7 @@ describe('StreamSecrets', () => {
 
   it('gives bundles to whoever has an entry, before its SVID is issued', async () => {
     world.show({ a: null })
-    const sds = new Sds()
+    const sds = new Sds(world.api.client())
     sds.ask({ resourceNames: ['default', 'ROOTCA'] })
     expect((await sds.response(1)).names).toEqual(['ROOTCA'])
     world.show({ a: '1' })
@@ -194,7 +142,7 @@ describe('StreamSecrets', () => {
 
   it('answers the right names beside wrong ones, and tells of those that nobody can get', async () => {
     world.show({ a: '1' })
-    const sds = new Sds()
+    const sds = new Sds(world.api.client())
     sds.ask({ resourceNames: ['nonsense', 'spiffe://example.org/other', 'default'] })
     expect((await sds.response(1)).names).toEqual(['default'])
     const line = world.sinks.lines.find(({ event }) => event === 'SDS client asks for a secret that there cannot be')
@@ -205,12 +153,12 @@ describe('StreamSecrets', () => {
 
   it('ends with PermissionDenied when the identity is taken away, and holds the next stream', async () => {
     world.show({ a: '1' })
-    const sds = new Sds()
+    const sds = new Sds(world.api.client())
     sds.ask({ resourceNames: ['default'] })
     await sds.response(1)
     world.showNothing()
     expect(await sds.ended()).toBe(status.PERMISSION_DENIED)
-    const again = new Sds()
+    const again = new Sds(world.api.client())
     again.ask({ resourceNames: ['default'], versionInfo: 'of before' })
     world.show({ a: '1' })
     await again.response(1)
@@ -228,7 +176,7 @@ describe('StreamSecrets', () => {
     ['is Envoy 1.17', { userAgentBuildVersion: { version: { majorNumber: 1, minorNumber: 17 } } }],
   ])('gives plain CA certificates where the node %s', async (_how, node) => {
     world.show({ a: '1' })
-    const sds = new Sds()
+    const sds = new Sds(world.api.client())
     sds.ask({ resourceNames: ['ROOTCA', 'ALL'], node })
     const response = await sds.response(1)
     // What is said of the node in the first request counts for later ones.
@@ -239,17 +187,17 @@ describe('StreamSecrets', () => {
 
   it('refuses another type of resource, and a request that cannot be read', async () => {
     world.show({ a: '1' })
-    const other = new Sds()
+    const other = new Sds(world.api.client())
     other.ask({ resourceNames: ['default'], typeUrl: 'type.googleapis.com/envoy.config.cluster.v3.Cluster' })
     expect(await other.ended()).toBe(status.INVALID_ARGUMENT)
-    const garbage = new Sds()
+    const garbage = new Sds(world.api.client())
     garbage.call.write(Buffer.from([0xff, 0xff, 0xff]))
     expect(await garbage.ended()).toBe(status.INVALID_ARGUMENT)
   })
 
   it('looks at the process before each push', async () => {
     world.show({ a: '1' })
-    const sds = new Sds()
+    const sds = new Sds(world.api.client())
     sds.ask({ resourceNames: ['default'] })
     await sds.response(1)
     world.replaced()
@@ -258,11 +206,30 @@ describe('StreamSecrets', () => {
     expect(sds.responses).toHaveLength(1)
   })
 
+  it('follows a reload: bundles for callers without an entry, while they are allowed', async () => {
+    world.showNothing()
+    const client = world.api.client()
+    const [domain, all, svid] = [new Sds(client), new Sds(client), new Sds(client)]
+    domain.ask({ resourceNames: ['spiffe://other.org'] })
+    all.ask({ resourceNames: ['ALL', 'default'] })
+    svid.ask({ resourceNames: ['default'] })
+    await until(() => world.api.streams.size === 3)
+    expect(await fetch(['spiffe://other.org'])).toBe(status.PERMISSION_DENIED)
+    world.reload({ allowUnauthenticatedVerifiers: true })
+    expect((await domain.response(1)).names).toEqual(['spiffe://other.org'])
+    expect((await all.response(1)).names).toEqual(['ALL'])
+    expect(await fetch(['spiffe://other.org', 'default'])).toMatchObject({ names: ['spiffe://other.org'] })
+    world.reload({ allowUnauthenticatedVerifiers: false })
+    for (const sds of [domain, all]) expect(await sds.ended()).toBe(status.PERMISSION_DENIED)
+    expect(await fetch(['spiffe://other.org'])).toBe(status.PERMISSION_DENIED)
+    expect([svid.status, svid.responses]).toEqual([null, []])
+  })
+
   it('ends with Unavailable when the agent stops', async () => {
     world.show({ a: '1' })
-    const held = new Sds()
+    const held = new Sds(world.api.client())
     held.ask({ resourceNames: ['nonsense'] })
-    const served = new Sds()
+    const served = new Sds(world.api.client())
     served.ask({ resourceNames: ['default'] })
     await served.response(1)
     world.api.streams.stop()
@@ -272,16 +239,6 @@ describe('StreamSecrets', () => {
 })
 
 describe('FetchSecrets', () => {
-  const fetch = (resourceNames: string[], typeUrl = TYPE) =>
-    new Promise<ReturnType<typeof readResponse> | status>((resolve) => {
-      const request = toBinary(DiscoveryRequestSchema, create(DiscoveryRequestSchema, { resourceNames, typeUrl }))
-      world.api
-        .client()
-        .makeUnaryRequest(`${SERVICE}/FetchSecrets`, same, same, Buffer.from(request), (error, message) =>
-          resolve(error ? error.code : readResponse(message as Buffer)),
-        )
-    })
-
   it('answers once, with what there is', async () => {
     world.show({ a: '1' })
     expect(await fetch(['ALL', 'default', 'nonsense'])).toMatchObject({ names: ['ALL', 'default'], typeUrl: TYPE })
@@ -302,6 +259,8 @@ describe('FetchSecrets', () => {
     await until(() => world.api.callsRunning === 1)
     await world.clock.advance('4s')
     expect(await never).toBe(status.UNAVAILABLE)
+    world.reload({ holdMs: 0 })
+    expect(await fetch(['default'])).toBe(status.UNAVAILABLE)
   })
 
   it('is refused without an identity, for a name that there cannot be, and for another type', async () => {

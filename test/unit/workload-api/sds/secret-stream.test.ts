@@ -25,7 +25,7 @@ function setting() {
   const stream = new SecretStream(stateOfTheWorld, {
     names: { svid: 'default', bundle: 'ROOTCA', allBundles: 'ALL' },
     secrets: new Secrets(),
-    openToAll: false,
+    settings: { allowUnauthenticatedVerifiers: false },
     snapshot: () => store.current,
     workload,
     validation: 'spiffe',
