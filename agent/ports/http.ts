@@ -5,7 +5,7 @@ export interface HttpRequest {
   readonly url: string
   readonly unixSocket?: string
   readonly headers?: Readonly<Record<string, string>>
-  readonly body?: string
+  readonly body?: string | Uint8Array
   readonly timeoutMs: number
   readonly maxBytes: number
   readonly signal?: AbortSignal

@@ -1,4 +1,9 @@
-import { JsonMetricsSerializer, JsonTraceSerializer } from '@opentelemetry/otlp-transformer'
+import {
+  JsonMetricsSerializer,
+  JsonTraceSerializer,
+  ProtobufMetricsSerializer,
+  ProtobufTraceSerializer,
+} from '@opentelemetry/otlp-transformer'
 import { AggregationTemporality, type PushMetricExporter, type ResourceMetrics } from '@opentelemetry/sdk-metrics'
 import type { ReadableSpan, SpanExporter } from '@opentelemetry/sdk-trace'
 import type { TelemetryEvents } from '../observability/telemetry-events.js'
@@ -17,7 +22,11 @@ interface Outlet {
   readonly events: TelemetryEvents
 }
 
-/** OTLP over HTTP in JSON, which every receiver of OTLP/HTTP takes. What cannot be sent is dropped and said once. */
+const CONTENT_TYPES = { protobuf: 'application/x-protobuf', json: 'application/json' } as const
+const TRACES = { protobuf: ProtobufTraceSerializer, json: JsonTraceSerializer } as const
+const METRICS = { protobuf: ProtobufMetricsSerializer, json: JsonMetricsSerializer } as const
+
+/** OTLP over HTTP. What cannot be sent is dropped and said once. */
 class Sender {
   readonly #end = new AbortController()
   readonly #open = new Set<Promise<void>>()
@@ -47,7 +56,7 @@ class Sender {
   }
 
   async #post(body: Uint8Array | undefined): Promise<void> {
-    const { url, headers, timeoutMs } = this.settings
+    const { url, headers, timeoutMs, encoding } = this.settings
     const { http, events } = this.outlet
     try {
       const response = await http.request({
@@ -55,10 +64,10 @@ class Sender {
         url,
         headers: {
           ...Object.fromEntries([...headers].map(([name, value]) => [name, value.reveal()])),
-          'content-type': 'application/json',
+          'content-type': CONTENT_TYPES[encoding],
           'user-agent': 'icp-agent',
         },
-        body: Buffer.from(body ?? []).toString('utf8'),
+        body: body ?? new Uint8Array(),
         timeoutMs,
         maxBytes: MAX_ANSWER,
         signal: this.#end.signal,
@@ -77,7 +86,7 @@ class Sender {
 export function traceExporter(settings: ExporterSettings, outlet: Outlet): SpanExporter {
   const sender = new Sender('traces', settings, outlet)
   return {
-    export: (spans: ReadableSpan[], done) => sender.send(JsonTraceSerializer.serializeRequest(spans), done),
+    export: (spans: ReadableSpan[], done) => sender.send(TRACES[settings.encoding].serializeRequest(spans), done),
     forceFlush: () => sender.flush(),
     shutdown: () => sender.shutdown(),
   }
@@ -86,7 +95,7 @@ export function traceExporter(settings: ExporterSettings, outlet: Outlet): SpanE
 export function metricExporter(settings: ExporterSettings, outlet: Outlet): PushMetricExporter {
   const sender = new Sender('metrics', settings, outlet)
   return {
-    export: (metrics: ResourceMetrics, done) => sender.send(JsonMetricsSerializer.serializeRequest(metrics), done),
+    export: (metrics: ResourceMetrics, done) => sender.send(METRICS[settings.encoding].serializeRequest(metrics), done),
     selectAggregationTemporality: () => AggregationTemporality.CUMULATIVE,
     forceFlush: () => sender.flush(),
     shutdown: () => sender.shutdown(),

@@ -5,6 +5,7 @@ type Environment = Readonly<Record<string, string | undefined>>
 /** One signal's exporter. */
 export interface ExporterSettings {
   readonly url: string
+  readonly encoding: 'protobuf' | 'json'
   /** Values may be tokens. */
   readonly headers: ReadonlyMap<string, Secret>
   readonly timeoutMs: number
@@ -74,7 +75,7 @@ function exporter(of: Variables, signal: 'TRACES' | 'METRICS', problems: string[
   }
   const protocol = either('PROTOCOL')
   if (![null, 'http/json', 'http/protobuf'].includes(of(protocol))) {
-    problems.push(`${protocol}: only http is spoken (http/json)`)
+    problems.push(`${protocol}: only http/protobuf and http/json are spoken`)
     return null
   }
   const own = of(`OTEL_EXPORTER_OTLP_${signal}_ENDPOINT`)
@@ -88,6 +89,7 @@ function exporter(of: Variables, signal: 'TRACES' | 'METRICS', problems: string[
   }
   const headers = pairs(of(either('HEADERS')), either('HEADERS'), problems)
   return {
+    encoding: of(protocol) === 'http/json' ? 'json' : 'protobuf',
     url: url.href,
     headers: new Map([...headers].map(([name, value]) => [name.toLowerCase(), new Secret(value)])),
     timeoutMs: number(of, either('TIMEOUT'), 10_000, 1, 600_000, problems),

@@ -80,6 +80,7 @@ test('an agent exports a trace of a caller from accept to push, of issuance and 
     OTEL_TRACES_EXPORTER: 'otlp',
     OTEL_METRICS_EXPORTER: 'otlp',
     OTEL_EXPORTER_OTLP_ENDPOINT: collector.endpoint,
+    OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json',
     OTEL_EXPORTER_OTLP_HEADERS: 'authorization=Bearer%20s3cret-token',
     OTEL_METRIC_EXPORT_INTERVAL: '1000',
     OTEL_BSP_SCHEDULE_DELAY: '100',
@@ -158,4 +159,9 @@ test('a receiver that fails is named once, and nothing waits for it', async () =
   expect(line).toMatchObject({ level: 'warning', signal: 'traces' })
   collector.answer(200)
   await agent.logged('Telemetry can be exported again')
+  // The standard's default; its text fields are in it as they are.
+  const [first] = collector.at('/v1/traces')
+  expect(first?.headers['content-type']).toBe('application/x-protobuf')
+  expect(first?.text).toContain('service.instance.id')
+  expect(() => JSON.parse(first?.text ?? '')).toThrow()
 })

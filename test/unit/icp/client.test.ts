@@ -21,7 +21,7 @@ beforeAll(async () => {
   pem = ca.pem
 })
 const issued = (more: object = {}) => ({ spiffe_id: WEB.uri, certificate: pem, ca_bundle: pem, ttl: 86_400, ...more })
-const bodyOf = (http: ScriptedHttp) => JSON.parse(http.last.body ?? 'null') as Record<string, unknown>
+const bodyOf = (http: ScriptedHttp) => JSON.parse(String(http.last.body ?? 'null')) as Record<string, unknown>
 
 describe('requests', () => {
   it('of node attestation name the account twice, with token, evidence and CSR, and no certificate', async () => {

@@ -20,6 +20,13 @@ test('the endpoint of all signals gets their paths, that of one signal is taken 
   expect(telemetrySettings(on)?.traces?.url).toBe('http://localhost:4318/v1/traces')
 })
 
+test('the encoding is that of the standard, and may be another for one signal', () => {
+  const settings = telemetrySettings({ ...on, OTEL_EXPORTER_OTLP_METRICS_PROTOCOL: 'http/json' })
+  expect([settings?.traces?.encoding, settings?.metrics?.encoding]).toEqual(['protobuf', 'json'])
+  const json = telemetrySettings({ ...on, OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json' })
+  expect(json?.traces?.encoding).toBe('json')
+})
+
 test('headers are decoded, kept as secrets, and those of one signal take the place of all', () => {
   const settings = telemetrySettings({
     ...on,
