@@ -102,6 +102,18 @@ export async function fetchJwt(
   return fromBinary(authsec.JWTSVIDResponseSchema, answer).svids.map((svid) => ({ ...svid, hint: '' }))
 }
 
+/** The same, asked again as clients do while the server has not issued it, which takes a busy machine a while. */
+export async function tokensOf(...call: Parameters<typeof fetchJwt>): Promise<readonly Token[]> {
+  for (let again = 5; ; again--) {
+    try {
+      return await fetchJwt(...call)
+    } catch (error) {
+      const code = error instanceof Error && 'code' in error ? error.code : null
+      if (code !== status.UNAVAILABLE || again === 0) throw error
+    }
+  }
+}
+
 export interface Validated {
   readonly spiffeId: string
   readonly claims: Readonly<Record<string, unknown>>

@@ -3,7 +3,7 @@ import { status } from '@grpc/grpc-js'
 import { expect } from 'vitest'
 import { verifyJwtSvid } from '../../agent/identity/jwt-svid.js'
 import { compactToken, jwtKeyOf, secretToken } from '../fakes/tokens.js'
-import { codeOf, fetchJwt, validateJwt } from './call.js'
+import { codeOf, tokensOf, validateJwt } from './call.js'
 import { line } from './line.js'
 import type { Scene } from './scene.js'
 import { headerOf, serverKey, signed } from './tokens.js'
@@ -26,11 +26,11 @@ async function answersClaims(scene: Scene, claims: readonly Readonly<Record<stri
 
 /** The server has its key, and the agent knows it. */
 async function ready({ address }: Scene): Promise<void> {
-  await fetchJwt(address, 'spiffe')
+  await tokensOf(address, 'spiffe')
 }
 
 line('JV-01', async ({ address, dialects }) => {
-  const [token] = await fetchJwt(address, 'spiffe')
+  const [token] = await tokensOf(address, 'spiffe')
   const [header = '', payload = '', signature = ''] = (token?.svid ?? '').split('.')
   const flattened = JSON.stringify({ protected: header, payload, signature })
   const general = JSON.stringify({ payload, signatures: [{ protected: header, signature }] })
@@ -73,7 +73,7 @@ line.controlled('JV-03', async (scene) => {
 })
 
 line.controlled('JV-04', async (scene) => {
-  const [token] = await fetchJwt(scene.address, 'spiffe')
+  const [token] = await tokensOf(scene.address, 'spiffe')
   expect(headerOf(token?.svid ?? '')).not.toHaveProperty('kid')
   await answers(scene, token?.svid ?? '', OK)
 })

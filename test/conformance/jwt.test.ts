@@ -3,7 +3,7 @@ import { status } from '@grpc/grpc-js'
 import { expect } from 'vitest'
 import { parseJwtKey } from '../../agent/identity/jwt-svid.js'
 import { startAgent } from '../support/agent.js'
-import { codeOf, fetchJwt, first, JwtBundlesWatch, validateJwt, X509Watch } from './call.js'
+import { codeOf, first, JwtBundlesWatch, tokensOf, validateJwt, X509Watch } from './call.js'
 import { line } from './line.js'
 import type { Scene } from './scene.js'
 import { elsewhere, ownScene } from './target.js'
@@ -21,7 +21,7 @@ const trustDomain = (uri: string) => /^spiffe:\/\/[^/]+/.exec(uri)?.[0] ?? ''
 line('J-01', async ({ address, dialects }) => {
   const audience = ['spiffe://td/db', 'queue', 'https://api.example/v1?x=1']
   for (const dialect of dialects) {
-    for (const { svid } of await fetchJwt(address, dialect, { audience })) {
+    for (const { svid } of await tokensOf(address, dialect, { audience })) {
       expect([bodyOf(svid)['aud']].flat()).toEqual(expect.arrayContaining(audience))
     }
   }
@@ -31,17 +31,17 @@ line('J-02', async ({ address, dialects }) => {
   if (!elsewhere) await secondIdentity(await ownScene())
   for (const dialect of dialects) {
     const { svids } = await first(new X509Watch(address, 'spiffe'))
-    const all = await fetchJwt(address, dialect)
+    const all = await tokensOf(address, dialect)
     const identities = all.map(({ spiffeId }) => spiffeId)
     expect(identities).toEqual(expect.arrayContaining(svids.map(({ spiffeId }) => spiffeId)))
     const [one = ''] = identities
-    expect((await fetchJwt(address, dialect, { spiffeId: one })).map(({ spiffeId }) => spiffeId)).toEqual([one])
+    expect((await tokensOf(address, dialect, { spiffeId: one })).map(({ spiffeId }) => spiffeId)).toEqual([one])
   }
 })
 
 line('J-03', async ({ address, dialects }) => {
   for (const dialect of dialects) {
-    const tokens = await fetchJwt(address, dialect)
+    const tokens = await tokensOf(address, dialect)
     expect(tokens.length).toBeGreaterThan(0)
     for (const { spiffeId, svid } of tokens) expect(bodyOf(svid)['sub']).toBe(spiffeId)
     const hints = tokens.map(({ hint }) => hint).filter(Boolean)
@@ -50,7 +50,7 @@ line('J-03', async ({ address, dialects }) => {
 })
 
 line('J-04', async ({ address, dialects }) => {
-  const own = (await fetchJwt(address, 'spiffe')).map(({ spiffeId }) => trustDomain(spiffeId))
+  const own = (await tokensOf(address, 'spiffe')).map(({ spiffeId }) => trustDomain(spiffeId))
   for (const dialect of dialects) {
     const bundles = await first(new JwtBundlesWatch(address, dialect))
     const names = own.map((name) => (dialect === 'spiffe' ? name : name.slice('spiffe://'.length)))
@@ -82,7 +82,7 @@ line.controlled('J-06', async ({ address, dialects }) => {
 
 line('J-07', async ({ address, dialects }) => {
   for (const dialect of dialects) {
-    const [token] = await fetchJwt(address, dialect)
+    const [token] = await tokensOf(address, dialect)
     const { spiffeId, claims } = await validateJwt(address, dialect, token?.svid ?? '')
     expect(spiffeId).toBe(token?.spiffeId)
     const { sub, aud, exp } = bodyOf(token?.svid ?? '')
@@ -113,7 +113,7 @@ line.controlled('J-08', async ({ dir, server }) => {
 
 line('JV-02', async ({ address, dialects }) => {
   for (const dialect of dialects) {
-    for (const { svid } of await fetchJwt(address, dialect)) {
+    for (const { svid } of await tokensOf(address, dialect)) {
       expect(['alg', 'kid', 'typ']).toEqual(expect.arrayContaining(Object.keys(headerOf(svid))))
     }
   }
@@ -121,7 +121,7 @@ line('JV-02', async ({ address, dialects }) => {
 
 line('JV-09', async ({ address, dialects }) => {
   for (const dialect of dialects) {
-    const [token] = await fetchJwt(address, dialect)
+    const [token] = await tokensOf(address, dialect)
     const { spiffeId = '', svid = '' } = token ?? {}
     const { [trustDomain(spiffeId)]: own } = await first(new JwtBundlesWatch(address, 'spiffe'))
     const fits = own?.keys.some((jwk) => {
