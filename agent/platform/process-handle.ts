@@ -8,6 +8,8 @@ import { AT_STATX_DONT_SYNC, ERRNO, O_PATH, POLLIN } from './linux-abi.js'
 import { EXECUTABLE_MASK, executableIdOf, ProgramFile } from './program-file.js'
 
 const MAX_BYTES = { stat: 65_536, status: 65_536, cgroup: 65_536, uid_map: 65_536, mountinfo: 1_048_576 } as const
+/** What the kernel makes in one piece: a read that does not fill the buffer has all of it. */
+const ONE_PIECE: ReadonlySet<string> = new Set(['stat', 'status', 'cgroup'])
 const NOT_ALLOWED: ReadonlySet<string> = new Set(['EACCES', 'EPERM'])
 /** What the kernel answers of a thread that has ended, or is ending; EINVAL: of its mounts. */
 const GONE: ReadonlySet<string> = new Set(['ENOENT', 'ESRCH', 'EINVAL'])
@@ -151,7 +153,9 @@ export class LinuxProcess implements ProcessHandle {
   #readFile(name: string, file: keyof typeof MAX_BYTES): string {
     const fd = openSync(this.#path(name), 'r')
     try {
-      return readBounded(fd, MAX_BYTES[file], `/proc/${this.pid}/${file}`)
+      const length = readSync(fd, buffer, 0, buffer.length, null)
+      if (length < buffer.length && ONE_PIECE.has(file)) return buffer.toString('utf8', 0, length)
+      return readBounded(fd, length, MAX_BYTES[file], `/proc/${this.pid}/${file}`)
     } finally {
       closeSync(fd)
     }
@@ -184,8 +188,15 @@ export class LinuxProcess implements ProcessHandle {
   }
 
   #hasMemory(thread: string, status: unknown): boolean {
-    const text = typeof status === 'string' ? status : this.#readFile(`${thread}status`, 'status')
-    return text.includes(HAS_MEMORY)
+    if (typeof status === 'string') return status.includes(HAS_MEMORY)
+    try {
+      // Only a thread that has its memory has a program. One call, where the kernel writes some 1,400 bytes of status.
+      this.context.libc.statx(this.#directory, `${thread}exe`, AT_STATX_DONT_SYNC, EXECUTABLE_MASK)
+      return true
+    } catch {
+      // It may be hidden from the agent, too: then the status says it.
+      return this.#readFile(`${thread}status`, 'status').includes(HAS_MEMORY)
+    }
   }
 
   /** Where threads are found, as far as they are asked for. */
@@ -243,16 +254,16 @@ function reasonOf(code: string, unopened: boolean): Unreadable {
   return unopened ? 'hidden' : 'ending'
 }
 
-function readBounded(fd: number, max: number, name: string): string {
+/** What begins with the `first` bytes of the buffer, which have been read, and all that follows. */
+function readBounded(fd: number, first: number, max: number, name: string): string {
   const parts: Buffer[] = []
   let total = 0
-  for (;;) {
-    const length = readSync(fd, buffer, 0, buffer.length, null)
-    if (length === 0) return Buffer.concat(parts).toString('utf8')
+  for (let length = first; length > 0; length = readSync(fd, buffer, 0, buffer.length, null)) {
     total += length
     if (total > max) throw new AgentError('file.too_large', `${name} is larger than ${max} bytes`)
     parts.push(Buffer.from(buffer.subarray(0, length)))
   }
+  return Buffer.concat(parts).toString('utf8')
 }
 
 function codeOfSystem(error: unknown): string | undefined {
