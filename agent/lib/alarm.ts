@@ -2,6 +2,9 @@ import type { Clock } from '../ports/clock.js'
 import { LinkedAbort } from './abort.js'
 import { sleepUnlessAborted } from './sleep.js'
 
+/** Nobody sees it. Without a reason of ours Node makes an exception with a stack, at each ring. */
+const RANG = 'rang'
+
 /** A sleep that can be cut short: whoever knows better than the clock calls `ring`. */
 export class Alarm {
   #ring: (() => void) | null = null
@@ -20,7 +23,7 @@ export class Alarm {
     signal.throwIfAborted()
     if (!this.#rang) {
       using ended = new LinkedAbort(signal)
-      this.#ring = () => ended.abort()
+      this.#ring = () => ended.abort(RANG)
       try {
         await sleepUnlessAborted(this.clock, ms, ended.signal)
       } finally {

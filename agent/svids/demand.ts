@@ -40,10 +40,14 @@ export class Demand {
       entries: (ids) => {
         if (ended) return
         for (const id of current) if (!ids.includes(id)) this.#release(id, uid)
-        for (const id of ids) if (!current.includes(id)) this.#acquire(id, uid)
-        const changed = ids.some((id) => !current.includes(id))
+        let unwanted = false
+        for (const id of ids) {
+          if (current.includes(id)) continue
+          if (!this.#isUsed(id)) unwanted = true
+          this.#acquire(id, uid)
+        }
         current = ids
-        if (changed) this.#wanted.emit()
+        if (unwanted) this.#wanted.emit()
       },
       [Symbol.dispose]: () => {
         for (const id of current) this.#release(id, uid)
@@ -88,7 +92,7 @@ export class Demand {
     this.#turns.set(uid, ++this.#turn)
   }
 
-  /** Calls back when an entry is wanted that was not. */
+  /** Calls back when an entry is wanted that was not, not for each process that uses it. */
   onWanted(listener: () => void): Disposable {
     return this.#wanted.subscribe(listener)
   }
@@ -113,6 +117,10 @@ export class Demand {
     for (const [id, lastUsed] of lastUses) {
       if (!this.#wants.has(id)) this.#wants.set(id, { uids: new Map(), lastUsed: Math.min(lastUsed, now) })
     }
+  }
+
+  #isUsed(id: string): boolean {
+    return (this.#wants.get(id)?.uids.size ?? 0) > 0
   }
 
   #acquire(id: string, uid: number): void {

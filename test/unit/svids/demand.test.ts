@@ -87,6 +87,23 @@ describe('Demand', () => {
     expect(told).toBe(2)
   })
 
+  it('tells them once of an entry that several processes use, until none does', () => {
+    const { demand } = demandAt()
+    let told = 0
+    using _listening = demand.onWanted(() => told++)
+    const first = demand.use(1)
+    first.entries(['a'])
+    const second = demand.use(2)
+    second.entries(['a'])
+    expect(told).toBe(1)
+    second.entries(['a', 'b'])
+    expect(told).toBe(2)
+    first[Symbol.dispose]()
+    second[Symbol.dispose]()
+    demand.use(1).entries(['a'])
+    expect(told).toBe(3)
+  })
+
   it('gives whoever had no turn for longest the next one', () => {
     const { demand } = demandAt()
     for (const uid of [5, 6, 7]) demand.tookTurn(uid)
