@@ -189,10 +189,11 @@ function refusalOf(
 }
 
 function sizeOf(metadata: Metadata): number {
-  const values = Object.entries(metadata.toJSON()).flatMap(([key, all]) =>
-    all.map((value) => key.length + value.length),
-  )
-  return values.reduce((sum, length) => sum + length, 0)
+  let size = 0
+  for (const [key, values] of Object.entries(metadata.toJSON())) {
+    for (const value of values) size += key.length + value.length
+  }
+  return size
 }
 
 function invalid(message: string): Error & StatusObject {

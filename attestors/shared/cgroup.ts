@@ -42,6 +42,14 @@ export type ContainerOf =
  * `cgroup`: the text of `/proc/PID/cgroup`; `own`: that of the agent's. Pure; throws nothing, whatever the texts.
  */
 export function containerOf(cgroup: string, own: string): ContainerOf {
+  if (last?.cgroup !== cgroup || last.own !== own) last = { cgroup, own, found: find(cgroup, own) }
+  return last.found
+}
+
+/** The same process is asked about several times in a row, and its neighbours have the same text. */
+let last: { readonly cgroup: string; readonly own: string; readonly found: ContainerOf } | null = null
+
+function find(cgroup: string, own: string): ContainerOf {
   const lines = cgroupLines(cgroup)
   const ownLines = new Map(cgroupLines(own).map((line) => [line.hierarchy, line]))
   const ofUser = lines.some((line) => line.segments.some(belongsToUser))
