@@ -10,7 +10,7 @@ import { bundlePrograms } from '../test/support/bundle-programs.js'
 import { buildPrograms } from './beside-spire/build.js'
 import { type Bench, CASES, type Figure } from './beside-spire/cases.js'
 import { type Results, writeReport } from './beside-spire/report.js'
-import { endAll, floor, ours, ownDirectory, spire, type Target } from './beside-spire/targets.js'
+import { endAll, floor, ours, ownDirectory, spire, type Target, WITHOUT_HEALTH } from './beside-spire/targets.js'
 
 /**
  * This agent beside SPIRE's and beside bare gRPC servers, on one load generator. Targets take turns within each
@@ -69,13 +69,14 @@ try {
     floorJs: 'bench/beside-spire/floor.ts',
   })
 
-  const results: Results = { repetitions, figures: [], failures: [], seconds: new Map() }
+  const results: Results = { repetitions, targets: [], figures: [], failures: [], seconds: new Map() }
   /** A target that cannot be had is told of in the page; the others are compared all the same. */
   const add = async (name: string, make: () => Promise<Target>): Promise<void> => {
     if (!isChosen(name)) return
     try {
       const target = await make()
       targets.push(target)
+      results.targets.push(name)
       await target.register?.('workload', bench.selector(target))
       await served(target, loadgen)
       say(`${target.name}: serves`)
@@ -100,6 +101,9 @@ try {
     await add('SPIRE EC', async () => spire(await at('ec'), programs, { keyType: 'ec-p256' }))
   }
   if (wanted.has('all')) {
+    if (cases.some(({ name }) => name === 'start' || name === 'idle')) {
+      await add(WITHOUT_HEALTH, async () => ours(await at('ours-bare'), executable, { withoutHealth: true }))
+    }
     await ownDirectory(join(directory, 'floors'))
     const socket = (name: string) => join(directory, 'floors', name)
     const js = (name: string, place: string, ...more: string[]) =>
@@ -122,7 +126,10 @@ try {
     const times = values.quick ? repetitions : Math.max(repetitions, one.least ?? 0)
     const its = targets.filter(
       (target) =>
-        Boolean(one.sha256) === target.name.includes('sha256') && (one.targets === 'all' || target.register !== null),
+        Boolean(one.sha256) === target.name.includes('sha256') &&
+        (one.targets === 'all' || target.register !== null) &&
+        one.without !== target.name &&
+        (target.only?.includes(one.name) ?? true),
     )
     for (let n = 0; n < times; n++) {
       const measure = async (target: Target): Promise<void> => {
@@ -161,7 +168,7 @@ function failed(results: Results, name: string, target: string, error: unknown):
 /** A target that hangs or has ended would fail all that follows. */
 async function revive(target: Target, loadgen: string): Promise<void> {
   try {
-    await target.restart?.(() => served(target, loadgen))
+    await target.restart(() => served(target, loadgen))
   } catch (error) {
     say(`${target.name} cannot be started again: ${String(error)}`)
   }

@@ -8,6 +8,7 @@ import { parseArgs } from 'node:util'
 import { startServer, TENANT } from '../test/support/agent.js'
 import { freePort } from '../test/support/free-port.js'
 import { buildLoadgen } from './beside-spire/build.js'
+import { machine } from './beside-spire/machine.js'
 import { usageOf } from './beside-spire/targets.js'
 import { linePlot, type Series } from './line-plot.js'
 
@@ -182,6 +183,8 @@ function report(failed: number): void {
     return `| ${title}, ${unit} | ${first.toFixed(1)} | ${second.toFixed(1)} | ${most.toFixed(1)} |`
   })
   const text = [
+    `${machine()}.`,
+    '',
     `${hour.toFixed(2)} hours, ${workloads} workloads with a user and an identity each and two streams; a program that is ` +
       `replaced and a burst of JWT-SVIDs every ${CHURN_MS / 1000} s; SVIDs live ${TTL_SECONDS / 60} minutes, an authority ` +
       `${AUTHORITY_MS / 60_000}. ${failed} bursts of JWT-SVIDs failed. The first quarter, in which identities are issued, is left out.`,

@@ -1,13 +1,15 @@
-import { spawnSync } from 'node:child_process'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { cpus, loadavg, release, totalmem } from 'node:os'
+import { loadavg } from 'node:os'
 import { join } from 'node:path'
 import { AIMS, type Aim } from './aims.js'
 import { SPIRE_VERSION } from './build.js'
 import type { Case, Figure } from './cases.js'
+import { machine } from './machine.js'
 
 export interface Results {
   readonly repetitions: number
+  /** In the order of the tables. */
+  readonly targets: string[]
   readonly figures: Measured[]
   readonly failures: { readonly case: string; readonly target: string; readonly reason: string }[]
   /** How long each case took. */
@@ -18,6 +20,8 @@ export type Measured = Figure & { readonly case: string; readonly target: string
 
 const OURS = 'icp-agent'
 const SPIRE = 'SPIRE RSA'
+/** As shipped: with nothing left out. */
+const isOurs = (target: string) => target === OURS || target === `${OURS}, sha256`
 const PAGE = 'docs/benchmarks.md'
 const BEGIN = '<!-- figures: written by the benchmark -->'
 const END = '<!-- end of figures -->'
@@ -56,24 +60,17 @@ export function writeReport(root: string, results: Results, cases: readonly Case
     },
   )
   writeFileSync(join(root, 'docs/benchmarks/figures.json'), `${JSON.stringify(medians, null, 1)}\n`)
-  const body = [BEGIN, '', machine(results), '', ...aimed(results), ...parts, ...failures(results)].join('\n')
+  const body = [BEGIN, '', heading(results), '', ...aimed(results), ...parts, ...failures(results)].join('\n')
   writeFileSync(page, `${text.slice(0, begin)}${body}\n${text.slice(end)}`)
 }
 
-function machine({ repetitions, seconds }: Results): string {
-  const [first] = cpus()
+function heading({ repetitions, seconds }: Results): string {
   const took = [...seconds.values()].reduce((sum, one) => sum + one, 0)
   return (
-    `${new Date().toISOString().slice(0, 10)}, commit ${commit()}, Linux ${release()}, ${cpus().length} cores ` +
-    `(${first?.model.trim() ?? 'unknown'}), ${Math.round(totalmem() / 2 ** 30)} GiB, load average of the last minute at the end ` +
-    `${loadavg()[0]?.toFixed(1)}; SPIRE ${SPIRE_VERSION}; ${repetitions} repetitions or more, targets in turn; ` +
-    `${Math.round(took / 60)} minutes. Each cell is a median with its range; a ratio is the median of the ratios pair by pair.`
+    `${machine()}, load average at the end ${loadavg()[0]?.toFixed(1)}; SPIRE ${SPIRE_VERSION}; ${repetitions} repetitions or ` +
+    `more, targets in turn; ${Math.round(took / 60)} minutes. ` +
+    'Each cell is a median with its range; a ratio is the median of the ratios pair by pair.'
   )
-}
-
-function commit(): string {
-  const { status, stdout } = spawnSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' })
-  return status === 0 ? stdout.trim() : 'unknown'
 }
 
 /** The aims, what was reached, and why the rest was not. */
@@ -103,7 +100,7 @@ function aimed(results: Results): string[] {
 
 function reached({ figures }: Results, aim: Aim): number | null {
   const all = figures.filter((figure) => figure.case === aim.case && figure.name === aim.figure)
-  const mine = all.filter(({ target }) => target.startsWith(OURS))
+  const mine = all.filter(({ target }) => isOurs(target))
   const { to } = aim
   const values =
     to === undefined
@@ -141,7 +138,7 @@ function failures({ failures: all }: Results): string[] {
 function section(root: string, results: Results, one: Case): string[] {
   const { figures } = results
   const own = figures.filter((figure) => figure.case === one.name)
-  const targets = [...new Set(own.map(({ target }) => target))]
+  const targets = results.targets.filter((name) => own.some(({ target }) => target === name))
   const names = [...new Set(own.map(({ name }) => name))]
   if (names.length === 0) return []
   const of = (target: string, name: string) =>
@@ -170,7 +167,7 @@ function section(root: string, results: Results, one: Case): string[] {
 type Values = (target: string, name: string) => readonly number[]
 
 function ratio(own: readonly Measured[], targets: readonly string[], name: string): string {
-  const mine = targets.find((target) => target.startsWith(OURS))
+  const mine = targets.find(isOurs)
   const theirs = targets.find((target) => target.startsWith(SPIRE))
   const of = (target: string | undefined) => own.filter((f) => f.target === target && f.name === name)
   const all = ratios(of(mine), of(theirs))

@@ -1,6 +1,6 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { chmod, mkdir, open, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, open, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
@@ -18,13 +18,21 @@ export interface Target extends AsyncDisposable {
   /** Makes the server publish one more authority; null where the target has no authorities. */
   readonly newAuthority: (() => Promise<void>) | null
   /** Stops the installation, calls `watch` and starts it again; resolves with when, in milliseconds of the wall clock. */
-  readonly restart: ((watch: () => Promise<unknown>) => Promise<number>) | null
+  readonly restart: (watch: () => Promise<unknown>) => Promise<number>
+  /** The only cases that it is for: a target with a part left out, which shows what that part costs. */
+  readonly only?: readonly string[]
 }
 
 const DOMAIN = 'bench.example'
+/** An upper bound of what the health server and its metrics cost. */
+export const WITHOUT_HEALTH = 'icp-agent, health off'
 
 /** Ours: the single executable as it is handed out, with what is on by default, the limits on one user's rate lifted. */
-export async function ours(directory: string, executable: string, options: { sha256?: boolean } = {}): Promise<Target> {
+export async function ours(
+  directory: string,
+  executable: string,
+  options: { sha256?: boolean; withoutHealth?: true } = {},
+): Promise<Target> {
   const server = await startServer(join(directory, 'icp'))
   const socket = join(directory, 'agent.sock.d', 'agent.sock')
   const config = join(directory, 'config.yaml')
@@ -34,13 +42,14 @@ export async function ours(directory: string, executable: string, options: { sha
     attestation: { type: 'unix' },
     sync: { bundle_interval: '30s' },
     workload_api: { hold: '30s', limits: limitsLifted() },
-    health: { port: await freePort(), bind_address: '127.0.0.1' },
+    health: options.withoutHealth ? { enabled: false } : { port: await freePort(), bind_address: '127.0.0.1' },
   }
   await writeFile(config, JSON.stringify(settings))
   const start = () => run(executable, ['-c', config], join(directory, 'agent.log'))
   let child = await start()
   return {
-    name: options.sha256 ? 'icp-agent, sha256' : 'icp-agent',
+    name: options.sha256 ? 'icp-agent, sha256' : options.withoutHealth ? WITHOUT_HEALTH : 'icp-agent',
+    ...(options.withoutHealth ? { only: ['start', 'idle'] } : {}),
     socket,
     get pid() {
       return pidOf(child)
@@ -179,14 +188,25 @@ plugins {
 
 /** A program that only answers: its own arguments, and the socket where it listens. */
 export async function floor(name: string, socket: string, program: string, args: readonly string[]): Promise<Target> {
-  const child = await run(program, args, `${socket}.log`)
+  const start = () => run(program, args, `${socket}.log`)
+  let child = await start()
   return {
     name,
     socket,
-    pid: pidOf(child),
+    get pid() {
+      return pidOf(child)
+    },
     register: null,
     newAuthority: null,
-    restart: null,
+    restart: async (watch) => {
+      await ended(child)
+      await rm(socket, { force: true })
+      const watched = watch()
+      const began = Date.now()
+      child = await start()
+      await watched
+      return began
+    },
     [Symbol.asyncDispose]: () => ended(child),
   }
 }
