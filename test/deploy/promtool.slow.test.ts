@@ -10,7 +10,6 @@ import { ran } from '../support/helm.js'
 const page = await readFile('docs/metrics.md', 'utf8')
 const blocks = [...page.matchAll(/^```yaml\n(.*?)^```$/gms)].map(([, text = '']) => text)
 const scrapes = blocks.filter((text) => text.includes('scrape_configs:'))
-// The package of Prometheus is too large to be installed for this alone.
 const without = spawnSync('promtool', ['--version']).status === 0 ? '' : ' (skipped: no promtool here)'
 
 it.skipIf(without !== '')(`Prometheus takes what docs/metrics.md shows, and the rules it names${without}`, async () => {
