@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fullPace, REQUESTS_OF_A_BUNDLE_POLL } from '../agent/icp/limits.js'
-import { linePlot } from './line-plot.js'
+import { linePlot, type Series } from './line-plot.js'
 
 /**
  * What a node and a fleet cost, from the rates that the agent allows itself, the default intervals and the figures
@@ -98,12 +98,12 @@ function costs(root: string): Costs {
   }
   return {
     // Of a process that has been through all cases: the stream's own share is less.
-    streamKb: (1_000 * (of('memory', 'resident') - of('start', 'idle resident'))) / 2_000,
-    idleMb: of('start', 'idle resident'),
+    streamKb: (1_000 * (of('memory', 'resident') - of('idle', 'idle resident'))) / 2_000,
+    idleMb: of('idle', 'idle resident'),
     // Seconds for 1,000 are milliseconds for one.
     warmMs: of('warm-1', 'processor'),
     coldMs: of('cold-1', 'processor'),
-    pushMs: of('entry-1', 'processor'),
+    pushMs: of('entry-1', 'new entry, processor'),
   }
 }
 
@@ -161,4 +161,29 @@ writeFileSync(
     'hours of life',
   ),
 )
+const cost = costs(root)
+const workloads = Array.from({ length: 50 }, (_, n) => 200 * (n + 1))
+draw('scale-node.svg', 'workloads', [
+  line('resident memory, MB', workloads, (n) => cost.idleMb + (n * cost.streamKb) / 1_000),
+  line('one change for all, ms of processor', workloads, (n) => n * cost.pushMs),
+  line('shortest life of SVIDs that one address renews, hours', workloads, shortestLife),
+])
+const nodes = Array.from({ length: 50 }, (_, n) => 2_000 * (n + 1))
+const fleet = (lifeHours: number) => ({ nodes: 1, identities: 20, lifeHours })
+const addresses = (n: number, lifeHours: number, sync: number) => Math.ceil(n / nodesAnAddress(fleet(lifeHours), sync))
+draw('scale-fleet.svg', 'nodes with 20 identities', [
+  line('requests a minute, lives of an hour', nodes, (n) => n * all(fleet(1), SYNC.shortest)),
+  line('signatures a second, lives of an hour', nodes, (n) => (n * 20 * RENEWALS_A_LIFE) / 3_600),
+  line('addresses, lives of an hour, entries every 30 s', nodes, (n) => addresses(n, 1, SYNC.shortest)),
+  line('addresses, lives of 24 hours, entries every 10 min', nodes, (n) => addresses(n, 24, SYNC.longest)),
+])
+
+function line(title: string, xs: readonly number[], of: (x: number) => number): Series {
+  return { title, points: xs.map((x) => [x, of(x)] as const) }
+}
+
+function draw(file: string, unitOfX: string, series: readonly Series[]): void {
+  writeFileSync(join(root, 'docs/benchmarks', file), linePlot(series, unitOfX))
+}
+
 process.stdout.write(`Written to ${page}\n`)
