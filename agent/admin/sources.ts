@@ -70,6 +70,19 @@ export interface AuditFigures {
   readonly trouble: { readonly code: string; readonly message: string; readonly since: number } | null
 }
 
+/** Where traces or metrics are exported to, and why they cannot be now. */
+export interface ExportFigures {
+  /** Scheme, host and port: a path may hold a token. */
+  readonly to: string
+  readonly trouble: { readonly code: string; readonly message: string; readonly since: number } | null
+}
+
+/** What OpenTelemetry exports; null: it is off. */
+export interface TelemetryFigures {
+  readonly traces: ExportFigures | null
+  readonly metrics: ExportFigures | null
+}
+
 /** The level of the log; `until`: when the configured one counts again, in milliseconds since 1970. */
 export interface LevelInForce {
   readonly level: AdminLogLevel
@@ -115,6 +128,7 @@ export interface AdminSources {
   /** What came of the last reload; null before the first. `at`: milliseconds since 1970. */
   readonly lastReload: () => (ReloadResult & { readonly at: number }) | null
   readonly audit: () => AuditFigures
+  readonly telemetry: () => TelemetryFigures
   readonly logLevel: {
     readonly report: LevelInForce
     /** `forMs`: null for as long as nothing else is said. */

@@ -1,4 +1,4 @@
-import type { AdminSources, LimitFigures } from '../admin/sources.js'
+import type { AdminSources, LimitFigures, TelemetryFigures } from '../admin/sources.js'
 import { type EffectiveSettings, shownValue } from '../config/effective.js'
 import { SETTING_KEYS, SETTINGS } from '../config/schema.js'
 import type { Setting } from '../config/setting.js'
@@ -16,6 +16,7 @@ import { agentVersion } from './version.js'
 interface Told {
   readonly log: { readonly recent: { readonly lines: readonly string[]; readonly dropped: number } }
   readonly metrics: Pick<AgentMetrics, 'text'>
+  readonly telemetry?: () => TelemetryFigures
 }
 
 /** The parts of the agent that the admin socket reads. */
@@ -23,7 +24,7 @@ export function adminSources(
   facts: Facts,
   { denials, changes }: AdminRecords,
   { reload, logLevel }: Reloading,
-  { log, metrics }: Told,
+  { log, metrics, telemetry = () => ({ traces: null, metrics: null }) }: Told,
 ): AdminSources {
   const { agent } = facts
   const { clock, keeper, store, demand, publisher, connections, limiter } = agent
@@ -61,6 +62,7 @@ export function adminSources(
       waiting: agent.audit.log.waiting,
       trouble: agent.audit.events.trouble,
     }),
+    telemetry,
     logLevel,
     settings: () => settingRows(reload.settings),
     process: () => {

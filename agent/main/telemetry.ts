@@ -45,11 +45,16 @@ export async function withTelemetry<W extends World>(
   })
   events.started(settings.traces && originOf(settings.traces.url), settings.metrics && originOf(settings.metrics.url))
   const { traces, metrics } = telemetry
+  const exported = (signal: 'traces' | 'metrics') => {
+    const target = settings[signal]
+    return target && { to: originOf(target.url), trouble: events.trouble(signal) }
+  }
   const figures = metrics === world.metrics ? world.metrics : { ...world.metrics, ...metrics }
   return {
     world: {
       ...world,
       metrics: figures,
+      telemetry: () => ({ traces: exported('traces'), metrics: exported('metrics') }),
       ...(traces ? { observers: [...(world.observers ?? []), traces], tracing: traces } : {}),
     },
     async [Symbol.asyncDispose]() {

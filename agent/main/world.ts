@@ -1,3 +1,4 @@
+import type { TelemetryFigures } from '../admin/sources.js'
 import type { Signal } from '../lib/signal.js'
 import type { Log } from '../observability/log.js'
 import type { Metrics } from '../observability/metrics.js'
@@ -20,6 +21,8 @@ export interface World {
   readonly metrics: Metrics
   /** Sinks of events beside log and metrics; absent: none. */
   readonly observers?: readonly Observer[]
+  /** What OpenTelemetry exports; absent: nothing. */
+  readonly telemetry?: () => TelemetryFigures
   /** Traces of requests to the ICP server; absent: none. */
   readonly tracing?: RequestTracing
   /** Emits when files that are appended to were perhaps rotated away. */

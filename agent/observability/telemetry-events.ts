@@ -1,6 +1,6 @@
 import type { Clock } from '../ports/clock.js'
 import type { Sinks } from './events.js'
-import { sayOnce } from './once.js'
+import { sayOnce, type Trouble } from './once.js'
 
 /** What happens to the export of traces and metrics. */
 export const telemetryEvents = ({ log }: Pick<Sinks, 'log'>, clock: Clock) => {
@@ -23,6 +23,8 @@ export const telemetryEvents = ({ log }: Pick<Sinks, 'log'>, clock: Clock) => {
     failed(signal: 'traces' | 'metrics', error: unknown): void {
       exporting[signal].failed(error, { signal })
     },
+    /** Why one of them cannot be exported now; null while it can. */
+    trouble: (signal: 'traces' | 'metrics'): Trouble | null => exporting[signal].trouble,
   }
 }
 

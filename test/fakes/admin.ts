@@ -73,6 +73,7 @@ export function adminSourcesWith(given: Partial<AdminSources> = {}): FakeAdminSo
     }),
     lastReload: () => null,
     audit: () => ({ path: null, failClosed: false, waiting: 0, trouble: null }),
+    telemetry: () => ({ traces: null, metrics: null }),
     logLevel: fixedLevel,
     settings: () => [],
     process: () => ({ pid: 42, rssBytes: 104_857_600, heapBytes: 1 }),

@@ -1,6 +1,8 @@
 import { createServer, type IncomingHttpHeaders } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { expect, test, vi } from 'vitest'
+import { AdminClient } from '../../agent/admin/client.js'
+import { status } from '../../agent/admin/routes/status.js'
 import { WorkloadApiClient } from '../../agent/client/workload-api-client.js'
 import { SystemClock } from '../../agent/platform/system-clock.js'
 import { startAgent, startServer, TENANT, temporaryDirectory } from '../support/agent.js'
@@ -157,8 +159,13 @@ test('a receiver that fails is named once, and nothing waits for it', async () =
   await served(agent.address)
   const line = await agent.logged('Telemetry cannot be exported')
   expect(line).toMatchObject({ level: 'warning', signal: 'traces' })
+  using admin = new AdminClient(`${agent.dataDir}/admin.sock`)
+  const exported = async () => (await admin.get(status.schema, status.path, new AbortController().signal)).telemetry
+  const to = new URL(collector.endpoint).origin
+  expect(await exported()).toMatchObject({ traces: { to, trouble: { since: expect.any(String) } }, metrics: null })
   collector.answer(200)
   await agent.logged('Telemetry can be exported again')
+  expect(await exported()).toEqual({ traces: { to, trouble: null }, metrics: null })
   // The standard's default; its text fields are in it as they are.
   const [first] = collector.at('/v1/traces')
   expect(first?.headers['content-type']).toBe('application/x-protobuf')

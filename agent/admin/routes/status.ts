@@ -5,7 +5,7 @@ import { statusDocument } from '../../observability/health-answers.js'
 import { CHANGE_KINDS, type RecordedChange } from '../changes.js'
 import { type AdminRoute, API_VERSION } from '../route.js'
 import { head, iso, isoOrNull, seconds, time, timeOrNull } from '../shapes.js'
-import type { AdminSources, AuditFigures } from '../sources.js'
+import type { AdminSources, AuditFigures, ExportFigures } from '../sources.js'
 import { denialFields, rowOf } from './denials.js'
 
 /** Denials and changes on the one screen. */
@@ -17,6 +17,9 @@ const limit = z.object({
   opens_in_seconds: z.number().describe('until the next request may go; 0: now'),
   pressure: z.number().describe('0: no 429 for long; 1: they come again and again'),
 })
+
+const trouble = z.object({ code: z.string(), message: z.string(), since: time }).nullable()
+const exported = z.object({ to: z.string(), trouble }).nullable().describe('null: it is off')
 
 const schema = z.object({
   ...head,
@@ -71,8 +74,9 @@ const schema = z.object({
     path: z.string().nullable().describe('null: there is no audit log'),
     fail_closed: z.boolean(),
     waiting_bytes: z.int().describe('that are not written yet'),
-    trouble: z.object({ code: z.string(), message: z.string(), since: time }).nullable(),
+    trouble,
   }),
+  telemetry: z.object({ traces: exported, metrics: exported }).describe('what OpenTelemetry exports'),
   reload: z.object({
     last: z
       .object({
@@ -129,6 +133,7 @@ export function statusAnswer(sources: AdminSources, turnMs: number): Record<stri
     server: server(sources, facts),
     workload_api: { ...Object(body['workload_api']), workloads: sources.connected().length },
     audit: auditOf(sources.audit()),
+    telemetry: telemetryOf(sources),
     reload: { last: lastReload(sources) },
     changes: changes.all.map(changeOf).reverse(),
     denials: denials.last(LAST_DENIALS).map(rowOf),
@@ -138,8 +143,17 @@ export function statusAnswer(sources: AdminSources, turnMs: number): Record<stri
 }
 
 function auditOf({ path, failClosed, waiting, trouble }: AuditFigures): StatusAnswer['audit'] {
-  const told = trouble && { code: trouble.code, message: trouble.message, since: iso(trouble.since) }
-  return { path, fail_closed: failClosed, waiting_bytes: waiting, trouble: told }
+  return { path, fail_closed: failClosed, waiting_bytes: waiting, trouble: told(trouble) }
+}
+
+function telemetryOf({ telemetry }: AdminSources): StatusAnswer['telemetry'] {
+  const { traces, metrics } = telemetry()
+  const of = (figures: ExportFigures | null) => figures && { to: figures.to, trouble: told(figures.trouble) }
+  return { traces: of(traces), metrics: of(metrics) }
+}
+
+function told(trouble: AuditFigures['trouble']): StatusAnswer['audit']['trouble'] {
+  return trouble && { code: trouble.code, message: trouble.message, since: iso(trouble.since) }
 }
 
 function lastReload({ lastReload }: AdminSources): StatusAnswer['reload']['last'] {

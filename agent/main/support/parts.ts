@@ -55,7 +55,7 @@ export const PARTS: readonly BundlePart[] = [
   },
   {
     name: 'status.json',
-    summary: 'health, server, own SVID, platforms, audit log, last reload, what changed last',
+    summary: 'health, server, own SVID, platforms, audit log, telemetry, last reload, what changed last',
     read: async ({ client, signal }) => (await client()).get(status.schema, status.path, signal),
   },
   {
