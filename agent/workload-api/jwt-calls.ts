@@ -83,6 +83,8 @@ export class JwtCalls {
     call.known()
     if (entries.length === 0) throw notEntitled()
     const { uid } = call.workload.caller
+    // A wait for each identity that is asked for.
+    if (entries.length > 1) setMaxListeners(0, call.signal)
     const results = await Promise.allSettled(
       entries.map(({ id, spiffeId }) => jwt.want({ entryId: id, spiffeId, audience }, uid, call.left(), call.signal)),
     )
@@ -125,9 +127,10 @@ export class JwtCalls {
       let counted = began
       const allowed = untilDeadline(grpcCall, clock.now())
       const gone = new AbortController()
-      // A wait for each identity that is asked for.
-      setMaxListeners(0, gone.signal)
-      grpcCall.on('cancelled', () => gone.abort(new AgentError('agent.stopping', 'the client is gone')))
+      const cancelled = () => gone.abort(new AgentError('agent.stopping', 'the client is gone'))
+      grpcCall.on('cancelled', cancelled)
+      // gRPC says it at the end of every call. One that is answered has nothing left to abort.
+      const answered = () => void grpcCall.off('cancelled', cancelled)
       const call: Call = {
         request: grpcCall.request,
         dialect,
@@ -144,10 +147,12 @@ export class JwtCalls {
       }
       answer(call).then(
         (message) => {
+          answered()
           events.unaryEnded(method, 'OK')
           respond(null, message)
         },
         (reason: unknown) => {
+          answered()
           const error = asStatus(reason, call, events)
           events.unaryEnded(method, gone.signal.aborted ? 'CANCELLED' : status[error.code])
           respond(error)

@@ -53,6 +53,18 @@ describe('FetchJWTSVID answers', () => {
     process.off('warning', listener)
     expect(warned).toEqual([])
   })
+  test('and aborts nothing when gRPC says afterwards that the call is over', async () => {
+    const signals: AbortSignal[] = []
+    const { token } = world.script
+    world.script.token = (subject, signal) => {
+      signals.push(signal)
+      return token(subject, signal)
+    }
+    const call = world.fetch(['db'], 'spiffe://td/api')
+    await call.ended
+    call.cancel()
+    expect(signals.map(({ aborted }) => aborted)).toEqual([false])
+  })
   test('one token for an identity that two entries name', async () => {
     world.setEntries(entry('e1', '/web'), entry('e2', '/web'))
     expect(await identities(world.fetch())).toEqual(['spiffe://td/web'])
