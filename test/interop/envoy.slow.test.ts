@@ -86,17 +86,23 @@ describe.skipIf(missing !== null)(NAME, { timeout: SECONDS * 1000 + 300_000 }, (
       const { server, client, clientPort } = await pair({ apiType })
       const requests = new Requests(clientPort, PER_SECOND)
       const third = () => new Promise((resolve) => setTimeout(resolve, (SECONDS * 1000) / ROUNDS / 3))
+      const events: string[] = []
+      const noted = (what: string) => events.push(`${new Date().toISOString()} ${what}`)
       for (let round = 0; round < ROUNDS; round++) {
         await third()
         await environment.server.rotateCa()
+        noted('a new CA')
         await third()
         await environment.agent.kill()
+        noted('the agent is killed')
         await environment.agent.start()
+        noted('the agent is back')
         await third()
       }
       const { sent, failures, peers, peerSerials } = await requests.stop()
-      const events = `${ROUNDS} CAs, ${ROUNDS} times kill -9`
-      process.stdout.write(`${apiType}: ${sent} requests, ${peerSerials.size} client certificates, ${events}\n`)
+      const rounds = `${ROUNDS} CAs, ${ROUNDS} times kill -9`
+      process.stdout.write(`${apiType}: ${sent} requests, ${peerSerials.size} client certificates, ${rounds}\n`)
+      if (failures.length > 0) process.stdout.write(`${[...events, server.log, client.log].join('\n')}\n`)
       expect(failures).toEqual([])
       expect([...peers]).toEqual([CLIENT])
       expect(sent).toBeGreaterThan(SECONDS * PER_SECOND * 0.8)
@@ -204,6 +210,54 @@ describe.skipIf(missing !== null)(NAME, { timeout: SECONDS * 1000 + 300_000 }, (
     })
     await until(() => answers(clientPort), { seconds: 60 })
     expect(await server.ask('/config_dump?include_eds')).toContain('trusted_ca')
+  })
+
+  /** The configurations of SPIRE's tutorial: names by SPIFFE ID, the older matcher, one service without a list. */
+  it('takes its secrets as SPIRE configures them', async () => {
+    await open()
+    await register('server', SERVER)
+    await register('client', CLIENT)
+    const spire = <T extends object>(config: T): T =>
+      JSON.parse(
+        JSON.stringify(config)
+          .replaceAll(
+            /"grpc_services":\[(\{"envoy_grpc":\{"cluster_name":)"agent"\}\}\]/g,
+            '"grpc_services":$1"spire_agent"}}',
+          )
+          .replaceAll(
+            /"match_typed_subject_alt_names":\[\{"san_type":"URI","matcher":(\{[^}]*\})\}\]/g,
+            '"match_subject_alt_names":[$1]',
+          )
+          .replaceAll(
+            '"common_tls_context":{',
+            '"common_tls_context":{"tls_params":{"ecdh_curves":["X25519:P-256:P-521:P-384"]},',
+          )
+          .replaceAll('"require_client_certificate":true,', ''),
+      ) as T
+    // The type of the cluster is left out there.
+    const { type: _static, ...cluster } = agentCluster(environment.agent.socketPath, 'spire_agent')
+    const clusters = [{ ...cluster, connect_timeout: '0.25s' }]
+    const [serverPort, clientPort] = [await freePort(), await freePort()]
+    const bundle = `spiffe://${TRUST_DOMAIN}`
+    const listeners = [serverListener(serverPort, secrets([CLIENT], { certificate: SERVER, bundle }))]
+    const server = spire({ static_resources: { listeners, clusters } })
+    for (const part of ['"grpc_services":{', '"match_subject_alt_names"', 'P-521']) {
+      expect(JSON.stringify(server)).toContain(part)
+    }
+    await start('server', server)
+    await start(
+      'client',
+      spire({
+        static_resources: {
+          listeners: [plainListener(clientPort, 'upstream')],
+          clusters: [
+            ...clusters,
+            upstreamCluster('upstream', serverPort, secrets([SERVER], { certificate: CLIENT, bundle })),
+          ],
+        },
+      }),
+    )
+    await until(() => answers(clientPort), { seconds: 60 })
   })
 
   /** What the proxy of Istio has: a path below its working directory, the node told once, no time limit for secrets. */
