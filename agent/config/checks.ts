@@ -1,6 +1,7 @@
-import { dirname } from 'node:path'
+import { dirname, resolve } from 'node:path'
 import { fullPace, LIMITS, REQUESTS_OF_A_BUNDLE_POLL, ROUTINE_TAKES_ONE_OF, SHORTEST } from '../icp/limits.js'
 import type { Files } from '../ports/files.js'
+import { checkAppendedFiles } from './appended-files.js'
 import type { Environment } from './placeholders.js'
 import { type Problem, quote } from './problem.js'
 import type { SettingKey } from './schema.js'
@@ -10,6 +11,8 @@ import type { Understood } from './values.js'
 
 /** What is around the agent and matters to its configuration. */
 export interface Circumstances {
+  /** Of the configuration file. */
+  readonly path: string
   readonly env: Environment
   readonly hostname: string
   readonly insideContainer: boolean
@@ -132,6 +135,8 @@ export async function check(understood: Understood, around: Circumstances): Prom
     const remedy = 'use a directory of its own, which whoever verifies may read'
     problems.push(at('outputs.bundle_dir', 'is that of the socket or of the data', remedy))
   }
+
+  problems.push(...checkAppendedFiles(understood, resolve(around.path)))
 
   const trustBundle = values['icp_service.trust_bundle_path']
   if (trustBundle !== null) {

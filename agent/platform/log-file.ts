@@ -25,5 +25,5 @@ export function openLogFile(path: string, me: Self = self()): number {
   } catch (error) {
     throw ioError('open', path, error)
   }
-  throw new AgentError('file.unsafe', `${path} is not a regular file; set logging.file_path to one`)
+  throw new AgentError('file.unsafe', `${path} is not a regular file; name one that is, or that is missing`)
 }

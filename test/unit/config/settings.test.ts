@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { keysOf, load, refused, TENANT, warningsOf, withVariable } from './given.js'
+import { type Given, keysOf, load, refused, TENANT, warningsOf, withVariable } from './given.js'
 
 const config = async (name: string, value: string) => (await load(withVariable(name, value))).config
 const refusedKeys = async (name: string, value: string) => keysOf(await refused(withVariable(name, value)))
@@ -336,4 +336,25 @@ test('the three names of secrets differ, and hold no space', async () => {
   expect((await config('ICP_AGENT_SDS__DEFAULT_SVID_NAME', 'mine')).sds.names.svid).toBe('mine')
   expect(await refusedKeys('ICP_AGENT_SDS__DEFAULT_SVID_NAME', 'ROOTCA')).toEqual(['sds.default_bundle_name'])
   expect(await refusedKeys('ICP_AGENT_SDS__DEFAULT_ALL_BUNDLES_NAME', 'a b')).toEqual(['sds.default_all_bundles_name'])
+})
+
+test('no log goes into the configuration, or into a file that another setting names', async () => {
+  const both = (audit: string, more: Record<string, string> = {}): Given => {
+    const given = withVariable('ICP_AGENT_AUDIT__PATH', audit)
+    return { ...given, env: { ...given.env, ...more } }
+  }
+  const inOther = async (name: string) =>
+    keysOf(await refused(both('/srv/file', { [`ICP_AGENT_${name}`]: '/srv/file' })))
+  for (const name of [
+    'LOGGING__FILE_PATH',
+    'AGENT__JOIN_TOKEN_PATH',
+    'HEALTH__TLS_CERT_PATH',
+    'SECURITY__CACHE_PATH',
+  ]) {
+    expect(await inOther(name)).toContain('audit.path')
+  }
+  expect(keysOf(await refused(both(`${process.cwd()}/c.yaml`)))).toEqual(['audit.path'])
+  expect(await refusedKeys('ICP_AGENT_LOGGING__FILE_PATH', `${process.cwd()}/c.yaml`)).toEqual(['logging.file_path'])
+  const apart = await load(both('/srv/audit', { ICP_AGENT_LOGGING__FILE_PATH: '/srv/log' }))
+  expect(apart.config.audit.path).toBe('/srv/audit')
 })
