@@ -175,6 +175,26 @@ describe.skipIf(vmObstacle() !== null)('on a machine with systemd', () => {
     expect(fetchAs(WEB).status).toBe(0)
   })
 
+  it('goes on in a new file when its log was rotated, by what the documents have logrotate run', async () => {
+    const path = join(vm.root, 'etc/icp-agent/config.yaml')
+    const original = readFileSync(path, 'utf8')
+    const withFile = original.replace(/^logging:\n/m, 'logging:\n  file_path: /var/log/icp-agent/agent.log\n')
+    expect(withFile).not.toBe(original)
+    writeFileSync(path, withFile)
+    vm.must(['systemctl', 'reload', 'icp-agent.service'])
+    const log = join(vm.root, 'var/log/icp-agent/agent.log')
+    await until(() => existsSync(log))
+    const [, script = ''] = /postrotate\n(.*?)\n +endscript/s.exec(readFileSync('docs/logs.md', 'utf8')) ?? []
+    vm.must(['mv', '/var/log/icp-agent/agent.log', '/var/log/icp-agent/agent.log.1'])
+    vm.must(['sh', '-ec', script])
+    await until(() => existsSync(log) && readFileSync(log, 'utf8').includes('Configuration reloaded'))
+    expect(readFileSync(log, 'utf8')).toContain('The log was opened anew')
+    expect(readFileSync(`${log}.1`, 'utf8')).not.toContain('The log was opened anew')
+    expect(vm.must(['stat', '-c', '%a %U', '/var/log/icp-agent/agent.log']).trim()).toBe('600 icp-agent')
+    writeFileSync(path, original)
+    vm.must(['systemctl', 'reload', 'icp-agent.service'])
+  })
+
   it('explains what the process of a unit gets, which is what it gets', async () => {
     register('unit', { 'systemd:id': 'explained.service' })
     const program = vm.must(['sh', '-c', 'command -v icp-agent']).trim()

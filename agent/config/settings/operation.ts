@@ -49,13 +49,13 @@ export const operationSettings = {
     path: 'file',
     defaultIs: 'none',
     reload: 'live',
-    what: 'A file that gets the lines besides standard output; opened again on SIGHUP, SIGUSR1 and SIGUSR2.',
+    what: 'A file that gets the lines besides standard output; opened again on SIGHUP and SIGUSR2.',
   }),
   'audit.path': optional(auditPath, {
     kind: '`stdout`, `/dev/log`, path',
     defaultIs: 'none: no audit log',
     reload: 'live',
-    what: 'Where records go of who is served or denied what, one JSON object a line ([audit.md](audit.md)): a file, opened again on SIGHUP, SIGUSR1 and SIGUSR2; `stdout`, among the lines of the log; `/dev/log`, the syslog daemon.',
+    what: 'Where records go of who is served or denied what, one JSON object a line ([audit.md](audit.md)): a file, opened again on SIGHUP and SIGUSR2; `stdout`, among the lines of the log; `/dev/log`, the syslog daemon.',
   }),
   'audit.fail_closed': setting(bool(), {
     kind: 'true, false',

@@ -4,7 +4,7 @@ import type { Command } from '../command.js'
 export const run: Command = {
   help: `Usage: icp-agent [run] [-c FILE]
 
-Runs the agent until it gets SIGTERM, SIGINT or SIGQUIT. SIGHUP, SIGUSR1 and SIGUSR2 reopen the log
+Runs the agent until it gets SIGTERM, SIGINT or SIGQUIT. SIGHUP and SIGUSR2 reopen the log
 file; SIGHUP also reads the configuration again, as \`icp-agent reload\` does.
 
 Options:

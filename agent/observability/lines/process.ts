@@ -169,7 +169,7 @@ export const PROCESS_LINES = {
   'The log was opened anew': {
     level: 'info',
     fields: { signal: 'text' },
-    means: 'SIGHUP, SIGUSR1 or SIGUSR2 was received. At SIGHUP the configuration is read again as well.',
+    means: 'SIGHUP or SIGUSR2 was received. At SIGHUP the configuration is read again as well.',
   },
   'A signal was received that means nothing to the agent': {
     level: 'warning',
@@ -186,7 +186,7 @@ export const PROCESS_LINES = {
   'Log file cannot be opened anew; the old one stays in use': {
     level: 'error',
     fields: { path: 'text', error: 'error' },
-    means: 'The same, after SIGHUP, SIGUSR1 or SIGUSR2.',
+    means: 'The same, after SIGHUP or SIGUSR2.',
     todo: 'Correct what `error` names, then send the signal again.',
   },
   'Log file cannot be written; lines go to stdout only': {
