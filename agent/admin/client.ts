@@ -23,8 +23,12 @@ const paged = z.object({ next: z.string().nullable(), rows: z.array(z.unknown())
 export class AdminClient implements Disposable {
   readonly #http: SocketHttp
 
-  constructor(readonly socketPath: string) {
-    this.#http = new SocketHttp(socketPath)
+  /** `silentMs`: how long an agent may say nothing; default half a minute. */
+  constructor(
+    readonly socketPath: string,
+    silentMs?: number,
+  ) {
+    this.#http = new SocketHttp(socketPath, silentMs)
   }
 
   /** The answer as the schema of its route has it. */
@@ -98,6 +102,10 @@ export class AdminClient implements Disposable {
     if (errno === 'ECONNRESET' || errno === 'EPIPE') {
       const why = 'this user may not use it, its 16 connections are taken, or it is stopping'
       return new AgentError('admin.unreachable', `the agent closed the connection at ${at}: ${why}`, { cause })
+    }
+    if (errno === 'ETIMEDOUT') {
+      const why = `its agent hangs or is stopped: look at its state (ps) and its log, and restart it`
+      return new AgentError('admin.unreachable', `${at} accepts, and does not answer: ${why}`, { cause })
     }
     return new AgentError('admin.unreachable', `${at} cannot be asked (${messageOf(cause)}); ${where}`, { cause })
   }

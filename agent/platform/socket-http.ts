@@ -2,6 +2,8 @@ import { Agent, request } from 'node:http'
 
 /** More than a page of 500 rows needs. */
 const MAX_BYTES = 16 * 1024 * 1024
+/** Longer than an agent takes for any answer; one that hangs, or is stopped, says nothing at all. */
+const SILENT_MS = 30_000
 
 export interface SocketAnswer {
   readonly status: number
@@ -22,13 +24,24 @@ export interface SocketRequest {
 export class SocketHttp implements Disposable {
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 })
 
-  constructor(readonly socketPath: string) {}
+  constructor(
+    readonly socketPath: string,
+    private readonly silentMs = SILENT_MS,
+  ) {}
 
-  /** Rejects with what Node says (`ECONNREFUSED`, `EACCES`, …) or the signal's reason. */
+  /** Rejects with what Node says (`ECONNREFUSED`, `EACCES`, …), `ETIMEDOUT` after a silence, or the signal's reason. */
   ask({ method, path, body, signal }: SocketRequest): Promise<SocketAnswer> {
     return new Promise((resolve, reject) => {
       const headers = body === undefined ? {} : { 'content-type': 'application/json' }
-      const options = { socketPath: this.socketPath, agent: this.#agent, method, path, signal, headers }
+      const options = {
+        socketPath: this.socketPath,
+        agent: this.#agent,
+        method,
+        path,
+        signal,
+        headers,
+        timeout: this.silentMs,
+      }
       const asked = request(options, (response) => {
         let text = ''
         response.setEncoding('utf8')
@@ -38,6 +51,9 @@ export class SocketHttp implements Disposable {
         })
         response.on('end', () => resolve({ status: response.statusCode ?? 0, body: text }))
         response.on('error', reject)
+      })
+      asked.on('timeout', () => {
+        asked.destroy(Object.assign(new Error(`nothing was said for ${this.silentMs / 1000} s`), { code: 'ETIMEDOUT' }))
       })
       asked.on('error', (error) => reject(signal.aborted ? signal.reason : error))
       asked.end(body)
