@@ -3,6 +3,7 @@ import { cpSync, existsSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { built, kubeBinaries, kubeBinary, kubeUnavailable } from '../support/kube-binaries.js'
+import { umlUnavailable } from './uml-machine.js'
 
 const CONTAINERD = '2.3.7'
 const SPIFFE_CSI = '0.2.6'
@@ -20,6 +21,12 @@ export function nodeUnavailable(): string | null {
   const missing = NEEDED.filter((program) => spawnSync('which', [program]).status !== 0)
   if (missing.length > 0) return `missing: ${missing.join(', ')}`
   return kubeUnavailable()
+}
+
+/** Why a node on a machine of its own cannot be run here; null where it can. */
+export function umlNodeUnavailable(): string | null {
+  if (process.getuid?.() !== 0) return 'only root can run a node'
+  return umlUnavailable() ?? kubeUnavailable()
 }
 
 /** What a node runs, built where it is missing: half an hour on two cores, and two gigabytes of Go's caches. */

@@ -5,7 +5,7 @@ import { credentials, newCa } from '../integration/support/https-server.js'
 import { kubectlBinary } from '../support/helm.js'
 import { until } from '../support/until.js'
 import { type NodeBinaries, nodeBinaries } from './binaries.js'
-import { type Daemon, NodeSpace } from './node-space.js'
+import type { Daemon, NodeHost } from './node-host.js'
 
 /** The node's address, which is that of its bridge, and that of the service `kubernetes`. */
 export const NODE_IP = '10.244.0.1'
@@ -23,29 +23,22 @@ export class Cluster implements AsyncDisposable {
   #kubectl = ''
 
   private constructor(
-    readonly node: NodeSpace,
+    readonly node: NodeHost,
     private readonly binaries: NodeBinaries,
     private readonly startOne: (name: string) => Promise<Daemon>,
   ) {}
 
-  static async start(): Promise<Cluster> {
+  static async start(make: () => Promise<NodeHost>): Promise<Cluster> {
     const binaries = await nodeBinaries()
-    const node = await NodeSpace.make()
+    const node = await make()
     try {
-      const args = await prepare(node.dir, binaries)
+      const args = await prepare(node, binaries)
       const cluster = new Cluster(node, binaries, (name) => {
         const [program = '', ...rest] = args[name] ?? []
         return node.start(name, program, rest, binaries.containerdFolder)
       })
       cluster.#kubectl = await kubectlBinary()
-      for (const name of ['etcd', 'kube-apiserver']) await cluster.restart(name)
-      await cluster.answers()
-      for (const name of ['kube-controller-manager', 'kube-scheduler', 'kube-proxy', 'containerd']) {
-        await cluster.restart(name)
-      }
-      // A kubelet that finds no runtime ends.
-      await cluster.containerdAnswers()
-      await cluster.restart('kubelet')
+      await cluster.startPrograms()
       const kubelets = ['create', 'clusterrolebinding', 'kubelet-api', '--clusterrole=system:kubelet-api-admin']
       await cluster.kubectl(...kubelets, '--user=kube-apiserver')
       await until(async () => /True/.test(await cluster.nodeReady()), { what: 'the node is ready' })
@@ -54,6 +47,19 @@ export class Cluster implements AsyncDisposable {
       await node[Symbol.asyncDispose]()
       throw error
     }
+  }
+
+  /** All of them, on a machine that runs none. */
+  async startPrograms(): Promise<void> {
+    this.#daemons.clear()
+    for (const name of ['etcd', 'kube-apiserver']) await this.restart(name)
+    await this.answers()
+    for (const name of ['kube-controller-manager', 'kube-scheduler', 'kube-proxy', 'containerd']) {
+      await this.restart(name)
+    }
+    // A kubelet that finds no runtime ends.
+    await this.containerdAnswers()
+    await this.restart('kubelet')
   }
 
   get kubeconfig(): string {
@@ -101,7 +107,8 @@ export class Cluster implements AsyncDisposable {
   }
 
   async answers(): Promise<void> {
-    await this.kubectlUntil(/ok/, 'get', '--raw', '/readyz')
+    // What is not ready names what is: each of those is ok, too.
+    await this.kubectlUntil(/^ok$/, 'get', '--raw', '/readyz')
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -128,7 +135,8 @@ export class Cluster implements AsyncDisposable {
 }
 
 /** Writes what the programs read, and resolves with what starts each of them. */
-async function prepare(dir: string, binaries: NodeBinaries): Promise<Readonly<Record<string, readonly string[]>>> {
+async function prepare(node: NodeHost, binaries: NodeBinaries): Promise<Readonly<Record<string, readonly string[]>>> {
+  const { dir } = node
   const file = (name: string, content: string | object) => {
     const path = join(dir, name)
     writeFileSync(path, typeof content === 'string' ? content : JSON.stringify(content), { mode: 0o600 })
@@ -155,7 +163,11 @@ async function prepare(dir: string, binaries: NodeBinaries): Promise<Readonly<Re
   return {
     etcd: [
       binaries.etcd,
-      ...[`--data-dir=${join(dir, 'etcd')}`, `--listen-client-urls=${etcd}`, `--advertise-client-urls=${etcd}`],
+      ...[
+        `--data-dir=${join(node.stateDir, 'etcd')}`,
+        `--listen-client-urls=${etcd}`,
+        `--advertise-client-urls=${etcd}`,
+      ],
       ...['--log-level=error', '--unsafe-no-fsync'],
     ],
     'kube-apiserver': [
@@ -191,10 +203,14 @@ async function prepare(dir: string, binaries: NodeBinaries): Promise<Readonly<Re
       })}`,
       `--hostname-override=${NODE_NAME}`,
     ],
-    containerd: [join(binaries.containerdFolder, 'containerd'), '--config', file('containerd.toml', containerdOf(dir))],
+    containerd: [
+      join(binaries.containerdFolder, 'containerd'),
+      '--config',
+      file('containerd.toml', containerdOf(node)),
+    ],
     kubelet: [
       binaries.kubelet,
-      `--config=${file('kubelet.json', kubeletConfig(dir, caFile, kubelet))}`,
+      `--config=${file('kubelet.json', kubeletConfig(node, caFile, kubelet))}`,
       `--kubeconfig=${kubeconfig(`system:node:${NODE_NAME}`, 'kubelet')}`,
       ...[`--hostname-override=${NODE_NAME}`, `--node-ip=${NODE_IP}`],
     ],
@@ -225,7 +241,7 @@ function writeNetwork(dir: string): void {
 }
 
 /** `restrict_oom_score_adj`: machines of CI lack CAP_SYS_RESOURCE. */
-function containerdOf(dir: string): string {
+function containerdOf({ dir, cgroupDriver }: NodeHost): string {
   return `version = 3
 root = "/var/lib/containerd"
 state = "/run/containerd"
@@ -239,16 +255,24 @@ disabled_plugins = ["io.containerd.nri.v1.nri"]
   [plugins."io.containerd.cri.v1.runtime".cni]
     bin_dirs = ["${dir}/cni/bin"]
     conf_dir = "${dir}/cni/net"
+  [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
+    runtime_type = "io.containerd.runc.v2"
+    [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc.options]
+      SystemdCgroup = ${cgroupDriver === 'systemd'}
 `
 }
 
-function kubeletConfig(dir: string, clientCAFile: string, tls: { certificate: string; key: string }): object {
+function kubeletConfig(
+  { dir, cgroupDriver }: NodeHost,
+  clientCAFile: string,
+  tls: { certificate: string; key: string },
+): object {
   return {
     ...{ kind: 'KubeletConfiguration', apiVersion: 'kubelet.config.k8s.io/v1beta1' },
     authentication: { anonymous: { enabled: false }, webhook: { enabled: true }, x509: { clientCAFile } },
     authorization: { mode: 'Webhook' },
     ...{ tlsCertFile: tls.certificate, tlsPrivateKeyFile: tls.key },
-    ...{ cgroupDriver: 'cgroupfs', failCgroupV1: false, failSwapOn: false, oomScoreAdj: 0 },
+    ...{ cgroupDriver, failCgroupV1: false, failSwapOn: false, oomScoreAdj: 0 },
     containerRuntimeEndpoint: 'unix:///run/containerd/containerd.sock',
     staticPodPath: join(dir, 'manifests'),
     evictionHard: { 'memory.available': '50Mi', 'nodefs.available': '1%', 'imagefs.available': '1%' },

@@ -11,7 +11,7 @@ export async function makeImages(dir: string): Promise<readonly string[]> {
   const base = join(dir, 'base')
   for (const program of [process.execPath, which('curl')]) copyProgram(program, base)
   copyProgram(which('busybox'), base)
-  for (const name of ['sh', 'sleep', 'chown', 'ls', 'cat', 'env'])
+  for (const name of ['sh', 'sleep', 'chown', 'ls', 'cat', 'env', 'test', 'tail', 'readlink'])
     symlinkSync('busybox', join(base, 'usr', 'bin', name))
   for (const name of ['bin', 'sbin']) symlinkSync(`usr/bin`, join(base, name))
   mkdirSync(join(base, 'tmp'))

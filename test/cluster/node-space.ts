@@ -5,22 +5,18 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { until } from '../support/until.js'
+import type { Daemon, NodeHost } from './node-host.js'
 
 const HERE = import.meta.dirname
 const run = promisify(execFile)
-
-/** A program that runs in the node. */
-export interface Daemon {
-  readonly name: string
-  /** With SIGKILL; resolves when it has ended. */
-  kill(): Promise<void>
-}
 
 /**
  * Namespaces and control groups for one node, on this machine. All that runs in them ends, and all that was made for
  * them goes, when this is disposed.
  */
-export class NodeSpace implements AsyncDisposable {
+export class NodeSpace implements NodeHost {
+  readonly cgroupDriver = 'cgroupfs'
+
   private constructor(
     readonly dir: string,
     private readonly group: string,
@@ -43,14 +39,16 @@ export class NodeSpace implements AsyncDisposable {
     }
   }
 
-  /** Runs a program to its end. */
+  get stateDir(): string {
+    return this.dir
+  }
+
   async run(program: string, ...args: readonly string[]): Promise<string> {
     const options = { maxBuffer: 64 * 1024 * 1024, timeout: 300_000 }
     const { stdout } = await run(join(HERE, 'run-in-node.sh'), [this.group, `${this.pid}`, program, ...args], options)
     return stdout
   }
 
-  /** Starts a program; its output goes to NAME.log in the node's directory. */
   async start(name: string, program: string, args: readonly string[], path = ''): Promise<Daemon> {
     mkdirSync(join(this.dir, 'logs'), { recursive: true })
     const log = createWriteStream(join(this.dir, 'logs', `${name}.log`), { flags: 'a' })
@@ -69,8 +67,7 @@ export class NodeSpace implements AsyncDisposable {
     }
   }
 
-  /** Sends SIGKILL to each process of a container, by the control group that is named like it. */
-  killContainer(id: string): void {
+  async killContainer(id: string): Promise<void> {
     const kubepods = join('/sys/fs/cgroup/memory', this.group, 'kubepods')
     const group = readdirSync(kubepods, { recursive: true, encoding: 'utf8' }).find((path) => path.endsWith(`/${id}`))
     if (group === undefined) throw new Error(`no control group is named ${id}`)

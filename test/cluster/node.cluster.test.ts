@@ -4,11 +4,13 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { helmBinary } from '../support/helm.js'
 import { until } from '../support/until.js'
-import { csiBinaries, nodeUnavailable } from './binaries.js'
+import { csiBinaries, nodeUnavailable, umlNodeUnavailable } from './binaries.js'
 import { Cluster } from './cluster.js'
 import { makeImages, programImage } from './images.js'
+import { NodeSpace } from './node-space.js'
 import { TrialServer } from './trial-server.js'
-import { NAMESPACE, PodWorkload, podOf } from './workloads.js'
+import { UmlMachine } from './uml-machine.js'
+import { crewedPod, NAMESPACE, PodWorkload, podOf, SOCKET_OF_CONTAINER } from './workloads.js'
 
 const AGENT_IMAGE = 'local/icp-agent:0.1.0'
 const PERMISSION_DENIED = 7
@@ -20,9 +22,26 @@ const LISTENED_MS = 12_000
 const AWAY_MS = 45_000
 
 const PAGE = readFileSync('docs/install/kubernetes.md', 'utf8')
-const missing = nodeUnavailable()
+const NODES = [
+  {
+    what: 'in namespaces of this machine, with control groups of version 1',
+    missing: nodeUnavailable(),
+    make: () => NodeSpace.make(),
+    boots: false,
+  },
+  {
+    what: 'with a kernel, systemd and control groups of version 2 of its own',
+    missing: umlNodeUnavailable(),
+    make: () => UmlMachine.make(),
+    boots: true,
+  },
+]
 
-describe.skipIf(missing !== null)(`a real node${missing === null ? '' : ` (skipped: ${missing})`}`, () => {
+describe.each(NODES)('a real node $what', ({ missing, make, boots }) => {
+  if (missing !== null) {
+    it.skip(`(${missing})`, () => undefined)
+    return
+  }
   let cluster: Cluster
   let helm: string
   let trial: TrialServer
@@ -35,7 +54,7 @@ describe.skipIf(missing !== null)(`a real node${missing === null ? '' : ` (skipp
   const kill = async () => {
     const container = () => cluster.kubectl(...agentPod, 'jsonpath={.items[*].status.containerStatuses[0].containerID}')
     const before = await container()
-    cluster.node.killContainer(before.replace('containerd://', ''))
+    await cluster.node.killContainer(before.replace('containerd://', ''))
     await until(async () => (await container()) !== before, { what: 'the agent was restarted' })
     await rolledOut()
   }
@@ -65,13 +84,13 @@ describe.skipIf(missing !== null)(`a real node${missing === null ? '' : ` (skipp
 
   beforeAll(async () => {
     helm = await helmBinary()
-    cluster = await Cluster.start()
+    cluster = await Cluster.start(make)
     const images = join(cluster.node.dir, 'images')
     mkdirSync(images)
     for (const archive of await makeImages(images)) await cluster.import(archive)
     trial = await TrialServer.start(cluster)
-    for (const name of [...PODS, 'caller', 'static']) await trial.register(name, NAMESPACE)
-    await trial.register('strict', 'restricted')
+    for (const name of [...PODS, 'crew', 'caller', 'static']) await trial.register(name, NAMESPACE)
+    for (const name of ['strict', 'identity-once', 'identity-sidecar']) await trial.register(name, 'restricted')
     await cluster.kubectl('create', 'namespace', NAMESPACE)
   }, 3_600_000)
 
@@ -105,6 +124,28 @@ describe.skipIf(missing !== null)(`a real node${missing === null ? '' : ` (skipp
     for (const workload of workloads) await workload.gets(id(workload.name))
     for (const { name, lines } of workloads) {
       expect(new Set(lines.flatMap(({ svids }) => svids ?? []))).toEqual(new Set([id(name)]))
+    }
+  })
+
+  it('gives init, sidecar and ephemeral containers the identity of their pod', async () => {
+    const fetched = ['icp-agent', 'api', 'fetch', 'x509', '--timeout', '60s']
+    await cluster.apply(crewedPod('crew', AGENT_IMAGE, fetched))
+    const sidecar = await PodWorkload.find(cluster, 'crew')
+    await sidecar.gets(id('crew'))
+    const logs = (container: string) => ['-n', NAMESPACE, 'logs', 'crew', '-c', container]
+    expect(await cluster.kubectl(...logs('init'))).toContain(id('crew'))
+    const path = join(cluster.node.dir, 'ephemeral.json')
+    writeFileSync(path, JSON.stringify(SOCKET_OF_CONTAINER))
+    const debug = ['debug', 'crew', `--image=${AGENT_IMAGE}`, '--container=ephemeral', `--custom=${path}`]
+    await cluster.kubectl('-n', NAMESPACE, ...debug, '--image-pull-policy=Never', '--', ...fetched)
+    await cluster.kubectlUntil(new RegExp(id('crew')), ...logs('ephemeral'))
+  })
+
+  it('explains to the administrator what each pod gets', async () => {
+    for (const { name, svids } of workloads) {
+      const asked = ['icp-agent', 'explain', '--pod', `${NAMESPACE}/${name}`, '-o', 'json']
+      const { processes } = JSON.parse(await cluster.kubectl('-n', 'authsec', 'exec', 'ds/icp-agent', '--', ...asked))
+      expect(processes).toMatchObject([{ decision: { kind: 'send', spiffe_ids: svids } }])
     }
   })
 
@@ -183,6 +224,19 @@ describe.skipIf(missing !== null)(`a real node${missing === null ? '' : ` (skipp
       })
       expect(pod.ends.filter(({ code }) => code === PERMISSION_DENIED)).toEqual([])
     })
+
+    it('serves the examples with an init container and with a sidecar that write files', async () => {
+      for (const example of ['files-init-container', 'files-sidecar']) {
+        const path = join(cluster.node.dir, `${example}.yaml`)
+        const text = readFileSync(`deploy/kubernetes/examples/${example}.yaml`, 'utf8')
+        writeFileSync(path, text.replaceAll('authsec/icp-agent', 'local/icp-agent'))
+        await cluster.kubectl('-n', namespace, 'apply', '-f', path)
+      }
+      const logs = ['-n', namespace, 'logs', '-c', 'program']
+      await cluster.kubectlUntil(/svid_key\.pem/, ...logs, 'identity-once')
+      await cluster.kubectl('-n', namespace, 'rollout', 'status', 'deployment/identity-sidecar', '--timeout=180s')
+      await cluster.kubectlUntil(/^\.\.[\w.-]+/, ...logs, 'deployment/identity-sidecar')
+    })
   })
 
   describe('with the pods of the kubelet', () => {
@@ -216,6 +270,22 @@ describe.skipIf(missing !== null)(`a real node${missing === null ? '' : ` (skipp
       const answers = caller.texts.slice(asked)
       expect(answers.length).toBeGreaterThan(atLeast)
       expect(answers.filter((text) => !text.startsWith('0 '))).toEqual([])
+    }
+
+    if (boots) {
+      const machine = () => {
+        if (cluster.node instanceof UmlMachine) return cluster.node
+        throw new Error('this node does not boot')
+      }
+      it.each([
+        ['is rebooted', () => machine().reboot()],
+        ['loses its power', () => machine().crash()],
+      ])('serves everybody again, and denies nobody, when the node %s', async (_, boot) => {
+        await servedAfter(async () => {
+          await boot()
+          await cluster.startPrograms()
+        })
+      })
     }
 
     it(`denies nobody when the kubelet restarts, ${RESTARTS} times, with a static pod present`, async () => {

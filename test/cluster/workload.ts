@@ -8,6 +8,8 @@ import { X509SVIDResponseSchema } from '../../proto/gen/spiffe/workload_pb.js'
  * and how each stream ended.
  */
 const AGAIN_MS = 500
+// A container that starts again may have another user.
+process.umask(0)
 const say = (line: Readonly<Record<string, unknown>>) => appendFileSync('/out/lines', `${JSON.stringify(line)}\n`)
 
 const metadata = new Metadata()

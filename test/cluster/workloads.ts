@@ -99,3 +99,29 @@ export function podOf(name: string, image: string, options: PodOptions = {}): ob
     },
   }
 }
+
+/** What a container that is added to a running pod needs. */
+export const SOCKET_OF_CONTAINER = {
+  env: [{ name: 'SPIFFE_ENDPOINT_SOCKET', value: `unix://${SOCKETS}/agent.sock` }],
+  volumeMounts: [{ name: 'spire', mountPath: SOCKETS, readOnly: true }],
+}
+
+/** A pod with an init container that runs a command, a sidecar that keeps a stream open, and a container that sleeps. */
+export function crewedPod(name: string, image: string, command: readonly string[]): object {
+  const container = (what: string, more: object) => ({ name: what, image, imagePullPolicy: 'Never', ...more })
+  const lines = [...SOCKET_OF_CONTAINER.volumeMounts, { name: 'out', mountPath: '/out' }]
+  const sidecar = { ...SOCKET_OF_CONTAINER, image: 'local/workload:1', restartPolicy: 'Always', volumeMounts: lines }
+  return {
+    ...{ apiVersion: 'v1', kind: 'Pod' },
+    metadata: { name, namespace: NAMESPACE, labels: { app: name } },
+    spec: {
+      terminationGracePeriodSeconds: 0,
+      initContainers: [container('init', { ...SOCKET_OF_CONTAINER, command }), container('sidecar', sidecar)],
+      containers: [container('app', { command: ['sleep', '100000'] })],
+      volumes: [
+        { name: 'spire', ...HOST_PATH },
+        { name: 'out', emptyDir: {} },
+      ],
+    },
+  }
+}
