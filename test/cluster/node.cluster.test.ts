@@ -76,7 +76,7 @@ describe.each(NODES)('a real node $what', ({ missing, make, boots }) => {
     await what()
     for (const [at, workload] of workloads.entries()) {
       const since = () => workload.lines.slice(before[at])
-      await until(() => since().at(-1)?.svids !== undefined, { what: `${workload.name} is served again` })
+      await until(() => since().at(-1)?.svids !== undefined, { what: `${workload.name} is served again`, seconds: 600 })
       expect(workload.svids).toEqual([id(workload.name)])
       if (meanwhile === 'never denied') expect(since().filter(({ code }) => code === PERMISSION_DENIED)).toEqual([])
     }

@@ -104,6 +104,12 @@ export class UmlMachine implements NodeHost {
   /** In order, as `systemctl reboot` does it; nothing is started but the system itself. */
   async reboot(): Promise<void> {
     const ended = this.#ended()
+    // The first processes of containers ignore SIGTERM: units that are stopped are killed sooner than after 90 s.
+    await this.run(
+      'sh',
+      '-c',
+      'mkdir -p /run/systemd/system.conf.d && printf "[Manager]\\nDefaultTimeoutStopSec=10s\\n" >/run/systemd/system.conf.d/stop.conf && systemctl daemon-reload',
+    )
     // The machine may end before it has said so.
     this.run('systemctl', '--no-block', 'poweroff').catch(() => undefined)
     await ended
