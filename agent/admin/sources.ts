@@ -3,6 +3,7 @@ import type { Tier } from '../errors.js'
 import type { SpiffeId } from '../identity/spiffe-id.js'
 import type { HealthFacts } from '../observability/health.js'
 import type { AgentNames } from '../observability/health-answers.js'
+import type { Trouble } from '../observability/once.js'
 import type { Clock } from '../ports/clock.js'
 import type { AuthorityRecord } from '../svids/authority-history.js'
 import type { Snapshot } from '../svids/snapshot.js'
@@ -67,14 +68,14 @@ export interface AuditFigures {
   readonly failClosed: boolean
   /** Bytes that are not written yet. */
   readonly waiting: number
-  readonly trouble: { readonly code: string; readonly message: string; readonly since: number } | null
+  readonly trouble: Trouble | null
 }
 
 /** Where traces or metrics are exported to, and why they cannot be now. */
 export interface ExportFigures {
   /** Scheme, host and port: a path may hold a token. */
   readonly to: string
-  readonly trouble: { readonly code: string; readonly message: string; readonly since: number } | null
+  readonly trouble: Trouble | null
 }
 
 /** What OpenTelemetry exports; null: it is off. */

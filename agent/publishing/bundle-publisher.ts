@@ -1,7 +1,7 @@
 import { AgentError } from '../errors.js'
 import { Alarm } from '../lib/alarm.js'
 import { delay } from '../lib/backoff.js'
-import { sleepUnlessAborted } from '../lib/sleep.js'
+import { endedByAbort, sleepUnlessAborted } from '../lib/sleep.js'
 import type { Clock } from '../ports/clock.js'
 import type { Random } from '../ports/random.js'
 import type { Lease } from './lease.js'
@@ -103,9 +103,7 @@ export class BundlePublisher {
         if (failures === 0) this.#publishedAt = clock.monotonic()
         else pauseMs = delay(failures, BACKOFF, random.fraction())
       }
-      await this.#alarm.sleep(pauseMs, signal).catch((error: unknown) => {
-        if (!signal.aborted) throw error
-      })
+      await endedByAbort(this.#alarm.sleep(pauseMs, signal), signal)
     }
   }
 

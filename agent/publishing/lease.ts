@@ -1,7 +1,8 @@
 import * as z from 'zod'
-import { LinkedAbort } from '../lib/abort.js'
+import { LinkedAbort, onAbort } from '../lib/abort.js'
 import type { Clock } from '../ports/clock.js'
-import { type ClusterObjects, type ObjectRequest, readable } from './objects.js'
+import type { ClusterObject, ClusterObjects } from '../ports/cluster-objects.js'
+import { readable } from './objects.js'
 
 /** How long others leave a lease alone that its holder does not renew. */
 export const LEASE_MS = 30_000
@@ -37,7 +38,7 @@ const record = z.object({
  * counts from before it asked for the renewal, both on a clock that does not jump.
  */
 export class Lease {
-  readonly #request: ObjectRequest
+  readonly #request: ClusterObject
   #seen: { readonly version: string; readonly at: number } | null = null
   #term: { readonly abort: AbortController; readonly end: Disposable; readonly until: number } | null = null
   #holder = ''
@@ -66,15 +67,12 @@ export class Lease {
     const term = this.#term
     if (!this.held || !term) return null
     using limited = new LinkedAbort(signal)
-    const lost = () => limited.abort(term.abort.signal.reason)
-    term.abort.signal.addEventListener('abort', lost, { once: true })
+    using _lost = onAbort(term.abort.signal, () => limited.abort(term.abort.signal.reason))
     try {
       return await work(limited.signal)
     } catch (error) {
       if (term.abort.signal.aborted && !signal.aborted) return null
       throw error
-    } finally {
-      term.abort.signal.removeEventListener('abort', lost)
     }
   }
 

@@ -1,6 +1,7 @@
 import * as z from 'zod'
 import { AgentError } from '../errors.js'
-import { type ClusterObjects, type ObjectRequest, readable } from './objects.js'
+import type { ClusterObject, ClusterObjects } from '../ports/cluster-objects.js'
+import { readable } from './objects.js'
 import type { PublishedTexts } from './texts.js'
 
 /** `same`: nothing had to be written. `conflict`: somebody wrote meanwhile; it is to be read again. */
@@ -21,7 +22,7 @@ const trustBundle = z.looseObject({
 
 /** A ConfigMap. Keys that are not of the bundle stay as they are. */
 export class ConfigMapTarget implements PublishTarget {
-  readonly #request: ObjectRequest
+  readonly #request: ClusterObject
 
   constructor(
     private readonly objects: Pick<ClusterObjects, 'read' | 'create' | 'replace'>,

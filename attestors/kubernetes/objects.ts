@@ -1,29 +1,21 @@
 import { AgentError } from '../../agent/errors.js'
 import type { Clock } from '../../agent/ports/clock.js'
+import type { ClusterObject, ClusterObjects } from '../../agent/ports/cluster-objects.js'
 import type { ApiRequest, KubernetesApi } from './api.js'
 import { statusOf } from './api-errors.js'
 import { withDeadline } from './deadline.js'
 
-/** Which object of a collection. */
-export interface NamedObject {
-  /** `/api/v1/namespaces/authsec/configmaps`. */
-  readonly collection: string
-  readonly name: string
-  /** What it is, for messages. */
-  readonly what: string
-}
-
 const DEADLINE_MS = 10_000
 
 /** Single objects of the API: read, made, replaced; never deleted. All failures are `platform.unavailable`. */
-export class KubernetesObjects {
+export class KubernetesObjects implements ClusterObjects {
   constructor(
     private readonly api: Pick<KubernetesApi, 'ask'>,
     private readonly clock: Pick<Clock, 'after'>,
   ) {}
 
   /** Null where there is none. */
-  async read({ collection, name, what }: NamedObject, signal: AbortSignal): Promise<unknown> {
+  async read({ collection, name, what }: ClusterObject, signal: AbortSignal): Promise<unknown> {
     try {
       return await this.#ask({ method: 'GET', path: `${collection}/${name}`, needs: `the verb get on ${what}` }, signal)
     } catch (error) {
@@ -33,13 +25,13 @@ export class KubernetesObjects {
   }
 
   /** False where it exists by now. */
-  async create({ collection, what }: NamedObject, object: object, signal: AbortSignal): Promise<boolean> {
+  async create({ collection, what }: ClusterObject, object: object, signal: AbortSignal): Promise<boolean> {
     const needs = `the verb create for ${what}`
     return await this.#written({ method: 'POST', path: collection, body: object, needs }, [409], signal)
   }
 
   /** False where another version is there by now, or none. */
-  async replace({ collection, name, what }: NamedObject, object: object, signal: AbortSignal): Promise<boolean> {
+  async replace({ collection, name, what }: ClusterObject, object: object, signal: AbortSignal): Promise<boolean> {
     const needs = `the verb update on ${what}`
     return await this.#written(
       { method: 'PUT', path: `${collection}/${name}`, body: object, needs },

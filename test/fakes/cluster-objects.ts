@@ -1,4 +1,4 @@
-import type { ClusterObjects, ObjectRequest } from '../../agent/publishing/objects.js'
+import type { ClusterObject, ClusterObjects } from '../../agent/ports/cluster-objects.js'
 
 interface Stored {
   readonly metadata: { readonly resourceVersion: string }
@@ -28,13 +28,13 @@ export class FakeClusterObjects implements ClusterObjects {
     this.#objects.delete(path)
   }
 
-  async read(request: ObjectRequest, signal: AbortSignal): Promise<unknown> {
+  async read(request: ClusterObject, signal: AbortSignal): Promise<unknown> {
     await this.before('read', pathOf(request), signal)
     signal.throwIfAborted()
     return structuredClone(this.#objects.get(pathOf(request)) ?? null)
   }
 
-  async create(request: ObjectRequest, object: object, signal: AbortSignal): Promise<boolean> {
+  async create(request: ClusterObject, object: object, signal: AbortSignal): Promise<boolean> {
     await this.before('create', pathOf(request), signal)
     signal.throwIfAborted()
     if (this.#objects.has(pathOf(request))) return false
@@ -42,7 +42,7 @@ export class FakeClusterObjects implements ClusterObjects {
     return true
   }
 
-  async replace(request: ObjectRequest, object: object, signal: AbortSignal): Promise<boolean> {
+  async replace(request: ClusterObject, object: object, signal: AbortSignal): Promise<boolean> {
     await this.before('replace', pathOf(request), signal)
     signal.throwIfAborted()
     const held = this.#objects.get(pathOf(request))
@@ -66,6 +66,6 @@ export class FakeClusterObjects implements ClusterObjects {
   }
 }
 
-function pathOf({ collection, name }: ObjectRequest): string {
+function pathOf({ collection, name }: ClusterObject): string {
   return `${collection}/${name}`
 }

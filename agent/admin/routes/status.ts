@@ -2,6 +2,7 @@ import * as z from 'zod'
 import type { Tier } from '../../errors.js'
 import { componentsOf, otherTroubles, restartReason, unreadyReasons } from '../../observability/health.js'
 import { statusDocument } from '../../observability/health-answers.js'
+import type { Trouble } from '../../observability/once.js'
 import { CHANGE_KINDS, type RecordedChange } from '../changes.js'
 import { type AdminRoute, API_VERSION } from '../route.js'
 import { head, iso, isoOrNull, seconds, time, timeOrNull } from '../shapes.js'
@@ -55,7 +56,7 @@ const schema = z.object({
     address: z.string(),
     reachable: z.boolean().nullable().describe('null before the first request came to an end'),
     last_answer_at: timeOrNull,
-    trouble: z.object({ code: z.string(), message: z.string(), since: time }).nullable(),
+    trouble,
     clock_skew_seconds: z.number().nullable(),
     rate_limit: z.record(z.string(), limit),
   }),
@@ -152,7 +153,7 @@ function telemetryOf({ telemetry }: AdminSources): StatusAnswer['telemetry'] {
   return { traces: of(traces), metrics: of(metrics) }
 }
 
-function told(trouble: AuditFigures['trouble']): StatusAnswer['audit']['trouble'] {
+function told(trouble: Trouble | null): StatusAnswer['audit']['trouble'] {
   return trouble && { code: trouble.code, message: trouble.message, since: iso(trouble.since) }
 }
 
@@ -214,7 +215,7 @@ function server({ limits }: AdminSources, { icpService }: Facts): StatusAnswer['
     address,
     reachable: trouble !== null ? false : reachedAt === null ? null : true,
     last_answer_at: isoOrNull(reachedAt),
-    trouble: trouble && { code: trouble.code, message: trouble.message, since: iso(trouble.since) },
+    trouble: told(trouble),
     clock_skew_seconds: skewMs === null ? null : seconds(skewMs),
     rate_limit: Object.fromEntries(
       figures.map(([tier, { perMinute, opensInMs, pressure }]) => [

@@ -186,7 +186,7 @@ describe('of the audit log and the last reload', () => {
   test('where records go is shown, and that they do not', async () => {
     const figures = { path: '/a.log', failClosed: true, waiting: 7, trouble: null }
     expect(row(await shown({ audit: () => figures }), 'audit')).toMatch(/written {2}\/a\.log {2}fail_closed$/)
-    const trouble = { code: 'audit.unavailable', message: 'full', since: at }
+    const trouble = { code: 'audit.unavailable' as const, message: 'full', since: at }
     expect(row(await shown({ audit: () => ({ ...figures, trouble }) }), 'audit')).toMatch(/not written .*7 bytes wait/)
   })
 
