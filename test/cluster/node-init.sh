@@ -36,13 +36,7 @@ for name in kubelet containerd icp-agent; do
   mount --make-shared "/var/lib/$name"
 done
 mkdir -p /run/lock /run/netns
-hostname node-1
-ip link set lo up
-ip address add 10.96.0.1/32 dev lo
-ip link add cni0 type bridge
-ip address add 10.244.0.1/24 dev cni0
-ip link set cni0 up
-echo 1 >/proc/sys/net/ipv4/ip_forward
+"$BASH" "$(dirname "$0")/node-network.sh"
 echo ready >"$dir/ready"
 trap 'exit 0' TERM
 while :; do

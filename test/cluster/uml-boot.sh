@@ -12,13 +12,7 @@ for module in overlay br_netfilter veth xt_conntrack xt_comment xt_mark xt_nat x
 done
 mkdir -p /var/lib/kubelet/pods /var/lib/node "$dir/kubelet/pods" "$dir/channel"
 mount --bind "$dir/kubelet/pods" /var/lib/kubelet/pods
-hostname node-1
-ip link set lo up
-ip address add 10.96.0.1/32 dev lo
-ip link add cni0 type bridge
-ip address add 10.244.0.1/24 dev cni0
-ip link set cni0 up
-echo 1 >/proc/sys/net/ipv4/ip_forward
+bash "$dir/node-network.sh"
 stty -F /dev/ttyS0 raw -echo
 exec 3<>/dev/ttyS0
 echo ready >&3

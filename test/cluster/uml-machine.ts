@@ -143,7 +143,7 @@ export class UmlMachine implements NodeHost {
   }
 
   async #boot(): Promise<void> {
-    cpSync(join(HERE, 'uml-boot.sh'), join(this.dir, 'uml-boot.sh'))
+    for (const script of ['uml-boot.sh', 'node-network.sh']) cpSync(join(HERE, script), join(this.dir, script))
     mkdirSync(join(this.dir, 'channel'), { recursive: true })
     const console = openSync(join(this.dir, 'console.log'), 'a')
     const folders = [tmpdir(), process.cwd()].filter((path, at) => at === 0 || !path.startsWith(`${tmpdir()}/`))
