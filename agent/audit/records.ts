@@ -36,53 +36,57 @@ const x509 = { spiffe_id: spiffeId, serial: text, not_after: time }
 
 /** What each type of record has besides the fields of all; docs/audit.md has the same table. */
 export const RECORDS = {
-  agent_started: { fields: { version: text, tenant_id: text }, means: 'The audit log begins.' },
-  agent_stopped: { fields: {}, means: 'The agent stops in order.' },
-  audit_moved: { fields: {}, means: 'A reload changed `audit.path`: no record follows here.' },
+  agent_started: {
+    fields: { version: text, tenant_id: text },
+    means: 'The audit log begins: the agent started, or a reload turned it on or moved it.',
+  },
+  agent_stopped: { fields: {}, means: 'The agent stops.' },
+  audit_moved: { fields: {}, means: 'A reload changed `audit.path`; the following records are not here.' },
   x509_svid_served: {
     fields: { who, entry_id: text, ...x509 },
-    means: 'A process is about to be sent an X.509-SVID; once for a process and serial.',
+    means: 'The agent is about to send a process an X.509-SVID; once per process and serial.',
   },
   jwt_svid_served: {
     fields: { who, ...jwt },
-    means: 'A process is about to be sent a JWT-SVID; once for a process and token.',
+    means: 'The agent is about to send a process a JWT-SVID; once per process and token.',
   },
   denied: {
     fields: { who, denial_id: text, method: text, code: text, reason: text },
-    means: 'A call was denied; once for a denial id.',
+    means: 'The agent denied a call; once per denial id.',
   },
   repeated: {
     fields: {
       of: z.int().describe('`seq` of the record that was repeated'),
       of_type: z.enum(['x509_svid_served', 'jwt_svid_served', 'denied']),
-      times: count.describe('How often, without the first time'),
+      times: count.describe('How often, not counting the first time'),
       last_time: time,
     },
     means:
-      'Closes a record that was repeated: the SVID was replaced or has expired, the process has ended, a denial has rested for ten minutes, the agent stops.',
+      'Closes a record that was repeated: the SVID was replaced or expired, the process ended, the denial was not repeated for ten minutes, the target changed, or the agent stops.',
   },
   x509_svid_issued: { fields: { entry_id: text, ...x509 }, means: 'The ICP server issued an X.509-SVID.' },
   jwt_svid_issued: { fields: { entry_id: text, ...jwt }, means: 'The ICP server issued a JWT-SVID.' },
   x509_svid_revoked: { fields: { serial: text }, means: 'The ICP server revoked an X.509-SVID.' },
   entry_withdrawn: {
     fields: { entry_id: text },
-    means: 'The ICP server no longer lists an entry; nobody is served it.',
+    means: 'The ICP server no longer lists an entry; the agent stops serving it.',
   },
   node_attested: {
     fields: { ...x509, how: z.enum(['attested', 'renewed']) },
-    means: 'The agent has an SVID of its own, by node attestation or renewal.',
+    means: 'The agent got its own SVID, by node attestation or renewal.',
   },
   configuration_changed: {
     fields: { keys: z.array(text).max(100), how: text },
-    means: 'The configuration in force changed. Names of settings alone: values may be secret.',
+    means:
+      'A reload changed settings, or `icp-agent log-level` the level. The record has the names only: values may be secret.',
   },
   admin_access: {
     fields: { pid: z.int(), uid: z.int() },
-    means: 'An administrator connected to the admin socket; once a connection.',
+    means: 'An administrator connected to the admin socket; once per connection.',
   },
   audit_lost: {
     fields: { records: count, since: time },
-    means: 'So many records before this one were lost: the target took none, and the buffer was full.',
+    means: '`records` records before this one were lost, because the target took none and the buffer was full.',
   },
 } as const
 
