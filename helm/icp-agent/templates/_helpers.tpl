@@ -8,7 +8,7 @@ app.kubernetes.io/name: icp-agent
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
-{{/* Not the labels by which the agent's own pods are selected. */}}
+{{/* They differ from the selector labels of the agent's pods. */}}
 {{- define "icp-agent.csiLabels" -}}
 app: icp-agent-csi
 app.kubernetes.io/name: icp-agent-csi
@@ -17,7 +17,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 
 {{- define "icp-agent.publisherName" -}}{{ include "icp-agent.name" . | trunc 46 | trimSuffix "-" }}-bundle-publisher{{- end }}
 
-{{/* Not those of the agent's own pods either. */}}
+{{/* They differ from the selector labels of the agent's pods. */}}
 {{- define "icp-agent.publisherSelectorLabels" -}}
 app: icp-agent-bundle-publisher
 app.kubernetes.io/name: icp-agent-bundle-publisher
@@ -42,14 +42,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if .Values.serviceAccount.create }}{{ default (include "icp-agent.name" .) .Values.serviceAccount.name }}{{ else }}{{ default "default" .Values.serviceAccount.name }}{{ end }}
 {{- end }}
 
-{{/* The older chart's values name the older agent's image; it would start and be that agent. */}}
+{{/* Refuses the image in values of the older chart: it would start the older agent. */}}
 {{- define "icp-agent.image" -}}
 {{- $repository := .Values.image.repository -}}
 {{- if regexMatch "(^|/)spire-agent$" $repository }}{{ fail (printf "image.repository %q is the older agent's image: leave `image` out of the values of the older chart, or give the repository of icp-agent with --set image.repository=…" $repository) }}{{ end -}}
 {{- printf "%s:%s" $repository (.Values.image.tag | default .Chart.AppVersion) -}}
 {{- end }}
 
-{{/* Values of the older chart stand at other places; they are taken where the documented ones are not given. */}}
+{{/* Values of the older chart had other names, which still work. */}}
 {{- define "icp-agent.tenantId" -}}
 {{- $id := .Values.agent.tenantId | default .Values.tenantId | default "" | toString | lower | trim -}}
 {{- $placeholders := list "your-tenant-id-here" "your-tenant-uuid-here" "your-tenant-uuid" "477e9f97-d8a9-442a-8d92-f771393fab66" -}}
@@ -59,7 +59,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- $id -}}
 {{- end }}
 
-{{/* Two agents never run on one node: they share its data directory, its socket and the lock on both. */}}
+{{/* Two agents cannot run on one node: they would share its data directory, its socket and the lock on both. */}}
 {{- define "icp-agent.updateStrategy" -}}
 {{- $surge := dig "rollingUpdate" "maxSurge" 0 .Values.updateStrategy | default 0 | toString -}}
 {{- if not (has $surge (list "0" "0%")) }}{{ fail (printf "updateStrategy.rollingUpdate.maxSurge is %s: it must be 0, because the new agent of a node waits for the lock of the old one, and the old one stays until the new one is ready; use maxUnavailable" $surge) }}{{ end -}}
@@ -81,7 +81,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 
 {{- define "icp-agent.socketDirectory" -}}{{ dir (trimPrefix "unix://" .Values.agent.socketPath) }}{{- end }}
 
-{{/* Empty where the agent serves none: workloads mount its directory, or it is too long for a socket. */}}
+{{/* Empty if the agent does not serve it: workloads mount its directory, or its path is too long for a socket. */}}
 {{- define "icp-agent.healthSocket" -}}
 {{- $agent := (include "icp-agent.config" . | fromYaml).agent -}}
 {{- $data := clean $agent.data_dir -}}
@@ -90,7 +90,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if and (not (hasPrefix (printf "%s/" $sockets) $path)) (le (len $path) 107) }}{{ $path }}{{ end -}}
 {{- end }}
 
-{{/* What a probe of the values asks: what it says itself, else whether a restart would help. */}}
+{{/* A probe of the values, with /healthz as its request if it names none. */}}
 {{- define "icp-agent.livenessProbe" -}}
 {{- $root := index . 0 -}}
 {{- $own := index . 1 -}}
@@ -110,13 +110,13 @@ httpGet:
 {{- toYaml $own }}
 {{- end }}
 
-{{/* `HTTPS` or `HTTP`: what is spoken at the health port. */}}
+{{/* The protocol at the health port: `HTTPS` or `HTTP`. */}}
 {{- define "icp-agent.healthScheme" -}}
 {{- $health := (include "icp-agent.config" . | fromYaml).health -}}
 {{- ternary "HTTP" "HTTPS" (has ($health.tls | toString) (list "off" "false")) -}}
 {{- end }}
 
-{{/* What a monitor must know to read /metrics. */}}
+{{/* Scheme, TLS and token with which a monitor reads /metrics. */}}
 {{- define "icp-agent.scrapeAccess" -}}
 {{- $config := include "icp-agent.config" . | fromYaml -}}
 {{- if eq (include "icp-agent.healthScheme" .) "HTTPS" -}}
@@ -137,7 +137,7 @@ authorization:
 {{- end -}}
 {{- end }}
 
-{{/* Directories of the host that the agent writes to besides its own, as volumes by name. */}}
+{{/* Directories of the host for the audit log and for bundles, as volumes by name. */}}
 {{- define "icp-agent.hostDirectories" -}}
 {{- $config := include "icp-agent.config" . | fromYaml -}}
 {{- $data := clean $config.agent.data_dir -}}
@@ -163,12 +163,12 @@ authorization:
 {{- if and (eq .Values.agent.podSource "kubelet") .Values.kubelet.caHostPath }}true{{ end -}}
 {{- end }}
 
-{{/* Fine-grained rights are on by default in kubelets from 1.33 on. */}}
+{{/* Kubelets check the finer rights (nodes/pods) by default from 1.33 on. */}}
 {{- define "icp-agent.kubeletRight" -}}
 {{- if .Values.kubelet.right }}{{ .Values.kubelet.right }}{{ else if semverCompare ">=1.33.0-0" .Capabilities.KubeVersion.Version }}nodes/pods{{ else }}nodes/proxy{{ end -}}
 {{- end }}
 
-{{/* The configuration as the agent reads it; ${NODE_NAME} and ${HOST_IP} are expanded there. */}}
+{{/* The agent's configuration file; the agent replaces ${NODE_NAME} and ${HOST_IP}. */}}
 {{- define "icp-agent.config" -}}
 {{- $config := dict
   "agent" (dict
