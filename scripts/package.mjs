@@ -1,6 +1,6 @@
 // `npm run package [-- --out DIR] [--arch x64,arm64] [--no-linux-packages] [--sign KEY]`: everything that is handed out, in
 // DIR/VERSION (default dist/packages): single executables, deb and rpm, the npm package, units and scripts, an SBOM, and SHA256SUMS
-// over all of it. The same sources give the same bytes.
+// over all of it. The same sources give the same bytes. `--npm-package FILE`: that one alone; the image is made of it.
 import './ensure-installed.mjs'
 import { createHash } from 'node:crypto'
 import {
@@ -31,8 +31,16 @@ const { values } = parseArgs({
     arch: { type: 'string' },
     'no-linux-packages': { type: 'boolean' },
     sign: { type: 'string' },
+    'npm-package': { type: 'string' },
   },
 })
+const npmPackage = values['npm-package']
+if (npmPackage !== undefined) {
+  const { code, packages } = await bundle()
+  const bill = sbom(packages, ['x64', 'arm64'])
+  await makeNpmPackage({ code, packages, bill, licenseTexts: licenseTextsOf(packages), file: resolve(npmPackage) })
+  process.exit()
+}
 if (values.sign !== undefined) checkSigning(values.sign)
 const out = resolve(values.out ?? join(ROOT, 'dist', 'packages'))
 const architectures = (values.arch ?? 'x64,arm64').split(',')
@@ -44,14 +52,8 @@ try {
   const { code, packages } = await bundle()
   const bill = sbom(packages, ['x64', 'arm64'])
   writeFileSync(join(work, `icp-agent-${version}.cdx.json`), bill)
-  const licenseTexts = licenses([
-    { title: `Node ${NODE_VERSION} (in the single executables)`, folder: nodePackage(architectures[0]) },
-    ...packages.map((path) => ({
-      title: `${path.slice(path.lastIndexOf('node_modules/') + 13)} ${LOCK[path].version} (${LOCK[path].license})`,
-      folder: join(ROOT, path),
-    })),
-    { title: 'koffi, native part (MIT)', folder: join(ROOT, 'node_modules/koffi') },
-  ])
+  const node = { title: `Node ${NODE_VERSION} (in the single executables)`, folder: nodePackage(architectures[0]) }
+  const licenseTexts = licenseTextsOf(packages, [node])
   writeFileSync(join(work, 'THIRD-PARTY-LICENSES'), licenseTexts)
   await makeNpmPackage({ code, packages, bill, licenseTexts, file: join(work, `icp-agent-${version}.tgz`) })
   for (const arch of architectures) {
@@ -75,6 +77,17 @@ try {
   say(`Written to ${place}`)
 } finally {
   rmSync(work, { recursive: true, force: true })
+}
+
+function licenseTextsOf(packages, more = []) {
+  return licenses([
+    ...more,
+    ...packages.map((path) => ({
+      title: `${path.slice(path.lastIndexOf('node_modules/') + 13)} ${LOCK[path].version} (${LOCK[path].license})`,
+      folder: join(ROOT, path),
+    })),
+    { title: 'koffi, native part (MIT)', folder: join(ROOT, 'node_modules/koffi') },
+  ])
 }
 
 function unitFiles() {

@@ -15,10 +15,13 @@ const OPENTELEMETRY = 'api api-logs core otlp-transformer resources sdk-logs sdk
   .split(' ')
   .map((name) => `@opentelemetry/${name}`)
 
-/** Resolves with `{ code, packages }`: the bundle and the folders (`node_modules/NAME`) of the packages that are in it. */
-export async function bundle() {
+/**
+ * Resolves with `{ code, packages }`: the bundle and the folders (`node_modules/NAME`) of the packages that are in it. The
+ * agent by default; `packaged-file.ts` is what starts it where it is a file.
+ */
+export async function bundle(entry = 'packaged.ts') {
   const result = await build({
-    entryPoints: [join(ROOT, 'agent/main/packaged.ts')],
+    entryPoints: [join(ROOT, 'agent/main', entry)],
     absWorkingDir: ROOT,
     bundle: true,
     write: false,

@@ -3,6 +3,7 @@
 import { cpSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { bundle } from './bundle.mjs'
 import { writeClientLibrary } from './client-library.mjs'
 import { koffiPackage, run } from './fetch.mjs'
 import { MANIFEST, ROOT } from './paths.mjs'
@@ -12,7 +13,9 @@ export async function makeNpmPackage({ code, packages, bill, licenseTexts, file 
   try {
     const folder = join(work, 'package')
     mkdirSync(folder)
-    writeFileSync(join(folder, 'icp-agent.cjs'), code, { mode: 0o755 })
+    const starter = await bundle('packaged-file.ts')
+    writeFileSync(join(folder, 'icp-agent.cjs'), starter.code, { mode: 0o755 })
+    writeFileSync(join(folder, 'agent.cjs'), code)
     for (const arch of ['x64', 'arm64']) {
       for (const library of ['linux', 'musl']) {
         const place = join(folder, 'native', `${library}_${arch}`)

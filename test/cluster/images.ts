@@ -84,15 +84,12 @@ async function workloadRoot(dir: string, base: string): Promise<string> {
 function agentRoot(dir: string, base: string): string {
   const root = join(dir, 'agent')
   cpSync(base, root, { recursive: true, verbatimSymlinks: true })
-  const home = join(root, 'opt', 'icp-agent')
-  execFileSync('npm', ['run', '--silent', 'build'], { cwd: ROOT })
-  const list = execFileSync('npm', ['ls', '--omit=dev', '--all', '--parseable'], { cwd: ROOT, encoding: 'utf8' })
-  for (const path of list.split('\n').filter((line) => line.startsWith(`${ROOT}/`))) {
-    cpSync(path, join(home, path.slice(ROOT.length)), { recursive: true, dereference: true })
-  }
-  for (const name of ['package.json', 'dist']) cpSync(join(ROOT, name), join(home, name), { recursive: true })
+  const [home, npmPackage] = [join(root, 'opt', 'icp-agent'), join(dir, 'icp-agent.tgz')]
+  mkdirSync(home, { recursive: true })
+  execFileSync('node', ['scripts/package.mjs', '--npm-package', npmPackage], { cwd: ROOT, stdio: 'ignore' })
+  execFileSync('tar', ['-xzf', npmPackage, '--strip-components=1', '--no-same-owner', '-C', home])
   const command = join(root, 'usr', 'bin', 'icp-agent')
-  writeFileSync(command, '#!/bin/sh\nexec node /opt/icp-agent/dist/agent/main/index.js "$@"\n', { mode: 0o755 })
+  writeFileSync(command, '#!/bin/sh\nexec node /opt/icp-agent/icp-agent.cjs "$@"\n', { mode: 0o755 })
   return root
 }
 

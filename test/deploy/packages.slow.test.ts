@@ -1,7 +1,17 @@
 import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
@@ -187,6 +197,22 @@ describe('the packages', () => {
       `icp-agent ${version} (Node ${process.versions.node}`,
     )
     expect(serves([command])).toContain('gRPC Workload API Server started')
+  })
+
+  it('have an npm package that keeps what Node compiles, for its user alone', () => {
+    const prefix = join(work, 'compiled')
+    const install = ['install', '--offline', '--silent', '--global', '--prefix', prefix]
+    execFileSync('npm', [...install, join(out, `icp-agent-${version}.tgz`)])
+    const folder = join(prefix, 'lib/node_modules/icp-agent')
+    const node = join(
+      'node_modules/.cache/icp-package',
+      `node-linux-${process.arch}-${pinnedNode().version}`,
+      'bin/node',
+    )
+    execFileSync(node, [join(folder, 'icp-agent.cjs'), 'version'])
+    const kept = readdirSync(join(folder, 'compiled'), { recursive: true, withFileTypes: true })
+    expect(kept.filter((entry) => entry.isFile())).toHaveLength(1)
+    expect(statSync(join(folder, 'compiled')).mode & 0o777).toBe(0o700)
   })
 
   it.skipIf(!runsArm)('have an executable for arm64 that serves (under emulation)', () => {
