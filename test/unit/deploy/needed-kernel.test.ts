@@ -15,7 +15,7 @@ it.each([
   'docs/install/kubernetes.md',
 ])('%s asks for the same kernel as the others', (path) => {
   const asked = [
-    ...readFileSync(path, 'utf8').matchAll(/(\d+\.\d+) or (?:later|newer) (?:is needed|\(`pidfd_open`\))/g),
+    ...readFileSync(path, 'utf8').matchAll(/(\d+\.\d+)\s+or\s+(?:later|newer)\s+(?:is\s+needed|\(`pidfd_open`\))/g),
   ]
   expect(asked.map(([, version]) => version)).toEqual([NEEDED])
 })
