@@ -41,7 +41,7 @@ export function withKubernetesStatus(
       events.watching()
     },
     failed(endpoint, error) {
-      reportStatus('kubernetes', true, `Kubernetes does not say which pods run here: ${messageOf(error)}`)
+      reportStatus('kubernetes', true, `Pods of this node cannot be listed: ${messageOf(error)}`)
       events.failed(endpoint, error)
     },
   }

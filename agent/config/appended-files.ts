@@ -5,8 +5,8 @@ import type { Understood } from './values.js'
 const REMEDY = 'name a file that nothing else is in'
 
 /**
- * What is appended to: a path that is also that of the configuration or of another setting would spoil the other file,
- * and each reload reads the configuration.
+ * The agent appends to its log files. Such a path must not be that of the configuration, which each reload reads, or of
+ * another setting.
  */
 export function checkAppendedFiles({ values, sourceOf }: Understood, configuration: string): readonly Problem[] {
   const appended = ['logging.file_path', 'audit.path'] as const
@@ -16,7 +16,7 @@ export function checkAppendedFiles({ values, sourceOf }: Understood, configurati
     const shares = (problem: string): readonly Problem[] => [{ key, source: sourceOf(key), problem, remedy: REMEDY }]
     if (path === configuration) return shares('is the configuration itself')
     const other = SETTING_KEYS.find((one) => one !== key && values[one] === path)
-    // Of the two logs the later one is told.
+    // If both logs have the same path, only one of the two is reported.
     return other === undefined || other === appended[1] ? [] : shares(`is the file of ${other}`)
   })
 }

@@ -4,7 +4,7 @@ import { type EffectiveSettings, type EffectiveValues, valuesOf } from './effect
 import type { Environment } from './placeholders.js'
 import { NO_PROXY_ADDRESS } from './proxy-address.js'
 
-/** The configuration from settings that were found to be right. */
+/** The configuration from settings that have been checked. */
 export function assemble(settings: EffectiveSettings, env: Environment): Config {
   const values = valuesOf(settings)
   return {

@@ -9,7 +9,7 @@ import { NODE_ID_REMEDY, nodeId, TENANT_REMEDY } from './settings/agent.js'
 import { checkTrustBundle } from './trust-bundle-file.js'
 import type { Understood } from './values.js'
 
-/** What is around the agent and matters to its configuration. */
+/** The agent's surroundings that the checks need. */
 export interface Circumstances {
   /** Of the configuration file. */
   readonly path: string
@@ -24,7 +24,7 @@ export interface Findings {
   readonly warnings: readonly Problem[]
 }
 
-/** What no setting can say of itself: what is required, and what does not fit together or with the machine. */
+/** Checks beyond a single value: required settings, and settings that contradict each other or the machine. */
 export async function check(understood: Understood, around: Circumstances): Promise<Findings> {
   const problems: Problem[] = []
   const warnings: Problem[] = []
@@ -93,7 +93,11 @@ export async function check(understood: Understood, around: Circumstances): Prom
     if (values[key] >= shortest) continue
     const [given, least] = [seconds(values[key]), seconds(shortest)]
     warnings.push(
-      at(key, `is ${given}, and ${arithmetic}: so it is read every ${least} at most`, `use ${least} or more`),
+      at(
+        key,
+        `is ${given}, but the agent reads no more often than every ${least}: ${arithmetic}`,
+        `use ${least} or more`,
+      ),
     )
   }
   const limits = ['connections_per_pid', 'connections_per_subject', 'connections'] as const
@@ -132,8 +136,8 @@ export async function check(understood: Understood, around: Circumstances): Prom
 
   const bundleDir = values['outputs.bundle_dir']
   if (bundleDir !== null && [dirname(values['agent.socket_path']), values['agent.data_dir']].includes(bundleDir)) {
-    const remedy = 'use a directory of its own, which whoever verifies may read'
-    problems.push(at('outputs.bundle_dir', 'is that of the socket or of the data', remedy))
+    const remedy = 'use a directory of its own, which the verifying programs may read'
+    problems.push(at('outputs.bundle_dir', 'is the directory of the socket or of the data', remedy))
   }
 
   problems.push(...checkAppendedFiles(understood, resolve(around.path)))
@@ -147,17 +151,17 @@ export async function check(understood: Understood, around: Circumstances): Prom
 }
 
 const [PACE, PACE_OF_ALL] = [fullPace('standard'), fullPace('service')]
-/** What is read again and again, the shortest interval at which it is, and why. */
+/** Settings of poll intervals, the shortest interval that takes effect, and why. */
 const ROUTINES = [
   [
     'sync.interval',
     SHORTEST.sync,
-    `entries take a third at most of the ${PACE} requests a minute that the agent makes of the ${LIMITS.standard.perMinute} that the server allows an address, which is ${PACE / ROUTINE_TAKES_ONE_OF} a minute`,
+    `of the ${PACE} requests a minute that the agent sends (the server allows ${LIMITS.standard.perMinute} per address), entry syncs may use a third, which is ${PACE / ROUTINE_TAKES_ONE_OF} a minute`,
   ],
   [
     'sync.bundle_interval',
     SHORTEST.bundlePoll,
-    `bundles take a third at most of the ${PACE_OF_ALL} requests a minute that the agent makes of all kinds, which is ${PACE_OF_ALL / ROUTINE_TAKES_ONE_OF} a minute, ${REQUESTS_OF_A_BUNDLE_POLL} each time`,
+    `of the ${PACE_OF_ALL} requests of all kinds that the agent sends a minute, bundle polls may use a third, which is ${PACE_OF_ALL / ROUTINE_TAKES_ONE_OF} a minute, and each poll takes ${REQUESTS_OF_A_BUNDLE_POLL}`,
   ],
 ] as const
 
@@ -165,17 +169,19 @@ function seconds(ms: number): string {
   return ms < 1000 ? `${ms}ms` : `${Math.ceil(ms / 100) / 10}s`
 }
 
-/** Whether the host name will do as the node id. */
+/** Whether the host name can be the node id. */
 function nodeIdFromHost({ hostname, insideContainer }: Circumstances): {
   problem?: readonly [problem: string, remedy: string]
   warning?: readonly [problem: string, remedy: string]
 } {
   const remedy = 'set agent.node_id, or ICP_AGENT_AGENT__NODE_ID, to a name of this node that is unique and lasts'
   if (insideContainer) {
-    return { problem: ['is required: the host name of a container changes when it is made again', remedy] }
+    return { problem: ['is required: a container that is created again has another host name', remedy] }
   }
   if (!nodeId.safeParse(hostname).success) {
-    return { problem: [`is required: the host name ${quote(hostname)} will not do`, `${remedy}: ${NODE_ID_REMEDY}`] }
+    return {
+      problem: [`is required: the host name ${quote(hostname)} is not a valid node id`, `${remedy}: ${NODE_ID_REMEDY}`],
+    }
   }
   if (/^localhost(?:\.|$)/i.test(hostname)) {
     return { warning: [`is the host name ${quote(hostname)}, which many machines share`, remedy] }

@@ -1,10 +1,10 @@
 import { codeOf } from '../errors.js'
 import type { Files } from '../ports/files.js'
 
-/** Where the configuration is looked for when no file is named, in this order. */
+/** Default paths of the configuration file, tried in this order. */
 export const DEFAULT_CONFIG_PATHS = ['./config.yaml', '/etc/icp-agent/config.yaml'] as const
 
-/** The file that was named, or the first default one that is there; where none is, the last one, as absent. */
+/** The file that was named, else the first default path that exists, else the last one. */
 export async function configPath(
   named: string | undefined,
   files: Pick<Files, 'read'>,
@@ -14,7 +14,7 @@ export async function configPath(
   return { path: DEFAULT_CONFIG_PATHS[1], explicitPath: false, absent: true }
 }
 
-/** A file that cannot be read is there all the same: whoever reads it says what is wrong. */
+/** A file that cannot be read exists: its reader reports why it cannot be read. */
 async function exists(path: string, files: Pick<Files, 'read'>): Promise<boolean> {
   try {
     return (await files.read(path, { maxBytes: 1024 * 1024 })) !== null

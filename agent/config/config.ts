@@ -9,11 +9,11 @@ export interface Config {
     readonly socketPath: string
     readonly adminSocketPath: string
     readonly renewalThresholdMs: number
-    /** True when the threshold was set by the user: it may then go below the floor of 35 minutes. */
+    /** True if the user set the threshold: it may then be below the floor of 35 minutes. */
     readonly renewalThresholdExplicit: boolean
     readonly joinToken: Secret | null
     readonly joinTokenPath: string | null
-    /** The file of the configuration is looked at, and read again when it changed. */
+    /** The configuration file is polled, and reloaded when it has changed. */
     readonly watchConfig: boolean
   }
   readonly icpService: {
@@ -24,7 +24,7 @@ export interface Config {
     readonly timeoutMs: number
     readonly maxRetries: number
     readonly retryBackoffMs: number
-    /** Requests carry `traceparent`, where traces are exported. */
+    /** Requests carry `traceparent` if traces are exported. */
     readonly traceparent: boolean
     /** The address of the proxy may hold a password. */
     readonly proxy: { readonly httpsProxy: Secret | null; readonly noProxy: string | null }
@@ -66,14 +66,14 @@ export interface Config {
     readonly revokeRemoved: boolean
   }
   readonly workloadApi: {
-    /** At most so many identities in one message. */
+    /** Limit of identities in one message. */
     readonly maxIdentities: number
     readonly allowUnauthenticatedVerifiers: boolean
     /** How long a first call is held before it is refused. */
     readonly holdMs: number
     readonly limits: ApiLimits
   }
-  /** Envoy's Secret Discovery Service, and what its names stand for. */
+  /** Envoy's Secret Discovery Service and its default names. */
   readonly sds: {
     readonly enabled: boolean
     readonly names: { readonly svid: string; readonly bundle: string; readonly allBundles: string }
@@ -111,12 +111,12 @@ export type CsrCommonName =
   | { readonly mode: 'empty' }
   | { readonly mode: 'text'; readonly text: string }
 
-/** What one process, one container (else one user) and all together may hold open. */
+/** Limits of one process, of one container (else one user), and of all callers together. */
 export interface ApiLimits {
   readonly connections: number
   readonly connectionsPerSubject: number
   readonly connectionsPerPid: number
-  /** Of one container, else one user, while others use the socket too. */
+  /** Limits of one container, else one user, while others use the socket too. */
   readonly rates: {
     readonly connections: { readonly perSecond: number; readonly burst: number }
     readonly calls: { readonly perSecond: number; readonly burst: number }

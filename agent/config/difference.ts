@@ -3,20 +3,20 @@ import { type EffectiveSettings, type ShownValue, shownValue } from './effective
 import { SETTING_KEYS, SETTINGS, type SettingKey } from './schema.js'
 import type { Setting } from './setting.js'
 
-/** A setting whose value is another one. Secrets are shown as `[redacted]`. */
+/** A setting whose value differs. Secrets are shown as `[redacted]`. */
 export interface SettingChange {
   readonly key: SettingKey
   readonly from: ShownValue
   readonly to: ShownValue
 }
 
-/** What of a changed configuration a reload puts into force, and what waits for a restart. */
+/** Changes that a reload puts into force, and changes that need a restart. */
 export interface ConfigDifference {
   readonly live: readonly SettingChange[]
   readonly restart: readonly SettingChange[]
 }
 
-/** Where nobody writes the first, it follows the second, and waits with it. */
+/** A key that is not set takes its value from another key; if that one needs a restart, so does this one. */
 const FOLLOWS: Partial<Record<SettingKey, SettingKey>> = {
   'attestation.kubernetes.kubelet_address': 'attestation.kubernetes.node_name',
 }
@@ -34,13 +34,13 @@ export function difference(before: EffectiveSettings, after: EffectiveSettings):
   }
 }
 
-/** The settings once the reload is done: what needs a restart is what it was. */
+/** The settings after the reload: those that need a restart keep their former values. */
 export function reloaded(before: EffectiveSettings, after: EffectiveSettings): EffectiveSettings {
   const rows = SETTING_KEYS.map((key) => [key, isLive(key, before, after) ? after[key] : before[key]] as const)
   return Object.fromEntries(rows) as Record<SettingKey, EffectiveSettings[SettingKey]>
 }
 
-/** The settings that the environment decides: what the file says of them has no effect, and it stays as it is. */
+/** Settings whose values come from environment variables, so that the file has no effect on them. */
 export function fixedByEnvironment(settings: EffectiveSettings): readonly SettingKey[] {
   return SETTING_KEYS.filter((key) => {
     const { source } = settings[key]

@@ -17,7 +17,7 @@ export interface EffectiveSetting {
 /** Every setting as it is in force. */
 export type EffectiveSettings = Readonly<Record<SettingKey, EffectiveSetting>>
 
-/** The values with those filled in that follow from others or from the machine where nobody wrote them. */
+/** The values, completed by those that are derived from other settings or from the machine if they are not set. */
 export function effectiveValues(
   { values }: Pick<Understood, 'values'>,
   { env, hostname }: { readonly env: Environment; readonly hostname: string },
@@ -47,7 +47,7 @@ export function valuesOf(settings: EffectiveSettings): EffectiveValues {
   return Object.fromEntries(SETTING_KEYS.map((key) => [key, settings[key].value])) as EffectiveValues
 }
 
-/** Variables of others that a setting follows where nobody has written it. */
+/** Common environment variables that a setting without a value takes its value from. */
 const FOLLOWED: Partial<Record<SettingKey, (env: Environment) => string | null>> = {
   'attestation.kubernetes.node_name': (env) => (env['NODE_NAME']?.trim() ? 'NODE_NAME' : null),
   'icp_service.proxy': (env) => proxyVariable(env, 'HTTPS_PROXY'),
@@ -65,7 +65,7 @@ export function effectiveSettings(values: Values, understood: Understood, env: E
   return Object.fromEntries(rows) as Record<SettingKey, EffectiveSetting>
 }
 
-/** What of a value may be shown. */
+/** A value in a form that may be shown. */
 export type ShownValue = string | number | boolean | readonly string[] | null
 
 /** The value as it would be written in the file: `6h`, `512MiB`. A secret is `[redacted]`. */

@@ -5,7 +5,7 @@ const PREFIX = 'ICP_AGENT_'
 
 /** A variable that is meant for a setting: `ICP_AGENT_AGENT__TENANT_ID` for `agent.tenant_id`. */
 export interface SettingVariable {
-  /** As it is written in the environment. */
+  /** The name as it is in the environment. */
   readonly variable: string
   readonly key: string
   readonly leaf: Leaf
@@ -17,8 +17,8 @@ export function variableOf(key: string): string {
 }
 
 /**
- * All variables `ICP_AGENT_<SECTION>__<KEY>`, whatever their case, by name. Where two differ only in case, the one in
- * upper case comes last, and so wins.
+ * All variables `ICP_AGENT_<SECTION>__<KEY>` in any case, sorted by name. If two differ only in case, the one in upper
+ * case comes last, and so takes effect.
  */
 export function settingVariables(env: Environment): readonly SettingVariable[] {
   const names = Object.keys(env).filter((name) => name.toUpperCase().startsWith(PREFIX) && name.includes('__'))
@@ -40,9 +40,9 @@ export function settingVariables(env: Environment): readonly SettingVariable[] {
 }
 
 /**
- * Variables with our prefix but without the double underscore that would make them a setting, and the key that was
- * probably meant: `ICP_AGENT_TENANT_ID` for `agent.tenant_id`. What Kubernetes sets for a Service named icp-agent
- * (`ICP_AGENT_PORT=tcp://…`) is not among them.
+ * Variables with our prefix but without the double underscore of a setting, and the key that was probably meant:
+ * `ICP_AGENT_TENANT_ID` for `agent.tenant_id`. Variables that Kubernetes sets for a Service named icp-agent
+ * (`ICP_AGENT_PORT=tcp://…`) are not among them.
  */
 export function misspelledVariables(
   env: Environment,

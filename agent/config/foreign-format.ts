@@ -4,7 +4,7 @@ const FORMATS: readonly (readonly [begins: RegExp, problem: string])[] = [
   [/^(?:export\s+)?[\w.-]+\s*=/, 'is a list of NAME=value, not YAML'],
 ]
 
-/** The first line with content, counted from 0, and what is wrong, where the text is in a format of others; else null. */
+/** If the text is in another format than YAML: its first line with content, counted from 0, and the problem; else null. */
 export function foreignFormat(text: string): { readonly line: number; readonly problem: string } | null {
   const lines = text.split('\n').map((line) => line.trim())
   const line = lines.findIndex((content) => content !== '' && !/^(?:#|\/\/)/.test(content))

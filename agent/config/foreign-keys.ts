@@ -1,14 +1,14 @@
-/** A key as others write it, and the setting of ours or what to know instead. */
+/** Our setting for a key of another agent, or why there is none. */
 type Foreign = { readonly key: string } | { readonly remedy: string }
 
 const HEALTH_PATHS = 'liveness is at /healthz and readiness at /ready, always'
 
 /**
- * Last names of keys that people bring along: those of SPIRE's agent, and what a server's address is called elsewhere.
- * Without case, hyphens and underscores.
+ * By the last part of a key: keys of SPIRE's agent, and names that other agents give the server's address. In lower
+ * case, without hyphens and underscores.
  */
 const FOREIGN: Readonly<Record<string, Foreign>> = {
-  adminsocketpath: { remedy: 'there is no admin socket' },
+  adminsocketpath: { key: 'agent.admin_socket_path' },
   attestors: { key: 'attestation' },
   authorizeddelegates: { remedy: 'there is no delegated identity API' },
   availabilitytarget: { key: 'agent.renewal_threshold' },
@@ -54,7 +54,7 @@ const FOREIGN: Readonly<Record<string, Foreign>> = {
   workspaceid: { key: 'agent.tenant_id' },
 }
 
-/** What is known of a key (`agent.trust_domain`) that is not ours, whatever its section; null: nothing. */
+/** The advice for a key (`agent.trust_domain`) that is not ours, in any section; null: none. */
 export function foreignKey(key: string): Foreign | null {
   const last = key.slice(key.lastIndexOf('.') + 1).toLowerCase()
   const plain = last.replace(/[-_\s]/g, '')

@@ -2,11 +2,11 @@ import { formOf, type JsonSchema } from './form.js'
 import { SETTING_KEYS, SETTINGS, type SettingKey } from './schema.js'
 import { type Setting, typeOf } from './setting.js'
 
-/** Where the schema of the main branch is to be had; editors fetch it from there. */
+/** The address of the main branch's schema, from which editors fetch it. */
 export const CONFIG_SCHEMA_ID =
   'https://raw.githubusercontent.com/authsec-ai/icp-agent/main/docs/schemas/config.schema.json'
 
-/** A value may be made of variables, and nothing written means the default. */
+/** A value may contain placeholders. */
 const PLACEHOLDER: JsonSchema = { type: 'string', pattern: '\\$\\{' }
 const NOTHING: JsonSchema = { enum: [null, ''] }
 
@@ -20,7 +20,7 @@ export function configSchema(): JsonSchema {
   }
 }
 
-/** The section of a key that ends with a dot, or the whole file. An unknown key is a typing error. */
+/** The schema of a section, whose prefix ends with a dot, or of the whole file. Unknown keys are errors. */
 function section(prefix: string): JsonSchema {
   const names = SETTING_KEYS.filter((key) => key.startsWith(prefix)).map(
     (key) => key.slice(prefix.length).split('.')[0],
@@ -41,7 +41,7 @@ function ofSetting(setting: Setting<unknown>): JsonSchema {
   }
 }
 
-/** An `anyOf` alone is taken apart, so that editors offer its words. */
+/** The members of a sole `anyOf`, so that editors offer its words. */
 function alternatives(schema: JsonSchema): readonly unknown[] {
   return Array.isArray(schema['anyOf']) ? schema['anyOf'] : [schema]
 }

@@ -14,21 +14,21 @@ import { type Understood, understand } from './values.js'
 export interface ConfigSources extends ReadOptions {
   /** The machine's name: the default of `agent.node_id`. */
   readonly hostname: string
-  /** True in a container, whose host name changes when it is made again: then `agent.node_id` is required. */
+  /** True in a container: its host name does not last, so `agent.node_id` is required. */
   readonly insideContainer: boolean
-  /** What relative paths are resolved against; without it they are refused. */
+  /** The base of relative paths; without it they are refused. */
   readonly workingDirectory?: string
 }
 
 export interface LoadedConfig {
   readonly config: Config
-  /** Every setting with its value and its source, for whoever asks what is in force and why. */
+  /** Every setting with its value and its source. */
   readonly settings: EffectiveSettings
-  /** Say each of them once: what is ignored, missing or strange. */
+  /** Ignored, missing or doubtful settings; the caller logs each once. */
   readonly warnings: readonly Problem[]
   /**
-   * Variables that secrets were read from: delete them from the environment, so that no child process inherits them. What
-   * `/proc/PID/environ` shows is the memory that the process was started with, and stays.
+   * Variables that secrets were read from. The caller deletes them from the environment, so that no child process inherits
+   * them. `/proc/PID/environ` still shows them, because it shows the environment at the start of the process.
    */
   readonly secretVariables: readonly string[]
 }
@@ -43,7 +43,7 @@ export async function loadConfig(sources: ConfigSources): Promise<LoadedConfig> 
   const understood = understand(reading.tree, sources.workingDirectory)
   const { problems: proxyProblems, warnings: proxyWarnings } = checkProxy(understood, sources.env)
   const checks = await check(understood, sources)
-  // What a broken file would have said is unknown: then nothing is called missing.
+  // A broken file may have set anything, so nothing is reported as missing.
   const missing = (problem: Problem) => problem.source === 'not set' && !reading.complete
   const problems = [...reading.problems, ...understood.problems, ...checks.problems, ...proxyProblems].filter(
     (problem) => !missing(problem),
@@ -55,7 +55,7 @@ export async function loadConfig(sources: ConfigSources): Promise<LoadedConfig> 
     ...proxyWarnings,
     ...tokenInEnvironment(reading, understood),
   ]
-  // Where something is not set, the absence of the file that was named is the cause, and comes first.
+  // If settings are missing because the named file is absent, that warning comes first.
   const unset = sources.explicitPath && problems.some(({ source }) => source === 'not set')
   const causes = unset ? reading.warnings.filter(({ key }) => key === '(file)') : []
   const others = warnings.filter((warning) => !causes.includes(warning))
@@ -65,7 +65,7 @@ export async function loadConfig(sources: ConfigSources): Promise<LoadedConfig> 
   return { config: assemble(settings, sources.env), settings, warnings, secretVariables: secretVariables(reading) }
 }
 
-/** Who may look at the process finds the token in its environment; a file can be removed, and renewed. */
+/** Users who may trace the process can read the token in its environment; a file can be removed and renewed. */
 function tokenInEnvironment({ tree }: Reading, { isSet }: Understood): readonly Problem[] {
   const node = nodeAt(tree, 'agent.join_token')
   if (!isSet('agent.join_token') || node?.kind !== 'leaf' || node.variables.length === 0) return []
@@ -81,7 +81,7 @@ function tokenInEnvironment({ tree }: Reading, { isSet }: Understood): readonly 
   ]
 }
 
-/** Also those whose value another one has overridden. */
+/** Includes variables whose value another one has overridden. */
 function secretVariables({ tree, overridden }: Reading): readonly string[] {
   const names = SETTING_KEYS.filter((key) => (SETTINGS[key] as Setting<unknown>).secret === true).flatMap((key) => {
     const inForce = nodeAt(tree, key)

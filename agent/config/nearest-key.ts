@@ -1,8 +1,8 @@
 const MIN_PART = 4
 
 /**
- * The known key that was probably meant, or null. Spelling (`tenantId`), a typing error (`tennant_id`), the wrong
- * section (`tenant_id` at the top) and half a name (`docker.socket`) are recognised; a key that resembles none is not.
+ * The known key that was probably meant, or null if the key resembles none. Recognises another spelling (`tenantId`), a
+ * typing error (`tennant_id`), the wrong section (`tenant_id` at the top) and part of a name (`docker.socket`).
  */
 export function nearestKey(unknown: string, known: Iterable<string>): string | null {
   const wanted = parts(unknown)

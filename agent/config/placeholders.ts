@@ -1,9 +1,9 @@
 /** The result of expanding a text. */
 export interface Expanded {
   readonly text: string
-  /** The variables whose values, or whose absence, made the text what it is. */
+  /** Every variable that was read, whether it is set or not. */
   readonly variables: readonly string[]
-  /** Those among them that have neither a value nor a default. The text is of no use then. */
+  /** Those of them that have neither a value nor a default. If there is one, the text must not be used. */
   readonly unresolved: readonly string[]
   /** What is wrong with the placeholders themselves, or null. */
   readonly malformed: string | null
@@ -16,9 +16,9 @@ const MAX_DEPTH = 8
 const MAX_LENGTH = 64 * 1024
 
 /**
- * Replaces `${NAME}` and `${NAME:-default}` as a shell does: the default also counts where the variable is set but
- * empty, and may hold placeholders itself. What a variable holds is not expanded again. `$${` stands for a literal
- * `${`; any other dollar sign is left alone. Never throws.
+ * Replaces `${NAME}` and `${NAME:-default}` as a shell does: the default also applies if the variable is set but empty,
+ * and may contain placeholders. The value of a variable is not expanded again. `$${` becomes a literal `${`; any other
+ * dollar sign is kept. Never throws.
  */
 export function expand(text: string, env: Environment): Expanded {
   const expansion = new Expansion(text, env)
@@ -39,7 +39,7 @@ class Expansion {
   readonly #text: string
   readonly #env: Environment
   #at = 0
-  /** Above 0 within a default that is not used: it must be well formed, but what it refers to need not be set. */
+  /** Above 0 within an unused default: it must be well formed, but its variables need not be set. */
   #unused = 0
 
   constructor(text: string, env: Environment) {

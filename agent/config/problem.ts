@@ -1,12 +1,12 @@
 import { AgentError } from '../errors.js'
 
-/** One thing that is wrong with a configuration, or, as a warning, strange. Never holds a secret. */
+/** A problem of a configuration, or a warning about it. Never holds a secret. */
 export interface Problem {
   /** `agent.tenant_id`; `(file)` for the file as a whole. */
   readonly key: string
   /** Where the value comes from: `/etc/icp-agent/config.yaml:12`, the name of a variable, or `not set`. */
   readonly source: string
-  /** What is wrong, so that it reads on after the key: `is empty`. */
+  /** The predicate of a sentence about the key: `is empty`. */
   readonly problem: string
   /** What would be right. */
   readonly remedy: string
@@ -14,7 +14,7 @@ export interface Problem {
 
 const SHOWN = 60
 
-/** A value as it may be shown: quoted, cut, in printable ASCII alone. Never for a secret. */
+/** A value in quotes, truncated, in printable ASCII only. Never for a secret. */
 export function quote(text: string): string {
   const shown = text.length > SHOWN ? `${text.slice(0, SHOWN)}…` : text
   const asEscape = (character: string) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`

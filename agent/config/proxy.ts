@@ -5,12 +5,12 @@ import type { Problem } from './problem.js'
 import { PROXY_REMEDY, proxyAddress } from './proxy-address.js'
 import type { Understood } from './values.js'
 
-/** The variable of the proxy, and of its exemptions, in the case that counts; null where neither is set. */
+/** The name of the variable in the case that takes effect, lower or upper; null if neither is set. */
 export function proxyVariable(env: Environment, name: 'HTTPS_PROXY' | 'NO_PROXY'): string | null {
   return [name, name.toLowerCase()].find((variable) => env[variable]?.trim()) ?? null
 }
 
-/** What the environment says of the proxy. Null where it says nothing, or nothing that can be used. */
+/** The proxy and its exemptions from the environment; null if unset or unusable. */
 export function proxyOfEnvironment(env: Environment): {
   readonly proxy: Secret | null
   readonly noProxy: string | null
@@ -21,7 +21,7 @@ export function proxyOfEnvironment(env: Environment): {
   return { proxy: address === null ? null : new Secret(address), noProxy: of('NO_PROXY') }
 }
 
-/** What is wrong with the proxy and its exemptions in force. */
+/** Checks the proxy in force and its exemptions. */
 export function checkProxy(
   { values, isSet, sourceOf }: Pick<Understood, 'values' | 'isSet' | 'sourceOf'>,
   env: Environment,

@@ -16,20 +16,20 @@ export interface ReadOptions {
   readonly files: Pick<Files, 'read'>
 }
 
-/** File and environment as one tree, with what was wrong with the file itself. */
+/** File and environment as one tree, and the problems of the file itself. */
 export interface Reading {
   readonly tree: Section
   readonly problems: readonly Problem[]
   readonly warnings: readonly Problem[]
-  /** False where the file is there but could not be understood: then nothing can be called missing. */
+  /** False if the file exists but could not be understood: then no setting is reported as missing. */
   readonly complete: boolean
   /** Leaves of the file that the environment has replaced. */
   readonly overridden: ReadonlyMap<string, Leaf>
 }
 
 /**
- * Reads the YAML file, expands placeholders, and lays the environment over it: the environment wins. A file that is
- * missing is a warning; one that cannot be read or is not YAML is a problem, and then only the environment counts.
+ * Reads the YAML file and expands placeholders; variables of the environment override its values. A missing file is a
+ * warning. A file that cannot be read or is not YAML is a problem, and then only the environment is used.
  */
 export async function readConfiguration({ path, explicitPath, env, files }: ReadOptions): Promise<Reading> {
   const { tree, problems, warnings, complete } = await readFile(path, explicitPath, env, files)

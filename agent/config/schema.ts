@@ -27,7 +27,7 @@ export type Values = { readonly [K in SettingKey]: ValueOf<(typeof SETTINGS)[K]>
 
 export const SETTING_KEYS = Object.keys(SETTINGS) as readonly SettingKey[]
 
-/** `agent`, `attestation`, `attestation.kubernetes`, …: what may hold settings. */
+/** Keys of sections: `agent`, `attestation`, `attestation.kubernetes`, … */
 export const SECTION_KEYS: ReadonlySet<string> = new Set(
   SETTING_KEYS.flatMap((key) => {
     const names = key.split('.')
@@ -35,12 +35,12 @@ export const SECTION_KEYS: ReadonlySet<string> = new Set(
   }),
 )
 
-/** Keys that files for the older daemon have and that no longer mean anything, with what took their place. */
+/** Keys of the older daemon's files that have no effect any more, and their replacements. */
 export const RETIRED: Readonly<Record<string, string>> = {
-  plugins: 'the platforms that are there are found by themselves',
+  plugins: 'the agent finds the platforms of the machine by itself',
   certificate_lifecycle: 'renewal follows agent.renewal_threshold',
   'metrics.enabled': 'metrics are served at /metrics while health.enabled is true',
-  'metrics.interval': 'metrics are read when they are asked for',
+  'metrics.interval': 'metrics are computed at each scrape',
   'metrics.format': 'metrics are in the Prometheus text format',
   'attestation.kubernetes.use_token_review': 'the ICP server reviews the token',
   'attestation.kubernetes.api_server_url': 'the API server is found by KUBERNETES_SERVICE_HOST',

@@ -4,21 +4,21 @@ import { type JsonSchema, written } from './form.js'
 import { quote } from './problem.js'
 import { formatSize, parseSize } from './size.js'
 
-/** One setting: its type, and what an operator must know of it. docs/configuration.md holds the same words. */
+/** One setting: its type and its description, which docs/configuration.md repeats word for word. */
 export interface Setting<T> {
-  /** From the text that was written (a list for list settings) to the value; described by its range, if it has one. */
+  /** Parses the written text (a list for list settings) into the value; its description is the range, if it has one. */
   readonly parse: z.ZodType<T>
   /** As documented: `duration`, `path`, `` `json`, `console` ``. */
   readonly kind: string
-  /** The text that counts when nothing is written; null: nothing does, and the value is what load.ts derives, or null. */
+  /** The text used if the setting is not written; null: there is none, and the value is derived (effective.ts) or null. */
   readonly default: string | null
-  /** What to document where `default` is null. */
+  /** The documented default if `default` is null. */
   readonly defaultIs?: string
   /** Whether a reload puts a change into force, or only a restart does. */
   readonly reload: 'live' | 'restart'
-  /** What it is, its unit where the type does not say it, and its effect. */
+  /** The description: meaning, unit if the type does not say it, and effect. */
   readonly what: string
-  /** Where the text is a path: relative ones are resolved. A socket may have `unix://` before it. */
+  /** Set if the text is a path: relative ones are resolved. A socket may have the prefix `unix://`. */
   readonly path?: 'file' | 'socket'
   /** The value, and the variables that it was made of, must never be shown. */
   readonly secret?: true
@@ -29,7 +29,7 @@ export function setting<T>(parse: z.ZodType<T>, rest: Omit<Setting<T>, 'parse'> 
   return { parse, ...rest }
 }
 
-/** A setting that may have none. */
+/** A setting that may have no value. */
 export function optional<T>(
   parse: z.ZodType<T>,
   rest: Omit<Setting<T>, 'parse' | 'default'> & { defaultIs: string },
@@ -45,8 +45,8 @@ export function typeOf({ kind, parse }: Setting<unknown>): string {
 type Refusal = readonly [problem: string, remedy: string]
 
 /**
- * A type of text: `read` gives the value or says what is wrong and what would be right. Both go into the issue, the
- * second as its parameter `remedy`.
+ * A type of text. `read` returns the value, or problem and remedy; the issue has the problem as its message and the
+ * remedy as its parameter `remedy`.
  */
 export function textual<T>(read: (text: string) => { value: T } | Refusal): z.ZodType<T, string> {
   const text = z.string({ error: () => 'must be a single value, not a list' })
@@ -139,7 +139,7 @@ export const choice = <const T extends string>(values: readonly T[], aliases: Re
     { anyOf: [{ enum: values }, oneOfWords([...values, ...Object.keys(aliases)])] },
   )
 
-/** A text of a certain form. */
+/** A text that matches an expression. */
 export const matching = (form: RegExp, remedy: string) =>
   textual((text) => (form.test(text) ? { value: text } : [`is ${quote(text)}`, remedy]))
 
@@ -167,7 +167,7 @@ export const list = (form: RegExp, remedy: string): z.ZodType<readonly string[]>
     { anyOf: [{ type: 'array', items: { type: ['string', 'number', 'boolean'] } }, { type: 'string' }] },
   )
 
-/** Words in any case. */
+/** Schema for a few words in any case. */
 function oneOfWords(words: readonly string[]): JsonSchema {
   const inAnyCase = (word: string) => word.replace(/[a-z]/g, (letter) => `[${letter}${letter.toUpperCase()}]`)
   return { type: 'string', pattern: `^(${words.map(inAnyCase).join('|')})$` }

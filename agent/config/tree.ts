@@ -1,18 +1,18 @@
 /**
- * A configuration before it is understood: sections, lists and texts, each with its place in the source. Every
- * value is text as it was written (`007` stays `007`); what it means is decided by the setting that it is for.
+ * A configuration before its settings are parsed: sections, lists and texts, each with its place in the source. Every
+ * value is text as it was written (`007` stays `007`); the type of its setting decides what it means.
  */
 export type TreeNode = Section | List | Leaf
 
-/** A value with its placeholders expanded; empty where nothing (or null) was written. */
+/** A value with its placeholders expanded; empty if nothing (or null) was written. */
 export interface Leaf {
   readonly kind: 'leaf'
   readonly text: string
   /** `/etc/icp-agent/config.yaml:12`, or the name of a variable. */
   readonly source: string
-  /** Variables that the text was made of. */
+  /** Variables that were expanded into the text. */
   readonly variables: readonly string[]
-  /** Placeholders that could not be expanded: an error if the value is in force. */
+  /** Placeholders that could not be expanded; an error if the value takes effect. */
   readonly unresolved: readonly string[]
   readonly malformed: string | null
 }
@@ -46,19 +46,19 @@ export function nodeAt(root: Section, key: string): TreeNode | null {
 }
 
 /**
- * Where the value of a setting comes from: a line of the file (with the variables that its placeholders name), a
- * variable of the environment, or nobody wrote one.
+ * The source of a setting's value: a line of the file (with the variables that its placeholders name), a variable of the
+ * environment, or the default.
  */
 export type SettingSource =
   | { readonly file: string; readonly line: number; readonly variables: readonly string[] }
   | { readonly env: string }
   | 'default'
 
-/** The source of a node, taken apart. */
+/** The source of a node in its parts. */
 export function settingSource(node: TreeNode): SettingSource {
   const leaves = node.kind === 'leaf' ? [node] : node.kind === 'list' ? node.items.filter(isLeaf) : []
   const variables = [...new Set(leaves.flatMap((leaf) => leaf.variables))]
-  // A variable that sets a key is the first of those that its leaf was made of.
+  // If a variable sets the key, it is the leaf's source and the first of its variables.
   if (node.kind === 'leaf' && node.variables[0] === node.source) return { env: node.source }
   const colon = node.source.lastIndexOf(':')
   return { file: node.source.slice(0, colon), line: Number(node.source.slice(colon + 1)), variables }

@@ -5,7 +5,7 @@ import type { Problem } from './problem.js'
 
 const MAX_BYTES = 1024 * 1024
 
-/** What is wrong with the file of additional trust anchors: a missing one is a warning, a useless one an error. */
+/** Checks the file of additional trust anchors: a missing one is a warning, an unusable one a problem. */
 export async function checkTrustBundle(
   path: string,
   source: string,

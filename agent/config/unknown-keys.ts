@@ -9,7 +9,7 @@ import type { Section, TreeNode } from './tree.js'
 const KNOWN: ReadonlySet<string> = new Set([...SETTING_KEYS, ...SECTION_KEYS])
 const MAX_WARNINGS = 50
 
-/** A warning for each key that no setting has, with the nearest one that does exist. What is below it is passed over. */
+/** A warning for each unknown key, with the nearest known one. Keys below an unknown section are skipped. */
 export function unknownKeys(tree: Section, env: Environment): readonly Problem[] {
   const warnings: Problem[] = []
   const visit = (section: Section, above: string) => {
@@ -43,6 +43,6 @@ function unknown(key: string, node: TreeNode): Problem {
 
 function near(key: string, node: TreeNode): string | null {
   if (node.kind === 'section') return nearestKey(key, SECTION_KEYS) ?? nearestKey(key, KNOWN)
-  // What has a value is no section.
+  // A key with a value cannot be a section.
   return nearestKey(key, SETTING_KEYS) ?? (node.kind === 'leaf' && node.text === '' ? nearestKey(key, KNOWN) : null)
 }

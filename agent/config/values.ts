@@ -5,19 +5,19 @@ import { SECTION_KEYS, SETTING_KEYS, SETTINGS, type SettingKey, type Values } fr
 import type { Setting } from './setting.js'
 import { isLeaf, type Leaf, nodeAt, type Section, type SettingSource, settingSource, type TreeNode } from './tree.js'
 
-/** The values of a tree, with the default in the place of each that is missing or wrong. */
+/** The values of a tree; each missing or wrong one is replaced by its default. */
 export interface Understood {
   readonly values: Values
-  /** Where each value comes from; `not set` for a default. */
+  /** The source of each value; `not set` for a default. */
   sourceOf(key: SettingKey): string
-  /** The same, taken apart. */
+  /** The same in its parts. */
   settingSource(key: SettingKey): SettingSource
-  /** True when somebody wrote a value, right or wrong. */
+  /** True if a value was written, right or wrong. */
   isSet(key: SettingKey): boolean
   readonly problems: readonly Problem[]
 }
 
-/** Understands every setting of a tree on its own. `workingDirectory` is what relative paths are resolved against. */
+/** Parses each setting of a tree by itself. Relative paths are resolved against `workingDirectory`. */
 export function understand(tree: Section, workingDirectory: string | undefined): Understood {
   const problems: Problem[] = []
   const written = new Map<SettingKey, TreeNode>()
@@ -93,7 +93,7 @@ function placeholderProblem(key: SettingKey, leaf: Leaf): Problem {
   return { ...about, problem: `needs ${names}, which ${are} not set`, remedy }
 }
 
-/** Sections that are there as a text or a list. */
+/** Keys of sections that hold a text or a list. */
 function misplaced(tree: Section): readonly Problem[] {
   return [...SECTION_KEYS].flatMap((key) => {
     const node = nodeAt(tree, key)
@@ -103,7 +103,7 @@ function misplaced(tree: Section): readonly Problem[] {
   })
 }
 
-/** A relative path becomes absolute, and `unix:///path` a path; what is neither stays for the type to refuse. */
+/** Makes a relative path absolute and `unix:///path` a path; the type of the setting refuses anything else. */
 function absolute(text: string, setting: Setting<unknown>, workingDirectory: string | undefined): string {
   if (setting.path === undefined) return text
   const path = setting.path === 'socket' ? text.replace(/^unix:(?:\/\/(?=\/)|(?=\/(?!\/)))/i, '') : text

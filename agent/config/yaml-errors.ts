@@ -1,11 +1,11 @@
 import type { ErrorCode } from 'yaml'
 
 /**
- * What is wrong with a YAML file and what to do, by the parser's error code. The parser's own messages are not used:
- * some quote the text, which may be a secret.
+ * Problem and remedy by the YAML parser's error code. The parser's own messages are not used: some quote the text,
+ * which may be a secret.
  */
 const ERRORS: Partial<Record<ErrorCode, readonly [problem: string, remedy: string]>> = {
-  BAD_INDENT: ['is indented in a way that fits nothing above it', 'align it with its neighbours'],
+  BAD_INDENT: ['has an indentation that matches no line above it', 'align it with its neighbours'],
   TAB_AS_INDENT: ['is indented with a tab', 'indent with spaces'],
   MISSING_CHAR: ['lacks a character: a closing quote, bracket or a colon', 'complete the value here or just above'],
   BLOCK_AS_IMPLICIT_KEY: ['has a second colon on the line', 'put the value in quotes, or begin a new line'],
@@ -15,7 +15,7 @@ const ERRORS: Partial<Record<ErrorCode, readonly [problem: string, remedy: strin
   MULTIPLE_DOCS: ['begins a second document (---)', 'keep the configuration in one document'],
   MULTILINE_IMPLICIT_KEY: ['has a key that spans lines', 'put a colon and a space after the key'],
   KEY_OVER_1024_CHARS: ['has a key of more than 1024 characters', 'check for a missing colon or line break'],
-  TAG_RESOLVE_FAILED: ['has a tag (!…) that means nothing here', 'remove the tag, or put the value in quotes'],
+  TAG_RESOLVE_FAILED: ['has an unknown tag (!…)', 'remove the tag, or put the value in quotes'],
   RESOURCE_EXHAUSTION: ['is nested too deeply', 'the deepest setting lies three levels deep'],
 }
 

@@ -7,12 +7,12 @@ import { explainYamlError } from './yaml-errors.js'
 import { YamlWalk } from './yaml-walk.js'
 
 /**
- * A file that is not a configuration at all (a dump, a log) must be refused, not end the agent: 64 KiB of `- ` take V8
- * out of memory in the composer. What the parser is given at most: a token counts one, and one more for each four characters of it, because a parse
- * error may come with every other one. Real files come to a few thousand and nest three deep.
+ * The most work that the parser is given. A file that is not a configuration at all (a dump, a log) must be refused and
+ * must not end the agent: for 64 KiB of `- ` the composer runs out of memory. A token counts one, and one more for each
+ * four characters of it, because every second character may be a parse error. Real files come to a few thousand.
  */
 const MAX_WORK = 50_000
-/** Refused before the composer sees it: it makes an error of each, and there may be a hundred thousand. */
+/** Checked before the composer, which makes an error object of each; there may be a hundred thousand. */
 const BAD_ESCAPE = /\\(?:[^0abt\tnevfr "/\\N_LPxuU\r\n]|x(?![\da-fA-F]{2})|u(?![\da-fA-F]{4})|U(?![\da-fA-F]{8}))/
 const MAX_PARSER_DEPTH = 64
 const MAX_ERRORS = 10
@@ -20,11 +20,11 @@ const MAX_ERRORS = 10
 export interface YamlFile {
   readonly tree: Section
   readonly problems: readonly Problem[]
-  /** False where the tree is empty because the file is not YAML: then nothing can be called missing. */
+  /** False if the tree is empty because the file is not YAML: then no setting is reported as missing. */
   readonly complete: boolean
 }
 
-/** The content of a configuration file as a tree. Never throws for what is in the file; takes bounded time for any. */
+/** Parses a configuration file into a tree. Throws for no content, and takes bounded time for any. */
 export function parseYamlFile(content: Buffer, path: string, env: Environment): YamlFile {
   const fail = (line: number | null, problem: string, remedy: string): YamlFile => ({
     tree: emptySection(path),
@@ -57,7 +57,7 @@ export function parseYamlFile(content: Buffer, path: string, env: Environment): 
   for (const error of document.errors) {
     const [problem, remedy] = explainYamlError(error.code)
     const source = `${path}:${lineOf(error.pos[0])}`
-    // One mistake makes several errors: the first of a line is the one to mend.
+    // One mistake causes several errors, so only the first of a line is reported.
     if (!problems.has(source)) problems.set(source, { key: '(file)', source, problem, remedy })
     if (problems.size >= MAX_ERRORS) break
   }
@@ -66,8 +66,8 @@ export function parseYamlFile(content: Buffer, path: string, env: Environment): 
 }
 
 /**
- * The documents, or why there are none; a number is the offset of a text with a bad escape. The composer is recursive,
- * so depth and length are measured by the parser before it, which is not.
+ * The documents, or why there are none; a number is the offset of a text with a bad escape. The composer is recursive, so
+ * the parser, which is not, measures depth and length first.
  */
 function compose(text: string, lines: LineCounter): readonly Document.Parsed[] | 'too deep' | 'too long' | number {
   const parser = new Parser(lines.addNewLine)
@@ -82,7 +82,7 @@ function compose(text: string, lines: LineCounter): readonly Document.Parsed[] |
     if (work > MAX_WORK) return 'too long'
   }
   tokens.push(...parser.end())
-  // Failsafe: every scalar stays text. The composer's check of unique keys is quadratic; the walk has its own.
+  // Failsafe: every scalar stays text. The composer's check of unique keys is quadratic; YamlWalk has its own.
   const composer = new Composer({ schema: 'failsafe', uniqueKeys: false, prettyErrors: false })
   return [...composer.compose(tokens, false, text.length)]
 }

@@ -13,12 +13,12 @@ import { type Environment, expand } from './placeholders.js'
 import type { Problem } from './problem.js'
 import { emptySection, type Leaf, type Section, type TreeNode } from './tree.js'
 
-/** Nodes counted after aliases are followed: a few aliases of aliases can stand for billions. */
+/** Limit of nodes, counted after aliases are followed: a few nested aliases can expand to billions. */
 const MAX_NODES = 10_000
 const MAX_DEPTH = 16
 const NULL = /^(?:|~|null|Null|NULL)$/
 
-/** Turns one YAML document into a tree, in the document's order, so that an alias means the latest anchor before it. */
+/** Walks one YAML document in its own order, so that an alias means the latest anchor before it, and builds a tree. */
 export class YamlWalk {
   readonly #path: string
   readonly #env: Environment
@@ -33,7 +33,7 @@ export class YamlWalk {
     this.#lines = lines
   }
 
-  /** `complete` is false where the document holds no sections at all. */
+  /** `complete` is false if the document is not a mapping of sections. */
   read(document: Document.Parsed): { tree: Section; problems: readonly Problem[]; complete: boolean } {
     let tree = emptySection(this.#path)
     let complete = true
@@ -45,7 +45,7 @@ export class YamlWalk {
     }
     if (this.#nodes > MAX_NODES) {
       const remedy = 'write the values out instead of using aliases'
-      this.#problem('', this.#path, `stands for more than ${MAX_NODES} values`, remedy)
+      this.#problem('', this.#path, `expands to more than ${MAX_NODES} values`, remedy)
     }
     return { tree, problems: this.#problems, complete }
   }

@@ -13,11 +13,11 @@ export function answerSignals(
   return (signal) => {
     if (signal === 'SIGHUP' || signal === 'SIGUSR1' || signal === 'SIGUSR2') {
       log.reopen()
-      log.info('The log was opened anew', { signal })
+      log.info('Log reopened', { signal })
       if (signal === 'SIGHUP') reload()
     } else if (!said.has(signal)) {
       said.add(signal)
-      log.warn('A signal was received that means nothing to the agent', { signal })
+      log.warn('Ignoring a signal that the agent does not handle', { signal })
     }
   }
 }

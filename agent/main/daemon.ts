@@ -160,7 +160,7 @@ async function warnOfOthersTokens({ agent }: Config, { files, log }: DaemonWorld
 function warnOfFewOpenFiles(agent: Agent, log: Log): void {
   const openFiles = agent.openFiles()
   if (!openFiles.short) return
-  log.warn('Too few open files are allowed for the connections that are configured', {
+  log.warn('The limit of open files is too low for the configured connections', {
     limit: openFiles.limit,
     connections: openFiles.connections,
     configured: agent.config.workloadApi.limits.connections,

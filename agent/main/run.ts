@@ -77,7 +77,7 @@ async function runUntilStopped(configFile: string | undefined, io: CommandIo, th
     loadLibc().ignoreRealTimeSignals()
     using kernel = createLinuxKernel()
     if (!seesOtherUsers()) {
-      log.warn('Programs of other users cannot be seen: SYS_PTRACE is not in effect', {
+      log.warn('Executables of other users cannot be read: CAP_SYS_PTRACE is not in effect', {
         consequence: 'workloads of other users get no unix:path and no unix:sha256, and containers may not be found',
         remedy:
           'Kubernetes and Docker: run as root with capabilities.add [SYS_PTRACE]; systemd: AmbientCapabilities=CAP_SYS_PTRACE',
@@ -159,7 +159,7 @@ async function readWhenDisksAnswer(configFile: string | undefined, io: CommandIo
 
 function warnOfIgnored(variables: readonly string[], log: Log): void {
   if (variables.length === 0) return
-  log.warn('Variables of the environment that weaken the agent are without effect', {
+  log.warn('Ignoring environment variables that would weaken the agent', {
     variables,
     remedy: 'unset them for the agent; the authorities of a private CA go into icp_service.trust_bundle_path',
   })

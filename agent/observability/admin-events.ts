@@ -21,7 +21,7 @@ export const adminEvents = ({ log, metrics, observers }: Sinks, clock: Pick<Cloc
       log.debug('Administrator connected', { pid: ids.pid, uid: ids.uid })
       for (const observer of observers) observer.adminConnected?.(ids)
     },
-    /** By the kernel's word neither root nor the agent's user; null: it does not say who. */
+    /** The peer is neither root nor the agent's user; null: the kernel does not name it. */
     refused(ids: AdminIds | null): void {
       metrics.count('icp_agent_admin_connections_refused_total', { reason: 'user' })
       const suppressed = sparingly.say(`${ids?.uid}`)

@@ -26,12 +26,12 @@ export interface Denial {
   /** False if the same denial was logged before. */
   readonly first: boolean
   readonly caller: CallerIds
-  /** Names the process, also when its pid is used again. */
+  /** Identifies the process, also when its pid is reused. */
   readonly process: string
   readonly selectors: Selectors
   readonly unavailable: readonly string[]
   readonly notes: readonly { readonly attestor: string; readonly text: string }[]
-  /** Finds the entries that the caller nearly matches, among all entries; null where that is of no interest. */
+  /** Searches all entries for those that the caller nearly matches; null unless a caller is first told that none matches. */
   readonly nearest: (() => readonly NearEntry[]) | null
 }
 
@@ -39,11 +39,11 @@ export interface Denial {
 export interface NearEntry {
   readonly id: string
   readonly spiffeId: string
-  /** `found`: what the caller has instead; null: nothing under this key. */
+  /** `found`: the caller's value for this key; null: it has none. */
   readonly lacks: readonly { readonly key: string; readonly wanted: string; readonly found: string | null }[]
 }
 
-/** Most entries for which a logged warning is remembered. */
+/** Limit of entries for which a logged warning is remembered. */
 const MAX_TOLD = 1024
 
 /** What happens on the Workload API. */
@@ -77,7 +77,7 @@ export const apiEvents = ({ log, metrics, observers }: Sinks, clock: Pick<Clock,
       metrics.count('icp_agent_pushes_total', { method })
       if (firstAfterMs !== null) metrics.observe('icp_agent_first_message_seconds', firstAfterMs / 1000, { method })
     },
-    /** `code`: why nothing is sent. */
+    /** `code`: the reason if nothing is sent. */
     decided(to: CallerIds, method: Method, decision: string, code: ErrorCode | null): void {
       for (const observer of observers) observer.decided?.(to, method, decision, code)
     },
@@ -105,8 +105,8 @@ export const apiEvents = ({ log, metrics, observers }: Sinks, clock: Pick<Clock,
       })
     },
     /**
-     * Logged with the selectors, once for each denial. Denials of one user with the same selectors and code are warnings
-     * three times a minute, because a loop of processes would fill the log.
+     * Logged with the selectors, once for each denial. Of denials of one user with the same selectors and code, three a
+     * minute are warnings and the rest debug lines, because a loop of processes would fill the log.
      */
     denied(method: Method, refusal: { code: ErrorCode; message: string }, denial: Denial): void {
       metrics.count('icp_agent_denials_total', { reason: refusal.code })
@@ -149,7 +149,7 @@ export const apiEvents = ({ log, metrics, observers }: Sinks, clock: Pick<Clock,
         { pid, uid, limit, ...(suppressed ? { suppressed } : {}) },
       )
     },
-    /** An entry that requires a label of an image, which grants nothing any more. Once for each entry. */
+    /** An entry requires `docker:label` that only the image has; such labels no longer count. Once for each entry. */
     labelOfImage(entry: { readonly id: string; readonly spiffeId: string }): void {
       if (told.has(entry.id) || told.size >= MAX_TOLD) return
       told.add(entry.id)

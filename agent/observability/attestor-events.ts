@@ -4,7 +4,7 @@ import type { Sinks } from './events.js'
 export interface AttestorStatus {
   /** `unix`, `docker`, `kubernetes`, `systemd`. */
   readonly name: string
-  /** Its platform is here, so it is asked; also while the platform does not answer. */
+  /** Its platform exists on this machine, so it is asked; also while the platform does not answer. */
   readonly active: boolean
   /** A text for people: which platform it asks, or why it is off. */
   readonly reason: string
@@ -14,7 +14,7 @@ export interface AttestorStatus {
 export const attestorEvents = ({ log }: Pick<Sinks, 'log'>) => {
   const statuses = new Map<string, AttestorStatus>()
   return {
-    /** Logs only changes; call it as often as you like. */
+    /** Logs changes only, so it may be called at any time. */
     reportStatus(name: string, active: boolean, reason: string): void {
       const before = statuses.get(name)
       if (before?.active === active && before.reason === reason) return

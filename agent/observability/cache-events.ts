@@ -20,16 +20,16 @@ export const cacheEvents = ({ log }: Pick<Sinks, 'log'>, clock: Clock) => {
       const message = 'the clock is behind the time at which the cache was written'
       doubted = { code: 'cache.rejected', message, since: clock.now() }
       log.warn(
-        'The clock is behind the time at which the cache was written; nothing of it is served until the server agrees',
+        'The clock is behind the time at which the sealed cache was written; not serving it until the ICP server confirms the clock',
       )
     },
-    /** The file is kept for inspection and never read again. */
+    /** The file was renamed, is kept for inspection and never read again. */
     rejected(path: string, reason: string): void {
       log.warn('Sealed cache file cannot be trusted and is set aside', { path, reason })
     },
     /** The files stay until newly issued SVIDs replace them. */
     svidsUnread(svids: number, error: unknown): void {
-      log.warn('SVIDs of the sealed cache could not be read; they are issued anew', { svids, error })
+      log.warn('SVIDs of the sealed cache could not be read; issuing them again', { svids, error })
     },
     openFailed(error: unknown): void {
       opening.failed(error)
@@ -39,7 +39,7 @@ export const cacheEvents = ({ log }: Pick<Sinks, 'log'>, clock: Clock) => {
     },
     clockConfirmed(): void {
       doubted = null
-      log.info('The server agrees with the clock: the sealed cache is served')
+      log.info('ICP server confirmed the clock; serving the sealed cache')
     },
     written(): void {
       opening.succeeded()

@@ -7,7 +7,7 @@ import { sayOnce } from './once.js'
 
 const named = ({ pid, uid, gid }: CallerIds) => ({ pid, uid, gid })
 
-/** Whom an attestor was asked about, and how long its answer took. */
+/** The caller that an attestor was asked about, and how long its answer took. */
 export interface Asked {
   readonly caller: CallerIds
   readonly ms: number
@@ -65,7 +65,7 @@ export const callerEvents = ({ log, metrics, observers }: Sinks, clock: Clock) =
     unidentified(error: AgentError, connection: string): void {
       const { reason } = error.details
       const kind = typeof reason === 'string' ? `${error.code} ${reason}` : error.code
-      // A caller that connects and ends at once is no fault of the node.
+      // A caller that connects and exits at once is not a fault of the node: no warning.
       const known = reason === 'ending' || unidentified.has(kind)
       if (!known) unidentified.add(kind)
       log.at(known ? 'debug' : 'warn', 'Caller not identified', { connection, error })
@@ -113,9 +113,9 @@ export const callerEvents = ({ log, metrics, observers }: Sinks, clock: Clock) =
       attestors.get(name)?.succeeded({ attestor: name })
     },
 
-    /** An entry whose SVID every user of the node can obtain. */
+    /** Every user of the node can obtain the SVID of this entry. */
     digestAlone(entryId: string, spiffeId: string): void {
-      log.warn('Entry asks for unix:sha256 and neither for a user nor for a container', {
+      log.warn('Entry requires unix:sha256 but neither a user nor a container', {
         entry_id: entryId,
         spiffe_id: spiffeId,
         consequence: 'every user of the node can obtain its identity: a digest says what was run, not by whom',
@@ -123,9 +123,9 @@ export const callerEvents = ({ log, metrics, observers }: Sinks, clock: Clock) =
       })
     },
 
-    /** Reading an executable does not end, because its file system hangs. */
+    /** A read of an executable does not return, because its file system hangs. */
     digestStuck(device: string, abandoned: number): void {
-      log.at(stuck ? 'debug' : 'warn', 'Reading an executable hangs; its device is left alone for a while', {
+      log.at(stuck ? 'debug' : 'warn', 'Reading an executable hangs; not reading from its device for a while', {
         device,
         abandoned,
       })

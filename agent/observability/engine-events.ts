@@ -2,7 +2,7 @@ import type { Clock } from '../ports/clock.js'
 import type { Sinks } from './events.js'
 import { sayOnce } from './once.js'
 
-/** Most claims, and images, for which a logged warning is remembered. */
+/** Limit of claims, and of images, for which a logged warning is remembered. */
 const MAX_SAID = 256
 
 /** What happens between the agent and the container engine of its machine. */
@@ -33,7 +33,7 @@ export const engineEvents = ({ log }: Pick<Sinks, 'log'>, clock: Clock) => {
       if (level === 'warn') unread.add(image)
       log.at(level, 'Labels of an image cannot be read; selectors on labels of its containers are unavailable', {
         image: `sha256:${image}`,
-        remedy: 'allow GET /images/*/json in the proxy before the engine; start containers of a removed image anew',
+        remedy: 'allow GET /images/*/json in the proxy before the engine; restart containers whose image was removed',
         error,
       })
     },

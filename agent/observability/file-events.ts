@@ -2,7 +2,7 @@ import type { Clock } from '../ports/clock.js'
 import type { Log } from './log.js'
 import { type Recurring, sayOnce, type Trouble } from './once.js'
 
-/** A file that cannot be used now, while its last good content stays in force. */
+/** A reread file that cannot be used now; its last good content stays in force. */
 export interface BrokenFile extends Trouble {
   readonly path: string
 }
@@ -17,8 +17,8 @@ export const fileEvents = (log: Log, clock: Clock) => {
   const watched = new Set<{ readonly path: string; readonly said: Recurring }>()
   const file = (path: string, holder: string, own?: (forget: () => void) => void): Recurring => {
     const once = sayOnce(log, clock, {
-      failing: 'A file cannot be used; what was read from it before stays in force',
-      recovered: 'A file can be used again',
+      failing: 'Reread file cannot be used; its last good content stays in force',
+      recovered: 'Reread file can be used again',
     })
     const said: Recurring = {
       failed: (error) => once.failed(error, { path, holder }),

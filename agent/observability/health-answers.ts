@@ -11,7 +11,7 @@ import {
   unreadyReasons,
 } from './health.js'
 
-/** At most so many entries that are never issued are listed; all are counted. */
+/** Limit of listed entries that are never issued; all are counted. */
 const MAX_NEVER_ISSUED = 50
 
 /** The names of this agent in the answers. */

@@ -15,7 +15,7 @@ export interface HealthSource {
   readonly agent: AgentNames
   readonly clock: Pick<Clock, 'monotonic'>
   readonly log: Log
-  /** Who may read metrics; absent or null: everybody. */
+  /** The token that `/metrics` requires; absent or null: none. */
   readonly metricsToken?: Pick<MetricsToken, 'refusal'> | null
 }
 
@@ -72,7 +72,7 @@ export function addHealthRoutes(app: FastifyInstance, source: HealthSource): voi
   })
 }
 
-/** How long one turn of the event loop takes. */
+/** The duration of one iteration of the event loop, in milliseconds. */
 function loopDelay(clock: Pick<Clock, 'monotonic'>): Promise<number> {
   const asked = clock.monotonic()
   return new Promise((resolve) => setImmediate(() => resolve(clock.monotonic() - asked)))

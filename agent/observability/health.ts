@@ -9,9 +9,9 @@ import { printable } from './printable.js'
 export interface HealthFacts {
   readonly now: number
   readonly startedAt: number
-  /** By the monotonic clock. */
+  /** Measured by the monotonic clock. */
   readonly uptimeMs: number
-  /** SIGTERM was received: not ready any more, still alive. */
+  /** SIGTERM was received: no longer ready, still alive. */
   readonly stopping: boolean
   readonly agentSvid: {
     readonly spiffeId: string | null
@@ -37,7 +37,7 @@ export interface HealthFacts {
   readonly pods: {
     /** Why callers in other pods cannot be identified (no `hostPID`); null where they can, and outside of pods. */
     readonly callersHidden: 'by_namespaces' | 'refused' | null
-    /** Readiness waits for Kubernetes, which has not listed the pods of this node since the start. */
+    /** Readiness waits until Kubernetes has listed the pods of this node once since the start. */
     readonly awaited: boolean
   }
   readonly cache: {
@@ -48,7 +48,7 @@ export interface HealthFacts {
   readonly sync: {
     /** The interval in force: a changed entry reaches open streams within it. */
     readonly intervalMs: number
-    /** Null until the entries came from the server once since the start. */
+    /** Null until the first entry sync since the start has succeeded. */
     readonly lastSuccessAt: number | null
   }
   readonly entries: {
@@ -63,11 +63,11 @@ export interface HealthFacts {
   readonly attestors: readonly AttestorStatus[]
   /** Files that are reread and cannot be used now; their last good content is in force. */
   readonly brokenFiles: readonly BrokenFile[]
-  /** Why administrators cannot ask the agent; null or absent where they can. */
+  /** Why the admin socket cannot be used; null or absent where it can. */
   readonly adminTrouble?: AdminTrouble | null
   /** Why the audit log cannot be written; null or absent where it can, or is off. */
   readonly audit?: Trouble | null
-  /** That the last reload of the configuration failed. */
+  /** `trouble`: why the last reload of the configuration failed; null if it succeeded. */
   readonly reload?: { readonly trouble: Trouble | null }
   /** How many connections the limit of open files leaves; `short`: fewer than the configuration allows. */
   readonly openFiles?: { readonly limit: number | null; readonly connections: number; readonly short: boolean }
@@ -96,7 +96,7 @@ export interface Component {
   readonly since: number | null
 }
 
-/** A turn of the event loop of this length counts as stuck. */
+/** If one iteration of the event loop takes this long, it counts as stuck. */
 export const LOOP_STUCK_MS = 5000
 /** After this time an unreachable ICP server makes its component unhealthy instead of degraded; the agent goes on. */
 const LONG_AWAY_MS = 10 * 60_000
@@ -112,7 +112,7 @@ export function componentsOf(facts: HealthFacts): Readonly<Record<ComponentName,
   }
 }
 
-/** What else degrades the agent, in texts for people. */
+/** Problems outside the four components that degrade the agent; `message` is for people. */
 export function otherTroubles(facts: HealthFacts): readonly { readonly message: string; readonly since: number }[] {
   const broken = facts.brokenFiles.map(({ message, code, since }) => {
     return { message: bounded(`the last good content is in force, but ${message} (${code})`), since }
@@ -171,7 +171,7 @@ export function unreadyReasons(facts: HealthFacts): string[] {
   return reasons
 }
 
-/** What is wrong while the certificate is valid, if not a failed renewal. */
+/** Problems other than a failed renewal while the certificate is still valid. */
 const WHILE_VALID: Partial<Record<ErrorCode, string>> = {
   'file.io': 'writing it to disk fails',
   'agent.certificate_refused': 'of no use',

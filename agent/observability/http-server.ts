@@ -4,7 +4,7 @@ import { AgentError, messageOf } from '../errors.js'
 import { addHealthRoutes, type HealthSource } from './health-routes.js'
 import { ProbeConnections, type ProbeLimits } from './probe-connections.js'
 
-/** Far more than probes and scrapers need; 1024 descriptors at most. */
+/** Far above what probes and scrapers need; together at most 1024 descriptors. */
 const LIMITS: ProbeLimits = { perAddress: 64, network: 512, loopback: 512 }
 const MAX_HEADER_BYTES = 8192
 /** A flood fills Node's default of 511 while the event loop is busy; a probe would then retry after 1 s and 3 s. */
@@ -20,13 +20,13 @@ export interface HealthIdentity {
   readonly key: string
 }
 
-/** A server for HTTPS, and its certificate, which may change while it is used. */
+/** The certificate of an HTTPS server, which may be replaced while the server runs. */
 export interface TlsSource {
   readonly make: (options: typeof HTTP & { readonly handshakeTimeout: number }) => {
     readonly server: FastifyInstance['server']
     use(identity: HealthIdentity): void
   }
-  /** Calls back with what is there now, and with each that replaces it. */
+  /** Calls `use` with the present certificate, and again with each one that replaces it. */
   readonly follow: (use: (identity: HealthIdentity) => void) => Disposable
 }
 
@@ -43,8 +43,8 @@ export interface HealthServer extends AsyncDisposable {
 }
 
 /**
- * Serves health over HTTP, or with a certificate over HTTPS alone, at a port. Throws `health.unavailable` if it cannot be opened: the caller decides whether
- * the agent goes on without it.
+ * Serves health at a port: over HTTP, or with a certificate over HTTPS only. Throws `health.unavailable` if the port
+ * cannot be opened; the caller decides whether the agent continues without it.
  */
 export async function startHealthServer(options: HealthServerOptions): Promise<HealthServer> {
   const secure = options.tls?.make({ ...HTTP, handshakeTimeout: REQUEST_MS })
@@ -68,7 +68,7 @@ export async function startHealthServer(options: HealthServerOptions): Promise<H
   }
 }
 
-/** With TLS a request comes on another socket than the connection that was accepted: its peer tells which one. */
+/** With TLS the socket of a request is not the accepted one; the peer's address and port connect the two. */
 function limitConnections(server: FastifyInstance['server']): void {
   const connections = new ProbeConnections(LIMITS)
   const accepted = new Map<string, Socket>()
@@ -89,17 +89,17 @@ function limitConnections(server: FastifyInstance['server']): void {
 }
 
 export interface HealthSocket extends AsyncDisposable {
-  /** Instead of disposal: touches no disk, and does not keep the process from ending. */
+  /** Instead of disposal: does not touch the disk, and does not keep the process running. */
   abandon(): void
 }
 
 export interface HealthSocketOptions extends HealthSource {
   readonly path: string
-  /** Lets the server listen at the path, so that nobody but the agent's user can connect. */
+  /** Makes the server listen at the path, so that only the agent's user can connect. */
   readonly listen: (server: Server, path: string) => Promise<void>
 }
 
-/** The same on a Unix socket, which a flood from the network does not block. Throws `health.unavailable`. */
+/** Serves health on a Unix socket, which a flood from the network does not block. Throws `health.unavailable`. */
 export async function startHealthSocket(options: HealthSocketOptions): Promise<HealthSocket> {
   const { path } = options
   const app = await healthApp(options)
@@ -116,7 +116,7 @@ export async function startHealthSocket(options: HealthSocketOptions): Promise<H
       app.server.unref()
     },
     async [Symbol.asyncDispose]() {
-      // The framework closes only what it opened.
+      // Fastify closes only the servers that it opened itself.
       const closed = new Promise((resolve) => app.server.close(resolve))
       app.server.closeAllConnections()
       await closed
@@ -158,7 +158,7 @@ function refusal({ bindAddress, port }: HealthServerOptions, error: unknown): st
     return `${where} is taken by another process; set health.port to a free port, or health.enabled to false`
   }
   if (code === 'EADDRNOTAVAIL')
-    return `${bindAddress} is no address of this machine; set health.bind_address to one that is`
+    return `${bindAddress} is not an address of this machine; set health.bind_address to one that is`
   if (code === 'EACCES') return `${where} may not be opened by this user; set health.port to 1024 or more`
-  return `${where} cannot be opened (${String(code)}); look at health.bind_address and health.port`
+  return `${where} cannot be opened (${String(code)}); check health.bind_address and health.port`
 }

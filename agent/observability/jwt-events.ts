@@ -21,12 +21,12 @@ export const jwtEvents = ({ log, metrics, observers }: Sinks) => {
       metrics.count('icp_agent_issuances_total', { kind: 'jwt', outcome: code })
       log.debug('JWT-SVID not issued', { entry_id: entryId, code })
       for (const observer of observers) observer.issuanceEnded?.('jwt', entryId, 0, code)
-      // A fault of the deployment: no workload gets JWT-SVIDs until it is corrected.
+      // A fault of the deployment: no workload gets a JWT-SVID until it is corrected.
       if (code !== 'icp.jwt_unauthorized' || unseen) return
       unseen = true
       log.warn('The ICP server sees no client certificate, and issues no JWT-SVIDs', { code })
     },
-    /** `kids`: how many different `kid`s the keys have. */
+    /** `kids`: number of distinct `kid`s among the keys. */
     keysChanged(count: number, kids: number): void {
       log.info('JWT bundle changed', { ...(kids < count && { sharing_a_kid: count - kids }), keys: count })
     },

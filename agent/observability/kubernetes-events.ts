@@ -11,16 +11,16 @@ const LACKS_OWN = 'it has just started, or attestation.kubernetes.node_name name
 /** What happens between the agent and the API server or kubelet that lists the pods of this node. */
 export const kubernetesEvents = ({ log, metrics }: Sinks, clock: Clock) => {
   const reaching = sayOnce(log, clock, {
-    failing: 'Kubernetes does not say which pods run here',
-    recovered: 'Kubernetes says again which pods run here',
+    failing: 'Pods of this node cannot be listed',
+    recovered: 'Pods of this node can be listed again',
   })
   const right = sayOnce(log, clock, {
     failing: 'Kubernetes forbids watching pods; the list is polled',
     recovered: 'Kubernetes allows watching pods again',
   })
   const own = sayOnce(log, clock, {
-    failing: 'Kubernetes does not show the pod of this agent; its list of pods withdraws nothing',
-    recovered: 'Kubernetes shows the pod of this agent again',
+    failing: 'Kubernetes does not list the pod of this agent; keeping pods that its list lacks',
+    recovered: 'Kubernetes lists the pod of this agent again',
   })
   const said = { listed: false, empty: false, unreadable: false }
   const count = (endpoint: KubernetesEndpoint, outcome: string) =>
@@ -28,7 +28,9 @@ export const kubernetesEvents = ({ log, metrics }: Sinks, clock: Clock) => {
 
   const unreadable = (objects: number): void => {
     if (objects === 0) return
-    log.at(said.unreadable ? 'debug' : 'warn', 'Pods of Kubernetes cannot be read and are left out', { objects })
+    log.at(said.unreadable ? 'debug' : 'warn', 'Kubernetes returned objects that are not valid pods; ignoring them', {
+      objects,
+    })
     said.unreadable = true
   }
 
@@ -43,10 +45,10 @@ export const kubernetesEvents = ({ log, metrics }: Sinks, clock: Clock) => {
       said.listed = true
     },
 
-    /** An agent in a pod belongs to the pods of its node, so an empty list is of another node. */
+    /** An agent in a pod is itself one of its node's pods, so an empty list is that of another node. */
     noPods(nodeName: string, pods: number): void {
       if (pods === 0 && !said.empty) {
-        log.warn('Kubernetes shows no pods on this node; is attestation.kubernetes.node_name right?', {
+        log.warn('Kubernetes lists no pods on this node; check attestation.kubernetes.node_name', {
           node_name: nodeName,
         })
       }
@@ -66,7 +68,7 @@ export const kubernetesEvents = ({ log, metrics }: Sinks, clock: Clock) => {
       right.succeeded()
     },
 
-    /** A watch ended in one of the usual ways and is opened again. */
+    /** A watch was closed or timed out, and is opened again. */
     watchEnded(why: string): void {
       log.debug('Watch of pods ended', { why })
     },
@@ -87,7 +89,7 @@ export const kubernetesEvents = ({ log, metrics }: Sinks, clock: Clock) => {
       reaching.failed(error, { endpoint })
     },
 
-    /** Shows how many pods are known and how old that is, for as long as the result is not disposed. */
+    /** Exports the number of known pods and the age of that information until the result is disposed. */
     watchPods(read: () => { readonly pods: number; readonly ageSeconds: number }): Disposable {
       const pods = metrics.gauge('icp_agent_kubernetes_pods', () => [{ value: read().pods }])
       const age = metrics.gauge('icp_agent_kubernetes_sync_age_seconds', () => [{ value: read().ageSeconds }])

@@ -28,16 +28,16 @@ type Kind<K> = K extends keyof FieldKinds ? FieldKinds[K] : never
 
 export type FieldsOf<M extends Message> = Required<Lines[M]['fields']> & Optional<Lines[M]['fields']>
 
-/** What follows the text in a call: the fields, where there are any. */
+/** The parameters after the text: the fields, if the line has any. */
 export type FieldsAfter<T> = keyof T extends never ? [] : Partial<T> extends T ? [fields?: T] : [fields: T]
 
-/** Where log lines go. A text, level or field that the table does not have (`lines/`) does not compile. */
+/** The sink of log lines. A text, level or field that is not in the table (`lines/`) does not compile. */
 export interface Log {
   debug<M extends MessageAt<'debug'>>(event: M, ...fields: FieldsAfter<FieldsOf<M>>): void
   info<M extends MessageAt<'info'>>(event: M, ...fields: FieldsAfter<FieldsOf<M>>): void
   warn<M extends MessageAt<'warn'>>(event: M, ...fields: FieldsAfter<FieldsOf<M>>): void
   error<M extends MessageAt<'error'>>(event: M, ...fields: FieldsAfter<FieldsOf<M>>): void
-  /** At a level that is chosen while the agent runs. */
+  /** The same at a level that is computed. */
   at<L extends Level, M extends MessageAt<L>>(level: L, event: M, ...fields: FieldsAfter<FieldsOf<M>>): void
   /** The same sink under a logger name of its own. */
   named(logger: string): Log

@@ -5,7 +5,7 @@ import type { Files } from '../ports/files.js'
 import type { Recurring } from './once.js'
 
 const MAX_BYTES = 4096
-/** A new token counts within this time; whoever floods with tokens has the file read no more often. */
+/** A new token takes effect within this time; the file is read no more often, whatever the number of requests. */
 const FRESH_MS = 1000
 
 export interface MetricsTokenOptions {
@@ -34,8 +34,8 @@ export class MetricsToken {
     const given = /^bearer +(\S+) *$/i.exec(authorization ?? '')?.[1]
     if (given === undefined) return { code: 401, error: 'send the token: Authorization: Bearer TOKEN' }
     const expected = await this.#expected()
-    if (expected === null) return { code: 503, error: 'the agent cannot read its token; its log says why' }
-    return timingSafeEqual(digestOf(given), expected) ? null : { code: 403, error: 'this is not the token' }
+    if (expected === null) return { code: 503, error: 'the agent cannot read its token file; its log says why' }
+    return timingSafeEqual(digestOf(given), expected) ? null : { code: 403, error: 'wrong token' }
   }
 
   #expected(): Promise<Buffer | null> {
@@ -62,7 +62,7 @@ export class MetricsToken {
   }
 }
 
-/** Of equal length whatever was sent, so that the comparison tells nothing. */
+/** Digests have equal length, so that the time of the comparison reveals nothing about the token. */
 function digestOf(token: string): Buffer {
   return createHash('sha256').update(token).digest()
 }

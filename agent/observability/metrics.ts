@@ -198,7 +198,7 @@ export interface MetricSpec {
   readonly help: string
   readonly labels: readonly string[]
   readonly buckets?: readonly number[]
-  /** Series that alerts ask for: a counter that begins with its first event has no rate at that event. */
+  /** Series that alerts use: a counter that appears with its first event has no rate at that event. */
   readonly fromZero?: readonly Readonly<Record<string, string>>[]
 }
 
@@ -209,7 +209,7 @@ export type OfKind<K extends MetricSpec['kind']> = {
   [N in MetricName]: (typeof METRICS)[N]['kind'] extends K ? N : never
 }[MetricName]
 
-/** Where figures go. */
+/** The sink of metrics. */
 export interface Metrics {
   count<N extends OfKind<'counter'>>(
     name: N,

@@ -39,7 +39,7 @@ export const nodeEvents = ({ log, metrics, observers }: Sinks, clock: Clock) => 
     recovered: 'ICP server accepts the agent again',
   })
   return {
-    /** An identity that was on disk is in force again. */
+    /** The agent's SVID was read from disk and is used again. */
     restored(identity: IdentityFields): void {
       log.info('Agent identity restored', ended(identity))
     },
@@ -86,7 +86,7 @@ export const nodeEvents = ({ log, metrics, observers }: Sinks, clock: Clock) => 
       log.debug('The ICP server refuses to renew; attesting again', { code: error.code })
     },
 
-    /** Said once per lock-out. What is valid is served on. */
+    /** Logged once per lock-out. Valid SVIDs are still served. */
     lockedOut(error: AgentError, identity: IdentityFields | null): void {
       metrics.count('icp_agent_node_attestations_total', { outcome: error.code })
       log.error('Node is locked out', {
@@ -97,7 +97,7 @@ export const nodeEvents = ({ log, metrics, observers }: Sinks, clock: Clock) => 
       })
     },
 
-    /** The lock-out stands: tried again at a slow pace, and refused again. */
+    /** The lock-out persists: a slow retry was refused again. */
     stillLockedOut(error: AgentError): void {
       metrics.count('icp_agent_node_attestations_total', { outcome: error.code })
       log.debug('Node is still locked out', { code: error.code })
@@ -124,7 +124,7 @@ export const nodeEvents = ({ log, metrics, observers }: Sinks, clock: Clock) => 
       log.info('ICP server accepts the other certificate of the agent', { certificate: which })
     },
 
-    /** An administrator has revoked the agent; without an error: so it was when the agent last stopped. */
+    /** An administrator has revoked the agent; without an error: it was already revoked when the agent last stopped. */
     inactive(identity: IdentityFields | null, error?: AgentError): void {
       log.error('Agent was made inactive by an administrator', {
         ...(error && { error }),
@@ -132,7 +132,7 @@ export const nodeEvents = ({ log, metrics, observers }: Sinks, clock: Clock) => 
       })
     },
 
-    /** An answer named an issuer that does not vouch for the agent's certificate. */
+    /** An answer named an issuer other than that of the agent's certificate. */
     newIssuer(renewsInMs: number): void {
       log.info('ICP server has a new issuer; the agent SVID is renewed early', {
         renews_in_seconds: Math.round(renewsInMs / 1000),
@@ -143,12 +143,12 @@ export const nodeEvents = ({ log, metrics, observers }: Sinks, clock: Clock) => 
       log.info('A new join token was found; attesting again')
     },
 
-    /** The disk does not take what is in force; it is tried again. */
+    /** The agent's SVID in use could not be written to disk; the write is retried. */
     unsaved(error: AgentError): void {
       saving.failed(error)
     },
 
-    /** What is in force is on disk. */
+    /** The agent's SVID in use is on disk. */
     saved(): void {
       saving.succeeded()
     },

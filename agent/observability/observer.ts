@@ -14,7 +14,7 @@ export interface CallerIds {
 export interface Served {
   readonly caller: CallerIds
   readonly selectors: Selectors
-  /** The same for one process with one program and one set of credentials, and for no other. */
+  /** Identifies one process with one executable and one set of credentials. */
   readonly key: string
 }
 
@@ -47,13 +47,13 @@ export interface Denied {
   readonly method: string
   readonly code: ErrorCode
   readonly message: string
-  /** False if the same denial was told before. */
+  /** False if the same denial was reported before. */
   readonly first: boolean
-  /** Names the process, also when its pid is used again. */
+  /** Identifies the process, also when its pid is reused. */
   readonly process: string
   readonly unavailable: readonly string[]
   readonly notes: readonly { readonly attestor: string; readonly text: string }[]
-  /** Looks through all entries, which takes some milliseconds; null where that is of no interest. */
+  /** Searches all entries, which takes some milliseconds; null unless a caller is first told that none matches. */
   readonly nearest: (() => readonly NearEntry[]) | null
 }
 
@@ -63,25 +63,25 @@ export interface AdminIds {
   readonly uid: number
 }
 
-/** What another configuration is in force by. */
+/** Which settings a reload changed, and what started it. */
 export interface ConfigurationChange {
   /** Names of settings, without values. */
   readonly keys: readonly string[]
-  /** What asked for it: `SIGHUP`, `reload`, … */
+  /** What started it: `SIGHUP`, `reload`, … */
   readonly how: string
 }
 
 /**
- * A sink beside log and metrics, for records that need values and not texts: an audit log, traces. Event functions
- * call it where the thing happens; a call before a message is sent says `before`. Nothing here is secret. A method
- * returns at once and does not throw. Without observers an event costs one look at an empty list.
+ * A sink beside log and metrics, for records that need values and not texts: an audit log, traces. Event functions call
+ * it when the event happens, or before a message is sent where the comment says so. Nothing here is secret. A method
+ * returns at once and does not throw. Without observers an event only iterates over an empty list.
  */
 export interface Observer {
-  /** A connection was accepted; `caller` is the same object in all that follows of it. */
+  /** A connection was accepted; all later calls about it get the same `caller` object. */
   callerAccepted?(caller: CallerIds): void
-  /** One attestor of an attestation has answered, or has not. `outcome` here and below: `ok`, or an error code. */
+  /** One attestor has answered or failed. `outcome` here and below: `ok`, or an error code. */
   attestorAsked?(caller: CallerIds, attestor: string, ms: number, outcome: string): void
-  /** `outcome`: `partial`, too, where a platform was unavailable. */
+  /** `outcome` is `partial` if a platform was unavailable. */
   workloadAttested?(caller: CallerIds, ms: number, outcome: string): void
   /** `decision`: send, hold or refuse; `code`: why not send. */
   decided?(caller: CallerIds, method: string, decision: string, code: string | null): void
@@ -99,11 +99,11 @@ export interface Observer {
   denied?(caller: CallerIds, selectors: Selectors, denied: Denied): void
   /** Once a connection, not a request. */
   adminConnected?(administrator: AdminIds): void
-  /** Another configuration is in force from now on. */
+  /** A reload has put another configuration into force. */
   configurationChanged?(change: ConfigurationChange): void
   /** The process with this key has ended. */
   workloadEnded?(key: string): void
-  /** The server no longer lists the entry: nobody is served it any more. */
+  /** The server no longer lists the entry, so its SVIDs are no longer served. */
   entryWithdrawn?(entryId: string): void
   /** The server has revoked the SVID with this serial. */
   x509Revoked?(serial: string): void

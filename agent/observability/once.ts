@@ -17,7 +17,7 @@ export interface Recurring<Failing extends readonly unknown[] = [], Recovered ex
   readonly trouble: Trouble | null
 }
 
-/** The two lines of something that recurs. */
+/** The log lines for failure and recovery. */
 interface Texts<F, R> {
   readonly failing: F
   readonly recovered: R

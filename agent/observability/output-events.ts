@@ -2,7 +2,7 @@ import type { Clock } from '../ports/clock.js'
 import type { Log } from './log.js'
 import { sayOnce } from './once.js'
 
-/** Bundles as files; a failure is said once. */
+/** Writing bundles to files; a lasting failure is logged once. */
 export const outputEvents = (log: Log, clock: Clock) => {
   const writing = sayOnce(log, clock, {
     failing: 'Bundles could not be written to files',

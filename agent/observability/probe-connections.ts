@@ -10,7 +10,7 @@ export interface ProbeLimits {
   readonly loopback: number
 }
 
-/** Connections of one origin by when each fell silent or got a request, oldest first. */
+/** Connections of one origin: silent ones by when they fell silent, busy ones by when their request came, oldest first. */
 interface Share {
   readonly origin: string
   readonly silent: Set<Socket>
@@ -21,8 +21,8 @@ const LOOPBACK = 'loopback'
 
 /**
  * Makes room for new connections: if a share is full, the connection in it that has been silent for longest is closed. A
- * probe sends its request at once, so that is no probe. Silent connections of one address cost no other address, and
- * those of the network cost this machine nothing.
+ * probe sends its request at once, so a silent connection is not a probe. Silent connections of one address do not reduce
+ * the share of another one, and those from the network do not reduce that of this machine.
  */
 export class ProbeConnections {
   readonly #shares = new Map<string, Share>()
@@ -43,7 +43,7 @@ export class ProbeConnections {
     socket.once('close', () => this.#forget(socket))
   }
 
-  /** A request has come on it. */
+  /** A request has arrived on the connection. */
   asks(socket: Socket): void {
     const share = this.#shareOf.get(socket)
     if (share?.silent.delete(socket)) share.asking.add(socket)
@@ -68,12 +68,12 @@ export class ProbeConnections {
     return shares.reduce((largest, share) => (sizeOf(share) > sizeOf(largest) ? share : largest))
   }
 
-  /** If none is silent, the one that takes longest to read an answer. */
+  /** Closes the longest silent connection; if none is silent, the one whose answer has taken longest. */
   #evict(share: Share): void {
     const [oldest] = share.silent.size > 0 ? share.silent : share.asking
     if (!oldest) return
     this.#forget(oldest)
-    // A reset: otherwise the kernel would keep each for another minute.
+    // A reset, because after an ordinary close the kernel would keep the socket for another minute.
     oldest.resetAndDestroy()
   }
 

@@ -4,7 +4,7 @@ import { Sparingly } from './sparingly.js'
 
 /** A caller above its rate. */
 export interface TurnedAway {
-  /** The allowance that is used up; the label of the metrics. */
+  /** Which rate is exceeded; the label of the metrics. */
   readonly reason: string
   readonly subject: string
   readonly pid: number | null
@@ -30,7 +30,7 @@ export const rateEvents = ({ log, metrics }: Sinks, clock: Pick<Clock, 'monotoni
       metrics.count('icp_agent_connections_refused_total', { reason: away.reason })
       say('connections', away)
     },
-    /** A call came; its connection is closed, with all its calls, or the call alone (`unfinished`). */
+    /** A call above its rate; its connection is closed with all its calls, or only the call ends (`unfinished`). */
     call(away: TurnedAway): void {
       metrics.count('icp_agent_calls_turned_away_total', { reason: away.reason })
       say('calls', away)

@@ -46,7 +46,7 @@ export const reloadEvents = ({ log, metrics, observers }: Sinks, clock: Pick<Clo
       log.error('Configuration cannot be reloaded; nothing was changed', { problems: texts })
     },
 
-    /** `seconds`: until the configured one counts again; null: until a reload. */
+    /** `seconds`: until the configured level is restored; null: until a reload. */
     levelSet(level: string, seconds: number | null): void {
       log.info('Log level set by an administrator', { level, seconds })
       for (const observer of observers) observer.configurationChanged?.({ keys: ['logging.level'], how: 'log-level' })
@@ -56,7 +56,7 @@ export const reloadEvents = ({ log, metrics, observers }: Sinks, clock: Pick<Clo
       log.info('Log level is the configured one again', { level })
     },
 
-    /** That the last reload failed; null where it did not. */
+    /** Why the last reload failed; null if it succeeded. */
     get trouble(): Trouble | null {
       return trouble
     },

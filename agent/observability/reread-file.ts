@@ -12,19 +12,19 @@ export interface RereadFileOptions {
 }
 
 /**
- * A text file that the agent rereads while it runs. Only a good file replaces the content in force. One that is empty, cut
- * off, missing or unreadable counts as an accident of its writer and is reported until it is good again.
+ * A text file that the agent rereads while it runs. Only a good file replaces the content in force. A file that is empty,
+ * cut off, missing or unreadable is reported until it is good again.
  */
 export class RereadFile {
   #inForce: string | null = null
-  /** Content of good form that its user rejected. */
+  /** Well-formed content that its user rejected. */
   #refused: { readonly text: string; readonly why: string } | null = null
 
   constructor(private readonly options: RereadFileOptions) {}
 
   /**
-   * Rereads the file; the content in force, or null if the file is missing or empty and always was. Throws `file.*` for a
-   * bad file only while nothing is in force.
+   * Rereads the file and returns the content in force, or null if the file has always been missing or empty. Throws `file.*`
+   * for a bad file only while nothing is in force.
    */
   async read(): Promise<string | null> {
     const { said } = this.options

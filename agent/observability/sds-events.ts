@@ -4,15 +4,15 @@ import type { Sinks } from './events.js'
 import type { CallerIds } from './observer.js'
 import { Sparingly } from './sparingly.js'
 
-/** The text of a rejection is the client's. */
+/** The client writes the reason of a rejection, so its length is bounded. */
 const MAX_REASON_CHARACTERS = 500
 const MAX_NAMES = 10
 
-/** What happens on the Secret Discovery Service beside what happens on every stream. */
+/** Events of the Secret Discovery Service only; those of every stream are in `api-events.ts`. */
 export const sdsEvents = ({ log, metrics }: Sinks, clock: Pick<Clock, 'monotonic'>) => {
   const sparingly = new Sparingly(clock)
   return {
-    /** Envoy goes on with the secret that it has. */
+    /** Envoy keeps the secret that it has. */
     rejected(
       method: Method,
       { pid, uid }: CallerIds,
@@ -30,10 +30,10 @@ export const sdsEvents = ({ log, metrics }: Sinks, clock: Pick<Clock, 'monotonic
         ...(suppressed ? { suppressed } : {}),
       })
     },
-    /** No entry and no bundle ever answers this name. */
+    /** No entry and no bundle can ever answer this name. */
     cannotServe(method: Method, { pid, uid }: CallerIds, name: string, reason: string): void {
       const suppressed = sparingly.say(`${uid} name`)
-      log.at(suppressed === null ? 'debug' : 'warn', 'SDS client asks for a secret that there cannot be', {
+      log.at(suppressed === null ? 'debug' : 'warn', 'SDS client requests a name that can never be served', {
         method,
         pid,
         uid,

@@ -18,8 +18,8 @@ const COUNTED: readonly string[] = [
 ]
 
 /**
- * What happens between the agent and the ICP server. That the server is unreachable is logged here, once for all
- * endpoints. Refusals are counted here and logged by the part that sent the request.
+ * What happens between the agent and the ICP server. An unreachable server is logged here, once for all endpoints.
+ * Errors that the server answers are counted here, and logged by the part that sent the request.
  */
 export const serverEvents = ({ log, metrics }: Sinks, clock: Clock) => {
   const reaching = sayOnce(log, clock, {
@@ -64,17 +64,17 @@ export const serverEvents = ({ log, metrics }: Sinks, clock: Clock) => {
     /** The server asked to slow down. */
     rateLimited(endpoint: string, { details }: AgentError<'icp.rate_limited'>): void {
       metrics.count('icp_agent_rate_limited_total', { tier: details.tier })
-      log.debug('ICP server limits the rate', { endpoint, retry_after_seconds: details.retryAfterMs / 1000 })
+      log.debug('ICP server throttled a request', { endpoint, retry_after_seconds: details.retryAfterMs / 1000 })
     },
 
     /** The same request is sent again after a wait. */
     retrying(endpoint: string, code: ErrorCode, attempt: number, waitMs: number): void {
-      log.debug('ICP server request is repeated', { endpoint, code, attempt, wait_seconds: waitMs / 1000 })
+      log.debug('ICP server request retried', { endpoint, code, attempt, wait_seconds: waitMs / 1000 })
     },
 
     /** The server fails, or its process dies, where a client certificate is presented; without one it answers. */
     identityWithheld(endpoint: string): void {
-      log.warn('ICP server fails on client certificates and is asked without from now on', { endpoint })
+      log.warn('ICP server fails on our client certificate; no longer presenting it', { endpoint })
     },
 
     /** A server that named no workspace wants the client certificate. */

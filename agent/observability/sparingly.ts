@@ -1,9 +1,9 @@
 import type { Clock } from '../ports/clock.js'
 
 const MINUTE_MS = 60_000
-/** Lines about one subject in a minute, so that someone who retries finds their attempt in the log. */
+/** Lines about one subject per minute: enough for a user who retries to find the attempt in the log. */
 const A_MINUTE = 3
-/** Most subjects that are remembered; further ones share one allowance. */
+/** Limit of remembered subjects; further ones share one allowance. */
 const MAX_SUBJECTS = 256
 const OTHERS = 'others'
 
@@ -15,7 +15,7 @@ interface Said {
 }
 
 /**
- * Limits lines that callers can cause at will: three a minute for each subject; the next line tells how many were
+ * Limits log lines that callers can cause at will: three a minute for each subject; the next line says how many were
  * suppressed. All subjects together cause at most some 800 lines a minute.
  */
 export class Sparingly {
@@ -36,13 +36,13 @@ export class Sparingly {
       last.lines++
       return 0
     }
-    // Deleted and set, so that the map is ordered by when the minutes began.
+    // Deleted and set again, to keep the map ordered by when the minutes began.
     this.#said.delete(key)
     this.#said.set(key, { until: now + MINUTE_MS, lines: 1, suppressed: 0 })
     return last?.suppressed ?? 0
   }
 
-  /** The subject itself, in place of the oldest one if the minute of that is over. */
+  /** The subject itself if there is room, or if the oldest subject's minute is over and it can be replaced. */
   #keyOf(subject: string): string {
     if (this.#said.has(subject) || this.#said.size < MAX_SUBJECTS) return subject
     const [oldest] = this.#said

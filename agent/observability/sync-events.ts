@@ -11,7 +11,7 @@ interface NamedEntry {
 
 const short = (fingerprint: string) => fingerprint.slice(0, 16)
 const AHEAD_WORTH_SAYING_MS = 5_000
-/** Most left-out certificates for which a logged warning is remembered. */
+/** Limit of left-out certificates for which a logged warning is remembered. */
 const MOST_ODD = 100
 
 /** What happens between the agent and the server once the node is attested. */
@@ -28,7 +28,7 @@ export const syncEvents = ({ log, metrics, observers }: Sinks, clock: Clock) => 
   let unlisted = false
   let bare = false
   let forgotten = false
-  /** A certificate that has just been made begins now or a little earlier: one of the future shows the CA's clock. */
+  /** A new certificate is valid from now or a little earlier; a start in the future shows that the CA's clock is ahead. */
   const noticeAuthorityClock = (notBefore: number) => {
     const aheadMs = notBefore - clock.now()
     const ahead = aheadMs > AHEAD_WORTH_SAYING_MS
@@ -39,7 +39,7 @@ export const syncEvents = ({ log, metrics, observers }: Sinks, clock: Clock) => 
   return {
     entriesSynced(counts: { total: number; added: number; changed: number; removed: number }): void {
       syncing.succeeded()
-      if (unlisted) log.info('The server lists known entries again')
+      if (unlisted) log.info('Entry sync returns known entries again')
       unlisted = false
       if (counts.added + counts.changed + counts.removed > 0) log.info('Registration entries changed', counts)
     },
@@ -48,13 +48,13 @@ export const syncEvents = ({ log, metrics, observers }: Sinks, clock: Clock) => 
     },
     /** The answer would withdraw all entries; it is read once more before it counts. */
     withdrawalDoubted(count: number): void {
-      log.warn('The server names none of the known entries any more; asking once more before that counts', { count })
+      log.warn('Entry sync returned none of the known entries; asking again before withdrawing them', { count })
     },
     /** The server issues for an entry that it does not list, or does not answer. */
     withdrawalRefuted(count: number): void {
       const level = unlisted ? 'debug' : 'error'
       unlisted = true
-      log.at(level, 'The server lists none of the known entries, but has not confirmed that they are gone; they stay', {
+      log.at(level, 'Entry sync returned none of the known entries, unconfirmed; keeping them', {
         count,
       })
     },
@@ -128,7 +128,7 @@ export const syncEvents = ({ log, metrics, observers }: Sinks, clock: Clock) => 
       if (codeOf(error) === 'icp.no_bundle') log.debug('The ICP server publishes no bundle', { error })
       else bundles.failed(error)
     },
-    /** Certificates in the server's bundles that are no authorities. Once for each. */
+    /** Certificates in the server's bundles that cannot verify SVIDs. Logged once for each. */
     authoritiesSkipped(skipped: readonly { readonly fingerprint: string; readonly error: AgentError }[]): void {
       for (const { fingerprint, error } of skipped) {
         if (odd.has(fingerprint)) continue
@@ -160,18 +160,18 @@ export const syncEvents = ({ log, metrics, observers }: Sinks, clock: Clock) => 
       log.info('Workload SVID of a removed entry is revoked', { serial })
       for (const observer of observers) observer.x509Revoked?.(serial)
     },
-    /** `givenUp`: the agent does not ask again. */
+    /** `givenUp`: the agent does not retry. */
     revocationFailed(serial: string, code: ErrorCode, { givenUp }: { givenUp: boolean }): void {
       if (givenUp) metrics.count('icp_agent_revocations_total', { outcome: code })
       if (code !== 'icp.svid_unknown') {
         log.warn('Workload SVID of a removed entry could not be revoked', { serial, code })
         return
       }
-      // The same happens with every entry: one warning, then info lines with the serials that stay valid.
+      // It happens with every removed entry: one warning, then info lines with the serials that stay valid.
       const remedy = 'revoke the SVID on the ICP server first, then delete its entry'
       log.at(
         forgotten ? 'info' : 'warn',
-        'The server forgot a workload SVID with its entry, and cannot revoke it any more',
+        'Workload SVID of a removed entry cannot be revoked: the ICP server deleted its record with the entry',
         {
           serial,
           ...(forgotten ? {} : { remedy }),

@@ -23,7 +23,7 @@ export const telemetryEvents = ({ log }: Pick<Sinks, 'log'>, clock: Clock) => {
     failed(signal: 'traces' | 'metrics', error: unknown): void {
       exporting[signal].failed(error, { signal })
     },
-    /** Why one of them cannot be exported now; null while it can. */
+    /** Why the signal cannot be exported now; null while it can. */
     trouble: (signal: 'traces' | 'metrics'): Trouble | null => exporting[signal].trouble,
   }
 }

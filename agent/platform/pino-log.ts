@@ -128,8 +128,7 @@ export function createUntypedLog(options: LogOptions): UntypedLog {
   }
   const own: Log = named('agent.log')
   function missed(dropped: number): void {
-    if (dropped > 0)
-      own.warn('Log lines were dropped: what reads stdout was too slow or full', { dropped_lines: dropped })
+    if (dropped > 0) own.warn('Log lines were dropped: the reader of stdout was too slow', { dropped_lines: dropped })
   }
 
   function open(): void {
@@ -138,7 +137,7 @@ export function createUntypedLog(options: LogOptions): UntypedLog {
     try {
       use(path, openLogFile(path))
     } catch (error) {
-      if (file) own.error('Log file cannot be opened anew; the old one stays in use', { path, error })
+      if (file) own.error('Log file cannot be reopened; still writing to the old one', { path, error })
       else own.error('Log file cannot be opened; lines go to stdout only', { path, error })
     }
   }

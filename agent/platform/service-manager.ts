@@ -27,7 +27,8 @@ export function serviceManager(
     try {
       libc().sendDatagram(path, message)
     } catch (error) {
-      if (!failed) log.warn('The service manager cannot be told how the agent is', { reason: messageOf(error) })
+      if (!failed)
+        log.warn('Service manager cannot be notified of the state of the agent', { reason: messageOf(error) })
       failed = true
     }
   }

@@ -205,7 +205,7 @@ export class Pods {
     }
     if (this.#pods.size === 0) {
       // A process of a pod asks, so there is one: the agent looks at the wrong node.
-      const why = `Kubernetes shows no pods on node ${this.nodeName}: is attestation.kubernetes.node_name right?`
+      const why = `Kubernetes lists no pods on node ${this.nodeName}: check attestation.kubernetes.node_name`
       return { kind: 'unknown', why }
     }
     if (this.#deleted.has(podUid)) return { kind: 'absent', why: `pod ${podUid} was deleted` }

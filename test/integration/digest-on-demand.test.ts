@@ -65,7 +65,7 @@ test.concurrent('an entry that asks for the digest alone is warned of, once, and
   await server.createEntry(entry('bound', { 'unix:sha256': sha256 }))
   await server.createEntry({ spiffeId: `spiffe://${TENANT}/alone`, selectors: { 'unix:sha256': sha256 } })
   await using agent = await startAgent({ dir: dir.path, server, settings: SETTINGS })
-  const event = 'Entry asks for unix:sha256 and neither for a user nor for a container'
+  const event = 'Entry requires unix:sha256 but neither a user nor a container'
   await agent.logged(event)
   // Another sync that changes entries says nothing again.
   await server.createEntry(entry('later'))

@@ -90,7 +90,7 @@ describe.skipIf(unavailable !== null)(
       await create({ name: 'hidden' })
       const part = await start('nobody', ['get'])
       expect(await part.label('hidden', 'app', 500)).toBe('unavailable')
-      expect(part.warnings()).toEqual(['Kubernetes does not say which pods run here'])
+      expect(part.warnings()).toEqual(['Pods of this node cannot be listed'])
       await api.allow('nobody', ['get', 'list', 'watch'])
       await until(async () => (await part.label('hidden')) === 'web', { what: 'the right', seconds: 30 })
     })

@@ -151,7 +151,7 @@ describe('a stream that is open', () => {
     await stream.becomes(['/web', '/gold'])
     api.failsWith = 503
     api.breakConnections()
-    await agent.logged('Kubernetes does not say which pods run here')
+    await agent.logged('Pods of this node cannot be listed')
     await using late = openStream()
     await late.becomes(['/web', '/gold'])
     expect(stream.told.length).toBe(1)

@@ -120,7 +120,7 @@ describe('a Kubernetes API where things go wrong', () => {
     await until(async () => (await part.label({})) === 'later', { what: 'the change' })
     expect(await part.label({ name: 'new' })).toBe('web')
     expect(warnings(part)).toHaveLength(1)
-    expect(part.sinks.events('info')).toContain('Kubernetes says again which pods run here')
+    expect(part.sinks.events('info')).toContain('Pods of this node can be listed again')
   })
 
   it('that is slow is waited for', async () => {

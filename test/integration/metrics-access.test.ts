@@ -113,7 +113,7 @@ describe('health.tls: files, with a bearer token', () => {
   afterAll(() => agent[Symbol.asyncDispose]())
 
   it('serves as soon as the files are there, and says what is wrong until then', async () => {
-    await agent.logged('A file cannot be used; what was read from it before stays in force')
+    await agent.logged('Reread file cannot be used; its last good content stays in force')
     await expect(get(port)).rejects.toThrow()
     const ca = await newCa('health')
     const first = await credentials(ca, { names: [{ type: 'ip', value: '127.0.0.1' }] })
@@ -126,7 +126,7 @@ describe('health.tls: files, with a bearer token', () => {
     const serial = async () => (await get(port, { ca: ca.pem, path: '/healthz' })).peer?.serialNumber
     const before = await serial()
     put('health.key', next.key)
-    await agent.logged('A file cannot be used; what was read from it before stays in force', ({ error }) =>
+    await agent.logged('Reread file cannot be used; its last good content stays in force', ({ error }) =>
       JSON.stringify(error ?? '').includes('no certificate with its key'),
     )
     expect(await serial()).toBe(before)

@@ -49,7 +49,7 @@ it.each(['api', 'kubelet'])(
     })
     await agent.logged('Agent startup completed successfully')
     const health = await healthOf(agent)
-    await agent.logged('Kubernetes does not say which pods run here')
+    await agent.logged('Pods of this node cannot be listed')
     const { status, body } = await health('/ready?verbose')
     expect([status, body.reasons]).toEqual([503, [expect.stringMatching(/health\.wait_for_kubernetes.*answered 500/)]])
 
@@ -63,7 +63,7 @@ it.each(['api', 'kubelet'])(
     if (source === 'kubelet') return
     api.closeWatches()
     await eventually(
-      () => agent.lines.filter(({ event }) => event === 'Kubernetes does not say which pods run here').length,
+      () => agent.lines.filter(({ event }) => event === 'Pods of this node cannot be listed').length,
       (times) => times === 2,
     )
     expect((await health('/ready?verbose')).body).toEqual({ ready: true, reasons: [] })

@@ -109,7 +109,7 @@ describe('the agent', () => {
     }
     for (const name of ['SIGUSR1', 'SIGHUP', 'SIGUSR2'] as const) {
       await reopened(name)
-      await a.logged('The log was opened anew', ({ signal }) => signal === name)
+      await a.logged('Log reopened', ({ signal }) => signal === name)
     }
     await a.logged('Configuration reloaded')
     for (const signal of [
@@ -123,7 +123,7 @@ describe('the agent', () => {
       'SIGXFSZ',
     ] as const) {
       a.child.kill(signal)
-      await a.logged('A signal was received that means nothing to the agent', (line) => line['signal'] === signal)
+      await a.logged('Ignoring a signal that the agent does not handle', (line) => line['signal'] === signal)
     }
     a.child.kill('SIGPIPE')
     // Real-time signals have no names in Node.
@@ -167,7 +167,7 @@ describe('the agent', () => {
   it('listens for itself where a variable makes it part of a cluster', { timeout: 180_000 }, async () => {
     const a = agent('cluster', { NODE_UNIQUE_ID: '1' })
     await a.logged('gRPC Workload API Server started')
-    await a.logged('Variables of the environment that weaken the agent are without effect', ({ variables }) =>
+    await a.logged('Ignoring environment variables that would weaken the agent', ({ variables }) =>
       isDeepStrictEqual(variables, ['NODE_UNIQUE_ID']),
     )
     a.child.kill('SIGTERM')

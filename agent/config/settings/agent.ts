@@ -2,10 +2,10 @@ import { Secret } from '../../crypto/secret.js'
 import { quote } from '../problem.js'
 import { bool, duration, matching, optional, path, setting, textual } from '../setting.js'
 
-/** What `sun_path` holds, less the NUL at its end (unix(7)). */
+/** The size of `sun_path` less the final NUL (unix(7)). */
 const MAX_SOCKET_PATH_BYTES = 107
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
-/** Values that stand in examples and manifests; the UUID is the sample tenant of older ones. */
+/** Placeholders in examples and manifests; the UUID is the sample tenant of older ones. */
 const PLACEHOLDERS: ReadonlySet<string> = new Set([
   'your-tenant-id-here',
   'your-tenant-uuid-here',
@@ -33,7 +33,7 @@ export const nodeId = matching(/^[A-Za-z0-9][A-Za-z0-9._-]{0,254}$/, NODE_ID_REM
 /** A Unix socket, for us to listen on or to connect to. */
 export const socketPath = textual((text) => {
   if (/^tcp:/i.test(text)) {
-    return [`is ${quote(text)}; over TCP the kernel does not say who calls`, 'use the path of a Unix socket']
+    return [`is ${quote(text)}; over TCP the kernel does not identify the caller`, 'use the path of a Unix socket']
   }
   if (!text.startsWith('/') || text.endsWith('/')) {
     return [`is ${quote(text)}, which does not name a Unix socket`, 'use an absolute path, or unix:///path']

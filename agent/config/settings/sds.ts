@@ -14,19 +14,19 @@ export const sdsSettings = {
     kind: 'text',
     default: 'default',
     reload: 'restart',
-    what: 'The secret name that stands for the first SVID of the caller.',
+    what: 'The secret name for the first SVID of the caller.',
   }),
   'sds.default_bundle_name': setting(NAME, {
     kind: 'text',
     default: 'ROOTCA',
     reload: 'restart',
-    what: "The secret name that stands for the bundle of the caller's own trust domain.",
+    what: "The secret name for the bundle of the caller's own trust domain.",
   }),
   'sds.default_all_bundles_name': setting(NAME, {
     kind: 'text',
     default: 'ALL',
     reload: 'restart',
-    what: 'The secret name that stands for all bundles in one validation context.',
+    what: 'The secret name for all bundles in one validation context.',
   }),
   'sds.disable_spiffe_cert_validation': setting(bool(), {
     kind: 'true, false',

@@ -9,7 +9,7 @@ const encryptionKey = textual((text) => {
   if (!BASE64.test(text)) return ['is not base64', REMEDY]
   const key = new Uint8Array(Buffer.from(text, text.includes('-') || text.includes('_') ? 'base64url' : 'base64'))
   if (key.length !== KEY_BYTES) return [`decodes to ${key.length} bytes instead of ${KEY_BYTES}`, REMEDY]
-  if (new Set(key).size === 1) return ['is the same byte over and over, which is no key', REMEDY]
+  if (new Set(key).size === 1) return ['repeats a single byte, so it is not a random key', REMEDY]
   return { value: new Secret(key) }
 })
 
@@ -26,7 +26,7 @@ export const securitySettings = {
     secret: true,
     defaultIs: 'none',
     reload: 'restart',
-    what: 'The key before the present one: what it sealed is still read, then sealed anew.',
+    what: 'The previous key: the agent still reads what it sealed, and seals it again with the present key.',
   }),
   'security.cache_path': optional(path(), {
     kind: 'path',

@@ -5,12 +5,12 @@ export const ATTESTOR_LINES = {
   'Workload attestor is on': {
     level: 'info, then debug',
     fields: { attestor: 'text', reason: 'text' },
-    means: 'At the start, and when it changes. `reason` says what it asks.',
+    means: 'Logged at the start and at each change. `reason` says which platform it asks.',
   },
   'Workload attestor is off': {
     level: 'info, then debug',
     fields: { attestor: 'text', reason: 'text' },
-    means: 'At the start, and when it changes. `reason` says why.',
+    means: 'Logged at the start and at each change. `reason` says why.',
   },
   'Workload attestor failed': {
     level: 'warning, then debug',
@@ -23,16 +23,17 @@ export const ATTESTOR_LINES = {
     fields: { attestor: 'text', ...SPELL },
     ends: 'Workload attestor failed',
   },
-  'Reading an executable hangs; its device is left alone for a while': {
+  'Reading an executable hangs; not reading from its device for a while': {
     level: 'warning, then debug',
     fields: { device: 'text', abandoned: 'number' },
-    means: 'The file system of an executable does not answer, so its digest is unavailable. Others are read on.',
+    means:
+      'The file system of an executable does not answer, so its digest is unavailable. Other devices are still read.',
     todo: 'Find the mount with this device number (`/proc/self/mountinfo`).',
   },
   'Executables are read again': {
     level: 'info',
     fields: {},
-    ends: 'Reading an executable hangs; its device is left alone for a while',
+    ends: 'Reading an executable hangs; not reading from its device for a while',
   },
   'The thread that reads executables failed': {
     level: 'error',
@@ -68,7 +69,7 @@ export const ATTESTOR_LINES = {
     lookFor: true,
     fields: { image: 'text', remedy: 'text', error: 'error' },
     means: 'Once for each image.',
-    todo: 'Let the proxy before the engine answer for images, or start the container from an image that is there.',
+    todo: 'Allow `GET /images/*/json` in the proxy before the engine, or start the container again from an image that exists.',
   },
   'Labels of an image are read': {
     level: 'info',
@@ -79,20 +80,20 @@ export const ATTESTOR_LINES = {
     level: 'warning, then debug',
     lookFor: true,
     fields: { pid: 'number', uid: 'number', container: 'text' },
-    means: 'A user named a control group like it, or mounted files so as to look like it. Once for each container.',
+    means: "A user named a control group or mounted files after another container's id. Once for each container.",
     todo: 'Ask the user of this process what they try to do.',
   },
-  'Kubernetes does not say which pods run here': {
+  'Pods of this node cannot be listed': {
     level: 'warning, then debug',
     lookFor: true,
     fields: { endpoint: 'text', error: 'error' },
-    means: 'The API server or the kubelet does not answer, or refuses. The pods that are known stay in use.',
+    means: 'The API server or the kubelet does not answer, or refuses the request. The known pods stay in use.',
     todo: 'Check the access of the service account and the network.',
   },
-  'Kubernetes says again which pods run here': {
+  'Pods of this node can be listed again': {
     level: 'info',
     fields: { 'pods?': 'number', ...SPELL },
-    ends: 'Kubernetes does not say which pods run here',
+    ends: 'Pods of this node cannot be listed',
   },
   'Kubernetes forbids watching pods; the list is polled': {
     level: 'warning, then debug',
@@ -108,29 +109,29 @@ export const ATTESTOR_LINES = {
   'Kubernetes forbids watching pods for now': {
     level: 'debug',
     fields: { error: 'error' },
-    means: 'For the first time; the API server may have just started.',
+    means: 'Logged the first time only: the API server may have just started.',
   },
-  'Kubernetes does not show the pod of this agent; its list of pods withdraws nothing': {
+  'Kubernetes does not list the pod of this agent; keeping pods that its list lacks': {
     level: 'warning, then debug',
     fields: { node_name: 'text', error: 'error' },
     means: 'The API server has just started, or `attestation.kubernetes.node_name` names another node.',
     todo: 'If it lasts, correct `attestation.kubernetes.node_name`.',
   },
-  'Kubernetes shows the pod of this agent again': {
+  'Kubernetes lists the pod of this agent again': {
     level: 'info',
     fields: { node_name: 'text', ...SPELL },
-    ends: 'Kubernetes does not show the pod of this agent; its list of pods withdraws nothing',
+    ends: 'Kubernetes does not list the pod of this agent; keeping pods that its list lacks',
   },
-  'Kubernetes shows no pods on this node; is attestation.kubernetes.node_name right?': {
+  'Kubernetes lists no pods on this node; check attestation.kubernetes.node_name': {
     level: 'warning',
     fields: { node_name: 'text' },
     means: 'The list of pods is empty.',
     todo: 'Compare the setting with `kubectl get nodes`.',
   },
-  'Pods of Kubernetes cannot be read and are left out': {
+  'Kubernetes returned objects that are not valid pods; ignoring them': {
     level: 'warning, then debug',
     fields: { objects: 'number' },
-    means: 'Objects of the API are no pods as the API defines them.',
+    means: 'They do not have the form that the API defines for a pod.',
     todo: 'Report it, with the version of Kubernetes.',
   },
   'Pods of this node are known': {
@@ -146,6 +147,6 @@ export const ATTESTOR_LINES = {
   'Watch of pods ended': {
     level: 'debug',
     fields: { why: 'text' },
-    means: 'In one of the usual ways. It is opened again.',
+    means: 'The API server closed it, or its time was over. The agent opens it again.',
   },
 } as const satisfies LineTable

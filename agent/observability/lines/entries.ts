@@ -8,33 +8,33 @@ export const ENTRY_LINES = {
     level: 'info',
     lookFor: true,
     fields: { total: 'number', added: 'number', changed: 'number', removed: 'number' },
-    means: 'An entry sync brought a difference.',
+    means: 'An entry sync found added, changed or removed entries.',
   },
   'Entry sync failed': {
     level: 'warning, then debug',
     lookFor: true,
     fields: { error: 'error' },
-    means: 'The agent serves what it knows, and tries again.',
+    means: 'The agent keeps serving the known entries, and tries again.',
     todo: 'Look up the code of `error` in [errors.md](errors.md).',
   },
   'Entry sync works again': { level: 'info', fields: SPELL, ends: 'Entry sync failed' },
-  'The server names none of the known entries any more; asking once more before that counts': {
+  'Entry sync returned none of the known entries; asking again before withdrawing them': {
     level: 'warning',
     fields: { count: 'number' },
     means: 'The answer would withdraw everything, so the agent asks again.',
     todo: 'If the entries of this node were not deleted, check the ICP server.',
   },
-  'The server lists none of the known entries, but has not confirmed that they are gone; they stay': {
+  'Entry sync returned none of the known entries, unconfirmed; keeping them': {
     level: 'error, then debug',
     fields: { count: 'number' },
     means:
-      'The ICP server still issues for an entry that it does not list, or does not say. The agent keeps its entries.',
+      'The ICP server still issues an SVID for an entry that it does not list, or does not answer. The agent keeps its entries.',
     todo: 'Check the ICP server, and whether the node is still attached to its entries.',
   },
-  'The server lists known entries again': {
+  'Entry sync returns known entries again': {
     level: 'info',
     fields: {},
-    ends: 'The server lists none of the known entries, but has not confirmed that they are gone; they stay',
+    ends: 'Entry sync returned none of the known entries, unconfirmed; keeping them',
   },
   'Registration entry cannot be used': {
     level: 'warning',
@@ -45,8 +45,7 @@ export const ENTRY_LINES = {
   'Registration entry is not issued: the ICP server issues another one for its selectors': {
     level: 'warning',
     fields: { ...ENTRY, winner_entry_id: 'text', winner_spiffe_id: 'text' },
-    means:
-      'The ICP server picks one entry for a set of selectors, and picks another than this one. Once for each pair.',
+    means: 'For one set of selectors the ICP server issues one entry only, and it is not this one. Once for each pair.',
     todo: 'Make the selectors of the two differ.',
   },
   'Workload SVID issued': {
@@ -74,7 +73,7 @@ export const ENTRY_LINES = {
     lookFor: true,
     fields: { clients: 'text', remedy: 'text' },
     means:
-      'Once, at the first of them. PKI roles are so by default; py-spiffe and the Rust crate `spiffe` refuse such SVIDs ([interop.md](interop.md#svids-without-basicconstraints)).',
+      'Logged once, at the first such SVID. PKI roles have this default; py-spiffe and the Rust crate `spiffe` reject such SVIDs ([interop.md](interop.md#svids-without-basicconstraints)).',
     todo: 'If you use these clients, do what `remedy` says.',
   },
   'Workload SVID of a new authority is held back until other nodes know it': {
@@ -100,30 +99,30 @@ export const ENTRY_LINES = {
     means: 'Only with `security.revoke_removed`. The SVID is valid until it expires.',
     todo: 'Revoke the serial on the ICP server.',
   },
-  'The server forgot a workload SVID with its entry, and cannot revoke it any more': {
+  'Workload SVID of a removed entry cannot be revoked: the ICP server deleted its record with the entry': {
     level: 'warning, then info',
     fields: { serial: 'text', 'remedy?': 'text' },
     means:
-      'Servers of the workspace API do so with every entry that is deleted. The SVID with this serial is valid until it expires.',
+      'Servers of the workspace API delete what they know of an SVID with its entry. The SVID with this serial is valid until it expires.',
     todo: 'Revoke the SVID on the ICP server first, then delete its entry.',
   },
   'Trust bundle changed': {
     level: 'info',
     lookFor: true,
     fields: { trust_domains: 'number', authorities: 'objects' },
-    means: 'An authority came or went.',
+    means: 'An authority was added or removed.',
   },
   'A certificate in the trust bundle of the ICP server is left out': {
     level: 'warning',
     fields: { fingerprint: 'text', error: 'error' },
-    means: 'It is no authority, for the reason in `error`. The others count. Once for each certificate.',
+    means:
+      'It cannot verify SVIDs, for the reason in `error`. The other certificates are used. Once for each certificate.',
     todo: 'Remove it from the bundle on the ICP server.',
   },
   'Bundle poll failed': {
     level: 'warning, then debug',
     fields: { error: 'error' },
-    means:
-      'The bundle that the ICP server publishes cannot be read. That a server publishes none (404, 500) is no warning.',
+    means: 'The bundle of the ICP server could not be read. A server that publishes none (404, 500) causes no warning.',
     todo: 'Look up the code of `error` in [errors.md](errors.md).',
   },
   'Bundle poll works again': { level: 'info', fields: SPELL, ends: 'Bundle poll failed' },
@@ -136,7 +135,7 @@ export const ENTRY_LINES = {
   'JWT-SVID not issued': {
     level: 'debug',
     fields: { entry_id: 'text', code: 'text' },
-    means: 'The caller is told why.',
+    means: 'The caller gets the reason.',
   },
   'The ICP server sees no client certificate, and issues no JWT-SVIDs': {
     level: 'warning',
@@ -154,7 +153,7 @@ export const ENTRY_LINES = {
     level: 'info',
     fields: { keys: 'number', 'sharing_a_kid?': 'number' },
     means:
-      'A key came or went. `sharing_a_kid`: so many older keys bear the `kid` of a newer one, and are served under their fingerprints.',
+      'A key was added or removed. `sharing_a_kid`: how many older keys have the `kid` of a newer one; they are served under their fingerprints.',
   },
   'The JWT bundle of the ICP server has keys that no JWT-SVID can be signed with': {
     level: 'warning',
@@ -165,7 +164,7 @@ export const ENTRY_LINES = {
   'JWT bundle poll failed': {
     level: 'warning, then debug',
     fields: { error: 'error' },
-    means: 'The keys of JWT-SVIDs cannot be read. Those that are known stay.',
+    means: 'The keys of JWT-SVIDs could not be read. The known keys stay in use.',
     todo: 'Look up the code of `error` in [errors.md](errors.md).',
   },
   'JWT bundle poll works again': { level: 'info', fields: SPELL, ends: 'JWT bundle poll failed' },

@@ -7,8 +7,8 @@ import { SERVER_LINES } from './server.js'
 import { API_LINES } from './workload-api.js'
 
 /**
- * Every log line of the agent, by the headings of docs/logs.md, whose tables are made from it. The agent uses the types
- * of this table alone (`log.ts`), so that its texts cost no memory; a test sees to that.
+ * Every log line of the agent, by the headings of docs/logs.md, whose tables are made from it. The agent imports only
+ * the types of this table (`log.ts`), so that the texts cost no memory; a test checks that.
  */
 export const LINES = {
   'The process': PROCESS_LINES,

@@ -28,7 +28,7 @@ export const NODE_LINES = {
     level: 'warning, then debug',
     lookFor: true,
     fields: { retry_in_seconds: 'number', error: 'error' },
-    means: 'The agent goes on with the SVID that is valid, and tries again.',
+    means: 'The agent keeps using its valid SVID, and tries again.',
     todo: 'Look up the code of `error` in [errors.md](errors.md), before the SVID expires.',
   },
   'Agent SVID renewal works again': { level: 'info', fields: SPELL, ends: 'Agent SVID renewal failed' },
@@ -48,7 +48,7 @@ export const NODE_LINES = {
     level: 'error',
     lookFor: true,
     fields: { code: 'text', advice: 'text', 'answer?': 'text', 'valid_until?': 'time' },
-    means: 'The ICP server wants a fresh join token. What is valid is served on.',
+    means: 'The ICP server wants a fresh join token. SVIDs that are valid are still served.',
     todo: 'Do what `advice` says.',
   },
   'Node is still locked out': {
@@ -59,7 +59,7 @@ export const NODE_LINES = {
   'A new join token was found; attesting again': {
     level: 'info',
     fields: {},
-    means: 'The end of a lock-out, a refusal or a revocation.',
+    means: 'It may end a lock-out, a refusal or a revocation.',
   },
   'An earlier node attestation did not finish; its join token may be used up': {
     level: 'warning',
@@ -71,7 +71,7 @@ export const NODE_LINES = {
     level: 'error',
     lookFor: true,
     fields: { 'error?': 'error', 'valid_until?': 'time' },
-    means: 'Once a run. Nothing is renewed until there is a join token that was never used.',
+    means: 'Logged once per run. Nothing is renewed until the node has a join token that was never used.',
     todo: 'If the node is to come back, activate it on the ICP server, or give it a fresh join token.',
   },
   'ICP server has a new issuer; the agent SVID is renewed early': {
@@ -108,13 +108,13 @@ export const NODE_LINES = {
     level: 'warning',
     fields: { path: 'text', reason: 'text', detail: 'text' },
     means:
-      'The file cannot be read, or belongs to another account or node. It is kept under another name, and the node attests anew.',
+      'The file cannot be read, or belongs to another account or node. It is kept under another name, and the node attests again.',
     todo: 'If `reason` names another node, give each node a data directory of its own.',
   },
   'Agent identity cannot be written and is in memory only': {
     level: 'warning, then debug',
     fields: { error: 'error' },
-    means: 'The disk is full or fails. The agent uses and renews its SVID, and writes it as soon as that works.',
+    means: 'The disk is full or fails. The agent uses and renews its SVID, and writes it as soon as it can.',
     todo: 'Mend the disk before the agent restarts: a join token that is used up cannot be used again.',
   },
   'Agent identity is on disk again': {

@@ -35,7 +35,11 @@ export const PROCESS_LINES = {
       'Records of the [audit log](audit.md) wait in memory, up to 4 MiB; then they are lost. With `audit.fail_closed` nothing new is granted.',
     todo: 'Free space on its disk, or correct what `error` names.',
   },
-  'Audit log can be written again': { level: 'info', fields: SPELL, means: 'What waited was written.' },
+  'Audit log can be written again': {
+    level: 'info',
+    fields: SPELL,
+    means: 'The records that waited in memory were written.',
+  },
   'Telemetry is exported': {
     level: 'info',
     fields: { traces_to: 'text', metrics_to: 'text' },
@@ -44,19 +48,19 @@ export const PROCESS_LINES = {
   'Variables of OpenTelemetry cannot be used': {
     level: 'warning',
     fields: { problems: 'texts' },
-    means: 'What they ask for is not done, or a default counts.',
+    means: 'The agent ignores them or uses a default.',
     todo: 'Correct the variables that `problems` names.',
   },
   'Telemetry cannot be exported': {
     level: 'warning, then debug',
     fields: { signal: 'text', error: 'error' },
-    means: 'The receiver is away or refuses; spans and figures are dropped. Nothing else is affected.',
+    means: 'The receiver is unreachable or refuses; spans and metrics are dropped. Nothing else is affected.',
     todo: 'Correct what `error` names, or `OTEL_EXPORTER_OTLP_ENDPOINT`.',
   },
   'Telemetry can be exported again': {
     level: 'info',
     fields: { signal: 'text', ...SPELL },
-    means: 'What came meanwhile is missing.',
+    means: 'Spans and metrics from the time between are lost.',
   },
   'Configuration reloaded': {
     level: 'info',
@@ -76,8 +80,8 @@ export const PROCESS_LINES = {
     level: 'error',
     lookFor: true,
     fields: { problems: 'texts' },
-    means: 'The whole configuration of before stays in force, and `/status` is degraded until a reload works.',
-    todo: 'Put right what `problems` says, and reload again.',
+    means: 'The previous configuration stays in force as a whole, and `/status` is degraded until a reload works.',
+    todo: 'Correct what `problems` names, and reload again.',
   },
   'Log level set by an administrator': {
     level: 'info',
@@ -95,14 +99,14 @@ export const PROCESS_LINES = {
     means: 'Something in the configuration has no effect or is risky.',
     todo: 'Do what `remedy` says.',
   },
-  'Variables of the environment that weaken the agent are without effect': {
+  'Ignoring environment variables that would weaken the agent': {
     level: 'warning',
     fields: { variables: 'texts', remedy: 'text' },
     means:
       'The environment has variables that would weaken the agent; it ignores them ([decision 0004](decisions/0004-environment.md)).',
     todo: 'Unset them for the agent.',
   },
-  'Programs of other users cannot be seen: SYS_PTRACE is not in effect': {
+  'Executables of other users cannot be read: CAP_SYS_PTRACE is not in effect': {
     level: 'warning',
     fields: { consequence: 'text', remedy: 'text' },
     means: 'Workloads of other users get no `unix:path` and no `unix:sha256`, and containers may not be found.',
@@ -114,7 +118,7 @@ export const PROCESS_LINES = {
     means: 'Calls of other users fail with Unavailable, because the agent cannot see their processes.',
     todo: 'Give the agent CAP_SYS_PTRACE, or mount `/proc` with `gid=` of a group that the agent is in.',
   },
-  'Too few open files are allowed for the connections that are configured': {
+  'The limit of open files is too low for the configured connections': {
     level: 'warning',
     fields: { limit: 'number or null', connections: 'number', configured: 'number', remedy: 'text' },
     means:
@@ -124,7 +128,7 @@ export const PROCESS_LINES = {
   'Data directory tightened to 0700: others could look into it': {
     level: 'info',
     fields: { path: 'text', mode: 'text' },
-    means: 'At the start, with the mode that it had: kubelets make it 0755.',
+    means: 'Logged at the start, with the previous mode: kubelets create the directory with 0755.',
   },
   'Data directory stays open to others': {
     level: 'warning',
@@ -160,21 +164,21 @@ export const PROCESS_LINES = {
       'The directory of join tokens holds those of other nodes too. Whoever takes over this node could join as one of them.',
     todo: 'Delete the Secret once every node has joined.',
   },
-  'The service manager cannot be told how the agent is': {
+  'Service manager cannot be notified of the state of the agent': {
     level: 'warning',
     fields: { reason: 'text' },
     means: '`NOTIFY_SOCKET` is set, and nothing listens there.',
     todo: 'Start the agent by its unit, or unset `NOTIFY_SOCKET`.',
   },
-  'The log was opened anew': {
+  'Log reopened': {
     level: 'info',
     fields: { signal: 'text' },
     means: 'SIGHUP or SIGUSR2 was received. At SIGHUP the configuration is read again as well.',
   },
-  'A signal was received that means nothing to the agent': {
+  'Ignoring a signal that the agent does not handle': {
     level: 'warning',
     fields: { signal: 'text' },
-    means: 'Once for each signal that would end another program. The agent goes on.',
+    means: 'By default this signal ends a process; the agent keeps running. Logged once for each signal.',
     todo: 'Use SIGTERM to stop the agent.',
   },
   'Log file cannot be opened; lines go to stdout only': {
@@ -183,10 +187,10 @@ export const PROCESS_LINES = {
     means: 'Others can write to its directory, it is no regular file, or the disk failed. The agent goes on.',
     todo: 'Correct what `error` names, then send SIGHUP.',
   },
-  'Log file cannot be opened anew; the old one stays in use': {
+  'Log file cannot be reopened; still writing to the old one': {
     level: 'error',
     fields: { path: 'text', error: 'error' },
-    means: 'The same, after SIGHUP or SIGUSR2.',
+    means: 'After SIGHUP or SIGUSR2 the file could not be opened.',
     todo: 'Correct what `error` names, then send the signal again.',
   },
   'Log file cannot be written; lines go to stdout only': {
@@ -200,7 +204,7 @@ export const PROCESS_LINES = {
     fields: { path: 'text', dropped_lines: 'number' },
     ends: 'Log file cannot be written; lines go to stdout only',
   },
-  'Log lines were dropped: what reads stdout was too slow or full': {
+  'Log lines were dropped: the reader of stdout was too slow': {
     level: 'warning',
     fields: { dropped_lines: 'number' },
     means: 'The buffer of 1 MiB was full. The line is written once stdout takes lines again.',
@@ -271,7 +275,7 @@ export const PROCESS_LINES = {
   'Connection to the admin socket refused: neither root nor the user of the agent': {
     level: 'warning',
     fields: { pid: 'number or null', uid: 'number or null', 'suppressed?': 'number' },
-    means: 'Somebody has opened the permissions of the socket, or hands connections to it on.',
+    means: 'The permissions of the socket were widened, or another process passed a connection on.',
     todo: 'Restore mode 0600 of the socket and 0700 of its directory.',
   },
   'Admin request failed': {
@@ -280,7 +284,7 @@ export const PROCESS_LINES = {
     means: 'A defect of the agent; the request was answered with 500.',
     todo: 'Report it, with the line.',
   },
-  'A file cannot be used; what was read from it before stays in force': {
+  'Reread file cannot be used; its last good content stays in force': {
     level: 'warning, then debug',
     fields: { path: 'text', holder: 'text', error: 'error' },
     means:
@@ -299,9 +303,9 @@ export const PROCESS_LINES = {
     fields: { path: 'text', ...SPELL },
     ends: 'Bundles could not be written to files',
   },
-  'A file can be used again': {
+  'Reread file can be used again': {
     level: 'info',
     fields: { path: 'text', holder: 'text', ...SPELL },
-    ends: 'A file cannot be used; what was read from it before stays in force',
+    ends: 'Reread file cannot be used; its last good content stays in force',
   },
 } as const satisfies LineTable

@@ -6,7 +6,7 @@ export const SERVER_LINES = {
     level: 'warning, then debug',
     lookFor: true,
     fields: { endpoint: 'text', error: 'error' },
-    means: 'No answer came: no connection, no TLS, or a timeout. What is known is served.',
+    means: 'No answer came: no connection, no TLS, or a timeout. The agent keeps serving what it has.',
     todo: 'Check network, proxy, DNS and certificates between the node and the ICP server.',
   },
   'ICP server answers again': { level: 'info', fields: SPELL, ends: 'ICP server cannot be reached' },
@@ -15,21 +15,21 @@ export const SERVER_LINES = {
     fields: { endpoint: 'text', code: 'text', reason: 'text' },
     means: 'The ICP server answered with an error.',
   },
-  'ICP server limits the rate': {
+  'ICP server throttled a request': {
     level: 'debug',
     fields: { endpoint: 'text', retry_after_seconds: 'number' },
     means: 'The ICP server answered 429 ([rate-limits.md](rate-limits.md)).',
   },
-  'ICP server request is repeated': {
+  'ICP server request retried': {
     level: 'debug',
     fields: { endpoint: 'text', code: 'text', attempt: 'number', wait_seconds: 'number' },
     means: 'The agent sends the same request again after a wait.',
   },
-  'ICP server fails on client certificates and is asked without from now on': {
+  'ICP server fails on our client certificate; no longer presenting it': {
     level: 'warning',
     fields: { endpoint: 'text' },
     means:
-      'The ICP server answers 500 to the client certificate, or its process dies. The agent presents none until the node is attested anew.',
+      'The ICP server answers 500 to the client certificate, or its process dies. The agent presents none until the node attests again.',
     todo: 'Report it to who runs the ICP server.',
   },
   'ICP server wants client certificates': {

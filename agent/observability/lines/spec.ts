@@ -8,7 +8,7 @@ export interface FieldKinds {
   time: string
   object: object
   objects: readonly object[]
-  /** Whatever was thrown; the line has `{code, message, causes, details}`. */
+  /** Any thrown value; the line has `{code, message, causes, details}`. */
   error: unknown
 }
 
@@ -42,7 +42,7 @@ export type LineSpec =
       readonly means: string
       readonly todo: string
     })
-  /** The end of another line. */
+  /** Logged when the condition of another line is over. */
   | (LineBase & { readonly level: 'info'; readonly ends: string })
 
 /** Log lines by their constant text. */

@@ -23,7 +23,7 @@ export const API_LINES = {
   'Socket directory tightened to 0755: others could write to it': {
     level: 'warning',
     fields: { socket_path: 'text', mode: 'text' },
-    means: 'At the start, with the mode that it had.',
+    means: 'Logged at the start, with the previous mode.',
     todo: 'Create the directory with mode 0755.',
   },
   'Accepting a connection failed': {
@@ -55,7 +55,7 @@ export const API_LINES = {
     level: 'warning',
     fields: { what: 'text', reason: 'text', subject: 'text', pid: 'number or null', 'suppressed?': 'number' },
     means:
-      '`reason`: the allowance that is used up, of its process, its `subject` (container or user) or all new subjects together; or too many of its connections or calls wait (`waiting`), or what it sent of messages that are not whole takes too much memory or too long (`unfinished`: that call ends alone). `what`: connections or calls. Three times a minute for each subject, `what` and `reason`; `suppressed`: how often it was left out before.',
+      '`what`: connections or calls. `reason`: which rate is exceeded, that of its process, of its `subject` (container or user) or of all new subjects together; `waiting`: too many of its connections or calls wait; `unfinished`: its incomplete messages take too much memory or too long, and only that call ends. Three times a minute for each subject, `what` and `reason`; `suppressed`: how many lines were left out before.',
     todo: 'Let the workload keep its connection open; the limits are under `workload_api.limits`.',
   },
   'Workload attested': {
@@ -83,7 +83,7 @@ export const API_LINES = {
       'suppressed?': 'number',
     },
     means:
-      '`denial_id` is what the caller was told; `selectors` are those that were found. Three times a minute for each user, `code` and set of selectors; the next line tells how many were `suppressed` (they are in the log at debug level).',
+      '`denial_id` is in the error that the caller got; `selectors` are those that were found. Three times a minute for each user, `code` and set of selectors; the next line says how many were `suppressed` (they are in the log at debug level).',
     todo: 'Compare `selectors` with those of the entry that you expected; level debug names the entries that came nearest.',
   },
   'Entries that the denied process came nearest to': {
@@ -94,7 +94,7 @@ export const API_LINES = {
   'Workload API call not answered yet': {
     level: 'debug',
     fields: { method: 'text', code: 'text', reason: 'text', pid: 'number', uid: 'number' },
-    means: 'The caller may come back, or its process has ended; nobody decided against it.',
+    means: 'A temporary answer, not a denial: the caller may retry, or its process has ended.',
   },
   'Workload matches more entries than it may hold; the youngest are left out': {
     level: 'warning, then debug',
@@ -108,7 +108,7 @@ export const API_LINES = {
     means: 'Labels of images grant nothing under `docker:label`. Once for each entry.',
     todo: 'Do what `remedy` says.',
   },
-  'Entry asks for unix:sha256 and neither for a user nor for a container': {
+  'Entry requires unix:sha256 but neither a user nor a container': {
     level: 'warning',
     fields: { entry_id: 'text', spiffe_id: 'text', consequence: 'text', remedy: 'text' },
     means: 'Every user of the node can obtain this SVID. Once for each entry.',
@@ -126,14 +126,14 @@ export const API_LINES = {
       'suppressed?': 'number',
     },
     means:
-      'An Envoy could not use the secrets of these `names`, for the `reason` that it gives, and goes on with those that it had. Three times a minute for each user; it is sent nothing until something changes.',
+      'An Envoy rejected the secrets of these `names` for the `reason` that it gives, and keeps those that it had. The agent sends it nothing until something changes. Three times a minute for each user.',
     todo: 'Compare the configuration of that Envoy with [envoy.md](envoy.md).',
   },
-  'SDS client asks for a secret that there cannot be': {
+  'SDS client requests a name that can never be served': {
     level: 'warning, then debug',
     fields: { method: 'text', pid: 'number', uid: 'number', name: 'text', reason: 'text', 'suppressed?': 'number' },
     means:
-      'The `name` stands for nothing; its other names are answered. Once for each stream, three times a minute for each user.',
+      'No entry and no bundle can answer this `name`; the other names of the client are answered. Once for each stream, three times a minute for each user.',
     todo: 'Correct the name in the configuration of the client, or the names under `sds`.',
   },
   'Workload API handler failed': {

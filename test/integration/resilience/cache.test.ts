@@ -40,7 +40,7 @@ test('with a clock that was set back nothing of the cache is served until the se
   offset = 0
   server = await startServer(`${dir.path}/icp`, { listen: host })
   await using _server = server
-  await agent.logged('The server agrees with the clock: the sealed cache is served')
+  await agent.logged('ICP server confirmed the clock; serving the sealed cache')
   expect((await served(agent.address)).leaf.serialNumber).toBe(before.leaf.serialNumber)
 })
 

@@ -92,9 +92,7 @@ describe.concurrent('a list without any known entry', () => {
     for (const agent of [one, two]) await served(agent.address)
     using _sick = server.setFault({ kind: 'entries-null' })
     for (const agent of [one, two]) {
-      await agent.logged(
-        'The server lists none of the known entries, but has not confirmed that they are gone; they stay',
-      )
+      await agent.logged('Entry sync returned none of the known entries, unconfirmed; keeping them')
       expect((await fetchOnce(agent.address)).ids).toEqual([`spiffe://${TENANT}/web`])
     }
   })

@@ -48,7 +48,9 @@ test.concurrent('a server of the workspace API has forgotten it with the entry, 
   await using agent = await startAgent({ dir: dir.path, server, settings })
   await served(agent.address)
   await server.deleteEntry(doomed.id)
-  const told = await agent.logged('The server forgot a workload SVID with its entry, and cannot revoke it any more')
+  const told = await agent.logged(
+    'Workload SVID of a removed entry cannot be revoked: the ICP server deleted its record with the entry',
+  )
   expect(told).toMatchObject({ level: 'warning', remedy: expect.stringContaining('then delete its entry') })
   expect(server.requests.list({ endpoint: '/v1/workload/revoke' }).map(({ status }) => status)).toEqual([404])
 })

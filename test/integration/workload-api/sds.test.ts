@@ -145,7 +145,7 @@ describe('StreamSecrets', () => {
     const sds = new Sds(world.api.client())
     sds.ask({ resourceNames: ['nonsense', 'spiffe://example.org/other', 'default'] })
     expect((await sds.response(1)).names).toEqual(['default'])
-    const line = world.sinks.lines.find(({ event }) => event === 'SDS client asks for a secret that there cannot be')
+    const line = world.sinks.lines.find(({ event }) => event === 'SDS client requests a name that can never be served')
     expect(line).toMatchObject({ level: 'warn', fields: { name: 'nonsense', pid: world.pid } })
     world.show({ a: '1', other: '1' })
     expect((await sds.response(2)).names).toEqual(['spiffe://example.org/other', 'default'])

@@ -42,9 +42,7 @@ describe('the status of the attestors', () => {
   it('kubernetes is on where the agent runs in a pod, and says whether it knows the pods', () => {
     const { kubernetes, now, sinks } = setting()
     kubernetes.failed('list', AWAY)
-    expect(now()).toEqual([
-      ['kubernetes', true, 'Kubernetes does not say which pods run here: the connection was refused'],
-    ])
+    expect(now()).toEqual([['kubernetes', true, 'Pods of this node cannot be listed: the connection was refused']])
     kubernetes.listed('list', 3, 0)
     kubernetes.watching()
     expect(now()).toEqual([['kubernetes', true, 'the pods of node n1 are known']])

@@ -304,7 +304,7 @@ describe('values', () => {
         key: 'sync.interval',
         source: 'ICP_AGENT_SYNC__INTERVAL',
         problem:
-          'is 2s, and entries take a third at most of the 27 requests a minute that the agent makes of the 30 that the server allows an address, which is 9 a minute: so it is read every 6.7s at most',
+          'is 2s, but the agent reads no more often than every 6.7s: of the 27 requests a minute that the agent sends (the server allows 30 per address), entry syncs may use a third, which is 9 a minute',
         remedy: 'use 6.7s or more',
       },
     ])

@@ -23,6 +23,7 @@ describe('unknown keys', () => {
     ['agent: {log_level: x}', 'agent.log_level', 'logging.level'],
     ['agent: {logFile: x}', 'agent.logFile', 'logging.file_path'],
     ['socketPath: x', 'socketPath', 'agent.socket_path'],
+    ['admin_socket_path: /x', 'admin_socket_path', 'agent.admin_socket_path'],
     ['agent: {join_token_file: x}', 'agent.join_token_file', 'agent.join_token_path'],
     ['workspace_id: x', 'workspace_id', 'agent.tenant_id'],
     ['health_checks: {bind_port: 1}', 'health_checks', 'health'],

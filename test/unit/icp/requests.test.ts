@@ -206,7 +206,7 @@ describe('the client certificate', () => {
   const renewal = { agentId: 'a', csrPem: 'CSR' }
   const jwt = { spiffeId: SpiffeId.parse(`spiffe://${TENANT}/web`), audience: ['db'] }
   const TOKEN = json(200, { spiffe_id: 'x', token: 'y' })
-  const WITHHELD = 'ICP server fails on client certificates and is asked without from now on'
+  const WITHHELD = 'ICP server fails on our client certificate; no longer presenting it'
 
   it('is not shown to a server that named no workspace and does not want one, not even once', async () => {
     const http = server(ENTRIES, closed)

@@ -15,11 +15,11 @@ function heard(...signals: NodeJS.Signals[]): string[] {
 
 describe('at a signal', () => {
   it('SIGHUP opens the log anew, and then reads the configuration again', () => {
-    expect(heard('SIGHUP')).toEqual(['reopen', 'info The log was opened anew {"signal":"SIGHUP"}', 'reload'])
+    expect(heard('SIGHUP')).toEqual(['reopen', 'info Log reopened {"signal":"SIGHUP"}', 'reload'])
   })
 
   it.each(['SIGUSR1', 'SIGUSR2'] as const)('%s opens the log anew alone', (signal) => {
-    expect(heard(signal)).toEqual(['reopen', `info The log was opened anew {"signal":"${signal}"}`])
+    expect(heard(signal)).toEqual(['reopen', `info Log reopened {"signal":"${signal}"}`])
   })
 
   it('any other is said once, however often it comes', () => {

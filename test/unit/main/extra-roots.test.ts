@@ -45,7 +45,7 @@ describe('the file of additional trust anchors', () => {
     put(TWO)
     expect(await roots.look()).toBe(true)
     expect(roots.current).toEqual([TWO])
-    expect(sinks.events('info')).toEqual(['A file can be used again'])
+    expect(sinks.events('info')).toEqual(['Reread file can be used again'])
     expect(events.broken()).toEqual([])
   })
 

@@ -126,7 +126,7 @@ test('where the file cannot be reopened, the old one stays in use', async () => 
   renameSync(filePath, `${filePath}.1`)
   symlinkSync('/dev/null', filePath)
   log.reopen()
-  expect(last()['event']).toBe('Log file cannot be opened anew; the old one stays in use')
+  expect(last()['event']).toBe('Log file cannot be reopened; still writing to the old one')
   log.info('two')
   await vi.waitFor(() => expect(readFileSync(`${filePath}.1`, 'utf8')).toContain('two'), PATIENT)
 })

@@ -71,7 +71,7 @@ describe('the loop', () => {
     expect(probes.every((at, i) => i === 0 || at - (probes[i - 1] ?? 0) >= MINUTE)).toBe(true)
     world.server.entries = list
     await world.pass(MINUTE)
-    expect(world.sinks.events('info')).toContain('The server lists known entries again')
+    expect(world.sinks.events('info')).toContain('Entry sync returns known entries again')
   })
 
   it('issues what is wanted, as soon as it is, and nothing else', async () => {

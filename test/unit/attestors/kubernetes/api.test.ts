@@ -136,7 +136,7 @@ describe('a file that breaks while the agent runs', () => {
     expect(events.broken()).toMatchObject([{ path, code: 'file.broken', message: expect.stringContaining(path) }])
     files.content.set(path, good)
     await api.open('/a', signal)
-    expect(sinks.events('info')).toEqual(['A file can be used again'])
+    expect(sinks.events('info')).toEqual(['Reread file can be used again'])
     expect(events.broken()).toEqual([])
   })
 

@@ -87,7 +87,7 @@ describe('the kubelet', () => {
     await clock.advance('1s')
     await failing
     await source.current(signal)
-    expect(sinks.events('warn')).toEqual(['Kubernetes does not say which pods run here'])
+    expect(sinks.events('warn')).toEqual(['Pods of this node cannot be listed'])
     expect(sinks.total('icp_agent_kubernetes_requests_total', { endpoint: 'kubelet', outcome: 'ok' })).toBe(2)
   })
 
@@ -119,14 +119,14 @@ describe('a kubelet that has just started', () => {
       expect(pods.find(stranger).kind).toBe('unknown')
     }
     expect(sinks.events('warn')).toEqual([
-      'Kubernetes does not show the pod of this agent; its list of pods withdraws nothing',
+      'Kubernetes does not list the pod of this agent; keeping pods that its list lacks',
     ])
     api.pods = [STATIC, OWN, podObject()]
     await clock.advance('6s')
     expect([pods.find(place).kind, pods.find(stranger).kind]).toEqual(['known', 'unknown'])
     await clock.advance('11s')
     expect([pods.find(place).kind, pods.find(stranger).kind]).toEqual(['known', 'absent'])
-    expect(sinks.events('info')).toContain('Kubernetes shows the pod of this agent again')
+    expect(sinks.events('info')).toContain('Kubernetes lists the pod of this agent again')
   })
 
   it('withdraws and denies nothing for ten seconds where the agent does not know its own pod', async () => {

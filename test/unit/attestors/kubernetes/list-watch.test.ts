@@ -150,7 +150,7 @@ describe('the pods of this node', () => {
     api.watch.event('ADDED', { kind: 'Pod', metadata: {} }, '8')
     await clock.advance(0)
     expect(pods.size).toBe(1)
-    expect(sinks.events('warn')).toEqual(['Pods of Kubernetes cannot be read and are left out'])
+    expect(sinks.events('warn')).toEqual(['Kubernetes returned objects that are not valid pods; ignoring them'])
   })
 })
 
@@ -228,10 +228,10 @@ describe('an API that is away', () => {
     // 0.75, 1.5, 3, 6 s: three quarters of what doubles.
     expect(api.requests.length - before).toBe(4)
     expect(label()).toBe('web')
-    expect(sinks.events('warn')).toEqual(['Kubernetes does not say which pods run here'])
+    expect(sinks.events('warn')).toEqual(['Pods of this node cannot be listed'])
     await clock.advance('60s')
     expect(pods.ageMs).toBe(0)
-    expect(sinks.events('info')).toContain('Kubernetes says again which pods run here')
+    expect(sinks.events('info')).toContain('Pods of this node can be listed again')
     expect(api.watch.query.get('resourceVersion')).toBe('100')
     expect(
       sinks.total('icp_agent_kubernetes_requests_total', { endpoint: 'watch', outcome: 'platform.unavailable' }),
@@ -295,7 +295,7 @@ describe('an API that is away', () => {
     expect(sinks.events('warn')).toEqual([])
     api.hangs = false
     await clock.advance('3s')
-    expect(sinks.events('warn')).toEqual(['Kubernetes does not say which pods run here'])
+    expect(sinks.events('warn')).toEqual(['Pods of this node cannot be listed'])
     expect(api.watches).toHaveLength(1)
   })
 })
@@ -318,7 +318,7 @@ describe('an empty list', () => {
     await clock.advance('60s')
     expect(label()).toBe('unknown')
     expect(sinks.events('warn')).toEqual([
-      'Kubernetes shows no pods on this node; is attestation.kubernetes.node_name right?',
+      'Kubernetes lists no pods on this node; check attestation.kubernetes.node_name',
     ])
   })
 })

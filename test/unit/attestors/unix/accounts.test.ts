@@ -79,7 +79,7 @@ describe('names of ids', () => {
     files.set('/etc/passwd', 'a:x:5:')
     await clock.advance('1s')
     expect(await accounts.user(5)).toBe('a')
-    expect(sinks.events('info')).toEqual(['A file can be used again'])
+    expect(sinks.events('info')).toEqual(['Reread file can be used again'])
     expect(events.broken()).toEqual([])
   })
 
