@@ -49,10 +49,15 @@ export function environmentEndpoint(): Endpoint {
 export function parseEndpoint(text: string, source = 'the address'): Endpoint {
   const invalid = (problem: string) =>
     new AgentError('client.address_invalid', `${source} is not a Workload API address: ${problem}`)
+  if (text === '') throw invalid('it is empty')
   if (CONTROL.test(text)) throw invalid('it holds control characters')
   const [, scheme = '', rest = ''] = SCHEME.exec(text) ?? []
   if (scheme === '') {
-    throw invalid(text.startsWith('/') ? `the scheme is missing; write unix://${text}` : 'the scheme is missing')
+    throw invalid(
+      text.startsWith('/')
+        ? `the scheme is missing; write unix://${text}`
+        : 'it must be unix:// and an absolute path, as in unix:///run/spire/sockets/agent.sock, or tcp://IP:port',
+    )
   }
   if (rest.includes('#')) throw invalid('it must not include a fragment')
   if (rest.includes('?')) throw invalid('it must not include a query')

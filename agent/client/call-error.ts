@@ -49,16 +49,30 @@ export function callError(error: unknown, endpoint: Endpoint): AgentError {
     code === status.UNAVAILABLE ? /No connection established.*?\b(E[A-Z]{3,})\b/s.exec(text)?.[1] : undefined
   if (errno !== undefined) {
     const reason = UNREACHABLE[errno] ?? `connecting to it failed (${errno})`
-    return new AgentError('client.unreachable', `no agent answers at ${addressOf(endpoint)}: ${reason}`, {
-      cause: error,
-      details: { errno },
-    })
+    return unreachable(endpoint, reason, { cause: error, details: { errno } })
+  }
+  if (code === status.UNAVAILABLE && /^No connection established\. Last error: Protocol error/.test(text)) {
+    return unreachable(endpoint, 'what listens there does not speak gRPC, so it is no Workload API', { cause: error })
   }
   const denialId = /\(denial ([0-9a-f]{1,64})\b/.exec(text)?.[1]
   return new AgentError(MEANING[code] ?? 'client.bad_response', `the agent answered: ${text || status[code]}`, {
     cause: error,
     details: { status: status[code], ...(denialId === undefined ? {} : { denialId }) },
   })
+}
+
+/** Something accepts the connection, and then does not say a word of HTTP/2. */
+export function silentError(endpoint: Endpoint, ms: number): AgentError {
+  const what = `it accepts connections and has said nothing for ${ms / 1000} s: the agent hangs or is stopped, or it is no agent`
+  return unreachable(endpoint, what, {})
+}
+
+function unreachable(
+  endpoint: Endpoint,
+  reason: string,
+  more: { readonly cause?: unknown; readonly details?: { readonly errno: string } },
+): AgentError {
+  return new AgentError('client.unreachable', `no agent answers at ${addressOf(endpoint)}: ${reason}`, more)
 }
 
 /** True for a failure after which the same call can succeed later. */

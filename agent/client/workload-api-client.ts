@@ -1,12 +1,13 @@
-import { Client, credentials } from '@grpc/grpc-js'
+import { Client, connectivityState, credentials } from '@grpc/grpc-js'
 import { Secret } from '../crypto/secret.js'
 import { AgentError } from '../errors.js'
 import type { BundleSet } from '../identity/trust-bundle.js'
+import { LinkedAbort } from '../lib/abort.js'
 import { SystemClock } from '../platform/system-clock.js'
 import type { Clock } from '../ports/clock.js'
 import { type Endpoint, environmentEndpoint, grpcTarget, parseEndpoint } from './address.js'
 import { authsecMessages } from './authsec-messages.js'
-import { callError } from './call-error.js'
+import { callError, silentError } from './call-error.js'
 import type { ClientDialect } from './dialect.js'
 import type { DialectName } from './dialect-name.js'
 import {
@@ -35,6 +36,8 @@ export interface ClientOptions {
 }
 
 const DIALECTS: Readonly<Record<DialectName, ClientDialect>> = { spiffe: spiffeMessages, authsec: authsecMessages }
+/** Longer than any agent takes for the beginning of HTTP/2; the kernel accepts for one that hangs or is stopped. */
+const SILENT_MS = 30_000
 /** 64 identities with their chains and bundles stay far below this. */
 const MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 
@@ -152,8 +155,9 @@ export class WorkloadApiClient implements Disposable {
     request: Uint8Array,
     signal: AbortSignal,
   ): Promise<Uint8Array> {
+    using call = this.#call(signal)
     try {
-      return await unaryCall(this.#client, this.#dialect, name, request, signal)
+      return await unaryCall(this.#client, this.#dialect, name, request, call.signal)
     } catch (error) {
       signal.throwIfAborted()
       throw callError(error, this.endpoint)
@@ -161,13 +165,30 @@ export class WorkloadApiClient implements Disposable {
   }
 
   async *#stream(name: StreamingMethod, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+    using call = this.#call(signal)
     try {
-      yield* serverStream(this.#client, this.#dialect, name, signal)
+      yield* serverStream(this.#client, this.#dialect, name, call.signal)
     } catch (error) {
       signal.throwIfAborted()
       throw callError(error, this.endpoint)
     }
     throw new AgentError('client.unavailable', 'the agent ended the stream')
+  }
+
+  /** For one call: aborts it where no connection comes about, for which grpc-js would wait for ever. */
+  #call(signal: AbortSignal): { readonly signal: AbortSignal } & Disposable {
+    const abort = new LinkedAbort(signal)
+    const timer = this.#clock.after(SILENT_MS, () => {
+      if (this.#client.getChannel().getConnectivityState(false) === connectivityState.READY) return
+      abort.abort(silentError(this.endpoint, SILENT_MS))
+    })
+    return {
+      signal: abort.signal,
+      [Symbol.dispose]: () => {
+        timer[Symbol.dispose]()
+        abort[Symbol.dispose]()
+      },
+    }
   }
 
   #watch<T>(open: () => AsyncGenerator<T>, signal: AbortSignal): AsyncGenerator<T> {

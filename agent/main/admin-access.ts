@@ -1,6 +1,7 @@
 import { join, resolve } from 'node:path'
 import { AdminClient } from '../admin/client.js'
-import type { OptionTable } from './arguments.js'
+import { socketFault } from '../platform/socket-fault.js'
+import { misused, type OptionTable } from './arguments.js'
 import type { CommandIo } from './command.js'
 import { configuredValues } from './configured-values.js'
 
@@ -24,7 +25,12 @@ export async function adminClient(
   io: Pick<CommandIo, 'env' | 'stderr'>,
 ): Promise<AdminClient> {
   const named = options['admin-socket']
-  if (named !== undefined) return new AdminClient(resolve(named.replace(/^unix:(\/\/)?/, '')))
+  if (named !== undefined) {
+    const path = resolve(named.replace(/^unix:(\/\/)?/, ''))
+    const fault = socketFault(path)
+    if (fault !== null) throw misused(`--admin-socket: ${fault}`)
+    return new AdminClient(path)
+  }
   const values = await configuredValues(options.config, io)
   return new AdminClient(values['agent.admin_socket_path'] ?? join(values['agent.data_dir'], 'admin.sock'))
 }

@@ -1,8 +1,9 @@
-import { type Endpoint, findEndpoint } from '../client/address.js'
+import { ENDPOINT_VARIABLE, type Endpoint, findEndpoint, parseEndpoint } from '../client/address.js'
 import type { DialectName } from '../client/dialect-name.js'
 import type { Retry } from '../client/watch.js'
 import { WorkloadApiClient } from '../client/workload-api-client.js'
 import { AgentError, codeOf } from '../errors.js'
+import { socketFault } from '../platform/socket-fault.js'
 import { SystemClock } from '../platform/system-clock.js'
 import type { Clock } from '../ports/clock.js'
 import { choice, duration } from './arguments.js'
@@ -44,9 +45,15 @@ export async function openClient(
 }
 
 async function endpointFor(socket: string | undefined, io: CommandIo): Promise<Endpoint> {
-  if (socket?.startsWith('/')) return { kind: 'unix', path: socket }
-  const found = findEndpoint(socket, io.env)
-  if (found) return found
+  const found =
+    socket === undefined
+      ? findEndpoint(undefined, io.env)
+      : parseEndpoint(socket.startsWith('/') ? `unix://${encodeURI(socket)}` : socket, '--socket')
+  if (found) {
+    const fault = found.kind === 'unix' ? socketFault(found.path) : null
+    if (fault === null) return found
+    throw new AgentError('client.address_invalid', `${socket === undefined ? ENDPOINT_VARIABLE : '--socket'}: ${fault}`)
+  }
   const values = await configuredValues(undefined, io)
   return { kind: 'unix', path: values['agent.socket_path'] }
 }

@@ -27,8 +27,8 @@ export interface Arguments<T extends OptionTable> {
 }
 
 /**
- * Reads `--name value`, `--name=value`, `-n value` and what stands alone. An option given twice: the last one counts.
- * Throws `command.misused` for an option that there is not (naming the nearest), a missing value, a value too many.
+ * Reads `--name value`, `--name=value`, `-n value` and what stands alone. Throws `command.misused` for an option that
+ * there is not (naming the nearest), one that is given twice, a value that is missing or empty, a value too many.
  */
 export function readArguments<T extends OptionTable>(
   args: readonly string[],
@@ -43,10 +43,13 @@ export function readArguments<T extends OptionTable>(
     if (token.kind !== 'option') continue
     const option = Object.hasOwn(table, token.name) ? table[token.name] : undefined
     if (!option) throw unknownOption(token.rawName, token.name, table)
+    if (!option.several && Object.hasOwn(values, token.name))
+      throw misused(`--${token.name} is given twice; give it once`)
     if (option.type === 'boolean') values[token.name] = flag(token)
     else if (option.several) values[token.name] = [...[values[token.name] ?? []].flat().map(String), text(token)]
     else values[token.name] = text(token)
   }
+  if (positionals.includes('')) throw misused('an argument is empty; is a variable of the shell not set?')
   if (positionals.length > maxPositionals) throw misused(`unexpected argument ${quoted(positionals[maxPositionals])}`)
   return { options: values as OptionValues<T>, positionals }
 }
@@ -63,7 +66,7 @@ function flag({ rawName, value }: OptionToken): boolean {
 }
 
 function text({ rawName, value, inlineValue }: OptionToken): string {
-  if (value === undefined || (value === '' && inlineValue !== true)) throw misused(`${rawName} needs a value`)
+  if (value === undefined || value === '') throw misused(`${rawName} needs a value`)
   // `--config --verbose` is a forgotten value rather than a file of that name.
   if (inlineValue !== true && value.length > 1 && value.startsWith('-')) {
     throw misused(`${rawName} needs a value; write ${rawName}=${value} if the value begins with a dash`)
@@ -87,8 +90,15 @@ export function duration(value: string | undefined, standard: number, option: st
   return ms
 }
 
-export function misused(message: string): AgentError {
-  return new AgentError('command.misused', message)
+/** A whole number in decimal digits. Throws `command.misused`. */
+export function wholeNumber(text: string, [least, most]: readonly [number, number], option: string): number {
+  const number = Number(text)
+  if (/^\d{1,15}$/.test(text) && number >= least && number <= most) return number
+  throw misused(`${option} must be a number from ${least} to ${most}, not ${quoted(text)}`)
+}
+
+export function misused(message: string, cause?: unknown): AgentError {
+  return new AgentError('command.misused', message, { cause })
 }
 
 export function quoted(text: string | undefined): string {

@@ -147,7 +147,8 @@ function bundleObject(options: PublicationOptions): Publication['clusterTrustBun
       `--cluster-trust-bundle must begin with ${quoted(prefix)}, because of its signer, not ${quoted(name)}`,
     )
   }
-  matching(NAME, name.slice(prefix.length), '--cluster-trust-bundle', `${quoted(prefix)} and a name of Kubernetes`)
+  const what = prefix === '' ? 'a name of Kubernetes' : `${quoted(prefix)} and a name of Kubernetes`
+  matching(NAME, name.slice(prefix.length), '--cluster-trust-bundle', what)
   return { name, signerName }
 }
 

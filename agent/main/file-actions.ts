@@ -14,9 +14,9 @@ export const ACTION_OPTIONS = {
 
 export const ACTION_OPTIONS_HELP = `  --pid-file FILE        send a signal to the process whose id this file holds,
   --signal NAME          this one; default HUP
-  --reload UNIT          systemctl reload UNIT
-  --run COMMAND          run a command line by /bin/sh
-  --post URL             send an HTTP POST without a body`
+  --reload UNIT          systemctl reload UNIT; may be repeated
+  --run COMMAND          run a command line by /bin/sh; may be repeated
+  --post URL             send an HTTP POST without a body; may be repeated`
 
 const UNIT = /^[A-Za-z0-9:_.@\\][A-Za-z0-9:_.@\\-]{0,254}$/
 

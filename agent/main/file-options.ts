@@ -11,9 +11,9 @@ import {
 } from '../files/file-plan.js'
 import type { Choice } from '../files/pick-identity.js'
 import { SpiffeId } from '../identity/spiffe-id.js'
-import { Disk } from '../platform/disk.js'
 import { idOf } from '../platform/user-ids.js'
 import { choice, misused, type OptionValues, quoted } from './arguments.js'
+import { namedFile } from './named-file.js'
 
 /** The options of every command that puts an identity into files. */
 export const FILE_OPTIONS = {
@@ -103,9 +103,9 @@ export function ownership({ owner, group }: FileOptions): { owner: number | null
 }
 
 /** `HUP`, `SIGHUP` and `hup` are the same. Throws `command.misused`. */
-export function signalNamed(text: string, option: string): NodeJS.Signals {
+export function signalNamed(text: string, option: string, what = 'a signal such as HUP'): NodeJS.Signals {
   const name = `SIG${text.toUpperCase().replace(/^SIG/, '')}`
-  if (!Object.hasOwn(constants.signals, name)) throw misused(`${option} ${quoted(text)} is no signal`)
+  if (!Object.hasOwn(constants.signals, name)) throw misused(`${option} must be ${what}, not ${quoted(text)}`)
   return name as NodeJS.Signals
 }
 
@@ -130,8 +130,7 @@ function mode(text: string | undefined, standard: number, option: string): numbe
 
 /** The first line. Java and OpenSSL agree on ASCII alone. */
 async function password(path: string): Promise<Secret> {
-  const content = await new Disk().read(path, { maxBytes: MAX_PASSWORD })
-  if (content === null) throw misused(`--password-file ${quoted(path)}: there is no such file`)
+  const content = await namedFile(path, MAX_PASSWORD, '--password-file')
   const [line = ''] = content.toString('utf8').split(/\r?\n/)
   if (!/^[\x20-\x7e]{6,}$/.test(line)) {
     throw misused(`the password in ${quoted(path)} must be at least six characters of ASCII, as Java demands it`)

@@ -9,13 +9,13 @@ import { FileComposer, type Received } from '../files/output-files.js'
 import type { Choice } from '../files/pick-identity.js'
 import { ReceivedParts, retryText } from '../files/received-parts.js'
 import { printable } from '../observability/printable.js'
-import { Disk } from '../platform/disk.js'
 import { DiskGenerations } from '../platform/disk-generations.js'
 import type { Clock } from '../ports/clock.js'
 import { openClient } from './api-client.js'
-import { choice, duration, misused, quoted } from './arguments.js'
+import { choice, duration, misused } from './arguments.js'
 import type { CommandIo } from './command.js'
 import { type FileOptions, filePlan, identityChoice, ownership } from './file-options.js'
+import { namedFile } from './named-file.js'
 
 /** What the options say, understood. */
 export interface FileTask {
@@ -66,8 +66,7 @@ export async function fileTask(options: FileOptions, helper: HelperConfig | null
 /** Throws `command.misused`, `config.invalid`, `file.io`. */
 export async function helperConfig(path: string | undefined): Promise<HelperConfig | null> {
   if (path === undefined) return null
-  const content = await new Disk().read(path, { maxBytes: MAX_HELPER_CONFIG })
-  if (content === null) throw misused(`--helper-config ${quoted(path)}: there is no such file`)
+  const content = await namedFile(path, MAX_HELPER_CONFIG, '--helper-config')
   return readHelperConfig(content.toString('utf8'), path)
 }
 
@@ -130,9 +129,13 @@ async function keep(task: FileTask, { client, clock, onRetry, keeping, failure }
       waiting?.[Symbol.dispose]()
       await keeping.written(received, facts)
     },
-    failed: (error, delayMs) => tell(`${error.message} [${error.code}]; again in ${delayMs / 1000} s`),
+    failed: (error, delayMs) => tell(failureText(error, delayMs)),
   })
   if (late.signal.aborted && !keeping.signal.aborted) throw timeout(waitMs ?? 0, failure())
+}
+
+function failureText({ message, code }: AgentError, delayMs: number): string {
+  return `${message} [${code}]${delayMs === 0 ? '' : `; again in ${delayMs / 1000} s`}`
 }
 
 function timeout(ms: number, failure: AgentError | null): AgentError {

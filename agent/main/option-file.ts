@@ -2,9 +2,9 @@ import { resolve } from 'node:path'
 import type { TreeNode } from '../config/tree.js'
 import { parseYamlFile } from '../config/yaml-file.js'
 import { AgentError } from '../errors.js'
-import { Disk } from '../platform/disk.js'
 import { misused, type OptionTable, type OptionValues, quoted, readArguments } from './arguments.js'
 import type { CommandIo } from './command.js'
+import { namedFile } from './named-file.js'
 
 const MAX_BYTES = 256 * 1024
 
@@ -19,8 +19,7 @@ export async function withOptionFile<T extends OptionTable>(
   io: Pick<CommandIo, 'env'>,
 ): Promise<OptionValues<T>> {
   const path = resolve(file)
-  const content = await new Disk().read(path, { maxBytes: MAX_BYTES })
-  if (content === null) throw misused(`--config ${quoted(file)}: there is no such file`)
+  const content = await namedFile(path, MAX_BYTES, '--config')
   const { tree, problems } = parseYamlFile(content, path, io.env)
   if (problems.length > 0) throw new AgentError('config.invalid', `${path} is not usable`, { details: { problems } })
   const args = [...tree.entries].flatMap(([key, node]) => {

@@ -1,6 +1,6 @@
 import { constants } from 'node:os'
 import type { Problem } from '../config/problem.js'
-import { AgentError, codeOf, isError, messageOf } from '../errors.js'
+import { AgentError, codeOf, type ErrorCode, isError, messageOf } from '../errors.js'
 import { printable } from '../observability/printable.js'
 import { errnoOf, ioError } from '../platform/io-error.js'
 import type { CommandIo } from './command.js'
@@ -8,6 +8,9 @@ import { problemList } from './problem-list.js'
 import { REMEDIES } from './remedies.js'
 import { count } from './terminal/count.js'
 import { styleFor } from './terminal/style.js'
+
+/** What is wrong is what the command was given, so that it can never do. */
+const MISUSES: ReadonlySet<ErrorCode> = new Set(['command.misused', 'config.invalid', 'client.address_invalid'])
 
 /**
  * Tells a person what went wrong and what to do about it, on stderr, and returns the exit code: 2 for a command line or
@@ -23,7 +26,7 @@ export function reportError(thrown: unknown, io: Pick<CommandIo, 'env' | 'stderr
   if (problems) io.stderr.write(problemList(problems, styleFor(io.stderr, io.env)))
   for (const line of advice(error)) io.stderr.write(`  ${line}\n`)
   if (io.env['ICP_DEBUG']) io.stderr.write(`${trace(error)}\n`)
-  return code === 'command.misused' || code === 'config.invalid' ? 2 : 1
+  return MISUSES.has(code) ? 2 : 1
 }
 
 /**

@@ -1,6 +1,7 @@
 import type { Server, Socket } from 'node:net'
 import type { FastifyInstance, FastifyServerFactory } from 'fastify'
 import { AgentError, messageOf } from '../errors.js'
+import { listenFault } from '../lib/listen-fault.js'
 import { addHealthRoutes, type HealthSource } from './health-routes.js'
 import { ProbeConnections, type ProbeLimits } from './probe-connections.js'
 
@@ -152,13 +153,6 @@ async function healthApp(source: HealthSource, secure?: FastifyInstance['server'
 }
 
 function refusal({ bindAddress, port }: HealthServerOptions, error: unknown): string {
-  const code = error instanceof Error && 'code' in error ? error.code : 'unknown'
-  const where = `${bindAddress}:${port}`
-  if (code === 'EADDRINUSE') {
-    return `${where} is taken by another process; set health.port to a free port, or health.enabled to false`
-  }
-  if (code === 'EADDRNOTAVAIL')
-    return `${bindAddress} is not an address of this machine; set health.bind_address to one that is`
-  if (code === 'EACCES') return `${where} may not be opened by this user; set health.port to 1024 or more`
-  return `${where} cannot be opened (${String(code)}); check health.bind_address and health.port`
+  const remedy = 'set health.port or health.bind_address to what is free, or health.enabled to false'
+  return `${listenFault(bindAddress, port, error)}; ${remedy}`
 }

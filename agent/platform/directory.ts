@@ -36,6 +36,7 @@ export type DirectoryVerdict =
   | { readonly state: 'unsafe'; readonly at: string; readonly reason: string }
 
 const MAX_SYMLINKS = 40
+const NO_DIRECTORY = 'it is not a directory'
 const STICKY = 0o1000
 /** The id that the kernel gives to nobody. */
 const UNKNOWN_ID = 0xffffffff
@@ -111,7 +112,7 @@ export function checkDirectory(path: string, me: Self = self(), tolerance: Toler
     if (next === null) return { state: 'missing', existing: here.path, rest: [name, ...waiting] }
     const foreign = faultOfOwner(next, me)
     if (foreign !== null) return { state: 'unsafe', at: next.path, reason: foreign }
-    if (next.kind === 'other') return { state: 'unsafe', at: next.path, reason: 'it is not a directory' }
+    if (next.kind === 'other') return { state: 'unsafe', at: next.path, reason: NO_DIRECTORY }
     if (next.kind === 'directory') here = next
     else if (waiting.length === 0) {
       return { state: 'unsafe', at: next.path, reason: 'it is a symlink; name the directory that it points to' }
@@ -194,7 +195,7 @@ function openDirectory(path: string): number {
   }
 }
 
-/** The `file.unsafe` error for a verdict that is not `safe`. */
+/** The error for a verdict that is not `safe`: `file.unsafe`, and `file.io` for what is no directory. */
 function unsafeDirectory(path: string, verdict: Exclude<DirectoryVerdict, { state: 'safe' }>): AgentError {
   const [at, reason] =
     verdict.state === 'unsafe'
@@ -206,7 +207,8 @@ function unsafeDirectory(path: string, verdict: Exclude<DirectoryVerdict, { stat
           ]
         : [path, 'it disappeared while it was being checked']
   const message = `refusing ${path}${at === path ? '' : ` because of ${at}`}: ${reason}`
-  return new AgentError('file.unsafe', message, { details: { path, at, state: verdict.state } })
+  const code = reason === NO_DIRECTORY ? 'file.io' : 'file.unsafe'
+  return new AgentError(code, message, { details: { path, at, state: verdict.state } })
 }
 
 function goneAbove(path: string, left: string): AgentError {

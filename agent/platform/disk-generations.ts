@@ -64,6 +64,8 @@ export class DiskGenerations implements Generations {
     const { directory, switching } = this.#options
     try {
       const base = this.#open()
+      // Otherwise it would be met when other files are replaced already.
+      for (const { name } of files) if (statAt(base, name)?.isDirectory()) throw inTheWay(join(directory, name))
       if (switching === 'symlink') return this.#switchAll(base, files)
       return this.#renameEach(base, files)
     } catch (error) {
@@ -253,6 +255,11 @@ function makeIn(directory: string): void {
   } catch (error) {
     throw ioError('create the directory', directory, error)
   }
+}
+
+function inTheWay(path: string): AgentError {
+  const text = `cannot write ${path}: a directory of that name is there; remove it, or use another directory`
+  return new AgentError('file.io', text, { details: { path, errno: 'EISDIR' } })
 }
 
 function replacedByOthers(directory: string): AgentError {

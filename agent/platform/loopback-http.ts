@@ -1,5 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { AgentError } from '../errors.js'
+import { listenFault } from '../lib/listen-fault.js'
 
 const MAX_CONNECTIONS = 32
 const MAX_HEADER_BYTES = 8192
@@ -33,11 +35,13 @@ export interface LoopbackHttp extends AsyncDisposable {
   readonly port: number
 }
 
-/** HTTP for browsers of this machine. A rejected answer closes the connection. */
+/** HTTP for browsers and probes of this machine. A rejected answer closes the connection. Throws `command.failed`. */
 export async function serveOnLoopback(options: {
   readonly address: string
   /** 0: any that is free. */
   readonly port: number
+  /** What names the port on the command line. */
+  readonly option: string
   readonly answer: (request: LoopbackRequest) => Promise<LoopbackAnswer>
 }): Promise<LoopbackHttp> {
   const limits = { maxHeaderSize: MAX_HEADER_BYTES, headersTimeout: HEADERS_MS, requestTimeout: REQUEST_MS }
@@ -49,7 +53,10 @@ export async function serveOnLoopback(options: {
   })
   server.maxConnections = MAX_CONNECTIONS
   await new Promise<void>((resolve, reject) => {
-    server.once('error', reject)
+    server.once('error', (cause) => {
+      const fault = listenFault(options.address, options.port, cause)
+      reject(new AgentError('command.failed', `${fault}; choose another one (${options.option})`, { cause }))
+    })
     server.listen({ host: options.address, port: options.port, exclusive: true }, resolve)
   })
   const { port } = server.address() as AddressInfo

@@ -4,6 +4,7 @@ import { createServer, type Server } from 'node:https'
 import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import { AgentError } from '../../agent/errors.js'
+import { listenFault } from '../../agent/lib/listen-fault.js'
 import { dispatch, type Incoming } from './dispatch.js'
 import type { Services } from './exchange.js'
 import type { ListenAddress } from './options.js'
@@ -44,8 +45,8 @@ export class HttpsFront implements AsyncDisposable {
   async listen(address: ListenAddress): Promise<number> {
     await new Promise<void>((resolve, reject) => {
       this.#server.once('error', (cause) => {
-        const message = `cannot listen on ${address.host}:${address.port}: choose another port, or 0 for a free one`
-        reject(new AgentError('config.invalid', message, { cause }))
+        const fault = listenFault(address.host, address.port, cause)
+        reject(new AgentError('config.invalid', `${fault}; choose another one (--listen), or port 0`, { cause }))
       })
       this.#server.listen(address.port, address.host, resolve)
     })

@@ -140,7 +140,7 @@ describe('files --once', () => {
     [['--dir', '/x', '--id', 'web'], 'is no SPIFFE ID'],
     [['--dir', '/x', '--owner', 'no-such-user'], 'there is no user'],
     [['--dir', '/x', '--signal', 'HUP'], '--signal needs --pid-file'],
-    [['--dir', '/x', '--pid-file', '/y', '--signal', 'HUPP'], 'is no signal'],
+    [['--dir', '/x', '--pid-file', '/y', '--signal', 'HUPP'], 'must be a signal'],
     [['--dir', '/x', '--reload=-H host'], 'is not the name of a unit'],
     [['--dir', '/x', '--post', 'file:///etc/passwd'], 'is no URL of http or https'],
     [['--dir', '/x', '--password-file', '/no-such-file'], 'there is no such file'],

@@ -13,13 +13,16 @@ import { denialAnswer, explainedDenial, rememberedDenial } from './denial.js'
 
 /** As Kubernetes allows names; a pod is `namespace/name`. */
 const POD = /^[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?\/[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?$/
-const MAX_PID = 2 ** 22
+/** Linux gives no higher pid. */
+export const MAX_PID = 2 ** 22
+/** As container engines print and take them. */
+const CONTAINER = /^[0-9a-f]{12,64}$/
 
 const pid = z.int().min(1).max(MAX_PID)
 const body = z
   .strictObject({
     pid: pid.optional(),
-    container: z.string().max(64).optional(),
+    container: z.string().regex(CONTAINER, 'a container is 12 to 64 hexadecimal digits of its id').optional(),
     pod: z.string().max(317).regex(POD, 'a pod is NAMESPACE/NAME').optional(),
     denial: z.string().max(64).optional(),
   })

@@ -6,6 +6,7 @@ import { Disk } from '../../platform/disk.js'
 import { API_OPTIONS, API_OPTIONS_HELP, inTime, openClient, patience } from '../api-client.js'
 import { misused, readArguments } from '../arguments.js'
 import type { Command } from '../command.js'
+import { identityChoice } from '../file-options.js'
 import { count } from '../terminal/count.js'
 import { styleFor } from '../terminal/style.js'
 import { moment, span } from '../terminal/time.js'
@@ -43,10 +44,12 @@ Example:
     const { options } = readArguments(args, OPTIONS)
     const audience = (options.audience ?? '').split(',').filter((name) => name !== '')
     if (audience.length === 0) throw misused('--audience is missing: name who is to accept the token')
+    if (options.token && options.output !== undefined) throw misused('--token goes with no --output')
+    const spiffeId = identityChoice(options).spiffeId
     const within = patience(options.timeout, 10_000)
     const { client, dialect, json, clock } = await openClient(options, io)
     using _ = client
-    const request = { audience, ...(options.id === undefined ? {} : { spiffeId: options.id }) }
+    const request = { audience, ...(spiffeId === null ? {} : { spiffeId }) }
     const tokens = await inTime(within, clock, io, (signal) => client.fetchJwtSvids(request, signal))
     const written = options.write === undefined ? [] : await write(resolve(options.write), tokens)
     if (options.token) {

@@ -1,9 +1,9 @@
 import { Secret } from '../../crypto/secret.js'
 import { printable } from '../../observability/printable.js'
-import { Disk } from '../../platform/disk.js'
 import { API_OPTIONS, API_OPTIONS_HELP, inTime, openClient, patience } from '../api-client.js'
 import { misused, readArguments } from '../arguments.js'
 import type { Command } from '../command.js'
+import { namedFile } from '../named-file.js'
 import { styleFor } from '../terminal/style.js'
 
 const OPTIONS = {
@@ -37,8 +37,7 @@ Example:
     if (!options.audience) throw misused('--audience is missing: name who the token must be for')
     if (!options.file) throw misused('--file is missing: name the file that holds the token')
     const within = patience(options.timeout, 10_000)
-    const content = await new Disk().read(options.file, { maxBytes: MAX_TOKEN_BYTES })
-    const token = content?.toString('utf8').trim() ?? ''
+    const token = (await namedFile(options.file, MAX_TOKEN_BYTES, '--file')).toString('utf8').trim()
     if (token === '') throw misused(`${options.file} holds no token`)
     const { audience } = options
     const { client, json, clock } = await openClient(options, io)

@@ -12,6 +12,7 @@ import { choice, duration, misused, type OptionValues, quoted, readArguments } f
 import type { Command, CommandIo } from '../command.js'
 import { writeServerFile } from '../dev-icp-server.js'
 import { nextSteps, writeAgentFiles } from '../dev-icp-welcome.js'
+import { namedFile } from '../named-file.js'
 
 const OPTIONS = {
   listen: { type: 'string' },
@@ -97,7 +98,7 @@ async function settingsOf(options: OptionValues<typeof OPTIONS>, io: CommandIo):
   const files = new Disk()
   const { data, listen, expose, 'tenant-id': tenantId, 'workload-trust-domain': workloadTrustDomain } = options
   if (data === undefined) throw misused('--data DIR is needed: the directory that keeps keys, entries and tokens')
-  const adminToken = await adminTokenOf(options, io, files)
+  const adminToken = await adminTokenOf(options, io)
   return {
     clock: new SystemClock(),
     files,
@@ -118,16 +119,12 @@ async function settingsOf(options: OptionValues<typeof OPTIONS>, io: CommandIo):
   }
 }
 
-async function adminTokenOf(
-  options: OptionValues<typeof OPTIONS>,
-  io: CommandIo,
-  files: Disk,
-): Promise<string | undefined> {
+async function adminTokenOf(options: OptionValues<typeof OPTIONS>, io: CommandIo): Promise<string | undefined> {
   const { 'admin-token': token, 'admin-token-file': path } = options
   if (path === undefined) return token ?? (io.env['ICP_DEV_ADMIN_TOKEN'] || undefined)
   if (token !== undefined) throw misused('give --admin-token or --admin-token-file, not both')
-  const content = (await files.read(path, { maxBytes: MAX_TOKEN_BYTES }))?.toString('utf8').trim()
-  if (!content) throw misused('--admin-token-file names a file that is missing or empty')
+  const content = (await namedFile(path, MAX_TOKEN_BYTES, '--admin-token-file')).toString('utf8').trim()
+  if (content === '') throw misused(`--admin-token-file ${quoted(path)} is empty`)
   return content
 }
 

@@ -48,7 +48,8 @@ Example:
 `,
   async run(args, io) {
     const end = args.indexOf('--')
-    const { options: given } = readArguments(end === -1 ? args : args.slice(0, end), OPTIONS)
+    const { options: given, positionals } = readArguments(end === -1 ? args : args.slice(0, end), OPTIONS, 1_000)
+    if (positionals[0] !== undefined) throw misused(`write the command behind --: -- ${positionals[0]}`)
     const options = given.config === undefined ? given : await withOptionFile(OPTIONS, given.config, given, io)
     const helper = await helperConfig(options['helper-config'])
     const [program, ...rest] = end === -1 ? [] : args.slice(end + 1)
@@ -74,7 +75,8 @@ Example:
 type OnRotation = 'none' | 'restart' | NodeJS.Signals
 
 function rotationOf(text: string): OnRotation {
-  return text === 'none' || text === 'restart' ? text : signalNamed(text, '--on-rotation')
+  if (text === 'none' || text === 'restart') return text
+  return signalNamed(text, '--on-rotation', 'none, restart or a signal such as HUP')
 }
 
 interface ExecutionOptions {

@@ -1,6 +1,6 @@
-import { explain as route } from '../../admin/routes/explain.js'
+import { MAX_PID, explain as route } from '../../admin/routes/explain.js'
 import { ADMIN_HELP, ADMIN_OPTIONS, adminClient } from '../admin-access.js'
-import { choice, misused, quoted, readArguments } from '../arguments.js'
+import { choice, misused, readArguments, wholeNumber } from '../arguments.js'
 import type { Command } from '../command.js'
 import { explanationText } from '../explanation-text.js'
 import { styleFor } from '../terminal/style.js'
@@ -61,7 +61,8 @@ function bodyOf(options: Readonly<Partial<Record<'pid' | 'container' | 'pod' | '
   const { pid, container, pod, denial } = options
   const given = Object.entries({ pid, container, pod, denial }).filter(([, value]) => value !== undefined)
   if (given.length !== 1) throw misused('explain needs one of --pid, --container, --pod and --denial')
-  if (pid === undefined) return Object.fromEntries(given)
-  if (!/^[1-9]\d{0,9}$/.test(pid)) throw misused(`--pid must be a number, not ${quoted(pid)}`)
-  return { pid: Number(pid) }
+  if (pid !== undefined) return { pid: wholeNumber(pid, [1, MAX_PID], '--pid') }
+  const { success, error, data } = route.body.safeParse(Object.fromEntries(given))
+  if (!success) throw misused(error.issues.map(({ path, message }) => `--${path.join('.')}: ${message}`).join('; '))
+  return data
 }

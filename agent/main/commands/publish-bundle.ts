@@ -7,7 +7,7 @@ import { systemRandom } from '../../platform/system-random.js'
 import { createHttpClient } from '../../platform/undici-http.js'
 import type { BundlePublisher } from '../../publishing/bundle-publisher.js'
 import { openClient } from '../api-client.js'
-import { misused, quoted, readArguments } from '../arguments.js'
+import { misused, readArguments, wholeNumber } from '../arguments.js'
 import { offerBundles } from '../bundle-offers.js'
 import { openPublisher, publicationOf, SERVICE_ACCOUNT } from '../bundle-publication.js'
 import type { Command } from '../command.js'
@@ -69,7 +69,8 @@ Example:
     if (address === null) {
       throw misused('KUBERNETES_SERVICE_HOST is not set: this command runs in a pod of the cluster that it writes to')
     }
-    const port = healthPort(options['health-port'])
+    const health = options['health-port']
+    const port = health === undefined ? null : wholeNumber(health, [1, 65_535], '--health-port')
     const tell = (text: string) => void io.stderr.write(`${new Date().toISOString()} ${printable(text)}\n`)
     const { client, clock } = await openClient(options, io, ({ error, delayMs }) =>
       tell(`${error.message} [${error.code}]; again in ${delayMs / 1000} s`),
@@ -105,21 +106,13 @@ Example:
   },
 }
 
-function healthPort(text: string | undefined): number | null {
-  if (text === undefined) return null
-  const port = Number(text)
-  if (!/^\d{1,5}$/.test(text) || port < 1 || port > 65_535) {
-    throw misused(`--health-port must be a port from 1 to 65535, not ${quoted(text)}`)
-  }
-  return port
-}
-
 /** For probes that run in the container. */
 async function serveHealth(publisher: BundlePublisher, port: number): Promise<AsyncDisposable> {
   const headers = { 'content-type': 'application/json; charset=utf-8', 'cache-control': 'no-store' }
   return await serveOnLoopback({
     address: '127.0.0.1',
     port,
+    option: '--health-port',
     answer: async ({ target }) => {
       const stuck = publisher.stuck === null ? [] : [publisher.stuck]
       const reasons = target === '/healthz' ? stuck : target === '/ready' ? publisher.troubles : null

@@ -45,25 +45,13 @@ export async function servePage(
   await reader.fresh(signal)
   if (reader.trouble) throw new AgentError(reader.trouble.code, reader.trouble.message)
   const page = new StatusPage(reader, signal)
-  await using server = await listen(at, (request) => page.answer(request))
+  await using server = await serveOnLoopback({ ...at, option: '--serve', answer: (request) => page.answer(request) })
   page.port = server.port
   const host = at.address.includes(':') ? `[${at.address}]` : at.address
   opened(`http://${host}:${server.port}/?token=${page.access.token}`, server.port)
   await Promise.race([reader.run(signal), aborted(signal)]).catch((error: unknown) => {
     if (!signal.aborted) throw error
   })
-}
-
-async function listen({ address, port }: PageAddress, answer: (request: LoopbackRequest) => Promise<LoopbackAnswer>) {
-  try {
-    return await serveOnLoopback({ address, port, answer })
-  } catch (cause) {
-    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown'
-    const what = code === 'EADDRINUSE' ? 'another program listens there' : code
-    throw new AgentError('command.failed', `${address}:${port} cannot be served on: ${what}; name another port`, {
-      cause,
-    })
-  }
 }
 
 /** What each request gets. */

@@ -1,4 +1,6 @@
 import { getEventListeners } from 'node:events'
+import { createServer as createHttpServer } from 'node:http'
+import { createServer, type Server, type Socket } from 'node:net'
 import { status } from '@grpc/grpc-js'
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { DialectName } from '../../../agent/client/dialect-name.js'
@@ -9,6 +11,7 @@ import { FakeClock } from '../../fakes/clock.js'
 import { BEGIN, rootCa, sentSvid, x509BundlesMessage, x509SvidMessage } from '../../fakes/workload-messages.js'
 import { until } from '../../support/until.js'
 import { ScriptedApi } from '../support/scripted-api.js'
+import { TemporaryDirectory } from '../support/sockets.js'
 
 const A = 'spiffe://one.example/a'
 let ca: TestCa
@@ -31,6 +34,77 @@ const connect = (dialect: DialectName = 'spiffe') =>
   WorkloadApiClient.connect({ address: api.address, dialect, clock, onRetry: (retry) => void retries.push(retry) })
 const message = async (path = '/a', dialect: DialectName = 'spiffe') =>
   x509SvidMessage(dialect, [await sentSvid(ca, `spiffe://one.example${path}`)])
+
+/** What listens at a socket, and how often it was connected to. */
+async function listening(server: Server) {
+  const dir = new TemporaryDirectory()
+  let connections = 0
+  const sockets: Socket[] = []
+  server.on('connection', (socket) => {
+    connections++
+    sockets.push(socket)
+  })
+  await new Promise<void>((resolve) => server.listen(dir.file('agent.sock'), resolve))
+  return {
+    address: `unix://${dir.file('agent.sock')}`,
+    connected: () => connections > 0,
+    async [Symbol.asyncDispose]() {
+      for (const socket of sockets) socket.destroy()
+      await new Promise((resolve) => server.close(resolve))
+      dir[Symbol.dispose]()
+    },
+  }
+}
+
+describe('a server that is no agent', () => {
+  test('one that speaks HTTP/1 is named as such', async () => {
+    await using http = await listening(createHttpServer((_, response) => response.end('hello')))
+    using client = WorkloadApiClient.connect({ address: http.address, clock })
+    await expect(client.fetchX509Svid(never())).rejects.toMatchObject({
+      code: 'client.unreachable',
+      message: expect.stringContaining('does not speak gRPC'),
+    })
+  })
+
+  test('one that accepts and says nothing is given up after 30 s, by calls and by each try of a watch', async () => {
+    await using silent = await listening(createServer())
+    using client = WorkloadApiClient.connect({
+      address: silent.address,
+      clock,
+      onRetry: (retry) => void retries.push(retry),
+    })
+    const stop = new AbortController()
+    const over = Promise.all([
+      expect(client.fetchX509Svid(never())).rejects.toMatchObject({
+        code: 'client.unreachable',
+        message: expect.stringContaining('has said nothing for 30 s'),
+      }),
+      expect(client.fetchJwtSvids({ audience: ['a'] }, never())).rejects.toMatchObject({ code: 'client.unreachable' }),
+    ])
+    const watching = client.watchX509Bundles(stop.signal).next()
+    await until(silent.connected)
+    await clock.advance('30s')
+    await over
+    await until(() => retries.length === 1)
+    await clock.advance('31s')
+    await until(() => retries.length === 2)
+    expect(retries.map(({ error }) => error.code)).toEqual(['client.unreachable', 'client.unreachable'])
+    stop.abort()
+    expect(await watching).toMatchObject({ done: true })
+  })
+
+  test('an agent that holds a call is none of them', async () => {
+    api.script({})
+    using client = connect()
+    const stop = new AbortController()
+    const watching = client.watchX509Bundles(stop.signal).next()
+    await until(() => api.calls.length === 1)
+    await clock.advance('1h')
+    stop.abort()
+    expect(await watching).toMatchObject({ done: true })
+    expect(retries).toEqual([])
+  })
+})
 
 describe('a fetch', () => {
   test.each([

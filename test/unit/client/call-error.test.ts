@@ -43,6 +43,19 @@ test('a socket that nobody listens on is unreachable, with the reason of the ker
   expect(error.details).toEqual({ errno: 'ECONNREFUSED' })
 })
 
+test('what speaks no HTTP/2 is no agent, and may be replaced by one', () => {
+  const details = 'No connection established. Last error: Protocol error (2026-01-01). Resolution note: '
+  const error = failed(status.UNAVAILABLE, details)
+  expect(error.code).toBe('client.unreachable')
+  expect(error.message).toContain('unix:///a.sock')
+  expect(mayPass(error)).toBe(true)
+})
+
+test('an agent that closes a connection has not lost its caller', () => {
+  const details = 'No connection established. Last error: Failed to connect (2026-01-01). Resolution note: '
+  expect(failed(status.UNAVAILABLE, details).code).toBe('client.unavailable')
+})
+
 test('an agent that speaks of a connection is not unreachable', () => {
   expect(failed(status.UNAVAILABLE, 'the ICP server: connect ECONNREFUSED').code).toBe('client.unavailable')
 })

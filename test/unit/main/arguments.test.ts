@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { choice, duration, readArguments } from '../../../agent/main/arguments.js'
+import { choice, duration, readArguments, wholeNumber } from '../../../agent/main/arguments.js'
 
 const TABLE = {
   config: { type: 'string', short: 'c' },
@@ -15,8 +15,11 @@ describe('all ways to write an option mean the same', () => {
   )
 })
 
-test('the last of two counts', () => {
-  expect(readArguments(['-c', 'a', '--config=b'], TABLE).options.config).toBe('b')
+test('an option that is given twice is refused by its name, unless it may be repeated', () => {
+  expect(() => readArguments(['-c', 'a', '--config=b'], TABLE)).toThrow('--config is given twice')
+  expect(() => readArguments(['-v', '-v'], TABLE)).toThrow('--verbose is given twice')
+  const several = { jwt: { type: 'string', several: true } } as const
+  expect(readArguments(['--jwt', 'a', '--jwt=b'], several).options.jwt).toEqual(['a', 'b'])
 })
 
 test('a value may begin with a dash when it is written with =', () => {
@@ -31,6 +34,9 @@ test('after -- nothing is an option', () => {
 describe('refused:', () => {
   test.each([
     ['a missing value', ['--config']],
+    ['an empty value', ['--config', '']],
+    ['an empty value behind =', ['--config=']],
+    ['an empty argument', ['']],
     ['an option in the place of a value', ['--config', '--verbose']],
     ['a value for a switch', ['--verbose=yes']],
     ['an unknown option', ['--frob']],
@@ -55,4 +61,12 @@ test('a duration has a unit, or counts seconds', () => {
   expect(duration('1m', 7, '--timeout')).toBe(60_000)
   expect(duration('2', 7, '--timeout')).toBe(2000)
   for (const wrong of ['0', 'soon', '-1', '']) expect(() => duration(wrong, 7, '--timeout')).toThrow(misused)
+})
+
+test('a number is whole and in its range', () => {
+  expect(wholeNumber('1', [1, 9], '--pid')).toBe(1)
+  expect(wholeNumber('9', [1, 9], '--pid')).toBe(9)
+  for (const wrong of ['0', '10', '-1', '1.5', '1e0', '0x1', ' 1', '', 'x']) {
+    expect(() => wholeNumber(wrong, [1, 9], '--pid')).toThrow('--pid must be a number from 1 to 9')
+  }
 })

@@ -185,6 +185,18 @@ test('a full generation that cannot be put in place leaves the one before whole'
   expect(await kept()).toHaveLength(1)
 })
 
+describe('a directory in the place of a file is named, and no other file is touched', () => {
+  test.each(['symlink', 'rename'] as const)('%s', async (switching) => {
+    await mkdir(join(directory, 'k.pem'), { recursive: true, mode: 0o755 })
+    await writeFile(join(directory, 'a.pem'), 'of before')
+    expect(() => generations({ switching }).put(files('one'))).toThrow(
+      expect.objectContaining({ code: 'file.io', message: expect.stringContaining(join(directory, 'k.pem')) }),
+    )
+    expect((await readdir(directory)).sort()).toEqual(['a.pem', 'k.pem'])
+    expect(await readFile(join(directory, 'a.pem'), 'utf8')).toBe('of before')
+  })
+})
+
 describe('renamed one by one', () => {
   const renaming = () => generations({ switching: 'rename' })
 
