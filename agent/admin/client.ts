@@ -3,6 +3,7 @@ import { AgentError, ERROR_CODES, type ErrorCode, messageOf } from '../errors.js
 import { jsonOf } from '../lib/json.js'
 import { SocketHttp } from '../platform/socket-http.js'
 import { PAGE } from './page.js'
+import type { ListRoute } from './route.js'
 import { API_VERSION } from './route.js'
 
 /** A request of the API; the path with its query. */
@@ -42,7 +43,11 @@ export class AdminClient implements Disposable {
   }
 
   /** The pages of a list as one answer: the last page with the rows of all. `most`: no page after so many rows. */
-  async list<T extends z.ZodType>(schema: T, path: string, signal: AbortSignal, most?: number): Promise<z.infer<T>> {
+  async list<S extends z.ZodObject>(
+    { schema, path }: ListRoute<S>,
+    signal: AbortSignal,
+    most?: number,
+  ): Promise<z.infer<S>> {
     const rows: unknown[] = []
     let after = ''
     for (;;) {

@@ -1,7 +1,7 @@
 import { AgentError } from '../errors.js'
+import { iso } from '../lib/time.js'
 import type { Clock } from '../ports/clock.js'
 import { API_VERSION } from './route.js'
-import { iso } from './shapes.js'
 
 /** Rows that are made, or passed over, in one turn of the event loop; also the most that a page has. */
 export const PAGE = 500

@@ -29,5 +29,14 @@ export interface AdminRoute {
   answer(sources: AdminSources, request: AdminRequest): object | Promise<object>
 }
 
+/** What a schema declares. */
+export type AnswerOf<S extends z.ZodObject> = z.infer<S>
+
+/** A route whose answer is a page of rows. */
+export interface ListRoute<S extends z.ZodObject = z.ZodObject> {
+  readonly path: string
+  readonly schema: S
+}
+
 /** The version of the API: it goes up when something that was answered is answered otherwise or no more. */
 export const API_VERSION = 1

@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import { iso } from '../lib/time.js'
 import { API_VERSION } from './route.js'
 
 /** A moment, ISO 8601 in UTC. */
@@ -25,15 +26,6 @@ export function pageOf<T extends z.ZodType>(row: T) {
   })
 }
 
-export function iso(at: number): string {
-  return new Date(at).toISOString()
-}
-
 export function isoOrNull(at: number | null): string | null {
   return at === null ? null : iso(at)
-}
-
-/** Seconds with one decimal. */
-export function seconds(ms: number): number {
-  return Math.round(ms / 100) / 10
 }

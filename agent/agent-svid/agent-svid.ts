@@ -1,7 +1,7 @@
 import type { KeyObject } from 'node:crypto'
 import { parseCertificate } from '../crypto/certificate.js'
 import { pkcs8Pem } from '../crypto/keys.js'
-import { pemFromDer } from '../crypto/pem.js'
+import { certificatesPem } from '../crypto/pem.js'
 import type { Secret } from '../crypto/secret.js'
 import { AgentError } from '../errors.js'
 import type { SpiffeId } from '../identity/spiffe-id.js'
@@ -82,7 +82,7 @@ export function validAt(identity: AgentSvid, now: number): boolean {
  */
 export function tlsIdentity(identity: AgentSvid): { readonly certificate: string; readonly key: string } {
   return {
-    certificate: identity.chain.map((der) => pemFromDer(der, 'CERTIFICATE')).join(''),
+    certificate: certificatesPem(identity.chain),
     key: pkcs8Pem(identity.key.reveal()),
   }
 }

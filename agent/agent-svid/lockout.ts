@@ -1,4 +1,5 @@
 import { AgentError, type ErrorCode } from '../errors.js'
+import { iso } from '../lib/time.js'
 import type { TokenAtStake } from './record.js'
 
 /** A renewal that fails like this leads to node attestation. */
@@ -56,7 +57,7 @@ export function lockout({ error, tokenDigest, earlier, usedDigest, remedy }: Ref
       : earlier
         ? [
             'agent.token_consumed',
-            `the join token was consumed by an attempt of this node that began at ${new Date(earlier.at).toISOString()} and whose answer was lost or failed`,
+            `the join token was consumed by an attempt of this node that began at ${iso(earlier.at)} and whose answer was lost or failed`,
           ]
         : tokenDigest === usedDigest
           ? ['agent.locked_out', 'the ICP server wants a fresh join token: this node has already used the one it has']

@@ -1,4 +1,5 @@
 import type { AgentError, ErrorCode } from '../errors.js'
+import { iso } from '../lib/time.js'
 import { type AgentSvid, SKEW_MS, validAt } from './agent-svid.js'
 import { type Certificates, presentable } from './certificates.js'
 import { REFUSED_LONG_MS } from './next-step.js'
@@ -80,7 +81,7 @@ export function stateOf(standing: Standing, now: number): AgentSvidState {
   }
   if (endedByOurClockAlone(identity, now, skewMs)) return { kind: 'expired', reason: AHEAD, since: identity.notAfter }
   if (!early(identity, now)) return { kind: 'expired', ...known, since: identity.notAfter }
-  const begins = new Date(identity.notBefore).toISOString()
+  const begins = iso(identity.notBefore)
   return {
     kind: 'expired',
     reason: {

@@ -3,6 +3,7 @@ import type { Selectors } from '../identity/selector.js'
 import { aborted, LinkedAbort } from '../lib/abort.js'
 import { Signal } from '../lib/signal.js'
 import { sleepUnlessAborted } from '../lib/sleep.js'
+import { iso } from '../lib/time.js'
 import type { AuditEvents } from '../observability/audit-events.js'
 import type {
   AdminIds,
@@ -306,8 +307,4 @@ function shownJwt({ spiffeId, audience, id, expiresAt }: ShownJwt) {
 
 function cut(text: string): string {
   return text.slice(0, MAX_TEXT)
-}
-
-function iso(at: number): string {
-  return new Date(at).toISOString()
 }

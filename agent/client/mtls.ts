@@ -7,7 +7,7 @@ import {
   type Server,
   type TLSSocket,
 } from 'node:tls'
-import { pemFromDer } from '../crypto/pem.js'
+import { certificatesPem, pemFromDer } from '../crypto/pem.js'
 import { AgentError } from '../errors.js'
 import type { BundleSet } from '../identity/trust-bundle.js'
 import type { X509Svid } from '../identity/x509-svid.js'
@@ -23,7 +23,7 @@ export function ownCertificate(svid: X509Svid, settings: TlsSettings): SecureCon
   return {
     minVersion: 'TLSv1.2',
     ...settings,
-    cert: svid.chain.map((der) => pemFromDer(der, 'CERTIFICATE')).join(''),
+    cert: certificatesPem(svid.chain),
     key: pemFromDer(svid.privateKey.reveal(), 'PRIVATE KEY'),
     secureOptions: constants.SSL_OP_NO_TICKET,
   }

@@ -50,6 +50,11 @@ export function pemFromDer(der: Uint8Array, label: PemLabel): string {
   return `-----BEGIN ${label}-----\n${lines.join('\n')}\n-----END ${label}-----\n`
 }
 
+/** The blocks of several certificates, one after the other. */
+export function certificatesPem(ders: Iterable<Uint8Array>): string {
+  return [...ders].map((der) => pemFromDer(der, 'CERTIFICATE')).join('')
+}
+
 function decode(lines: readonly string[]): Uint8Array {
   const body = lines.join('')
   if (body === '') throw invalid('a block is empty')

@@ -3,6 +3,7 @@ import type { HeldSvid } from '../client/x509-context.js'
 import { pemFromDer } from '../crypto/pem.js'
 import type { Secret } from '../crypto/secret.js'
 import type { BundleSet } from '../identity/trust-bundle.js'
+import { bundlePem } from '../identity/trust-bundle.js'
 import type { OutputFile } from '../ports/generations.js'
 import type { FilePlan } from './file-plan.js'
 
@@ -60,13 +61,7 @@ function pemFiles(
   const others = plan.federated === 'files' ? [...federated].filter(([name]) => name !== bundle.trustDomain) : []
   return [
     ...file(plan.bundle, bundleText, certificate),
-    ...others.flatMap(([name, other]) =>
-      file(
-        `federated.${name}.pem`,
-        other.authorities.map(({ der }) => pemFromDer(der, 'CERTIFICATE')).join(''),
-        certificate,
-      ),
-    ),
+    ...others.flatMap(([name, other]) => file(`federated.${name}.pem`, bundlePem(other), certificate)),
     ...file(plan.combined, `${chain}${privateKey}`, key),
     ...file(plan.certificate, chain, certificate),
     ...file(plan.key, privateKey, key),

@@ -5,6 +5,7 @@ import type { WorkloadApiClient } from '../client/workload-api-client.js'
 import type { X509Context } from '../client/x509-context.js'
 import { AgentError, messageOf } from '../errors.js'
 import { SpiffeId } from '../identity/spiffe-id.js'
+import { aborted } from '../lib/abort.js'
 import { sleepUnlessAborted } from '../lib/sleep.js'
 import type { Clock } from '../ports/clock.js'
 import { type FilePlan, type JwtFile, wantsX509 } from './file-plan.js'
@@ -64,9 +65,8 @@ export class ReceivedParts {
 
   #followers(signal: AbortSignal): Promise<void>[] {
     const { plan } = this.#options
-    const ended = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
     return [
-      ended,
+      aborted(signal),
       ...(wantsX509(plan) ? [this.#followX509(signal)] : []),
       ...(plan.jwks === null ? [] : [this.#followJwks(signal)]),
       ...plan.jwtSvids.map((file) => this.#followToken(file, signal)),
@@ -169,7 +169,7 @@ function noSuchIdentity(choice: Choice): AgentError {
 }
 
 /** A failure in words, and when the call is made again. */
-export function retryText({ error, delayMs }: Retry): string {
+export function retryText({ error, delayMs }: Pick<Retry, 'error' | 'delayMs'>): string {
   const again = delayMs > 0 ? `; again in ${delayMs / 1000} s` : '; waiting for a change'
   return `${messageOf(error)} [${error.code}]${again}`
 }

@@ -1,3 +1,5 @@
+import { certificatesPem } from '../crypto/pem.js'
+
 /** One X.509 authority of a trust domain, parsed once. */
 export interface Authority {
   readonly der: Uint8Array
@@ -18,4 +20,9 @@ export type BundleSet = ReadonlyMap<string, TrustBundle>
 
 export function sameAuthorities(a: readonly Authority[], b: readonly Authority[]): boolean {
   return a.length === b.length && a.every((authority, i) => authority.fingerprint === b[i]?.fingerprint)
+}
+
+/** Its authorities as PEM, one after the other. */
+export function bundlePem({ authorities }: TrustBundle): string {
+  return certificatesPem(authorities.map(({ der }) => der))
 }

@@ -1,6 +1,7 @@
 import type { Certificate } from '../crypto/certificate.js'
 import { violation } from '../crypto/name-constraints.js'
 import { AgentError } from '../errors.js'
+import { iso } from '../lib/time.js'
 import { authorityProblem, certificateOf } from './authority.js'
 import type { Authority } from './trust-bundle.js'
 
@@ -105,9 +106,9 @@ export function weakness({ weakSignature }: Certificate): string | null {
 /** Why a certificate is not valid now. The skew is allowed only at its beginning: peers on this machine share our clock. */
 export function timeProblem(certificate: Certificate, now: number, skewMs: number): string | null {
   if (now + skewMs < certificate.notBefore) {
-    return `it is not valid before ${new Date(certificate.notBefore).toISOString()} (is this machine's clock right?)`
+    return `it is not valid before ${iso(certificate.notBefore)} (is this machine's clock right?)`
   }
-  if (now >= certificate.notAfter) return `it expired at ${new Date(certificate.notAfter).toISOString()}`
+  if (now >= certificate.notAfter) return `it expired at ${iso(certificate.notAfter)}`
   return null
 }
 

@@ -6,6 +6,14 @@ export function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise
   })
 }
 
+/** What the work comes to, or `otherwise` as soon as the signal aborts; what the work comes to after that is ignored. */
+export function orWhenAborted<T>(work: Promise<T>, signal: AbortSignal, otherwise: T): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const link = onAbort(signal, () => resolve(otherwise))
+    work.then(resolve, reject).finally(() => link[Symbol.dispose]())
+  })
+}
+
 /** Resolves when the signal aborts, at once where it has. */
 export function aborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => void onAbort(signal, resolve))

@@ -17,6 +17,16 @@ export async function sleepOut(
   for (let ms = left(); ms > 0; ms = left()) await sleeper.sleep(ms, signal)
 }
 
+/** Waits for the work, for so long at the most. Rejects as the work does while it is waited for. */
+export async function atMost(clock: Pick<Clock, 'sleep'>, ms: number, work: Promise<void>): Promise<void> {
+  const over = new AbortController()
+  try {
+    await Promise.race([work, sleepUnlessAborted(clock, ms, over.signal)])
+  } finally {
+    over.abort()
+  }
+}
+
 /** Waits for something that an aborted signal ends by a rejection, and swallows that rejection alone. */
 export async function endedByAbort(work: Promise<void>, signal: AbortSignal): Promise<void> {
   try {

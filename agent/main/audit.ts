@@ -1,5 +1,6 @@
 import { AuditLog } from '../audit/audit-log.js'
 import type { Config } from '../config/config.js'
+import { atMost } from '../lib/sleep.js'
 import { auditEvents } from '../observability/audit-events.js'
 import { AuditFile } from '../platform/audit-file.js'
 import { auditToStdout } from '../platform/audit-stdout.js'
@@ -65,10 +66,6 @@ export type Audit = ReturnType<typeof auditOf>
 /** Ends it when disposed: what waits is written, if that does not take long. */
 export function endOfAudit(audit: Audit, clock: World['clock']): AsyncDisposable {
   return {
-    [Symbol.asyncDispose]: async () => {
-      const late = new AbortController()
-      await Promise.race([audit.log.end(), clock.sleep(END_MS, late.signal).catch(() => undefined)])
-      late.abort()
-    },
+    [Symbol.asyncDispose]: () => atMost(clock, END_MS, audit.log.end()),
   }
 }

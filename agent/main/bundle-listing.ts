@@ -1,7 +1,6 @@
 import type { JwtBundleSet } from '../client/jwt.js'
-import type { BundleSet } from '../identity/trust-bundle.js'
+import { type BundleSet, bundlePem } from '../identity/trust-bundle.js'
 import { printable } from '../observability/printable.js'
-import { bundlePem } from './svid-json.js'
 import { count } from './terminal/count.js'
 import type { Style } from './terminal/style.js'
 import { moment } from './terminal/time.js'

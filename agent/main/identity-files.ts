@@ -8,6 +8,7 @@ import { keepFiles } from '../files/keep-files.js'
 import { FileComposer, type Received } from '../files/output-files.js'
 import type { Choice } from '../files/pick-identity.js'
 import { ReceivedParts, retryText } from '../files/received-parts.js'
+import { iso } from '../lib/time.js'
 import { printable } from '../observability/printable.js'
 import { DiskGenerations } from '../platform/disk-generations.js'
 import type { Clock } from '../ports/clock.js'
@@ -146,7 +147,7 @@ function timeout(ms: number, failure: AgentError | null): AgentError {
 /** What a generation holds, in words. */
 export function writtenText({ x509, tokens }: Received): string {
   const of = x509
-    ? [`${x509.held.svid.spiffeId.uri}, valid to ${new Date(x509.held.svid.notAfter).toISOString()}`]
+    ? [`${x509.held.svid.spiffeId.uri}, valid to ${iso(x509.held.svid.notAfter)}`]
     : [...tokens.values()].slice(0, 1).map(({ spiffeId }) => spiffeId.uri)
   return printable(of[0] ?? 'the keys of JWT-SVIDs')
 }

@@ -1,7 +1,8 @@
 import { bundlesOf, type Change } from '../client/changes.js'
 import type { HeldSvid, X509Context } from '../client/x509-context.js'
-import { pemFromDer } from '../crypto/pem.js'
-import type { TrustBundle } from '../identity/trust-bundle.js'
+import { certificatesPem } from '../crypto/pem.js'
+import { bundlePem } from '../identity/trust-bundle.js'
+import { iso } from '../lib/time.js'
 
 /** An SVID as JSON: everything but its private key, which is for files of mode 0600. */
 export function svidJson({ svid, hint }: HeldSvid) {
@@ -9,9 +10,9 @@ export function svidJson({ svid, hint }: HeldSvid) {
     spiffe_id: svid.spiffeId.uri,
     ...(hint === '' ? {} : { hint }),
     serial_number: svid.serial,
-    not_before: new Date(svid.notBefore).toISOString(),
-    not_after: new Date(svid.notAfter).toISOString(),
-    chain_pem: certificates(svid.chain),
+    not_before: iso(svid.notBefore),
+    not_after: iso(svid.notAfter),
+    chain_pem: certificatesPem(svid.chain),
   }
 }
 
@@ -27,12 +28,4 @@ export function changeJson(change: Change) {
     return { kind: change.kind, trust_domain: trustDomain, added, removed, authorities }
   }
   return { kind: change.kind, spiffe_id: change.svid.svid.spiffeId.uri, serial_number: change.svid.svid.serial }
-}
-
-export function bundlePem(bundle: TrustBundle): string {
-  return certificates(bundle.authorities.map(({ der }) => der))
-}
-
-export function certificates(ders: readonly Uint8Array[]): string {
-  return ders.map((der) => pemFromDer(der, 'CERTIFICATE')).join('')
 }

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import type { Config } from '../config/config.js'
+import { atMost } from '../lib/sleep.js'
 import { telemetryEvents } from '../observability/telemetry-events.js'
 import { createHttpClient } from '../platform/undici-http.js'
 import type { HttpPeer } from '../ports/http.js'
@@ -58,9 +59,7 @@ export async function withTelemetry<W extends World>(
       ...(traces ? { observers: [...(world.observers ?? []), traces], tracing: traces } : {}),
     },
     async [Symbol.asyncDispose]() {
-      const late = new AbortController()
-      await Promise.race([telemetry.end(), clock.sleep(END_MS, late.signal).catch(() => undefined)])
-      late.abort()
+      await atMost(clock, END_MS, telemetry.end())
       await http[Symbol.asyncDispose]()
     },
   }

@@ -2,6 +2,7 @@ import { lstat, readdir } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Config } from '../config/config.js'
 import { unlessAborted } from '../lib/abort.js'
+import { secondsOf } from '../lib/time.js'
 import type { Log } from '../observability/log.js'
 import type { Clock } from '../ports/clock.js'
 
@@ -49,7 +50,7 @@ export async function waitForDisks(
     })
     await unlessAborted(look(path), signal)
     if (!said) continue
-    const after = Math.round((clock.monotonic() - began) / 100) / 10
+    const after = secondsOf(clock.monotonic() - began)
     log.info('The disk answers; the start goes on', { path, after_seconds: after })
   }
 }

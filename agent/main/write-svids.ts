@@ -1,8 +1,8 @@
 import { join } from 'node:path'
 import type { X509Context } from '../client/x509-context.js'
-import { pemFromDer } from '../crypto/pem.js'
+import { certificatesPem, pemFromDer } from '../crypto/pem.js'
+import { bundlePem } from '../identity/trust-bundle.js'
 import type { Files } from '../ports/files.js'
-import { bundlePem, certificates } from './svid-json.js'
 
 const OURS = /^(?:svid\.\d+\.(?:pem|key)|bundle\.\d+\.pem|federated\.[a-z0-9._-]+\.pem)$/
 
@@ -25,7 +25,7 @@ export async function writeSvids(
   }
   for (const [n, { svid, bundle }] of context.svids.entries()) {
     await write(`svid.${n}.key`, pemFromDer(svid.privateKey.reveal(), 'PRIVATE KEY'), 0o600)
-    await write(`svid.${n}.pem`, certificates(svid.chain), 0o644)
+    await write(`svid.${n}.pem`, certificatesPem(svid.chain), 0o644)
     await write(`bundle.${n}.pem`, bundlePem(bundle), 0o644)
   }
   for (const [trustDomain, bundle] of context.federated) {

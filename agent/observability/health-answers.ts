@@ -1,10 +1,10 @@
+import { iso, secondsOf } from '../lib/time.js'
 import {
   bounded,
   COMPONENTS,
   type Component,
   componentsOf,
   type HealthFacts,
-  iso,
   otherTroubles,
   overall,
   restartReason,
@@ -74,16 +74,19 @@ export function statusDocument(
       spiffe_id: agentSvid.spiffeId,
       svid_expires_at: agentSvid.expiresAt === null ? null : iso(agentSvid.expiresAt),
     },
-    icp_service: { address: icpService.address, clock_skew_seconds: seconds(icpService.skewMs) },
+    icp_service: {
+      address: icpService.address,
+      clock_skew_seconds: icpService.skewMs === null ? null : secondsOf(icpService.skewMs),
+    },
     workload_api: {
       socket_path: workloadApi.socketPath,
       connections: workloadApi.connections,
       streams: workloadApi.streams,
     },
     sync: {
-      interval_seconds: seconds(sync.intervalMs),
+      interval_seconds: secondsOf(sync.intervalMs),
       last_success: sync.lastSuccessAt === null ? null : iso(sync.lastSuccessAt),
-      age_seconds: sync.lastSuccessAt === null ? null : seconds(Math.max(0, facts.now - sync.lastSuccessAt)),
+      age_seconds: sync.lastSuccessAt === null ? null : secondsOf(Math.max(0, facts.now - sync.lastSuccessAt)),
     },
     entries: {
       by_state: entries.byState,
@@ -122,10 +125,4 @@ function componentFields(facts: HealthFacts): Record<string, unknown> {
     last_check: iso(facts.now),
   })
   return Object.fromEntries(COMPONENTS.map((name) => [name, fields(components[name])]))
-}
-
-function seconds(ms: number): number
-function seconds(ms: number | null): number | null
-function seconds(ms: number | null): number | null {
-  return ms === null ? null : Math.round(ms / 100) / 10
 }

@@ -1,4 +1,5 @@
 import type { ErrorCode } from '../errors.js'
+import { iso } from '../lib/time.js'
 import type { NodeFacts } from '../ports/node-facts.js'
 import type { AttestorStatus } from './attestor-events.js'
 import type { BrokenFile } from './file-events.js'
@@ -227,8 +228,4 @@ function troubled(status: Status, trouble: Trouble, what: string): Component {
 /** A text that may come from outside, bounded and printable. */
 export function bounded(text: string): string {
   return printable(text.length > MAX_MESSAGE ? `${text.slice(0, MAX_MESSAGE)}…` : text)
-}
-
-export function iso(at: number): string {
-  return new Date(at).toISOString()
 }

@@ -1,6 +1,7 @@
 import type { Server, Socket } from 'node:net'
 import type { FastifyInstance, FastifyServerFactory } from 'fastify'
 import { AgentError, messageOf } from '../errors.js'
+import { closeServer } from '../lib/close-server.js'
 import { listenFault } from '../lib/listen-fault.js'
 import { addHealthRoutes, type HealthSource } from './health-routes.js'
 import { ProbeConnections, type ProbeLimits } from './probe-connections.js'
@@ -118,9 +119,7 @@ export async function startHealthSocket(options: HealthSocketOptions): Promise<H
     },
     async [Symbol.asyncDispose]() {
       // Fastify closes only the servers that it opened itself.
-      const closed = new Promise((resolve) => app.server.close(resolve))
-      app.server.closeAllConnections()
-      await closed
+      await closeServer(app.server)
       await app.close()
     },
   }

@@ -209,6 +209,23 @@ export type OfKind<K extends MetricSpec['kind']> = {
   [N in MetricName]: (typeof METRICS)[N]['kind'] extends K ? N : never
 }[MetricName]
 
+/** Labels of any metric, as a sink sees them. */
+export type LabelValues = Readonly<Record<string, string>>
+
+/** Reads the values of a gauge, whatever its labels. */
+export type GaugeReader = () => readonly { readonly value: number; readonly labels?: LabelValues | undefined }[]
+
+/** `count` and `observe` take labels, then a number; both may be missing. */
+export function labelsAndNumber(rest: readonly (LabelValues | number | undefined)[]): {
+  readonly labels: LabelValues
+  readonly number: number | undefined
+} {
+  return {
+    labels: rest.find((part) => typeof part === 'object') ?? {},
+    number: rest.find((part) => typeof part === 'number'),
+  }
+}
+
 /** The sink of metrics. */
 export interface Metrics {
   count<N extends OfKind<'counter'>>(

@@ -1,5 +1,6 @@
 import { type AgentError, messageOf } from '../errors.js'
 import type { SpiffeId } from '../identity/spiffe-id.js'
+import { iso } from '../lib/time.js'
 import type { Clock } from '../ports/clock.js'
 import type { Sinks } from './events.js'
 import { sayOnce } from './once.js'
@@ -12,7 +13,7 @@ interface IdentityFields {
   readonly notAfter: number
 }
 
-const until = ({ notAfter }: { readonly notAfter: number }) => new Date(notAfter).toISOString()
+const until = ({ notAfter }: { readonly notAfter: number }) => iso(notAfter)
 const ended = (identity: IdentityFields) => ({
   agent_id: identity.agentId,
   spiffe_id: identity.spiffeId.uri,
@@ -53,7 +54,7 @@ export const nodeEvents = ({ log, metrics, observers }: Sinks, clock: Clock) => 
     unfinished(tokenSentAt: number): void {
       log.warn('An earlier node attestation did not finish; its join token may be used up', {
         code: 'agent.token_consumed',
-        sent_at: new Date(tokenSentAt).toISOString(),
+        sent_at: iso(tokenSentAt),
       })
     },
 

@@ -1,4 +1,5 @@
 import { codeOf, type ErrorCode, messageOf } from '../errors.js'
+import { secondsOf } from '../lib/time.js'
 import type { Clock } from '../ports/clock.js'
 import type { Fields, FieldsAfter, FieldsOf, Level, Log, MessageAt } from './log.js'
 
@@ -62,7 +63,7 @@ export function sayOnce(
     },
     succeeded(fields = {}) {
       if (!spell) return
-      const after = Math.round((clock.monotonic() - spell.began) / 100) / 10
+      const after = secondsOf(clock.monotonic() - spell.began)
       log.at('info', texts.recovered, { ...fields, after_seconds: after, failures: spell.failures })
       spell = null
     },

@@ -1,4 +1,5 @@
 import { type AgentError, codeOf, type ErrorCode } from '../errors.js'
+import { iso } from '../lib/time.js'
 import type { Clock } from '../ports/clock.js'
 import type { Sinks } from './events.js'
 import type { ShownX509 } from './observer.js'
@@ -87,7 +88,7 @@ export const syncEvents = ({ log, metrics, observers }: Sinks, clock: Clock) => 
       log.info(details.renewal ? 'Workload SVID renewal successful' : 'Workload SVID issued', {
         ...about(entry),
         serial: svid.serial,
-        expires_at: new Date(svid.notAfter).toISOString(),
+        expires_at: iso(svid.notAfter),
       })
       for (const observer of observers) {
         observer.x509Issued?.(entry.id, svid)
@@ -104,7 +105,7 @@ export const syncEvents = ({ log, metrics, observers }: Sinks, clock: Clock) => 
     svidHeldBack(entry: NamedEntry, from: number): void {
       log.info('Workload SVID of a new authority is held back until other nodes know it', {
         ...about(entry),
-        served_from: new Date(from).toISOString(),
+        served_from: iso(from),
       })
     },
     issuanceFailed(entry: NamedEntry, error: AgentError, retryAfterMs: number): void {
@@ -151,7 +152,7 @@ export const syncEvents = ({ log, metrics, observers }: Sinks, clock: Clock) => 
         trust_domains: domains,
         authorities: authorities.map(({ fingerprint, notAfter }) => ({
           fingerprint: short(fingerprint),
-          expires_at: new Date(notAfter).toISOString(),
+          expires_at: iso(notAfter),
         })),
       })
     },

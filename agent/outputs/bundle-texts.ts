@@ -1,8 +1,7 @@
 import { X509Certificate } from 'node:crypto'
-import { pemFromDer } from '../crypto/pem.js'
 import { jwksOf } from '../identity/jwks.js'
 import type { JwtKey } from '../identity/jwt-svid.js'
-import type { BundleSet, TrustBundle } from '../identity/trust-bundle.js'
+import { type BundleSet, bundlePem, type TrustBundle } from '../identity/trust-bundle.js'
 
 /** SPIFFE Trust Domain and Bundle 4.1.2: how soon whoever reads it should look again. */
 const REFRESH_HINT_SECONDS = 300
@@ -16,16 +15,12 @@ export function bundleTexts(
   const texts = new Map<string, string>()
   for (const [name, bundle] of bundles) {
     if (formats.includes('pem')) {
-      texts.set(`${name}.pem`, pemBundle(bundle))
+      texts.set(`${name}.pem`, bundlePem(bundle))
     }
     if (formats.includes('jwks')) texts.set(`${name}.jwks.json`, json({ keys: keysOf(jwtKeys) }))
     if (formats.includes('spiffe')) texts.set(`${name}.spiffe.json`, spiffeBundle(bundle, keysOf(jwtKeys)))
   }
   return texts
-}
-
-export function pemBundle({ authorities }: TrustBundle): string {
-  return authorities.map(({ der }) => pemFromDer(der, 'CERTIFICATE')).join('')
 }
 
 /** SPIFFE Trust Domain and Bundle 4: the keys of certificates first, each with its certificate, then those of JWT-SVIDs. */

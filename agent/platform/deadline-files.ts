@@ -1,5 +1,6 @@
 import { dirname } from 'node:path'
 import { AgentError } from '../errors.js'
+import { iso } from '../lib/time.js'
 import type { Clock } from '../ports/clock.js'
 import type { Files } from '../ports/files.js'
 
@@ -133,6 +134,6 @@ export class DeadlineFiles implements Files {
 }
 
 function hangs(what: string, path: string, since: number): AgentError {
-  const text = `cannot ${what} ${path}: the disk hangs since ${new Date(since).toISOString()}; look at its volume or server, and at the kernel log`
+  const text = `cannot ${what} ${path}: the disk hangs since ${iso(since)}; look at its volume or server, and at the kernel log`
   return new AgentError('file.io', text, { details: { path } })
 }

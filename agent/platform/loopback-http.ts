@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { AgentError } from '../errors.js'
+import { closeServer } from '../lib/close-server.js'
 import { listenFault } from '../lib/listen-fault.js'
 
 const MAX_CONNECTIONS = 32
@@ -62,11 +63,7 @@ export async function serveOnLoopback(options: {
   const { port } = server.address() as AddressInfo
   return {
     port,
-    async [Symbol.asyncDispose]() {
-      const closed = new Promise((resolve) => server.close(resolve))
-      server.closeAllConnections()
-      await closed
-    },
+    [Symbol.asyncDispose]: () => closeServer(server),
   }
 }
 

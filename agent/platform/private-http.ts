@@ -1,5 +1,6 @@
 import { createServer, type RequestListener } from 'node:http'
 import type { Socket } from 'node:net'
+import { closeServer } from '../lib/close-server.js'
 import { listenPrivately } from './private-socket.js'
 
 const MAX_HEADER_BYTES = 8192
@@ -62,10 +63,6 @@ export async function servePrivately(options: PrivateHttpOptions): Promise<Priva
       server.closeAllConnections()
       server.unref()
     },
-    async [Symbol.asyncDispose]() {
-      const closed = new Promise((resolve) => server.close(resolve))
-      server.closeAllConnections()
-      await closed
-    },
+    [Symbol.asyncDispose]: () => closeServer(server),
   }
 }

@@ -1,6 +1,9 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import {
+  type GaugeReader,
   type GaugeValue,
+  type LabelValues,
+  labelsAndNumber,
   METRICS,
   type MetricName,
   type MetricSpec,
@@ -23,9 +26,6 @@ export interface AgentMetrics extends Metrics {
   readonly contentType: string
 }
 
-type LabelValues = Readonly<Record<string, string>>
-type Reader = () => readonly { readonly value: number; readonly labels?: LabelValues | undefined }[]
-
 /**
  * Makes the metrics of the table METRICS in a registry of their own. Labels come from closed lists; should one not, it
  * cannot grow without bound: after 200 sets of labels, new ones are counted as `other`. A gauge whose reader fails is
@@ -41,7 +41,7 @@ export function createMetrics(options: { processMetrics: boolean } = { processMe
     collectDefaultMetrics({ register, eventLoopMonitoringPrecision: 1000 })
     for (const name of MISNAMED) register.removeSingleMetric(name)
   }
-  const readers = new Map<string, Set<Reader>>()
+  const readers = new Map<string, Set<GaugeReader>>()
   const counters = new Map<string, Counter>()
   const histograms = new Map<string, Histogram>()
   const bounded = boundLabels()
@@ -55,7 +55,7 @@ export function createMetrics(options: { processMetrics: boolean } = { processMe
     } else if (spec.kind === 'histogram') {
       histograms.set(name, new Histogram({ ...config, buckets: [...(spec.buckets ?? [])] }))
     } else {
-      const own = new Set<Reader>()
+      const own = new Set<GaugeReader>()
       readers.set(name, own)
       new Gauge({
         ...config,
@@ -71,14 +71,14 @@ export function createMetrics(options: { processMetrics: boolean } = { processMe
 
   return {
     count(name: OfKind<'counter'>, ...rest: readonly (LabelValues | number | undefined)[]) {
-      const { labels, number } = split(rest)
+      const { labels, number } = labelsAndNumber(rest)
       counters.get(name)?.inc(bounded(name, labels), number ?? 1)
     },
     observe(name: OfKind<'histogram'>, value: number, ...rest: readonly (LabelValues | undefined)[]) {
-      histograms.get(name)?.observe(bounded(name, split(rest).labels), value)
+      histograms.get(name)?.observe(bounded(name, labelsAndNumber(rest).labels), value)
     },
     gauge<N extends OfKind<'gauge'>>(name: N, read: () => readonly GaugeValue<N>[]): Disposable {
-      const reader: Reader = () =>
+      const reader: GaugeReader = () =>
         read().map(({ value, labels }) => ({ value, labels: labels as LabelValues | undefined }))
       readers.get(name)?.add(reader)
       return { [Symbol.dispose]: () => void readers.get(name)?.delete(reader) }
@@ -86,13 +86,6 @@ export function createMetrics(options: { processMetrics: boolean } = { processMe
     text: () => register.metrics(),
     contentType: register.contentType,
   }
-}
-
-/** `count` and `observe` take labels, then a number; both may be missing. */
-function split(rest: readonly (LabelValues | number | undefined)[]): { labels: LabelValues; number?: number } {
-  const number = rest.find((part) => typeof part === 'number')
-  const labels = rest.find((part) => typeof part === 'object') ?? {}
-  return number === undefined ? { labels } : { labels, number }
 }
 
 /** Gives labels back as they are until a metric has too many sets of them. */
@@ -111,7 +104,7 @@ function boundLabels(): (name: string, labels: LabelValues) => LabelValues {
   }
 }
 
-function readAll(readers: ReadonlySet<Reader>): { labels: LabelValues; value: number }[] {
+function readAll(readers: ReadonlySet<GaugeReader>): { labels: LabelValues; value: number }[] {
   const values: { labels: LabelValues; value: number }[] = []
   for (const read of readers) {
     try {

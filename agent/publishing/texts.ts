@@ -1,5 +1,5 @@
-import type { BundleSet } from '../identity/trust-bundle.js'
-import { pemBundle, spiffeBundle } from '../outputs/bundle-texts.js'
+import { type BundleSet, bundlePem } from '../identity/trust-bundle.js'
+import { spiffeBundle } from '../outputs/bundle-texts.js'
 
 /** Which bundles are published, and under which keys. */
 export interface PublishedBundles {
@@ -33,7 +33,7 @@ export function publishedTexts(
   jwt: ReadonlyMap<string, string> | null,
 ): Composed {
   const pems = new Map(
-    [...x509].flatMap(([name, bundle]) => (bundle.authorities.length > 0 ? [[name, pemBundle(bundle)] as const] : [])),
+    [...x509].flatMap(([name, bundle]) => (bundle.authorities.length > 0 ? [[name, bundlePem(bundle)] as const] : [])),
   )
   const absent = [trustDomain, ...federated].filter((name) => !pems.has(name))
   const own = x509.get(trustDomain)

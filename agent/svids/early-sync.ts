@@ -1,4 +1,5 @@
 import { Bucket, type Rate } from '../lib/bucket.js'
+import { putLast } from '../lib/oldest.js'
 
 /**
  * Between two reads of the entries, where the second one is early: with the regular ones that is some eight a minute.
@@ -33,9 +34,7 @@ export class EarlySync {
   /** A caller of the subject matches nothing. True when a read is wanted now that was not. */
   asked(subject: string, now: number): boolean {
     const bucket = this.#subjects.get(subject) ?? new Bucket(OF_SUBJECT, now)
-    this.#subjects.delete(subject)
-    this.#subjects.set(subject, bucket)
-    if (this.#subjects.size > MOST_SUBJECTS) this.#forgetOldest()
+    putLast(this.#subjects, subject, bucket, MOST_SUBJECTS)
     if (this.#asking.size < MOST_SUBJECTS) this.#asking.add(subject)
     if (!this.#asking.has(subject) || this.#wanting.has(subject) || !bucket.has(now)) return false
     this.#wanting.add(subject)
@@ -63,10 +62,5 @@ export class EarlySync {
   /** The last read brought entries that were not known. */
   broughtEntries(): void {
     for (const subject of this.#answered) this.#subjects.delete(subject)
-  }
-
-  #forgetOldest(): void {
-    const [oldest] = this.#subjects.keys()
-    if (oldest !== undefined) this.#subjects.delete(oldest)
   }
 }

@@ -1,4 +1,5 @@
 import type { ErrorCode } from '../errors.js'
+import { iso } from '../lib/time.js'
 import { type EntryState, type Failures, failuresOf, shadowOf } from './entry-state.js'
 import type { Snapshot } from './snapshot.js'
 
@@ -46,7 +47,7 @@ function whyNot(entries: Snapshot['entries'], id: string, state: EntryState | un
   if (state?.kind === 'refused') reasons.push({ code: state.code, reason: state.message })
   const shadow = shadowOf(state)
   if (shadow) {
-    const until = state?.kind === 'issued' ? `; its SVID is served until ${isoTime(state.held.svid.notAfter)}` : ''
+    const until = state?.kind === 'issued' ? `; its SVID is served until ${iso(state.held.svid.notAfter)}` : ''
     const winner = `${shadow.by} (${entries.get(shadow.by)?.spiffeId.uri ?? 'unknown'})`
     const reason = `entry ${winner} wins over entry ${id} (${entry.spiffeId.uri}) on the server${until}`
     reasons.push({ code: 'entry.shadowed', reason })
@@ -55,8 +56,4 @@ function whyNot(entries: Snapshot['entries'], id: string, state: EntryState | un
     reasons.push({ code: 'entry.invalid', reason: 'it has no selectors, so it matches nobody' })
   }
   return reasons
-}
-
-function isoTime(ms: number): string {
-  return new Date(ms).toISOString()
 }

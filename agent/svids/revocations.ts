@@ -1,6 +1,7 @@
 import { AgentError, type ErrorCode, isError } from '../errors.js'
 import type { ControlPlane } from '../icp/control-plane.js'
 import { type Backoff, delay } from '../lib/backoff.js'
+import { dropOldest } from '../lib/oldest.js'
 import type { SyncEvents } from '../observability/sync-events.js'
 import type { Clock } from '../ports/clock.js'
 
@@ -59,10 +60,7 @@ export class Revocations {
   add(serials: readonly string[]): void {
     const now = this.options.clock.monotonic()
     for (const serial of serials) this.#queue.set(serial, now)
-    for (const serial of this.#queue.keys()) {
-      if (this.#queue.size <= MOST) break
-      this.#queue.delete(serial)
-    }
+    dropOldest(this.#queue, MOST)
   }
 
   /** The server answers again: what failed for want of an answer is tried at the next slot. */

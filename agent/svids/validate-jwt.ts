@@ -3,6 +3,8 @@ import type { Secret } from '../crypto/secret.js'
 import { AgentError } from '../errors.js'
 import type { ControlPlane, JwtValidationAnswer } from '../icp/control-plane.js'
 import type { RateLimiter } from '../icp/rate-limiter.js'
+import { withDeadline } from '../lib/deadline.js'
+import { putLast } from '../lib/oldest.js'
 import { SharedWork } from '../lib/shared-work.js'
 import type { Clock } from '../ports/clock.js'
 
@@ -47,19 +49,14 @@ export class JwtValidator {
     const { limiter, controlPlane, clock, deadlineMs } = this.options
     const opensIn = limiter.opensIn('sensitive')
     if (opensIn >= deadlineMs) throw tooOften(opensIn)
-    const late = new AbortController()
-    using _deadline = clock.after(deadlineMs, () =>
-      late.abort(new AgentError('icp.timeout', 'the ICP server did not validate the token in time; retry')),
+    const late = () => new AgentError('icp.timeout', 'the ICP server did not validate the token in time; retry')
+    return await withDeadline(clock, { ms: deadlineMs, late }, signal, (limited) =>
+      controlPlane.validateJwt(request, limited),
     )
-    const stop = AbortSignal.any([signal, late.signal])
-    return await controlPlane.validateJwt(request, stop)
   }
 
   #remember(name: string): void {
-    const [oldest] = this.#refused.keys()
-    if (oldest !== undefined && this.#refused.size >= MAX_REFUSED) this.#refused.delete(oldest)
-    this.#refused.delete(name)
-    this.#refused.set(name, this.options.clock.monotonic() + REFUSED_MS)
+    putLast(this.#refused, name, this.options.clock.monotonic() + REFUSED_MS, MAX_REFUSED)
   }
 }
 

@@ -1,9 +1,15 @@
-import type { Attributes, Counter, Histogram, Meter, ObservableResult } from '@opentelemetry/api'
-import { METRICS, type MetricName, type MetricSpec, type Metrics } from '../observability/metrics.js'
+import type { Counter, Histogram, Meter, ObservableResult } from '@opentelemetry/api'
+import {
+  type GaugeReader,
+  type LabelValues,
+  labelsAndNumber,
+  METRICS,
+  type MetricName,
+  type MetricSpec,
+  type Metrics,
+} from '../observability/metrics.js'
 
-type Labels = Readonly<Record<string, string>>
-type Reader = () => readonly { readonly value: number; readonly labels?: Labels | undefined }[]
-type Rest = readonly (Labels | number | undefined)[]
+type Rest = readonly (LabelValues | number | undefined)[]
 
 /** Sets of labels that one metric may grow to; the agent's own registry bounds them the same way. */
 const MAX_VALUES = 2_000
@@ -12,7 +18,7 @@ const MAX_VALUES = 2_000
 export function alsoTo(meter: Meter, metrics: Metrics): Metrics {
   const counters = new Map<string, Counter>()
   const histograms = new Map<string, Histogram>()
-  const readers = new Map<string, Set<Reader>>()
+  const readers = new Map<string, Set<GaugeReader>>()
   for (const [name, spec] of Object.entries(METRICS) as [MetricName, MetricSpec][]) {
     const options = { description: spec.help }
     if (spec.kind === 'counter') counters.set(name, meter.createCounter(name, options))
@@ -20,7 +26,7 @@ export function alsoTo(meter: Meter, metrics: Metrics): Metrics {
       const advice = { explicitBucketBoundaries: [...(spec.buckets ?? [])] }
       histograms.set(name, meter.createHistogram(name, { ...options, advice }))
     } else {
-      const own = new Set<Reader>()
+      const own = new Set<GaugeReader>()
       readers.set(name, own)
       meter.createObservableGauge(name, options).addCallback((result) => readAll(own, result))
     }
@@ -28,16 +34,16 @@ export function alsoTo(meter: Meter, metrics: Metrics): Metrics {
   return {
     count(name: string, ...rest: Rest) {
       metrics.count(...([name, ...rest] as Parameters<Metrics['count']>))
-      const { labels, number } = split(rest)
+      const { labels, number } = labelsAndNumber(rest)
       counters.get(name)?.add(number ?? 1, labels)
     },
     observe(name: string, value: number, ...rest: Rest) {
       metrics.observe(...([name, value, ...rest] as Parameters<Metrics['observe']>))
-      histograms.get(name)?.record(value, split(rest).labels)
+      histograms.get(name)?.record(value, labelsAndNumber(rest).labels)
     },
     gauge(...[name, read]: Parameters<Metrics['gauge']>) {
       const inner = metrics.gauge(name, read)
-      const reader: Reader = read
+      const reader: GaugeReader = read
       readers.get(name)?.add(reader)
       return {
         [Symbol.dispose]() {
@@ -49,13 +55,7 @@ export function alsoTo(meter: Meter, metrics: Metrics): Metrics {
   }
 }
 
-function split(rest: Rest): { labels: Attributes; number: number | undefined } {
-  const labels = rest.find((part) => typeof part === 'object')
-  const number = rest.find((part) => typeof part === 'number')
-  return { labels: typeof labels === 'object' ? labels : {}, number: typeof number === 'number' ? number : undefined }
-}
-
-function readAll(readers: Iterable<Reader>, result: ObservableResult): void {
+function readAll(readers: Iterable<GaugeReader>, result: ObservableResult): void {
   let left = MAX_VALUES
   for (const read of readers) {
     for (const { value, labels } of read()) if (left-- > 0) result.observe(value, labels ?? {})

@@ -1,4 +1,5 @@
 import { Bucket, type Rate } from '../lib/bucket.js'
+import { putLast } from '../lib/oldest.js'
 import type { Clock } from '../ports/clock.js'
 
 /** What one subject may do while others call too. */
@@ -102,7 +103,7 @@ export class Rates {
       subject: known,
       allowance: new Allowance(this.limits, PROCESS_SHARE, this.clock.monotonic()),
     }))
-    renew(this.#processes, process, account, MAX_SUBJECTS)
+    putLast(this.#processes, process, account, MAX_SUBJECTS)
     return account
   }
 
@@ -198,15 +199,6 @@ function scaled(rate: Rate, share: number): Rate {
 /** The value of the key, made where there is none, and moved to the end. */
 function renewed<V>(map: Map<string, V>, key: string, most: number, make: () => V): V {
   const value = map.get(key) ?? make()
-  renew(map, key, value, most)
+  putLast(map, key, value, most)
   return value
-}
-
-/** Puts it at the end; the first makes room where there are too many. */
-function renew<V>(map: Map<string, V>, key: string, value: V, most: number): void {
-  map.delete(key)
-  map.set(key, value)
-  if (map.size <= most) return
-  const [oldest] = map.keys()
-  if (oldest !== undefined) map.delete(oldest)
 }

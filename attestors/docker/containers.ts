@@ -1,4 +1,5 @@
 import type { Selectors } from '../../agent/identity/selector.js'
+import { dropOldest } from '../../agent/lib/oldest.js'
 import type { Clock } from '../../agent/ports/clock.js'
 import { CONFIRM_MS, SecondLook } from '../shared/second-look.js'
 import { type Claim, type FirstProcess, holds } from './claim.js'
@@ -142,14 +143,14 @@ export class Containers implements Disposable {
       const found = selectorsOf(looked.container, looked.image, this.options.selectorOptions)
       const until = found.incomplete ? this.options.clock.monotonic() + INCOMPLETE_MS : Number.POSITIVE_INFINITY
       this.#known.set(id, { ...found, first: looked.first, careful, stale: false, until })
-      trim(this.#known, MAX_KNOWN)
+      dropOldest(this.#known, MAX_KNOWN)
       this.#denied.settled(id)
     } else if (this.#known.has(id) && !this.#denied.denied(id)) {
       this.#lookAgain(id)
     } else {
       this.#known.delete(id)
       this.#absent.set(id, { why: looked.why, until: this.options.clock.monotonic() + ABSENT_MS })
-      trim(this.#absent, MAX_ABSENT)
+      dropOldest(this.#absent, MAX_ABSENT)
     }
   }
 
@@ -169,12 +170,4 @@ export class Containers implements Disposable {
 function judged(claim: Claim, known: Pick<Known, 'selectors' | 'notes' | 'incomplete' | 'first'>): FoundContainer {
   const { selectors, notes, incomplete, first } = known
   return holds(claim, first) ? { kind: 'known', selectors, notes, incomplete } : { kind: 'elsewhere' }
-}
-
-/** The oldest go. */
-function trim(map: Map<string, unknown>, most: number): void {
-  for (const key of map.keys()) {
-    if (map.size <= most) return
-    map.delete(key)
-  }
 }

@@ -1,17 +1,10 @@
 import { AgentError } from '../../agent/errors.js'
-import { LinkedAbort } from '../../agent/lib/abort.js'
-import type { Clock } from '../../agent/ports/clock.js'
+import type { Deadline } from '../../agent/lib/deadline.js'
 
-/** Runs the work with a signal that aborts with the outer one, or with `platform.unavailable` after `ms`. */
-export async function withDeadline<T>(
-  clock: Pick<Clock, 'after'>,
-  ms: number,
-  signal: AbortSignal,
-  work: (limited: AbortSignal) => Promise<T>,
-): Promise<T> {
-  using limited = new LinkedAbort(signal)
-  using _timer = clock.after(ms, () =>
-    limited.abort(new AgentError('platform.unavailable', `Kubernetes gave no complete answer within ${ms / 1000} s`)),
-  )
-  return await work(limited.signal)
+/** How long a complete answer of Kubernetes may take; `platform.unavailable` after that. */
+export function answerWithin(ms: number): Deadline {
+  return {
+    ms,
+    late: () => new AgentError('platform.unavailable', `Kubernetes gave no complete answer within ${ms / 1000} s`),
+  }
 }

@@ -1,26 +1,13 @@
-import type { KubernetesEvents } from '../../agent/observability/kubernetes-events.js'
-import type { Clock } from '../../agent/ports/clock.js'
-import type { Random } from '../../agent/ports/random.js'
-import type { KubernetesApi } from './api.js'
-import { withDeadline } from './deadline.js'
+import { withDeadline } from '../../agent/lib/deadline.js'
+import { answerWithin } from './deadline.js'
 import { onePage } from './list.js'
-import type { Pods } from './pods.js'
 import { Polling } from './polling.js'
 import { repeat } from './repeat.js'
-import type { PodSource } from './source.js'
-
-export interface KubeletOptions {
-  readonly api: Pick<KubernetesApi, 'open'>
-  readonly pods: Pods
-  readonly nodeName: string
-  readonly clock: Clock
-  readonly random: Random
-  readonly events: KubernetesEvents
-}
+import type { PodSource, PodSourceOptions } from './source.js'
 
 const INTERVAL_MS = 5_000
 const SPACING_MS = 500
-const LIST_TIMEOUT_MS = 15_000
+const LIST_DEADLINE = answerWithin(15_000)
 
 /**
  * The pods of this node as its kubelet knows them (`GET /pods`). It tells of no changes, so it is asked every 5 s while
@@ -30,7 +17,7 @@ const LIST_TIMEOUT_MS = 15_000
 export class Kubelet implements PodSource {
   readonly #polling: Polling
 
-  constructor(private readonly options: KubeletOptions) {
+  constructor(private readonly options: PodSourceOptions) {
     const { clock, random, pods } = options
     const pace = { intervalMs: INTERVAL_MS, spacingMs: SPACING_MS, watched: () => pods.watched }
     this.#polling = new Polling({ clock, random, ...pace })
@@ -54,7 +41,7 @@ export class Kubelet implements PodSource {
     await repeat({ clock, random, failed }, signal, async () => {
       this.#polling.begins()
       const askedAt = clock.monotonic()
-      const list = await withDeadline(clock, LIST_TIMEOUT_MS, signal, (limited) => onePage(api, '/pods', limited))
+      const list = await withDeadline(clock, LIST_DEADLINE, signal, (limited) => onePage(api, '/pods', limited))
       pods.replace(list.pods, askedAt)
       events.listed('kubelet', list.pods.length, list.unreadable)
       events.ownPod(nodeName, !pods.lacksOwn)

@@ -1,29 +1,16 @@
 import { AgentError } from '../../agent/errors.js'
+import { withDeadline } from '../../agent/lib/deadline.js'
 import { sleepUnlessAborted } from '../../agent/lib/sleep.js'
-import type { KubernetesEvents } from '../../agent/observability/kubernetes-events.js'
-import type { Clock } from '../../agent/ports/clock.js'
-import type { Random } from '../../agent/ports/random.js'
 import { CONFIRM_MS } from '../shared/second-look.js'
-import type { KubernetesApi } from './api.js'
 import { statusOf } from './api-errors.js'
-import { withDeadline } from './deadline.js'
+import { answerWithin } from './deadline.js'
 import { listPods, listPodsForSure } from './list.js'
-import type { Pods } from './pods.js'
 import { Polling } from './polling.js'
 import { repeat } from './repeat.js'
-import type { PodSource } from './source.js'
+import type { PodSource, PodSourceOptions } from './source.js'
 import { watchPods } from './watch.js'
 
-export interface ListWatchOptions {
-  readonly api: Pick<KubernetesApi, 'open'>
-  readonly pods: Pods
-  readonly nodeName: string
-  readonly clock: Clock
-  readonly random: Random
-  readonly events: KubernetesEvents
-}
-
-const LIST_TIMEOUT_MS = 60_000
+const LIST_DEADLINE = answerWithin(60_000)
 const POLL_INTERVAL_MS = 5_000
 const POLL_SPACING_MS = 1_000
 /**
@@ -61,7 +48,7 @@ export class ListWatch implements PodSource {
   #relist: Disposable | undefined
   #confirm: Disposable | undefined
 
-  constructor(private readonly options: ListWatchOptions) {
+  constructor(private readonly options: PodSourceOptions) {
     const { clock, random, pods } = options
     const pace = { intervalMs: POLL_INTERVAL_MS, spacingMs: POLL_SPACING_MS, watched: () => pods.watched }
     this.#polling = new Polling({ clock, random, ...pace })
@@ -110,7 +97,7 @@ export class ListWatch implements PodSource {
     const { api, pods, nodeName, clock, events } = this.options
     this.#polling.begins()
     this.#listedAt = clock.monotonic()
-    const list = await withDeadline(clock, LIST_TIMEOUT_MS, signal, async (limited) => {
+    const list = await withDeadline(clock, LIST_DEADLINE, signal, async (limited) => {
       const first = await listPods(api, nodeName, this.#version, limited)
       // What would withdraw everything is asked for once more before it counts.
       return first.pods.length === 0 && pods.size > 0 ? await listPodsForSure(api, nodeName, limited) : first

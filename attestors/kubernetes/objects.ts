@@ -1,11 +1,12 @@
 import { AgentError } from '../../agent/errors.js'
+import { withDeadline } from '../../agent/lib/deadline.js'
 import type { Clock } from '../../agent/ports/clock.js'
 import type { ClusterObject, ClusterObjects } from '../../agent/ports/cluster-objects.js'
 import type { ApiRequest, KubernetesApi } from './api.js'
 import { statusOf } from './api-errors.js'
-import { withDeadline } from './deadline.js'
+import { answerWithin } from './deadline.js'
 
-const DEADLINE_MS = 10_000
+const DEADLINE = answerWithin(10_000)
 
 /** Single objects of the API: read, made, replaced; never deleted. All failures are `platform.unavailable`. */
 export class KubernetesObjects implements ClusterObjects {
@@ -64,7 +65,7 @@ export class KubernetesObjects implements ClusterObjects {
   }
 
   async #ask(request: ApiRequest, signal: AbortSignal): Promise<object> {
-    const object = await withDeadline(this.clock, DEADLINE_MS, signal, (limited) => this.api.ask(request, limited))
+    const object = await withDeadline(this.clock, DEADLINE, signal, (limited) => this.api.ask(request, limited))
     if (typeof object === 'object' && object !== null) return object
     throw new AgentError('platform.unavailable', `the answer of Kubernetes to ${request.path} is no object`)
   }

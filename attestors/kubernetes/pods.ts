@@ -1,4 +1,6 @@
 import type { PodName } from '../../agent/attestation/place.js'
+import { onAbort } from '../../agent/lib/abort.js'
+import { dropOldest } from '../../agent/lib/oldest.js'
 import type { Clock } from '../../agent/ports/clock.js'
 import { SecondLook } from '../shared/second-look.js'
 import { type Pod, type PodContainer, samePod } from './pod.js'
@@ -126,13 +128,12 @@ export class Pods {
     })
     using _change = this.watch(podUid, wake)
     using _timer = this.clock.after(ms, wake)
-    signal.addEventListener('abort', wake, { once: true })
+    using _abort = onAbort(signal, wake)
     this.#sleepers.add(wake)
     try {
       await woken
     } finally {
       this.#sleepers.delete(wake)
-      signal.removeEventListener('abort', wake)
     }
   }
 
@@ -153,7 +154,7 @@ export class Pods {
     this.#pods.delete(uid)
     this.#unseen.settled(uid)
     this.#deleted.add(uid)
-    trim(this.#deleted)
+    dropOldest(this.#deleted, MAX_REMEMBERED)
     this.#tell(pod)
   }
 
@@ -212,7 +213,7 @@ export class Pods {
     const now = this.clock.monotonic()
     const asked = this.#asked.get(podUid) ?? now
     this.#asked.set(podUid, asked)
-    trim(this.#asked)
+    dropOldest(this.#asked, MAX_REMEMBERED)
     if (now - asked >= GRACE_MS && this.#listedAt - asked >= LATER_MS) {
       return { kind: 'absent', why: `there is no pod ${podUid} on node ${this.nodeName}` }
     }
@@ -234,13 +235,5 @@ export class Pods {
     for (const uid of [pod.uid, pod.hash]) {
       if (uid !== null) for (const changed of [...(this.#watchers.get(uid) ?? [])]) changed()
     }
-  }
-}
-
-/** The oldest go. */
-function trim(remembered: Set<string> | Map<string, unknown>): void {
-  for (const key of remembered.keys()) {
-    if (remembered.size <= MAX_REMEMBERED) return
-    remembered.delete(key)
   }
 }

@@ -1,4 +1,6 @@
 import { AgentError, messageOf } from '../../agent/errors.js'
+import { orWhenAborted } from '../../agent/lib/abort.js'
+import { putLast } from '../../agent/lib/oldest.js'
 import type { Clock } from '../../agent/ports/clock.js'
 import { SecondLook } from '../shared/second-look.js'
 import type { AskManager } from './manager-bus.js'
@@ -45,16 +47,7 @@ export class Fragments {
   async of(unit: Unit, signal: AbortSignal): Promise<Fragment> {
     const { answer } = this.#remembered(unit) ?? this.#start(unit)
     if (signal.aborted) return unknown('no time left')
-    let giveUp: () => void = () => undefined
-    const late = new Promise<Fragment>((resolve) => {
-      giveUp = () => resolve(unknown('systemd did not answer in time'))
-    })
-    signal.addEventListener('abort', giveUp, { once: true })
-    try {
-      return await Promise.race([answer, late])
-    } finally {
-      signal.removeEventListener('abort', giveUp)
-    }
+    return await orWhenAborted(answer, signal, unknown('systemd did not answer in time'))
   }
 
   #remembered(unit: Unit): Asked | null {
@@ -65,14 +58,11 @@ export class Fragments {
   #start(unit: Unit): Asked {
     const key = keyOf(unit)
     const asked = { answer: this.#ask(unit), at: this.options.clock.monotonic() }
-    this.#asked.delete(key)
-    this.#asked.set(key, asked)
+    putLast(this.#asked, key, asked, MAX_REMEMBERED)
     void asked.answer.then(({ kind }) => {
       // What could not be found out is asked for again at the next need.
       if (kind === 'unknown' && this.#asked.get(key) === asked) this.#asked.delete(key)
     })
-    const [oldest] = this.#asked.keys()
-    if (oldest !== undefined && this.#asked.size > MAX_REMEMBERED) this.#asked.delete(oldest)
     return asked
   }
 

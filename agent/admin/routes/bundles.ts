@@ -1,8 +1,9 @@
 import * as z from 'zod'
 import type { Authority } from '../../identity/trust-bundle.js'
+import { iso } from '../../lib/time.js'
 import { pageOfRows } from '../page.js'
 import type { AdminRoute } from '../route.js'
-import { iso, isoOrNull, pageOf, time, timeOrNull } from '../shapes.js'
+import { isoOrNull, pageOf, time, timeOrNull } from '../shapes.js'
 import type { AdminSources } from '../sources.js'
 
 const bundle = z.object({

@@ -1,6 +1,7 @@
 import * as z from 'zod'
+import { iso } from '../../lib/time.js'
 import type { AdminRoute } from '../route.js'
-import { head, iso, shownSetting } from '../shapes.js'
+import { head, shownSetting } from '../shapes.js'
 
 const setting = z.object({
   key: z.string(),

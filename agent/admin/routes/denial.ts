@@ -1,8 +1,9 @@
 import * as z from 'zod'
 import { AgentError } from '../../errors.js'
+import { iso } from '../../lib/time.js'
 import type { DenialLog, RecordedDenial } from '../denials.js'
 import { type AdminRoute, API_VERSION } from '../route.js'
-import { head, iso, selectors } from '../shapes.js'
+import { head, selectors } from '../shapes.js'
 import { denialFields, rowOf } from './denials.js'
 
 const near = z.object({

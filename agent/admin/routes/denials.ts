@@ -1,8 +1,9 @@
 import * as z from 'zod'
+import { iso } from '../../lib/time.js'
 import type { RecordedDenial } from '../denials.js'
 import { pageOfRows } from '../page.js'
 import type { AdminRoute } from '../route.js'
-import { iso, pageOf, time } from '../shapes.js'
+import { pageOf, time } from '../shapes.js'
 
 export const denialFields = {
   id: z.string().describe('the denial id that the caller was told'),

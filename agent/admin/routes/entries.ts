@@ -1,10 +1,11 @@
 import * as z from 'zod'
 import type { Entry } from '../../identity/entry.js'
+import { iso } from '../../lib/time.js'
 import { entryStatus } from '../../svids/entry-status.js'
 import type { Snapshot } from '../../svids/snapshot.js'
 import { type LazyRow, pageOfRows } from '../page.js'
 import type { AdminRoute } from '../route.js'
-import { iso, isoOrNull, pageOf, selectors, time, timeOrNull } from '../shapes.js'
+import { isoOrNull, pageOf, selectors, time, timeOrNull } from '../shapes.js'
 import type { AdminSources } from '../sources.js'
 
 const entry = z.object({

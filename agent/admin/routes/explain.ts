@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import { iso, secondsOf } from '../../lib/time.js'
 import type { NearEntry } from '../../observability/api-events.js'
 import { entryStatus } from '../../svids/entry-status.js'
 import type { Snapshot } from '../../svids/snapshot.js'
@@ -7,7 +8,7 @@ import type { Explanation } from '../../workload-api/explain.js'
 import type { Explained, ExplainedProcess, ExplainTarget } from '../../workload-api/explainer.js'
 import type { RecordedDenial } from '../denials.js'
 import { type AdminRoute, API_VERSION } from '../route.js'
-import { head, iso, isoOrNull, seconds, timeOrNull } from '../shapes.js'
+import { head, isoOrNull, timeOrNull } from '../shapes.js'
 import type { AdminSources } from '../sources.js'
 import { denialAnswer, explainedDenial, rememberedDenial } from './denial.js'
 
@@ -145,7 +146,7 @@ function answerOf(
     others: others.map(({ pid, container, why }) => {
       return { pid, container: container.id, container_name: container.name, why }
     }),
-    hold_seconds: seconds(holdMs),
+    hold_seconds: secondsOf(holdMs),
     only_a_connection_shows: [...ONLY_A_CONNECTION],
   }
 }

@@ -1,6 +1,7 @@
 import * as z from 'zod'
+import { iso } from '../../lib/time.js'
 import type { AdminRoute } from '../route.js'
-import { head, iso, isoOrNull, timeOrNull } from '../shapes.js'
+import { head, isoOrNull, timeOrNull } from '../shapes.js'
 import { type AdminSources, LOG_LEVELS } from '../sources.js'
 
 const level = z.enum(LOG_LEVELS)

@@ -1,7 +1,8 @@
 import * as z from 'zod'
 import { jsonOf } from '../../lib/json.js'
+import { iso } from '../../lib/time.js'
 import { type AdminRoute, API_VERSION } from '../route.js'
-import { head, iso } from '../shapes.js'
+import { head } from '../shapes.js'
 
 const line = z.record(z.string(), z.unknown())
 

@@ -1,6 +1,7 @@
 import * as z from 'zod'
+import { iso } from '../../lib/time.js'
 import { type AdminRoute, API_VERSION } from '../route.js'
-import { head, iso } from '../shapes.js'
+import { head } from '../shapes.js'
 
 const schema = z.object({ ...head, text: z.string().describe('in the text format of Prometheus') })
 

@@ -1,6 +1,7 @@
 import * as z from 'zod'
+import { iso } from '../../lib/time.js'
 import type { AdminRoute } from '../route.js'
-import { head, iso, shownSetting } from '../shapes.js'
+import { head, shownSetting } from '../shapes.js'
 
 const change = z.object({ key: z.string(), from: shownSetting, to: shownSetting })
 const finding = z.object({ key: z.string(), source: z.string(), problem: z.string(), remedy: z.string() })

@@ -1,11 +1,12 @@
 import * as z from 'zod'
 import type { Tier } from '../../errors.js'
+import { iso, secondsOf } from '../../lib/time.js'
 import { componentsOf, otherTroubles, restartReason, unreadyReasons } from '../../observability/health.js'
 import { statusDocument } from '../../observability/health-answers.js'
 import type { Trouble } from '../../observability/once.js'
 import { CHANGE_KINDS, type RecordedChange } from '../changes.js'
 import { type AdminRoute, API_VERSION } from '../route.js'
-import { head, iso, isoOrNull, seconds, time, timeOrNull } from '../shapes.js'
+import { head, isoOrNull, time, timeOrNull } from '../shapes.js'
 import type { AdminSources, AuditFigures, ExportFigures } from '../sources.js'
 import { denialFields, rowOf } from './denials.js'
 
@@ -216,13 +217,13 @@ function server({ limits }: AdminSources, { icpService }: Facts): StatusAnswer['
     reachable: trouble !== null ? false : reachedAt === null ? null : true,
     last_answer_at: isoOrNull(reachedAt),
     trouble: told(trouble),
-    clock_skew_seconds: skewMs === null ? null : seconds(skewMs),
+    clock_skew_seconds: skewMs === null ? null : secondsOf(skewMs),
     rate_limit: Object.fromEntries(
       figures.map(([tier, { perMinute, opensInMs, pressure }]) => [
         tier,
         {
           requests_per_minute: Math.round(perMinute * 10) / 10,
-          opens_in_seconds: seconds(opensInMs),
+          opens_in_seconds: secondsOf(opensInMs),
           pressure: Math.round(pressure * 100) / 100,
         },
       ]),

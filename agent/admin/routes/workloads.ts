@@ -1,10 +1,11 @@
 import * as z from 'zod'
+import { iso } from '../../lib/time.js'
 import type { Snapshot } from '../../svids/snapshot.js'
 import type { WorkloadListing } from '../../workload-api/connections.js'
 import { originOf } from '../origin.js'
 import { type LazyRow, pageOfRows } from '../page.js'
 import type { AdminRoute } from '../route.js'
-import { iso, isoOrNull, pageOf, selectors, time, timeOrNull } from '../shapes.js'
+import { isoOrNull, pageOf, selectors, time, timeOrNull } from '../shapes.js'
 import type { AdminSources } from '../sources.js'
 
 const WORKLOAD_STATES = ['served', 'waiting', 'denied', 'none'] as const

@@ -1,6 +1,7 @@
 import { join, resolve } from 'node:path'
 import { addressOf } from '../../client/address.js'
 import type { HeldJwtSvid } from '../../client/jwt.js'
+import { iso } from '../../lib/time.js'
 import { printable } from '../../observability/printable.js'
 import { Disk } from '../../platform/disk.js'
 import { API_OPTIONS, API_OPTIONS_HELP, inTime, openClient, patience } from '../api-client.js'
@@ -80,7 +81,7 @@ function tokenJson({ spiffeId, hint, expiresAt, audience }: HeldJwtSvid) {
     spiffe_id: spiffeId.uri,
     ...(hint === '' ? {} : { hint }),
     audience,
-    expires_at: new Date(expiresAt).toISOString(),
+    expires_at: iso(expiresAt),
   }
 }
 

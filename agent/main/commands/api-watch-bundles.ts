@@ -1,6 +1,7 @@
 import { addressOf } from '../../client/address.js'
 import type { JwtBundleSet } from '../../client/jwt.js'
 import type { BundleSet } from '../../identity/trust-bundle.js'
+import { iso } from '../../lib/time.js'
 import { printable } from '../../observability/printable.js'
 import { API_OPTIONS, API_OPTIONS_HELP, openClient } from '../api-client.js'
 import { readArguments } from '../arguments.js'
@@ -37,7 +38,7 @@ Example:
     let jwt: JwtBundleSet = new Map()
     const show = () => {
       const bundles = readBundles(x509, jwt)
-      const time = new Date(clock.now()).toISOString()
+      const time = iso(clock.now())
       if (json) io.stdout.write(`${JSON.stringify({ time, ...bundlesJson(bundles) })}\n`)
       else io.stdout.write(`\n${style.dim(timeOfDay(clock.now()))}\n${bundlesText(bundles, style)}`)
     }

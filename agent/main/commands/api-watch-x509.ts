@@ -2,6 +2,7 @@ import { addressOf } from '../../client/address.js'
 import { changes } from '../../client/changes.js'
 import type { Retry } from '../../client/watch.js'
 import type { X509Context } from '../../client/x509-context.js'
+import { iso } from '../../lib/time.js'
 import { printable } from '../../observability/printable.js'
 import { API_OPTIONS, API_OPTIONS_HELP, openClient } from '../api-client.js'
 import { readArguments } from '../arguments.js'
@@ -47,7 +48,7 @@ function show(before: X509Context | null, context: X509Context, now: number, jso
   const found = changes(before, context)
   if (json) {
     const document = {
-      time: new Date(now).toISOString(),
+      time: iso(now),
       changes: found.map(changeJson),
       svids: context.svids.map(svidJson),
     }

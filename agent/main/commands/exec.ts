@@ -2,6 +2,8 @@ import { join, resolve } from 'node:path'
 import { AgentError } from '../../errors.js'
 import type { FilePlan } from '../../files/file-plan.js'
 import type { Received } from '../../files/output-files.js'
+import { retryText } from '../../files/received-parts.js'
+import { aborted } from '../../lib/abort.js'
 import { sleepUnlessAborted } from '../../lib/sleep.js'
 import { printable } from '../../observability/printable.js'
 import { ChildProgram, numberOf } from '../../platform/child-program.js'
@@ -111,13 +113,10 @@ class Execution {
       this.#first = resolve
     })
     const { signal } = this.#interrupted
-    const interrupted = new Promise<void>((resolve) =>
-      signal.addEventListener('abort', () => resolve(), { once: true }),
-    )
     const keeping = this.#keep(program)
     keeping.catch(() => undefined)
     try {
-      await Promise.race([first, interrupted, keeping])
+      await Promise.race([first, aborted(signal), keeping])
       if (signal.aborted) return 128 + numberOf(signal.reason as NodeJS.Signals)
       return await this.#runProgram(program)
     } catch (error) {
@@ -163,7 +162,7 @@ class Execution {
         })
       } catch (error) {
         if (!started || !(error instanceof AgentError)) throw error
-        tell(`${error.message} [${error.code}]; again in ${RETRY_MS / 1000} s`)
+        tell(retryText({ error, delayMs: RETRY_MS }))
         await sleepUnlessAborted(open.clock, RETRY_MS, signal)
       }
     }

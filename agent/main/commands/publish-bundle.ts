@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { retryText } from '../../files/received-parts.js'
 import { LinkedAbort, onAbort } from '../../lib/abort.js'
 import { printable } from '../../observability/printable.js'
 import { Disk } from '../../platform/disk.js'
@@ -72,9 +73,7 @@ Example:
     const health = options['health-port']
     const port = health === undefined ? null : wholeNumber(health, [1, 65_535], '--health-port')
     const tell = (text: string) => void io.stderr.write(`${new Date().toISOString()} ${printable(text)}\n`)
-    const { client, clock } = await openClient(options, io, ({ error, delayMs }) =>
-      tell(`${error.message} [${error.code}]; again in ${delayMs / 1000} s`),
-    )
+    const { client, clock } = await openClient(options, io, (retry) => tell(retryText(retry)))
     using _client = client
     const { publisher, api } = openPublisher(publication, {
       address,

@@ -1,4 +1,5 @@
 import type { AdminClient } from '../../admin/client.js'
+import type { AnswerOf, ListRoute } from '../../admin/route.js'
 import { bundles } from '../../admin/routes/bundles.js'
 import { denial } from '../../admin/routes/denial.js'
 import { denials } from '../../admin/routes/denials.js'
@@ -108,23 +109,24 @@ function question([what, id, ...rest]: readonly string[]): Question {
     const path = `/v1/denials/${encodeURIComponent(id)}`
     return async (client, signal) => shown(await client.get(denial.schema, path, signal), denialText)
   }
-  switch (what) {
-    case 'workloads':
-      return async (client, signal, most) =>
-        shown(await client.list(workloads.schema, workloads.path, signal, most), workloadLines)
-    case 'entries':
-      return async (client, signal, most) =>
-        shown(await client.list(entries.schema, entries.path, signal, most), entryLines)
-    case 'denials':
-      return async (client, signal, most) =>
-        shown(await client.list(denials.schema, denials.path, signal, most), denialLines)
-    case 'bundles':
-      return async (client, signal, most) =>
-        shown(await client.list(bundles.schema, bundles.path, signal, most), bundleLines)
-    default:
-      throw misused(`status shows workloads, entries, denials [ID] or bundles, not ${quoted(what)}`)
-  }
+  const asked = LISTS.get(what)
+  if (!asked) throw misused(`status shows workloads, entries, denials [ID] or bundles, not ${quoted(what)}`)
+  return asked
 }
+
+function list<S extends ListRoute['schema']>(
+  route: ListRoute<S>,
+  lines: (answer: AnswerOf<S>, view: TextView) => readonly string[],
+): Question {
+  return async (client, signal, most) => shown(await client.list(route, signal, most), lines)
+}
+
+const LISTS: ReadonlyMap<string, Question> = new Map([
+  ['workloads', list(workloads, workloadLines)],
+  ['entries', list(entries, entryLines)],
+  ['denials', list(denials, denialLines)],
+  ['bundles', list(bundles, bundleLines)],
+])
 
 function shown<A extends object>(answer: A, lines: (answer: A, view: TextView) => readonly string[], code = 0): Shown {
   return { answer, lines: (view) => lines(answer, view), code }
@@ -165,7 +167,7 @@ async function isSo(
 ): Promise<boolean> {
   if (wait === 'healthy') return ready && status === 'healthy'
   if (wait === 'ready' || !ready) return ready
-  const { rows } = await client.list(workloads.schema, workloads.path, signal)
+  const { rows } = await client.list(workloads, signal)
   return rows.some(({ state }) => state === 'served') && !rows.some(({ state }) => state === 'waiting')
 }
 

@@ -2,6 +2,7 @@ import { resolve } from 'node:path'
 import { configPath } from '../../config/config-path.js'
 import { loadConfig } from '../../config/load.js'
 import { AgentError } from '../../errors.js'
+import { withDeadline } from '../../lib/deadline.js'
 import { printable } from '../../observability/printable.js'
 import { Disk } from '../../platform/disk.js'
 import { surroundings } from '../../platform/environment.js'
@@ -62,10 +63,6 @@ async function read(
   clock: SystemClock,
   io: CommandIo,
 ): Promise<SupportBundle> {
-  const late = new AbortController()
-  using _ = clock.after(PATIENCE_MS, () => {
-    late.abort(new AgentError('admin.unreachable', `the agent did not answer within ${PATIENCE_MS / 1000} s`))
-  })
   using client = await adminClient(options, io)
   const settings = async () => {
     const files = new Disk()
@@ -73,8 +70,10 @@ async function read(
     return (await loadConfig({ ...place, ...surroundings(io.env), files })).settings
   }
   const values = async () => Object.values(await configuredValues(options.config, io))
-  const signal = AbortSignal.any([io.signal, late.signal])
-  return await collect({ settings, values, client: async () => client, clock, signal }, io.signal)
+  const late = () => new AgentError('admin.unreachable', `the agent did not answer within ${PATIENCE_MS / 1000} s`)
+  return await withDeadline(clock, { ms: PATIENCE_MS, late }, io.signal, (signal) =>
+    collect({ settings, values, client: async () => client, clock, signal }, io.signal),
+  )
 }
 
 function show({ files, missing }: SupportBundle, path: string, io: CommandIo): void {

@@ -6,6 +6,7 @@ import { type EntryRow, entries } from '../../admin/routes/entries.js'
 import { type StatusAnswer, status } from '../../admin/routes/status.js'
 import { type WorkloadRow, workloads } from '../../admin/routes/workloads.js'
 import { AgentError, type ErrorCode } from '../../errors.js'
+import { dropOldest } from '../../lib/oldest.js'
 import { Signal } from '../../lib/signal.js'
 import type { Clock } from '../../ports/clock.js'
 
@@ -123,10 +124,10 @@ export class AgentReader {
 
   async #readLists(signal: AbortSignal): Promise<Lists> {
     const began = this.clock.monotonic()
-    const connected = await this.client.list(workloads.schema, workloads.path, signal)
-    const registered = await this.client.list(entries.schema, entries.path, signal)
-    const denied = await this.client.list(denials.schema, denials.path, signal)
-    const served = await this.client.list(bundles.schema, bundles.path, signal)
+    const connected = await this.client.list(workloads, signal)
+    const registered = await this.client.list(entries, signal)
+    const denied = await this.client.list(denials, signal)
+    const served = await this.client.list(bundles, signal)
     const took = this.clock.monotonic() - began
     this.#listsDue = began + Math.min(took * LIST_SHARE, LISTS_AT_LEAST_EVERY_MS)
     this.#remember(registered.rows)
@@ -145,10 +146,7 @@ export class AgentReader {
 
   #remember(rows: readonly EntryRow[]): void {
     for (const { svid } of rows) if (svid) this.#rotations.set(svid.serial, Date.parse(svid.issued_at))
-    for (const serial of this.#rotations.keys()) {
-      if (this.#rotations.size <= MAX_ROTATIONS) break
-      this.#rotations.delete(serial)
-    }
+    dropOldest(this.#rotations, MAX_ROTATIONS)
   }
 }
 

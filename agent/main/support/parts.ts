@@ -11,6 +11,7 @@ import { status } from '../../admin/routes/status.js'
 import { workloads } from '../../admin/routes/workloads.js'
 import type { EffectiveSettings } from '../../config/effective.js'
 import { messageOf } from '../../errors.js'
+import { iso } from '../../lib/time.js'
 import { readNodeFacts } from '../../platform/node-facts.js'
 import type { Clock } from '../../ports/clock.js'
 import { settingsDocument } from '../settings-document.js'
@@ -61,12 +62,12 @@ export const PARTS: readonly BundlePart[] = [
   {
     name: 'workloads.json',
     summary: 'processes that are connected, with selectors and SPIFFE IDs',
-    read: async ({ client, signal }) => (await client()).list(workloads.schema, workloads.path, signal),
+    read: async ({ client, signal }) => (await client()).list(workloads, signal),
   },
   {
     name: 'entries.json',
     summary: 'registration entries of this node and their states',
-    read: async ({ client, signal }) => (await client()).list(entries.schema, entries.path, signal),
+    read: async ({ client, signal }) => (await client()).list(entries, signal),
   },
   {
     name: 'denials.json',
@@ -76,7 +77,7 @@ export const PARTS: readonly BundlePart[] = [
   {
     name: 'bundles.json',
     summary: 'fingerprints and times of what workloads trust',
-    read: async ({ client, signal }) => (await client()).list(bundles.schema, bundles.path, signal),
+    read: async ({ client, signal }) => (await client()).list(bundles, signal),
   },
   {
     name: 'metrics.txt',
@@ -108,7 +109,7 @@ async function machine({ clock }: BundleSources): Promise<object> {
     arch,
     cpus,
     memory_bytes: memoryBytes,
-    time: new Date(clock.now()).toISOString(),
+    time: iso(clock.now()),
     kernel_version: textAt('/proc/version'),
     uptime: textAt('/proc/uptime'),
     load: textAt('/proc/loadavg'),
@@ -131,7 +132,7 @@ function textAt(path: string): string {
 
 async function explainedDenials({ client, signal }: BundleSources): Promise<object> {
   const agent = await client()
-  const list = await agent.list(denials.schema, denials.path, signal)
+  const list = await agent.list(denials, signal)
   const explained: object[] = []
   for (const { id } of list.rows.slice(0, EXPLAINED)) {
     // One may be forgotten meanwhile.

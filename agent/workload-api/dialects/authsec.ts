@@ -8,7 +8,8 @@ import {
   X509BundlesResponseSchema,
   X509SVIDResponseSchema,
 } from '../../../proto/gen/authsec/workload_pb.js'
-import { pemFromDer } from '../../crypto/pem.js'
+import { certificatesPem, pemFromDer } from '../../crypto/pem.js'
+import { bundlePem } from '../../identity/trust-bundle.js'
 import { dialectOf, encoderOf } from './encode.js'
 
 const validated = encoderOf(ValidateJWTSVIDResponseSchema)
@@ -31,10 +32,10 @@ export const authsecDialect = dialectOf({
   readJwtSvidRequest: (request) => request as JWTSVIDRequest,
   readValidateRequest: (request) => request as ValidateJWTSVIDRequest,
   svidBytes: ({ chain, privateKey }) => ({
-    chain: certificates(chain),
+    chain: Buffer.from(certificatesPem(chain)),
     key: Buffer.from(pemFromDer(privateKey.reveal(), 'PRIVATE KEY')),
   }),
-  bundleBytes: (bundle) => certificates((bundle?.authorities ?? []).map(({ der }) => der)),
+  bundleBytes: (bundle) => Buffer.from(bundle ? bundlePem(bundle) : ''),
   bundleKey: (trustDomain) => trustDomain,
 })
 
@@ -45,8 +46,4 @@ function asText(claims: Readonly<Record<string, unknown>>): Record<string, strin
     typeof value === 'string' ? value : JSON.stringify(value),
   ])
   return Object.fromEntries(entries)
-}
-
-function certificates(ders: readonly Uint8Array[]): Uint8Array {
-  return Buffer.from(ders.map((der) => pemFromDer(der, 'CERTIFICATE')).join(''))
 }

@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto'
 import { create, type MessageInitShape, toBinary } from '@bufbuild/protobuf'
 import { type Any, AnySchema } from '@bufbuild/protobuf/wkt'
 import { SecretSchema, SPIFFECertValidatorConfigSchema } from '../../../proto/gen/envoy/tls_pb.js'
-import { pemFromDer } from '../../crypto/pem.js'
-import type { BundleSet, TrustBundle } from '../../identity/trust-bundle.js'
+import { certificatesPem, pemFromDer } from '../../crypto/pem.js'
+import { type BundleSet, bundlePem, type TrustBundle } from '../../identity/trust-bundle.js'
 import type { X509Svid } from '../../identity/x509-svid.js'
 import type { ViewSvid } from '../../svids/view.js'
 import type { Versioned } from './subscription.js'
@@ -87,15 +87,15 @@ function certificate({ chain, privateKey }: X509Svid): Content {
   return {
     case: 'tlsCertificate',
     value: {
-      certificateChain: pem(chain, 'CERTIFICATE'),
-      privateKey: pem([privateKey.reveal()], 'PRIVATE KEY'),
+      certificateChain: inline(certificatesPem(chain)),
+      privateKey: inline(pemFromDer(privateKey.reveal(), 'PRIVATE KEY')),
     },
   }
 }
 
 function spiffeValidation(bundles: readonly TrustBundle[]): Content {
   const config = create(SPIFFECertValidatorConfigSchema, {
-    trustDomains: bundles.map((bundle) => ({ name: bundle.trustDomain, trustBundle: authorities(bundle) })),
+    trustDomains: bundles.map((bundle) => ({ name: bundle.trustDomain, trustBundle: inline(bundlePem(bundle)) })),
   })
   const typedConfig = create(AnySchema, {
     typeUrl: VALIDATOR_TYPE,
@@ -105,18 +105,10 @@ function spiffeValidation(bundles: readonly TrustBundle[]): Content {
 }
 
 function plainValidation(bundle: TrustBundle): Content {
-  return { case: 'validationContext', value: { trustedCa: authorities(bundle) } }
+  return { case: 'validationContext', value: { trustedCa: inline(bundlePem(bundle)) } }
 }
 
-function authorities(bundle: TrustBundle) {
-  return pem(
-    bundle.authorities.map(({ der }) => der),
-    'CERTIFICATE',
-  )
-}
-
-function pem(ders: readonly Uint8Array[], label: 'CERTIFICATE' | 'PRIVATE KEY') {
-  const text = ders.map((der) => pemFromDer(der, label)).join('')
+function inline(text: string) {
   return { specifier: { case: 'inlineBytes' as const, value: Buffer.from(text) } }
 }
 

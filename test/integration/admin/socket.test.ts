@@ -47,7 +47,7 @@ test('a workload that is connected is listed with what it is served', async () =
   using stream = svidStream(agent.address)
   await stream.next()
   using client = clientOf(agent)
-  const { rows } = await client.list(workloads.schema, `${workloads.path}?pid=${process.pid}`, never)
+  const { rows } = await client.list({ ...workloads, path: `${workloads.path}?pid=${process.pid}` }, never)
   expect(rows).toMatchObject([
     { pid: process.pid, state: 'served', spiffe_ids: [`spiffe://${TENANT}/web`], entry_ids: [entry.id] },
   ])

@@ -1,6 +1,6 @@
 import { getEventListeners } from 'node:events'
 import { expect, test } from 'vitest'
-import { aborted, LinkedAbort, onAbort, unlessAborted } from '../../../agent/lib/abort.js'
+import { aborted, LinkedAbort, onAbort, orWhenAborted, unlessAborted } from '../../../agent/lib/abort.js'
 import { settle } from '../../fakes/clock.js'
 
 const listeners = (stop: AbortController) => getEventListeners(stop.signal, 'abort').length
@@ -29,6 +29,25 @@ test('a signal that aborts first decides, at once where it has, and what the wor
     fail(new Error('too late'))
     await settle()
   }
+})
+
+test('an abort puts a value in place of an answer, at once where it has been, and leaves no listener behind', async () => {
+  const stop = new AbortController()
+  await expect(orWhenAborted(Promise.resolve('answer'), stop.signal, 'late')).resolves.toBe('answer')
+  await expect(orWhenAborted(Promise.reject(new Error('failed')), stop.signal, 'late')).rejects.toThrow('failed')
+  await settle()
+  expect(listeners(stop)).toBe(0)
+  let fail: (error: Error) => void = () => undefined
+  const work = new Promise<string>((_, reject) => {
+    fail = reject
+  })
+  const meanwhile = orWhenAborted(work, stop.signal, 'late')
+  stop.abort()
+  await expect(meanwhile).resolves.toBe('late')
+  await expect(orWhenAborted(work, stop.signal, 'late')).resolves.toBe('late')
+  // An unhandled rejection would fail the run.
+  fail(new Error('too late'))
+  await settle()
 })
 
 test('a listener hears of an abort once, also of one that has been, and not after it was disposed', async () => {

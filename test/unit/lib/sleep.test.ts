@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { sleepOut, sleepUnlessAborted } from '../../../agent/lib/sleep.js'
-import { FakeClock } from '../../fakes/clock.js'
+import { atMost, sleepOut, sleepUnlessAborted } from '../../../agent/lib/sleep.js'
+import { FakeClock, settle } from '../../fakes/clock.js'
 
 test('a sleep ends when its time is over', async () => {
   const clock = new FakeClock()
@@ -44,4 +44,16 @@ test('a wait lasts to its end where the wall clock wakes sleepers early, and an 
   stop.abort(new Error('stop'))
   await expect(waits).rejects.toThrow('stop')
   expect(clock.pending).toBe(0)
+})
+
+test('work is waited for at most so long, no sleep is left behind, and its failure is passed on', async () => {
+  const clock = new FakeClock()
+  await atMost(clock, 1_000, Promise.resolve())
+  await expect(atMost(clock, 1_000, Promise.reject(new Error('failed')))).rejects.toThrow('failed')
+  await settle()
+  expect(clock.pending).toBe(0)
+  const waits = atMost(clock, 1_000, new Promise(() => undefined))
+  await clock.advance(1_000)
+  await waits
+  expect(clock.monotonic()).toBe(1_000)
 })

@@ -28,7 +28,7 @@ class ManyRows {
     return status.schema.parse(await status.answer(adminSourcesWith({}))) as never
   }
 
-  async list(_: unknown, path: string): Promise<never> {
+  async list({ path }: { readonly path: string }): Promise<never> {
     this.asked.push(path)
     if (this.listMs > 0) await this.clock.sleep(this.listMs)
     const make = { '/v1/workloads': workload, '/v1/entries': entry, '/v1/denials': denied, '/v1/bundles': null }[path]
