@@ -1,8 +1,8 @@
 import type { AgentError } from '../errors.js'
 import { type Match, NO_MATCH } from '../svids/entry-index.js'
 import type { Snapshot } from '../svids/snapshot.js'
+import type { WorkloadState } from './attested-process.js'
 import type { DecisionInput, Refusal } from './decision.js'
-import type { WorkloadState } from './workload.js'
 
 /** The entries that a process matches, as far as it is attested. */
 export function matchOf(state: WorkloadState, { index }: Pick<Snapshot, 'index'>, maxIdentities: number): Match {

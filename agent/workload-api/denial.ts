@@ -3,9 +3,9 @@ import type { Caller } from '../attestation/caller.js'
 import type { ErrorCode } from '../errors.js'
 import type { Entry } from '../identity/entry.js'
 import type { Denial } from '../observability/api-events.js'
+import type { WorkloadState } from './attested-process.js'
 import type { Refusal } from './decision.js'
 import { nearestEntries } from './nearest-entries.js'
-import type { WorkloadState } from './workload.js'
 
 /** A denial that a caller was told of, and the selectors it was about, compared by identity of the object. */
 export interface KnownDenial {

@@ -8,11 +8,11 @@ import type { Match } from '../svids/entry-index.js'
 import type { Snapshot } from '../svids/snapshot.js'
 import type { SvidStore } from '../svids/store.js'
 import { attestAsItself } from './attest-as-itself.js'
+import type { WorkloadState } from './attested-process.js'
 import { type Decision, decide, type Refusal } from './decision.js'
 import { decisionInputOf, matchOf } from './decision-input.js'
 import { near, nearestOf } from './nearest-entries.js'
 import { stillItself } from './still-itself.js'
-import type { WorkloadState } from './workload.js'
 
 export interface ExplainContext extends Pick<AttestContext, 'attestors' | 'clock' | 'deadlineMs'> {
   readonly store: Pick<SvidStore, 'current'>
