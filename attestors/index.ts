@@ -9,7 +9,7 @@ import type { Clock } from '../agent/ports/clock.js'
 import type { Files } from '../agent/ports/files.js'
 import type { HttpClient } from '../agent/ports/http.js'
 import type { Kernel } from '../agent/ports/kernel.js'
-import type { NodeFacts } from '../agent/ports/node-facts.js'
+import type { NodeDescription } from '../agent/ports/node-description.js'
 import type { Random } from '../agent/ports/random.js'
 import { dockerNodeAttestor } from './docker/node.js'
 import { joinTokenNodeAttestor } from './join-token/node.js'
@@ -25,7 +25,7 @@ export interface AttestorWorld {
   readonly fileEvents: FileEvents
   readonly clock: Clock
   readonly random: Random
-  readonly node: NodeFacts
+  readonly node: NodeDescription
   /** KUBERNETES_SERVICE_HOST is set: the agent runs in a pod. */
   readonly inPod: boolean
   readonly kernel: Kernel

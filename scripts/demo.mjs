@@ -13,10 +13,10 @@ const stamp = join(root, 'dist/.built')
 
 /** When the newest file below a path was changed, in milliseconds; 0 where there is none. */
 function newest(path) {
-  const facts = statSync(path, { throwIfNoEntry: false })
-  if (!facts) return 0
-  if (!facts.isDirectory()) return facts.mtimeMs
-  return Math.max(facts.mtimeMs, ...readdirSync(path).map((name) => newest(join(path, name))))
+  const stat = statSync(path, { throwIfNoEntry: false })
+  if (!stat) return 0
+  if (!stat.isDirectory()) return stat.mtimeMs
+  return Math.max(stat.mtimeMs, ...readdirSync(path).map((name) => newest(join(path, name))))
 }
 
 const built = statSync(stamp, { throwIfNoEntry: false })?.mtimeMs ?? 0

@@ -1,7 +1,7 @@
 import type { AgentSvidState } from '../agent-svid/state.js'
 import type { Tier } from '../errors.js'
 import type { SpiffeId } from '../identity/spiffe-id.js'
-import type { HealthFacts } from '../observability/health.js'
+import type { HealthInput } from '../observability/health.js'
 import type { AgentNames } from '../observability/health-answers.js'
 import type { Trouble } from '../observability/once.js'
 import type { Clock } from '../ports/clock.js'
@@ -98,7 +98,7 @@ export interface AdminSources {
   readonly turn: () => Promise<void>
   readonly version: string
   readonly names: AgentNames
-  readonly health: () => HealthFacts
+  readonly health: () => HealthInput
   readonly ownSvid: () => OwnSvid | null
   readonly ownState: () => AgentSvidState
   /** When the agent's own SVID is renewed; null without one. */

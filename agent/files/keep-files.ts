@@ -13,7 +13,10 @@ export interface KeepFilesOptions {
   /** Ends after the first generation. A failure is thrown then; otherwise it is reported and tried again. */
   readonly once: boolean
   /** The files are there. `first`: for the first time, perhaps as a process before this one has left them. */
-  readonly written: (received: Received, facts: { readonly first: boolean; readonly changed: boolean }) => Promise<void>
+  readonly written: (
+    received: Received,
+    outcome: { readonly first: boolean; readonly changed: boolean },
+  ) => Promise<void>
   readonly failed: (error: AgentError, delayMs: number) => void
   /** How long a replaced generation stays. */
   readonly graceMs: number

@@ -10,7 +10,7 @@ import { holdAdminPlace } from './admin-socket-path.js'
 import { adminSources } from './admin-sources.js'
 import type { Reloading } from './compose-reload.js'
 import type { DaemonWorld } from './daemon.js'
-import type { Facts } from './health-facts.js'
+import type { AgentRun } from './health-input.js'
 
 /** Far more than people and scripts need at a time. */
 const MAX_CONNECTIONS = 16
@@ -20,19 +20,19 @@ const MAX_CONNECTIONS = 16
  * in the log, and the agent serves.
  */
 export async function openAdminSocket(
-  facts: Facts,
+  run: AgentRun,
   records: AdminRecords,
   reloads: Reloading,
   world: DaemonWorld,
 ): Promise<AsyncDisposable | null> {
   const { log, metrics, observers = [], clock } = world
   const events = adminEvents({ log: log.named('admin'), metrics, observers }, clock)
-  const { agent } = facts.agent.config
+  const { agent } = run.agent.config
   const path = agent.adminSocketPath
   let place: Disposable | null = null
   try {
     place = holdAdminPlace(agent)
-    const load = once(() => loadApp(facts, records, reloads, world, events))
+    const load = once(() => loadApp(run, records, reloads, world, events))
     const server = await servePrivately({
       path,
       maxConnections: MAX_CONNECTIONS,
@@ -54,20 +54,20 @@ export async function openAdminSocket(
   } catch (error) {
     place?.[Symbol.dispose]()
     events.unavailable(error)
-    facts.adminTrouble = { message: `the admin socket cannot be opened: ${messageOf(error)}`, since: clock.now() }
+    run.adminTrouble = { message: `the admin socket cannot be opened: ${messageOf(error)}`, since: clock.now() }
     return null
   }
 }
 
 async function loadApp(
-  facts: Facts,
+  run: AgentRun,
   records: AdminRecords,
   reloads: Reloading,
   world: DaemonWorld,
   events: AdminEvents,
 ): Promise<AdminApp> {
   const { adminApp } = await import('../admin/app.js')
-  return await adminApp(adminSources(facts, records, reloads, world), events)
+  return await adminApp(adminSources(run, records, reloads, world), events)
 }
 
 /** Root and the agent's own user; the kernel says who it is, as of connect(). */

@@ -9,7 +9,7 @@ import type { Kernel } from '../ports/kernel.js'
 import type { AdminRecords } from './admin-records.js'
 import type { Agent } from './compose.js'
 import type { Reloading } from './compose-reload.js'
-import { type Facts, healthFacts } from './health-facts.js'
+import { type AgentRun, healthInput } from './health-input.js'
 import { agentVersion } from './version.js'
 
 /** What the admin socket tells besides the agent's own state. */
@@ -21,12 +21,12 @@ interface Told {
 
 /** The parts of the agent that the admin socket reads. */
 export function adminSources(
-  facts: Facts,
+  run: AgentRun,
   { denials, changes }: AdminRecords,
   { reload, logLevel }: Reloading,
   { log, metrics, telemetry = () => ({ traces: null, metrics: null }) }: Told,
 ): AdminSources {
-  const { agent } = facts
+  const { agent } = run
   const { clock, keeper, store, demand, publisher, connections, limiter } = agent
   const { tenantId, nodeId } = agent.config.agent
   return {
@@ -34,7 +34,7 @@ export function adminSources(
     turn: () => new Promise((resolve) => setImmediate(resolve)),
     version: agentVersion(),
     names: { tenantId, nodeId },
-    health: () => healthFacts(facts),
+    health: () => healthInput(run),
     ownSvid: () => keeper.current(),
     ownState: () => keeper.state(),
     ownRenewAt: () => (keeper.current() ? (keeper.due(clock.now())?.at ?? null) : null),

@@ -20,7 +20,7 @@ import { DiskProbe } from './disk-probe.js'
 import { gauges } from './gauges.js'
 import { afterThreads } from './hanging-threads.js'
 import { healthChanges } from './health-changes.js'
-import type { Facts } from './health-facts.js'
+import type { AgentRun } from './health-input.js'
 import { openHealthServer, openHealthSocket } from './health-server.js'
 import { LiveConfig } from './live-config.js'
 import { restoreCache } from './sealed-cache.js'
@@ -55,7 +55,7 @@ export async function runDaemon(atStart: Config, world: DaemonWorld, signal: Abo
   using _changes = records.changes.follow(agent.store)
   const startedAt = clock.now()
   const startedMonotonic = clock.monotonic()
-  const facts: Facts = {
+  const run: AgentRun = {
     agent,
     startedAt,
     startedMonotonic,
@@ -68,7 +68,7 @@ export async function runDaemon(atStart: Config, world: DaemonWorld, signal: Abo
     reload: { trouble: null },
   }
   using reloads = reloading(agent, world, signal)
-  facts.reload = reloads.events
+  run.reload = reloads.events
   using _figures = gauges(agent, world)
   await using _http = agent.http
   await using _keys = agent.keys
@@ -85,15 +85,15 @@ export async function runDaemon(atStart: Config, world: DaemonWorld, signal: Abo
   await using _audit = endOfAudit(agent.audit, clock)
   using _rotated = world.rotated.subscribe(() => agent.audit.log.reopen())
   agent.audit.log.start({ version: agentVersion(), tenant_id: config.agent.tenantId })
-  await using _admin = await openAdminSocket(facts, records, reloads, world)
-  await using _health = await openHealthServer(facts, world)
-  await using _healthSocket = await openHealthSocket(facts, world)
+  await using _admin = await openAdminSocket(run, records, reloads, world)
+  await using _health = await openHealthServer(run, world)
+  await using _healthSocket = await openHealthSocket(run, world)
   await warnOfOthersTokens(agent.config, world)
   warnOfFewOpenFiles(agent, log)
   await agent.extraRoots.look()
   await agent.keeper.restore()
   const cache = await restoreCache(agent, world)
-  facts.cacheTrouble = cache.events.trouble
+  run.cacheTrouble = cache.events.trouble
   await using listener = agent.listener
   await agent.listen(world.inheritedSocket)
   using _startup = whenServing(agent, log)
@@ -105,11 +105,11 @@ export async function runDaemon(atStart: Config, world: DaemonWorld, signal: Abo
   const keepers = [
     agent.keeper.run(stop, agent.limiter),
     agent.extraRoots.run(agent.reachability, stop),
-    reportToServiceManager(facts, world, stop, healthChanges(records.changes)),
+    reportToServiceManager(run, world, stop, healthChanges(records.changes)),
     cache.run(stop),
     keepBundleFiles(agent, world, stop),
     reloads.watch(stop),
-    facts.disk.run(lock, stop),
+    run.disk.run(lock, stop),
     listener.watch(stop),
     agent.audit.log.run(stop),
     agent.attestors.run(stop),

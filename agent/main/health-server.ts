@@ -6,7 +6,7 @@ import { listenPrivately } from '../platform/private-socket.js'
 import type { AgentMetrics } from '../platform/prom-metrics.js'
 import type { Clock } from '../ports/clock.js'
 import type { Files } from '../ports/files.js'
-import { type Facts, healthFacts } from './health-facts.js'
+import { type AgentRun, healthInput } from './health-input.js'
 import { healthSocketPath } from './health-socket-path.js'
 import { healthTls } from './health-tls.js'
 import { agentVersion } from './version.js'
@@ -19,14 +19,14 @@ interface HealthWorld {
 }
 
 /** Health at its port. Identities matter more than probes: where it cannot be opened, that is said, and the agent serves. */
-export async function openHealthServer(facts: Facts, world: HealthWorld): Promise<AsyncDisposable | null> {
-  const { agent } = facts
+export async function openHealthServer(run: AgentRun, world: HealthWorld): Promise<AsyncDisposable | null> {
+  const { agent } = run
   const { bindAddress, port, enabled } = agent.config.health
   if (!enabled) return null
   const { log } = world
   try {
     const server = await startHealthServer({
-      ...sourceOf(facts, world),
+      ...sourceOf(run, world),
       ...{ bindAddress, port, tls: healthTls(agent, world), metricsToken: metricsToken(agent, world) },
     })
     log.info('Health server started', { bind_address: bindAddress, port: server.port })
@@ -38,8 +38,8 @@ export async function openHealthServer(facts: Facts, world: HealthWorld): Promis
 }
 
 /** The same on its Unix socket, which no neighbour on the network can fill. */
-export async function openHealthSocket(facts: Facts, world: HealthWorld): Promise<AsyncDisposable | null> {
-  const { agent, health } = facts.agent.config
+export async function openHealthSocket(run: AgentRun, world: HealthWorld): Promise<AsyncDisposable | null> {
+  const { agent, health } = run.agent.config
   if (!health.enabled) return null
   const { log, files } = world
   const place = healthSocketPath(agent)
@@ -48,7 +48,7 @@ export async function openHealthSocket(facts: Facts, world: HealthWorld): Promis
     return null
   }
   try {
-    const server = await startHealthSocket({ ...sourceOf(facts, world), path: place.path, listen: listenPrivately })
+    const server = await startHealthSocket({ ...sourceOf(run, world), path: place.path, listen: listenPrivately })
     log.info('Health socket started', { path: place.path })
     return {
       async [Symbol.asyncDispose]() {
@@ -70,16 +70,16 @@ export async function openHealthSocket(facts: Facts, world: HealthWorld): Promis
 }
 
 /** For the port alone: only the agent's user and root reach the Unix socket. */
-function metricsToken(agent: Facts['agent'], { files, clock }: HealthWorld): MetricsToken | null {
+function metricsToken(agent: AgentRun['agent'], { files, clock }: HealthWorld): MetricsToken | null {
   const path = agent.config.metrics.bearerTokenPath
   if (path === null) return null
   return new MetricsToken({ path, files, clock, said: agent.rereadFiles.file(path, 'metrics.bearer_token_path') })
 }
 
-function sourceOf(facts: Facts, { log, metrics, clock }: HealthWorld): HealthSource {
-  const { tenantId, nodeId } = facts.agent.config.agent
+function sourceOf(run: AgentRun, { log, metrics, clock }: HealthWorld): HealthSource {
+  const { tenantId, nodeId } = run.agent.config.agent
   return {
-    facts: () => healthFacts(facts),
+    input: () => healthInput(run),
     metrics,
     version: agentVersion(),
     agent: { tenantId, nodeId },

@@ -38,7 +38,10 @@ export interface Keeping {
   readonly signal: AbortSignal
   readonly once: boolean
   readonly tell: (text: string) => void
-  readonly written: (received: Received, facts: { readonly first: boolean; readonly changed: boolean }) => Promise<void>
+  readonly written: (
+    received: Received,
+    outcome: { readonly first: boolean; readonly changed: boolean },
+  ) => Promise<void>
 }
 
 /** How long a replaced generation stays for those who have its directory open. */
@@ -126,9 +129,9 @@ async function keep(task: FileTask, { client, clock, onRetry, keeping, failure }
     signal,
     once,
     graceMs,
-    written: async (received, facts) => {
+    written: async (received, outcome) => {
       waiting?.[Symbol.dispose]()
-      await keeping.written(received, facts)
+      await keeping.written(received, outcome)
     },
     failed: (error, delayMs) => tell(failureText(error, delayMs)),
   })

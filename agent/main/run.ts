@@ -9,7 +9,7 @@ import { Disk } from '../platform/disk.js'
 import { exitNow } from '../platform/exit-now.js'
 import { loadLibc } from '../platform/koffi-libc.js'
 import { createLinuxKernel } from '../platform/linux-kernel.js'
-import { readNodeFacts } from '../platform/node-facts.js'
+import { describeNode } from '../platform/node-description.js'
 import { openFileLimit } from '../platform/open-files.js'
 import { type AgentLog, createLog } from '../platform/pino-log.js'
 import { createMetrics } from '../platform/prom-metrics.js'
@@ -102,7 +102,7 @@ async function runUntilStopped(configFile: string | undefined, io: CommandIo, th
         rotated,
         stdout: log.stdout,
         metrics: createMetrics(),
-        node: await readNodeFacts(clock),
+        node: await describeNode(clock),
         openFiles: openFileLimit(),
         inPod: io.env['KUBERNETES_SERVICE_HOST'] !== undefined,
         kubernetesApi: kubernetesApi(io.env),

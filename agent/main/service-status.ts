@@ -1,7 +1,7 @@
-import type { HealthFacts } from '../observability/health.js'
+import type { HealthInput } from '../observability/health.js'
 import type { Clock } from '../ports/clock.js'
 import type { ServiceManager } from '../ports/service-manager.js'
-import { type Facts, healthFacts } from './health-facts.js'
+import { type AgentRun, healthInput } from './health-input.js'
 import { count } from './terminal/count.js'
 
 const STATUS_EVERY_MS = 5_000
@@ -13,27 +13,27 @@ const STARTING_EVERY_MS = 500
  * what is known of health each time.
  */
 export async function reportToServiceManager(
-  facts: Facts,
+  run: AgentRun,
   { serviceManager, clock }: { readonly serviceManager: ServiceManager; readonly clock: Clock },
   signal: AbortSignal,
-  looked: (health: HealthFacts) => void = () => undefined,
+  looked: (health: HealthInput) => void = () => undefined,
 ): Promise<void> {
   const every = Math.min(STATUS_EVERY_MS, (serviceManager.watchdogMs ?? Number.POSITIVE_INFINITY) / 2)
   let said = ''
   for (;;) {
     // That this loop comes round is the sign of life: a stuck event loop does not send it.
     if (serviceManager.watchdogMs !== null) serviceManager.alive()
-    const health = healthFacts(facts)
+    const health = healthInput(run)
     looked(health)
     const status = statusLine(health)
     if (status !== said) serviceManager.status(status)
     said = status
-    await clock.sleep(facts.agent.entrySync.lastAt === null ? Math.min(every, STARTING_EVERY_MS) : every, signal)
+    await clock.sleep(run.agent.entrySync.lastAt === null ? Math.min(every, STARTING_EVERY_MS) : every, signal)
   }
 }
 
 /** `12 entries known, 3 SVIDs held`, or what is wrong. */
-export function statusLine({ agentSvid, icpService, entries, validSvids, sync }: HealthFacts): string {
+export function statusLine({ agentSvid, icpService, entries, validSvids, sync }: HealthInput): string {
   const known = Object.values(entries.byState).reduce((sum, count) => sum + count, 0)
   const serving = `${count(known, 'entry', 'entries')} known, ${count(validSvids, 'SVID')} held`
   const trouble = agentSvid.trouble ?? icpService.trouble

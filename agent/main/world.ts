@@ -7,7 +7,7 @@ import type { LineTaker } from '../platform/pino-log.js'
 import type { Clock } from '../ports/clock.js'
 import type { Files } from '../ports/files.js'
 import type { Kernel } from '../ports/kernel.js'
-import type { NodeFacts } from '../ports/node-facts.js'
+import type { NodeDescription } from '../ports/node-description.js'
 import type { Random } from '../ports/random.js'
 import type { RequestTracing } from '../ports/tracing.js'
 
@@ -29,7 +29,7 @@ export interface World {
   readonly rotated: Signal
   /** Standard output, in between the lines of the log. */
   readonly stdout: LineTaker
-  readonly node: NodeFacts
+  readonly node: NodeDescription
   /** How many files this process may have open; absent or null: as many as it likes. */
   readonly openFiles?: number | null
   /** KUBERNETES_SERVICE_HOST is set. */

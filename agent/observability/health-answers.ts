@@ -4,7 +4,7 @@ import {
   COMPONENTS,
   type Component,
   componentsOf,
-  type HealthFacts,
+  type HealthInput,
   otherTroubles,
   overall,
   restartReason,
@@ -27,47 +27,47 @@ export interface HealthAnswer {
 }
 
 /** GET /healthz: 503 only if a restart would help. `verbose` adds the components and the reasons. */
-export function liveness(facts: HealthFacts, loopDelayMs: number, verbose: boolean): HealthAnswer {
-  const status = overall(facts, loopDelayMs)
+export function liveness(input: HealthInput, loopDelayMs: number, verbose: boolean): HealthAnswer {
+  const status = overall(input, loopDelayMs)
   const code = status === 'unhealthy' ? 503 : 200
   if (!verbose) return { code, body: { status } }
-  const components = componentsOf(facts)
-  const restart = restartReason(facts, loopDelayMs)
+  const components = componentsOf(input)
+  const restart = restartReason(input, loopDelayMs)
   const reasons = [
     ...Object.values(components).flatMap(({ status, message }) => (status === 'healthy' ? [] : [message])),
-    ...otherTroubles(facts).map(({ message }) => message),
+    ...otherTroubles(input).map(({ message }) => message),
   ]
   const all = restart === null || reasons.includes(restart) ? reasons : [restart, ...reasons]
-  return { code, body: { status, reasons: all, components: componentFields(facts) } }
+  return { code, body: { status, reasons: all, components: componentFields(input) } }
 }
 
 /** GET /ready: 200 once workloads can be served. `verbose` adds the reasons if they cannot. */
-export function readiness(facts: HealthFacts, verbose: boolean): HealthAnswer {
-  const reasons = unreadyReasons(facts)
+export function readiness(input: HealthInput, verbose: boolean): HealthAnswer {
+  const reasons = unreadyReasons(input)
   const ready = reasons.length === 0
   return { code: ready ? 200 : 503, body: { ready, ...(verbose ? { reasons } : {}) } }
 }
 
 /** GET /status: for people. */
 export function statusDocument(
-  facts: HealthFacts,
+  input: HealthInput,
   loopDelayMs: number,
   agent: AgentNames,
   version: string,
 ): HealthAnswer {
-  const { sync, entries, icpService, agentSvid, workloadApi } = facts
-  const troubles = [...Object.values(componentsOf(facts)), ...otherTroubles(facts)]
-  const unready = unreadyReasons(facts)
+  const { sync, entries, icpService, agentSvid, workloadApi } = input
+  const troubles = [...Object.values(componentsOf(input)), ...otherTroubles(input)]
+  const unready = unreadyReasons(input)
   const since = troubles.flatMap((trouble) => trouble.since ?? [])
   const body = {
-    status: overall(facts, loopDelayMs),
+    status: overall(input, loopDelayMs),
     ready: unready.length === 0,
     unready_reasons: unready,
     version,
-    uptime_seconds: Math.floor(facts.uptimeMs / 1000),
-    start_time: iso(facts.startedAt),
+    uptime_seconds: Math.floor(input.uptimeMs / 1000),
+    start_time: iso(input.startedAt),
     degraded_since: since.length > 0 ? iso(Math.min(...since)) : null,
-    components: componentFields(facts),
+    components: componentFields(input),
     agent: {
       tenant_id: agent.tenantId,
       node_id: agent.nodeId,
@@ -86,7 +86,7 @@ export function statusDocument(
     sync: {
       interval_seconds: secondsOf(sync.intervalMs),
       last_success: sync.lastSuccessAt === null ? null : iso(sync.lastSuccessAt),
-      age_seconds: sync.lastSuccessAt === null ? null : secondsOf(Math.max(0, facts.now - sync.lastSuccessAt)),
+      age_seconds: sync.lastSuccessAt === null ? null : secondsOf(Math.max(0, input.now - sync.lastSuccessAt)),
     },
     entries: {
       by_state: entries.byState,
@@ -98,15 +98,15 @@ export function statusDocument(
         reason: bounded(reason),
       })),
     },
-    svids: facts.validSvids,
-    attestors: facts.attestors.map(({ name, active, reason }) => ({ name, active, reason: bounded(reason) })),
-    broken_files: facts.brokenFiles.map(({ path, code, message, since }) => ({
+    svids: input.validSvids,
+    attestors: input.attestors.map(({ name, active, reason }) => ({ name, active, reason: bounded(reason) })),
+    broken_files: input.brokenFiles.map(({ path, code, message, since }) => ({
       path: bounded(path),
       code,
       problem: bounded(message),
       since: iso(since),
     })),
-    node: facts.node,
+    node: input.node,
   }
   return { code: 200, body }
 }
@@ -116,13 +116,13 @@ export function greeting(agent: AgentNames, version: string): HealthAnswer {
   return { code: 200, body: { service: 'ICP Agent', version, tenant_id: agent.tenantId, node_id: agent.nodeId } }
 }
 
-function componentFields(facts: HealthFacts): Record<string, unknown> {
-  const components = componentsOf(facts)
+function componentFields(input: HealthInput): Record<string, unknown> {
+  const components = componentsOf(input)
   const fields = ({ status, message, since }: Component) => ({
     status,
     message,
     since: since === null ? null : iso(since),
-    last_check: iso(facts.now),
+    last_check: iso(input.now),
   })
   return Object.fromEntries(COMPONENTS.map((name) => [name, fields(components[name])]))
 }

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import type { Clock } from '../ports/clock.js'
-import type { HealthFacts } from './health.js'
+import type { HealthInput } from './health.js'
 import { type AgentNames, greeting, type HealthAnswer, liveness, readiness, statusDocument } from './health-answers.js'
 import type { Log } from './log.js'
 import { isLoopback, isLoopbackHost } from './loopback.js'
@@ -9,7 +9,7 @@ import type { MetricsToken } from './metrics-token.js'
 /** The source of the answers. */
 export interface HealthSource {
   /** Called for each request; must not wait for anything. */
-  readonly facts: () => HealthFacts
+  readonly input: () => HealthInput
   readonly metrics: { text(): Promise<string>; readonly contentType: string }
   readonly version: string
   readonly agent: AgentNames
@@ -21,16 +21,16 @@ export interface HealthSource {
 
 /** Liveness, readiness, status and metrics. GET and HEAD only; no request changes anything. */
 export function addHealthRoutes(app: FastifyInstance, source: HealthSource): void {
-  const { facts, metrics, version, agent, clock, log } = source
-  const alive = (verbose: boolean, loopDelayMs: number) => liveness(facts(), loopDelayMs, verbose)
+  const { input, metrics, version, agent, clock, log } = source
+  const alive = (verbose: boolean, loopDelayMs: number) => liveness(input(), loopDelayMs, verbose)
   const answers: Record<string, (verbose: boolean, loopDelayMs: number) => HealthAnswer> = {
     '/healthz': alive,
     '/health': alive,
     '/live': alive,
     '/livez': alive,
-    '/ready': (verbose) => readiness(facts(), verbose),
-    '/readyz': (verbose) => readiness(facts(), verbose),
-    '/status': (_, loopDelayMs) => statusDocument(facts(), loopDelayMs, agent, version),
+    '/ready': (verbose) => readiness(input(), verbose),
+    '/readyz': (verbose) => readiness(input(), verbose),
+    '/status': (_, loopDelayMs) => statusDocument(input(), loopDelayMs, agent, version),
     '/': () => greeting(agent, version),
   }
   const refuse = (code: number, error: string): HealthAnswer => ({ code, body: { error } })

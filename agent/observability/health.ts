@@ -1,13 +1,13 @@
 import type { ErrorCode } from '../errors.js'
 import { iso } from '../lib/time.js'
-import type { NodeFacts } from '../ports/node-facts.js'
+import type { NodeDescription } from '../ports/node-description.js'
 import type { AttestorStatus } from './attestor-events.js'
 import type { BrokenFile } from './file-events.js'
 import type { Trouble } from './once.js'
 import { printable } from './printable.js'
 
 /** The input of the answers: plain values, collected for each request. Times in milliseconds since 1970. */
-export interface HealthFacts {
+export interface HealthInput {
   readonly now: number
   readonly startedAt: number
   /** Measured by the monotonic clock. */
@@ -60,7 +60,7 @@ export interface HealthFacts {
   }
   /** X.509-SVIDs of workloads that are valid now. */
   readonly validSvids: number
-  readonly node: NodeFacts | null
+  readonly node: NodeDescription | null
   readonly attestors: readonly AttestorStatus[]
   /** Files that are reread and cannot be used now; their last good content is in force. */
   readonly brokenFiles: readonly BrokenFile[]
@@ -104,21 +104,21 @@ const LONG_AWAY_MS = 10 * 60_000
 const MAX_MESSAGE = 300
 
 /** The four components. A component that is `unhealthy` does not by itself restart the agent. */
-export function componentsOf(facts: HealthFacts): Readonly<Record<ComponentName, Component>> {
+export function componentsOf(input: HealthInput): Readonly<Record<ComponentName, Component>> {
   return {
-    agent_svid: agentSvid(facts),
-    icp_service: icpService(facts),
-    workload_api: workloadApi(facts),
-    certificate_cache: cache(facts),
+    agent_svid: agentSvid(input),
+    icp_service: icpService(input),
+    workload_api: workloadApi(input),
+    certificate_cache: cache(input),
   }
 }
 
 /** Problems outside the four components that degrade the agent; `message` is for people. */
-export function otherTroubles(facts: HealthFacts): readonly { readonly message: string; readonly since: number }[] {
-  const broken = facts.brokenFiles.map(({ message, code, since }) => {
+export function otherTroubles(input: HealthInput): readonly { readonly message: string; readonly since: number }[] {
+  const broken = input.brokenFiles.map(({ message, code, since }) => {
     return { message: bounded(`the last good content is in force, but ${message} (${code})`), since }
   })
-  const { openFiles, startedAt, adminTrouble, audit, reload } = facts
+  const { openFiles, startedAt, adminTrouble, audit, reload } = input
   if (adminTrouble) broken.push({ message: bounded(adminTrouble.message), since: adminTrouble.since })
   if (audit) broken.push({ message: `${bounded(audit.message)} (${audit.code})`, since: audit.since })
   if (reload?.trouble) {
@@ -131,18 +131,18 @@ export function otherTroubles(facts: HealthFacts): readonly { readonly message: 
 }
 
 /** Why a restart would help, or null. Only this makes a liveness probe fail, because a restart ends every stream. */
-export function restartReason(facts: HealthFacts, loopDelayMs: number): string | null {
+export function restartReason(input: HealthInput, loopDelayMs: number): string | null {
   if (loopDelayMs >= LOOP_STUCK_MS) return `a turn of the event loop took ${Math.round(loopDelayMs / 1000)} s`
-  if (facts.workloadApi.lostSince !== null && !facts.stopping) return workloadApi(facts).message
+  if (input.workloadApi.lostSince !== null && !input.stopping) return workloadApi(input).message
   return null
 }
 
 /** The agent as a whole: `unhealthy` only if a restart would help. */
-export function overall(facts: HealthFacts, loopDelayMs: number): Status {
-  if (restartReason(facts, loopDelayMs) !== null) return 'unhealthy'
-  const statuses = Object.values(componentsOf(facts)).map((component) => component.status)
+export function overall(input: HealthInput, loopDelayMs: number): Status {
+  if (restartReason(input, loopDelayMs) !== null) return 'unhealthy'
+  const statuses = Object.values(componentsOf(input)).map((component) => component.status)
   const troubled = statuses.includes('degraded') || statuses.includes('unhealthy')
-  if (troubled || otherTroubles(facts).length > 0) return 'degraded'
+  if (troubled || otherTroubles(input).length > 0) return 'degraded'
   return statuses.includes('starting') ? 'starting' : 'healthy'
 }
 
@@ -152,23 +152,23 @@ const HIDDEN = {
 }
 const HOST_PID = "give its pod the node's PID namespace: hostPID: true"
 
-function podsAwaited({ attestors }: HealthFacts): string {
+function podsAwaited({ attestors }: HealthInput): string {
   const said = attestors.find(({ name }) => name === 'kubernetes')?.reason
   const waits = 'Kubernetes has not listed the pods of this node since the start (health.wait_for_kubernetes)'
   return said === undefined ? waits : bounded(`${waits}: ${said}`)
 }
 
 /** Why the agent cannot serve workloads now; empty when it can. */
-export function unreadyReasons(facts: HealthFacts): string[] {
+export function unreadyReasons(input: HealthInput): string[] {
   const reasons: string[] = []
-  if (facts.stopping) reasons.push('the agent is stopping')
-  if (!facts.workloadApi.listening) reasons.push('the Workload API socket is not listening')
-  else if (facts.workloadApi.lostSince !== null) reasons.push(workloadApi(facts).message)
-  if (facts.sync.lastSuccessAt === null && facts.validSvids === 0) {
+  if (input.stopping) reasons.push('the agent is stopping')
+  if (!input.workloadApi.listening) reasons.push('the Workload API socket is not listening')
+  else if (input.workloadApi.lostSince !== null) reasons.push(workloadApi(input).message)
+  if (input.sync.lastSuccessAt === null && input.validSvids === 0) {
     reasons.push('the entries have not been synced yet and the cache has no valid SVID')
   }
-  if (facts.pods.callersHidden !== null) reasons.push(`${HIDDEN[facts.pods.callersHidden]}; ${HOST_PID}`)
-  if (facts.pods.awaited) reasons.push(podsAwaited(facts))
+  if (input.pods.callersHidden !== null) reasons.push(`${HIDDEN[input.pods.callersHidden]}; ${HOST_PID}`)
+  if (input.pods.awaited) reasons.push(podsAwaited(input))
   return reasons
 }
 
@@ -179,7 +179,7 @@ const WHILE_VALID: Partial<Record<ErrorCode, string>> = {
   'icp.agent_inactive': 'of no use',
 }
 
-function agentSvid({ agentSvid: { expiresAt, trouble }, now }: HealthFacts): Component {
+function agentSvid({ agentSvid: { expiresAt, trouble }, now }: HealthInput): Component {
   if (expiresAt !== null && now < expiresAt) {
     if (trouble === null) return fine(`the agent's SVID is valid until ${iso(expiresAt)}`)
     return troubled(
@@ -193,7 +193,7 @@ function agentSvid({ agentSvid: { expiresAt, trouble }, now }: HealthFacts): Com
   return { status: 'unhealthy', message: `the agent's SVID expired at ${iso(expiresAt)}`, since: expiresAt }
 }
 
-function icpService({ icpService: { reachedAt, trouble }, now }: HealthFacts): Component {
+function icpService({ icpService: { reachedAt, trouble }, now }: HealthInput): Component {
   if (trouble !== null) {
     const last = reachedAt === null ? 'never answered since the start' : `last answered at ${iso(reachedAt)}`
     return troubled(now - trouble.since < LONG_AWAY_MS ? 'degraded' : 'unhealthy', trouble, `the ICP server ${last}`)
@@ -203,14 +203,14 @@ function icpService({ icpService: { reachedAt, trouble }, now }: HealthFacts): C
   return fine(`the ICP server answered at ${iso(reachedAt)}`)
 }
 
-function workloadApi({ workloadApi: { listening, lostSince, socketPath } }: HealthFacts): Component {
+function workloadApi({ workloadApi: { listening, lostSince, socketPath } }: HealthInput): Component {
   if (!listening) return { status: 'starting', message: 'the Workload API socket is not listening', since: null }
   if (lostSince === null) return fine('the Workload API is served')
   const message = bounded(`the socket ${socketPath} was removed or replaced; a restart makes it again`)
   return { status: 'unhealthy', message, since: lostSince }
 }
 
-function cache({ cache: { restored, trouble } }: HealthFacts): Component {
+function cache({ cache: { restored, trouble } }: HealthInput): Component {
   if (trouble !== null)
     return troubled('degraded', trouble, 'after a restart without the ICP server there would be no SVIDs')
   if (!restored) return { status: 'starting', message: 'the cache has not been read yet', since: null }

@@ -228,10 +228,10 @@ function judge(directory: Part, me: Self): DirectoryVerdict {
 
 function look(path: string): Part | null {
   try {
-    const facts = lstatSync(path)
-    const kind = facts.isDirectory() ? 'directory' : facts.isSymbolicLink() ? 'symlink' : 'other'
-    const part: Part = { path, kind, uid: facts.uid, gid: facts.gid, mode: facts.mode & 0o7777 }
-    return kind === 'directory' && (facts.mode & 0o020) !== 0 ? { ...part, acl: aclOf(path) } : part
+    const stat = lstatSync(path)
+    const kind = stat.isDirectory() ? 'directory' : stat.isSymbolicLink() ? 'symlink' : 'other'
+    const part: Part = { path, kind, uid: stat.uid, gid: stat.gid, mode: stat.mode & 0o7777 }
+    return kind === 'directory' && (stat.mode & 0o020) !== 0 ? { ...part, acl: aclOf(path) } : part
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return null
     throw ioError('look at', path, error)

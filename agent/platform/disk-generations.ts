@@ -52,7 +52,7 @@ export class DiskGenerations implements Generations {
   readonly #libc: () => Pick<Libc, 'lock'>
   /** When generations were replaced by this process. */
   readonly #replaced = new Map<string, number>()
-  #held: { readonly fd: number; readonly facts: Stats } | null = null
+  #held: { readonly fd: number; readonly stat: Stats } | null = null
   #written: readonly string[] = []
 
   constructor(options: DiskGenerationsOptions, libc: () => Pick<Libc, 'lock'> = loadLibc) {
@@ -152,8 +152,8 @@ export class DiskGenerations implements Generations {
   }
 
   #isThere(place: string, files: readonly OutputFile[]): boolean {
-    const facts = statAt(place, '.')
-    if (facts === null || (facts.uid !== self().uid && this.#options.switching === 'symlink')) return false
+    const stat = statAt(place, '.')
+    if (stat === null || (stat.uid !== self().uid && this.#options.switching === 'symlink')) return false
     const { owner, group } = this.#options
     return files.every((file) => holds(join(place, file.name), file, { owner: owner ?? self().uid, group }))
   }
@@ -219,13 +219,13 @@ export class DiskGenerations implements Generations {
     } catch (error) {
       throw ioError('open', directory, error)
     }
-    const facts = fstatSync(fd)
-    if (this.#held?.facts.ino === facts.ino && this.#held.facts.dev === facts.dev) {
+    const stat = fstatSync(fd)
+    if (this.#held?.stat.ino === stat.ino && this.#held.stat.dev === stat.dev) {
       closeSync(fd)
       return `/proc/self/fd/${this.#held.fd}`
     }
     this[Symbol.dispose]()
-    this.#held = { fd, facts }
+    this.#held = { fd, stat }
     if (!this.#libc().lock(fd)) {
       this[Symbol.dispose]()
       throw new AgentError('file.io', `another process writes to ${directory}; stop it, or use another directory`)

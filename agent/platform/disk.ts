@@ -14,12 +14,12 @@ export interface DiskCalls {
   rename(from: string, to: string): Promise<void>
   unlink(path: string): Promise<void>
   readdir(path: string): Promise<string[]>
-  lstat(path: string): Promise<DiskFacts>
+  lstat(path: string): Promise<DiskStat>
 }
 
 /** The part of a FileHandle that is used. */
 export interface DiskHandle {
-  stat(): Promise<DiskFacts>
+  stat(): Promise<DiskStat>
   read(into: Buffer, offset: number, length: number): Promise<{ readonly bytesRead: number }>
   writeFile(content: Uint8Array): Promise<void>
   sync(): Promise<void>
@@ -27,7 +27,7 @@ export interface DiskHandle {
   close(): Promise<void>
 }
 
-interface DiskFacts {
+interface DiskStat {
   readonly dev: number
   readonly ino: number
   readonly uid: number
@@ -71,11 +71,11 @@ export class Disk implements Files {
       throw ioError('read', path, error)
     }
     try {
-      const facts = await handle.stat()
-      if (!facts.isFile()) throw unsafe(path, facts.isDirectory() ? 'it is a directory' : 'it is not a regular file')
-      if (options.own === true) this.#checkOwn(path, facts)
-      if (facts.size > options.maxBytes) throw tooLarge(path, options.maxBytes)
-      return await readAtMost(handle, path, facts.size, options.maxBytes)
+      const stat = await handle.stat()
+      if (!stat.isFile()) throw unsafe(path, stat.isDirectory() ? 'it is a directory' : 'it is not a regular file')
+      if (options.own === true) this.#checkOwn(path, stat)
+      if (stat.size > options.maxBytes) throw tooLarge(path, options.maxBytes)
+      return await readAtMost(handle, path, stat.size, options.maxBytes)
     } catch (error) {
       throw ioError('read', path, error)
     } finally {
@@ -144,11 +144,11 @@ export class Disk implements Files {
     }
   }
 
-  #checkOwn(path: string, facts: { uid: number; mode: number }): void {
-    const foreign = faultOfOwner(facts, this.#self)
+  #checkOwn(path: string, stat: { uid: number; mode: number }): void {
+    const foreign = faultOfOwner(stat, this.#self)
     if (foreign !== null) throw unsafe(path, foreign)
-    if ((facts.mode & 0o022) !== 0) {
-      throw unsafe(path, `others can write to it (mode ${(facts.mode & 0o7777).toString(8)}); chmod go-w it`)
+    if ((stat.mode & 0o022) !== 0) {
+      throw unsafe(path, `others can write to it (mode ${(stat.mode & 0o7777).toString(8)}); chmod go-w it`)
     }
   }
 
@@ -172,9 +172,9 @@ export class Disk implements Files {
     try {
       for (const name of (await this.#calls.readdir(directory)).filter((name) => TEMPORARY.test(name))) {
         const path = join(directory, name)
-        const facts = await this.#calls.lstat(path)
-        const mine = facts.isFile() && facts.uid === this.#self.uid
-        if (mine && Date.now() - facts.mtimeMs > STALE_MS) await this.#calls.unlink(path)
+        const stat = await this.#calls.lstat(path)
+        const mine = stat.isFile() && stat.uid === this.#self.uid
+        if (mine && Date.now() - stat.mtimeMs > STALE_MS) await this.#calls.unlink(path)
       }
     } catch (error) {
       // Left-overs are litter, not a fault: the write that follows says what is wrong with the directory, if anything.

@@ -16,9 +16,9 @@ export function holds(
     return false
   }
   try {
-    const facts = fstatSync(fd)
-    if (!facts.isFile() || (facts.mode & 0o7777) !== mode || facts.uid !== owner) return false
-    if ((group !== null && facts.gid !== group) || facts.size !== content.length) return false
+    const stat = fstatSync(fd)
+    if (!stat.isFile() || (stat.mode & 0o7777) !== mode || stat.uid !== owner) return false
+    if ((group !== null && stat.gid !== group) || stat.size !== content.length) return false
     return readFileSync(fd).equals(content)
   } finally {
     closeSync(fd)

@@ -29,9 +29,9 @@ export function makePrivate(path: string, { ours, forOthers }: Contents, me: Sel
   let mode: number | null = null
   try {
     fd = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW)
-    const facts = fstatSync(fd)
-    mode = facts.mode & 0o7777
-    if (facts.uid !== me.uid || (mode & 0o077) === 0) return null
+    const stat = fstatSync(fd)
+    mode = stat.mode & 0o7777
+    if (stat.uid !== me.uid || (mode & 0o077) === 0) return null
     const reason = forOthers ?? enterable(path, ours)
     if (reason === null) fchmodSync(fd, mode & 0o7700)
     return { mode, reason }

@@ -91,7 +91,7 @@ export class CertificateAuthority {
   async issue(request: IssueRequest): Promise<IssuedByAuthority> {
     const role = this.#roles[request.role]
     const made = request.serverKey === null ? null : await makeKey(request.serverKey)
-    const names = made ? plainNames(request.spiffeId) : grant(role, request.csr.facts, request.fallbackName)
+    const names = made ? plainNames(request.spiffeId) : grant(role, request.csr.content, request.fallbackName)
     if (typeof names === 'string') throw internal('Failed to issue certificate', names)
     const lifeMs = Math.min(request.ttlSeconds, role.maxTtlSeconds) * 1000
     const good: UnsignedIssuance = {

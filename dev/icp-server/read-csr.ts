@@ -2,10 +2,10 @@ import 'reflect-metadata'
 import { createPublicKey, webcrypto } from 'node:crypto'
 import { Pkcs10CertificateRequest, type PublicKey, SubjectAlternativeNameExtension } from '@peculiar/x509'
 import { badRequest } from './api-error.js'
-import type { CsrFacts } from './roles.js'
+import type { CsrContent } from './roles.js'
 
 export interface ReadCsr {
-  readonly facts: CsrFacts
+  readonly content: CsrContent
   readonly publicKey: PublicKey
 }
 
@@ -18,7 +18,7 @@ export async function readCsr(pem: string): Promise<ReadCsr> {
   if (base64 === undefined) throw badRequest('Invalid CSR format')
   const csr = parse(Buffer.from(base64, 'base64'))
   if (!(await signatureHolds(csr))) throw badRequest('Invalid CSR signature')
-  return { facts: factsOf(csr), publicKey: csr.publicKey }
+  return { content: contentOf(csr), publicKey: csr.publicKey }
 }
 
 function parse(der: Uint8Array): Pkcs10CertificateRequest {
@@ -38,7 +38,7 @@ async function signatureHolds(csr: Pkcs10CertificateRequest): Promise<boolean> {
   }
 }
 
-function factsOf(csr: Pkcs10CertificateRequest): CsrFacts {
+function contentOf(csr: Pkcs10CertificateRequest): CsrContent {
   const key = createPublicKey({ key: Buffer.from(csr.publicKey.rawData), format: 'der', type: 'spki' })
   const extension = csr.getExtension(SUBJECT_ALTERNATIVE_NAME)
   const names = extension instanceof SubjectAlternativeNameExtension ? extension.names.items : []

@@ -14,7 +14,7 @@ export interface Role {
 }
 
 /** What a CSR asks for, already read and with a verified signature. */
-export interface CsrFacts {
+export interface CsrContent {
   readonly keyType: 'rsa' | 'other'
   readonly keyBits: number
   /** Empty when the CSR has none. */
@@ -70,7 +70,7 @@ export function roles(options: RoleOptions): Record<RoleName, Role> {
  * allow_localhost=true, use_csr_common_name=true, use_csr_sans=true` does. Returns what is granted, or the reason for
  * the refusal. `fallbackName` is the name that the server itself asks for; it counts only when the CSR has no CN.
  */
-export function grant(role: Role, csr: CsrFacts, fallbackName: string): Granted | string {
+export function grant(role: Role, csr: CsrContent, fallbackName: string): Granted | string {
   if (csr.keyType !== 'rsa') return 'role requires keys of type rsa'
   if (csr.keyBits < MIN_RSA_BITS) return `role requires a minimum of a ${MIN_RSA_BITS}-bit key`
   const commonName = csr.commonName === '' ? fallbackName : csr.commonName

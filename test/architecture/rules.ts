@@ -28,7 +28,7 @@ export const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   '@opentelemetry/sdk-trace': ['agent/telemetry'],
   pkijs: ['agent/crypto/pkcs12.ts'],
   'prom-client': ['agent/platform/prom-metrics.ts'],
-  systeminformation: ['agent/platform/node-facts.ts'],
+  systeminformation: ['agent/platform/node-description.ts'],
   undici: ['agent/platform'],
   yaml: ['agent/config'],
   // Where texts from outside become values (configuration, the server's answers, the agent's own files), and back.

@@ -1,14 +1,14 @@
 import { ChangeLog } from '../../agent/admin/changes.js'
 import { DenialLog } from '../../agent/admin/denials.js'
 import type { AdminSources } from '../../agent/admin/sources.js'
-import type { HealthFacts } from '../../agent/observability/health.js'
+import type { HealthInput } from '../../agent/observability/health.js'
 import { FakeClock } from './clock.js'
 import { snapshotOf, svidOf } from './identities.js'
 
 const MINUTE = 60_000
 
-/** An agent that is well, as the health facts have it. */
-export function healthy(now: number, change: Partial<HealthFacts> = {}): HealthFacts {
+/** An agent that is well, as the input of health has it. */
+export function healthy(now: number, change: Partial<HealthInput> = {}): HealthInput {
   return {
     now,
     startedAt: now - 60 * MINUTE,

@@ -175,9 +175,9 @@ describe('readers under rotation, while the agent and files are killed', () => {
     await killing
     for (const one of readers) {
       const { reads, generations, byPathMixed, byRuleMixed } = one
-      const facts = { reads, generations: generations.size, byPathMixed, byRuleMixed }
+      const outcome = { reads, generations: generations.size, byPathMixed, byRuleMixed }
       process.stderr.write(
-        `${one.place}: ${JSON.stringify({ ...facts, kills: writers.map(({ kills }) => kills), agent: agent.kills })}\n`,
+        `${one.place}: ${JSON.stringify({ ...outcome, kills: writers.map(({ kills }) => kills), agent: agent.kills })}\n`,
       )
       expect(byRuleMixed).toBe(0)
       // Each is a rotation in the middle of a read; there are few of them beside the reads.

@@ -122,17 +122,17 @@ export const status = {
 
 /** `turnMs`: how long a turn of the event loop takes. */
 export function statusAnswer(sources: AdminSources, turnMs: number): Record<string, unknown> {
-  const facts = sources.health()
-  const { body } = statusDocument(facts, turnMs, sources.names, sources.version)
+  const input = sources.health()
+  const { body } = statusDocument(input, turnMs, sources.names, sources.version)
   const { changes, denials } = sources
   const { pid, rssBytes, heapBytes } = sources.process()
   return {
     api_version: API_VERSION,
-    now: iso(facts.now),
+    now: iso(input.now),
     ...body,
-    health: { reasons: reasonsOf(facts, turnMs) },
+    health: { reasons: reasonsOf(input, turnMs) },
     agent_svid: ownSvid(sources),
-    server: server(sources, facts),
+    server: server(sources, input),
     workload_api: { ...Object(body['workload_api']), workloads: sources.connected().length },
     audit: auditOf(sources.audit()),
     telemetry: telemetryOf(sources),
@@ -175,18 +175,18 @@ function changeOf({ time, kind, text, subject }: RecordedChange) {
   return { time: iso(time), kind, text, subject }
 }
 
-type Facts = ReturnType<AdminSources['health']>
+type HealthInput = ReturnType<AdminSources['health']>
 
-function reasonsOf(facts: Facts, turnMs: number): StatusAnswer['health']['reasons'] {
-  const restart = restartReason(facts, turnMs)
-  const components = Object.entries(componentsOf(facts)).flatMap(([component, { status, message, since }]) =>
+function reasonsOf(input: HealthInput, turnMs: number): StatusAnswer['health']['reasons'] {
+  const restart = restartReason(input, turnMs)
+  const components = Object.entries(componentsOf(input)).flatMap(([component, { status, message, since }]) =>
     status === 'healthy' ? [] : [{ component, status, reason: message, since: isoOrNull(since) }],
   )
-  const others = otherTroubles(facts).map(({ message, since }) => {
+  const others = otherTroubles(input).map(({ message, since }) => {
     return { component: 'agent', status: 'degraded', reason: message, since: isoOrNull(since) }
   })
   const told = new Set([...components, ...others].map(({ reason }) => reason))
-  const more = [...(restart === null ? [] : [restart]), ...unreadyReasons(facts)].filter((reason) => !told.has(reason))
+  const more = [...(restart === null ? [] : [restart]), ...unreadyReasons(input)].filter((reason) => !told.has(reason))
   return [
     ...components,
     ...others,
@@ -209,7 +209,7 @@ function ownSvid({ ownSvid, ownState, ownRenewAt }: AdminSources): StatusAnswer[
   }
 }
 
-function server({ limits }: AdminSources, { icpService }: Facts): StatusAnswer['server'] {
+function server({ limits }: AdminSources, { icpService }: HealthInput): StatusAnswer['server'] {
   const { address, reachedAt, trouble, skewMs } = icpService
   const figures = Object.entries(limits()) as [Tier, ReturnType<AdminSources['limits']>[Tier]][]
   return {

@@ -122,7 +122,7 @@ function show(entries: readonly DevIcpEntry[], output: string | undefined, io: C
   for (const { id, spiffe_id, selectors, ttl, parent_id } of entries) {
     io.stdout.write(`${printable(spiffe_id)}\n`)
     const pairs = Object.entries(selectors).map(([key, value]) => ['selector', `${key} = ${value}`] as const)
-    const facts = [['id', id], ...pairs, ['ttl', ttl ? `${ttl} s` : ''], ['agent', parent_id ?? '']] as const
-    for (const [name, value] of facts) if (value) io.stdout.write(`    ${name.padEnd(10)}${printable(value)}\n`)
+    const rows = [['id', id], ...pairs, ['ttl', ttl ? `${ttl} s` : ''], ['agent', parent_id ?? '']] as const
+    for (const [name, value] of rows) if (value) io.stdout.write(`    ${name.padEnd(10)}${printable(value)}\n`)
   }
 }

@@ -26,7 +26,7 @@ export const supportBundle: Command = {
   help: `Usage: icp-agent support-bundle [FILE] [--yes]
 
 Puts into one tar file what helps others to understand this agent: settings, status, workloads, entries,
-denials, metrics, the last log lines, versions, and facts of the machine. Secrets are redacted. What is
+denials, metrics, the last log lines, versions, and a description of the machine. Secrets are redacted. What is
 in it is shown before anything is written. Where the agent does not run, it holds the rest and says what
 is missing. FILE must not exist, and gets mode 0600; default: icp-agent-support-TIME.tar in this directory.
 

@@ -72,11 +72,11 @@ function commandPage(name: string, summary: string, help: string, version: strin
 function settingsPage(version: string): string {
   const settings = SETTING_KEYS.map((key) => {
     const setting = SETTINGS[key]
-    const facts = `${typeOf(setting)}; default: ${setting.default ?? setting.defaultIs}`
+    const terms = `${typeOf(setting)}; default: ${setting.default ?? setting.defaultIs}`
     const variable = `ICP_AGENT_${key.toUpperCase().replaceAll('.', '__')}`
     return tagged(
       `\\fB${escaped(key)}\\fR`,
-      `${roff(plain(setting.what))}\n.br\n${roff(plain(facts))}\n.br\n${roff(variable)}`,
+      `${roff(plain(setting.what))}\n.br\n${roff(plain(terms))}\n.br\n${roff(variable)}`,
     )
   })
   return page('icp-agent.yaml', 5, version, 'the configuration of icp-agent', [

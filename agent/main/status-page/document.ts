@@ -101,7 +101,7 @@ ${block('changes', 'What changed last', form('changes', 'Filter changes', CHANGE
 /** One denial with the whole reason for it. */
 export function denialPage(content: PageContent, denial: DenialAnswer): Html {
   const { id, code, reason, method, count, time, last_time, explanation } = denial
-  const facts: readonly (readonly [string, Html | string | number])[] = [
+  const values: readonly (readonly [string, Html | string | number])[] = [
     ['Denied', html`${when(last_time, content.now)} <span class="dim">${last_time}</span>`],
     ['First', html`${when(time, content.now)} <span class="dim">${time}</span>`],
     ['Times', count],
@@ -115,7 +115,7 @@ export function denialPage(content: PageContent, denial: DenialAnswer): Html {
   const main = html`<p class="back"><a href="/#denials">Back to the status</a></p>
 <section class="block" aria-labelledby="denial-title"><header><h2 id="denial-title">Denial <span class="mono">${id}</span></h2></header>
 <p>${reason} <span class="code">${code}</span></p>
-<dl class="facts list">${facts.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl></section>${explained(explanation)}`
+<dl class="values list">${values.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl></section>${explained(explanation)}`
   return frame(content, { title: `Denial ${id}`, nav: null, main })
 }
 

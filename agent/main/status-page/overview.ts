@@ -30,7 +30,7 @@ function health({ status }: AgentLook, now: number): Html {
     reasons.length > 0 ? html`<ul class="reasons">${reasons}</ul>` : html`<p class="fine">Nothing is wrong.</p>`
   return html`<section class="card ${reasons.length > 0 && 'tall'}" aria-labelledby="health-title"><h2 id="health-title">Health</h2>
 <p class="big">${badge(status.status)} ${status.ready ? 'ready' : 'not ready'}</p>${said}
-<dl class="facts"><div><dt>Version</dt><dd>${version}</dd></div><div><dt>Up for</dt><dd>${span(Math.floor(uptime_seconds / 60) * 60_000)}</dd></div>
+<dl class="values"><div><dt>Version</dt><dd>${version}</dd></div><div><dt>Up for</dt><dd>${span(Math.floor(uptime_seconds / 60) * 60_000)}</dd></div>
 <div><dt>Last sync</dt><dd>${when(sync.last_success, now)}</dd></div><div><dt>Memory</dt><dd>${Math.round(process.rss_bytes / 1024 ** 2)} MiB</dd></div>${audit(status)}${lastReload(status, now)}</dl></section>`
 }
 
@@ -51,7 +51,7 @@ function ownSvid({ status }: AgentLook, now: number): Html {
   return html`<section class="card" aria-labelledby="own-title"><h2 id="own-title">The agent's own SVID</h2>
 <p class="big">${badge(state)}</p><p>${spiffe_id === null ? NONE : spiffeId(spiffe_id)}</p>${bar}
 ${reason && html`<p>${reason.message} <span class="code">${reason.code}</span></p>`}
-<dl class="facts"><div><dt>Ends</dt><dd>${when(expires_at, now)}</dd></div><div><dt>Is renewed</dt><dd>${when(renew_at, now)}</dd></div>
+<dl class="values"><div><dt>Ends</dt><dd>${when(expires_at, now)}</dd></div><div><dt>Is renewed</dt><dd>${when(renew_at, now)}</dd></div>
 <div><dt>Issued</dt><dd>${when(issued_at, now)}</dd></div></dl></section>`
 }
 
@@ -66,7 +66,7 @@ function server({ status }: AgentLook, now: number): Html {
   return html`<section class="card" aria-labelledby="server-title"><h2 id="server-title">ICP server</h2>
 <p class="big">${badge(state)}</p><p class="mono dim">${address}</p>
 ${trouble && html`<p>${trouble.message} <span class="code">${trouble.code}</span> <span class="dim">${when(trouble.since, now)}</span></p>`}
-<dl class="facts"><div><dt>Last answer</dt><dd>${when(last_answer_at, now)}</dd></div>
+<dl class="values"><div><dt>Last answer</dt><dd>${when(last_answer_at, now)}</dd></div>
 <div><dt>Clock skew</dt><dd>${clock_skew_seconds === null ? NONE : `${clock_skew_seconds} s`}</dd></div>
 ${rates.length > 0 ? rates : html`<div><dt>Rate limit</dt><dd>not in the way</dd></div>`}</dl></section>`
 }
@@ -86,6 +86,6 @@ function counts({ status, workloads }: AgentLook): Html {
   return html`<section class="card" aria-labelledby="counts-title"><h2 id="counts-title">Entries and workloads</h2>
 <p class="sub"><a href="#entries">${plural(total, 'entry', 'entries')}</a></p>${parts(entries)}
 <p class="sub"><a href="#workloads">${plural(workloads.length, 'workload')}</a></p>${parts(connected)}
-<dl class="facts"><div><dt>Connections</dt><dd>${connections}</dd></div><div><dt>Streams</dt><dd>${streams}</dd></div>
+<dl class="values"><div><dt>Connections</dt><dd>${connections}</dd></div><div><dt>Streams</dt><dd>${streams}</dd></div>
 <div><dt>Denials kept</dt><dd>${status.denials_total}</dd></div></dl></section>`
 }

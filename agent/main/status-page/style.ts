@@ -59,15 +59,15 @@ main { max-width: 1240px; margin: 0 auto; padding: 1.25rem; display: grid; gap: 
 .card { display: flex; flex-direction: column; gap: .55rem; }
 .card h2 { font-size: .82rem; font-weight: 600; color: var(--dim); letter-spacing: .01em; }
 .card .big { font-size: 1.08rem; font-weight: 600; display: flex; gap: .5rem; align-items: center; flex-wrap: wrap; }
-.card .facts { margin-top: auto; }
+.card .values { margin-top: auto; }
 .card .sub { font-weight: 600; font-size: .95rem; }
 .card p { overflow-wrap: anywhere; } .card > p:not(.big, .sub) { font-size: .92rem; }
 .card .fine { color: var(--dim); }
-.facts { display: grid; gap: .15rem; font-size: .88rem; padding-top: .5rem; border-top: 1px solid var(--soft); }
-.facts div { display: flex; justify-content: space-between; gap: 1rem; }
-.facts dt { color: var(--dim); }
-.facts dd { text-align: right; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
-.facts.list { border: 0; } .facts.list div { justify-content: start; } .facts.list dt { width: 6rem; flex: none; } .facts.list dd { text-align: left; }
+.values { display: grid; gap: .15rem; font-size: .88rem; padding-top: .5rem; border-top: 1px solid var(--soft); }
+.values div { display: flex; justify-content: space-between; gap: 1rem; }
+.values dt { color: var(--dim); }
+.values dd { text-align: right; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
+.values.list { border: 0; } .values.list div { justify-content: start; } .values.list dt { width: 6rem; flex: none; } .values.list dd { text-align: left; }
 .reasons { display: grid; gap: .6rem; font-size: .9rem; }
 .reasons li { border-left: 3px solid var(--line); padding-left: .6rem; overflow-wrap: anywhere; }
 

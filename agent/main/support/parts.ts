@@ -12,7 +12,7 @@ import { workloads } from '../../admin/routes/workloads.js'
 import type { EffectiveSettings } from '../../config/effective.js'
 import { messageOf } from '../../errors.js'
 import { iso } from '../../lib/time.js'
-import { readNodeFacts } from '../../platform/node-facts.js'
+import { describeNode } from '../../platform/node-description.js'
 import type { Clock } from '../../ports/clock.js'
 import { settingsDocument } from '../settings-document.js'
 import { agentVersion } from '../version.js'
@@ -101,7 +101,7 @@ function versions(): object {
 }
 
 async function machine({ clock }: BundleSources): Promise<object> {
-  const { hostname, os, kernel, arch, cpus, memoryBytes } = await readNodeFacts(clock)
+  const { hostname, os, kernel, arch, cpus, memoryBytes } = await describeNode(clock)
   return {
     hostname,
     os,

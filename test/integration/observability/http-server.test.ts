@@ -3,7 +3,7 @@ import { request } from 'node:http'
 import { connect, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
-import type { HealthFacts } from '../../../agent/observability/health.js'
+import type { HealthInput } from '../../../agent/observability/health.js'
 import {
   type HealthServer,
   type HealthServerOptions,
@@ -15,7 +15,7 @@ import { SystemClock } from '../../../agent/platform/system-clock.js'
 import { RecordedSinks } from '../../fakes/sinks.js'
 import { temporaryDirectory } from '../../support/agent.js'
 
-const FACTS: HealthFacts = {
+const FACTS: HealthInput = {
   now: 0,
   startedAt: 0,
   uptimeMs: 0,
@@ -39,7 +39,7 @@ afterEach(async () => {
 })
 
 const source = () => ({
-  facts: () => FACTS,
+  input: () => FACTS,
   metrics: { text: async () => 'a 1\n', contentType: 'text/plain; version=0.0.4; charset=utf-8' },
   version: '1.2.3',
   agent: { tenantId: 'tenant', nodeId: 'node' },
@@ -76,7 +76,7 @@ test('?verbose adds the components', async () => {
 
 test('a lost socket fails liveness and readiness', async () => {
   const { url } = await start({
-    facts: () => ({ ...FACTS, workloadApi: { ...FACTS.workloadApi, lostSince: 0 } }),
+    input: () => ({ ...FACTS, workloadApi: { ...FACTS.workloadApi, lostSince: 0 } }),
   })
   expect((await fetch(`${url}/healthz`)).status).toBe(503)
   expect((await fetch(`${url}/ready`)).status).toBe(503)
@@ -114,7 +114,7 @@ test('a defect behind an answer is 500 without details, and logged', async () =>
   const sinks = new RecordedSinks()
   const { url } = await start({
     log: sinks.log,
-    facts: () => {
+    input: () => {
       throw new Error('secret detail')
     },
   })

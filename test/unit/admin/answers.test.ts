@@ -165,12 +165,12 @@ describe('the status', () => {
 
   test('says what is wrong, since when, once', async () => {
     const trouble = { code: 'icp.unreachable' as const, message: 'no route', since: NOW - 60_000 }
-    const facts = healthy(NOW, {
+    const input = healthy(NOW, {
       icpService: { address: 'https://icp.test', reachedAt: NOW - 90_000, trouble, skewMs: null },
       adminTrouble: { message: 'no admin', since: NOW - 5 },
       workloadApi: { socketPath: '/s', listening: false, lostSince: null, connections: 0, streams: 0 },
     })
-    const told = status.schema.parse(await status.answer(adminSourcesWith({ health: () => facts })))
+    const told = status.schema.parse(await status.answer(adminSourcesWith({ health: () => input })))
     expect(told.server).toMatchObject({ reachable: false, trouble: { code: 'icp.unreachable' } })
     expect(told.health.reasons.map(({ component, status, since }) => [component, status, since])).toEqual([
       ['icp_service', 'degraded', '2025-12-31T23:59:00.000Z'],

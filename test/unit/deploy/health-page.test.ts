@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { expect, it } from 'vitest'
-import type { HealthFacts } from '../../../agent/observability/health.js'
+import type { HealthInput } from '../../../agent/observability/health.js'
 import { greeting, liveness, readiness, statusDocument } from '../../../agent/observability/health-answers.js'
 
 const PAGE = readFileSync('docs/health.md', 'utf8')
@@ -8,7 +8,7 @@ const PAGE = readFileSync('docs/health.md', 'utf8')
 const NAMED = new Set([...PAGE.replace(/^```.*?^```$/gms, '').matchAll(/`([^`]+)`/g)].map(([, name]) => name))
 const AGENT = { tenantId: 'tenant', nodeId: 'node' }
 
-const FACTS: HealthFacts = {
+const FACTS: HealthInput = {
   now: 0,
   startedAt: 0,
   uptimeMs: 0,

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { type CsrFacts, grant, roles } from '../../../dev/icp-server/roles.js'
+import { type CsrContent, grant, roles } from '../../../dev/icp-server/roles.js'
 
 const OPTIONS = {
   accountId: 'account',
@@ -8,7 +8,7 @@ const OPTIONS = {
   basicConstraints: false,
 }
 const { agent, workload } = roles(OPTIONS)
-const csr = (change: Partial<CsrFacts> = {}): CsrFacts => ({
+const csr = (change: Partial<CsrContent> = {}): CsrContent => ({
   keyType: 'rsa',
   keyBits: 2048,
   commonName: 'svid@localhost',
@@ -18,7 +18,7 @@ const csr = (change: Partial<CsrFacts> = {}): CsrFacts => ({
   uris: ['spiffe://account/agent/n'],
   ...change,
 })
-const granted = (change: Partial<CsrFacts>, fallback = 'spiffe://account/agent/n') => {
+const granted = (change: Partial<CsrContent>, fallback = 'spiffe://account/agent/n') => {
   const result = grant(agent, csr(change), fallback)
   return typeof result === 'string' ? result : { ...result }
 }

@@ -32,8 +32,8 @@ async function setting() {
   const clock = new FakeClock()
   const events = fileEvents(new RecordedSinks().log, clock)
   const live = new LiveConfig(await attestingAs(OLD))
-  const facts = { os: 'linux', kernel: '6', arch: 'x64', cpus: 2, memoryBytes: 1 }
-  const node = { username: 'agent', hostname: 'node-1', ...facts }
+  const machine = { os: 'linux', kernel: '6', arch: 'x64', cpus: 2, memoryBytes: 1 }
+  const node = { username: 'agent', hostname: 'node-1', ...machine }
   const attesting = nodeAttesting(live.config, { files, node, inPod: true, fileEvents: events }, new ScriptedHttp())
   /** The cluster and the token, as the next attestation of the node would send them. */
   const evidence = async () => {

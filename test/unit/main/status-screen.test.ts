@@ -22,7 +22,7 @@ async function busy(): Promise<StatusAnswer> {
     message: `no route ${'y '.repeat(200)}`,
     since: Date.parse(NOW) - 5_000,
   }
-  const facts = healthy(Date.parse(NOW), {
+  const input = healthy(Date.parse(NOW), {
     icpService: { address: `https://icp.test/${'z'.repeat(200)}`, reachedAt: null, trouble, skewMs: 90_000 },
     cache: { restored: true, trouble },
     entries: {
@@ -33,7 +33,7 @@ async function busy(): Promise<StatusAnswer> {
   })
   const limit = { perMinute: 4.2, opensInMs: 12_000, pressure: 0.5 }
   const limits = { bootstrap: limit, standard: limit, sensitive: limit, service: limit }
-  const sources = adminSourcesWith({ health: () => facts, limits: () => limits })
+  const sources = adminSourcesWith({ health: () => input, limits: () => limits })
   for (let i = 0; i < 40; i++) sources.changes.add('svid', `${HOSTILE} rotation ${i}`)
   for (let i = 0; i < 40; i++) {
     sources.denials.observer.denied?.({ pid: i, uid: i, gid: i }, new Map([['unix:path', HOSTILE]]), {

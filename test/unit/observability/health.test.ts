@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import {
   COMPONENTS,
   componentsOf,
-  type HealthFacts,
+  type HealthInput,
   otherTroubles,
   overall,
   restartReason,
@@ -14,7 +14,7 @@ const NOW = Date.parse('2026-01-01T12:00:00Z')
 const MINUTE = 60_000
 const AGENT = { tenantId: 'tenant', nodeId: 'node' }
 
-const HEALTHY: HealthFacts = {
+const HEALTHY: HealthInput = {
   now: NOW,
   startedAt: NOW - 60 * MINUTE,
   uptimeMs: 60 * MINUTE,
@@ -31,8 +31,8 @@ const HEALTHY: HealthFacts = {
   attestors: [{ name: 'docker', active: false, reason: 'there is no engine\u001b' }],
   brokenFiles: [],
 }
-type Change = { [K in keyof HealthFacts]?: HealthFacts[K] extends object ? Partial<HealthFacts[K]> : HealthFacts[K] }
-function facts(change: Change): HealthFacts {
+type Change = { [K in keyof HealthInput]?: HealthInput[K] extends object ? Partial<HealthInput[K]> : HealthInput[K] }
+function input(change: Change): HealthInput {
   return {
     ...HEALTHY,
     stopping: change.stopping ?? false,
@@ -52,7 +52,7 @@ const trouble = (code: Trouble['code'], minutes = 1): Trouble => ({
   since: NOW - minutes * MINUTE,
 })
 
-const STARTING = facts({
+const STARTING = input({
   agentSvid: { expiresAt: null },
   icpService: { reachedAt: null },
   workloadApi: { listening: false },
@@ -63,7 +63,7 @@ const STARTING = facts({
 
 describe('components and liveness', () => {
   const locked = trouble('agent.locked_out', 30)
-  test.each<[string, HealthFacts, Partial<Record<(typeof COMPONENTS)[number], string>>, string, number]>([
+  test.each<[string, HealthInput, Partial<Record<(typeof COMPONENTS)[number], string>>, string, number]>([
     ['all is well', HEALTHY, {}, 'healthy', 200],
     [
       'the agent has just started',
@@ -72,40 +72,40 @@ describe('components and liveness', () => {
       'starting',
       200,
     ],
-    ['renewal fails', facts({ agentSvid: { trouble: locked } }), { agent_svid: 'degraded' }, 'degraded', 200],
+    ['renewal fails', input({ agentSvid: { trouble: locked } }), { agent_svid: 'degraded' }, 'degraded', 200],
     [
       'the node is locked out',
-      facts({ agentSvid: { expiresAt: null, trouble: locked } }),
+      input({ agentSvid: { expiresAt: null, trouble: locked } }),
       { agent_svid: 'unhealthy' },
       'degraded',
       200,
     ],
-    ['the agent SVID expired', facts({ agentSvid: { expiresAt: NOW } }), { agent_svid: 'unhealthy' }, 'degraded', 200],
+    ['the agent SVID expired', input({ agentSvid: { expiresAt: NOW } }), { agent_svid: 'unhealthy' }, 'degraded', 200],
     [
       'the server is away',
-      facts({ icpService: { trouble: trouble('icp.timeout') } }),
+      input({ icpService: { trouble: trouble('icp.timeout') } }),
       { icp_service: 'degraded' },
       'degraded',
       200,
     ],
     [
       'the server is away for long',
-      facts({ icpService: { trouble: trouble('icp.timeout', 11) } }),
+      input({ icpService: { trouble: trouble('icp.timeout', 11) } }),
       { icp_service: 'unhealthy' },
       'degraded',
       200,
     ],
     [
       'the cache cannot be written',
-      facts({ cache: { trouble: trouble('file.io') } }),
+      input({ cache: { trouble: trouble('file.io') } }),
       { certificate_cache: 'degraded' },
       'degraded',
       200,
     ],
-    ['the socket is lost', facts({ workloadApi: { lostSince: NOW } }), { workload_api: 'unhealthy' }, 'unhealthy', 503],
+    ['the socket is lost', input({ workloadApi: { lostSince: NOW } }), { workload_api: 'unhealthy' }, 'unhealthy', 503],
     [
       'the socket is gone because the agent stops',
-      facts({ stopping: true, workloadApi: { lostSince: NOW } }),
+      input({ stopping: true, workloadApi: { lostSince: NOW } }),
       { workload_api: 'unhealthy' },
       'degraded',
       200,
@@ -124,7 +124,7 @@ describe('components and liveness', () => {
   })
 
   test('verbose tells the reasons and components', () => {
-    const { body } = liveness(facts({ agentSvid: { expiresAt: null, trouble: trouble('agent.locked_out') } }), 0, true)
+    const { body } = liveness(input({ agentSvid: { expiresAt: null, trouble: trouble('agent.locked_out') } }), 0, true)
     expect(body['reasons']).toEqual([expect.stringContaining('agent.locked_out')])
     expect(body['components']).toMatchObject({ agent_svid: { status: 'unhealthy', since: '2026-01-01T11:59:00.000Z' } })
   })
@@ -132,7 +132,7 @@ describe('components and liveness', () => {
   test.each(['agent.certificate_refused', 'icp.agent_inactive'] as const)(
     'while the certificate is valid and of no use (%s), the agent is degraded, the server is not, and the reason is told',
     (code) => {
-      const { agent_svid, icp_service } = componentsOf(facts({ agentSvid: { trouble: trouble(code) } }))
+      const { agent_svid, icp_service } = componentsOf(input({ agentSvid: { trouble: trouble(code) } }))
       expect([agent_svid.status, icp_service.status]).toEqual(['degraded', 'healthy'])
       expect(agent_svid.message).toMatch(/^valid until .*, but of no use: says /)
       expect(agent_svid.message).toContain(`(${code})`)
@@ -141,29 +141,29 @@ describe('components and liveness', () => {
 
   test('the code of a trouble is told however long its message is', () => {
     const long = { ...trouble('agent.certificate_refused'), message: 'x'.repeat(1000) }
-    expect(componentsOf(facts({ agentSvid: { trouble: long } })).agent_svid.message).toMatch(
+    expect(componentsOf(input({ agentSvid: { trouble: long } })).agent_svid.message).toMatch(
       /x… \(agent\.certificate_refused\)$/,
     )
   })
 
   test('a lost socket is one reason, not two', () => {
-    expect(liveness(facts({ workloadApi: { lostSince: NOW } }), 0, true).body['reasons']).toHaveLength(1)
+    expect(liveness(input({ workloadApi: { lostSince: NOW } }), 0, true).body['reasons']).toHaveLength(1)
   })
 })
 
 describe('readiness', () => {
-  test.each<[string, HealthFacts, boolean]>([
+  test.each<[string, HealthInput, boolean]>([
     ['listening and synced', HEALTHY, true],
-    ['synced without any SVID', facts({ validSvids: 0 }), true],
-    ['not synced, but with a valid SVID from the cache', facts({ sync: { lastSuccessAt: null } }), true],
-    ['neither synced nor with an SVID', facts({ sync: { lastSuccessAt: null }, validSvids: 0 }), false],
-    ['not listening', facts({ workloadApi: { listening: false } }), false],
-    ['without its socket', facts({ workloadApi: { lostSince: NOW } }), false],
-    ['stopping', facts({ stopping: true }), false],
-    ['in a PID namespace of its own, in a pod', facts({ pods: { callersHidden: 'by_namespaces' } }), false],
-    ['refusing whom it cannot see, in a pod', facts({ pods: { callersHidden: 'refused' } }), false],
-    ['waiting for the first list of pods', facts({ pods: { awaited: true } }), false],
-    ['without its own SVID but with one to serve', facts({ agentSvid: { expiresAt: null } }), true],
+    ['synced without any SVID', input({ validSvids: 0 }), true],
+    ['not synced, but with a valid SVID from the cache', input({ sync: { lastSuccessAt: null } }), true],
+    ['neither synced nor with an SVID', input({ sync: { lastSuccessAt: null }, validSvids: 0 }), false],
+    ['not listening', input({ workloadApi: { listening: false } }), false],
+    ['without its socket', input({ workloadApi: { lostSince: NOW } }), false],
+    ['stopping', input({ stopping: true }), false],
+    ['in a PID namespace of its own, in a pod', input({ pods: { callersHidden: 'by_namespaces' } }), false],
+    ['refusing whom it cannot see, in a pod', input({ pods: { callersHidden: 'refused' } }), false],
+    ['waiting for the first list of pods', input({ pods: { awaited: true } }), false],
+    ['without its own SVID but with one to serve', input({ agentSvid: { expiresAt: null } }), true],
   ])('%s: %#', (_, given, ready) => {
     expect(readiness(given, false)).toEqual({ code: ready ? 200 : 503, body: { ready } })
     expect((readiness(given, true).body['reasons'] as string[]).length > 0).toBe(!ready)
@@ -174,7 +174,7 @@ describe('status', () => {
   test('it tells why the agent is not ready, with what to do and what the platform says', () => {
     const { body } = statusDocument(
       {
-        ...facts({ pods: { callersHidden: 'by_namespaces', awaited: true } }),
+        ...input({ pods: { callersHidden: 'by_namespaces', awaited: true } }),
         attestors: [{ name: 'kubernetes', active: true, reason: 'Kubernetes answered 401\u001b' }],
       },
       0,
@@ -217,7 +217,7 @@ describe('status', () => {
   })
 
   test('degraded_since is the earliest trouble', () => {
-    const given = facts({
+    const given = input({
       agentSvid: { trouble: trouble('icp.timeout', 5) },
       icpService: { trouble: trouble('icp.timeout', 7) },
     })
@@ -231,7 +231,7 @@ describe('status', () => {
       code: 'entry.shadowed',
       reason: `\u001b[31m${'x'.repeat(1000)}`,
     }))
-    const { body } = statusDocument(facts({ entries: { neverIssued } }), 0, AGENT, '1')
+    const { body } = statusDocument(input({ entries: { neverIssued } }), 0, AGENT, '1')
     const entries = body['entries'] as { never_issued: { reason: string }[]; never_issued_total: number }
     expect(entries.never_issued).toHaveLength(50)
     expect(entries.never_issued_total).toBe(60)
@@ -266,7 +266,7 @@ describe('status', () => {
 })
 
 test('starting while the server is away is degraded: that is what a person must look at', () => {
-  const given = facts({
+  const given = input({
     agentSvid: { expiresAt: null, trouble: trouble('icp.unreachable') },
     cache: { restored: false },
   })

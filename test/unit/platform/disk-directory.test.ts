@@ -26,7 +26,7 @@ import {
 } from '../../../agent/platform/directory.js'
 
 const me = { uid: 1000, gid: 1000 }
-const part = (facts: Partial<Part>): Part => ({ path: '/x', kind: 'directory', uid: 0, gid: 0, mode: 0o755, ...facts })
+const part = (given: Partial<Part>): Part => ({ path: '/x', kind: 'directory', uid: 0, gid: 0, mode: 0o755, ...given })
 
 describe('the rule', () => {
   test.each([

@@ -112,8 +112,8 @@ describe('FetchJWTSVID refuses', () => {
       ...entry(id, path),
       selectors: new Map([['docker:image-name', 'api:1']]),
     })
-    const attested = (facts: Readonly<Record<string, string>>, missing: readonly string[], waitMs = 0) => {
-      world.workload.set(facts, missing, waitMs)
+    const attested = (selectors: Readonly<Record<string, string>>, missing: readonly string[], waitMs = 0) => {
+      world.workload.set(selectors, missing, waitMs)
     }
     beforeEach(() => {
       world.setEntries(entry('e1', '/web'), ofContainer('e2', '/api'))

@@ -128,8 +128,8 @@ describe('the match of a workload', () => {
 
   it('names the entries that a label of the image matched before', () => {
     const labelled = entryOf('labelled', { selectors: { ...MINE, 'docker:label:app': 'payments' } })
-    const facts = { ...MINE, 'docker:image-label:app': 'payments' }
-    const { workload, show, listen, lost } = setting({ selectors: facts })
+    const selectors = { ...MINE, 'docker:image-label:app': 'payments' }
+    const { workload, show, listen, lost } = setting({ selectors })
     show(a, labelled)
     using _listening = listen()
     expect(workload.decisionInput().match.ids).toEqual(['a'])

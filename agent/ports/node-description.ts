@@ -1,5 +1,5 @@
 /** What is known of the machine: for `/status` and as evidence of a plain node. Read once at start. */
-export interface NodeFacts {
+export interface NodeDescription {
   readonly hostname: string
   /** The user that the agent runs as; the uid in decimal where the database of users has no name for it. */
   readonly username: string

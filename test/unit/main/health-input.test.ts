@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { callersHidden, serverTrouble } from '../../../agent/main/health-facts.js'
+import { callersHidden, serverTrouble } from '../../../agent/main/health-input.js'
 import type { Trouble } from '../../../agent/observability/once.js'
 
 const trouble = (code: Trouble['code'], since: number): Trouble => ({ code, message: `says ${code}`, since })

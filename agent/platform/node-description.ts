@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import os from 'node:os'
 import type { Clock } from '../ports/clock.js'
-import type { NodeFacts } from '../ports/node-facts.js'
+import type { NodeDescription } from '../ports/node-description.js'
 
 const DEADLINE_MS = 3000
 
@@ -13,15 +13,15 @@ const OS_RELEASE = ['/etc/os-release', '/usr/lib/os-release'] as const
 const MAX_NAME = 100
 
 /**
- * The facts of this machine, read once at start, before the socket is there: so the name of the distribution comes from
+ * What this machine is, read once at start, before the socket is there: so the name of the distribution comes from
  * its own file. Only where there is none is systeminformation asked, which spawns a dozen processes. What nobody says within
  * the deadline (3 s) is left at what Node knows by itself. Never throws.
  */
-export async function readNodeFacts(
+export async function describeNode(
   clock: Pick<Clock, 'after'>,
   { releaseFiles = OS_RELEASE, osInfo = fromSystem }: { releaseFiles?: readonly string[]; osInfo?: OsInfo } = {},
-): Promise<NodeFacts> {
-  const plain: NodeFacts = {
+): Promise<NodeDescription> {
+  const plain: NodeDescription = {
     hostname: os.hostname(),
     username: username(),
     os: os.platform(),

@@ -1,18 +1,18 @@
-import type { AdminTrouble, HealthFacts } from '../observability/health.js'
+import type { AdminTrouble, HealthInput } from '../observability/health.js'
 import type { Trouble } from '../observability/once.js'
 import type { HostNamespaces } from '../ports/kernel.js'
-import type { NodeFacts } from '../ports/node-facts.js'
+import type { NodeDescription } from '../ports/node-description.js'
 import type { Listener } from '../workload-api/listener.js'
 import type { Agent } from './compose.js'
 import type { DiskProbe } from './disk-probe.js'
 import { figuresOf } from './entry-figures.js'
 
 /** The agent and what is known of its run. */
-export interface Facts {
+export interface AgentRun {
   readonly agent: Agent
   readonly startedAt: number
   readonly startedMonotonic: number
-  readonly node: NodeFacts
+  readonly node: NodeDescription
   readonly signal: AbortSignal
   /** The agent runs in a pod. */
   readonly inPod: boolean
@@ -26,17 +26,17 @@ export interface Facts {
 }
 
 /** The plain values that `/status` and the probes are made from. */
-export function healthFacts(facts: Facts): HealthFacts {
-  const { agent: parts } = facts
+export function healthInput(run: AgentRun): HealthInput {
+  const { agent: parts } = run
   const { config, clock, entrySync, schedule, keeper, client, reachability, outage } = parts
   const { streams, connections, listener, attestors } = parts
   const now = clock.now()
   const agent = keeper.current()
   return {
     now,
-    startedAt: facts.startedAt,
-    uptimeMs: clock.monotonic() - facts.startedMonotonic,
-    stopping: facts.signal.aborted,
+    startedAt: run.startedAt,
+    uptimeMs: clock.monotonic() - run.startedMonotonic,
+    stopping: run.signal.aborted,
     agentSvid: {
       spiffeId: agent?.spiffeId.uri ?? null,
       expiresAt: agent?.notAfter ?? null,
@@ -56,19 +56,19 @@ export function healthFacts(facts: Facts): HealthFacts {
       streams: streams.size,
     },
     pods: {
-      callersHidden: callersHidden(facts.inPod, facts.agent.kernel.host, listener),
+      callersHidden: callersHidden(run.inPod, run.agent.kernel.host, listener),
       awaited: config.health.waitForKubernetes && attestors.podsListed === false,
     },
-    cache: { restored: facts.cacheTrouble !== null, trouble: facts.cacheTrouble?.() ?? facts.disk.trouble },
+    cache: { restored: run.cacheTrouble !== null, trouble: run.cacheTrouble?.() ?? run.disk.trouble },
     sync: { intervalMs: schedule.intervalMs, lastSuccessAt: entrySync.lastAt },
-    ...entriesOf(facts.agent, now),
-    node: facts.node,
+    ...entriesOf(run.agent, now),
+    node: run.node,
     attestors: attestors.statuses(),
-    adminTrouble: facts.adminTrouble,
-    brokenFiles: facts.agent.rereadFiles.broken(),
-    audit: facts.agent.audit.events.trouble,
-    openFiles: facts.agent.openFiles(),
-    reload: facts.reload,
+    adminTrouble: run.adminTrouble,
+    brokenFiles: run.agent.rereadFiles.broken(),
+    audit: run.agent.audit.events.trouble,
+    openFiles: run.agent.openFiles(),
+    reload: run.reload,
   }
 }
 
@@ -77,7 +77,7 @@ export function callersHidden(
   inPod: boolean,
   host: Pick<HostNamespaces, 'besidePid1'>,
   listener: Pick<Listener, 'callersHidden'>,
-): HealthFacts['pods']['callersHidden'] {
+): HealthInput['pods']['callersHidden'] {
   if (!inPod) return null
   if (host.besidePid1) return 'by_namespaces'
   return listener.callersHidden ? 'refused' : null
@@ -97,7 +97,7 @@ function agentTrouble(keeper: Agent['keeper']): Trouble | null {
   return 'reason' in state && state.reason ? { ...state.reason, since: state.since } : null
 }
 
-function entriesOf({ store, entrySync }: Agent, now: number): Pick<HealthFacts, 'entries' | 'validSvids'> {
+function entriesOf({ store, entrySync }: Agent, now: number): Pick<HealthInput, 'entries' | 'validSvids'> {
   const { byState, neverIssued, ends } = figuresOf(store.current)
   return {
     entries: { byState: { ...byState, rejected: entrySync.rejected.size }, neverIssued },
