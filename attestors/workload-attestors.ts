@@ -38,7 +38,7 @@ export interface AttestorChange extends Disposable {
 }
 
 /** One platform under the settings that it was made with. */
-interface Part extends Disposable {
+interface PlatformPart extends Disposable {
   readonly name: string
   /** Its settings: it is made again only if they differ. */
   readonly settings: string
@@ -53,7 +53,7 @@ interface Part extends Disposable {
 interface Life {
   readonly signal: AbortSignal
   readonly failed: (error: unknown) => void
-  readonly running: Map<Part, { readonly stop: LinkedAbort; readonly ended: Promise<void> }>
+  readonly running: Map<PlatformPart, { readonly stop: LinkedAbort; readonly ended: Promise<void> }>
 }
 
 const NO_PODS = 'the agent runs in no pod (KUBERNETES_SERVICE_HOST), and attestation.kubernetes.source is not kubelet'
@@ -70,10 +70,10 @@ export function workloadAttestors(config: AttestorConfig, world: AttestorWorld):
 class Attestors implements WorkloadAttestors {
   readonly #make: readonly ((config: AttestorConfig) => Maker)[]
   #settings: AttestorConfig['attestation']
-  #parts: readonly Part[]
+  #parts: readonly PlatformPart[]
   #all: readonly WorkloadAttestor[]
   /** Parts that were replaced and have threads that have not ended. */
-  readonly #retired = new Set<Part>()
+  readonly #retired = new Set<PlatformPart>()
   #life: Life | null = null
 
   constructor(
@@ -101,7 +101,7 @@ class Attestors implements WorkloadAttestors {
     return this.#pods?.listed ?? null
   }
 
-  get #pods(): Part['pods'] | null {
+  get #pods(): PlatformPart['pods'] | null {
     return this.#parts.find(({ pods }) => pods)?.pods ?? null
   }
 
@@ -155,7 +155,7 @@ class Attestors implements WorkloadAttestors {
     }
   }
 
-  #replace(settings: AttestorConfig['attestation'], parts: readonly Part[]): WithdrawnSelectors {
+  #replace(settings: AttestorConfig['attestation'], parts: readonly PlatformPart[]): WithdrawnSelectors {
     const before: Attesting = { settings: this.#settings, attestors: this.#all }
     const old = this.#parts
     this.#settings = settings
@@ -169,7 +169,7 @@ class Attestors implements WorkloadAttestors {
   }
 
   /** Each begins when the one in whose place it is has ended: they report about one and the same platform. */
-  #start(part: Part, after: Promise<void>): void {
+  #start(part: PlatformPart, after: Promise<void>): void {
     const life = this.#life
     if (!life) return
     const stop = new LinkedAbort(life.signal)
@@ -189,7 +189,7 @@ class Attestors implements WorkloadAttestors {
   }
 
   /** Resolves when the part has ended. */
-  async #retire(part: Part): Promise<void> {
+  async #retire(part: PlatformPart): Promise<void> {
     const running = this.#life?.running.get(part)
     running?.stop.abort()
     for (const one of this.#retired) if (one.threads?.() === 0) this.#retired.delete(one)
@@ -206,10 +206,10 @@ class Attestors implements WorkloadAttestors {
 /** What would be made, and whether that differs from what is there. */
 interface Maker {
   readonly settings: string
-  make(): Part
+  make(): PlatformPart
 }
 
-function maker(settings: unknown, make: (settings: string) => Part): Maker {
+function maker(settings: unknown, make: (settings: string) => PlatformPart): Maker {
   const text = JSON.stringify(settings)
   return { settings: text, make: () => make(text) }
 }
@@ -292,7 +292,7 @@ function systemdPart(config: AttestorConfig, world: AttestorWorld): Maker {
   })
 }
 
-function attestorsOf(parts: readonly Part[]): readonly WorkloadAttestor[] {
+function attestorsOf(parts: readonly PlatformPart[]): readonly WorkloadAttestor[] {
   return parts.flatMap(({ attestor }) => attestor ?? [])
 }
 

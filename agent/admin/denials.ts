@@ -44,7 +44,7 @@ export interface RecordedDenial extends Origin {
   readonly explanation: DenialExplanation | null
 }
 
-interface Kept {
+interface KeptDenial {
   denial: RecordedDenial
   readonly subject: string
   readonly bytes: number
@@ -52,7 +52,7 @@ interface Kept {
 
 /** The last denials, each with its explanation. */
 export class DenialLog {
-  readonly #kept = new Map<string, Kept>()
+  readonly #kept = new Map<string, KeptDenial>()
   /** Ids by subject, oldest first. */
   readonly #subjects = new Map<string, Set<string>>()
   #bytes = 0
@@ -131,7 +131,7 @@ export class DenialLog {
     return ++this.#searchesIn.searches <= SEARCHES_A_SECOND
   }
 
-  #keep(kept: Kept): void {
+  #keep(kept: KeptDenial): void {
     const own = this.#subjects.get(kept.subject) ?? new Set<string>()
     this.#subjects.set(kept.subject, own)
     own.add(kept.denial.id)

@@ -12,7 +12,7 @@ const LOCKED_RETRY_MS = 10 * 60_000
 const CONSUMED_RETRY_MS = 60 * 60_000
 
 /** The join token that a lock-out is about: none, one that was refused, or one that was certainly consumed. */
-export type Stake = 'nothing' | 'token' | 'consumed_token'
+export type LockOutToken = 'nothing' | 'token' | 'consumed_token'
 
 /** When the next attempt to renew or attest may begin, by the monotonic clock. */
 export class AttemptPace {
@@ -50,10 +50,10 @@ export class AttemptPace {
   }
 
   /** An attestation failed and will be refused until an administrator does something. */
-  lockedOut(stake: Stake): void {
+  lockedOut(token: LockOutToken): void {
     this.#failures++
-    const capMs = stake === 'consumed_token' ? CONSUMED_RETRY_MS : LOCKED_RETRY_MS
-    const baseMs = stake === 'nothing' ? LOCKED_FIRST_RETRY_MS : capMs
+    const capMs = token === 'consumed_token' ? CONSUMED_RETRY_MS : LOCKED_RETRY_MS
+    const baseMs = token === 'nothing' ? LOCKED_FIRST_RETRY_MS : capMs
     this.#nextAttestation = this.#in(this.#draw({ baseMs, capMs }))
     this.#next = this.#in(this.#draw({ baseMs: LOCKED_FIRST_RETRY_MS, capMs: LOCKED_FIRST_RETRY_MS }))
   }

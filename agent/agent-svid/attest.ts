@@ -15,9 +15,9 @@ import { isFresh } from './certificates.js'
 import { collectEvidence, type EvidenceOptions } from './evidence.js'
 import type { AgentSvidFile } from './file.js'
 import { lockout, tokenUntouched } from './lockout.js'
-import type { Answer, Pending, TokenAtStake } from './record.js'
+import type { Answer, Pending, SentToken } from './record.js'
 
-export interface StepsOptions extends Exchange {
+export interface StepsOptions extends AttestationExchange {
   readonly file: AgentSvidFile
   readonly keys: KeySource
   readonly evidence: EvidenceOptions
@@ -33,7 +33,7 @@ export interface Earned {
   readonly way: Way
 }
 
-interface Held extends Pending {
+interface AnsweredAttempt extends Pending {
   readonly answer: Answer
   readonly way: Way
 }
@@ -46,7 +46,7 @@ interface Held extends Pending {
  */
 export class AgentSvidSteps {
   /** An answer that could not be put to use yet; also on disk, unless that is what failed. */
-  #held: Held | null = null
+  #held: AnsweredAttempt | null = null
   #tokenSent: string | null = null
 
   constructor(private readonly options: StepsOptions) {}
@@ -131,7 +131,7 @@ export class AgentSvidSteps {
   }
 
   /** The key of an attempt that came to nothing serves the next one: it was never in use. */
-  async #prepare(way: Way, token: TokenAtStake | null, signal: AbortSignal): Promise<Pending> {
+  async #prepare(way: Way, token: SentToken | null, signal: AbortSignal): Promise<Pending> {
     const { file, keys, clock } = this.options
     const { key, since } = file.pending ?? { key: new Secret(await keys.take(signal)), since: clock.now() }
     const pending: Pending = { key, since, token, answer: null }
@@ -145,7 +145,7 @@ export class AgentSvidSteps {
     await (canBeHadAgain({ ...pending, way }) ? file.adoptPending(pending) : file.savePending(pending))
   }
 
-  async #authorities(held: Held, signal: AbortSignal): Promise<readonly Uint8Array[]> {
+  async #authorities(held: AnsweredAttempt, signal: AbortSignal): Promise<readonly Uint8Array[]> {
     if (held.answer.authorities.length > 0) return held.answer.authorities
     await this.#keepOnDisk(held)
     try {
@@ -162,7 +162,7 @@ export class AgentSvidSteps {
     }
   }
 
-  #claimed({ answer, key, token }: Held, authorities: readonly Uint8Array[]): UnverifiedAgentSvid {
+  #claimed({ answer, key, token }: AnsweredAttempt, authorities: readonly Uint8Array[]): UnverifiedAgentSvid {
     const { spiffeId, random, file } = this.options
     const tokenDigest = token?.digest ?? file.identity?.tokenDigest ?? null
     return { ...answer, spiffeId, key, tokenDigest, authorities, spread: random.fraction() }
@@ -173,7 +173,7 @@ export class AgentSvidSteps {
    * takes it, until its issuer is known or, where nothing else is valid, until a clock that is wrong has been set. Any
    * other can be had again.
    */
-  #mayPass(held: Held, error: unknown): boolean {
+  #mayPass(held: AnsweredAttempt, error: unknown): boolean {
     const { file, clock, skew } = this.options
     const now = clock.now()
     const life = lifeOf(held.answer)
@@ -191,13 +191,13 @@ export class AgentSvidSteps {
     )
   }
 
-  async #keepOnDisk(held: Held): Promise<void> {
+  async #keepOnDisk(held: AnsweredAttempt): Promise<void> {
     const { way, ...pending } = held
     if (way === 'attest' && this.options.file.pending?.answer !== held.answer) await this.#remember(way, pending)
   }
 
   /** The token that was spent on it stays marked; the key was seen with a wrong certificate, so the next is another. */
-  async #drop(held: Held, signal: AbortSignal): Promise<void> {
+  async #drop(held: AnsweredAttempt, signal: AbortSignal): Promise<void> {
     const { keys, clock } = this.options
     this.#held = null
     const key: KeyObject = await keys.take(signal)
@@ -216,11 +216,11 @@ export class AgentSvidSteps {
 }
 
 /** True where no join token was spent: then it need not outlive a process that dies while the disk is full. */
-function canBeHadAgain({ way, token }: { readonly way: Way; readonly token: TokenAtStake | null }): boolean {
+function canBeHadAgain({ way, token }: { readonly way: Way; readonly token: SentToken | null }): boolean {
   return way === 'renew' || token === null
 }
 
-function heldOnDisk(pending: Pending | null): Held | null {
+function heldOnDisk(pending: Pending | null): AnsweredAttempt | null {
   return pending?.answer ? { ...pending, answer: pending.answer, way: 'attest' } : null
 }
 
@@ -233,7 +233,7 @@ function lifeOf({ chain: [leaf] }: Answer): { readonly notBefore: number; readon
   }
 }
 
-interface Exchange {
+interface AttestationExchange {
   readonly control: Pick<ControlPlane, 'attestNode' | 'renewAgent' | 'bundle'>
   readonly clock: Pick<Clock, 'now'>
   readonly spiffeId: SpiffeId
@@ -249,7 +249,7 @@ interface Answered {
 
 /** Node attestation: evidence and a CSR with the agent's SPIFFE ID as its one URI. Throws `icp.*`. */
 async function attestNode(
-  exchange: Exchange,
+  exchange: AttestationExchange,
   { evidence, key }: { readonly evidence: NodeEvidence; readonly key: Secret<KeyObject> },
   signal: AbortSignal,
 ): Promise<Answered> {
@@ -265,7 +265,7 @@ async function attestNode(
 
 /** Renewal under the identity in force, which the control plane presents. Throws `icp.*`. */
 async function renewNode(
-  exchange: Exchange,
+  exchange: AttestationExchange,
   { identity, key }: { readonly identity: AgentSvid; readonly key: Secret<KeyObject> },
   signal: AbortSignal,
 ): Promise<Answered> {
@@ -276,12 +276,12 @@ async function renewNode(
   return answered(exchange, issued, key, identity)
 }
 
-function csr({ spiffeId }: Exchange, key: Secret<KeyObject>, commonName: string): Promise<string> {
+function csr({ spiffeId }: AttestationExchange, key: Secret<KeyObject>, commonName: string): Promise<string> {
   return createCsr({ key: key.reveal(), uri: spiffeId.uri, commonName })
 }
 
 function answered(
-  { clock }: Exchange,
+  { clock }: AttestationExchange,
   issued: IssuedCertificate,
   key: Secret<KeyObject>,
   known: Pick<AttestedNode, 'agentId' | 'workspace'>,

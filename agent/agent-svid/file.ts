@@ -33,7 +33,7 @@ export interface RestoredAgentSvid {
   readonly setAside: SetAside | null
 }
 
-interface Kept {
+interface KeptRecord {
   readonly certificates: Certificates
   readonly pending: Pending | null
   /** The file holds a key that is of no use any more. */
@@ -188,7 +188,7 @@ export class AgentSvidFile {
     }
   }
 
-  async #read(now: number, monotonic: number): Promise<Kept | Omit<SetAside, 'path'>> {
+  async #read(now: number, monotonic: number): Promise<KeptRecord | Omit<SetAside, 'path'>> {
     try {
       const content = await this.options.files.read(this.path, { maxBytes: MAX_BYTES, own: true })
       if (!content) return { certificates: NO_CERTIFICATES, pending: null, stale: false }

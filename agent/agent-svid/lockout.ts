@@ -1,6 +1,6 @@
 import { AgentError, type ErrorCode } from '../errors.js'
 import { iso } from '../lib/time.js'
-import type { TokenAtStake } from './record.js'
+import type { SentToken } from './record.js'
 
 /** A renewal that fails like this leads to node attestation. */
 export const RENEWAL_REFUSED: ReadonlySet<ErrorCode> = new Set(['icp.unauthorized', 'icp.forbidden', 'icp.not_found'])
@@ -17,7 +17,7 @@ export interface Refused {
   /** Digest of the join token that was sent; null where none was. */
   readonly tokenDigest: string | null
   /** An earlier attempt with the same token, whose answer was lost or failed. */
-  readonly earlier: TokenAtStake | null
+  readonly earlier: SentToken | null
   /** Digest of the token that earned the identity in force. */
   readonly usedDigest: string | null
   /** What to do about it, as the end of a sentence. */

@@ -22,7 +22,7 @@ export interface AgentSvidLoopOptions {
   retryAfterMs(error: AgentError, failures: number): number
 }
 
-interface Running {
+interface RunningDuty {
   readonly duty: Duty
   run: Promise<void> | null
   failures: number
@@ -46,9 +46,9 @@ export async function runLoop({ clock, signal, duties, onChange, retryAfterMs }:
   let wake: () => void = ignore
   let defect: { readonly error: unknown } | null = null
   using _changes = onChange?.(() => wake())
-  const all = duties.map((duty): Running => ({ duty, run: null, failures: 0, notBefore: Number.NEGATIVE_INFINITY }))
+  const all = duties.map((duty): RunningDuty => ({ duty, run: null, failures: 0, notBefore: Number.NEGATIVE_INFINITY }))
 
-  const perform = async (one: Running): Promise<void> => {
+  const perform = async (one: RunningDuty): Promise<void> => {
     one.notBefore = clock.monotonic() + SPACING_MS
     try {
       await one.duty.run(stop.signal)

@@ -5,7 +5,7 @@ import { renewalTier } from '../icp/endpoints.js'
 export const REFUSED_LONG_MS = 6 * 60_000
 
 /** What the next step is decided from. Wall-clock moments in milliseconds. */
-export interface Situation {
+export interface NextStepInput {
   /** An answer has arrived and is not in use yet. */
   readonly unfinished: boolean
   /** The newest certificate, valid or not; null: the node has never attested. */
@@ -37,7 +37,7 @@ export type NextStep =
  * What to do next for the agent's own certificate; the only place where that is decided. `attempt-pace.ts`
  * decides how soon a failed step is repeated.
  */
-export function nextStep(s: Situation, now: number): NextStep {
+export function nextStep(s: NextStepInput, now: number): NextStep {
   // Complete that answer before any other request, or its join token is wasted.
   if (s.unfinished) return { step: 'complete', at: now }
   // What an administrator has decided no attestation undoes, on whatever platform.

@@ -22,7 +22,7 @@ export interface Answer {
 }
 
 /** A join token that was sent, and when: from then on the server may have consumed it. */
-export interface TokenAtStake {
+export interface SentToken {
   readonly digest: string
   readonly at: number
 }
@@ -35,7 +35,7 @@ export interface Pending {
   readonly key: Secret<KeyObject>
   /** When the key was made. */
   readonly since: number
-  readonly token: TokenAtStake | null
+  readonly token: SentToken | null
   /**
    * An answer that has arrived but cannot be verified yet, because its issuer is still to be asked for. It is kept:
    * the token that earned it is gone.

@@ -203,14 +203,15 @@ export class AgentSvidKeeper {
     } catch (error) {
       if (signal.aborted) throw signal.reason
       if (!(error instanceof AgentError)) throw error
-      this.#judge(step, error)
+      this.#decideOnFailure(step, error)
       await this.#lookQuietly()
     }
     this.#noteUnsaved()
     this.certificates.changed()
   }
 
-  #judge(step: NextStep['step'], error: AgentError): void {
+  /** What a failed step means: a certificate refused, an agent made inactive, a lock-out, or a failure to retry. */
+  #decideOnFailure(step: NextStep['step'], error: AgentError): void {
     const { file, steps, events } = this.options
     const ofTheAgent = step === 'renew' && error.code === 'icp.unauthorized' && file.identity?.workspace === true
     if (ofTheAgent) this.certificates.noteRefusal(error)

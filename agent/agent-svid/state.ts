@@ -48,7 +48,7 @@ export interface AgentSvidTrouble {
   readonly since: number
 }
 
-export interface Standing {
+export interface StateInput {
   readonly certificates: Certificates
   readonly trouble: AgentSvidTrouble | null
   /** The server wants what only an administrator can give. */
@@ -63,16 +63,16 @@ export interface Standing {
 }
 
 /** What an administrator has to end comes first, for it does not pass by itself, even while what is held is still valid. */
-export function stateOf(standing: Standing, now: number): AgentSvidState {
-  const { certificates, trouble, locked, unsaved, startedAt, skewMs } = standing
+export function stateOf(input: StateInput, now: number): AgentSvidState {
+  const { certificates, trouble, locked, unsaved, startedAt, skewMs } = input
   const { newest, inactive, refusal } = certificates
-  if (inactive) return { kind: 'inactive', reason: madeInactive(standing.remedy), since: inactive.since }
+  if (inactive) return { kind: 'inactive', reason: madeInactive(input.remedy), since: inactive.since }
   if (locked) return { kind: 'locked_out', ...said(locked) }
   const [first] = presentable(certificates, now)
-  if (refusal && first) return { kind: 'refused', reason: allRefused(standing), since: refusal.since }
+  if (refusal && first) return { kind: 'refused', reason: allRefused(input), since: refusal.since }
   // What is judged is what the agent has; where nothing can be presented, the newest says why.
   const identity = first ?? newest
-  const lost = refusal ? { reason: allRefused(standing), since: refusal.since } : { since: startedAt }
+  const lost = refusal ? { reason: allRefused(input), since: refusal.since } : { since: startedAt }
   const known = trouble ? said(trouble) : lost
   if (!identity) return { kind: 'starting', ...known }
   if (validAt(identity, now)) {
@@ -99,7 +99,7 @@ function madeInactive(remedy: string): Reason {
   }
 }
 
-function allRefused({ certificates: { newest, older }, remedy }: Standing): Reason {
+function allRefused({ certificates: { newest, older }, remedy }: StateInput): Reason {
   const what = older ? 'accepts neither certificate of the agent' : "does not accept the agent's certificate"
   const next = newest?.workspace
     ? `the node attests anew after ${REFUSED_LONG_MS / 60_000} min of that, or at once: ${remedy}`

@@ -60,7 +60,7 @@ export async function attest(
   }
 }
 
-type Outcome = AttestorResult | { readonly error: unknown }
+type AttestorOutcome = AttestorResult | { readonly error: unknown }
 
 async function ask(
   { events, clock, deadlineMs }: AttestContext,
@@ -68,9 +68,9 @@ async function ask(
   caller: Caller,
   controller: AbortController,
   cut: Promise<void>,
-): Promise<Outcome> {
+): Promise<AttestorOutcome> {
   const began = clock.monotonic()
-  const answer = async (): Promise<Outcome> => {
+  const answer = async (): Promise<AttestorOutcome> => {
     try {
       return await attestor.attest(caller, controller.signal)
     } catch (error) {
@@ -86,7 +86,11 @@ async function ask(
   return outcome
 }
 
-function merge(attestors: readonly WorkloadAttestor[], outcomes: readonly Outcome[], before: Known): Attestation {
+function merge(
+  attestors: readonly WorkloadAttestor[],
+  outcomes: readonly AttestorOutcome[],
+  before: Known,
+): Attestation {
   const selectors = new Map<string, string>()
   const known = new Map<string, Selectors>()
   const unavailable = new Set<string>()
@@ -127,7 +131,7 @@ function merge(attestors: readonly WorkloadAttestor[], outcomes: readonly Outcom
   return { selectors, unavailable: [...unavailable].sort(), notes, known, waitMs }
 }
 
-function resultOf(attestor: WorkloadAttestor, outcome: Outcome | undefined): AttestorResult {
+function resultOf(attestor: WorkloadAttestor, outcome: AttestorOutcome | undefined): AttestorResult {
   if (outcome && !('error' in outcome)) return outcome
   const why = outcome ? messageOf(outcome.error) : 'no answer'
   return {

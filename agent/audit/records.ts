@@ -92,14 +92,14 @@ export const RECORDS = {
 
 export type RecordType = keyof typeof RECORDS
 
-type FieldsOf<T extends RecordType> = {
+type ValuesOf<T extends RecordType> = {
   -readonly [K in keyof (typeof RECORDS)[T]['fields']]: (typeof RECORDS)[T]['fields'][K] extends z.ZodType<infer V>
     ? V
     : never
 }
 
 /** A record without the fields that all have. */
-export type RecordFields<T extends RecordType = RecordType> = FieldsOf<T>
+export type RecordFields<T extends RecordType = RecordType> = ValuesOf<T>
 
 export type Who = z.infer<typeof who>
 

@@ -68,9 +68,9 @@ export function checkJwtBundles(raw: ReadonlyMap<string, Uint8Array>): JwtBundle
 }
 
 /** Without the cause, which may quote a token. */
-function refusing<T>(judge: () => T): T {
+function refusing<T>(check: () => T): T {
   try {
-    return judge()
+    return check()
   } catch (error) {
     const reason = error instanceof AgentError ? messageOf(error) : 'it is malformed'
     throw new AgentError('client.bad_response', `invalid answer of the agent: ${reason}`)

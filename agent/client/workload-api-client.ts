@@ -113,7 +113,7 @@ export class WorkloadApiClient implements Disposable {
     return this.#watch(() => this.#jwtBundles(signal), signal)
   }
 
-  /** Has the agent judge a token. Throws `request.invalid` for one that does not hold for the audience. */
+  /** Has the agent validate a token. Throws `request.invalid` for one that does not hold for the audience. */
   async validateJwtSvid(
     token: Secret | string,
     audience: string,

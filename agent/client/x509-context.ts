@@ -65,9 +65,9 @@ function bundleOf(trustDomain: string, ders: readonly Uint8Array[]): TrustBundle
   return { trustDomain, authorities: ders.map(parseAuthority) }
 }
 
-function refusing<T>(judge: () => T): T {
+function refusing<T>(check: () => T): T {
   try {
-    return judge()
+    return check()
   } catch (cause) {
     throw new AgentError('client.bad_response', `invalid answer of the agent: ${messageOf(cause)}`, {
       cause,

@@ -34,7 +34,7 @@ export interface MtlsOptions {
 }
 
 /** What the source knows at one time; a new message makes a new one. */
-interface State {
+interface SourceState {
   readonly held: HeldSvid
   readonly bundles: BundleSet
 }
@@ -52,7 +52,7 @@ export class X509Source implements Disposable {
   readonly #listeners = new Set<() => void>()
   /** Peers of connections that this source has verified. */
   readonly #peers = new WeakMap<Socket, SpiffeId>()
-  #state: State | null = null
+  #state: SourceState | null = null
   #failure: AgentError | null = null
 
   private constructor(options: X509SourceOptions) {
@@ -136,7 +136,7 @@ export class X509Source implements Disposable {
 
   /** An agent for `https.request` and `https.get`: each new connection shows and demands what holds when it is made. */
   httpsAgent(options: MtlsOptions, agent: AgentOptions = {}): HttpsAgent {
-    let made: { readonly state: State; readonly options: ConnectionOptions } | null = null
+    let made: { readonly state: SourceState; readonly options: ConnectionOptions } | null = null
     return new RotatingHttpsAgent(() => {
       const state = this.#now()
       if (made?.state !== state) made = { state, options: this.clientOptions(options) }
@@ -216,7 +216,7 @@ export class X509Source implements Disposable {
     for (const listener of this.#listeners) queueMicrotask(listener)
   }
 
-  #now(): State {
+  #now(): SourceState {
     if (!this.#state) throw new TypeError('a source has an SVID from the start')
     return this.#state
   }

@@ -10,7 +10,7 @@ import { checkTrustBundle } from './trust-bundle-file.js'
 import type { Understood } from './values.js'
 
 /** The agent's surroundings that the checks need. */
-export interface Circumstances {
+export interface CheckContext {
   /** Of the configuration file. */
   readonly path: string
   readonly env: Environment
@@ -25,7 +25,7 @@ export interface Findings {
 }
 
 /** Checks beyond a single value: required settings, and settings that contradict each other or the machine. */
-export async function check(understood: Understood, around: Circumstances): Promise<Findings> {
+export async function check(understood: Understood, context: CheckContext): Promise<Findings> {
   const problems: Problem[] = []
   const warnings: Problem[] = []
   const { values, isSet, sourceOf } = understood
@@ -38,7 +38,7 @@ export async function check(understood: Understood, around: Circumstances): Prom
 
   if (!isSet('agent.tenant_id')) problems.push(at('agent.tenant_id', 'is required', TENANT_REMEDY))
   if (!isSet('agent.node_id')) {
-    const { problem, warning } = nodeIdFromHost(around)
+    const { problem, warning } = nodeIdFromHost(context)
     if (problem !== undefined) problems.push(at('agent.node_id', ...problem))
     if (warning !== undefined) warnings.push(at('agent.node_id', ...warning))
   }
@@ -140,11 +140,11 @@ export async function check(understood: Understood, around: Circumstances): Prom
     problems.push(at('outputs.bundle_dir', 'is the directory of the socket or of the data', remedy))
   }
 
-  problems.push(...checkAppendedFiles(understood, resolve(around.path)))
+  problems.push(...checkAppendedFiles(understood, resolve(context.path)))
 
   const trustBundle = values['icp_service.trust_bundle_path']
   if (trustBundle !== null) {
-    const found = await checkTrustBundle(trustBundle, sourceOf('icp_service.trust_bundle_path'), around.files)
+    const found = await checkTrustBundle(trustBundle, sourceOf('icp_service.trust_bundle_path'), context.files)
     if (found !== null) (found.level === 'problem' ? problems : warnings).push(found.finding)
   }
   return { problems, warnings }
@@ -170,7 +170,7 @@ function seconds(ms: number): string {
 }
 
 /** Whether the host name can be the node id. */
-function nodeIdFromHost({ hostname, insideContainer }: Circumstances): {
+function nodeIdFromHost({ hostname, insideContainer }: CheckContext): {
   problem?: readonly [problem: string, remedy: string]
   warning?: readonly [problem: string, remedy: string]
 } {

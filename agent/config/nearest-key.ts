@@ -18,13 +18,13 @@ export function nearestKey(unknown: string, known: Iterable<string>): string | n
   return best?.key ?? null
 }
 
-interface Parts {
+interface KeyParts {
   readonly section: string
   readonly last: string
 }
 
 /** The beginning of a name (`agent.socket`), or the end of one with words before it (`docker.docker_socket_path`). */
-function isPartOf(wanted: Parts, candidate: Parts): boolean {
+function isPartOf(wanted: KeyParts, candidate: KeyParts): boolean {
   const [shorter, longer] = [wanted.last, candidate.last].sort((a, b) => a.length - b.length)
   if (shorter === undefined || longer === undefined || shorter.length < MIN_PART) return false
   if (!candidate.section.endsWith(wanted.section)) return false
@@ -32,7 +32,7 @@ function isPartOf(wanted: Parts, candidate: Parts): boolean {
   return wanted.section !== '' && longer.endsWith(shorter)
 }
 
-function parts(key: string): Parts {
+function parts(key: string): KeyParts {
   const plain = key
     .slice(0, 200)
     .toLowerCase()

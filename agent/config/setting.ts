@@ -42,13 +42,13 @@ export function typeOf({ kind, parse }: Setting<unknown>): string {
   return parse.description === undefined ? kind : `${kind}, ${parse.description}`
 }
 
-type Refusal = readonly [problem: string, remedy: string]
+type RefusedText = readonly [problem: string, remedy: string]
 
 /**
  * A type of text. `read` returns the value, or problem and remedy; the issue has the problem as its message and the
  * remedy as its parameter `remedy`.
  */
-export function textual<T>(read: (text: string) => { value: T } | Refusal): z.ZodType<T, string> {
+export function textual<T>(read: (text: string) => { value: T } | RefusedText): z.ZodType<T, string> {
   const text = z.string({ error: () => 'must be a single value, not a list' })
   return text.transform((written, context) => {
     const result = read(written)

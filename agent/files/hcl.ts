@@ -36,13 +36,13 @@ const ESCAPES: Readonly<Record<string, string>> = { n: '\n', t: '\t', r: '\r', '
  * objects, blocks without labels, and comments. Throws HclError for everything else.
  */
 export function parseHcl(text: string): readonly HclEntry[] {
-  const reader = new Reader([...tokens(text)])
+  const reader = new HclReader([...tokens(text)])
   const entries = reader.entries(0)
   reader.expectEnd()
   return entries
 }
 
-class Reader {
+class HclReader {
   #at = 0
   constructor(private readonly tokens: readonly Token[]) {}
 

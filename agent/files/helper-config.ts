@@ -16,7 +16,7 @@ export interface HelperConfig {
   readonly renewSignal: string | null
 }
 
-interface Draft {
+interface HelperDraft {
   readonly texts: Map<string, string>
   readonly flags: Map<string, boolean>
   readonly modes: Map<string, number>
@@ -51,7 +51,7 @@ const MODES: readonly string[] = ['cert_file_mode', 'key_file_mode', 'jwt_bundle
 export function readHelperConfig(text: string, path: string): HelperConfig {
   const fail = (line: number | null, problem: string) =>
     new AgentError('config.invalid', `${path}${line === null ? '' : `:${line}`}: ${problem}`)
-  const draft: Draft = { texts: new Map(), flags: new Map(), modes: new Map(), jwtSvids: [] }
+  const draft: HelperDraft = { texts: new Map(), flags: new Map(), modes: new Map(), jwtSvids: [] }
   try {
     for (const entry of parseHcl(text)) take(draft, entry)
   } catch (error) {
@@ -64,7 +64,7 @@ export function readHelperConfig(text: string, path: string): HelperConfig {
   return config
 }
 
-function take(draft: Draft, { key, value, line }: HclEntry): void {
+function take(draft: HelperDraft, { key, value, line }: HclEntry): void {
   const wrong = (must: string) => new HclError(line, `${key} must be ${must}`)
   if (TEXTS.includes(key)) {
     if (value.kind !== 'string') throw wrong('a text between double quotes')
@@ -125,7 +125,7 @@ function jwtFiles(value: HclValue, line: number): readonly JwtFile[] {
   })
 }
 
-function assemble({ texts, flags, modes, jwtSvids }: Draft): HelperConfig {
+function assemble({ texts, flags, modes, jwtSvids }: HelperDraft): HelperConfig {
   const text = (key: string) => texts.get(key) || null
   const [program, ...args] = [...(texts.get('cmd') ? [texts.get('cmd') ?? ''] : []), ...words(texts.get('cmd_args'))]
   return {

@@ -14,11 +14,11 @@ export interface RefusedAnswer {
   readonly now: number
 }
 
-interface Meaning {
+interface AnswerMeaning {
   readonly code: ErrorCode
   readonly advice: string
 }
-type Special = Meaning & {
+type Special = AnswerMeaning & {
   readonly status: number | readonly number[]
   readonly endpoints: readonly ServerEndpoint[]
   readonly when: (reply: ErrorReply) => boolean
@@ -142,7 +142,7 @@ const SPECIAL: readonly Special[] = [
   },
 ]
 
-const BY_STATUS: Readonly<Record<number, Meaning>> = {
+const BY_STATUS: Readonly<Record<number, AnswerMeaning>> = {
   400: { code: 'icp.bad_request', advice: 'check agent.tenant_id, and that server and agent fit each other' },
   401: { code: 'icp.unauthorized', advice: 'the certificate of the agent is missing, expired or not accepted' },
   403: { code: 'icp.forbidden', advice: 'ask an administrator of the account' },
@@ -205,7 +205,7 @@ function tierMet(tier: Tier, reply: ErrorReply): Tier {
   return reply.form === 'handler' ? tier : 'service'
 }
 
-function fallback(status: number): Meaning {
+function fallback(status: number): AnswerMeaning {
   if (status >= 500) return { code: 'icp.server_error', advice: "look at the ICP server's log" }
   if (status >= 400) return { code: 'icp.bad_request', advice: 'check icp_service.address, its path included' }
   return { code: 'icp.bad_response', advice: 'check icp_service.address, its path included' }

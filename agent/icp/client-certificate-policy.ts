@@ -13,7 +13,7 @@ const CLOSED: ReadonlySet<unknown> = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'E
 /** Statuses that say nothing about the certificate: none was presented, too many requests, a proxy's failure. */
 const NO_ANSWER: ReadonlySet<number> = new Set([401, 403, 429])
 
-type Exchange = (withoutIdentity: boolean) => Promise<HttpResponse>
+type Attempt = (withoutIdentity: boolean) => Promise<HttpResponse>
 
 interface Group {
   readonly place: PresentedAt
@@ -58,7 +58,7 @@ export class ClientCertificatePolicy {
     this.learnGeneration(workspace)
   }
 
-  async choose(endpoint: ServerEndpoint, exchange: Exchange): Promise<HttpResponse> {
+  async choose(endpoint: ServerEndpoint, exchange: Attempt): Promise<HttpResponse> {
     if (!specOf(endpoint).identity) return await exchange(true)
     if (this.#workspace) return await exchange(false)
     const group = endpoint === 'issue_jwt' ? this.#jwt : this.#agents
@@ -67,7 +67,7 @@ export class ClientCertificatePolicy {
       : await this.#without(group, endpoint, exchange)
   }
 
-  async #without(group: Group, endpoint: ServerEndpoint, exchange: Exchange): Promise<HttpResponse> {
+  async #without(group: Group, endpoint: ServerEndpoint, exchange: Attempt): Promise<HttpResponse> {
     const response = await exchange(true)
     if (!wantsOne(endpoint, response) || this.#fails(group) || this.#paused(group)) return response
     const second = await unlessClosed(exchange(false))
@@ -84,7 +84,7 @@ export class ClientCertificatePolicy {
     return second
   }
 
-  async #with(group: Group, endpoint: ServerEndpoint, exchange: Exchange): Promise<HttpResponse> {
+  async #with(group: Group, endpoint: ServerEndpoint, exchange: Attempt): Promise<HttpResponse> {
     const response = await unlessClosed(exchange(false))
     const closed = response instanceof AgentError
     if (!closed && (response.status !== 500 || this.#paused(group))) return response

@@ -24,7 +24,7 @@ function bounded(retryAfterMs: number): number {
   return Math.min(LONGEST_PAUSE_MS, Math.max(0, retryAfterMs))
 }
 
-interface Bucket {
+interface TierBucket {
   /** Requests per millisecond, now. */
   pace: number
   tokens: number
@@ -43,14 +43,14 @@ interface Bucket {
  * until a slot is open, then decides what to request.
  */
 export class RateLimiter {
-  readonly #buckets: Readonly<Record<Tier, Bucket>>
+  readonly #buckets: Readonly<Record<Tier, TierBucket>>
   #urgent = 0
 
   constructor(
     private readonly clock: Pick<Clock, 'monotonic' | 'sleep'>,
     private readonly random: Random,
   ) {
-    const bucket = (tier: Tier): Bucket => {
+    const bucket = (tier: Tier): TierBucket => {
       const fastest = fullPace(tier) / 60_000
       const burst = Math.max(1, Math.floor(LIMITS[tier].burst * BURST))
       const now = clock.monotonic()
@@ -150,7 +150,7 @@ export class RateLimiter {
     return Math.max(...this.#concerned(tier).map((bucket) => this.#pressure(bucket)))
   }
 
-  #pressure({ pressure, pressedAt }: Bucket): number {
+  #pressure({ pressure, pressedAt }: TierBucket): number {
     return pressure === 0 ? 0 : pressure * Math.exp((pressedAt - this.clock.monotonic()) / PRESSURE_FADES_MS)
   }
 
@@ -166,18 +166,18 @@ export class RateLimiter {
     }
   }
 
-  #concerned(tier: Tier): readonly Bucket[] {
+  #concerned(tier: Tier): readonly TierBucket[] {
     return tier === 'service' ? [this.#buckets.service] : [this.#buckets[tier], this.#buckets.service]
   }
 
-  #opensIn(bucket: Bucket): number {
+  #opensIn(bucket: TierBucket): number {
     this.#fill(bucket)
     const paused = bucket.pausedUntil - this.clock.monotonic()
     const short = bucket.tokens >= 1 ? 0 : (1 - bucket.tokens) / bucket.pace
     return Math.max(0, Math.ceil(Math.max(paused, short)))
   }
 
-  #fill(bucket: Bucket): void {
+  #fill(bucket: TierBucket): void {
     const now = this.clock.monotonic()
     const from = Math.max(bucket.filledAt, Math.min(now, bucket.pausedUntil))
     bucket.tokens = Math.min(bucket.burst, bucket.tokens + Math.max(0, now - from) * bucket.pace)

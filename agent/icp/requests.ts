@@ -40,7 +40,7 @@ export interface RequestOptions {
 }
 
 /** What one exchange presents: the certificate in front, the other, or none. */
-type Presented = 'first' | 'other' | 'none'
+type PresentedChoice = 'first' | 'other' | 'none'
 
 export interface Exchange {
   readonly endpoint: ServerEndpoint
@@ -102,7 +102,7 @@ export class Requests {
     const seconds = () => (clock.monotonic() - began) / 1000
     try {
       let sent = 0
-      const send = (presented: Presented) => {
+      const send = (presented: PresentedChoice) => {
         // With and without the certificate, or with the other: the second one is a request too.
         if (sent++ > 0) limiter.charge(tierOf(endpoint, this.identity.workspace))
         return this.#exchange(exchange, presented, span)
@@ -132,7 +132,10 @@ export class Requests {
     }
   }
 
-  #present(endpoint: ServerEndpoint, send: (presented: Presented) => Promise<HttpResponse>): Promise<HttpResponse> {
+  #present(
+    endpoint: ServerEndpoint,
+    send: (presented: PresentedChoice) => Promise<HttpResponse>,
+  ): Promise<HttpResponse> {
     // Servers of the tenant API refuse every renewal, whatever is presented.
     if (endpoint === 'renew_agent' && !this.identity.workspace) return send('first')
     const { clock } = this.options
@@ -146,14 +149,18 @@ export class Requests {
 
   async #sendWithout(
     endpoint: ServerEndpoint,
-    send: (presented: Presented) => Promise<HttpResponse>,
+    send: (presented: PresentedChoice) => Promise<HttpResponse>,
   ): Promise<HttpResponse> {
     const response = await send('none')
     if (specOf(endpoint).identity && response.status < 300) this.#certificates.accepted(null)
     return response
   }
 
-  async #exchange(exchange: Exchange, presented: Presented, span: RequestSpan | undefined): Promise<HttpResponse> {
+  async #exchange(
+    exchange: Exchange,
+    presented: PresentedChoice,
+    span: RequestSpan | undefined,
+  ): Promise<HttpResponse> {
     const sent = this.options.clock.monotonic()
     try {
       const response = await this.options.http.request(this.#request(exchange, presented, span?.headers))
@@ -167,7 +174,7 @@ export class Requests {
 
   #request(
     { endpoint, query, body, maxBytes, signal }: Exchange,
-    presented: Presented,
+    presented: PresentedChoice,
     traced: Readonly<Record<string, string>> = {},
   ): HttpRequest {
     const { settings, tenantId } = this.options

@@ -1,6 +1,6 @@
 import { unlessAborted } from './abort.js'
 
-interface Running<T> {
+interface RunningWork<T> {
   readonly result: Promise<T>
   readonly stop: AbortController
   waiting: number
@@ -8,7 +8,7 @@ interface Running<T> {
 
 /** Work that several wait for at once: it is done once for all of them, and goes on while at least one waits. */
 export class SharedWork<T> {
-  readonly #running = new Map<string, Running<T>>()
+  readonly #running = new Map<string, RunningWork<T>>()
 
   /** Joins the work of that name, or starts it. Rejects with the signal's reason as soon as it aborts. */
   async join(name: string, signal: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
@@ -26,16 +26,16 @@ export class SharedWork<T> {
     }
   }
 
-  #start(name: string, work: (signal: AbortSignal) => Promise<T>): Running<T> {
+  #start(name: string, work: (signal: AbortSignal) => Promise<T>): RunningWork<T> {
     const stop = new AbortController()
-    const running: Running<T> = { result: work(stop.signal), stop, waiting: 0 }
+    const running: RunningWork<T> = { result: work(stop.signal), stop, waiting: 0 }
     this.#running.set(name, running)
     const forget = () => this.#forget(name, running)
     running.result.then(forget, forget)
     return running
   }
 
-  #forget(name: string, running: Running<T>): void {
+  #forget(name: string, running: RunningWork<T>): void {
     if (this.#running.get(name) === running) this.#running.delete(name)
   }
 }

@@ -89,7 +89,7 @@ export const COMMANDS = [
   },
   {
     name: 'api validate jwt',
-    summary: 'Have the agent judge a JWT-SVID.',
+    summary: 'Have the agent validate a JWT-SVID.',
     load: async () => (await import('./commands/api-validate-jwt.js')).apiValidateJwt,
   },
   {

@@ -147,7 +147,7 @@ export function composeRequestFlow(live: LiveConfig, world: World, server: Serve
         return config.jwt.validation
       },
       store,
-      judge: new JwtValidator({ controlPlane: client, limiter, clock, deadlineMs: UNARY_DEADLINE_MS }),
+      remote: new JwtValidator({ controlPlane: client, limiter, clock, deadlineMs: UNARY_DEADLINE_MS }),
       keys: jwtKeys,
       clock,
     }),

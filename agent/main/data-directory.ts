@@ -9,7 +9,7 @@ import type { Files } from '../ports/files.js'
 const MODE = 0o700
 
 /** The settings that say where the agent keeps what. */
-interface Places {
+interface PlaceSettings {
   readonly agent: Pick<Config['agent'], 'dataDir' | 'socketPath'>
   readonly security: Pick<Config['security'], 'cachePath'>
   readonly logging: Pick<Config['logging'], 'filePath'>
@@ -20,7 +20,7 @@ interface Places {
  * Errors: `file.unsafe` where others can write to it, for what they may have put there cannot be told from ours.
  */
 export async function openDataDirectory(
-  { agent: { dataDir, socketPath }, security, logging }: Places,
+  { agent: { dataDir, socketPath }, security, logging }: PlaceSettings,
   { files, log }: { readonly files: Pick<Files, 'makeDirectory'>; readonly log: Pick<Log, 'info' | 'warn'> },
 ): Promise<void> {
   // The cache's own, where the data directory lies below it: what is made on the way to a directory is open to others.

@@ -7,7 +7,7 @@ import { wrap } from './terminal/wrap.js'
 
 /** What people read of an explanation: what the process is, what matched, why nothing, what to do. */
 export function explanationText(answer: ExplainAnswer, style: Style, width: number): string {
-  const page = new Page(style, width)
+  const page = new TextPage(style, width)
   if (answer.denial) showDenial(page, answer.denial)
   for (const process of answer.processes) showProcess(page, process, answer)
   page.others(answer.others)
@@ -19,7 +19,7 @@ export function explanationText(answer: ExplainAnswer, style: Style, width: numb
 }
 
 /** Text by titled parts, wrapped; all that comes in is made printable. */
-class Page {
+class TextPage {
   text = ''
 
   constructor(
@@ -53,7 +53,7 @@ class Page {
   }
 }
 
-function showDenial(page: Page, denial: NonNullable<ExplainAnswer['denial']>): void {
+function showDenial(page: TextPage, denial: NonNullable<ExplainAnswer['denial']>): void {
   const { id, time, last_time, count, pid, uid, program, method, code, reason, explanation } = denial
   page.title(`Denial ${id}`)
   const often = count > 1 ? `, ${count} times, last at ${momentOf(last_time)}` : ''
@@ -65,7 +65,7 @@ function showDenial(page: Page, denial: NonNullable<ExplainAnswer['denial']>): v
 
 type Captured = NonNullable<NonNullable<ExplainAnswer['denial']>['explanation']>
 
-function showCaptured(page: Page, explanation: Captured): void {
+function showCaptured(page: TextPage, explanation: Captured): void {
   const found = Object.entries(explanation.selectors)
   page.line(found.length === 0 ? 'No selectors were found then.' : 'Selectors that were found then:')
   for (const [selector, value] of found) page.exact(`${selector}=${value}`)
@@ -77,7 +77,7 @@ function showCaptured(page: Page, explanation: Captured): void {
   }
 }
 
-function showProcess(page: Page, process: ProcessAnswer, answer: ExplainAnswer): void {
+function showProcess(page: TextPage, process: ProcessAnswer, answer: ExplainAnswer): void {
   const { subject, error, selectors, unavailable, matches, nearest } = process
   const { pid, uid, gid, groups, command, program, container, container_name } = subject
   page.title(`Process ${pid} (${command})`)
@@ -129,7 +129,7 @@ function attestorsOf({ selectors, notes }: ProcessAnswer): readonly string[] {
   return [...new Set([...selectors, ...notes].map(({ attestor }) => attestor))]
 }
 
-function showMatch(page: Page, match: ProcessAnswer['matches'][number]): void {
+function showMatch(page: TextPage, match: ProcessAnswer['matches'][number]): void {
   const { entry_id, spiffe_id, state, why, svid_expires_at, code, retry_at, counts } = match
   page.line(`${spiffe_id} (entry ${entry_id})`)
   const until = svid_expires_at === null ? '' : `, SVID until ${momentOf(svid_expires_at)}`

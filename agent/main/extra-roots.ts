@@ -45,8 +45,8 @@ export class ExtraRoots {
     const { files, fileEvents } = this.options
     const reports = fileEvents.scope()
     const said = reports.file(path, 'icp_service.trust_bundle_path')
-    const judge = (text: string) => anchorFileTrouble(text, path)?.problem ?? null
-    return { path, said, reports, reread: new RereadFile({ path, maxBytes: MAX_BYTES, files, judge, said }) }
+    const problemOf = (text: string) => anchorFileTrouble(text, path)?.problem ?? null
+    return { path, said, reports, reread: new RereadFile({ path, maxBytes: MAX_BYTES, files, problemOf, said }) }
   }
 
   /** Another file, or none, takes the place of this one. While the other is missing, what is trusted stays. */

@@ -103,7 +103,7 @@ export async function openFiles(task: FileTask, { io, tell }: Pick<Keeping, 'io'
   }
 }
 
-interface Parts {
+interface KeepParts {
   readonly client: WorkloadApiClient
   readonly clock: Clock
   readonly onRetry: (retry: Retry) => void
@@ -111,7 +111,7 @@ interface Parts {
   readonly failure: () => AgentError | null
 }
 
-async function keep(task: FileTask, { client, clock, onRetry, keeping, failure }: Parts): Promise<void> {
+async function keep(task: FileTask, { client, clock, onRetry, keeping, failure }: KeepParts): Promise<void> {
   const { plan, identity, waitMs } = task
   const { once, tell } = keeping
   const late = new AbortController()

@@ -1,7 +1,7 @@
 import type { Config } from '../config/config.js'
 import { isError } from '../errors.js'
 
-type Places = Pick<Config['agent'], 'dataDir' | 'socketPath'>
+type AgentPlaces = Pick<Config['agent'], 'dataDir' | 'socketPath'>
 
 const NOT_ALLOWED = new Set<unknown>(['EACCES', 'EPERM', 'EROFS'])
 
@@ -9,7 +9,7 @@ const NOT_ALLOWED = new Set<unknown>(['EACCES', 'EPERM', 'EROFS'])
  * What to do where the agent may not make one of its directories: as another user than the one of an installation it
  * needs others. Nothing for any other error.
  */
-export function placeRemedy(error: unknown, { dataDir, socketPath }: Places): { readonly remedy?: string } {
+export function placeRemedy(error: unknown, { dataDir, socketPath }: AgentPlaces): { readonly remedy?: string } {
   if (!isError(error, 'file.io')) return {}
   const { path, errno } = error.details
   if (path === undefined || !NOT_ALLOWED.has(errno)) return {}

@@ -31,7 +31,7 @@ export interface RunningCache {
   run(signal: AbortSignal): Promise<void>
 }
 
-interface Opened {
+interface OpenedCache {
   readonly cache: SealedCache
   readonly restored: RestoredCache | null
 }
@@ -47,7 +47,7 @@ export async function restoreCache(
 ): Promise<RunningCache> {
   const events = cacheEvents({ log: log.named('cache') }, clock)
   let cache: SealedCache | null = null
-  const open = async (): Promise<Opened | null> => {
+  const open = async (): Promise<OpenedCache | null> => {
     try {
       cache ??= await sealedCache(agent, { files, clock }, events)
       const restored = await cache.restore()

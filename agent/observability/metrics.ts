@@ -204,7 +204,7 @@ export interface MetricSpec {
 
 export type MetricName = keyof typeof METRICS
 type LabelsOf<N extends MetricName> = (typeof METRICS)[N]['labels'][number]
-type Labels<N extends MetricName> = [LabelsOf<N>] extends [never] ? undefined : Readonly<Record<LabelsOf<N>, string>>
+type LabelsFor<N extends MetricName> = [LabelsOf<N>] extends [never] ? undefined : Readonly<Record<LabelsOf<N>, string>>
 export type OfKind<K extends MetricSpec['kind']> = {
   [N in MetricName]: (typeof METRICS)[N]['kind'] extends K ? N : never
 }[MetricName]
@@ -230,12 +230,12 @@ export function labelsAndNumber(rest: readonly (LabelValues | number | undefined
 export interface Metrics {
   count<N extends OfKind<'counter'>>(
     name: N,
-    ...rest: Labels<N> extends undefined ? [by?: number] : [labels: Labels<N>, by?: number]
+    ...rest: LabelsFor<N> extends undefined ? [by?: number] : [labels: LabelsFor<N>, by?: number]
   ): void
   observe<N extends OfKind<'histogram'>>(
     name: N,
     value: number,
-    ...rest: Labels<N> extends undefined ? [] : [labels: Labels<N>]
+    ...rest: LabelsFor<N> extends undefined ? [] : [labels: LabelsFor<N>]
   ): void
   /** A gauge is read when somebody scrapes: `read` gives one value per set of labels, and what it omits disappears. */
   gauge<N extends OfKind<'gauge'>>(name: N, read: () => readonly GaugeValue<N>[]): Disposable
@@ -243,5 +243,5 @@ export interface Metrics {
 
 export interface GaugeValue<N extends MetricName> {
   readonly value: number
-  readonly labels?: Labels<N>
+  readonly labels?: LabelsFor<N>
 }

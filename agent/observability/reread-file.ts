@@ -7,7 +7,7 @@ export interface RereadFileOptions {
   readonly maxBytes: number
   readonly files: Pick<Files, 'read'>
   /** What is wrong with the content, as the predicate of a sentence about the file, or null; `last`: what is in force. */
-  readonly judge: (text: string, last: string | null) => string | null
+  readonly problemOf: (text: string, last: string | null) => string | null
   readonly said: Recurring
 }
 
@@ -52,19 +52,19 @@ export class RereadFile {
   }
 
   async #content(): Promise<string | null> {
-    const { path, maxBytes, files, judge } = this.options
+    const { path, maxBytes, files } = this.options
     const text = (await files.read(path, { maxBytes }))?.toString('utf8') ?? null
     const empty = text === null || text.trim() === ''
     if (empty && this.#inForce === null) return null
     const absence = text === null ? 'is missing' : 'is empty'
-    const problem = empty ? absence : this.#judged(text, judge)
+    const problem = empty ? absence : this.#problemOf(text)
     if (problem === null) return text
     throw new AgentError('file.broken', `${path} ${problem}`, { details: { path } })
   }
 
-  #judged(text: string, judge: RereadFileOptions['judge']): string | null {
+  #problemOf(text: string): string | null {
     if (this.#refused?.text === text.trim()) return this.#refused.why
     this.#refused = null
-    return judge(text, this.#inForce)
+    return this.options.problemOf(text, this.#inForce)
   }
 }

@@ -38,7 +38,7 @@ const STOPS: readonly number[] = ['SIGTSTP', 'SIGTTIN', 'SIGTTOU'].map((name) =>
  * Where the program runs: `apart` in a group of its own without a terminal; `foreground` in a group of its own that has
  * the terminal; `together` in this process's group, where others of a pipeline need the terminal, too.
  */
-type Place = 'apart' | 'foreground' | 'together'
+type TerminalPlace = 'apart' | 'foreground' | 'together'
 
 /**
  * One program at a time in this process's stead: it gets this process's signals, has its terminal, and every orphan
@@ -47,7 +47,7 @@ type Place = 'apart' | 'foreground' | 'together'
 export class ChildProgram implements Disposable {
   readonly #calls: ProgramCalls
   readonly #tty: number | null
-  readonly #place: Place
+  readonly #place: TerminalPlace
   readonly #listeners: readonly (readonly [NodeJS.Signals, () => void])[]
   #pid: number | null = null
   #ended: (ending: Ending) => void = () => undefined
@@ -179,7 +179,7 @@ function terminal(): number | null {
   }
 }
 
-function placeOf(tty: number | null, calls: ProgramCalls): Place {
+function placeOf(tty: number | null, calls: ProgramCalls): TerminalPlace {
   if (tty === null) return 'apart'
   const interactive = isatty(0) && isatty(1)
   if (interactive) return 'foreground'

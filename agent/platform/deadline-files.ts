@@ -13,7 +13,7 @@ const DEADLINE_MS = 10_000
 const AT_ONCE = 2
 
 /** What is known of one disk. */
-interface Place {
+interface DiskPlace {
   running: number
   overdue: number
   /** Milliseconds since 1970. */
@@ -28,7 +28,7 @@ interface Place {
  * nothing old replaces something newer.
  */
 export class DeadlineFiles implements Files {
-  readonly #places = new Map<string, Place>()
+  readonly #places = new Map<string, DiskPlace>()
 
   /** `roots`: directories that lie on one disk each, with all below them; other files count by their directory. */
   constructor(
@@ -97,7 +97,7 @@ export class DeadlineFiles implements Files {
     })
   }
 
-  #turn(place: Place, hung: () => AgentError): Promise<void> | void {
+  #turn(place: DiskPlace, hung: () => AgentError): Promise<void> | void {
     if (place.running < AT_ONCE) {
       place.running++
       return
@@ -118,16 +118,16 @@ export class DeadlineFiles implements Files {
     })
   }
 
-  #next(place: Place): void {
+  #next(place: DiskPlace): void {
     const [next] = place.waiting
     next?.go()
   }
 
-  #placeOf(path: string): Place {
+  #placeOf(path: string): DiskPlace {
     const name = this.roots.find((root) => path === root || path.startsWith(`${root}/`)) ?? dirname(path)
     const known = this.#places.get(name)
     if (known) return known
-    const place: Place = { running: 0, overdue: 0, hangsSince: null, waiting: new Set() }
+    const place: DiskPlace = { running: 0, overdue: 0, hangsSince: null, waiting: new Set() }
     this.#places.set(name, place)
     return place
   }

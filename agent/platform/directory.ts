@@ -29,7 +29,7 @@ export interface Part {
  * * `writable`: all above it is safe, but others can write to the directory itself.
  * * `unsafe`: it must not be used, because of the part `at`.
  */
-export type DirectoryVerdict =
+export type DirectorySafety =
   | { readonly state: 'safe'; readonly directory: Part }
   | { readonly state: 'missing'; readonly existing: string; readonly rest: readonly string[] }
   | { readonly state: 'writable'; readonly directory: Part; readonly ours: boolean; readonly sticky: boolean }
@@ -98,14 +98,14 @@ export function faultOfOwner(part: Pick<Part, 'uid'>, me: Self): string | null {
  * Looks at a directory and at each of its ancestors. Symlinks on the way that belong to root or to us (`/var/run`) are
  * followed and their targets looked at as well; the directory itself must not be one. Errors: `file.io`.
  */
-export function checkDirectory(path: string, me: Self = self(), tolerance: Tolerance = {}): DirectoryVerdict {
+export function checkDirectory(path: string, me: Self = self(), tolerance: Tolerance = {}): DirectorySafety {
   const waiting = partsOf(resolve(path))
   let here = directoryAt(sep)
   const fault = faultOfOwner(here, me)
   if (fault !== null) return { state: 'unsafe', at: here.path, reason: fault }
   for (let symlinks = 0; ; ) {
     const name = waiting.shift()
-    if (name === undefined) return judge(here, me)
+    if (name === undefined) return writableOrSafe(here, me)
     const open = faultOfParent(here, me, tolerance)
     if (open !== null) return { state: 'unsafe', at: here.path, reason: open }
     const next = look(join(here.path, name))
@@ -140,8 +140,8 @@ export function ensureDirectory(path: string, mode: number, me: Self = self(), m
       makeOne(made, index === before.rest.length - 1 ? mode : ABOVE_MODE)
     }
   }
-  const verdict = before.state === 'missing' ? checkDirectory(path, me, making) : before
-  if (verdict.state !== 'safe') throw unsafeDirectory(path, verdict)
+  const safety = before.state === 'missing' ? checkDirectory(path, me, making) : before
+  if (safety.state !== 'safe') throw unsafeDirectory(path, safety)
 }
 
 /** A directory that is held by its descriptor: whatever becomes of its name, `inside` leads to it. */
@@ -165,7 +165,7 @@ export interface Holding extends Tolerance {
 }
 
 /**
- * Makes a directory where it is missing, holds it, and judges what it holds once more: its name may lead elsewhere by
+ * Makes a directory where it is missing, holds it, and checks what it holds once more: its name may lead elsewhere by
  * then. Errors: `file.unsafe` where somebody else could tamper with it, `file.io`.
  */
 export function holdDirectory(path: string, holding: Holding, me: Self = self()): HeldDirectory {
@@ -195,20 +195,20 @@ function openDirectory(path: string): number {
   }
 }
 
-/** The error for a verdict that is not `safe`: `file.unsafe`, and `file.io` for what is no directory. */
-function unsafeDirectory(path: string, verdict: Exclude<DirectoryVerdict, { state: 'safe' }>): AgentError {
+/** The error for a directory that is not `safe`: `file.unsafe`, and `file.io` for what is no directory. */
+function unsafeDirectory(path: string, safety: Exclude<DirectorySafety, { state: 'safe' }>): AgentError {
   const [at, reason] =
-    verdict.state === 'unsafe'
-      ? [verdict.at, verdict.reason]
-      : verdict.state === 'writable'
+    safety.state === 'unsafe'
+      ? [safety.at, safety.reason]
+      : safety.state === 'writable'
         ? [
-            verdict.directory.path,
-            `others can write to it (mode ${octal(verdict.directory)}${hasAcl(verdict.directory, self())}); chmod go-w it`,
+            safety.directory.path,
+            `others can write to it (mode ${octal(safety.directory)}${hasAcl(safety.directory, self())}); chmod go-w it`,
           ]
         : [path, 'it disappeared while it was being checked']
   const message = `refusing ${path}${at === path ? '' : ` because of ${at}`}: ${reason}`
   const code = reason === NO_DIRECTORY ? 'file.io' : 'file.unsafe'
-  return new AgentError(code, message, { details: { path, at, state: verdict.state } })
+  return new AgentError(code, message, { details: { path, at, state: safety.state } })
 }
 
 function goneAbove(path: string, left: string): AgentError {
@@ -216,7 +216,7 @@ function goneAbove(path: string, left: string): AgentError {
   return new AgentError('file.io', text, { details: { path, errno: 'ENOENT' } })
 }
 
-function judge(directory: Part, me: Self): DirectoryVerdict {
+function writableOrSafe(directory: Part, me: Self): DirectorySafety {
   if (!writableByOthers(directory, me)) return { state: 'safe', directory }
   return {
     state: 'writable',
@@ -273,7 +273,7 @@ function makeOne(path: string, mode: number): void {
     }
     syncDirectory(dirname(path))
   } catch (error) {
-    // Another process may have made it in the meantime; the check that follows judges it.
+    // Another process may have made it in the meantime; the check that follows looks at it.
     if (errnoOf(error) !== 'EEXIST') throw ioError('create the directory', path, error)
   }
 }

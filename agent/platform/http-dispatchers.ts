@@ -49,12 +49,12 @@ let listening = false
 /** Which client certificate a request presents, where there is one. */
 export type Presented = 'first' | 'other' | 'none'
 
-interface Shown {
+interface TlsShown {
   readonly ca: readonly string[]
   readonly identity?: ClientIdentity
 }
-interface Slot {
-  readonly shown: Shown
+interface PooledDispatcher {
+  readonly shown: TlsShown
   /** The URL of the proxy; null without one. */
   readonly proxy: string | null
   readonly dispatcher: Dispatcher
@@ -71,7 +71,7 @@ const THIS_MACHINE = readNoProxy('localhost,127.0.0.0/8,::1')
  * certificate is kept that is not presented any more.
  */
 export class Dispatchers {
-  #slots: readonly Slot[] = []
+  #slots: readonly PooledDispatcher[] = []
   readonly #sockets = new Map<string, Dispatcher>()
   readonly #retired = new Set<Dispatcher>()
   readonly #connections = new Connections()
@@ -116,13 +116,13 @@ export class Dispatchers {
     const { ca, identity, other } = this.route.tls()
     const kept = [{ ca }, ...[identity, other].flatMap((each) => (each ? [{ ca, identity: each }] : []))]
     const { httpsProxy } = this.route.proxy() ?? NO_PROXY
-    const inUse = ({ shown, proxy }: Slot) =>
+    const inUse = ({ shown, proxy }: PooledDispatcher) =>
       (proxy === null || proxy === httpsProxy) && kept.some((one) => sameShown(one, shown))
     const live = this.#slots.filter(inUse)
     for (const slot of this.#slots) if (!live.includes(slot)) this.#retire(slot.dispatcher)
     this.#slots = live
     const own = presented === 'none' ? undefined : presented === 'other' ? (other ?? identity) : identity
-    const shown: Shown = own ? { ca, identity: own } : { ca }
+    const shown: TlsShown = own ? { ca, identity: own } : { ca }
     const proxy = this.#proxyOf(url)
     const slot = live.find((candidate) => candidate.proxy === proxy && sameShown(candidate.shown, shown))
     if (slot) return slot.dispatcher
@@ -152,7 +152,7 @@ export class Dispatchers {
     dispatcher.close().then(forget, forget)
   }
 
-  #open(settings: Shown, uri: string | null): Dispatcher {
+  #open(settings: TlsShown, uri: string | null): Dispatcher {
     const timeout = this.route.connectTimeoutMs
     const server = { timeout, secureContext: this.#context(settings) }
     const connect = this.#connections.connector(server)
@@ -170,7 +170,7 @@ export class Dispatchers {
   }
 
   /** Made once for many connections: reading a system's roots takes about 20 ms. */
-  #context({ ca, identity }: Shown): SecureContext {
+  #context({ ca, identity }: TlsShown): SecureContext {
     this.#roots ??= this.route.roots()
     return createSecureContext({
       ca: [...this.#roots, ...ca],
@@ -180,7 +180,7 @@ export class Dispatchers {
   }
 }
 
-function sameShown(a: Shown, b: Shown): boolean {
+function sameShown(a: TlsShown, b: TlsShown): boolean {
   return (
     a.identity?.certificate === b.identity?.certificate &&
     a.identity?.key === b.identity?.key &&

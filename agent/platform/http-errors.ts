@@ -52,7 +52,7 @@ export function throughProxy(proxy: string): string {
 function proxyError(failure: ProxyFailure, address: string, proxy: string | null, peer: HttpPeer): unknown {
   const code = codeOf(failure.cause)
   if (failure.status === null && isMistake(failure.cause, code)) return failure.cause
-  const meaning: Meaning =
+  const meaning: FailureMeaning =
     failure.status === null
       ? meaningOf(failure.cause, code, proxyBefore(peer))
       : { kind: 'unreachable', reason: connectProblem(failure.status), keepCause: false }
@@ -64,7 +64,7 @@ function proxyError(failure: ProxyFailure, address: string, proxy: string | null
   })
 }
 
-interface Meaning {
+interface FailureMeaning {
   readonly kind: HttpFailure
   readonly reason: string
   readonly details?: Readonly<Record<string, unknown>>
@@ -72,7 +72,7 @@ interface Meaning {
   readonly keepCause?: boolean
 }
 
-function meaningOf(error: unknown, code: string, peer: HttpPeer): Meaning {
+function meaningOf(error: unknown, code: string, peer: HttpPeer): FailureMeaning {
   const certificate = certificateProblem(code, messageOf(error), peer)
   if (certificate !== null) return { kind: 'tls', reason: certificate }
   if (code === 'ERR_SSL_WRONG_VERSION_NUMBER') return { kind: 'tls', reason: 'it does not speak TLS on this port' }

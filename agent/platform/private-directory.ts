@@ -4,7 +4,7 @@ import { messageOf } from '../errors.js'
 import { type Self, self } from './directory.js'
 
 /** A directory into which others can look, or could. */
-interface Opened {
+interface OpenedToOthers {
   /** Its mode before; null where that could not be read. */
   readonly mode: number | null
   /** Why it stays so; null: others are kept out from now on. */
@@ -24,7 +24,7 @@ interface Contents {
  * not ours. One with a directory in it that others may enter is not ours alone (`/var/lib`) and stays as it is. Never
  * throws.
  */
-export function makePrivate(path: string, { ours, forOthers }: Contents, me: Self = self()): Opened | null {
+export function makePrivate(path: string, { ours, forOthers }: Contents, me: Self = self()): OpenedToOthers | null {
   let fd: number | null = null
   let mode: number | null = null
   try {

@@ -12,7 +12,7 @@ export type RotationAction =
   | { readonly kind: 'run'; readonly command: string }
   | { readonly kind: 'post'; readonly url: URL }
 
-interface Surroundings {
+interface ActionContext {
   /** What commands are given. */
   readonly env: Readonly<Record<string, string | undefined>>
   readonly signal: AbortSignal
@@ -23,7 +23,7 @@ const TIMEOUT_MS = 60_000
 const MAX_OUTPUT = 2_000
 
 /** Does it, within a minute. Throws `command.failed`, `file.io`. */
-export async function perform(action: RotationAction, surroundings: Surroundings): Promise<void> {
+export async function perform(action: RotationAction, surroundings: ActionContext): Promise<void> {
   switch (action.kind) {
     case 'signal':
       return sendSignal(action.pidFile, action.signal)
@@ -84,7 +84,7 @@ function readPid(path: string): number {
 }
 
 /** A program to its end, in a group of its own so that the whole of it can be ended. */
-function runToEnd([file = '', ...args]: readonly string[], { env, signal }: Surroundings): Promise<void> {
+function runToEnd([file = '', ...args]: readonly string[], { env, signal }: ActionContext): Promise<void> {
   const what = [file, ...args].join(' ').slice(0, 200)
   return new Promise((resolve, reject) => {
     const fail = (text: string, cause?: unknown) =>

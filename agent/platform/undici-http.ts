@@ -47,7 +47,7 @@ export function createHttpClient(options: HttpClientOptions = {}): HttpClient {
 
   return {
     async request(request) {
-      using exchange = new Deadline(request, proxyOf(dispatchers, request), peer)
+      using exchange = new ExchangeDeadline(request, proxyOf(dispatchers, request), peer)
       return await exchange.watch(async () => {
         const response = await send(dispatchers, request, exchange.signal)
         return { ...head(response), body: await wholeBody(response, request) }
@@ -55,7 +55,7 @@ export function createHttpClient(options: HttpClientOptions = {}): HttpClient {
     },
 
     async stream(request) {
-      const exchange = new Deadline(request, proxyOf(dispatchers, request), peer)
+      const exchange = new ExchangeDeadline(request, proxyOf(dispatchers, request), peer)
       try {
         const response = await exchange.watch(() => send(dispatchers, request, exchange.signal))
         // From here on only the caller's signal ends it.
@@ -72,7 +72,7 @@ export function createHttpClient(options: HttpClientOptions = {}): HttpClient {
 }
 
 /** The deadline of one exchange together with the caller's signal; leaves neither timer nor listener behind. */
-class Deadline implements Disposable {
+class ExchangeDeadline implements Disposable {
   readonly #controller = new AbortController()
   readonly #over: Promise<never>
   readonly #timer: NodeJS.Timeout
@@ -193,7 +193,7 @@ function discard(body: Readable): void {
 }
 
 /** The exchange ends with the body: read, broken off, or never looked at. */
-function streamed(response: Dispatcher.ResponseData, exchange: Deadline): HttpStream {
+function streamed(response: Dispatcher.ResponseData, exchange: ExchangeDeadline): HttpStream {
   const { body } = response
   const release = () => exchange[Symbol.dispose]()
   body.once('close', release)
@@ -207,7 +207,7 @@ function streamed(response: Dispatcher.ResponseData, exchange: Deadline): HttpSt
   }
 }
 
-async function* pieces(body: Readable, exchange: Deadline): AsyncGenerator<Buffer> {
+async function* pieces(body: Readable, exchange: ExchangeDeadline): AsyncGenerator<Buffer> {
   try {
     for await (const chunk of body as AsyncIterable<Buffer>) yield chunk
   } catch (error) {

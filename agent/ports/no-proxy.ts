@@ -9,12 +9,12 @@ export interface NoProxy {
   readonly useless: readonly string[]
 }
 
-interface Target {
+interface RequestedHost {
   readonly name: string
   readonly port: number
   readonly family: 'ipv4' | 'ipv6' | null
 }
-type Entry = (target: Target) => boolean
+type NoProxyRule = (target: RequestedHost) => boolean
 
 /**
  * Reads `NO_PROXY`. A host is exempt where either of the two readings that neighbours of the agent have exempts it: that
@@ -36,7 +36,7 @@ export function readNoProxy(text: string): NoProxy {
   }
 }
 
-function entryOf(entry: string): Entry | null {
+function entryOf(entry: string): NoProxyRule | null {
   if (entry === '*') return () => true
   if (entry.includes('/')) return networkOf(entry)
   const { host, port } = parted(entry)
@@ -54,7 +54,7 @@ function parted(entry: string): { host: string; port: number | null } {
   return { host: withoutBrackets(match[1] ?? ''), port: Number(match[2]) }
 }
 
-function networkOf(entry: string): Entry | null {
+function networkOf(entry: string): NoProxyRule | null {
   const match = /^([^/]+)\/(\d{1,3})$/.exec(entry)
   const [, network = '', digits = ''] = match ?? []
   const family = familyOf(network)
@@ -65,13 +65,13 @@ function networkOf(entry: string): Entry | null {
   return ({ name, family }) => family !== null && list.check(name, family)
 }
 
-function addressOf(address: string, family: 'ipv4' | 'ipv6'): Entry {
+function addressOf(address: string, family: 'ipv4' | 'ipv6'): NoProxyRule {
   const list = new BlockList()
   list.addAddress(address, family)
   return ({ name, family }) => family !== null && list.check(name, family)
 }
 
-function nameOf(host: string, withPort: boolean): Entry | null {
+function nameOf(host: string, withPort: boolean): NoProxyRule | null {
   const [, wildcard, dot, rest = ''] = /^(\*(?=\.))?(\.)?(.*?)\.*$/.exec(host) ?? []
   // Only where it must: it takes what ends in a number for an address.
   const name = /^[!-~]*$/.test(rest) ? rest : domainToASCII(rest)

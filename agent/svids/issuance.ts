@@ -96,7 +96,7 @@ export class Issuance {
     this.#failingSince.delete(entryId)
   }
 
-  #accept(entry: Entry, svid: Issued['svid'], named: Issued['named'], ms: number): void {
+  #accept(entry: Entry, svid: IssuedByServer['svid'], named: IssuedByServer['named'], ms: number): void {
     const { store, clock, random, threshold, trustDelayMs, events } = this.options
     const now = clock.now()
     this.publisher.learn((history) => history.named(named, now).issued(svid, now))
@@ -142,7 +142,7 @@ export class Issuance {
   }
 }
 
-type Issued = Awaited<ReturnType<typeof issueSvid>>
+type IssuedByServer = Awaited<ReturnType<typeof issueSvid>>
 
 /**
  * The trust domains of the SVIDs that the server issues. Some servers take entries of other domains too, and fail to

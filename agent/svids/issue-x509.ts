@@ -71,8 +71,8 @@ export async function issueSvid(
   try {
     return { svid: verified(options.known), named }
   } catch (error) {
-    const judged = isError(error, 'svid.invalid') || isError(error, 'svid.issuer_unknown')
-    if (!judged || error.details.check !== 'chain') throw error
+    const refused = isError(error, 'svid.invalid') || isError(error, 'svid.issuer_unknown')
+    if (!refused || error.details.check !== 'chain') throw error
   }
   // Some servers send no bundle along; then the published one says who the issuer is, after a rotation too.
   const published = await publishedBundle(options, signal)

@@ -20,7 +20,7 @@ export interface JwtSubject {
   readonly audience: readonly string[]
 }
 
-interface Slot {
+interface CachedJwt {
   readonly subject: JwtSubject
   readonly held: HeldJwt
   lastUsed: number
@@ -33,7 +33,7 @@ export const MAX_AUDIENCE_SETS = 32
 
 /** Tokens by entry and audiences. A token is good until it expires, and fresh until half its life has passed. */
 export class JwtCache {
-  readonly #byEntry = new Map<string, Map<string, Slot>>()
+  readonly #byEntry = new Map<string, Map<string, CachedJwt>>()
 
   /** The token, if it has not expired and is for this identity; noting that it was asked for. */
   use(subject: JwtSubject, now: number): HeldJwt | null {
@@ -47,7 +47,7 @@ export class JwtCache {
 
   /** Keeps a token. `handedOut`: somebody waited for it. */
   put(subject: JwtSubject, held: HeldJwt, now: number, { handedOut }: { readonly handedOut: boolean }): void {
-    const slots = this.#byEntry.get(subject.entryId) ?? new Map<string, Slot>()
+    const slots = this.#byEntry.get(subject.entryId) ?? new Map<string, CachedJwt>()
     this.#byEntry.set(subject.entryId, slots)
     const key = keyOf(subject)
     const before = slots.get(key)
@@ -89,7 +89,7 @@ export class JwtCache {
     return size
   }
 
-  *#slots(): Iterable<Slot> {
+  *#slots(): Iterable<CachedJwt> {
     for (const slots of this.#byEntry.values()) yield* slots.values()
   }
 }
@@ -107,7 +107,7 @@ function keyOf({ audience }: JwtSubject): string {
   return JSON.stringify(audience)
 }
 
-function leastUsed(slots: ReadonlyMap<string, Slot>): string {
+function leastUsed(slots: ReadonlyMap<string, CachedJwt>): string {
   let oldest = ''
   let since = Number.POSITIVE_INFINITY
   for (const [key, { lastUsed }] of slots) {

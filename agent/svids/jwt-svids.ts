@@ -20,7 +20,7 @@ export interface JwtSvidsOptions extends IssueJwtOptions {
   readonly onVerified: (trustDomain: string, until: number) => void
 }
 
-interface Want {
+interface WantedJwt {
   readonly subject: JwtSubject
   readonly uid: number
   readonly waiters: Set<(result: HeldJwt | AgentError) => void>
@@ -39,7 +39,7 @@ const REFRESH_RETRY_MS = 30_000
  * callers before refreshes. Callers only wait; the loop asks.
  */
 export class JwtSvids {
-  readonly #wants = new Map<string, Want>()
+  readonly #wants = new Map<string, WantedJwt>()
   readonly #failed = new Map<string, { readonly error: AgentError; readonly until: number }>()
   readonly #inFlight = new Set<string>()
   readonly #alarm: Alarm
@@ -106,7 +106,7 @@ export class JwtSvids {
 
   #wait(
     key: string,
-    { subject, uid }: Pick<Want, 'subject' | 'uid'>,
+    { subject, uid }: Pick<WantedJwt, 'subject' | 'uid'>,
     deadlineMs: number,
     signal: AbortSignal,
   ): Promise<HeldJwt | AgentError> {
@@ -132,7 +132,7 @@ export class JwtSvids {
   /** Waiting callers first (round-robin over uids), then tokens in use past half their life, which count for no uid. */
   #next(now: number): { readonly subject: JwtSubject; readonly uid?: number } | null {
     const { demand, cache, clock } = this.options
-    let best: Want | null = null
+    let best: WantedJwt | null = null
     for (const [key, want] of this.#wants) {
       if (this.#inFlight.has(key)) continue
       if (!best || demand.turnOf(want.uid) < demand.turnOf(best.uid)) best = want
@@ -187,7 +187,7 @@ export class JwtSvids {
   }
 }
 
-function settle(want: Want, result: HeldJwt | AgentError): void {
+function settle(want: WantedJwt, result: HeldJwt | AgentError): void {
   for (const waiter of [...want.waiters]) waiter(result)
 }
 

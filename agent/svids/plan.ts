@@ -55,7 +55,7 @@ const CLASS = {
 } as const
 type Class = (typeof CLASS)[keyof typeof CLASS]
 
-interface Candidate {
+interface CandidateJob {
   readonly class: Class
   /** Lower first within the class. */
   readonly rank: number
@@ -71,7 +71,7 @@ interface Candidate {
  */
 export function nextJob(input: PlanInput): { readonly job: Job } | { readonly waitMs: number } {
   let best = sync(input)
-  let renewal: Candidate | null = null
+  let renewal: CandidateJob | null = null
   let waitMs = Math.max(0, input.syncDueIn)
   let renewalsPerMs = 0
   for (const entryId of input.demand.ids()) {
@@ -101,13 +101,13 @@ export function nextJob(input: PlanInput): { readonly job: Job } | { readonly wa
   return best ? { job: best.job } : { waitMs }
 }
 
-function sync({ syncDueIn, snapshot }: PlanInput): Candidate | null {
+function sync({ syncDueIn, snapshot }: PlanInput): CandidateJob | null {
   if (syncDueIn > 0) return null
   const urgent = !snapshot.synced || syncDueIn < -SYNC_LATE_MS
   return { class: urgent ? CLASS.overdueSync : CLASS.sync, rank: 0, job: { kind: 'sync-entries' } }
 }
 
-function better(best: Candidate | null, other: Candidate): Candidate {
+function better(best: CandidateJob | null, other: CandidateJob): CandidateJob {
   if (!best || other.class < best.class) return other
   return other.class === best.class && other.rank < best.rank ? other : best
 }
@@ -140,7 +140,7 @@ function whenDue(entryId: string, { demand, snapshot, now }: PlanInput): number 
   }
 }
 
-function issuance(entryId: string, { demand, snapshot, now }: PlanInput): Candidate {
+function issuance(entryId: string, { demand, snapshot, now }: PlanInput): CandidateJob {
   const state = snapshot.states.get(entryId)
   if (state?.kind === 'issued') {
     return {

@@ -1,6 +1,6 @@
 import { Secret } from '../crypto/secret.js'
 
-type Environment = Readonly<Record<string, string | undefined>>
+type OtelVariables = Readonly<Record<string, string | undefined>>
 
 /** One signal's exporter. */
 export interface ExporterSettings {
@@ -39,7 +39,7 @@ const MAX_TEXT = 1024
  * OTEL_METRICS_EXPORTER is `otlp`. The standard makes that the default; a machine where every program has an endpoint in its
  * environment must not learn from it which processes get which identities.
  */
-export function telemetrySettings(env: Environment): TelemetrySettings | null {
+export function telemetrySettings(env: OtelVariables): TelemetrySettings | null {
   const problems: string[] = []
   const of = (name: string) => env[name]?.trim() || null
   if (of('OTEL_SDK_DISABLED')?.toLowerCase() === 'true') return null

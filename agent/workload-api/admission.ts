@@ -22,7 +22,7 @@ import { type Handler, MALFORMED, pathOf, type Reset, type Service, TOO_LARGE } 
 const MAX_METADATA_BYTES = 16 * 1024
 const SECURITY_HEADER = 'workload.spiffe.io'
 
-type Call =
+type GrpcCall =
   | ServerUnaryCall<Message, Buffer>
   | ServerWritableStream<Message, Buffer>
   | ServerDuplexStream<Message, Buffer>
@@ -101,14 +101,14 @@ export class Admission {
     for (const { name, methodKind } of service.definition.methods) {
       const unary = (call: ServerUnaryCall<Message, Buffer>, respond: Respond) =>
         this.#admit(service, name, call, respond)
-      const streaming = (call: Exclude<Call, ServerUnaryCall<Message, Buffer>>) =>
+      const streaming = (call: Exclude<GrpcCall, ServerUnaryCall<Message, Buffer>>) =>
         this.#admit(service, name, call, (error) => void call.emit('error', error))
       handlers[name] = methodKind === 'unary' ? unary : streaming
     }
     return handlers
   }
 
-  #admit(service: Service, name: string, call: Call, respond: Respond): void {
+  #admit(service: Service, name: string, call: GrpcCall, respond: Respond): void {
     const connection = this.connections.of(call.getPeer())
     const workload = connection?.workload
     if (service.callers === 'identified') this.events.callBegun(service.definition.typeName)
@@ -129,7 +129,7 @@ export class Admission {
       run(service.handlers[name], call, respond, workload, connection, this.#resetOf(call))
   }
 
-  #resetOf(call: Call): Reset {
+  #resetOf(call: GrpcCall): Reset {
     const stream = this.#beginning
     // Later than its beginning there is nothing to go by, and nothing that streams.
     if (!stream) return () => void call.emit('error', statusWith(status.UNAVAILABLE, 'the call was ended'))
@@ -147,7 +147,7 @@ export class Admission {
 
 function run<Who extends readonly unknown[]>(
   handler: Handler<Who> | undefined,
-  call: Call,
+  call: GrpcCall,
   respond: Respond,
   ...who: Who
 ): void {
@@ -161,7 +161,7 @@ function run<Who extends readonly unknown[]>(
 function refusalOf(
   service: Service,
   name: string,
-  call: Call,
+  call: GrpcCall,
   connection: Connection | undefined,
 ): (Error & StatusObject) | null {
   const request = 'request' in call ? call.request : null

@@ -3,7 +3,7 @@ import type { Clock } from '../ports/clock.js'
 /** Work of one turn of the event loop; then sockets, timers and answers have theirs. */
 const TURN_MS = 10
 
-type Job = () => void
+type QueuedWork = () => void
 
 /**
  * Work on behalf of subjects, done in fair turns: at once while there is little, else one job of each subject after the
@@ -11,7 +11,7 @@ type Job = () => void
  */
 export class FairQueue {
   /** The first is the next. */
-  readonly #waiting = new Map<string, Job[]>()
+  readonly #waiting = new Map<string, QueuedWork[]>()
   #spentMs = 0
   #begun = false
 
@@ -19,11 +19,11 @@ export class FairQueue {
     private readonly clock: Pick<Clock, 'monotonic'>,
     /** `burst`: jobs of one subject that may wait. */
     private readonly limit: { readonly burst: number },
-    private readonly nextTurn: (run: Job) => void = setImmediate,
+    private readonly nextTurn: (run: QueuedWork) => void = setImmediate,
   ) {}
 
   /** Does the job now or in its turn. False: too many of the subject wait, and this one is not done. */
-  take(subject: string, job: Job): boolean {
+  take(subject: string, job: QueuedWork): boolean {
     this.#begin()
     if (this.#waiting.size === 0 && this.#spentMs < TURN_MS) {
       this.#do(job)
@@ -68,7 +68,7 @@ export class FairQueue {
     if (job) this.#do(job)
   }
 
-  #do(job: Job): void {
+  #do(job: QueuedWork): void {
     const began = this.clock.monotonic()
     try {
       job()

@@ -37,7 +37,7 @@ const MAX_AUDIENCES = 64
 const MAX_AUDIENCE_BYTES = 1024
 
 /** A unary call with what its handler needs. */
-interface Call {
+interface JwtCall {
   readonly request: Message
   readonly dialect: Dialect
   readonly workload: Workload
@@ -68,7 +68,7 @@ export class JwtCalls {
     return this.#handler('ValidateJWTSVID', dialect, (call) => this.#validate(call))
   }
 
-  async #fetch(call: Call): Promise<Buffer> {
+  async #fetch(call: JwtCall): Promise<Buffer> {
     const { store, jwt } = this.options
     const asked = call.dialect.readJwtSvidRequest(call.request)
     const audience = readAudience(asked.audience)
@@ -103,7 +103,7 @@ export class JwtCalls {
     return call.dialect.jwtSvids(tokens)
   }
 
-  async #validate(call: Call): Promise<Buffer> {
+  async #validate(call: JwtCall): Promise<Buffer> {
     const { audience, svid } = call.dialect.readValidateRequest(call.request)
     if (audience === '') throw new AgentError('request.invalid', 'the audience is missing')
     if (svid === '') throw new AgentError('request.invalid', 'the svid is missing')
@@ -112,7 +112,7 @@ export class JwtCalls {
   }
 
   #entitled(
-    { workload, method, signal }: Call,
+    { workload, method, signal }: JwtCall,
     wishes: Pick<EntitledOptions, 'openToAll' | 'suffices' | 'grants'>,
   ): Promise<readonly string[]> {
     const { clock, events, holdMs } = this.options
@@ -120,7 +120,7 @@ export class JwtCalls {
     return entitledEntries({ workload, method, clock, events, holdMs, signal, stopping, ...wishes })
   }
 
-  #handler(method: Method, dialect: Dialect, answer: (call: Call) => Promise<Buffer>): UnaryHandler<Identified> {
+  #handler(method: Method, dialect: Dialect, answer: (call: JwtCall) => Promise<Buffer>): UnaryHandler<Identified> {
     const { clock, events, holdMs, deadlineMs } = this.options
     const unary: UnaryHandler<Identified>['unary'] = (grpcCall, respond, workload) => {
       const began = clock.monotonic()
@@ -131,7 +131,7 @@ export class JwtCalls {
       grpcCall.on('cancelled', cancelled)
       // gRPC says it at the end of every call. One that is answered has nothing left to abort.
       const answered = () => void grpcCall.off('cancelled', cancelled)
-      const call: Call = {
+      const call: JwtCall = {
         request: grpcCall.request,
         dialect,
         workload,
@@ -194,7 +194,7 @@ function untilDeadline(call: ServerUnaryCall<Message, Buffer>, now: number): num
   return deadline instanceof Date ? deadline.getTime() - now : deadline - now
 }
 
-function asStatus(reason: unknown, { workload, method }: Call, events: ApiEvents): Error & StatusObject {
+function asStatus(reason: unknown, { workload, method }: JwtCall, events: ApiEvents): Error & StatusObject {
   if (reason instanceof AgentError) return refusalStatus(reason, workload, method, events)
   if (reason instanceof Error && 'code' in reason && 'details' in reason && 'metadata' in reason) {
     return reason as Error & StatusObject

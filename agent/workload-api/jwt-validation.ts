@@ -6,7 +6,7 @@ import type { Clock } from '../ports/clock.js'
 import type { SvidStore } from '../svids/store.js'
 
 /** The consumer's port on validation by the ICP server, within its rate limits. */
-export interface RemoteJwtJudge {
+export interface RemoteJwtValidator {
   /** Throws `icp.*` where it does not say. */
   validate(
     request: { readonly token: Secret; readonly audience: string },
@@ -18,7 +18,7 @@ export interface JwtValidationOptions {
   /** `auto`: locally where that is possible, else by the server. */
   readonly mode: 'auto' | 'local' | 'server'
   readonly store: Pick<SvidStore, 'current'>
-  readonly judge: RemoteJwtJudge
+  readonly remote: RemoteJwtValidator
   /** Keys that came into force since; `reconsider` says whether there are any. */
   readonly keys: { reconsider(signal: AbortSignal): Promise<boolean> }
   readonly clock: Pick<Clock, 'now'>
@@ -55,28 +55,28 @@ export class JwtValidation {
 
   async #verify(token: Secret, audience: string, signal: AbortSignal): Promise<ValidJwt> {
     const { store, clock, keys } = this.options
-    const judged = async () => {
+    const verified = async () => {
       const { jwtKeys } = store.current
       if (jwtKeys.length === 0) throw new AgentError('agent.starting', 'no JWT bundle has been received yet; try again')
       const { spiffeId, claims } = await verifyJwtSvid(token, { audience, keys: jwtKeys, now: clock.now() })
       return { spiffeId: spiffeId.uri, claims }
     }
     try {
-      return await judged()
+      return await verified()
     } catch (error) {
       const unsigned = isError(error, 'jwt.invalid') && error.details.check === 'signature'
       // Another agent may have been issued a token of a key that is newer than our bundle.
       if (!unsigned || !(await keys.reconsider(signal))) throw error
-      return await judged()
+      return await verified()
     }
   }
 
   async #ask(token: Secret, audience: string, signal: AbortSignal): Promise<ValidJwt> {
     const { subject, claims } = readToken(token)
-    const answer = await this.options.judge.validate({ token, audience }, signal)
+    const answer = await this.options.remote.validate({ token, audience }, signal)
     if (!answer.valid) throw invalidJwt('the ICP server refuses it')
     if (answer.spiffeId !== '' && answer.spiffeId !== subject.uri) {
-      throw new AgentError('icp.bad_response', 'the ICP server judged a token of another identity')
+      throw new AgentError('icp.bad_response', 'the ICP server answered about a token of another identity')
     }
     // What the server found to hold are these claims; it need not repeat all of them (Workload API 6.2.3).
     return { spiffeId: subject.uri, claims }

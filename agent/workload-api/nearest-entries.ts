@@ -2,7 +2,7 @@ import { byAge, type Entry } from '../identity/entry.js'
 import type { Selectors } from '../identity/selector.js'
 import type { NearEntry } from '../observability/api-events.js'
 
-interface Candidate {
+interface ComparedEntry {
   readonly entry: Entry
   readonly lacking: number
   readonly common: number
@@ -19,7 +19,7 @@ export function nearestEntries(entries: Iterable<Entry>, selectors: Selectors, l
  * several sets are the nearest of the nearest of each.
  */
 export function nearestOf(entries: Iterable<Entry>, selectors: Selectors, limit: number): readonly Entry[] {
-  const nearest: Candidate[] = []
+  const nearest: ComparedEntry[] = []
   for (const entry of entries) {
     const { size } = entry.selectors
     let common = 0
@@ -47,6 +47,6 @@ export function near(entry: Entry, selectors: Selectors): NearEntry {
   }
 }
 
-function byNearness(a: Candidate, b: Candidate): number {
+function byNearness(a: ComparedEntry, b: ComparedEntry): number {
   return a.lacking - b.lacking || b.common - a.common || byAge(a.entry, b.entry)
 }

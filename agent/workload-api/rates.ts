@@ -67,7 +67,7 @@ export interface Subject {
   activeAt: number
 }
 
-interface Level {
+interface RateLevel {
   readonly allowance: Allowance
   readonly binds: boolean
   readonly reason: Exceeded
@@ -146,11 +146,11 @@ export class Rates {
   }
 
   /** What counts for an account that is active now. It counts as active even where it is refused. */
-  #active(account: Account, now: number): readonly Level[] {
+  #active(account: Account, now: number): readonly RateLevel[] {
     const { subject } = account
     subject.activeAt = now
     const amongSubjects = this.#contention.active(subject, now)
-    const levels: Level[] = [
+    const levels: RateLevel[] = [
       { allowance: account.allowance, binds: subject.contention.active(account, now), reason: 'rate_process' },
       { allowance: subject.allowance, binds: amongSubjects, reason: 'rate_subject' },
     ]

@@ -5,7 +5,7 @@ import type { ConnectionRegistry } from './connections.js'
 import type { Account, Subject } from './rates.js'
 
 /** A connection that HTTP/2 reads. */
-interface Reader {
+interface Http2Reader {
   readonly connection: Connection
   /** The one that HTTP/2 reads from. */
   readonly socket: Socket
@@ -16,8 +16,8 @@ interface Reader {
  * brings, 64 KiB, may be hundreds of calls; it takes effect on the connections that are ready in the same turn, too.
  */
 export class Readers implements Disposable {
-  readonly #open = new Map<Subject, Set<Reader>>()
-  readonly #paused = new Set<Reader>()
+  readonly #open = new Map<Subject, Set<Http2Reader>>()
+  readonly #paused = new Set<Http2Reader>()
   readonly #timers = new Set<Disposable>()
 
   constructor(
@@ -28,7 +28,7 @@ export class Readers implements Disposable {
   /** `socket`: the one that HTTP/2 reads from. */
   add(connection: Connection, socket: Socket): void {
     const { subject } = connection.account
-    const reader: Reader = { connection, socket }
+    const reader: Http2Reader = { connection, socket }
     const ofSubject = this.#open.get(subject) ?? new Set()
     this.#open.set(subject, ofSubject.add(reader))
     socket.once('close', () => {
@@ -57,7 +57,7 @@ export class Readers implements Disposable {
     this.#timers.clear()
   }
 
-  #wait(paused: readonly Reader[], waitMs: () => number): void {
+  #wait(paused: readonly Http2Reader[], waitMs: () => number): void {
     const timer = this.clock.after(Math.max(1, waitMs()), () => {
       this.#timers.delete(timer)
       if (waitMs() > 0) this.#wait(paused, waitMs)
@@ -66,7 +66,7 @@ export class Readers implements Disposable {
     this.#timers.add(timer)
   }
 
-  #resume(reader: Reader): void {
+  #resume(reader: Http2Reader): void {
     if (!this.#paused.delete(reader)) return
     this.connections.callEnded(reader.connection)
     reading(reader.socket, 'readStart')

@@ -6,7 +6,7 @@ import * as v1alpha from '../../proto/gen/grpc/reflection_v1alpha_pb.js'
 import type { Handler } from './service.js'
 
 type Request = v1.ServerReflectionRequest | v1alpha.ServerReflectionRequest
-type Answer = NonNullable<v1.ServerReflectionResponse['messageResponse']>
+type ReflectionAnswer = NonNullable<v1.ServerReflectionResponse['messageResponse']>
 
 const VERSIONS = [
   { definition: v1.ServerReflection, schema: v1.ServerReflectionResponseSchema },
@@ -52,7 +52,7 @@ class Catalogue {
     for (const service of services) this.#add(service.file)
   }
 
-  answer({ messageRequest }: Request): Answer {
+  answer({ messageRequest }: Request): ReflectionAnswer {
     switch (messageRequest.case) {
       case 'listServices':
         return {
@@ -86,7 +86,7 @@ class Catalogue {
 }
 
 /** The file with everything that it imports, dependencies last. */
-function fileAnswer(file: DescFile | undefined): Answer {
+function fileAnswer(file: DescFile | undefined): ReflectionAnswer {
   if (!file) return failure(status.NOT_FOUND, 'no such file or symbol')
   const all = new Set<DescFile>()
   const add = (one: DescFile) => {
@@ -102,6 +102,6 @@ function fileAnswer(file: DescFile | undefined): Answer {
   }
 }
 
-function failure(errorCode: status, errorMessage: string): Answer {
+function failure(errorCode: status, errorMessage: string): ReflectionAnswer {
   return { case: 'errorResponse', value: create(v1.ErrorResponseSchema, { errorCode, errorMessage }) }
 }

@@ -53,7 +53,7 @@ export interface WorkloadOwner {
  */
 export class Workload extends AttestedProcess {
   #holders = 0
-  #telling = false
+  #notifying = false
   readonly #changes = new Signal()
   #match: Match = NO_MATCH
   /** The match may differ by now. */
@@ -215,10 +215,10 @@ export class Workload extends AttestedProcess {
   /** Tells subscribers soon, once for all that changed meanwhile, and never inside the call that caused it. */
   protected override changed(): void {
     this.#stale = true
-    if (this.#telling) return
-    this.#telling = true
+    if (this.#notifying) return
+    this.#notifying = true
     queueMicrotask(() => {
-      this.#telling = false
+      this.#notifying = false
       this.#changes.emit()
     })
   }

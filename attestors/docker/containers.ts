@@ -28,7 +28,7 @@ export type FoundContainer =
   | { readonly kind: 'absent'; readonly why: string }
   | { readonly kind: 'unknown'; readonly why: string }
 
-interface Known {
+interface KnownContainer {
   readonly selectors: Selectors
   readonly notes: readonly string[]
   readonly incomplete: boolean
@@ -54,7 +54,7 @@ const MAX_ABSENT = 1024
  */
 export class Containers implements Disposable {
   readonly watchers = new Watchers()
-  readonly #known = new Map<string, Known>()
+  readonly #known = new Map<string, KnownContainer>()
   readonly #absent = new Map<string, { readonly why: string; readonly until: number }>()
   readonly #looks: SharedLooks
   /** Containers that the engine no longer knows without having told of their end. */
@@ -85,7 +85,7 @@ export class Containers implements Disposable {
     const { containerId: id, doubtful } = claim
     const known = this.#known.get(id)
     if (known && !known.stale && known.until > this.options.clock.monotonic() && (known.careful || !doubtful)) {
-      const found = judged(claim, known)
+      const found = foundFor(claim, known)
       if (found.kind === 'known' || this.#live) return found
     }
     const absent = this.#absent.get(id)
@@ -93,13 +93,13 @@ export class Containers implements Disposable {
     const looked = await this.#looks.at(id, doubtful, signal)
     if (looked.kind === 'absent' && !this.#known.has(id)) return looked
     if (looked.kind === 'found') {
-      return judged(claim, {
+      return foundFor(claim, {
         ...selectorsOf(looked.container, looked.image, this.options.selectorOptions),
         first: looked.first,
       })
     }
     const kept = this.#known.get(id)
-    if (kept && (kept.careful || !doubtful)) return judged(claim, kept)
+    if (kept && (kept.careful || !doubtful)) return foundFor(claim, kept)
     return looked.kind === 'absent' ? { ...looked, kind: 'unknown' } : looked
   }
 
@@ -167,7 +167,10 @@ export class Containers implements Disposable {
   }
 }
 
-function judged(claim: Claim, known: Pick<Known, 'selectors' | 'notes' | 'incomplete' | 'first'>): FoundContainer {
+function foundFor(
+  claim: Claim,
+  known: Pick<KnownContainer, 'selectors' | 'notes' | 'incomplete' | 'first'>,
+): FoundContainer {
   const { selectors, notes, incomplete, first } = known
   return holds(claim, first) ? { kind: 'known', selectors, notes, incomplete } : { kind: 'elsewhere' }
 }

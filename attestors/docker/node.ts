@@ -16,7 +16,7 @@ export interface DockerNode {
   readonly hostname: string
 }
 
-interface Container {
+interface OwnContainer {
   readonly id: string
   readonly image: string
 }
@@ -28,7 +28,7 @@ interface Container {
  * socket the evidence goes without, for the id is what tells nodes apart.
  */
 export function dockerNodeAttestor(node: DockerNode): NodeAttestor {
-  const named = async (signal: AbortSignal): Promise<Container | null> =>
+  const named = async (signal: AbortSignal): Promise<OwnContainer | null> =>
     /^[0-9a-f]{12}$/.test(node.hostname) ? await inspect(node, node.hostname, signal) : null
   const find = async (signal: AbortSignal): Promise<{ id: string; image: string | null } | null> => {
     const own = await ownContainerId(node.files)
@@ -52,7 +52,7 @@ export function dockerNodeAttestor(node: DockerNode): NodeAttestor {
 }
 
 /** The running container whose id begins so; null where the engine is away or knows none. */
-async function inspect(node: DockerNode, id: string, signal: AbortSignal): Promise<Container | null> {
+async function inspect(node: DockerNode, id: string, signal: AbortSignal): Promise<OwnContainer | null> {
   try {
     const found = await new EngineApi(node).inspect(id, TIMEOUT_MS, signal)
     return found?.state === 'running' ? { id: found.id, image: found.imageName } : null

@@ -126,16 +126,16 @@ export function samePod(a: Pod, b: Pod): boolean {
   return isDeepStrictEqual(a, b)
 }
 
-type Status = NonNullable<z.infer<typeof statuses>>[number]
+type ContainerStatus = NonNullable<z.infer<typeof statuses>>[number]
 
 /** A container that waits or has ended has no process; the id that its status shows is that of an earlier run. */
-function running({ name, containerID, image, imageID, state }: Status, images: ReadonlyMap<string, string>) {
+function running({ name, containerID, image, imageID, state }: ContainerStatus, images: ReadonlyMap<string, string>) {
   if (!containerID || state?.terminated || state?.waiting) return []
   const id = containerID.slice(containerID.lastIndexOf('/') + 1)
   return [{ id, name, image: images.get(name) || (image ?? ''), imageId: withoutScheme(imageID ?? '') }]
 }
 
-function hasEnded({ state }: Status): boolean {
+function hasEnded({ state }: ContainerStatus): boolean {
   return state?.terminated !== undefined && state.terminated !== null
 }
 

@@ -12,7 +12,7 @@ export function tokenFile(
   setting: string,
 ): RereadFile {
   const said = fileEvents.file(path, setting)
-  return new RereadFile({ path, maxBytes: MAX_TOKEN_BYTES, files, judge: tokenTrouble, said })
+  return new RereadFile({ path, maxBytes: MAX_TOKEN_BYTES, files, problemOf: tokenTrouble, said })
 }
 
 /**

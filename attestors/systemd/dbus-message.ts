@@ -54,7 +54,7 @@ export function decodeMessage(buffer: Buffer): { readonly message: DbusMessage; 
   if (buffer.length < FIXED_BYTES) return null
   const order = buffer[0]
   if (order !== LITTLE && order !== BIG) throw new RangeError('no message of D-Bus')
-  const header = new Reader(buffer, order === LITTLE)
+  const header = new DbusReader(buffer, order === LITTLE)
   const [, type] = [header.byte(), header.byte(), header.byte(), header.byte()]
   const bodyLength = header.uint32()
   header.uint32()
@@ -64,7 +64,7 @@ export function decodeMessage(buffer: Buffer): { readonly message: DbusMessage; 
   if (bytes > MAX_BYTES) throw new RangeError(`a message of ${bytes} bytes`)
   if (buffer.length < bytes) return null
 
-  const fields = new Reader(buffer.subarray(0, FIXED_BYTES + fieldsLength), order === LITTLE, FIXED_BYTES)
+  const fields = new DbusReader(buffer.subarray(0, FIXED_BYTES + fieldsLength), order === LITTLE, FIXED_BYTES)
   const known = new Map<number, string | number>()
   while (!fields.atEnd()) {
     fields.align(8)
@@ -81,7 +81,7 @@ export function decodeMessage(buffer: Buffer): { readonly message: DbusMessage; 
   }
   // The text of an error may say anything; its name says enough.
   if (type !== 2) return { bytes, message: { ...answer, type: type === 3 ? 'error' : 'other', value: null } }
-  const body = new Reader(buffer.subarray(bodyAt, bytes), order === LITTLE)
+  const body = new DbusReader(buffer.subarray(bodyAt, bytes), order === LITTLE)
   const value = signature === '' ? undefined : body.value(signature.startsWith('v') ? body.signature() : signature[0])
   return { bytes, message: { ...answer, type: 'reply', value: typeof value === 'string' ? value : null } }
 }
@@ -137,7 +137,7 @@ class Writer {
 }
 
 /** Reading beyond the end is a RangeError of Buffer's. */
-class Reader {
+class DbusReader {
   constructor(
     private readonly buffer: Buffer,
     private readonly little: boolean,

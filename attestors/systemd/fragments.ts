@@ -27,14 +27,14 @@ const DEADLINE_MS = 1_000
 const REMEMBERED_MS = 10_000
 const MAX_REMEMBERED = 1_024
 
-interface Asked {
+interface AskedUnit {
   readonly answer: Promise<Fragment>
   readonly at: number
 }
 
 /** The files that units come from. Many who ask for one unit at the same time cost one question. */
 export class Fragments {
-  readonly #asked = new Map<string, Asked>()
+  readonly #asked = new Map<string, AskedUnit>()
   /** Units that the manager has owned to. */
   readonly #owned = new Set<string>()
   readonly #denied: SecondLook
@@ -50,12 +50,12 @@ export class Fragments {
     return await orWhenAborted(answer, signal, unknown('systemd did not answer in time'))
   }
 
-  #remembered(unit: Unit): Asked | null {
+  #remembered(unit: Unit): AskedUnit | null {
     const asked = this.#asked.get(keyOf(unit))
     return asked && this.options.clock.monotonic() - asked.at < REMEMBERED_MS ? asked : null
   }
 
-  #start(unit: Unit): Asked {
+  #start(unit: Unit): AskedUnit {
     const key = keyOf(unit)
     const asked = { answer: this.#ask(unit), at: this.options.clock.monotonic() }
     putLast(this.#asked, key, asked, MAX_REMEMBERED)

@@ -27,7 +27,7 @@ export function askManager(path: string): AskManager {
   return (properties, signal) =>
     new Promise((resolve, reject) => {
       signal.throwIfAborted()
-      const exchange = new Exchange(properties)
+      const exchange = new BusExchange(properties)
       const socket = connect(path)
       const end = (settle: () => void) => {
         signal.removeEventListener('abort', aborted)
@@ -57,7 +57,7 @@ export function askManager(path: string): AskManager {
 }
 
 /** The client's side of one exchange, without the socket. */
-class Exchange {
+class BusExchange {
   #buffer = Buffer.alloc(0)
   #accepted = false
   readonly #answers = new Map<number, string | null>()

@@ -30,7 +30,7 @@ const PIECES_ALONE = 64
 
 type Program = Pick<OpenExecutable, 'id' | 'file' | 'hold'>
 
-interface Job {
+interface DigestJob {
   readonly id: number
   readonly subject: string
   readonly program: Program
@@ -44,7 +44,7 @@ interface Job {
 interface Thread {
   readonly thread: DigestThread
   /** What it reads now. */
-  job: Job | null
+  job: DigestJob | null
   /** At the last look. */
   steps: number
 }
@@ -58,9 +58,9 @@ interface Thread {
  */
 export class ExecutableDigests implements Disposable {
   /** Who waits, by subject in the order of turns, within one likewise; also who is being read for. */
-  readonly #waiting = new Map<string, Job[]>()
+  readonly #waiting = new Map<string, DigestJob[]>()
   /** Threads that hang, each with what it hangs on. */
-  readonly #abandoned = new Map<Thread, Job>()
+  readonly #abandoned = new Map<Thread, DigestJob>()
   /** All that were started and have not ended. */
   readonly #threads = new Set<Thread>()
   #current: Thread | undefined
@@ -94,7 +94,7 @@ export class ExecutableDigests implements Disposable {
         signal.removeEventListener('abort', giveUp)
         resolve(digest)
       }
-      const job: Job = { id: ++this.#lastId, subject, program, hold: program.hold(), settle, key: null }
+      const job: DigestJob = { id: ++this.#lastId, subject, program, hold: program.hold(), settle, key: null }
       signal.addEventListener('abort', giveUp, { once: true })
       const others = this.#waiting.get(subject)
       if (others) others.push(job)
@@ -141,7 +141,7 @@ export class ExecutableDigests implements Disposable {
     this.#timer = undefined
   }
 
-  #hopeless({ program, subject }: Job): Digest | null {
+  #hopeless({ program, subject }: DigestJob): Digest | null {
     const stuck = [...this.#abandoned.values()]
     if (stuck.some((job) => job.program.id.device === program.id.device)) {
       return unknown('its file system does not answer')
@@ -153,7 +153,7 @@ export class ExecutableDigests implements Disposable {
   }
 
   /** Answers one who waits. */
-  #settle(job: Job, digest: Digest): void {
+  #settle(job: DigestJob, digest: Digest): void {
     const others = this.#waiting.get(job.subject)?.filter((one) => one !== job) ?? []
     if (others.length > 0) this.#waiting.set(job.subject, others)
     else this.#waiting.delete(job.subject)
@@ -206,7 +206,7 @@ export class ExecutableDigests implements Disposable {
   }
 
   /** Answers who asked, and all others who wait for the same file. */
-  #found(job: Job, wanted: boolean, answer: Exclude<DigestAnswer, { kind: 'more' }>): void {
+  #found(job: DigestJob, wanted: boolean, answer: Exclude<DigestAnswer, { kind: 'more' }>): void {
     const digest = digestOf(answer, job.program)
     if (wanted) this.#settle(job, digest)
     const { device, inode } = job.program.id
@@ -228,7 +228,7 @@ export class ExecutableDigests implements Disposable {
       this.#timer ??= this.options.clock.after(this.options.stallMs ?? STALL_MS, () => this.#watch())
   }
 
-  #abandon(thread: Thread, job: Job): void {
+  #abandon(thread: Thread, job: DigestJob): void {
     this.#current = undefined
     this.#abandoned.set(thread, job)
     this.options.events.digestStuck(job.program.id.device.toString(), this.#abandoned.size)

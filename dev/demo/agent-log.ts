@@ -1,9 +1,9 @@
 import type { DemoEvent } from './events.js'
 
-type Line = Readonly<Record<string, unknown>>
+type LogLine = Readonly<Record<string, unknown>>
 
 /** What the lines of the agent's log mean to the demo; the others are passed over. */
-const MEANING: Readonly<Record<string, (line: Line, withToken: boolean) => DemoEvent | null>> = {
+const MEANING: Readonly<Record<string, (line: LogLine, withToken: boolean) => DemoEvent | null>> = {
   'Node attestation successful': (line, withToken) => node(line, false, withToken),
   'Agent SVID renewal successful': (line) => node(line, true, false),
   'Workload attested': ({ pid, selectors }) =>
@@ -13,7 +13,7 @@ const MEANING: Readonly<Record<string, (line: Line, withToken: boolean) => DemoE
 }
 
 /** A line of the agent's log as an event; null for what the demo does not show. */
-export function agentEvent(line: Line, withToken: boolean): DemoEvent | null {
+export function agentEvent(line: LogLine, withToken: boolean): DemoEvent | null {
   const meaning = MEANING[String(line['event'])]
   if (meaning) return meaning(line, withToken)
   if (line['level'] !== 'warning' && line['level'] !== 'error') return null
@@ -22,7 +22,7 @@ export function agentEvent(line: Line, withToken: boolean): DemoEvent | null {
   return { kind: 'warning', who: 'agent', text: [line['event'], reason].filter((part) => part !== '').join(': ') }
 }
 
-function node(line: Line, renewed: boolean, withToken: boolean): DemoEvent | null {
+function node(line: LogLine, renewed: boolean, withToken: boolean): DemoEvent | null {
   const { spiffe_id: spiffeId, not_after: end } = line
   if (typeof spiffeId !== 'string' || typeof end !== 'string') return null
   return { kind: 'node', spiffeId, notAfter: Date.parse(end), renewed, withToken }

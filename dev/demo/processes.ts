@@ -1,6 +1,6 @@
 import { Child } from './child.js'
 
-type Line = Readonly<Record<string, unknown>>
+type OutputLine = Readonly<Record<string, unknown>>
 
 /** The processes of the demo, in the order in which they were started. */
 export class Processes implements AsyncDisposable {
@@ -31,9 +31,9 @@ export class Processes implements AsyncDisposable {
   async startUntil(
     name: string,
     args: readonly string[],
-    isUp: (line: Line) => boolean,
+    isUp: (line: OutputLine) => boolean,
     onLine: (text: string) => void = () => undefined,
-  ): Promise<{ readonly child: Child; readonly line: Line }> {
+  ): Promise<{ readonly child: Child; readonly line: OutputLine }> {
     return await new Promise((resolve, reject) => {
       const child: Child = this.start(name, args, (text) => {
         onLine(text)
@@ -67,10 +67,10 @@ export class Processes implements AsyncDisposable {
 }
 
 /** A line of JSON, or null for anything else. */
-export function jsonLine(text: string): Line | null {
+export function jsonLine(text: string): OutputLine | null {
   try {
     const line: unknown = JSON.parse(text)
-    return typeof line === 'object' && line !== null ? (line as Line) : null
+    return typeof line === 'object' && line !== null ? (line as OutputLine) : null
   } catch (error) {
     if (error instanceof SyntaxError) return null
     throw error

@@ -36,7 +36,7 @@ export interface IssuedByAuthority {
   readonly privateKeyPem: string | null
 }
 
-interface Generation {
+interface AuthorityGeneration {
   readonly issuer: Issuer
   readonly saved: SavedIssuer
 }
@@ -47,10 +47,10 @@ interface Generation {
  */
 export class CertificateAuthority {
   readonly #roles: Record<RoleName, Role>
-  readonly #generations: Generation[]
+  readonly #generations: AuthorityGeneration[]
   readonly #strangers = new Strangers()
 
-  private constructor(roles: Record<RoleName, Role>, generations: readonly Generation[]) {
+  private constructor(roles: Record<RoleName, Role>, generations: readonly AuthorityGeneration[]) {
     this.#roles = roles
     this.#generations = [...generations]
   }
@@ -126,7 +126,7 @@ export class CertificateAuthority {
   }
 }
 
-async function makeGeneration(accountId: string, generation: number, now: number): Promise<Generation> {
+async function makeGeneration(accountId: string, generation: number, now: number): Promise<AuthorityGeneration> {
   const name = `Development ICP ${accountId} CA ${generation}`
   const issuer = await makeIssuer(name, RSA_2048, { notBefore: now - BACKDATE_MS, notAfter: now + CA_LIFE_MS })
   return { issuer, saved: await saveIssuer(issuer) }

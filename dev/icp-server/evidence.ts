@@ -3,13 +3,13 @@ import { unauthorized } from './api-error.js'
 import type { Generation } from './options.js'
 
 type Evidence = Readonly<Record<string, unknown>>
-type Selectors = Record<string, string>
+type NodeSelectors = Record<string, string>
 
 /**
  * Node selectors from attestation evidence, as the real server derives them. The token of a pod is read but not
  * verified: there is no cluster to ask. Refuses with 401 what is no evidence.
  */
-export function nodeSelectors(type: string, evidence: Evidence, generation: Generation): Selectors {
+export function nodeSelectors(type: string, evidence: Evidence, generation: Generation): NodeSelectors {
   switch (type) {
     case 'unix': {
       const { pid } = evidence
@@ -27,11 +27,11 @@ export function nodeSelectors(type: string, evidence: Evidence, generation: Gene
   throw refused()
 }
 
-function kubernetes(evidence: Evidence): Selectors {
+function kubernetes(evidence: Evidence): NodeSelectors {
   const { psat_token: token, cluster_name: cluster } = evidence
   if (typeof token !== 'string' || token === '') throw refused()
   const claims = record(claimsOf(token)['kubernetes.io'])
-  const selectors: Selectors = {}
+  const selectors: NodeSelectors = {}
   const put = (key: string, value: unknown) => {
     if (typeof value === 'string' && value !== '') selectors[key] = value
   }
@@ -53,8 +53,8 @@ function claimsOf(token: string): Evidence {
   }
 }
 
-function pick(evidence: Evidence, keys: Readonly<Record<string, string>>): Selectors {
-  const selectors: Selectors = {}
+function pick(evidence: Evidence, keys: Readonly<Record<string, string>>): NodeSelectors {
+  const selectors: NodeSelectors = {}
   for (const [selector, key] of Object.entries(keys)) {
     const value = evidence[key]
     if (typeof value === 'string') selectors[selector] = value

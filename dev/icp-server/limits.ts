@@ -15,7 +15,7 @@ const WINDOW_MS = 60_000
 /** What one request costs, in the unit of `level`: with whole milliseconds the arithmetic is exact. */
 const COST = 60_000
 
-interface Bucket {
+interface ClientBucket {
   /** Tokens times COST. */
   level: number
   at: number
@@ -23,7 +23,7 @@ interface Bucket {
 
 /** The rate limits per client address. Times are milliseconds of a clock that never jumps. */
 export class Limits {
-  readonly #buckets = new Map<string, Bucket>()
+  readonly #buckets = new Map<string, ClientBucket>()
   readonly #windows = new Map<string, number[]>()
 
   constructor(public mode: LimitsMode) {}

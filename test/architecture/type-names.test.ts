@@ -2,9 +2,9 @@ import { expect, test } from 'vitest'
 import { sourcesIn } from './files.js'
 import type { Source } from './source.js'
 
-const DECLARED = /^export (?:declare )?(?:abstract )?(?:interface|type|class|enum) (\w+)/gm
+const DECLARED = /^(?:export )?(?:declare )?(?:abstract )?(?:interface|type|class|enum) (\w+)/gm
 
-/** Names of types that more than one file declares and exports, with the files. */
+/** Names of types that more than one file declares, exported or not, with the files. */
 function declaredTwice(sources: readonly Pick<Source, 'path' | 'code'>[]): readonly string[] {
   const files = new Map<string, string[]>()
   for (const { path, code } of sources) {
@@ -13,7 +13,7 @@ function declaredTwice(sources: readonly Pick<Source, 'path' | 'code'>[]): reado
   return [...files].filter(([, paths]) => paths.length > 1).map(([name, paths]) => `${name}: ${paths.join(', ')}`)
 }
 
-test('no exported type name is declared in two files: one name means one thing', () => {
+test('no type name is declared in two files: one name means one thing', () => {
   const sources = sourcesIn('agent', 'attestors', 'dev').filter(({ code }) => code !== '')
   expect(sources.length).toBeGreaterThan(300)
   expect(declaredTwice(sources)).toEqual([])
@@ -23,8 +23,8 @@ test('a name that two files declare is found, one that is passed on is not', () 
   const source = (path: string, code: string) => ({ path, code })
   expect(
     declaredTwice([
-      source('a.ts', 'export interface One {}\nexport abstract class Two {}'),
-      source('b.ts', 'export type One = string\ninterface Two {}'),
+      source('a.ts', 'export interface One {}\nabstract class Two {}'),
+      source('b.ts', 'type One = string\nconst two = { Two: 1 }'),
       source('c.ts', "export type { Two } from './a.js'\nexport const One = 1"),
     ]),
   ).toEqual(['One: a.ts, b.ts'])

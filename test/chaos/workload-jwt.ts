@@ -1,8 +1,8 @@
 import type { ClientHttp2Session } from 'node:http2'
 import { call } from './call.js'
-import type { Time } from './judge.js'
-import { judgeToken } from './jwt-judge.js'
+import type { Time } from './message-check.js'
 import type { WorkloadReport } from './reports.js'
+import { checkToken } from './token-check.js'
 import { decodeJwtBundles, decodeJwtSvids, EMPTY_MESSAGE, encodeJwtSvidRequest } from './wire.js'
 
 const AUDIENCES = ['spiffe://chaos/a', 'spiffe://chaos/b'] as const
@@ -27,7 +27,7 @@ interface Kept {
   readonly expiresAt: number
 }
 
-/** Fetches JWT-SVIDs and judges them: they must be its own, for the audience that was asked for, valid and signed. */
+/** Fetches JWT-SVIDs and checks them: they must be its own, for the audience that was asked for, valid and signed. */
 export class JwtWorkload {
   readonly #kept = new Map<string, Kept>()
   #turn = 0
@@ -61,7 +61,7 @@ export class JwtWorkload {
     const { now, jumped } = this.time()
     // Between the two calls the clock may have moved: such a token says nothing.
     if (jumped || !same(this.circumstances(), before)) return
-    const { violations, expiresAt } = judgeToken(token, { spiffeId: this.spiffeId, audience, bundles, now })
+    const { violations, expiresAt } = checkToken(token, { spiffeId: this.spiffeId, audience, bundles, now })
     for (const what of violations) this.#violation(what)
     this.#kept.set(audience, { circumstances: before, expiresAt })
     this.tell({ kind: 'jwt', outcome: bundles ? 'verified' : 'unverified' })

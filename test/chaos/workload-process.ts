@@ -13,7 +13,7 @@ export interface WorkloadProcessOptions {
   readonly offset: () => number
 }
 
-/** One workload: a process of its own, under its own user, that keeps a stream open and judges what comes. */
+/** One workload: a process of its own, under its own user, that keeps a stream open and checks what comes. */
 export class WorkloadProcess {
   readonly #child: ChildProcess
   readonly #ended: Promise<void>

@@ -1,15 +1,15 @@
 import { type ClientHttp2Session, type ClientHttp2Stream, connect } from 'node:http2'
 import { connect as connectSocket } from 'node:net'
 import { listen, openCall } from './call.js'
-import { Judge, type Time } from './judge.js'
+import { MessageCheck, type Time } from './message-check.js'
 import type { WorkloadOrder, WorkloadReport, WorkloadSettings } from './reports.js'
 import { EMPTY_MESSAGE } from './wire.js'
 import { JwtWorkload } from './workload-jwt.js'
 
-// One workload process: keeps a stream of X.509-SVIDs open with nothing but Node's HTTP/2, and judges all that it gets.
+// One workload process: keeps a stream of X.509-SVIDs open with nothing but Node's HTTP/2, and checks all that it gets.
 
 const settings = JSON.parse(process.argv[2] ?? '{}') as WorkloadSettings
-const judge = new Judge(settings)
+const check = new MessageCheck(settings)
 let offset = settings.offset
 let offsetChangedAt = 0
 let session: ClientHttp2Session | null = null
@@ -58,7 +58,7 @@ function open(): void {
   listen(
     current,
     (message) => {
-      if (stream !== current) judge.anew()
+      if (stream !== current) check.anew()
       stream = current
       received(message)
       look()
@@ -82,11 +82,11 @@ function lost(reason: string): void {
 }
 
 function received(message: Buffer): void {
-  const judgement = judge.message(message, time())
-  for (const what of judgement.violations) tell({ kind: 'violation', what, at: Date.now() })
-  heldUntil = judgement.heldUntil ?? heldUntil
-  serial = judgement.serial
-  tell({ kind: 'received', ids: judgement.ids, fresh: judgement.fresh, at: Date.now() })
+  const checked = check.message(message, time())
+  for (const what of checked.violations) tell({ kind: 'violation', what, at: Date.now() })
+  heldUntil = checked.heldUntil ?? heldUntil
+  serial = checked.serial
+  tell({ kind: 'received', ids: checked.ids, fresh: checked.fresh, at: Date.now() })
 }
 
 if (settings.jwtEveryMs > 0) {

@@ -38,7 +38,7 @@ async function served({ address }: Pick<Target, 'address'>) {
 }
 
 /** How the agent judges a leaf that its server might send: null where it would serve it, else the rule that it breaks. */
-async function judged(wish: Partial<Wish>, spiffeId = ID, ca: Partial<Wish> = {}): Promise<string | null> {
+async function outcomeOf(wish: Partial<Wish>, spiffeId = ID, ca: Partial<Wish> = {}): Promise<string | null> {
   if (elsewhere) return null
   const root = await TestCa.create('root', { ...TIMES, ...ca })
   const key = ecKey()
@@ -71,7 +71,7 @@ line('C-01', async (target) => {
 
 line('C-02', async (target) => {
   for (const { spiffeId } of await served(target)) expect(spiffeId).toMatch(/^spiffe:\/\/[^/]+\/./)
-  if (!elsewhere) expect(await judged({}, 'spiffe://td.example')).toBe('path')
+  if (!elsewhere) expect(await outcomeOf({}, 'spiffe://td.example')).toBe('path')
 })
 
 line('C-03', async (target) => {
@@ -80,8 +80,8 @@ line('C-03', async (target) => {
     if (certificate.subject === '') expect(critical).toBe(true)
   }
   if (elsewhere) return
-  expect(await judged({ subject: '', sanCritical: false })).toBe('san_critical')
-  expect(await judged({ subject: '', sanCritical: true })).toBeNull()
+  expect(await outcomeOf({ subject: '', sanCritical: false })).toBe('san_critical')
+  expect(await outcomeOf({ subject: '', sanCritical: true })).toBeNull()
 })
 
 line('C-04', async (target) => {
@@ -97,8 +97,8 @@ line('C-05', async (target) => {
     expect(certificate.getExtension(KeyUsagesExtension)?.critical).toBe(true)
   }
   if (elsewhere) return
-  expect(await judged({ keyUsage: null })).toBe('key_usage')
-  expect(await judged({ keyUsageCritical: false })).toBe('key_usage')
+  expect(await outcomeOf({ keyUsage: null })).toBe('key_usage')
+  expect(await outcomeOf({ keyUsageCritical: false })).toBe('key_usage')
 })
 
 line('C-06', async (target) => {
@@ -118,7 +118,7 @@ line('C-07', async (target) => {
     const usages = certificate.getExtension(ExtendedKeyUsageExtension)?.usages ?? []
     expect(usages).toEqual(expect.arrayContaining(['1.3.6.1.5.5.7.3.1', '1.3.6.1.5.5.7.3.2']))
   }
-  if (!elsewhere) expect(await judged({ extendedKeyUsage: ['1.3.6.1.5.5.7.3.1'] })).toBe('extended_key_usage')
+  if (!elsewhere) expect(await outcomeOf({ extendedKeyUsage: ['1.3.6.1.5.5.7.3.1'] })).toBe('extended_key_usage')
 })
 
 line('C-08', async (target) => {
@@ -127,8 +127,8 @@ line('C-08', async (target) => {
     for (const { type, value } of names) if (type === 'url') expect(value).toMatch(/^spiffe:\/\/[^/]+$/)
   }
   if (elsewhere) return
-  expect(await judged({}, ID, { names: [url('spiffe://td.example')] })).toBeNull()
-  expect(await judged({}, ID, { names: [url('spiffe://td.example/ca')] })).toBe('authority')
+  expect(await outcomeOf({}, ID, { names: [url('spiffe://td.example')] })).toBeNull()
+  expect(await outcomeOf({}, ID, { names: [url('spiffe://td.example/ca')] })).toBe('authority')
 })
 
 line.local('C-09', async () => {
@@ -136,8 +136,8 @@ line.local('C-09', async () => {
     const value = nameConstraints([generalName.uri(host)])
     return { extra: [new Extension('2.5.29.30', true, value)] }
   }
-  expect(await judged({}, ID, constrained('td.example'))).toBeNull()
-  expect(await judged({}, ID, constrained('other.example'))).toBe('chain')
+  expect(await outcomeOf({}, ID, constrained('td.example'))).toBeNull()
+  expect(await outcomeOf({}, ID, constrained('other.example'))).toBe('chain')
 })
 
 line('C-10', async (target) => {

@@ -1,7 +1,13 @@
 import * as z from 'zod'
 import type { Tier } from '../../errors.js'
 import { iso, secondsOf } from '../../lib/time.js'
-import { componentsOf, otherTroubles, restartReason, unreadyReasons } from '../../observability/health.js'
+import {
+  componentsOf,
+  type HealthInput,
+  otherTroubles,
+  restartReason,
+  unreadyReasons,
+} from '../../observability/health.js'
 import { statusDocument } from '../../observability/health-answers.js'
 import type { Trouble } from '../../observability/once.js'
 import { CHANGE_KINDS, type RecordedChange } from '../changes.js'
@@ -174,8 +180,6 @@ function lastReload({ lastReload }: AdminSources): StatusAnswer['reload']['last'
 function changeOf({ time, kind, text, subject }: RecordedChange) {
   return { time: iso(time), kind, text, subject }
 }
-
-type HealthInput = ReturnType<AdminSources['health']>
 
 function reasonsOf(input: HealthInput, turnMs: number): StatusAnswer['health']['reasons'] {
   const restart = restartReason(input, turnMs)

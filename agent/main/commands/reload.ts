@@ -7,7 +7,7 @@ import type { Command, CommandIo } from '../command.js'
 
 const OPTIONS = { ...ADMIN_OPTIONS, output: { type: 'string', short: 'o' } } as const
 
-type Answer = Awaited<ReturnType<typeof route.schema.parse>>
+type ReloadAnswer = Awaited<ReturnType<typeof route.schema.parse>>
 
 /** Has the agent that runs read its configuration again. */
 export const reload: Command = {
@@ -39,7 +39,7 @@ Example:
   },
 }
 
-function show(answer: Answer, io: Pick<CommandIo, 'stdout' | 'stderr'>): void {
+function show(answer: ReloadAnswer, io: Pick<CommandIo, 'stdout' | 'stderr'>): void {
   const { ok, changed, needs_restart: waiting, fixed_by_environment: fixed, problems, warnings } = answer
   const say = (text: string) => void io.stdout.write(`${printable(text)}\n`)
   for (const problem of problems) io.stderr.write(`${printable(`error ${describeProblem(problem)}`)}\n`)
@@ -55,7 +55,7 @@ function show(answer: Answer, io: Pick<CommandIo, 'stdout' | 'stderr'>): void {
   if (fixed.length > 0) say(`Set by the environment, whatever the file says: ${fixed.join(', ')}`)
 }
 
-function textOf({ key, from, to }: Answer['changed'][number]): string {
+function textOf({ key, from, to }: ReloadAnswer['changed'][number]): string {
   const shown = (value: unknown) => (Array.isArray(value) ? value.join(', ') || '-' : String(value ?? '-') || '-')
   return `${key}: ${shown(from)} -> ${shown(to)}`
 }

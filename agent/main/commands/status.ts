@@ -35,7 +35,7 @@ const WAITS = ['ready', 'healthy', 'served'] as const
 const NOT_READY = 3
 
 /** What the command shows: an answer, its lines for people, and the exit code that it means. */
-interface Shown {
+interface ShownAnswer {
   readonly answer: object
   lines(view: TextView): readonly string[]
   readonly code: number
@@ -100,7 +100,7 @@ Example:
 }
 
 /** `most`: rows that there is room for. */
-type Question = (client: AdminClient, signal: AbortSignal, most?: number) => Promise<Shown>
+type Question = (client: AdminClient, signal: AbortSignal, most?: number) => Promise<ShownAnswer>
 
 function question([what, id, ...rest]: readonly string[]): Question {
   if (what === undefined) return askStatus
@@ -128,11 +128,15 @@ const LISTS: ReadonlyMap<string, Question> = new Map([
   ['bundles', list(bundles, bundleLines)],
 ])
 
-function shown<A extends object>(answer: A, lines: (answer: A, view: TextView) => readonly string[], code = 0): Shown {
+function shown<A extends object>(
+  answer: A,
+  lines: (answer: A, view: TextView) => readonly string[],
+  code = 0,
+): ShownAnswer {
   return { answer, lines: (view) => lines(answer, view), code }
 }
 
-async function askStatus(client: AdminClient, signal: AbortSignal): Promise<Shown> {
+async function askStatus(client: AdminClient, signal: AbortSignal): Promise<ShownAnswer> {
   const answer = await client.get(statusRoute.schema, statusRoute.path, signal)
   return shown(answer, statusScreen, answer.ready && answer.status !== 'unhealthy' ? 0 : NOT_READY)
 }
@@ -143,7 +147,7 @@ async function reached(
   wait: (typeof WAITS)[number],
   timeoutMs: number,
   signal: AbortSignal,
-): Promise<Shown> {
+): Promise<ShownAnswer> {
   const clock = new SystemClock()
   const until = clock.monotonic() + timeoutMs
   for (;;) {

@@ -13,7 +13,7 @@ import { styleFor } from '../terminal/style.js'
 
 const OPTIONS = { config: { type: 'string', short: 'c' }, output: { type: 'string', short: 'o' } } as const
 
-interface Findings {
+interface ValidationReport {
   /** Null: there is none, and the environment is all that there is. */
   readonly file: string | null
   readonly valid: boolean
@@ -48,7 +48,7 @@ Example:
   },
 }
 
-async function examine(named: string | undefined, io: CommandIo): Promise<Findings> {
+async function examine(named: string | undefined, io: CommandIo): Promise<ValidationReport> {
   const files = new Disk()
   const { absent, ...place } = await configPath(named, files)
   const file = absent ? null : place.path
@@ -62,7 +62,7 @@ async function examine(named: string | undefined, io: CommandIo): Promise<Findin
   }
 }
 
-function report({ file, valid, problems, warnings }: Findings, io: CommandIo): string {
+function report({ file, valid, problems, warnings }: ValidationReport, io: CommandIo): string {
   const style = styleFor(io.stdout, io.env)
   const { bold, green, red, yellow } = style
   const verdict = valid ? green('can be used') : red('cannot be used')

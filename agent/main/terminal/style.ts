@@ -16,19 +16,19 @@ export type Colour = keyof typeof CODES
 /** Paints text, or leaves it as it is. Values from outside go through `printable` first. */
 export type Style = { readonly [C in Colour]: (text: string) => string }
 
-type Environment = Readonly<Record<string, string | undefined>>
+type StyleVariables = Readonly<Record<string, string | undefined>>
 
 /**
  * Whether to colour what goes to a sink: only a terminal that can, never with NO_COLOR, always with FORCE_COLOR (each
  * counts when it is not empty; FORCE_COLOR=0 means never).
  */
-export function wantsColour(sink: Pick<TextSink, 'isTTY'>, env: Environment): boolean {
+export function wantsColour(sink: Pick<TextSink, 'isTTY'>, env: StyleVariables): boolean {
   if (env['NO_COLOR']) return false
   if (env['FORCE_COLOR']) return env['FORCE_COLOR'] !== '0'
   return sink.isTTY === true && env['TERM'] !== 'dumb'
 }
 
-export function styleFor(sink: Pick<TextSink, 'isTTY'>, env: Environment): Style {
+export function styleFor(sink: Pick<TextSink, 'isTTY'>, env: StyleVariables): Style {
   const painted = wantsColour(sink, env)
   const entries = Object.entries(CODES).map(([name, [on, off]]) => {
     const paint = (text: string) => (painted && text !== '' ? `\u001b[${on}m${text}\u001b[${off}m` : text)

@@ -74,7 +74,7 @@ export class ApiWorld implements AsyncDisposable {
       validation: new JwtValidation({
         mode: 'local',
         store,
-        judge: { validate: () => Promise.reject(new AgentError('icp.unreachable', 'there is no server')) },
+        remote: { validate: () => Promise.reject(new AgentError('icp.unreachable', 'there is no server')) },
         keys: { reconsider: () => Promise.resolve(false) },
         clock,
       }),

@@ -1,11 +1,11 @@
 import { expect, test } from 'vitest'
-import { type NextStep, nextStep, type Situation } from '../../../agent/agent-svid/next-step.js'
+import { type NextStep, type NextStepInput, nextStep } from '../../../agent/agent-svid/next-step.js'
 
 const NOW = 1_000_000
 const MINUTE = 60_000
 
 /** A node of the workspace API whose certificate is valid, accepted, and due for renewal in ten minutes. */
-const CALM: Situation = {
+const CALM: NextStepInput = {
   unfinished: false,
   newest: { workspace: true, renewAt: NOW + 10 * MINUTE },
   valid: true,
@@ -23,7 +23,7 @@ const RENEW: NextStep = { step: 'renew', at: NOW }
 const ATTEST: NextStep = { step: 'attest', at: NOW }
 const NEVER: NextStep = { step: 'wait', at: null }
 
-const ROWS: readonly [string, Partial<Situation>, NextStep][] = [
+const ROWS: readonly [string, Partial<NextStepInput>, NextStep][] = [
   ['a node that has never attested attests', { newest: null, valid: false }, ATTEST],
   ['a certificate that is accepted is renewed when its time comes', {}, RENEW_LATER],
   ['a new issuer brings the renewal forward', { newIssuerAt: NOW + MINUTE }, { step: 'renew', at: NOW + MINUTE }],

@@ -6,9 +6,9 @@ import { codeOf } from '../../../agent/errors.js'
 import { der } from '../../fakes/der.js'
 import { AUTHORITY } from '../../fuzz/certificates.js'
 
-function attempt(bytes: Uint8Array, judge: (bytes: Uint8Array) => unknown = demandDer): string {
+function attempt(bytes: Uint8Array, check: (bytes: Uint8Array) => unknown = demandDer): string {
   try {
-    judge(bytes)
+    check(bytes)
     return 'taken'
   } catch (error) {
     return codeOf(error)

@@ -5,7 +5,7 @@ import { certificateOf, parseAuthority } from '../../../agent/identity/authority
 import { TestCa, type Wish } from '../../fakes/ca.js'
 
 const TIMES = { notBefore: Date.parse('2026-01-01T00:00:00Z'), notAfter: Date.parse('2027-01-01T00:00:00Z') }
-const judge = async (wish: Partial<Wish>) => {
+const outcomeOf = async (wish: Partial<Wish>) => {
   const { der } = await TestCa.create('Root', { ...TIMES, ...wish })
   try {
     return parseAuthority(der)
@@ -17,14 +17,14 @@ const url = (value: string) => ({ names: [{ type: 'url' as const, value }] })
 
 describe('an authority', () => {
   it('is a CA that may sign certificates, expired or not', async () => {
-    expect(await judge({})).toMatchObject(TIMES)
-    expect(await judge({ notAfter: TIMES.notBefore + 1000 })).toMatchObject({ notAfter: TIMES.notBefore + 1000 })
-    expect(await judge({ keyUsage: KeyUsageFlags.keyCertSign })).toMatchObject(TIMES)
+    expect(await outcomeOf({})).toMatchObject(TIMES)
+    expect(await outcomeOf({ notAfter: TIMES.notBefore + 1000 })).toMatchObject({ notAfter: TIMES.notBefore + 1000 })
+    expect(await outcomeOf({ keyUsage: KeyUsageFlags.keyCertSign })).toMatchObject(TIMES)
   })
 
   it('may bear the SPIFFE ID of a trust domain', async () => {
-    expect(await judge(url('spiffe://example.org'))).toMatchObject(TIMES)
-    expect(await judge(url('https://ca.example.org/'))).toMatchObject(TIMES)
+    expect(await outcomeOf(url('spiffe://example.org'))).toMatchObject(TIMES)
+    expect(await outcomeOf(url('https://ca.example.org/'))).toMatchObject(TIMES)
   })
 
   it.each<[string, Partial<Wish>]>([
@@ -35,7 +35,7 @@ describe('an authority', () => {
     ['has no malformed SPIFFE ID', url('spiffe://EXAMPLE.org')],
     ['has no critical extension that nobody understands', { extra: [new Extension('1.2.3', true, Buffer.of(5, 0))] }],
   ])('%s', async (_name, wish) => {
-    expect(await judge(wish)).toBe('svid.invalid authority')
+    expect(await outcomeOf(wish)).toBe('svid.invalid authority')
   })
 
   it('is parsed once, also when it was made by hand', async () => {

@@ -26,7 +26,7 @@ const bundlesOf = (...trusted: readonly (readonly [string, TestCa])[]) =>
   new Map(trusted.map(([name, ca]) => [name, { trustDomain: name, authorities: [parseAuthority(ca.der)] }]))
 const issue = (ca: TestCa, wish: Partial<Wish> = {}) =>
   ca.issue(createPublicKey(key), { names: [url(ID)], ...TIMES, ...wish })
-const judge = (chain: readonly Uint8Array[], bundles = bundlesOf(['one.example', one], ['two.example', two])) => {
+const outcomeOf = (chain: readonly Uint8Array[], bundles = bundlesOf(['one.example', one], ['two.example', two])) => {
   try {
     return verifyPeer({ chain, bundles, now: NOW }).uri
   } catch (error) {
@@ -36,25 +36,25 @@ const judge = (chain: readonly Uint8Array[], bundles = bundlesOf(['one.example',
 
 describe('a peer', () => {
   it('is who its certificate says, by an authority of its own trust domain', async () => {
-    expect(judge([await issue(one)])).toBe(ID)
-    expect(judge([await issue(two, { names: [url('spiffe://two.example/api')] })])).toBe('spiffe://two.example/api')
+    expect(outcomeOf([await issue(one)])).toBe(ID)
+    expect(outcomeOf([await issue(two, { names: [url('spiffe://two.example/api')] })])).toBe('spiffe://two.example/api')
   })
 
   it('is not who another trust domain says it is', async () => {
-    expect(judge([await issue(two)])).toBe('svid.issuer_unknown chain')
-    expect(judge([await issue(two), two.der])).toBe('svid.issuer_unknown chain')
+    expect(outcomeOf([await issue(two)])).toBe('svid.issuer_unknown chain')
+    expect(outcomeOf([await issue(two), two.der])).toBe('svid.issuer_unknown chain')
   })
 
   it('of a trust domain without a bundle is nobody', async () => {
     const der = await issue(one, { names: [url('spiffe://three.example/web')] })
-    expect(judge([der])).toBe('svid.issuer_unknown trust_domain')
-    expect(judge([await issue(one)], new Map())).toBe('svid.issuer_unknown trust_domain')
+    expect(outcomeOf([der])).toBe('svid.issuer_unknown trust_domain')
+    expect(outcomeOf([await issue(one)], new Map())).toBe('svid.issuer_unknown trust_domain')
   })
 
   it('may show intermediates, and its root', async () => {
     const below = await TestCa.create('Below', TIMES, one)
-    expect(judge([await issue(below), below.der, one.der])).toBe(ID)
-    expect(judge([await issue(below)])).toBe('svid.issuer_unknown chain')
+    expect(outcomeOf([await issue(below), below.der, one.der])).toBe(ID)
+    expect(outcomeOf([await issue(below)])).toBe('svid.issuer_unknown chain')
   })
 
   it.each<[string, Partial<Wish>, string]>([
@@ -68,10 +68,10 @@ describe('a peer', () => {
     ['a certificate that has expired', { notAfter: NOW }, 'time'],
     ['a certificate that is not valid yet', { notBefore: NOW + 61_000 }, 'time'],
   ])('with %s is refused', async (_, wish, check) => {
-    expect(judge([await issue(one, wish)])).toBe(`svid.invalid ${check}`)
+    expect(outcomeOf([await issue(one, wish)])).toBe(`svid.invalid ${check}`)
   })
 
   it('without a certificate is refused', () => {
-    expect(judge([])).toBe('svid.invalid encoding')
+    expect(outcomeOf([])).toBe('svid.invalid encoding')
   })
 })

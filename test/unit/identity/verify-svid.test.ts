@@ -35,7 +35,7 @@ const verify = async (wish: Partial<Wish> = {}, options: Partial<VerifyOptions> 
     now: NOW,
     ...options,
   })
-const judge = async (wish: Partial<Wish> = {}, options: Partial<VerifyOptions> = {}) => {
+const outcomeOf = async (wish: Partial<Wish> = {}, options: Partial<VerifyOptions> = {}) => {
   try {
     await verify(wish, options)
     return 'accepted'
@@ -69,7 +69,7 @@ describe('an X.509-SVID', () => {
       { type: 'dns' as const, value: 'localhost' },
       { type: 'email' as const, value: 'svid@localhost' },
     ]
-    expect(await judge({ names, subject: 'svid@localhost' })).toBe('accepted')
+    expect(await outcomeOf({ names, subject: 'svid@localhost' })).toBe('accepted')
   })
 
   it.each<[string, string, Partial<Wish>, Partial<VerifyOptions>]>([
@@ -118,27 +118,27 @@ describe('an X.509-SVID', () => {
     ['is not signed with SHA-1', 'signature_algorithm', { hash: 'SHA-1' }, {}],
     ['has no endless chain', 'encoding', {}, { chain: Array<Uint8Array>(11).fill(new Uint8Array()) }],
   ])('%s', async (_fact, check, wish, options) => {
-    expect(await judge(wish, options)).toBe(`svid.invalid ${check}`)
+    expect(await outcomeOf(wish, options)).toBe(`svid.invalid ${check}`)
   })
 
   it('is for our key', async () => {
-    expect(await judge({}, { key: otherKey })).toBe('svid.invalid public_key')
+    expect(await outcomeOf({}, { key: otherKey })).toBe('svid.invalid public_key')
   })
 
   it('C-07 needs no extended key usage', async () => {
-    expect(await judge({ extendedKeyUsage: null })).toBe('accepted')
+    expect(await outcomeOf({ extendedKeyUsage: null })).toBe('accepted')
   })
 
   it('may begin within the skew, and not end within it', async () => {
-    expect(await judge({}, { now: TIMES.notBefore - 60_000 })).toBe('accepted')
-    expect(await judge({}, { now: TIMES.notBefore - 1, skewMs: 0 })).toBe('svid.invalid time')
-    expect(await judge({}, { now: TIMES.notAfter - 1 })).toBe('accepted')
+    expect(await outcomeOf({}, { now: TIMES.notBefore - 60_000 })).toBe('accepted')
+    expect(await outcomeOf({}, { now: TIMES.notBefore - 1, skewMs: 0 })).toBe('svid.invalid time')
+    expect(await outcomeOf({}, { now: TIMES.notAfter - 1 })).toBe('accepted')
   })
 
   it('of an issuer that is in no bundle is told apart from a wrong one', async () => {
-    expect(await judge({}, { authorities: [] })).toBe('svid.issuer_unknown chain')
+    expect(await outcomeOf({}, { authorities: [] })).toBe('svid.issuer_unknown chain')
     const other = await TestCa.create('Root', TIMES)
-    expect(await judge({}, { authorities: [parseAuthority(other.der)] })).toBe('svid.issuer_unknown chain')
+    expect(await outcomeOf({}, { authorities: [parseAuthority(other.der)] })).toBe('svid.issuer_unknown chain')
   })
 
   it('C-08 of an authority with a SPIFFE ID that has a path is refused', async () => {
@@ -146,7 +146,7 @@ describe('an X.509-SVID', () => {
     const leaf = await named.issue(createPublicKey(key), { names: [url(ID.uri)], ...TIMES })
     const { fingerprint, notBefore, notAfter } = parseAuthority(ca.der)
     const authorities = [{ der: named.der, fingerprint, notBefore, notAfter }]
-    expect(await judge({}, { chain: [leaf], authorities })).toBe('svid.invalid chain')
+    expect(await outcomeOf({}, { chain: [leaf], authorities })).toBe('svid.invalid chain')
   })
 
   it('never says in an error what the key is', async () => {

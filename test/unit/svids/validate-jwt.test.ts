@@ -16,7 +16,7 @@ const stay = () => new AbortController().signal
 let clock: FakeClock
 let server: FakeControlPlane
 let limiter: RateLimiter
-let judge: JwtValidator
+let validator: JwtValidator
 let token: Secret
 
 beforeEach(async () => {
@@ -24,12 +24,12 @@ beforeEach(async () => {
   server = await FakeControlPlane.create({ clock })
   limiter = new RateLimiter(clock, fixedRandom(0))
   const controlPlane = limitedControlPlane(server, { limiter, reachability: new ServerReachability(clock) }, () => true)
-  judge = new JwtValidator({ controlPlane, limiter, clock, deadlineMs: 10_000 })
+  validator = new JwtValidator({ controlPlane, limiter, clock, deadlineMs: 10_000 })
   const claims = { sub: `spiffe://${server.tenantId}/web`, aud: ['db'], exp: clock.now() / 1000 + 7200 }
   token = new Secret(compactToken({ key: await rsaKey(0), claims }))
 })
 
-const ask = (audience = 'db', signal = stay(), asked = token) => judge.validate({ token: asked, audience }, signal)
+const ask = (audience = 'db', signal = stay(), asked = token) => validator.validate({ token: asked, audience }, signal)
 
 test('what the server says is the judgement', async () => {
   expect(await ask()).toMatchObject({ valid: true, spiffeId: `spiffe://${server.tenantId}/web` })
@@ -65,7 +65,7 @@ test('a refused token stays refused for a minute without another question', asyn
 
 test('what is remembered is bounded', async () => {
   const roomy = { opensIn: () => 0 }
-  judge = new JwtValidator({ controlPlane: server, limiter: roomy, clock, deadlineMs: 10_000 })
+  validator = new JwtValidator({ controlPlane: server, limiter: roomy, clock, deadlineMs: 10_000 })
   for (let i = 0; i < 1_001; i++) await ask(`audience ${i}`)
   await ask('audience 1000')
   await ask('audience 0')

@@ -36,7 +36,7 @@ beforeEach(async () => {
 })
 
 function validation(mode: 'auto' | 'local' | 'server'): JwtValidation {
-  const judge = {
+  const remote = {
     validate: async () => {
       asked++
       if (verdict instanceof Error) throw verdict
@@ -51,7 +51,7 @@ function validation(mode: 'auto' | 'local' | 'server'): JwtValidation {
       return newer.length > 0
     },
   }
-  return new JwtValidation({ mode, store, judge, keys, clock })
+  return new JwtValidation({ mode, store, remote, keys, clock })
 }
 
 const claims = (change: object = {}) => ({ sub: WEB, aud: ['db'], exp: SECOND + 300, ...change })
@@ -100,7 +100,7 @@ describe('auto', () => {
     ['that names a delegation', { delegation_id: 'd1' }],
     ['of a trust domain that is not served', { sub: 'spiffe://foreign.example/web' }],
     ['of an AI agent, which is issued on a user’s behalf', { sub: 'spiffe://served.example/agent/client/assistant' }],
-  ])('a token %s is for the server to judge', async (_what, change) => {
+  ])('a token %s is for the server to remote', async (_what, change) => {
     await expect(validate('auto', token(change))).resolves.toMatchObject({ claims: claims(change) })
     expect(asked).toBe(1)
     verdict = { valid: false, spiffeId: '' }
@@ -116,7 +116,7 @@ describe('auto', () => {
 })
 
 describe('server', () => {
-  test('every token is for the server to judge', async () => {
+  test('every token is for the server to remote', async () => {
     verdict = { valid: true, spiffeId: WEB }
     expect(await validate('server', token())).toEqual({ spiffeId: WEB, claims: claims() })
     verdict = { valid: false, spiffeId: '' }

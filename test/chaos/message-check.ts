@@ -10,7 +10,7 @@ export interface Time {
 }
 
 /** What there is to say of a message. */
-export interface Judgement {
+export interface CheckedMessage {
   readonly violations: readonly string[]
   readonly ids: readonly string[]
   /** Certificates that were not seen before. */
@@ -28,8 +28,8 @@ interface Shown {
   readonly bundle: Buffer
 }
 
-/** Judges the messages of a workload: nothing may be another's, expired, or with a key that does not fit. */
-export class Judge {
+/** Checks the messages of a workload: nothing may be another's, expired, or with a key that does not fit. */
+export class MessageCheck {
   readonly #seen = new Set<string>()
   /** By SPIFFE ID, of the stream that is open. */
   #before = new Map<string, Shown>()
@@ -41,7 +41,7 @@ export class Judge {
     this.#before.clear()
   }
 
-  message(message: Buffer, { now, jumped }: Time): Judgement {
+  message(message: Buffer, { now, jumped }: Time): CheckedMessage {
     const svids = decodeSvids(message)
     const violations: string[] = []
     const shown = new Map<string, Shown>()

@@ -10,14 +10,14 @@ export interface ExpectedToken {
   readonly now: number
 }
 
-export interface TokenJudgement {
+export interface CheckedToken {
   readonly violations: readonly string[]
   /** Milliseconds since 1970; 0 where the token says nothing of it. */
   readonly expiresAt: number
 }
 
 /** What is wrong with a JWT-SVID (RS256), read with nothing but Node's crypto. */
-export function judgeToken(token: string, { spiffeId, audience, bundles, now }: ExpectedToken): TokenJudgement {
+export function checkToken(token: string, { spiffeId, audience, bundles, now }: ExpectedToken): CheckedToken {
   const violations: string[] = []
   const [header = '', payload = '', signature = ''] = token.split('.')
   const claims = read(payload) as { sub?: string; aud?: string | string[]; exp?: number }

@@ -1,10 +1,10 @@
 import { createSign, generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { DefectReader } from './defects.js'
-import { judgeToken } from './jwt-judge.js'
 import type { Sample } from './samples.js'
 import { Starvation } from './starvation.js'
 import { growths } from './steadiness.js'
+import { checkToken } from './token-check.js'
 import { Withdrawals } from './withdrawals.js'
 
 const ID = 'spiffe://td/user/1/base'
@@ -21,9 +21,9 @@ test('a JWT-SVID must be of the identity, for the audience, valid, and of a key 
   const other = generateKeyPairSync('rsa', { modulusLength: 2048 })
   const jwks = Buffer.from(JSON.stringify({ keys: [ours.publicKey.export({ format: 'jwk' })] }))
   const expected = { spiffeId: ID, audience: 'a', bundles: new Map([['spiffe://td', jwks]]), now: NOW }
-  const wrong = (made: string, more: object = {}) => judgeToken(made, { ...expected, ...more }).violations.length
+  const wrong = (made: string, more: object = {}) => checkToken(made, { ...expected, ...more }).violations.length
 
-  expect(judgeToken(token(ours.privateKey, {}), expected)).toEqual({ violations: [], expiresAt: NOW + 60_000 })
+  expect(checkToken(token(ours.privateKey, {}), expected)).toEqual({ violations: [], expiresAt: NOW + 60_000 })
   expect(wrong(token(ours.privateKey, { sub: 'spiffe://td/user/2/base' }))).toBe(1)
   expect(wrong(token(ours.privateKey, { aud: 'b' }))).toBe(1)
   expect(wrong(token(ours.privateKey, { aud: ['a', 'b'] }))).toBe(1)
