@@ -175,6 +175,51 @@ describe.skipIf(vmObstacle() !== null)('on a machine with systemd', () => {
     expect(fetchAs(WEB).status).toBe(0)
   })
 
+  it('is reloading for systemd while it reads its configuration, by systemctl and by a signal, and active after', async () => {
+    const path = join(vm.root, 'etc/icp-agent/config.yaml')
+    const [original, before] = [readFileSync(path, 'utf8'), mainPid()]
+    // It takes a good part of a second to read.
+    const names = Array.from({ length: 9_000 }, (_, i) => `n${i}`).join(', ')
+    const slow = `${original}\nattestation: {kubernetes: {authsec_namespaces: [${names}]}}\n`
+    const show = 'systemctl show -p ActiveState,SubState icp-agent.service | paste -sd " "'
+    const running = 'ActiveState=active SubState=running\n'
+    const isReloading = (text: string) => text.includes('ActiveState=reloading SubState=reload\n')
+    const looking = vm.spawn(['sh', '-c', `while ${show}; do :; done`])
+    let shown = ''
+    looking.stdout?.on('data', (chunk) => {
+      shown += chunk
+    })
+    const reload = () =>
+      new Promise<number | null>((resolve) => {
+        vm.spawn(['systemctl', 'reload', 'icp-agent.service']).once('exit', (code) => resolve(code))
+      })
+    try {
+      writeFileSync(path, slow)
+      await until(async () => {
+        expect(await reload()).toBe(0)
+        expect(vm.must(['sh', '-c', show])).toBe(running)
+        return isReloading(shown)
+      })
+
+      // Here systemd knows of it by nothing but RELOADING=1 and READY=1.
+      const length = shown.length
+      await until(() => {
+        vm.must(['systemctl', 'kill', '--kill-who=main', '--signal=HUP', 'icp-agent.service'])
+        return isReloading(shown.slice(length))
+      })
+      await until(() => shown.endsWith(running.repeat(20)))
+
+      writeFileSync(path, slow.replace('[n0, ', '[Not_Ok, '))
+      expect(await reload()).not.toBe(0)
+      expect(vm.must(['sh', '-c', show])).toBe(running)
+      expect(mainPid()).toBe(before)
+    } finally {
+      await kill(looking)
+      writeFileSync(path, original)
+      await reload()
+    }
+  })
+
   it('goes on in a new file when its log was rotated, by what the documents have logrotate run', async () => {
     const path = join(vm.root, 'etc/icp-agent/config.yaml')
     const original = readFileSync(path, 'utf8')
