@@ -192,7 +192,7 @@ describe('the agent', () => {
       ['ICP_AGENT_WITHOUT', 'NODE_EXTRA_CA_CERTS', 'NODE_OPTIONS', 'PATH'].sort(),
     )
     expect(names).toContain('NODE_OPTIONS=--max-old-space-size=300')
-    const warnings = a.lines().filter(({ event }) => String(event).startsWith('Variables of the environment'))
+    const warnings = a.lines().filter(({ event }) => String(event).startsWith('Ignoring environment variables'))
     expect(warnings).toMatchObject([
       {
         level: 'warning',

@@ -64,7 +64,9 @@ describe('a revocation', () => {
     server.fail('revokeWorkload', answer('icp.svid_unknown'), { times: 2 })
     while (await ask());
     expect(server.revoked).toEqual(['03'])
-    const told = sinks.lines.filter(({ event }) => event.startsWith('The server forgot'))
+    const told = sinks.lines.filter(({ event }) =>
+      event.startsWith('Workload SVID of a removed entry cannot be revoked: '),
+    )
     expect(told).toMatchObject([
       { level: 'warn', fields: { serial: '01', remedy: expect.stringContaining('first, then delete') } },
       { level: 'info', fields: { serial: '02' } },
