@@ -9,26 +9,26 @@ import type { Authority } from '../identity/trust-bundle.js'
 import { usableAuthorities } from '../identity/usable-authorities.js'
 import { verifyX509Svid } from '../identity/verify-svid.js'
 
-/** The agent's own X.509-SVID with what the server knows the node by; verified when it was made, never otherwise. */
+/** The agent's own X.509-SVID and the server's id of the node. Every instance is verified; see `verifyAgentSvid`. */
 export interface AgentSvid {
-  /** What the server calls this node (a UUID), wanted for renewal; not the SPIFFE ID. */
+  /** The server's id of this node (a UUID), needed for renewal; not the SPIFFE ID. */
   readonly agentId: string
   readonly spiffeId: SpiffeId
-  /** DER, leaf first, intermediates after; no trust anchor. */
+  /** DER: the leaf, then intermediates; no trust anchor. */
   readonly chain: readonly Uint8Array[]
   readonly key: Secret<KeyObject>
   readonly serial: string
   readonly notBefore: number
   readonly notAfter: number
-  /** When the certificate arrived, by the wall clock: from then on its life is counted. */
+  /** When the certificate arrived, by the wall clock; its renewal is counted from then. */
   readonly receivedAt: number
-  /** In [0, 1), drawn once for this certificate: when within its window it is renewed. */
+  /** In [0, 1), drawn once for this certificate: the point within the renewal window at which it is renewed. */
   readonly spread: number
-  /** The authorities that vouch for it, as the server sent them. */
+  /** The authorities that it chains to, as the server sent them. */
   readonly authorities: readonly Authority[]
-  /** True when the server named a workspace: the newer generation. */
+  /** True if the server named a workspace: it is of the newer generation. */
   readonly workspace: boolean
-  /** Digest of the join token that earned it, which the server takes no second time. */
+  /** Digest of the join token that it was issued for; the server does not accept that token again. */
   readonly tokenDigest: string | null
 }
 
@@ -40,12 +40,12 @@ export interface UnverifiedAgentSvid extends Omit<AgentSvid, 'serial' | 'notBefo
   readonly authorities: readonly Uint8Array[]
 }
 
-/** A certificate may begin so far in the future: clocks differ. */
+/** Tolerance for certificates whose validity begins in the future, because clocks differ. */
 export const SKEW_MS = 60_000
 
 /**
- * The identity, if its certificate is for `spiffeId` and the key, chains to one of the authorities and is valid at
- * `now`. Throws `svid.invalid` (with `details.check`) or `svid.issuer_unknown`.
+ * Checks that the certificate is for `spiffeId` and the key, chains to one of the authorities and is valid at `now`.
+ * Throws `svid.invalid` (with `details.check`) or `svid.issuer_unknown`.
  */
 export function verifyAgentSvid({ named, ...claimed }: UnverifiedAgentSvid, now: number): AgentSvid {
   const authorities = authoritiesOf(claimed.authorities)
@@ -62,8 +62,8 @@ export function verifyAgentSvid({ named, ...claimed }: UnverifiedAgentSvid, now:
 }
 
 /**
- * The same for what comes back from disk, whose time may be over or, by a clock that is not set yet, not have come:
- * everything is judged as of a moment within the certificate's life. Whether that life is now is asked of `validAt`.
+ * The same for an SVID from disk. It may have expired, or seem not yet valid because the clock is not set, so it is
+ * verified as of a moment within its validity; `validAt` says whether it is valid now.
  */
 export function verifyStored(claimed: UnverifiedAgentSvid, now: number): AgentSvid {
   const [leaf] = claimed.chain
@@ -72,13 +72,13 @@ export function verifyStored(claimed: UnverifiedAgentSvid, now: number): AgentSv
   return verifyAgentSvid(claimed, Math.min(Math.max(now, notBefore), notAfter - 1))
 }
 
-/** True when the certificate can be presented at `now`. */
+/** True if the certificate can be presented at `now`. */
 export function validAt(identity: AgentSvid, now: number): boolean {
   return now >= identity.notBefore - SKEW_MS && now < identity.notAfter
 }
 
 /**
- * The client certificate in the form that TLS wants. The key leaves its Secret here: hand it to TLS and nobody else.
+ * The client certificate as PEM for TLS. The key is not a Secret here: pass it to TLS only.
  */
 export function tlsIdentity(identity: AgentSvid): { readonly certificate: string; readonly key: string } {
   return {

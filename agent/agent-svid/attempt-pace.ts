@@ -3,15 +3,15 @@ import type { Clock } from '../ports/clock.js'
 import type { Random } from '../ports/random.js'
 
 /**
- * Waits between attestations during a lock-out. Without a join token they grow from one minute to ten (the server does
- * not accept the evidence yet, or a gateway refuses it); after a refused token they are ten minutes, and an hour once
- * the server has certainly consumed it.
+ * Waits between attestations during a lock-out. Without a join token they grow from one minute to ten (the server may
+ * not accept the evidence yet, or a gateway refuses it). After a refused token they are ten minutes, and one hour if the
+ * server has certainly consumed it.
  */
 const LOCKED_FIRST_RETRY_MS = 60_000
 const LOCKED_RETRY_MS = 10 * 60_000
 const CONSUMED_RETRY_MS = 60 * 60_000
 
-/** The join token that a lock-out is about: none, one that was refused, or one that was certainly consumed. */
+/** The join token of a lock-out: none, one that was refused, or one that was certainly consumed. */
 export type LockOutToken = 'nothing' | 'token' | 'consumed_token'
 
 /** When the next attempt to renew or attest may begin, by the monotonic clock. */
@@ -19,8 +19,8 @@ export class AttemptPace {
   #failures = 0
   #next = Number.NEGATIVE_INFINITY
   /**
-   * A lock-out delays attestations only: if the SVID turns out to be valid (the clock was wrong, a gateway refused), it
-   * is still renewed before it expires.
+   * A lock-out delays attestations only: an SVID that turns out to be valid (the clock was wrong, a gateway refused) is
+   * still renewed before it expires.
    */
   #nextAttestation = Number.NEGATIVE_INFINITY
 
@@ -41,7 +41,7 @@ export class AttemptPace {
     this.#nextAttestation = Number.NEGATIVE_INFINITY
   }
 
-  /** An attempt failed for a reason that may pass; the wait, of `atLeastMs` or longer. */
+  /** An attempt failed for a temporary reason. Returns the wait, at least `atLeastMs`. */
   failed(atLeastMs: number): number {
     this.#failures++
     const wait = Math.max(this.#draw(this.options.backoff), atLeastMs)
@@ -49,7 +49,7 @@ export class AttemptPace {
     return wait
   }
 
-  /** An attestation failed and will be refused until an administrator does something. */
+  /** An attestation failed, and further ones will be refused until an administrator acts. */
   lockedOut(token: LockOutToken): void {
     this.#failures++
     const capMs = token === 'consumed_token' ? CONSUMED_RETRY_MS : LOCKED_RETRY_MS
@@ -58,13 +58,13 @@ export class AttemptPace {
     this.#next = this.#in(this.#draw({ baseMs: LOCKED_FIRST_RETRY_MS, capMs: LOCKED_FIRST_RETRY_MS }))
   }
 
-  /** A renewal was refused during a lock-out: neither way is open. */
+  /** A renewal was refused during a lock-out, so neither renewal nor attestation is possible now. */
   renewalRefused(): void {
     this.#failures++
     this.#next = this.#in(this.#draw({ baseMs: LOCKED_RETRY_MS, capMs: LOCKED_RETRY_MS }))
   }
 
-  /** Doubled per failure from the base to the cap; of each wait the upper half is drawn. */
+  /** Doubles per failure from the base to the cap; a random part of up to half of the wait is subtracted. */
   #draw(backoff: Backoff): number {
     return delay(this.#failures, backoff, this.options.random.fraction())
   }

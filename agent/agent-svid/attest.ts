@@ -25,7 +25,7 @@ export interface StepsOptions extends AttestationExchange {
   readonly skew: ServerSkew
 }
 
-/** How an identity was earned. */
+/** How an agent SVID was obtained. */
 export type Way = 'attest' | 'renew'
 
 export interface Earned {
@@ -39,30 +39,30 @@ interface AnsweredAttempt extends Pending {
 }
 
 /**
- * The ways to an identity, each ending with it on disk, and each written so that the process can die at any await:
- * the key and the join token at stake are on disk before the request, the answer before anything else is asked, and
- * the old identity is replaced in the same write that ends the attempt. Where no join token is at stake and the disk
- * fails, all of it goes on in memory: a full disk must not end an identity that could be renewed.
+ * Attestation and renewal of the agent SVID, each of which ends with the SVID on disk. The process may die at any await:
+ * the key and the digest of the join token are on disk before the request is sent, the answer before any other request,
+ * and one write replaces the old SVID and ends the attempt. If no join token is involved and the disk fails, the steps
+ * continue in memory, because a full disk must not prevent a renewal.
  */
 export class AgentSvidSteps {
-  /** An answer that could not be put to use yet; also on disk, unless that is what failed. */
+  /** An answer that is not in use yet; also on disk, unless the disk failed. */
   #held: AnsweredAttempt | null = null
   #tokenSent: string | null = null
 
   constructor(private readonly options: StepsOptions) {}
 
-  /** True when an answer waits to be completed: any other request before that would waste its join token. */
+  /** True while an answer is not completed: any other request before that would waste its join token. */
   get unfinished(): boolean {
     return this.#held !== null || this.options.file.pending?.answer != null
   }
 
-  /** Digest of the join token that the last attestation came with, whatever became of it. */
+  /** Digest of the join token of the last attestation, whatever its result. */
   get tokenSent(): string | null {
     return this.#tokenSent
   }
 
   /**
-   * Throws `agent.locked_out`, `agent.token_consumed`, `icp.*` (`icp.agent_inactive`, and nothing was asked), `svid.*`,
+   * Throws `agent.locked_out`, `agent.token_consumed`, `icp.*` (`icp.agent_inactive` also without a request), `svid.*`,
    * `platform.unavailable`, `file.*`.
    */
   async attest(signal: AbortSignal): Promise<Earned> {
@@ -70,7 +70,7 @@ export class AgentSvidSteps {
     this.#tokenSent = null
     const { evidence, tokenDigest } = await collectEvidence(this.options.evidence, signal)
     this.#tokenSent = tokenDigest
-    // The file may have changed since it was looked at: what an administrator has decided stands.
+    // The token file may have changed since the step was decided: a revoked agent still needs a fresh token.
     if (file.certificates.inactive && !isFresh(file.certificates, tokenDigest)) {
       throw new AgentError('icp.agent_inactive', 'the node does not attest without a join token that was never used')
     }
@@ -92,7 +92,7 @@ export class AgentSvidSteps {
     return await this.complete(signal)
   }
 
-  /** Throws `icp.*`, `svid.*`, `file.*`; the identity in force stays in force then. */
+  /** Throws `icp.*`, `svid.*`, `file.*`; the present SVID then stays in use. */
   async renew(identity: AgentSvid, signal: AbortSignal): Promise<Earned> {
     const pending = await this.#prepare('renew', this.options.file.pending?.token ?? null, signal)
     const answered = await renewNode(this.options, { identity, key: pending.key }, signal)
@@ -101,8 +101,8 @@ export class AgentSvidSteps {
   }
 
   /**
-   * Verifies the answer that waits and puts it in force. One that is wrong is dropped; one that cannot be judged yet
-   * (its issuer is asked for in vain, the disk fails) waits on if a join token was spent on it. Throws as above.
+   * Verifies the held answer and puts its SVID into use. A wrong answer is dropped; one that cannot be verified yet (its
+   * issuer is not available, the disk fails) is kept if a join token was spent on it. Throws as above.
    */
   async complete(signal: AbortSignal): Promise<Earned> {
     const { file, clock } = this.options
@@ -130,7 +130,7 @@ export class AgentSvidSteps {
     return { identity, way: held.way }
   }
 
-  /** The key of an attempt that came to nothing serves the next one: it was never in use. */
+  /** Reuses the key of an attempt that failed: it was never in use. */
   async #prepare(way: Way, token: SentToken | null, signal: AbortSignal): Promise<Pending> {
     const { file, keys, clock } = this.options
     const { key, since } = file.pending ?? { key: new Secret(await keys.take(signal)), since: clock.now() }
@@ -139,7 +139,7 @@ export class AgentSvidSteps {
     return pending
   }
 
-  /** On disk for the sake of a join token: nothing else must wait until the disk works. Throws `file.*`. */
+  /** Requires the disk only if a join token is involved; otherwise memory is enough. Throws `file.*`. */
   async #remember(way: Way, pending: Pending): Promise<void> {
     const { file } = this.options
     await (canBeHadAgain({ ...pending, way }) ? file.adoptPending(pending) : file.savePending(pending))
@@ -156,7 +156,7 @@ export class AgentSvidSteps {
       if (known.length > 0) return known.map((authority) => authority.der)
       throw new AgentError(
         'svid.issuer_unknown',
-        "the server sent no authority with the agent's certificate, and /bundle does not answer with one; the agent goes on asking",
+        "the server sent no authority with the agent's certificate, and /bundle does not answer with one; the agent keeps asking",
         { cause, details: cause.details },
       )
     }
@@ -169,16 +169,16 @@ export class AgentSvidSteps {
   }
 
   /**
-   * An answer that a join token was spent on is worth waiting for as long as its certificate lives: until the disk
-   * takes it, until its issuer is known or, where nothing else is valid, until a clock that is wrong has been set. Any
-   * other can be had again.
+   * Whether to keep an answer after this error. An answer that cost a join token is kept while its certificate may be
+   * valid: until the disk works, until its issuer is known or, if no other SVID is valid, until a wrong clock is set. Any
+   * other answer can be requested again.
    */
   #mayPass(held: AnsweredAttempt, error: unknown): boolean {
     const { file, clock, skew } = this.options
     const now = clock.now()
     const life = lifeOf(held.answer)
     if (!(error instanceof AgentError) || canBeHadAgain(held) || !life) return false
-    // A certificate has ended when it has by both clocks: either may be wrong.
+    // It has expired only if it has by both clocks, ours and the server's: either may be wrong.
     if (Math.min(now, now + (skew() ?? 0)) >= life.notAfter) return false
     if (error.code.startsWith('file.')) return true
     if (error.code === 'svid.issuer_unknown') return held.answer.authorities.length === 0
@@ -196,7 +196,7 @@ export class AgentSvidSteps {
     if (way === 'attest' && this.options.file.pending?.answer !== held.answer) await this.#remember(way, pending)
   }
 
-  /** The token that was spent on it stays marked; the key was seen with a wrong certificate, so the next is another. */
+  /** Keeps the mark of the spent token. The key is not reused, because a wrong certificate contains it. */
   async #drop(held: AnsweredAttempt, signal: AbortSignal): Promise<void> {
     const { keys, clock } = this.options
     this.#held = null
@@ -205,7 +205,7 @@ export class AgentSvidSteps {
     await this.#remember(held.way, next)
   }
 
-  /** Where this cannot be written the mark stays, which only makes a later message more careful. */
+  /** If the write fails, the mark stays, and a later message only says that the token may be used up. */
   async #forgetToken(pending: Pending): Promise<void> {
     try {
       await this.options.file.savePending(pending)
@@ -215,7 +215,7 @@ export class AgentSvidSteps {
   }
 }
 
-/** True where no join token was spent: then it need not outlive a process that dies while the disk is full. */
+/** True if no join token was spent: then the answer may be lost with the process while the disk is full. */
 function canBeHadAgain({ way, token }: { readonly way: Way; readonly token: SentToken | null }): boolean {
   return way === 'renew' || token === null
 }
@@ -224,7 +224,7 @@ function heldOnDisk(pending: Pending | null): AnsweredAttempt | null {
   return pending?.answer ? { ...pending, answer: pending.answer, way: 'attest' } : null
 }
 
-/** Null where there is no certificate that could be read. */
+/** Null if the chain has no readable certificate. */
 function lifeOf({ chain: [leaf] }: Answer): { readonly notBefore: number; readonly notAfter: number } | null {
   try {
     return leaf ? parseCertificate(leaf) : null
@@ -237,11 +237,11 @@ interface AttestationExchange {
   readonly control: Pick<ControlPlane, 'attestNode' | 'renewAgent' | 'bundle'>
   readonly clock: Pick<Clock, 'now'>
   readonly spiffeId: SpiffeId
-  /** What is known of the role that signs agents' certificates. */
+  /** Which common names the role that signs agents' certificates accepts. */
   readonly withCommonName: WithCommonName
 }
 
-/** An answer with the key that its certificate is for. */
+/** An answer and the key that its certificate is for. */
 interface Answered {
   readonly answer: Answer
   readonly key: Secret<KeyObject>
@@ -263,7 +263,7 @@ async function attestNode(
   return answered(exchange, attested, key, attested)
 }
 
-/** Renewal under the identity in force, which the control plane presents. Throws `icp.*`. */
+/** Renewal under the present SVID, which the control plane presents. Throws `icp.*`. */
 async function renewNode(
   exchange: AttestationExchange,
   { identity, key }: { readonly identity: AgentSvid; readonly key: Secret<KeyObject> },

@@ -1,18 +1,18 @@
 import type { PresentedAt } from '../icp/client-certificates.js'
 import { type AgentSvid, validAt } from './agent-svid.js'
 
-/** So long after the server accepted the newest certificate the key of the one before is of no use any more. */
+/** How long the previous certificate is kept after the server accepted the newest one. */
 const OLDER_KEPT_MS = 10 * 60_000
-/** Digests of so many join tokens are remembered. */
+/** Limit of remembered digests of join tokens. */
 const MAX_TOKENS = 64
 
-/** Since when the server accepts none of the certificates. */
+/** The server accepts none of the certificates. */
 export interface CertificateRefusal {
   /** Milliseconds since 1970. */
   readonly since: number
-  /** For how long that is known: between the first refusal and the last. */
+  /** The time between the first refusal and the last. */
   readonly forMs: number
-  /** When it was last counted, by the clock that never jumps. */
+  /** When the last refusal was counted, by the monotonic clock. */
   readonly countedAt: number
 }
 
@@ -21,29 +21,29 @@ export interface Inactive {
   /** Milliseconds since 1970. */
   readonly since: number
   /**
-   * Digest of the join token that lay there when the refusal came, null where there was none; undefined: not known yet.
+   * Digest of the configured join token when the refusal came; null: there was none; undefined: not read yet.
    */
   readonly tokenDigest: string | null | undefined
 }
 
 /**
- * The agent's own certificates and the server's answers to them, as one immutable value. There are two for a while
- * after each renewal: a server whose CA has changed accepts certificates of the old one or of the new one, never of
- * both, and it does not announce when it changes from one to the other.
+ * The agent's own certificates and the server's answers to them, as one immutable value. For a while after each renewal
+ * there are two: a server whose CA has changed accepts certificates of the old CA or of the new one, never of both, and
+ * does not announce the change.
  */
 export interface Certificates {
   readonly newest: AgentSvid | null
-  /** The one before, of the same agent id and SPIFFE ID. */
+  /** The previous one, with the same agent id and SPIFFE ID. */
   readonly older: AgentSvid | null
-  /** Which of them is presented first: the one that was accepted last. */
+  /** Which of them is presented first: the one that the server accepted last. */
   readonly first: 'newest' | 'older'
-  /** When the newest was first accepted. */
+  /** When the server first accepted the newest. */
   readonly acceptedAt: number | null
   readonly refusal: CertificateRefusal | null
   readonly inactive: Inactive | null
-  /** Digests of join tokens that are gone, or were refused; the last ones. */
+  /** Digests of the last join tokens that were consumed or refused. */
   readonly usedTokens: readonly string[]
-  /** Where the server fails on a certificate. */
+  /** Endpoints at which the server fails if a certificate is presented. */
   readonly failsAt: readonly PresentedAt[]
 }
 
@@ -58,13 +58,13 @@ export const NO_CERTIFICATES: Certificates = {
   failsAt: [],
 }
 
-/** Those that can be presented at `now`, the one to present first in front. */
+/** The certificates that can be presented at `now`, in the order in which they are tried. */
 export function presentable({ newest, older, first }: Certificates, now: number): readonly AgentSvid[] {
   const both = first === 'newest' ? [newest, older] : [older, newest]
   return both.flatMap((identity) => (identity && validAt(identity, now) ? [identity] : []))
 }
 
-/** A new one was earned; of those that were there, the one that was accepted last stays beside it. */
+/** Adds a new certificate; of the former two, the one that was accepted last is kept. */
 export function adopted(before: Certificates, identity: AgentSvid): Certificates {
   const last = before.first === 'older' && before.older ? before.older : before.newest
   const { agentId, spiffeId, serial, tokenDigest } = identity
@@ -99,41 +99,41 @@ export function refused(before: Certificates, { now, monotonic }: { now: number;
   return { ...before, refusal: { ...refusal, forMs, countedAt: monotonic } }
 }
 
-/** The server fails on a certificate there. */
+/** The server fails at this endpoint if a certificate is presented. */
 export function failing(before: Certificates, place: PresentedAt): Certificates {
   return before.failsAt.includes(place) ? before : { ...before, failsAt: [...before.failsAt, place] }
 }
 
-/** An administrator has revoked the agent; where that is known already, nothing changes. */
+/** An administrator has revoked the agent. Changes nothing if that is already known. */
 export function madeInactive(before: Certificates, now: number): Certificates {
   if (before.inactive) return before
-  // It was recognised: the certificate is not what is wrong.
+  // The server recognised the agent, so the certificate itself is accepted.
   return { ...before, refusal: null, inactive: { since: now, tokenDigest: undefined } }
 }
 
-/** The join token was looked for; the first look after the refusal tells which one had come before. */
+/** The join token was read. The first read after a revocation fixes which token is older than it. */
 export function tokenSeen(before: Certificates, tokenDigest: string | null): Certificates {
   const { inactive } = before
   if (!inactive || inactive.tokenDigest !== undefined) return before
   return { ...before, inactive: { ...inactive, tokenDigest } }
 }
 
-/** The token is gone, or is refused. */
+/** The token was consumed or refused. */
 export function tokenSpent(before: Certificates, tokenDigest: string | null): Certificates {
   const usedTokens = withToken(before.usedTokens, tokenDigest)
   return usedTokens === before.usedTokens ? before : { ...before, usedTokens }
 }
 
 /**
- * True for a token that an attestation is worth, whatever the pace: never used and, after an administrator revoked the
- * agent, newer than that.
+ * True if the agent should attest with this token at once: it was never used and, if an administrator revoked the agent,
+ * it came after that.
  */
 export function isFresh({ newest, inactive, usedTokens }: Certificates, tokenDigest: string | null): boolean {
   if (tokenDigest === null || tokenDigest === newest?.tokenDigest || usedTokens.includes(tokenDigest)) return false
   return inactive === null || (inactive.tokenDigest !== undefined && inactive.tokenDigest !== tokenDigest)
 }
 
-/** From when on the older certificate and its key are of no use; infinite where there is none. */
+/** When the older certificate and its key are erased; infinite if there is none. */
 export function olderEndsAt({ older, acceptedAt }: Certificates): number {
   if (!older) return Number.POSITIVE_INFINITY
   return Math.min(older.notAfter, acceptedAt === null ? Number.POSITIVE_INFINITY : acceptedAt + OLDER_KEPT_MS)

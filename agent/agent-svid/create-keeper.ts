@@ -19,7 +19,7 @@ export interface CreateKeeperOptions {
   readonly random: Random
   readonly files: Files
   readonly control: Pick<ControlPlane, 'attestNode' | 'renewAgent' | 'bundle'>
-  /** What the server's answers say of our clock: no join token is spent because it is ahead. */
+  /** Our clock's error by the server's answers: a clock that is ahead must not cost a join token. */
   readonly skew: ServerSkew
   readonly keys: KeySource
   readonly withCommonName: WithCommonName
@@ -29,22 +29,22 @@ export interface CreateKeeperOptions {
     readonly nodeId: string
     readonly dataDir: string
   }
-  /** `attestation.type`, and who gathers the evidence. */
+  /** `attestation.type`, and the node attestors. */
   readonly attestation: Omit<EvidenceOptions, 'joinTokens'>
   readonly joinToken: JoinTokenOptions
   readonly threshold: RenewalThreshold
-  /** Between attempts that fail; the cap of 60 s holds unless another is given. */
+  /** Waits after failed attempts; the cap is 60 s unless another one is given. */
   readonly backoff: Backoff
 }
 
-/** The keeper of the agent's own identity with its parts; nothing is read or sent before `restore` and `run`. */
+/** Creates the keeper of the agent SVID with its parts. Reads and sends nothing before `restore` and `run`. */
 export function createAgentSvidKeeper(options: CreateKeeperOptions): AgentSvidKeeper {
   const { clock, random, files, control, keys, withCommonName, events, agent, threshold, backoff, skew } = options
   const spiffeId = agentSpiffeId(agent)
   const joinTokens = new JoinTokenSource(files, options.joinToken)
   const file = new AgentSvidFile({ files, dataDir: agent.dataDir, owner: agent, spiffeId })
   const { attestation } = options
-  // Read at each attempt: a reload may change them.
+  // Getters, because a reload may change them between attempts.
   const evidence: EvidenceOptions = {
     get type() {
       return attestation.type

@@ -4,19 +4,19 @@ import type { JoinTokenSource } from './join-token.js'
 
 export type { NodeEvidence }
 
-/** The ways in which a node can say what it is. */
+/** The types of node attestation. */
 export type NodeAttestationType = NodeEvidence['type']
 
-/** The consumer's port: says what this node is, to the server. One per type, in `attestors/<platform>/node.ts`. */
+/** The consumer's port: gathers this node's evidence for the server. One per type, in `attestors/<platform>/node.ts`. */
 export interface NodeAttestor {
   readonly type: NodeAttestationType
   /**
-   * True where this node looks like one of its kind: what `attestation.type: auto` asks. Never throws for a platform.
+   * Whether this node seems to be of this type, for `attestation.type: auto`. Never throws because of a platform.
    */
   applies(signal: AbortSignal): Promise<boolean>
   /**
-   * Collected again for every attempt: tokens rotate. Never carries a join token; that is added beside it.
-   * Throws `platform.unavailable`, `file.io`, `file.too_large`, with the advice what to mount or set.
+   * Collects the evidence, at every attempt because tokens rotate. Contains no join token; the caller adds that.
+   * Throws `platform.unavailable`, `file.io`, `file.too_large`, with advice on what to mount or set.
    */
   evidence(signal: AbortSignal): Promise<NodeEvidence>
 }
@@ -28,19 +28,19 @@ export interface EvidenceOptions {
   readonly joinTokens: JoinTokenSource
 }
 
-/** Evidence, and the digest by which its join token is remembered. */
+/** Evidence, and the digest of its join token. */
 export interface CollectedEvidence {
   readonly evidence: NodeEvidence
   readonly tokenDigest: string | null
 }
 
-/** What `auto` tries, in this order; the last always applies. A join token alone is never chosen, only configured. */
+/** The types that `auto` tries, in this order; the last always applies. `join_token` must be configured. */
 const AUTO: readonly NodeAttestationType[] = ['kubernetes', 'docker', 'unix']
 
 /**
- * The evidence for one attempt: from the attestor that is configured (or applies here), with the join token where one
- * is configured, whatever the type: newer servers want it, older ones ignore it.
- * Throws `agent.locked_out` where the token is all there is and there is none.
+ * Collects the evidence for one attempt from the configured (or applicable) attestor. A configured join token is added
+ * for every type: newer servers require it, older ones ignore it.
+ * Throws `agent.locked_out` if the type is `join_token` and there is no token.
  */
 export async function collectEvidence(options: EvidenceOptions, signal: AbortSignal): Promise<CollectedEvidence> {
   const type = options.type === 'auto' ? await applicable(options.attestors, signal) : options.type

@@ -18,9 +18,9 @@ export interface AgentSvidFileOptions {
   readonly spiffeId: SpiffeId
 }
 
-/** A file that was found and is not trusted. */
+/** A file that was found but is not used. */
 export interface SetAside {
-  /** Where it is now. */
+  /** Its new path. */
   readonly path: string
   readonly reason: 'damaged' | 'foreign'
   readonly detail: string
@@ -36,23 +36,23 @@ export interface RestoredAgentSvid {
 interface KeptRecord {
   readonly certificates: Certificates
   readonly pending: Pending | null
-  /** The file holds a key that is of no use any more. */
+  /** The file holds a key that should be erased. */
   readonly stale: boolean
 }
 
 /**
- * The agent's identity on disk: keys, certificates and id, and the attempt at the next one, in one file of mode 0600
- * that is only ever replaced as a whole. Whenever the process dies, the file holds the state before or after a step,
- * never one between. One that the disk would not take is in memory alone (`unsaved`).
+ * The identity file: keys, certificates, agent id and the attempt in progress, in one file of mode 0600 that is only
+ * replaced as a whole. Whenever the process dies, the file holds the state before or after a step, never one between.
+ * State that could not be written is in memory only (`unsaved`).
  */
 export class AgentSvidFile {
   readonly path: string
   #certificates = NO_CERTIFICATES
   #pending: Pending | null = null
   #unsaved: AgentError | null = null
-  /** Something was noted that no write has taken along yet. */
+  /** A note has not been written yet. */
   #noted = false
-  /** Ends when the last write that was asked for has: each writes what is in force when its turn comes. */
+  /** Settles after the last queued write. Writes run one after another, each with the state at its start. */
   #turn: Promise<void> = Promise.resolve()
 
   constructor(private readonly options: AgentSvidFileOptions) {
@@ -68,7 +68,7 @@ export class AgentSvidFile {
     return this.#certificates
   }
 
-  /** True while what was noted has yet to be written: `flush` does. */
+  /** True while a note has not been written; `flush` writes it. */
   get noted(): boolean {
     return this.#noted
   }
@@ -77,14 +77,14 @@ export class AgentSvidFile {
     return this.#pending
   }
 
-  /** Why what is in force, or the attempt at the next, is not on disk; null where it is. */
+  /** Why the SVID in use or the attempt in progress is not on disk; null if it is. */
   get unsaved(): AgentError | null {
     return this.#unsaved
   }
 
   /**
-   * Reads the file. One that is damaged, or belongs to another tenant or node, is renamed (never deleted: it may be
-   * somebody's only key) and counts as none. Throws `file.io` where the disk does not answer.
+   * Reads the file. A file that is damaged or belongs to another tenant or node is renamed and not used; it is not deleted,
+   * because it may hold that node's only key. Throws `file.io` if the disk does not answer.
    */
   async load({ now, monotonic }: { readonly now: number; readonly monotonic: number }): Promise<RestoredAgentSvid> {
     const read = await this.#read(now, monotonic)
@@ -100,7 +100,7 @@ export class AgentSvidFile {
     return { identity: read.certificates.newest, pending: read.pending, setAside: null }
   }
 
-  /** What is known of the certificates changed; it is in force at once, and on disk with the next write. */
+  /** Changes what is known of the certificates, in memory at once, and on disk with the next write. */
   note(change: (before: Certificates) => Certificates): void {
     const after = change(this.#certificates)
     if (after === this.#certificates) return
@@ -108,7 +108,7 @@ export class AgentSvidFile {
     this.#noted = true
   }
 
-  /** Remembers an attempt beside the identity in force, before its request leaves. Throws `file.*`. */
+  /** Writes an attempt beside the SVID in use, before its request is sent. Throws `file.*`. */
   async savePending(pending: Pending | null): Promise<void> {
     await this.#inTurn(async () => {
       await this.#write(this.#certificates, pending)
@@ -116,7 +116,7 @@ export class AgentSvidFile {
     })
   }
 
-  /** Puts the new identity in force; the attempt that led to it is over. Throws `file.*`, and then nothing changed. */
+  /** Puts the new SVID into use and ends its attempt. If it throws `file.*`, nothing has changed. */
   async save(identity: AgentSvid): Promise<void> {
     await this.#inTurn(async () => {
       await this.#write(adopted(this.#certificates, identity), null)
@@ -124,7 +124,7 @@ export class AgentSvidFile {
     })
   }
 
-  /** As `savePending`, but remembered even where the disk fails (`file.io`): `unsaved` tells, `flush` tries again. */
+  /** As `savePending`, but keeps the attempt in memory if the disk fails (`file.io`): see `unsaved` and `flush`. */
   async adoptPending(pending: Pending): Promise<void> {
     await this.#inTurn(async () => {
       await this.#tryWrite(this.#certificates, pending)
@@ -132,7 +132,7 @@ export class AgentSvidFile {
     })
   }
 
-  /** As `save`, but in force even where the disk fails (`file.io`): `unsaved` tells, `flush` tries again. */
+  /** As `save`, but uses the SVID even if the disk fails (`file.io`): see `unsaved` and `flush`. */
   async adopt(identity: AgentSvid): Promise<void> {
     await this.#inTurn(async () => {
       await this.#tryWrite(adopted(this.#certificates, identity), null)
@@ -140,7 +140,7 @@ export class AgentSvidFile {
     })
   }
 
-  /** Writes what is in force, if it is not on disk. Throws `file.*`. */
+  /** Writes the present state, unless it is on disk. Throws `file.*`. */
   async flush(): Promise<void> {
     await this.#inTurn(async () => {
       if (!this.#unsaved && !this.#noted) return
@@ -160,7 +160,7 @@ export class AgentSvidFile {
     await turn
   }
 
-  /** Of what is known now: something may have been noted while the disk worked. */
+  /** Applies to the present certificates: a note may have changed them during the write. */
   #inForce(identity: AgentSvid): void {
     this.#certificates = adopted(this.#certificates, identity)
     this.#pending = null
@@ -179,7 +179,7 @@ export class AgentSvidFile {
     this.#unsaved = null
   }
 
-  /** Part of the turn: a write that waits for its own must find in force what this one could not write. */
+  /** Records a failed write before the next queued one starts, so that the next one includes its state. */
   async #tryWrite(certificates: Certificates, pending: Pending | null): Promise<void> {
     try {
       await this.#write(certificates, pending)
@@ -199,7 +199,7 @@ export class AgentSvidFile {
       const newest = record.identity && verifyStored(record.identity, now)
       const other = newest && older && beside(newest, older, now)
       const { refusedSince, ...known } = reception
-      // The refusal lasts since then, also while no process ran: it counts once the server says it again.
+      // The refusal has lasted since then, also while no process ran; it counts once the server repeats it.
       const countedAt = monotonic - Math.max(0, now - (refusedSince ?? now))
       const refusal = refusedSince === null ? null : { since: refusedSince, forMs: 0, countedAt }
       const stale = older !== null && other === null
@@ -219,7 +219,7 @@ export class AgentSvidFile {
   }
 }
 
-/** The older certificate, if it is another one of the same agent; it is not worth the identity in force. */
+/** The older certificate if it is one of the same agent, else null: a wrong one must not cost the newest. */
 function beside(newest: AgentSvid, older: UnverifiedAgentSvid, now: number): AgentSvid | null {
   try {
     const verified = verifyStored(older, now)
@@ -231,7 +231,7 @@ function beside(newest: AgentSvid, older: UnverifiedAgentSvid, now: number): Age
   }
 }
 
-/** The error where the disk failed; throws any other. */
+/** The error if it is `file.io`; rethrows any other. */
 function diskFailure(error: unknown): AgentError {
   if (error instanceof AgentError && error.code === 'file.io') return error
   throw error

@@ -28,34 +28,34 @@ export interface HeldOptions {
   readonly events: NodeEvents
 }
 
-/** How often a new join token is looked for while one is wanted. */
+/** How often the join token file is read while a token is wanted. */
 const TOKEN_LOOK_MS = 5000
 
 /**
- * The agent's certificates in use: which of the two is presented, how the server answered to each, and whether a
- * new join token is there. It records and reports; the keeper decides what to do.
+ * The agent's certificates in use: which of the two is presented, how the server answered to each, and whether there is
+ * a new join token. It records and reports; the keeper decides what to do.
  */
 export class HeldCertificates implements ClientCertificates {
   readonly #newIssuer = new NewIssuer()
-  /** Digest of the join token that lay there at the last look. */
+  /** Digest of the join token at the last read. */
   #token: string | null = null
-  /** By the clock that never jumps; null: what is known of the token is of no use. */
+  /** When it was read, by the monotonic clock; null: read it again. */
   #lookedAt: number | null = null
-  /** What was current when the listeners were last told. */
+  /** The current certificate at the last notification of listeners. */
   #told: AgentSvid | null = null
-  /** Of which it was said that it has ended. */
+  /** The certificate whose expiry was last logged. */
   #ended: AgentSvid | null = null
   readonly #changed = new Signal()
   readonly #accepted = new Signal()
 
   constructor(private readonly options: HeldOptions) {}
 
-  /** The one to present, or null while there is none that is valid now. */
+  /** The certificate to present; null while none is valid. */
   current(): AgentSvid | null {
     return this.#presentable[0] ?? null
   }
 
-  /** The other one that can be presented, for a while after each renewal. */
+  /** The second certificate that can be presented, for a while after each renewal. */
   other(): AgentSvid | null {
     return this.#presentable[1] ?? null
   }
@@ -64,7 +64,7 @@ export class HeldCertificates implements ClientCertificates {
     return this.#presentable.map(({ serial }) => serial)
   }
 
-  /** False while there is no valid certificate, or the server refuses what there is. */
+  /** False while no certificate is valid, or the server refuses all. */
   get usable(): boolean {
     const { refusal, inactive } = this.options.file.certificates
     return this.current() !== null && refusal === null && inactive === null
@@ -76,7 +76,7 @@ export class HeldCertificates implements ClientCertificates {
   }
 
   /**
-   * Calls back when the server accepts a certificate again after it had accepted none, or the agent is active again.
+   * Calls back when the server accepts a certificate again after it had accepted none, or activates the agent again.
    */
   onAccepted(listener: () => void): Disposable {
     return this.#accepted.subscribe(listener)
@@ -123,7 +123,7 @@ export class HeldCertificates implements ClientCertificates {
     events.refused(error, this.current())
   }
 
-  /** `spent`: digest of the join token that was sent with the attestation that was refused like this. */
+  /** `spent`: digest of the join token of the attestation that was refused. */
   noteInactive(error: AgentError, spent: string | null = null): void {
     const { file, clock, events } = this.options
     file.note((known) => tokenSpent(known, spent))
@@ -133,7 +133,7 @@ export class HeldCertificates implements ClientCertificates {
     events.inactive(this.current(), error)
   }
 
-  /** An answer named these authorities (DER): the certificate is renewed early where none of them vouches for it. */
+  /** An answer named these authorities (DER). If the certificate chains to none of them, it is renewed early. */
   issuersNamed(authorities: readonly Uint8Array[]): void {
     const { file, clock, events } = this.options
     if (!this.#newIssuer.named(authorities, file.identity, clock.monotonic())) return
@@ -146,23 +146,23 @@ export class HeldCertificates implements ClientCertificates {
     this.options.events.acceptedAgain()
   }
 
-  /** When to renew for the sake of a new issuer; null: nothing calls for it. */
+  /** When to renew because of a new issuer; null: there is none. */
   newIssuerAt(now: number): number | null {
     const { at } = this.#newIssuer
     return at === null ? null : now + Math.max(0, at - this.options.clock.monotonic())
   }
 
-  /** A join token lies there that an attestation is worth. */
+  /** There is a join token to attest with at once. */
   get freshToken(): boolean {
     return this.#lookedAt !== null && isFresh(this.options.file.certificates, this.#token)
   }
 
-  /** The join token may come from elsewhere now: it is looked for at once, where one is wanted. */
+  /** The source of the join token may have changed: reads it at once if a token is wanted. */
   forgetLook(): void {
     this.#lookedAt = null
   }
 
-  /** When the join token is looked for again; null where it cannot change while the agent runs. */
+  /** When the join token is read again; null if it cannot change while the agent runs. */
   looksAt(now: number): number | null {
     if (this.#lookedAt === null) return now
     if (!this.options.joinTokens.watchable) return null
@@ -170,8 +170,7 @@ export class HeldCertificates implements ClientCertificates {
   }
 
   /**
-   * Looks for the join token; the digest of what lies there, and whether it is one that was not there at the last look.
-   * Throws `file.*`.
+   * Reads the join token; returns its digest, and whether it differs from that of the last read. Throws `file.*`.
    */
   async look(): Promise<{ readonly digest: string | null; readonly news: boolean }> {
     const { clock, joinTokens, file } = this.options
@@ -184,7 +183,7 @@ export class HeldCertificates implements ClientCertificates {
     return { digest, news }
   }
 
-  /** When time alone changes something. */
+  /** The next moment at which the state changes without an event. */
   turnsAt(now: number): number {
     const { certificates } = this.options.file
     if (this.current() !== this.#told) return now
@@ -192,14 +191,14 @@ export class HeldCertificates implements ClientCertificates {
     return Math.min(...turns, olderEndsAt(certificates))
   }
 
-  /** Erases the older certificate and its key when their time is over, and tells. */
+  /** Erases the older certificate and its key when their time is over, and notifies listeners. */
   timePassed(): void {
     const { file, clock } = this.options
     if (clock.now() >= olderEndsAt(file.certificates)) file.note(withoutOlder)
     this.changed()
   }
 
-  /** Says once of each certificate that it has ended before another one came. */
+  /** Logs once for each certificate that it expired before it was renewed. */
   noticeExpiry(): void {
     const { file, clock, events } = this.options
     const { identity } = file

@@ -7,24 +7,24 @@ const MAX_BYTES = 16 * 1024
 export interface JoinTokenOptions {
   /** `agent.join_token`. */
   readonly token: Secret | null
-  /** `agent.join_token_path`; its content wins over the token above, for it can be replaced while the agent runs. */
+  /** `agent.join_token_path`; the file takes precedence over `token`, because it can be replaced while the agent runs. */
   readonly path: string | null
 }
 
 export interface JoinToken {
   readonly token: Secret
-  /** Lower-case hex SHA-256: tells a fresh token from one that was used, and says nothing of either. */
+  /** Lower-case hex SHA-256: distinguishes a fresh token from a used one without revealing it. */
   readonly digest: string
 }
 
-/** Where join tokens come from. The file is read at each use, so that a new token needs no restart. */
+/** The source of join tokens. Reads the file at each use, so that a new token needs no restart. */
 export class JoinTokenSource {
   constructor(
     private readonly files: Pick<Files, 'read'>,
     private readonly options: JoinTokenOptions,
   ) {}
 
-  /** The token in force, trimmed; null where none is configured, or the file is missing or empty. Throws `file.*`. */
+  /** The present token, trimmed; null if none is configured, or the file is missing or empty. Throws `file.*`. */
   async read(): Promise<JoinToken | null> {
     const content = this.options.path ? await this.files.read(this.options.path, { maxBytes: MAX_BYTES }) : null
     const text = content?.toString('utf8').trim() || this.options.token?.reveal().trim()
@@ -32,17 +32,17 @@ export class JoinTokenSource {
     return { token: new Secret(text), digest: createHash('sha256').update(text).digest('hex') }
   }
 
-  /** True where attestations come with a token, as far as there is one. */
+  /** True if a token or its file is configured. */
   get configured(): boolean {
     return this.watchable || this.options.token !== null
   }
 
-  /** True where a token can appear while the agent runs. */
+  /** True if a token can appear while the agent runs. */
   get watchable(): boolean {
     return this.options.path !== null
   }
 
-  /** What an administrator is to do with a new token, as the end of a sentence. */
+  /** What an administrator must do with a new token, as the end of a sentence. */
   get remedy(): string {
     return this.options.path
       ? `put a new join token into ${this.options.path}; it is picked up without a restart`
@@ -52,7 +52,7 @@ export class JoinTokenSource {
   /** Why there is no token, and what to do, as the end of a sentence. */
   get absence(): string {
     return this.options.path
-      ? `${this.options.path} holds no join token: have one made on the server and put it there`
+      ? `${this.options.path} holds no join token: create one on the server and put it there`
       : 'no join token is configured: set agent.join_token_path or agent.join_token'
   }
 }

@@ -2,32 +2,32 @@ import { AgentError, type ErrorCode } from '../errors.js'
 import { iso } from '../lib/time.js'
 import type { SentToken } from './record.js'
 
-/** A renewal that fails like this leads to node attestation. */
+/** Errors of a renewal that lead to node attestation. */
 export const RENEWAL_REFUSED: ReadonlySet<ErrorCode> = new Set(['icp.unauthorized', 'icp.forbidden', 'icp.not_found'])
-/** A node attestation that fails like this goes on failing until an administrator does something. */
+/** Errors of a node attestation that persist until an administrator acts. */
 export const LOCKED_OUT: ReadonlySet<ErrorCode> = new Set([
   'icp.unauthorized',
   'agent.locked_out',
   'agent.token_consumed',
 ])
 
-/** What was at stake in an attestation that the server answered with 401. */
+/** An attestation that the server answered with 401. */
 export interface Refused {
   readonly error: AgentError
-  /** Digest of the join token that was sent; null where none was. */
+  /** Digest of the join token that was sent; null: none was. */
   readonly tokenDigest: string | null
-  /** An earlier attempt with the same token, whose answer was lost or failed. */
+  /** An earlier attempt with the same token whose answer was lost or an error. */
   readonly earlier: SentToken | null
-  /** Digest of the token that earned the identity in force. */
+  /** Digest of the token that the present SVID was issued for. */
   readonly usedDigest: string | null
   /** What to do about it, as the end of a sentence. */
   readonly remedy: string
 }
 
 /**
- * Answers after which a join token is certainly unused: the request never left, or was refused before the server
- * looks at the token. After all others (5xx, a timeout, a lost or broken answer) it may be gone, for the server
- * consumes it before it issues.
+ * Errors after which a join token is certainly unused: the request was not sent, or was refused before the server reads
+ * the token. After all others (5xx, a timeout, a lost or broken answer) it may be consumed, because the server consumes
+ * it before it issues.
  */
 const TOKEN_UNTOUCHED: ReadonlySet<ErrorCode> = new Set([
   'icp.tls',
@@ -43,8 +43,8 @@ export function tokenUntouched(error: AgentError): boolean {
 }
 
 /**
- * What a refused attestation means and what to do: `agent.token_consumed`, `icp.unauthorized` (a token that was never
- * good here) or `agent.locked_out` (none, or the one that this node has already used).
+ * The error for a refused attestation, with what to do: `agent.token_consumed`, `icp.unauthorized` (a token that the
+ * server never accepted from this node) or `agent.locked_out` (no token, or one that this node has already used).
  */
 export function lockout({ error, tokenDigest, earlier, usedDigest, remedy }: Refused): AgentError {
   if (error.code === 'agent.locked_out') return error
@@ -63,9 +63,9 @@ export function lockout({ error, tokenDigest, earlier, usedDigest, remedy }: Ref
           ? ['agent.locked_out', 'the ICP server wants a fresh join token: this node has already used the one it has']
           : [
               'icp.unauthorized',
-              'the ICP server does not accept the join token, or not the evidence (401); a token may be wrong, expired, revoked or used elsewhere',
+              'the ICP server rejects the join token or the evidence (401); the token may be wrong, expired, revoked or used elsewhere',
             ]
-  return new AgentError(code, `${reason}; have one made on the server and ${remedy}`, {
+  return new AgentError(code, `${reason}; create a join token on the server and ${remedy}`, {
     cause: error,
     details: error.details,
   })

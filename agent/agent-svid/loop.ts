@@ -3,22 +3,22 @@ import { aborted, LinkedAbort } from '../lib/abort.js'
 import { sleepUnlessAborted } from '../lib/sleep.js'
 import type { Clock } from '../ports/clock.js'
 
-/** One thing that is done again and again; never twice at once. */
+/** A recurring task; at most one run at a time. */
 export interface Duty {
-  /** The wall-clock moment (ms) of the next run; one in the past means now, null means not before something changes. */
+  /** The wall-clock time (ms) of the next run; a past one means now, null means not before a change. */
   nextAt(): number | null
-  /** An AgentError is retried; anything else is a defect of our own and ends the loop. */
+  /** An AgentError is retried; any other error is a defect and ends the loop. */
   run(signal: AbortSignal): Promise<void>
 }
 
 export interface AgentSvidLoopOptions {
   readonly clock: Clock
-  /** Aborting it ends the loop; runs in flight are awaited. */
+  /** Ends the loop when aborted; runs in progress are awaited. */
   readonly signal: AbortSignal
   readonly duties: readonly Duty[]
-  /** Says that `nextAt` of a duty may answer differently. Absent where only time changes it. */
+  /** Calls `wake` when `nextAt` of a duty may have changed. Absent if only time changes it. */
   onChange?(wake: () => void): Disposable
-  /** How long to wait after so many failures of a duty in a row (ms). */
+  /** The wait (ms) after this many consecutive failures of a duty. */
   retryAfterMs(error: AgentError, failures: number): number
 }
 
@@ -26,20 +26,20 @@ interface RunningDuty {
   readonly duty: Duty
   run: Promise<void> | null
   failures: number
-  /** By the clock that never jumps. */
+  /** By the monotonic clock. */
   notBefore: number
 }
 
-/** Runs of one duty begin at least so far apart, whatever `nextAt` says. */
+/** Minimum time between the starts of two runs of a duty, whatever `nextAt` says. */
 const SPACING_MS = 1000
-/** One timer never runs longer than this: Node fires timers of more than 2^31 ms at once. */
+/** The longest single timer: Node fires timers of more than 2^31 ms at once. */
 const LONGEST_SLEEP_MS = 24 * 60 * 60_000
 
 /**
- * Runs each duty whenever it is time, until the signal aborts; then it resolves. It decides again after every wake: at
- * a change, at a jump of the wall clock, when a sleep or a run ends. A run that takes long holds up no other duty.
- * Waits after a failure, and between runs, go by the clock that never jumps, so neither a wrong wall clock nor a
- * `nextAt` stuck in the past makes it spin. Rejects only with what is not an AgentError.
+ * Runs each duty when it is due, until the signal aborts; then it resolves. It reads `nextAt` again after a change, a jump
+ * of the wall clock, and the end of a sleep or run. A long run does not delay other duties. Waits after a failure and
+ * between runs use the monotonic clock, so that neither a wrong wall clock nor a `nextAt` in the past makes it spin.
+ * Rejects only with errors that are not AgentErrors.
  */
 export async function runLoop({ clock, signal, duties, onChange, retryAfterMs }: AgentSvidLoopOptions): Promise<void> {
   using stop = new LinkedAbort(signal)
@@ -89,7 +89,7 @@ export async function runLoop({ clock, signal, duties, onChange, retryAfterMs }:
   if (defect !== null) throw (defect as { readonly error: unknown }).error
 }
 
-/** Sleeps (for ever where `ms` is null) until time, the signal or the interrupt ends it. Leaves nothing behind. */
+/** Sleeps for `ms` (null: without end) or until the signal or the interrupt. Leaves neither timer nor listener behind. */
 async function interruptible(
   clock: Clock,
   ms: number | null,
@@ -106,7 +106,7 @@ async function interruptible(
   }
 }
 
-/** Nobody sleeps: a change needs no wake, for the loop asks `nextAt` before it sleeps again. */
+/** Used while the loop is awake: it reads `nextAt` again before it sleeps. */
 function ignore(): void {
   return
 }

@@ -2,38 +2,38 @@ import { createHash } from 'node:crypto'
 import { type Backoff, delay } from '../lib/backoff.js'
 import type { AgentSvid } from './agent-svid.js'
 
-/** Renewals for a new issuer are spread over so long: all agents of an account hear of it at about the same time. */
+/** Renewals for a new issuer are spread over this time, because all agents of an account learn of it together. */
 const SPREAD_MS = 60_000
-/** A renewal that brought no certificate of the issuer is repeated after so long, then after twice that, and so on. */
+/** Waits before another renewal if one did not return a certificate of the new issuer. */
 const AGAIN: Backoff = { baseMs: 5 * 60_000, capMs: 60 * 60_000 }
-/** Two renewals for the sake of an issuer are so far apart, whatever the server says. */
+/** Minimum time between two renewals because of an issuer, whatever the server says. */
 const APART_MS = 60_000
 const MAX_KNOWN = 64
 
 interface Tried {
   readonly times: number
-  /** By the clock that never jumps. */
+  /** By the monotonic clock. */
   readonly notBefore: number
 }
 
 /**
- * Issuers that answers of the server name and that do not vouch for the agent's certificate. The server of the workspace
- * API verifies agents against its current issuer alone, from at most five minutes after that has changed: until then the
- * certificate of the old one can be renewed, from then on nothing can be done with it.
+ * Issuers that the server's answers name and that did not issue the agent's certificate. From at most five minutes after
+ * its issuer changed, the server of the workspace API accepts certificates of the current issuer only: until then a
+ * certificate of the old one can be renewed, afterwards it is useless.
  */
 export class NewIssuer {
   readonly #tried = new Map<string, Tried>()
   #wanted = new Set<string>()
-  /** By the clock that never jumps; null: nothing calls for an early renewal. */
+  /** By the monotonic clock; null: no early renewal. */
   #at: number | null = null
   #last = Number.NEGATIVE_INFINITY
 
-  /** When to renew, by the clock that never jumps. */
+  /** When to renew, by the monotonic clock. */
   get at(): number | null {
     return this.#at
   }
 
-  /** An answer named these authorities (DER). True where that is news. */
+  /** An answer named these authorities (DER). True if a renewal is planned that was not before. */
   named(authorities: readonly Uint8Array[], identity: AgentSvid | null, monotonic: number): boolean {
     if (!identity) return false
     const news = authorities.map(fingerprintOf).filter((found) => {
@@ -46,7 +46,7 @@ export class NewIssuer {
     return true
   }
 
-  /** Another certificate is in force: what was wanted has been had, or is worth another try later. */
+  /** Another certificate is in use. A wanted issuer that it does not chain to may cause another renewal later. */
   renewed(identity: AgentSvid, monotonic: number): void {
     for (const found of this.#wanted) {
       if (identity.authorities.some(({ fingerprint }) => fingerprint === found)) {

@@ -1,10 +1,10 @@
 import type { Tier } from '../errors.js'
 import { renewalTier } from '../icp/endpoints.js'
 
-/** No answer other than a refusal came for so long: both certificates are lost, and only an attestation helps. */
+/** After refusals only for this long, neither certificate can be used any more, and only an attestation helps. */
 export const REFUSED_LONG_MS = 6 * 60_000
 
-/** What the next step is decided from. Wall-clock moments in milliseconds. */
+/** The input of the decision. Wall-clock times in milliseconds. */
 export interface NextStepInput {
   /** An answer has arrived and is not in use yet. */
   readonly unfinished: boolean
@@ -12,59 +12,58 @@ export interface NextStepInput {
   readonly newest: { readonly workspace: boolean; readonly renewAt: number } | null
   /** A certificate can be presented now. */
   readonly valid: boolean
-  /** Only the clock prevents the next step: when to check it again. */
+  /** If only a wrong clock prevents the next step: when to check it again; else null. */
   readonly clockWait: number | null
-  /** An answer named an issuer that is not the newest certificate's: when to renew for it. */
+  /** If an answer named another issuer than the newest certificate's: when to renew; else null. */
   readonly newIssuerAt: number | null
-  /** For how long the server is known to accept no certificate; null while it accepts one. */
+  /** For how long the server has refused every certificate; null while it accepts one. */
   readonly refusedForMs: number | null
   /** An administrator has revoked the agent. */
   readonly inactive: boolean
-  /** A join token lies there that an attestation is worth. */
+  /** There is a join token to attest with at once. */
   readonly freshToken: boolean
   /** Renewal was refused in a way that leads to attestation, or a lock-out may be over. */
   readonly attestNext: boolean
-  /** The last attestation was refused, and the next will be until an administrator does something. */
+  /** The last attestation was refused, and the next will be until an administrator acts. */
   readonly locked: boolean
 }
 
-/** `at`: not before; null: not before something else changes. */
+/** `at`: the earliest time; null: after another change. */
 export type NextStep =
   | { readonly step: 'complete' | 'renew' | 'attest'; readonly at: number }
   | { readonly step: 'wait'; readonly at: number | null }
 
 /**
- * What to do next for the agent's own certificate; the only place where that is decided. `attempt-pace.ts`
- * decides how soon a failed step is repeated.
+ * Decides the next step for the agent's own certificate; nothing else decides it. `attempt-pace.ts` decides how soon a
+ * failed step is retried.
  */
 export function nextStep(s: NextStepInput, now: number): NextStep {
-  // Complete that answer before any other request, or its join token is wasted.
+  // Any other request first would waste the join token of that answer.
   if (s.unfinished) return { step: 'complete', at: now }
-  // What an administrator has decided no attestation undoes, on whatever platform.
+  // An attestation must not undo the revocation by an administrator, whatever the platform.
   if (s.inactive && !s.freshToken) return { step: 'wait', at: null }
   if (!s.newest) return { step: 'attest', at: now }
-  // Whatever the server issued now would not be valid by this clock either, and a join token would be spent on it.
+  // A certificate issued now would not be valid by this clock either, and it might cost a join token.
   if (s.clockWait !== null) return { step: 'wait', at: s.clockWait }
   if (s.inactive || s.attestNext || !s.valid) return { step: 'attest', at: now }
   if (s.refusedForMs !== null && s.newest.workspace) {
     const worthIt = s.freshToken || (s.refusedForMs >= REFUSED_LONG_MS && !s.locked)
-    // A renewal is how it is found out whether one of the certificates is accepted again.
+    // A renewal shows whether the server accepts one of the certificates again.
     return { step: worthIt ? 'attest' : 'renew', at: now }
   }
   return { step: 'renew', at: Math.min(s.newest.renewAt, s.newIssuerAt ?? Number.POSITIVE_INFINITY) }
 }
 
 export interface Due {
-  /** The wall-clock moment (ms) of the next attempt; in the past: now. */
+  /** The wall-clock time (ms) of the next attempt; in the past: now. */
   readonly at: number
-  /** True while there is no valid identity: without one nothing else works. */
+  /** True while there is no valid agent SVID: without one no other request works. */
   readonly urgent: boolean
   readonly tier: Tier
 }
 
 /**
- * The step as an attempt. `waitMs`: what the pace of attempts leaves to wait. Null where something else has to change
- * first.
+ * When to attempt the step. `waitMs`: the remaining wait of the attempt pace. Null if another change must come first.
  */
 export function dueOf(
   { step, at }: NextStep,

@@ -8,7 +8,7 @@ import { SpiffeId } from '../identity/spiffe-id.js'
 import type { AgentSvid, UnverifiedAgentSvid } from './agent-svid.js'
 import type { Certificates } from './certificates.js'
 
-/** What the server answered to an attestation or a renewal; neither verified nor in use. */
+/** The server's answer to an attestation or a renewal; neither verified nor in use. */
 export interface Answer {
   readonly agentId: string
   /** The SPIFFE ID that the answer names. */
@@ -17,19 +17,19 @@ export interface Answer {
   readonly receivedAt: number
   /** DER, leaf first. */
   readonly chain: readonly Uint8Array[]
-  /** DER; empty where the server sent none. */
+  /** DER; empty if the server sent none. */
   readonly authorities: readonly Uint8Array[]
 }
 
-/** A join token that was sent, and when: from then on the server may have consumed it. */
+/** A join token that was sent, and when: since then the server may have consumed it. */
 export interface SentToken {
   readonly digest: string
   readonly at: number
 }
 
 /**
- * An attempt whose certificate is not in use yet. It is on disk before its request leaves, so that a process killed at
- * any moment finds its key again, and knows which join token may be gone.
+ * An attempt whose certificate is not in use yet. It is on disk before its request is sent, so that after a crash the
+ * agent has its key, and knows which join token may be consumed.
  */
 export interface Pending {
   readonly key: Secret<KeyObject>
@@ -37,8 +37,8 @@ export interface Pending {
   readonly since: number
   readonly token: SentToken | null
   /**
-   * An answer that has arrived but cannot be verified yet, because its issuer is still to be asked for. It is kept:
-   * the token that earned it is gone.
+   * An answer that cannot be verified yet, because its issuer is not known. It is kept, because the join token that it
+   * cost is consumed.
    */
   readonly answer: Answer | null
 }
@@ -58,7 +58,7 @@ const identity = z.object({
   join_token_sha256: z.string().nullable(),
   key: z.string(),
 })
-/** How the server takes the certificates; a version that does not know it leaves it out. */
+/** The server's answers to the certificates; versions that do not know this member omit it. */
 const reception = z.object({
   older_first: z.boolean(),
   accepted_at: z.number().nullable(),
@@ -80,8 +80,7 @@ const RECORD = z.object({
       answer: z.object(certificate).nullable(),
     })
     .nullable(),
-  // Versions before these members ignore them, read `identity`, and drop them when they write. What is wrong with them
-  // costs them alone.
+  // Older versions ignore these members and drop them when they write. An invalid one is dropped without `identity`.
   older_identity: identity.nullish().catch(null),
   reception: reception.nullish().catch(null),
 })
@@ -89,13 +88,13 @@ const RECORD = z.object({
 type StoredIdentity = z.infer<typeof identity>
 type StoredAnswer = Omit<StoredIdentity, 'spread' | 'join_token_sha256' | 'key'>
 
-/** Whose record it is: a data directory may have been copied from another node, or the configuration changed. */
+/** The owner of the record: a data directory may be a copy of another node's, or the configuration changed. */
 export interface RecordOwner {
   readonly tenantId: string
   readonly nodeId: string
 }
 
-/** What the file says, keys and certificates parsed, nothing verified. */
+/** The content of the file: keys and certificates are parsed, nothing is verified. */
 export interface StoredRecord {
   readonly owner: RecordOwner
   readonly identity: UnverifiedAgentSvid | null
@@ -104,7 +103,7 @@ export interface StoredRecord {
   readonly reception: Reception
 }
 
-/** How the server took the certificates, as far as it outlives a process. */
+/** The part of the server's answers to the certificates that is kept across restarts. */
 export interface Reception extends Pick<Certificates, 'first' | 'acceptedAt' | 'inactive' | 'usedTokens' | 'failsAt'> {
   readonly refusedSince: number | null
 }
@@ -114,7 +113,7 @@ export function parseRecord(text: string): StoredRecord {
   const parsed = RECORD.safeParse(jsonOf(text))
   if (!parsed.success) {
     const [issue] = parsed.error.issues
-    throw new AgentError('svid.invalid', `${issue?.path.join('.') || 'the document'} is not what it must be`)
+    throw new AgentError('svid.invalid', `${issue?.path.join('.') || 'the document'} does not have the expected form`)
   }
   const { tenant_id, node_id, identity, pending, older_identity, reception } = parsed.data
   return {
@@ -140,7 +139,7 @@ export function parseRecord(text: string): StoredRecord {
   }
 }
 
-/** The text of the file. It holds private keys: write it with mode 0600, and nowhere else. */
+/** The text of the file. It holds private keys: write it with mode 0600, and to that file only. */
 export function formatRecord(owner: RecordOwner, certificates: Certificates, pending: Pending | null): string {
   const { newest, older, first, acceptedAt, refusal, inactive, usedTokens, failsAt } = certificates
   const record: z.infer<typeof RECORD> = {
@@ -177,7 +176,7 @@ function claimed(from: StoredIdentity): UnverifiedAgentSvid {
   }
 }
 
-/** Null where it cannot be read: the identity in force does not need it. */
+/** Null if it cannot be parsed: the newest certificate does not depend on it. */
 function readable(from: StoredIdentity): UnverifiedAgentSvid | null {
   try {
     return claimed(from)

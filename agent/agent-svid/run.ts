@@ -31,19 +31,19 @@ export interface KeeperOptions {
 }
 
 /**
- * Keeps the agent's own identity: restores it, attests the node, renews in time, attests again where renewal is
- * refused. What is valid is served on whatever happens, and replaced only by what was verified; a failing disk holds up
- * attestations with a join token alone. An attempt begins when a slot of the tier that `due` names is open.
+ * Keeps the agent SVID: restores it, attests the node, renews in time, attests again if renewal is refused. A valid SVID
+ * stays in use until a verified one replaces it. A failing disk blocks attestations with a join token only. An attempt
+ * begins when a slot of the tier that `due` names is open.
  */
 export class AgentSvidKeeper {
-  /** What requests to the server present. */
+  /** The certificates that requests to the server present. */
   readonly certificates: HeldCertificates
   #renewAt = 0
   #restored = false
-  /** Renewal was refused, or a fresh join token is there: the next attempt attests the node. */
+  /** Renewal was refused, or there is a fresh join token: the next attempt attests the node. */
   #attestNext = false
   readonly #pace: AttemptPace
-  /** Why what is in force is not on disk: said once, and written as soon as that works. */
+  /** Why the SVID in use is not on disk. Logged once; the write is retried. */
   #unsaved: AgentSvidTrouble | null = null
   #trouble: AgentSvidTrouble | null = null
   #locked: (AgentSvidTrouble & { readonly tokenDigest: string | null }) | null = null
@@ -57,7 +57,7 @@ export class AgentSvidKeeper {
     this.certificates.onAccepted(() => this.#pace.reset())
   }
 
-  /** Reads what is on disk; call it once, before anything else. Throws `file.io` where the disk does not answer. */
+  /** Reads the identity file; call it once, before anything else. Throws `file.io` if the disk does not answer. */
   async restore(): Promise<void> {
     const { file, events, clock } = this.options
     const { identity, pending, setAside } = await file.load({ now: clock.now(), monotonic: clock.monotonic() })
@@ -72,7 +72,7 @@ export class AgentSvidKeeper {
     this.certificates.changed()
   }
 
-  /** The identity to present, or null while there is none that is valid now. */
+  /** The SVID to present; null while none is valid. */
   current(): AgentSvid | null {
     return this.certificates.current()
   }
@@ -85,14 +85,14 @@ export class AgentSvidKeeper {
   }
 
   /**
-   * Calls back after every change of the identity or the state; where time alone makes the identity valid or ends it,
-   * only while `run` runs, and a little later than `current`.
+   * Calls back after every change of the SVID or the state. If the SVID becomes valid or expires by time alone, it calls
+   * back only while `run` runs, and slightly later than `current` changes.
    */
   subscribe(listener: () => void): Disposable {
     return this.certificates.subscribe(listener)
   }
 
-  /** When the next attempt is worth it; null before `restore`, and where something else has to change first. */
+  /** When the next attempt is due; null before `restore`, and if another change must come first. */
   due(now: number): Due | null {
     if (!this.#restored) return null
     const next = this.#next(now)
@@ -101,14 +101,14 @@ export class AgentSvidKeeper {
     return dueOf(next, { now, waitMs, urgent: this.current() === null, workspace })
   }
 
-  /** The server answers again: an attempt that failed for want of an answer need not wait. */
+  /** The server answers again: an attempt that failed without an answer need not wait. */
   serverReturned(): void {
     if (this.#locked || !this.#trouble || !SILENCE.has(this.#trouble.error.code)) return
     this.#pace.reset()
     this.certificates.changed()
   }
 
-  /** The configuration changed: a join token may be another one by now, and an attempt may succeed. */
+  /** The configuration changed: there may be another join token, and an attempt may succeed. */
   settingsChanged(): void {
     this.certificates.forgetLook()
     if (this.#trouble || this.#locked) this.#pace.reset()
@@ -116,8 +116,8 @@ export class AgentSvidKeeper {
   }
 
   /**
-   * One attempt at what is next, due or not; one at a time, a second call joins the first. A failure is recorded
-   * (`state`, `due`) and not thrown: it rejects with the signal's reason, and with defects.
+   * One attempt at the next step, due or not; a call during an attempt waits for it. A failure is recorded (`state`, `due`)
+   * and not thrown: it rejects only with the signal's reason or a defect.
    */
   attempt(signal: AbortSignal): Promise<void> {
     this.#running ??= this.#attempt(signal).finally(() => {
@@ -126,7 +126,7 @@ export class AgentSvidKeeper {
     return this.#running
   }
 
-  /** Keeps the identity until the signal aborts. */
+  /** Keeps the SVID until the signal aborts. */
   async run(signal: AbortSignal, limiter: Pick<RateLimiter, 'whenOpen'>): Promise<void> {
     const { clock, backoff, random } = this.options
     await runLoop({
@@ -152,7 +152,7 @@ export class AgentSvidKeeper {
     })
   }
 
-  /** Ends a lock-out or a refusal once there is a join token for it. Cheap: one small file is read. */
+  /** Ends a lock-out or a refusal if there is a new join token. Reads one small file. */
   async lookForToken(): Promise<void> {
     this.certificates.noticeExpiry()
     const { digest, news } = await this.certificates.look()
@@ -249,7 +249,7 @@ export class AgentSvidKeeper {
     if (this.#locked) events.stillLockedOut(error)
     else events.lockedOut(error, this.current())
     this.#locked = { error, since: this.#locked?.since ?? clock.now(), tokenDigest }
-    // What is held may be renewed yet: a gateway may have refused what the server would not.
+    // The present SVID may still be renewable: perhaps a gateway refused, not the server.
     this.#attestNext = false
     const perhaps = error.code === 'icp.unauthorized' || this.current() !== null
     this.#pace.lockedOut(tokenDigest === null ? 'nothing' : perhaps ? 'token' : 'consumed_token')
@@ -258,13 +258,13 @@ export class AgentSvidKeeper {
 
   #failed(step: NextStep['step'], error: AgentError): void {
     const { clock, events } = this.options
-    // A valid identity may be renewed again by then, which costs no join token.
+    // A valid SVID may be renewable again by then, which costs no join token.
     this.#attestNext = false
     this.#trouble = { error, since: this.#trouble?.since ?? clock.now() }
     if (this.#locked) {
       events.stillLockedOut(error)
       const refused = step === 'renew' && RENEWAL_REFUSED.has(error.code)
-      // Attesting costs nothing without a join token, and keeps its own pace: the refusal may have passed.
+      // Attesting without a join token costs nothing and has its own pace, and the refusal may be over.
       if (refused && this.#locked.tokenDigest === null) this.#attestNext = true
       else if (step === 'attest') this.#pace.lockedOut('token')
       else if (refused) this.#pace.renewalRefused()
@@ -277,7 +277,7 @@ export class AgentSvidKeeper {
     this.certificates.noticeExpiry()
   }
 
-  /** What lies there at the moment of a refusal, where that can be read; else the next look tells. */
+  /** Reads the join token at the moment of a refusal; if that fails, the next read decides. */
   async #lookQuietly(): Promise<void> {
     if (!this.#wantsToken || this.#locked) return
     try {
@@ -296,7 +296,7 @@ export class AgentSvidKeeper {
     }
   }
 
-  /** How it stands with the disk, after whatever may have written. */
+  /** Logs a change between saved and unsaved; called after each possible write. */
   #noteUnsaved(): void {
     const { file, events, clock } = this.options
     const error = file.unsaved

@@ -4,7 +4,7 @@ import { type AgentSvid, SKEW_MS, validAt } from './agent-svid.js'
 import { type Certificates, presentable } from './certificates.js'
 import { REFUSED_LONG_MS } from './next-step.js'
 
-/** While the clocks disagree, it is looked again after so long whether they still do. */
+/** How often the clocks are compared again while they disagree. */
 const DISAGREEMENT_LOOK_MS = 60_000
 
 const AHEAD: Reason = {
@@ -28,10 +28,10 @@ export const STATE_KINDS = [
 ] as const
 export type StateKind = (typeof STATE_KINDS)[number]
 
-/** How it stands with the agent's own identity, for `/status` and health. */
+/** The state of the agent SVID, for `/status` and health. */
 export interface AgentSvidState {
   readonly kind: StateKind
-  /** What is wrong and what to do, where something is. */
+  /** The problem and what to do, if there is one. */
   readonly reason?: Reason
   /** Milliseconds since 1970. */
   readonly since: number
@@ -42,7 +42,7 @@ export interface Reason {
   readonly message: string
 }
 
-/** What stands in the way, and since when. */
+/** A problem, and since when it exists. */
 export interface AgentSvidTrouble {
   readonly error: AgentError
   readonly since: number
@@ -51,18 +51,18 @@ export interface AgentSvidTrouble {
 export interface StateInput {
   readonly certificates: Certificates
   readonly trouble: AgentSvidTrouble | null
-  /** The server wants what only an administrator can give. */
+  /** The server requires something that only an administrator can give. */
   readonly locked: AgentSvidTrouble | null
-  /** Why the identity is not on disk. */
+  /** Why the SVID is not on disk. */
   readonly unsaved: AgentSvidTrouble | null
   readonly startedAt: number
-  /** How far the server's clock is ahead of ours (ms); null while that is not known. */
+  /** How far the server's clock is ahead of ours (ms); null while unknown. */
   readonly skewMs: number | null
-  /** What an administrator is to do with a new join token, as the end of a sentence. */
+  /** What an administrator must do with a new join token, as the end of a sentence. */
   readonly remedy: string
 }
 
-/** What an administrator has to end comes first, for it does not pass by itself, even while what is held is still valid. */
+/** Problems that need an administrator come first, even while the SVID is valid, because they do not end by themselves. */
 export function stateOf(input: StateInput, now: number): AgentSvidState {
   const { certificates, trouble, locked, unsaved, startedAt, skewMs } = input
   const { newest, inactive, refusal } = certificates
@@ -70,7 +70,7 @@ export function stateOf(input: StateInput, now: number): AgentSvidState {
   if (locked) return { kind: 'locked_out', ...said(locked) }
   const [first] = presentable(certificates, now)
   if (refusal && first) return { kind: 'refused', reason: allRefused(input), since: refusal.since }
-  // What is judged is what the agent has; where nothing can be presented, the newest says why.
+  // If no certificate can be presented, the newest one says why.
   const identity = first ?? newest
   const lost = refusal ? { reason: allRefused(input), since: refusal.since } : { since: startedAt }
   const known = trouble ? said(trouble) : lost
@@ -95,29 +95,29 @@ export function stateOf(input: StateInput, now: number): AgentSvidState {
 function madeInactive(remedy: string): Reason {
   return {
     code: 'icp.agent_inactive',
-    message: `an administrator has made the agent inactive (403); it takes a join token that was never used: ${remedy}`,
+    message: `an administrator has made the agent inactive (403); it needs a join token that was never used: ${remedy}`,
   }
 }
 
 function allRefused({ certificates: { newest, older }, remedy }: StateInput): Reason {
   const what = older ? 'accepts neither certificate of the agent' : "does not accept the agent's certificate"
   const next = newest?.workspace
-    ? `the node attests anew after ${REFUSED_LONG_MS / 60_000} min of that, or at once: ${remedy}`
-    : 'it is asked again and again'
+    ? `the node attests again after ${REFUSED_LONG_MS / 60_000} min of that; to attest at once, ${remedy}`
+    : 'the agent keeps asking'
   return {
     code: 'agent.certificate_refused',
     message: `the ICP server ${what} (401), as after a change of its CA; ${next}`,
   }
 }
 
-/** True when the certificate has yet to begin: our clock went back, for it was valid when it arrived. */
+/** True if the certificate is not valid yet: our clock went back, because it was valid when it arrived. */
 function early(identity: AgentSvid, now: number): boolean {
   return now < identity.notBefore - SKEW_MS
 }
 
 /**
- * Where the clock alone keeps the certificate from being valid, when to look again; null where it does not. It has yet
- * to begin (our clock went back), or has ended by our clock and not by the server's, as far as that is known.
+ * If only our clock makes the certificate invalid, when to check again; else null. It is not valid yet (our clock went
+ * back), or has expired by our clock but not by the server's, as far as that is known.
  */
 export function clockWait(identity: AgentSvid, now: number, skewMs: number | null): number | null {
   if (early(identity, now)) return identity.notBefore - SKEW_MS
@@ -129,7 +129,7 @@ function endedByOurClockAlone(identity: AgentSvid, now: number, skewMs: number |
   return skewMs !== null && now >= identity.notAfter && validAt(identity, now + skewMs)
 }
 
-/** The next moment at which time alone makes the identity valid or ends it; a clock that is set may bring one sooner. */
+/** The next moment at which the SVID becomes valid or expires by time alone; setting the clock may cause an earlier one. */
 export function turnsAt(identity: AgentSvid | null, now: number): number {
   if (identity && early(identity, now)) return identity.notBefore - SKEW_MS
   return identity && validAt(identity, now) ? identity.notAfter : Number.POSITIVE_INFINITY

@@ -5,16 +5,16 @@ import type { Clock } from '../ports/clock.js'
 import type { AttestorResult, Note, WorkloadAttestor } from './attestor.js'
 import type { Caller } from './caller.js'
 
-/** How long an attestor has, once told to stop, to hand in what it knows. */
+/** How long an attestor has after the abort to return what it knows. */
 const GRACE_MS = 100
-/** Of each attestor: what one has to say crowds out no other. */
+/** Limit of notes for each attestor, so that one cannot displace those of others. */
 const MAX_NOTES = 16
 const MAX_LINE_LENGTH = 300
 
-/** What the kernel says of a caller, whichever attestor hears it. */
+/** Errors about the caller itself, whichever attestor meets them. */
 const OF_CALLER: ReadonlySet<ErrorCode> = new Set(['caller.exited', 'caller.unidentified'])
 
-/** Selectors by attestor: what one of them said stays its own, so that only it can withdraw it. */
+/** Selectors by the attestor that found them; only that attestor can withdraw them. */
 export type Known = ReadonlyMap<string, Selectors>
 
 export interface Attestation {
@@ -30,14 +30,14 @@ export interface AttestContext {
   readonly attestors: readonly WorkloadAttestor[]
   readonly clock: Clock
   readonly events: Pick<CallerEvents, 'attestorFailed' | 'attestorAnswered'>
-  /** For all attestors together, in milliseconds. */
+  /** The deadline of all attestors together, in milliseconds. */
   readonly deadlineMs: number
 }
 
 /**
- * Asks all attestors side by side and merges their results. Selectors of a platform that is unavailable now are those
- * that were `known` before. Aborting the controller cuts it short. Throws `attestation.failed` or `attestation.timeout` when no
- * attestor said anything and nothing was known.
+ * Asks all attestors concurrently and merges their results. For a platform that is unavailable now, the `known`
+ * selectors are kept. Aborting the controller ends it early. Throws `attestation.failed` or `attestation.timeout` if no
+ * attestor answered and nothing was known.
  */
 export async function attest(
   context: AttestContext,
@@ -78,7 +78,7 @@ async function ask(
     }
   }
   const outcome = await Promise.race([answer(), cut.then(() => ({ error: overdue(deadlineMs) }))])
-  // That the process ended meanwhile, or cannot be seen, says nothing about the attestor.
+  // A process that has exited or cannot be seen is not a fault of the attestor.
   if (!caller.process.alive() || ('error' in outcome && OF_CALLER.has(codeOf(outcome.error)))) return outcome
   const asked = { caller, ms: clock.monotonic() - began }
   if ('error' in outcome) events.attestorFailed(attestor.name, outcome.error, asked)
@@ -112,9 +112,9 @@ function merge(
     if (own.size > 0)
       note(attestor.name, `kept ${own.size} selectors of the last attestation: their platform is unavailable`)
     for (const [key, value] of result.selectors) {
-      // Whoever may speak for containers must not be able to claim a user.
+      // An attestor of containers must not be able to set `unix:uid`.
       if (attestor.platforms.includes(platformOf(key))) own.set(key, value)
-      else note(attestor.name, `${key} left out: the attestor does not speak for it`)
+      else note(attestor.name, `${key} left out: not a platform of this attestor`)
     }
     if (!lines.has(attestor.name)) note(attestor.name, `selectors found: ${own.size}`)
     known.set(attestor.name, own)
@@ -123,7 +123,7 @@ function merge(
     for (const [key, value] of own) {
       const other = selectors.get(key)
       if (other === undefined) selectors.set(key, value)
-      else if (other !== value) note(attestor.name, `${key} left out: another attestor says otherwise`)
+      else if (other !== value) note(attestor.name, `${key} left out: another attestor found another value`)
     }
   })
   const errors = outcomes.flatMap((outcome) => ('error' in outcome ? [outcome.error] : []))

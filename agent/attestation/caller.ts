@@ -1,17 +1,17 @@
 import type { ExecutableId, Peer } from '../ports/kernel.js'
 
-/** Who is calling, as the kernel said at accept: the peer and the program it ran at that moment. */
+/** The calling process as the kernel reported it at accept: the peer, and the executable that it ran at that moment. */
 export interface Caller extends Peer {
-  /** The executable at accept; null where it cannot be read. */
+  /** The executable at accept; null if it cannot be read. */
   readonly executable: ExecutableId | null
 }
 
-/** Whether both are one file, run through one mount. Mounts count only where the kernel names them (Linux 5.8). */
+/** Whether both are the same file on the same mount. Mounts are compared only if the kernel names them (Linux 5.8). */
 export function sameExecutable(a: ExecutableId, b: ExecutableId): boolean {
   return a.device === b.device && a.inode === b.inode && a.mount === b.mount
 }
 
-/** The peer itself, with the identity of its executable at this moment: an exec after accept is seen by comparison. */
+/** The peer with its present executable; comparing it later detects an exec. */
 export function callerOf(peer: Peer): Caller {
   return Object.assign(peer, { executable: peer.process.executable() })
 }

@@ -1,23 +1,23 @@
-/** A container as control groups name it. */
+/** A container as its control group names it. */
 export interface ContainerRef {
   readonly id: string
-  /** Its name in its pod; null outside of pods. */
+  /** Its name in its pod; null outside a pod. */
   readonly name: string | null
 }
 
-/** Where an administrator's words lead to: processes are known by their control groups. */
+/** The containers that an administrator named; their processes are found by control group. */
 export interface Place {
   /** How the containers were found, for people. */
   readonly how: string
-  /** The container of this place that a process with this `/proc/PID/cgroup` is in, or null. */
+  /** The container of this place that contains a process with this `/proc/PID/cgroup`, or null. */
   containerOf(cgroup: string): ContainerRef | null
 }
 
-/** Knows the names that platforms give to processes. */
+/** Finds containers and pods by the names that platforms give them. */
 export interface PlaceFinder {
-  /** By the id, or its beginning. */
+  /** By the id or a prefix of it. */
   container(id: string): Place
-  /** Throws `admin.not_found` where the platform shows no such pod on this node. */
+  /** Throws `admin.not_found` if the platform shows no such pod on this node. */
   pod(pod: PodName, signal: AbortSignal): Promise<Place>
 }
 
