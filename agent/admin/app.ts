@@ -8,7 +8,7 @@ import type { AdminSources } from './sources.js'
 /** The largest request: a few words of JSON. */
 const MAX_BODY_BYTES = 16 * 1024
 
-/** What is not of an AgentError: by the framework, before a route is reached. */
+/** Messages for errors of Fastify, which occur before a route is reached. */
 const NOT_READ: Readonly<Record<number, string>> = {
   404: 'there is no such route; docs/admin.md has those of this version',
   413: `a request may have ${MAX_BODY_BYTES} bytes`,
@@ -24,7 +24,7 @@ const STATUSES: Partial<Record<ErrorCode, number>> = {
 
 export type AdminApp = Pick<FastifyInstance, 'routing' | 'inject'>
 
-/** The routes as an application; loaded at the first request, to save its memory in an agent that gets none. */
+/** The routes as a Fastify application; loaded at the first request, to save memory in agents that get none. */
 export async function adminApp(sources: AdminSources, events: AdminEvents): Promise<AdminApp> {
   const { fastify } = await import('fastify')
   const app = fastify({
@@ -44,7 +44,7 @@ export async function adminApp(sources: AdminSources, events: AdminEvents): Prom
     const status = statusOf(error)
     if (status < 500) return refuse(reply, status, 'request.invalid', NOT_READ[status] ?? 'the request is malformed')
     events.failed(request.routeOptions.url ?? 'none', error)
-    return refuse(reply, 500, codeOf(error), 'the agent failed; its log says more')
+    return refuse(reply, 500, codeOf(error), 'the agent failed; see its log')
   })
   await app.ready()
   return app

@@ -14,17 +14,17 @@ export interface RecordedChange {
   readonly time: number
   readonly kind: ChangeKind
   readonly text: string
-  /** What it is about: an entry id, a SPIFFE ID, a trust domain, a name; null where that is nothing single. */
+  /** An entry id, a SPIFFE ID, a trust domain or a name; null if the change concerns several. */
   readonly subject: string | null
 }
 
-/** SVIDs are rotated all day: of one kind so many are kept, so that they do not push out what is rare. */
+/** Limit of changes kept of one kind, so that frequent ones (rotations) do not displace rare ones. */
 const OF_ONE_KIND = 30
 const IN_ALL = 100
-/** A publication that changes more entries is summed up in one line. */
+/** A publication that changes more entries than this is summarised in one line. */
 const SINGLY = 5
 
-/** What changed last on this node. */
+/** The latest changes on this node. */
 export class ChangeLog {
   #changes: RecordedChange[] = []
 
@@ -53,7 +53,7 @@ export class ChangeLog {
     else if (this.#changes.length > IN_ALL) this.#changes = this.#changes.slice(1)
   }
 
-  /** Notes what publications change from now on. */
+  /** Records the changes of each publication from now on. */
   follow(store: Pick<SvidStore, 'observe' | 'current'>): Disposable {
     let before = store.current
     return store.observe((publication) => {
@@ -84,7 +84,7 @@ export class ChangeLog {
     for (const id of ids === 'all' ? after.states.keys() : ids) {
       const [was, is] = [before.states.get(id), after.states.get(id)]
       const entry = after.entries.get(id)
-      const text = was === is ? null : told(was, is)
+      const text = was === is ? null : described(was, is)
       if (entry && text !== null) lines.push({ entry, text })
     }
     if (lines.length <= SINGLY)
@@ -113,8 +113,8 @@ export class ChangeLog {
   }
 }
 
-/** What the change of a state means to people; null where nothing does. */
-function told(was: EntryState | undefined, is: EntryState | undefined): string | null {
+/** Describes the change of a state for people; null if it is of no interest to them. */
+function described(was: EntryState | undefined, is: EntryState | undefined): string | null {
   if (is?.kind === 'issued') {
     if (was?.kind !== 'issued') return `SVID issued${until(is.held.svid.notAfter)}`
     return was.held.svid === is.held.svid ? null : `SVID rotated${until(is.held.svid.notAfter)}`

@@ -6,7 +6,7 @@ import { PAGE } from './page.js'
 import type { ListRoute } from './route.js'
 import { API_VERSION } from './route.js'
 
-/** A request of the API; the path with its query. */
+/** A request to the admin API; `path` includes the query. */
 export interface AdminCall {
   readonly method?: 'GET' | 'POST' | 'PUT'
   readonly path: string
@@ -18,13 +18,13 @@ const refusal = z.object({ error: z.object({ code: z.string(), message: z.string
 const paged = z.object({ next: z.string().nullable(), rows: z.array(z.unknown()) })
 
 /**
- * Asks an agent by its admin socket, on one connection that is kept until this is disposed. Errors are AgentErrors that
- * say what to do: `admin.unreachable`, `admin.forbidden`, `admin.bad_response`, and whatever the agent answers.
+ * A client of the admin socket, on one connection that stays open until disposal. Errors are AgentErrors that say what to
+ * do: `admin.unreachable`, `admin.forbidden`, `admin.bad_response`, and errors that the agent answers.
  */
 export class AdminClient implements Disposable {
   readonly #http: SocketHttp
 
-  /** `silentMs`: how long an agent may say nothing; default half a minute. */
+  /** `silentMs`: how long to wait for data of the agent; default half a minute. */
   constructor(
     readonly socketPath: string,
     silentMs?: number,
@@ -32,7 +32,7 @@ export class AdminClient implements Disposable {
     this.#http = new SocketHttp(socketPath, silentMs)
   }
 
-  /** The answer as the schema of its route has it. */
+  /** Requests the path, and parses the answer with the schema of its route. */
   async get<T extends z.ZodType>(schema: T, path: string, signal: AbortSignal): Promise<z.infer<T>> {
     return this.#read(schema, await this.call({ path, signal }))
   }
@@ -42,7 +42,7 @@ export class AdminClient implements Disposable {
     return this.#read(schema, await this.call(call))
   }
 
-  /** The pages of a list as one answer: the last page with the rows of all. `most`: no page after so many rows. */
+  /** Reads all pages of a list; returns the last page with the rows of all. `most`: stop after this many rows. */
   async list<S extends z.ZodObject>(
     { schema, path }: ListRoute<S>,
     signal: AbortSignal,
@@ -65,7 +65,7 @@ export class AdminClient implements Disposable {
     }
   }
 
-  /** The JSON of the answer as it came. */
+  /** Sends a request and returns the JSON of the answer, unchecked. */
   async call({ method = 'GET', path, body, signal }: AdminCall): Promise<unknown> {
     const { status, body: text } = await this.#ask(method, path, body, signal)
     const answer = jsonOf(text)
@@ -97,13 +97,13 @@ export class AdminClient implements Disposable {
     const errno = cause instanceof Error && 'code' in cause ? String(cause.code) : ''
     const at = this.socketPath
     if (errno === 'EACCES' || errno === 'EPERM') {
-      const who = 'only root and the user that the agent runs as may ask it; use sudo'
+      const who = 'only root and the user that the agent runs as may use it; use sudo'
       return new AgentError('admin.forbidden', `${at} may not be opened by this user: ${who}`, { cause })
     }
     const where = 'is the agent running, and is this its socket? --admin-socket PATH or -c FILE names another one'
     if (errno === 'ENOENT') return new AgentError('admin.unreachable', `there is no ${at}; ${where}`, { cause })
     if (errno === 'ECONNREFUSED')
-      return new AgentError('admin.unreachable', `nobody listens at ${at}; ${where}`, { cause })
+      return new AgentError('admin.unreachable', `no process listens at ${at}; ${where}`, { cause })
     if (errno === 'ECONNRESET' || errno === 'EPIPE') {
       const why = 'this user may not use it, its 16 connections are taken, or it is stopping'
       return new AgentError('admin.unreachable', `the agent closed the connection at ${at}: ${why}`, { cause })
@@ -112,14 +112,14 @@ export class AdminClient implements Disposable {
       const why = `its agent hangs or is stopped: look at its state (ps) and its log, and restart it`
       return new AgentError('admin.unreachable', `${at} accepts, and does not answer: ${why}`, { cause })
     }
-    return new AgentError('admin.unreachable', `${at} cannot be asked (${messageOf(cause)}); ${where}`, { cause })
+    return new AgentError('admin.unreachable', `the request to ${at} failed (${messageOf(cause)}); ${where}`, { cause })
   }
 
   #read<T extends z.ZodType>(schema: T, answer: unknown): z.infer<T> {
     const read = schema.safeParse(answer)
     if (read.success) return read.data
     const [issue] = read.error.issues
-    throw this.#odd(`its answer is of another form (${issue?.path.join('.')}: ${issue?.message})`)
+    throw this.#odd(`its answer does not match the schema (${issue?.path.join('.')}: ${issue?.message})`)
   }
 
   #odd(what: string): AgentError {

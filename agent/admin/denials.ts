@@ -4,43 +4,43 @@ import type { Denied, Observer } from '../observability/observer.js'
 import type { Clock } from '../ports/clock.js'
 import { type Origin, originOf } from './origin.js'
 
-/** How many denials are remembered. A subject that is denied in a loop evicts its own before those of others. */
+/** Limits of remembered denials. A subject that is denied in a loop evicts its own denials before those of others. */
 const LIMITS = { aSubject: 50, all: 1_000, bytes: 2_000_000 } as const
-/** A denial with a longer explanation keeps none: whoever starts the workload chooses the length of its selectors. */
+/** A longer explanation is dropped: the user who starts a workload chooses the length of its selectors. */
 const LARGEST_EXPLANATION = 64_000
-/** Each may look through all entries, some milliseconds; a flood of denials must not. */
+/** A search visits all entries, which takes some milliseconds; a flood of denials must not block the event loop. */
 const SEARCHES_A_SECOND = 10
-/** What a denial weighs besides its texts. */
+/** Estimated bytes of a denial besides its texts. */
 const OVERHEAD = 500
 
-/** Why it was denied, as of the first time. */
+/** Why the process was denied, recorded at the first denial. */
 export interface DenialExplanation {
   readonly selectors: Selectors
   readonly unavailable: readonly string[]
   readonly notes: readonly { readonly attestor: string; readonly text: string }[]
-  /** The entries that it came nearest to; null where nobody looked. */
+  /** The entries nearest to matching; null if they were not searched. */
   readonly nearest: readonly NearEntry[] | null
 }
 
 /** A denial that is remembered. Times in milliseconds since 1970. */
 export interface RecordedDenial extends Origin {
   readonly id: string
-  /** Counts up from the start. */
+  /** Sequence number since the start. */
   readonly number: number
   readonly time: number
   readonly lastTime: number
-  /** How often the same process asked again and was told the same. */
+  /** How often the same process was denied for the same reason. */
   readonly count: number
   readonly pid: number
   readonly uid: number
   readonly gid: number
-  /** Names the process, also when its pid is used again. */
+  /** Identifies the process, also when its pid is reused. */
   readonly process: string
   readonly program: string | null
   readonly method: string
   readonly code: string
   readonly reason: string
-  /** Null where it was too large to keep. */
+  /** Null if it was too large to keep. */
   readonly explanation: DenialExplanation | null
 }
 
@@ -62,7 +62,7 @@ export class DenialLog {
 
   constructor(private readonly clock: Pick<Clock, 'now' | 'monotonic'>) {}
 
-  /** Remembers what event functions tell of. */
+  /** Records the denials that event functions report. */
   readonly observer: Observer = {
     denied: ({ pid, uid, gid }, selectors, denied) => this.#denied({ pid, uid, gid }, selectors, denied),
   }
@@ -71,7 +71,7 @@ export class DenialLog {
     return this.#kept.size
   }
 
-  /** Denials that were forgotten to make room for others. */
+  /** Number of denials evicted to make room for others. */
   get evicted(): number {
     return this.#evicted
   }
@@ -141,7 +141,7 @@ export class DenialLog {
     while (this.#kept.size > LIMITS.all || this.#bytes > LIMITS.bytes) this.#forgetOldest(this.#largest())
   }
 
-  /** The subject with the most denials, of these the one that was denied first. */
+  /** The subject with the most denials; of several, the one that was denied first. */
   #largest(): Set<string> {
     let largest = new Set<string>()
     for (const ids of this.#subjects.values()) if (ids.size > largest.size) largest = ids

@@ -3,13 +3,13 @@ import { iso } from '../lib/time.js'
 import type { Clock } from '../ports/clock.js'
 import { API_VERSION } from './route.js'
 
-/** Rows that are made, or passed over, in one turn of the event loop; also the most that a page has. */
+/** Rows that one iteration of the event loop makes or skips; also the maximum of a page. */
 export const PAGE = 500
 
-/** A row that is not made yet. `key` orders the rows and names the place where the next page begins. */
+/** A row that is made when it is needed. `key` orders the rows, and the next page begins after one. */
 export interface LazyRow<R> {
   readonly key: string
-  /** Null where there is no such row any more, or a filter leaves it out. */
+  /** Null if the row no longer exists, or a filter excludes it. */
   make(): R | null
 }
 
@@ -23,8 +23,8 @@ export interface Page<R> {
 }
 
 /**
- * One page of a list: rows behind the key `after`, at most `limit` of them. Other work gets a turn after every 500 rows
- * that were looked at, so that no list keeps the event loop, whatever the filter. `rows` are in the order of their keys.
+ * One page of a list: at most `limit` rows after the key `after`. Yields to the event loop after every 500 rows, made or
+ * skipped, so that no list blocks it, whatever the filter. `rows` are in the order of their keys.
  */
 export async function pageOfRows<R>(
   rows: readonly LazyRow<R>[],

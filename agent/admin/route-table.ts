@@ -12,7 +12,7 @@ import { reload } from './routes/reload.js'
 import { status } from './routes/status.js'
 import { workloads } from './routes/workloads.js'
 
-/** Everything that the admin socket answers: one line and one file a route. */
+/** All routes of the admin socket: one line here and one file for each. */
 export const ROUTES: readonly AdminRoute[] = [
   status,
   workloads,

@@ -1,14 +1,14 @@
 import type * as z from 'zod'
 import type { AdminSources } from './sources.js'
 
-/** What an administrator asks. */
+/** A request of an administrator. */
 export interface AdminRequest {
   /** The variable parts of the path. */
   readonly params: Readonly<Record<string, string>>
   readonly query: Readonly<Record<string, string | undefined>>
-  /** What the route's `body` made of it; undefined where it has none. */
+  /** The body, parsed by the route's `body`; undefined if it has none. */
   readonly body: unknown
-  /** Aborts when the client is gone. */
+  /** Aborts when the client disconnects. */
   readonly signal: AbortSignal
 }
 
@@ -17,13 +17,13 @@ export interface AdminRoute {
   readonly method: 'GET' | 'POST' | 'PUT'
   /** `/v1/denials/:id`; also the label of the metric. */
   readonly path: string
-  /** Names the file of the schema in docs/schemas, behind `admin-v1.`. */
+  /** In the name of the schema's file in docs/schemas, after `admin-v1.`. */
   readonly name: string
   /** One line for docs/admin.md. */
   readonly summary: string
-  /** The answer's schema. `answer` gives exactly what it declares; a test compares them. */
+  /** The schema of the answer; a test checks that `answer` returns exactly what it declares. */
   readonly schema: z.ZodObject
-  /** The schema of the request's JSON, where the route takes one. */
+  /** The schema of the request's JSON, if the route has one. */
   readonly body?: z.ZodType
   /** Throws an AgentError: `admin.not_found` is answered with 404, `request.invalid` with 400, others with 500. */
   answer(sources: AdminSources, request: AdminRequest): object | Promise<object>
@@ -38,5 +38,5 @@ export interface ListRoute<S extends z.ZodObject = z.ZodObject> {
   readonly schema: S
 }
 
-/** The version of the API: it goes up when something that was answered is answered otherwise or no more. */
+/** The version of the API. It is incremented when a field of an answer changes or is removed. */
 export const API_VERSION = 1

@@ -6,10 +6,10 @@ import { API_VERSION } from './route.js'
 export const time = z.iso.datetime()
 export const timeOrNull = time.nullable()
 
-/** What every answer begins with. */
+/** The first members of every answer. */
 export const head = { api_version: z.literal(API_VERSION), now: time } as const
 
-/** Selectors as `{"unix:uid": "1000"}`, as in entries on the server and in the log. */
+/** Selectors as `{"unix:uid": "1000"}`, the form of the server's entries and of the log. */
 export const selectors = z.record(z.string(), z.string())
 
 /** The value of a setting as it would be written in the file. */

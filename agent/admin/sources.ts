@@ -20,27 +20,27 @@ export interface OwnSvid {
   readonly notAfter: number
 }
 
-/** How it stands with one rate limit of the ICP server. */
+/** The state of the rate limiter for one tier. */
 export interface LimitFigures {
-  /** Requests that may go a minute now. */
+  /** Requests a minute at the present pace. */
   readonly perMinute: number
-  /** Milliseconds until the next one may go; 0: now. */
+  /** Milliseconds until the next request may be sent; 0: now. */
   readonly opensInMs: number
   /** From 0 (no 429 for a long time) to 1. */
   readonly pressure: number
 }
 
-/** A value as it may be shown: a secret is `[redacted]`. */
+/** A value in a form that may be shown: a secret is `[redacted]`. */
 export type ShownSetting = string | number | boolean | readonly string[] | null
 
-/** A setting that has another value. */
+/** A setting whose value changed. */
 export interface ChangedSetting {
   readonly key: string
   readonly from: ShownSetting
   readonly to: ShownSetting
 }
 
-/** What is wrong with a configuration, or strange. */
+/** A problem of a configuration, or a warning about it. */
 export interface ConfigFinding {
   readonly key: string
   readonly source: string
@@ -48,7 +48,7 @@ export interface ConfigFinding {
   readonly remedy: string
 }
 
-/** What came of a reload. */
+/** The result of a reload. */
 export interface ReloadResult {
   readonly ok: boolean
   readonly changed: readonly ChangedSetting[]
@@ -61,7 +61,7 @@ export interface ReloadResult {
 export const LOG_LEVELS = ['debug', 'info', 'warning', 'error'] as const
 export type AdminLogLevel = (typeof LOG_LEVELS)[number]
 
-/** How it stands with the audit log. */
+/** The state of the audit log. */
 export interface AuditFigures {
   /** Null: there is none. */
   readonly path: string | null
@@ -71,7 +71,7 @@ export interface AuditFigures {
   readonly trouble: Trouble | null
 }
 
-/** Where traces or metrics are exported to, and why they cannot be now. */
+/** The receiver of traces or metrics, and why they cannot be exported now. */
 export interface ExportFigures {
   /** Scheme, host and port: a path may hold a token. */
   readonly to: string
@@ -84,17 +84,17 @@ export interface TelemetryFigures {
   readonly metrics: ExportFigures | null
 }
 
-/** The level of the log; `until`: when the configured one counts again, in milliseconds since 1970. */
+/** The level of the log; `until`: when the configured one is restored, in milliseconds since 1970. */
 export interface LevelInForce {
   readonly level: AdminLogLevel
   readonly configured: AdminLogLevel
   readonly until: number | null
 }
 
-/** What answers are made from: small functions that read. Whoever adds a route adds its sources. */
+/** The sources of the answers: small functions that only read, unless they say otherwise. */
 export interface AdminSources {
   readonly clock: Pick<Clock, 'now' | 'monotonic'>
-  /** Gives other work a turn of the event loop. */
+  /** Yields to the event loop. */
   readonly turn: () => Promise<void>
   readonly version: string
   readonly names: AgentNames
@@ -105,34 +105,34 @@ export interface AdminSources {
   readonly ownRenewAt: () => number | null
   readonly limits: () => Readonly<Record<Tier, LimitFigures>>
   readonly snapshot: () => Snapshot
-  /** When the state of an entry changed last. */
+  /** When the state of an entry last changed. */
   readonly changedAt: (entryId: string) => number | null
   /** How many workloads use an entry now. */
   readonly usesOf: (entryId: string) => number
   readonly authorities: () => readonly AuthorityRecord[]
-  /** Fingerprint of the authority that issues now, as far as is known. */
+  /** Fingerprint of the authority that the server issues with now, as far as is known. */
   readonly issuer: () => string | null
   readonly connected: () => readonly ConnectedWorkload[]
   readonly denials: Pick<DenialLog, 'all' | 'last' | 'get' | 'size' | 'evicted'>
   readonly changes: Pick<ChangeLog, 'all'>
   /** The last log lines, each one JSON. */
   readonly recentLog: () => { readonly lines: readonly string[]; readonly dropped: number }
-  /** What /metrics of the health port answers. */
+  /** The text that `/metrics` of the health port answers. */
   readonly metricsText: () => Promise<string>
-  /** What processes would be told now; acts on nothing. */
+  /** Explains what processes would get now; changes nothing. */
   readonly explain: (target: ExplainTarget, signal: AbortSignal) => Promise<Explained>
-  /** Names the process that has this pid now; null where there is none. */
+  /** Identifies the process that has this pid now; null if there is none. */
   readonly processKey: (pid: number) => string | null
   readonly holdMs: number
-  /** Reads the configuration again; never rejects. */
+  /** Reloads the configuration; never rejects. */
   readonly reload: () => Promise<ReloadResult>
-  /** What came of the last reload; null before the first. `at`: milliseconds since 1970. */
+  /** The result of the last reload; null before the first. `at`: milliseconds since 1970. */
   readonly lastReload: () => (ReloadResult & { readonly at: number }) | null
   readonly audit: () => AuditFigures
   readonly telemetry: () => TelemetryFigures
   readonly logLevel: {
     readonly report: LevelInForce
-    /** `forMs`: null for as long as nothing else is said. */
+    /** `forMs`: null until another level is set or a reload. */
     set(level: AdminLogLevel, forMs: number | null): LevelInForce
   }
   /** Every setting in force. */

@@ -13,9 +13,9 @@ const bundle = z.object({
       fingerprint: z.string().describe('SHA-256 of the certificate'),
       issued_at: time,
       expires_at: time,
-      state: z.enum(['active', 'old']).describe('active: it issues now, as far as is known'),
+      state: z.enum(['active', 'old']).describe('active: the server issues with it now, as far as is known'),
       first_seen_at: timeOrNull,
-      last_active_at: timeOrNull.describe('when the server named it last, or issued something from it'),
+      last_active_at: timeOrNull.describe('when the server last named it, or issued something from it'),
     }),
   ),
   jwt_authorities: z.array(z.object({ key_id: z.string(), algorithm: z.string().nullable() })),
@@ -44,7 +44,7 @@ export const bundles = {
   },
 } as const satisfies AdminRoute
 
-/** Pure; what is known of the authorities is a parameter. */
+/** Pure: the authority history is a parameter. */
 export function bundleRow(
   trustDomain: string,
   authorities: readonly Authority[],

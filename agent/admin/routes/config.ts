@@ -5,7 +5,7 @@ import { head, shownSetting } from '../shapes.js'
 
 const setting = z.object({
   key: z.string(),
-  value: shownSetting.describe('as it is in force; a secret is [redacted]'),
+  value: shownSetting.describe('the value in force; a secret is [redacted]'),
   source: z.string().describe('a line of the file, a variable, or default'),
   reload: z.enum(['live', 'restart']),
 })

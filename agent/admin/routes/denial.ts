@@ -11,10 +11,10 @@ const near = z.object({
   spiffe_id: z.string(),
   lacks: z
     .array(z.object({ selector: z.string(), wanted: z.string(), found: z.string().nullable() }))
-    .describe('found: what the process had instead; null: nothing of that name'),
+    .describe('found: the value that the process has for this key; null: none'),
 })
 
-/** A denial with what was known when it happened. */
+/** A denial and the attestation result at that time. */
 export const explainedDenial = {
   ...denialFields,
   explanation: z
@@ -25,10 +25,10 @@ export const explainedDenial = {
       nearest: z
         .array(near)
         .nullable()
-        .describe('entries that it came nearest to; null where nobody looked, as in a flood of denials'),
+        .describe('entries nearest to matching; null if they were not searched, as in a flood of denials'),
     })
     .nullable()
-    .describe('as of the first time; null where it was too large to keep'),
+    .describe('recorded at the first denial; null if it was too large to keep'),
 }
 const schema = z.object({ ...head, ...explainedDenial })
 export type DenialAnswer = z.infer<typeof schema>
@@ -50,7 +50,7 @@ export const denial = {
 export function rememberedDenial(denials: Pick<DenialLog, 'get'>, id: string): RecordedDenial {
   const found = denials.get(id)
   if (found) return found
-  const why = 'it is of before the agent started, was forgotten to make room for others, or never was'
+  const why = 'it is older than the start of the agent, was evicted to make room for others, or never existed'
   throw new AgentError('admin.not_found', `no denial ${JSON.stringify(id.slice(0, 64))} is remembered: ${why}`)
 }
 

@@ -6,10 +6,10 @@ import type { AdminRoute } from '../route.js'
 import { pageOf, time } from '../shapes.js'
 
 export const denialFields = {
-  id: z.string().describe('the denial id that the caller was told'),
+  id: z.string().describe('the denial id in the error that the caller got'),
   time: time,
   last_time: time,
-  count: z.int().describe('how often the same process was told the same'),
+  count: z.int().describe('how often the same process was denied for the same reason'),
   pid: z.int(),
   uid: z.int(),
   gid: z.int(),
@@ -25,11 +25,11 @@ const denialRow = z.object(denialFields)
 export type DenialRow = z.infer<typeof denialRow>
 
 const schema = pageOf(denialRow).extend({
-  evicted: z.int().describe('denials that were forgotten since the start to make room for others'),
+  evicted: z.int().describe('denials evicted since the start to make room for others'),
 })
 export type DenialsAnswer = z.infer<typeof schema>
 
-/** Who was denied lately, newest first. */
+/** The latest denials, newest first. */
 export const denials = {
   method: 'GET',
   path: '/v1/denials',
@@ -39,7 +39,7 @@ export const denials = {
   answer: async (sources, { query }) => {
     const { denials, clock } = sources
     const all = denials.all()
-    // Newest first: the later one has the smaller key, also in one millisecond.
+    // Newest first: a later denial has a smaller key, also within one millisecond.
     const rows = all.map((denial) => ({
       key: `${String(Number.MAX_SAFE_INTEGER - denial.number).padStart(16, '0')}`,
       make: () => (query['pid'] === undefined || String(denial.pid) === query['pid'] ? rowOf(denial) : null),

@@ -16,15 +16,15 @@ const entry = z.object({
   ttl_seconds: z.int().nullable(),
   created_at: timeOrNull,
   state: z.enum(['idle', 'wanted', 'issued', 'refused', 'shadowed']),
-  since: timeOrNull.describe('when the state changed last, or when the agent learned of the entry'),
-  code: z.string().nullable().describe('why no SVID is issued, or why the last try failed'),
+  since: timeOrNull.describe('when the state last changed, or when the agent learned of the entry'),
+  code: z.string().nullable().describe('why no SVID is issued, or why the last attempt failed'),
   reason: z.string().nullable(),
-  retry_at: timeOrNull.describe('when it is tried again'),
-  failures: z.int().describe('in a row, up to now'),
+  retry_at: timeOrNull.describe('time of the next attempt'),
+  failures: z.int().describe('consecutive failures up to now'),
   svid: z
     .object({ serial: z.string(), issued_at: time, expires_at: time, renew_at: time })
     .nullable()
-    .describe('the one that is served now'),
+    .describe('the SVID that is served now'),
   wanted_by: z.int().describe('workloads with open calls'),
 })
 export type EntryRow = z.infer<typeof entry>
@@ -32,7 +32,7 @@ export type EntryRow = z.infer<typeof entry>
 const schema = pageOf(entry)
 export type EntryListing = z.infer<typeof schema>
 
-/** What is registered for this node, and how it stands with each entry. */
+/** The entries of this node, each with its state. */
 export const entries = {
   method: 'GET',
   path: '/v1/entries',
@@ -42,7 +42,7 @@ export const entries = {
   answer: (sources, { query }) => pageOfRows(rowsOf(sources, query), query, sources),
 } as const satisfies AdminRoute
 
-/** Sorting thousands of ids for each page would be most of the work; the map is the same until a sync changes it. */
+/** Sorted once per sync, which replaces the map: sorting thousands of ids would be most of the work of a page. */
 const sorted = new WeakMap<Snapshot['entries'], readonly Entry[]>()
 
 function inOrder(all: Snapshot['entries']): readonly Entry[] {
@@ -68,7 +68,7 @@ function rowsOf(
   }))
 }
 
-/** Pure; the state of the entry is a parameter. */
+/** Pure: the state of the entry is a parameter. */
 export function entryRow(
   { id, spiffeId, assigned, selectors, ttlSeconds, createdAt }: Entry,
   snapshot: Pick<Snapshot, 'entries' | 'states'>,

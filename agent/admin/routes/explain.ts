@@ -12,7 +12,7 @@ import { head, isoOrNull, timeOrNull } from '../shapes.js'
 import type { AdminSources } from '../sources.js'
 import { denialAnswer, explainedDenial, rememberedDenial } from './denial.js'
 
-/** As Kubernetes allows names; a pod is `namespace/name`. */
+/** `namespace/name`, as Kubernetes allows them. */
 const POD = /^[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?\/[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?$/
 /** Linux gives no higher pid. */
 export const MAX_PID = 2 ** 22
@@ -34,10 +34,12 @@ const body = z
 const pair = z.object({ selector: z.string(), value: z.string() })
 const decision = z.object({
   kind: z.enum(['send', 'hold', 'refuse']),
-  code: z.string().nullable().describe('of a refusal, or of what the call waits for; null for send'),
-  text: z.string().nullable().describe('what the caller is told, or would be told if nothing comes'),
-  spiffe_ids: z.array(z.string()).describe('that are sent; the first one is the default'),
-  until: timeOrNull.describe('send: when the SVID ends that ends first; hold: how long the call waits; else null'),
+  code: z.string().nullable().describe('the error code of a refusal, or of what the call waits for; null for send'),
+  text: z.string().nullable().describe('the message that the caller gets, or would get at the end of the hold'),
+  spiffe_ids: z.array(z.string()).describe('the SPIFFE IDs that are sent; the first one is the default'),
+  until: timeOrNull.describe(
+    'send: expiry of the SVID that expires first; hold: when the call stops waiting; else null',
+  ),
 })
 
 const processAnswer = z.object({
@@ -46,10 +48,10 @@ const processAnswer = z.object({
     uid: z.int(),
     gid: z.int(),
     groups: z.array(z.int()),
-    command: z.string().describe('what the process calls itself'),
-    program: z.string().nullable().describe('the file that it runs; null where that is not of the host'),
+    command: z.string().describe('the name that the process gave itself'),
+    program: z.string().nullable().describe('its executable; null if that is not a file of the host'),
     container: z.string().nullable(),
-    container_name: z.string().nullable().describe('in its pod'),
+    container_name: z.string().nullable().describe('name of the container in its pod'),
   }),
   error: z.object({ code: z.string(), message: z.string() }).nullable().describe('why it could not be attested'),
   selectors: z.array(z.object({ selector: z.string(), value: z.string(), attestor: z.string() })),
@@ -64,20 +66,20 @@ const processAnswer = z.object({
       why: z.string().nullable().describe('why it has no SVID'),
       svid_expires_at: timeOrNull,
       retry_at: timeOrNull,
-      counts: z.boolean().describe('false: beyond the most identities that one workload gets'),
+      counts: z.boolean().describe('false: beyond the limit of identities of one workload'),
     }),
   ),
   nearest: z.array(
     z.object({
       entry_id: z.string(),
       spiffe_id: z.string(),
-      missing: z.array(pair.extend({ unavailable: z.boolean() })).describe('nothing of that name was found'),
+      missing: z.array(pair.extend({ unavailable: z.boolean() })).describe('the process has no selector of that key'),
       different: z.array(z.object({ selector: z.string(), wanted: z.string(), found: z.string() })),
     }),
   ),
-  uncertain: z.boolean().describe('more entries might match if what is unavailable were known'),
-  decision: decision.describe('on a call for X.509-SVIDs that is made now'),
-  after_hold: decision.describe('on the same call when it was held as long as calls are, if nothing changes'),
+  uncertain: z.boolean().describe('more entries might match if the unavailable platforms answered'),
+  decision: decision.describe('the decision for a call for X.509-SVIDs now'),
+  after_hold: decision.describe('the decision for the same call at the end of the hold, if nothing changes'),
 })
 export type ProcessAnswer = z.infer<typeof processAnswer>
 
@@ -88,22 +90,22 @@ const schema = z.object({
   processes: z.array(processAnswer),
   others: z
     .array(z.object({ pid: z.int(), container: z.string(), container_name: z.string().nullable(), why: z.string() }))
-    .describe('processes of the same place that are not explained'),
+    .describe('processes of the same container or pod that are not explained'),
   hold_seconds: z.number(),
   only_a_connection_shows: z.array(z.string()),
 })
 export type ExplainAnswer = z.infer<typeof schema>
 
-/** What no look at a process can say. */
+/** What depends on an open connection and cannot be explained from the process. */
 const ONLY_A_CONNECTION = [
   'whether its process, container or user connects or calls too often, or has too many connections open now',
   'that the agent is stopping',
   'what a stream that is open was sent before: it keeps its default identity, and is not held again',
   'the ids and the program at the moment of connect(): a process that changes them must connect again',
-  'a JWT-SVID: the server is asked for it when a process calls',
+  'a JWT-SVID: the agent requests it from the server when a process calls',
 ] as const
 
-/** What a process would get now, and why. */
+/** The identities that a process would get now, and why. */
 export const explain = {
   method: 'POST',
   path: '/v1/explain',
@@ -127,7 +129,7 @@ async function ofDenial(sources: AdminSources, denial: RecordedDenial, signal: A
   const nobody = (how: string) => answerOf(sources, { how, processes: [], others: [] }, denial)
   if (sources.processKey(pid) !== process) return nobody(`process ${pid} has ended; this is what was known then`)
   const explained = await sources.explain({ pid }, signal)
-  // The pid may have become another's between the two looks.
+  // Another process may have got the pid since the first check.
   if (explained.processes.some(({ key }) => key !== process)) return nobody(`process ${pid} has ended`)
   return answerOf(sources, explained, denial)
 }
@@ -182,7 +184,7 @@ export function processOf({ explanation, container, ...process }: ExplainedProce
   }
 }
 
-/** Those that count; of two attestors that agree, the first one is named. */
+/** The selectors in use; if two attestors found the same one, the first is named. */
 function selectorsOf({ state, found }: Explanation): ProcessAnswer['selectors'] {
   if (state.kind !== 'attested') return []
   return [...state.selectors].map(([selector, value]) => {
@@ -191,7 +193,7 @@ function selectorsOf({ state, found }: Explanation): ProcessAnswer['selectors'] 
   })
 }
 
-/** What the attestors that speak for the platform have noted. */
+/** The notes of the platform's attestors. */
 function reasonOf({ state, speakers }: Explanation, platform: string): string {
   const names = speakers.get(platform) ?? []
   const notes = state.kind === 'attested' ? state.notes.filter(({ attestor }) => names.includes(attestor)) : []

@@ -12,7 +12,7 @@ const schema = z.object({
   ...head,
   level: level.describe('in force'),
   configured: level,
-  until: timeOrNull.describe('when the configured level counts again'),
+  until: timeOrNull.describe('when the configured level is restored'),
 })
 const wish = z.object({ level, for_seconds: z.number().positive().max(MOST_SECONDS).nullable().optional() })
 

@@ -12,7 +12,7 @@ const schema = z.object({
   lines: z.array(line).describe('oldest first, 256 KiB at most; docs/logs.md has the fields'),
 })
 
-/** What the agent logged last. */
+/** The latest log lines of the agent. */
 export const logs = {
   method: 'GET',
   path: '/v1/logs',

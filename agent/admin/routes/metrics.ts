@@ -5,7 +5,7 @@ import { head } from '../shapes.js'
 
 const schema = z.object({ ...head, text: z.string().describe('in the text format of Prometheus') })
 
-/** The metrics, also where the health port is off. */
+/** The metrics, also if the health port is off. */
 export const metrics = {
   method: 'GET',
   path: '/v1/metrics',

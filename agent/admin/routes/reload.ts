@@ -9,19 +9,21 @@ const finding = z.object({ key: z.string(), source: z.string(), problem: z.strin
 const schema = z.object({
   ...head,
   ok: z.boolean().describe('false: nothing was changed'),
-  changed: z.array(change).describe('in force from now on'),
-  needs_restart: z.array(change).describe('read, but in force only after a restart'),
-  fixed_by_environment: z.array(z.string()).describe('what the file says of these has no effect'),
+  changed: z.array(change).describe('settings that are now in force'),
+  needs_restart: z.array(change).describe('changed settings that take effect after a restart'),
+  fixed_by_environment: z
+    .array(z.string())
+    .describe('settings that variables set, so that the file has no effect on them'),
   problems: z.array(finding),
   warnings: z.array(finding),
 })
 
-/** Answers when the reload is done; one that is asked for while another runs waits for it. */
+/** Answers when the reload is done. A request during a reload waits for it. */
 export const reload: AdminRoute & { readonly schema: typeof schema } = {
   method: 'POST',
   path: '/v1/reload',
   name: 'reload',
-  summary: 'Reads the configuration again, and says what changed and what waits for a restart.',
+  summary: 'Reloads the configuration, and says what changed and what needs a restart.',
   schema,
   body: z.object({}),
   answer: async ({ reload: run, clock }): Promise<z.infer<typeof schema>> => {

@@ -16,14 +16,14 @@ import { head, isoOrNull, time, timeOrNull } from '../shapes.js'
 import type { AdminSources, AuditFigures, ExportFigures } from '../sources.js'
 import { denialFields, rowOf } from './denials.js'
 
-/** Denials and changes on the one screen. */
+/** Denials and changes that `status` shows. */
 const LAST_DENIALS = 5
 
 const component = z.object({ status: z.string(), message: z.string(), since: timeOrNull, last_check: time })
 const limit = z.object({
-  requests_per_minute: z.number().describe('that may go now, by what the server allows and answers'),
-  opens_in_seconds: z.number().describe('until the next request may go; 0: now'),
-  pressure: z.number().describe('0: no 429 for long; 1: they come again and again'),
+  requests_per_minute: z.number().describe('the present pace, by the limits and the 429s of the server'),
+  opens_in_seconds: z.number().describe('until the next request may be sent; 0: now'),
+  pressure: z.number().describe('0: no recent 429; 1: 429s keep coming'),
 })
 
 const trouble = z.object({ code: z.string(), message: z.string(), since: time }).nullable()
@@ -61,7 +61,7 @@ const schema = z.object({
   icp_service: z.object({ address: z.string(), clock_skew_seconds: z.number().nullable() }),
   server: z.object({
     address: z.string(),
-    reachable: z.boolean().nullable().describe('null before the first request came to an end'),
+    reachable: z.boolean().nullable().describe('null before the first request has ended'),
     last_answer_at: timeOrNull,
     trouble,
     clock_skew_seconds: z.number().nullable(),
@@ -81,7 +81,7 @@ const schema = z.object({
   audit: z.object({
     path: z.string().nullable().describe('null: there is no audit log'),
     fail_closed: z.boolean(),
-    waiting_bytes: z.int().describe('that are not written yet'),
+    waiting_bytes: z.int().describe('bytes that are not written yet'),
     trouble,
   }),
   telemetry: z.object({ traces: exported, metrics: exported }).describe('what OpenTelemetry exports'),
@@ -101,23 +101,22 @@ const schema = z.object({
     .array(z.object({ time, kind: z.enum(CHANGE_KINDS), text: z.string(), subject: z.string().nullable() }))
     .describe('newest first, 100 at most'),
   denials: z.array(z.object(denialFields)).describe('the last five'),
-  denials_total: z.int().describe('that are remembered'),
+  denials_total: z.int().describe('remembered denials'),
   process: z.object({
     pid: z.int(),
     rss_bytes: z.int(),
     heap_bytes: z.int(),
-    event_loop_turn_seconds: z.number().describe('how long the turn of the event loop took in which this was asked'),
+    event_loop_turn_seconds: z.number().describe('duration of one iteration of the event loop at this request'),
   }),
 })
 export type StatusAnswer = z.infer<typeof schema>
 
-/** Everything that one screen has. */
+/** All that `icp-agent status` shows. */
 export const status = {
   method: 'GET',
   path: '/v1/status',
   name: 'status',
-  summary:
-    "Health with reasons, the server, the agent's own SVID, entries by state, what changed last, the last denials.",
+  summary: "Health with reasons, the server, the agent's own SVID, entries by state, the latest changes and denials.",
   schema,
   answer: async (sources) => {
     const asked = sources.clock.monotonic()
@@ -126,7 +125,7 @@ export const status = {
   },
 } as const satisfies AdminRoute
 
-/** `turnMs`: how long a turn of the event loop takes. */
+/** `turnMs`: duration of one iteration of the event loop. */
 export function statusAnswer(sources: AdminSources, turnMs: number): Record<string, unknown> {
   const input = sources.health()
   const { body } = statusDocument(input, turnMs, sources.names, sources.version)

@@ -21,19 +21,19 @@ const workload = z.object({
   state: z
     .enum(WORKLOAD_STATES)
     .describe(
-      'served: it has a valid SVID; waiting: it is attested now, or an SVID of its is not there; denied: it was told so; none: no entry matches',
+      'served: it has a valid SVID; waiting: its attestation or an SVID is pending; denied: its call was denied; none: no entry matches',
     ),
   spiffe_ids: z.array(z.string()).describe('the first one is the default'),
   entry_ids: z.array(z.string()),
   selectors: selectors,
   unavailable: z.array(z.string()).describe('platforms that do not answer now'),
   notes: z.array(z.string()),
-  connected_at: time.describe('of its oldest open connection'),
+  connected_at: time.describe('start of its oldest open connection'),
   connections: z.int(),
   streams: z.array(z.object({ dialect: z.string(), method: z.string(), since: time, sends: z.int() })),
-  svid_issued_at: timeOrNull.describe('of the SVID that ends first'),
+  svid_issued_at: timeOrNull.describe('when the SVID that expires first was issued'),
   svid_expires_at: timeOrNull,
-  denial: z.object({ id: z.string(), code: z.string(), since: time }).nullable().describe('the last one'),
+  denial: z.object({ id: z.string(), code: z.string(), since: time }).nullable().describe('the last denial'),
   error: z.object({ code: z.string(), message: z.string() }).nullable().describe('why it could not be attested'),
 })
 export type WorkloadRow = z.infer<typeof workload>
@@ -41,7 +41,7 @@ export type WorkloadRow = z.infer<typeof workload>
 const schema = pageOf(workload)
 export type WorkloadsAnswer = z.infer<typeof schema>
 
-/** Who is connected, and what each is served. */
+/** Connected workloads, and what each is served. */
 export const workloads = {
   method: 'GET',
   path: '/v1/workloads',
