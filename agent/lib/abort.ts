@@ -1,4 +1,4 @@
-/** Rejects with the signal's reason as soon as it aborts; what the work comes to after that is ignored. */
+/** Rejects with the signal's reason as soon as it aborts; a later result of the work is ignored. */
 export function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     const link = onAbort(signal, () => reject(signal.reason))
@@ -14,12 +14,12 @@ export function orWhenAborted<T>(work: Promise<T>, signal: AbortSignal, otherwis
   })
 }
 
-/** Resolves when the signal aborts, at once where it has. */
+/** Resolves when the signal aborts; at once if it already has. */
 export function aborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => void onAbort(signal, resolve))
 }
 
-/** Calls back once when the signal aborts, at once where it has. Disposing removes the listener. */
+/** Calls back once when the signal aborts; at once if it already has. Disposing removes the listener. */
 export function onAbort(signal: AbortSignal, listener: () => void): Disposable {
   if (signal.aborted) listener()
   else signal.addEventListener('abort', listener, { once: true })
@@ -27,8 +27,8 @@ export function onAbort(signal: AbortSignal, listener: () => void): Disposable {
 }
 
 /**
- * A signal that aborts with an outer one, or by itself. Unlike `AbortSignal.any` over a signal that lives as long as
- * the process, it leaves nothing behind once it is disposed.
+ * A signal that aborts with an outer one, or by itself. Unlike `AbortSignal.any`, it leaves nothing at the outer signal
+ * after disposal, even if that one lives as long as the process.
  */
 export class LinkedAbort implements Disposable {
   readonly #controller = new AbortController()

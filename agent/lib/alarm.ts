@@ -2,10 +2,10 @@ import type { Clock } from '../ports/clock.js'
 import { LinkedAbort } from './abort.js'
 import { sleepUnlessAborted } from './sleep.js'
 
-/** Nobody sees it. Without a reason of ours Node makes an exception with a stack, at each ring. */
+/** The abort reason, which is never shown. Without one Node creates an exception with a stack at each ring. */
 const RANG = 'rang'
 
-/** A sleep that can be cut short: whoever knows better than the clock calls `ring`. */
+/** A sleep that `ring` can end early. */
 export class Alarm {
   #ring: (() => void) | null = null
   #rang = false

@@ -1,10 +1,10 @@
-/** So many at once, and from then on so many a second. */
+/** A burst, and a steady rate. */
 export interface Rate {
   readonly perSecond: number
   readonly burst: number
 }
 
-/** Tokens that come back at a steady rate. */
+/** A token bucket, refilled at a steady rate. */
 export class Bucket {
   #tokens: number
   #at: number
@@ -21,13 +21,13 @@ export class Bucket {
     return this.#refilled(now) >= 1
   }
 
-  /** One less; where it binds, what is not there is owed. */
+  /** Takes one token; if `binding`, the bucket may go below zero, and the rest is owed. */
   take(now: number, binding: boolean): void {
     const left = this.#refilled(now) - 1
     this.#tokens = binding ? left : Math.max(0, left)
   }
 
-  /** Milliseconds until nothing is owed; 0 where nothing is. */
+  /** Milliseconds until nothing is owed; 0: nothing is. */
   owedFor(now: number): number {
     return Math.max(0, (-this.#refilled(now) * 1000) / this.rate.perSecond)
   }

@@ -1,4 +1,4 @@
-/** The value of a JSON text; null where it is none. The error is dropped: its message quotes the text. */
+/** The value of a JSON text; null if it is not JSON. The error is dropped, because its message quotes the text. */
 export function jsonOf(text: string): unknown {
   try {
     return JSON.parse(text)

@@ -1,6 +1,6 @@
 import { AgentError } from '../errors.js'
 
-/** The numbers on a line of `/proc/PID/status`; empty where there is no such line. */
+/** The numbers on a line of `/proc/PID/status`; empty if there is no such line. */
 export function numbersOf(status: string, label: 'Uid' | 'Gid' | 'Groups'): readonly number[] {
   // The kernel escapes line feeds in the process name, so a line cannot be forged.
   const at = status.indexOf(`\n${label}:`)
@@ -11,7 +11,7 @@ export function numbersOf(status: string, label: 'Uid' | 'Gid' | 'Groups'): read
   return line === '' ? [] : line.split(/\s+/).map(Number)
 }
 
-/** Field 22 of `/proc/PID/stat`, in clock ticks since boot. The process name before it may hold anything, `)` too. */
+/** Field 22 of `/proc/PID/stat`, in clock ticks since boot. The process name before it may contain anything, also `)`. */
 export function startTime(stat: string): string {
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   const ticks = fields[19]

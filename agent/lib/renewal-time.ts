@@ -1,6 +1,6 @@
-/** Lives of at least this length keep `FLOOR_MS` in hand. */
+/** Certificates that live at least this long are renewed with at least `FLOOR_MS` left. */
 const LONG_LIFE_MS = 50 * 60_000
-/** SDKs in the field look for a new SVID every 30 minutes: what they hold must outlive the next look. */
+/** Existing SDKs poll for a new SVID every 30 minutes: the one that they hold must be valid until the next poll. */
 const FLOOR_MS = 35 * 60_000
 
 /** `agent.renewal_threshold`: the remaining life at which to renew, and whether the user set it. */
@@ -9,30 +9,29 @@ export interface RenewalThreshold {
   readonly explicit: boolean
 }
 
-/** What decides when a certificate is renewed. Times in milliseconds since 1970, by the wall clock. */
+/** The input of `renewalTime`. Times in milliseconds since 1970, by the wall clock. */
 export interface RenewalInput {
   readonly notBefore: number
   readonly notAfter: number
   /**
-   * When the certificate arrived. A CA backdates notBefore (by 30 s as a rule): that part of its life is over on
-   * arrival, and counting it would make a life of seconds due at once, again and again. It belongs to the certificate:
-   * never pass the current time for one that was received earlier, or its renewal recedes for ever. Where it is not
-   * known, leave it out: the life then counts from notBefore.
+   * When the certificate arrived. A CA backdates notBefore (usually by 30 s), and counting that part would make a
+   * certificate that lives for seconds due at once. It is a constant of the certificate: with the current time instead,
+   * its renewal would recede for ever. If it is unknown, leave it out: the life then counts from notBefore.
    */
   readonly receivedAt?: number
   readonly threshold: RenewalThreshold
-  /** In [0, 1], drawn once per certificate, so that certificates of one moment are not renewed in one moment. */
+  /** In [0, 1], drawn once per certificate, so that certificates issued together are not renewed together. */
   readonly fraction: number
 }
 
 /**
- * The wall-clock moment from which a certificate is worth renewing: when what remains of it is at most
- * min(threshold, half its life) plus a spread of up to a tenth of its life. A life of 50 minutes or more is renewed
- * with at least 35 minutes left, unless the user set the threshold lower than that; the spread then runs between those
- * 35 minutes and its usual upper end, so that the floor does not put everything into one instant.
+ * When to renew a certificate, by the wall clock: when its remaining life is at most min(threshold, half its life) plus a
+ * spread of up to a tenth of its life. A certificate that lives 50 minutes or more is renewed with at least 35 minutes
+ * left, unless the user set a lower threshold; the spread then runs from those 35 minutes to its usual upper end, so that
+ * the floor does not make all renewals coincide.
  *
- * The result lies within the life, at least 30 % of it after the start; a life of no length is due at notAfter.
- * The threshold of a server that says 24 hours of a certificate that lives one never matters: only the certificate counts.
+ * The result lies within the life, at least 30 % of it after the start; for an empty life it is notAfter. A renewal
+ * threshold that the server sends does not matter: only the certificate does.
  */
 export function renewalTime({ notBefore, notAfter, receivedAt, threshold, fraction }: RenewalInput): number {
   const start = Math.max(notBefore, receivedAt ?? notBefore)

@@ -6,11 +6,11 @@ interface RunningWork<T> {
   waiting: number
 }
 
-/** Work that several wait for at once: it is done once for all of them, and goes on while at least one waits. */
+/** Work that several callers wait for: it is done once for all of them, and continues while at least one waits. */
 export class SharedWork<T> {
   readonly #running = new Map<string, RunningWork<T>>()
 
-  /** Joins the work of that name, or starts it. Rejects with the signal's reason as soon as it aborts. */
+  /** Joins the running work of that name, or starts it. Rejects with the signal's reason as soon as it aborts. */
   async join(name: string, signal: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
     signal.throwIfAborted()
     const running = this.#running.get(name) ?? this.#start(name, work)

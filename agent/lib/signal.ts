@@ -1,4 +1,4 @@
-/** Something that happens again and again, and those who want to hear of it. */
+/** A recurring event and its subscribers. */
 export class Signal<T = void> {
   readonly #subscribers = new Set<{ readonly listener: (value: T) => void }>()
 
@@ -14,8 +14,8 @@ export class Signal<T = void> {
   }
 
   /**
-   * Tells those who are subscribed now: who subscribes meanwhile is not told, nor who was disposed meanwhile. All are
-   * told even where a listener throws; the first error is thrown after that.
+   * Notifies the present subscribers, but not those that subscribe or are disposed during the call. If a listener throws,
+   * the others are still notified, and the first error is thrown at the end.
    */
   emit(value: T): void {
     const failures: unknown[] = []

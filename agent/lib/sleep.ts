@@ -1,13 +1,13 @@
 import type { Clock } from '../ports/clock.js'
 
-/** Sleeps; returns early when the signal aborts, without an error: for loops that look at the signal anyway. */
+/** Sleeps; returns early without an error when the signal aborts, for loops that check the signal. */
 export async function sleepUnlessAborted(clock: Pick<Clock, 'sleep'>, ms: number, signal: AbortSignal): Promise<void> {
   await endedByAbort(clock.sleep(ms, signal), signal)
 }
 
 /**
- * Sleeps until `left` (milliseconds, asked again after every wake) says 0 or less, also where sleepers are woken early.
- * Rejects with the signal's reason.
+ * Sleeps until `left()` (milliseconds, called again after every wake) is 0 or less, even if it is woken early. Rejects
+ * with the signal's reason.
  */
 export async function sleepOut(
   sleeper: { sleep(ms: number, signal: AbortSignal): Promise<void> },
@@ -27,7 +27,7 @@ export async function atMost(clock: Pick<Clock, 'sleep'>, ms: number, work: Prom
   }
 }
 
-/** Waits for something that an aborted signal ends by a rejection, and swallows that rejection alone. */
+/** Awaits the work, and ignores its rejection if the signal has aborted. */
 export async function endedByAbort(work: Promise<void>, signal: AbortSignal): Promise<void> {
   try {
     await work

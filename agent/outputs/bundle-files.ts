@@ -17,15 +17,15 @@ export interface BundleFilesOptions {
   readonly formats: readonly string[]
 }
 
-/** A disk that failed is tried again so soon. */
+/** Wait before a failed write is retried. */
 const RETRY_MS = 15_000
-/** Nothing has to be done without a change. */
+/** Longest sleep: nothing is to be done without a change. */
 const IDLE_MS = 3_600_000
 
-/** Keeps the bundle of every trust domain in files: what anybody may know, and nothing else of the store. */
+/** Keeps the bundle of every trust domain in files; writes only what is public. */
 export class BundleFiles {
   readonly #alarm: Alarm
-  /** What lies there, as far as this process has written it. */
+  /** The texts that this process has written, by file name. */
   readonly #written = new Map<string, string>()
   #of: Pick<Snapshot, 'bundles' | 'jwtKeys'> | null = null
 
@@ -52,7 +52,7 @@ export class BundleFiles {
     }
   }
 
-  /** False where nothing has changed, or nothing is known yet: then what an earlier run wrote stays. */
+  /** False if nothing has changed, or nothing is known yet, so that files of an earlier run stay. */
   async #write(): Promise<boolean> {
     const { store, files, directory, formats } = this.options
     const { bundles, jwtKeys } = store.current

@@ -3,7 +3,7 @@ import { jwksOf } from '../identity/jwks.js'
 import type { JwtKey } from '../identity/jwt-svid.js'
 import { type BundleSet, bundlePem, type TrustBundle } from '../identity/trust-bundle.js'
 
-/** SPIFFE Trust Domain and Bundle 4.1.2: how soon whoever reads it should look again. */
+/** SPIFFE Trust Domain and Bundle 4.1.2: how often readers should poll the bundle. */
 const REFRESH_HINT_SECONDS = 300
 
 /** The files of all trust domains by their names; `formats`: pem, jwks, spiffe. */

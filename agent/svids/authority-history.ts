@@ -2,32 +2,32 @@ import type { Authority, BundleSet, TrustBundle } from '../identity/trust-bundle
 import { sameAuthorities } from '../identity/trust-bundle.js'
 import type { X509Svid } from '../identity/x509-svid.js'
 
-/** Agents' own certificates live one hour; workloads' at least are assumed to. */
+/** Agents' own certificates live one hour; a shorter life of workloads' SVIDs is treated like one hour. */
 const SHORTEST_KEEP_MS = 3_600_000
-/** Clocks of other nodes may differ from ours by so much. */
+/** Tolerance for the clocks of other nodes. */
 const SKEW_MS = 60_000
 
-/** What is remembered of one authority of the account's CA. Times by the wall clock. */
+/** One authority of the account's CA. Times by the wall clock. */
 export interface AuthorityRecord {
   readonly authority: Authority
   readonly firstSeen: number
-  /** When the server last named it, or issued something to us from it. */
+  /** When the server last named it, or issued an SVID with it. */
   readonly lastActive: number
 }
 
 /** The history as plain values, for the sealed cache. */
 export interface AuthorityHistoryState {
   readonly records: readonly AuthorityRecord[]
-  /** Trust domains of verified SVIDs, with the end of the last one. */
+  /** Trust domains of verified SVIDs, with the expiry of the last one. */
   readonly domains: ReadonlyMap<string, number>
   readonly longestLifeMs: number
 }
 
 /**
- * Which authorities are trusted, and for which trust domains. Immutable. The server names only its current issuer, so
- * one that it names no longer is kept until it expires or the longest SVID life seen has passed since it was last
- * active: other nodes may still show its SVIDs. It speaks for the account and for trust domains of SVIDs that were
- * issued and verified, never for one that is only named in an entry.
+ * Which authorities are trusted, and for which trust domains. Immutable. The server names only its current issuer, so an
+ * authority that it no longer names is kept until it expires, or until the longest SVID life seen has passed since it was
+ * last active: other nodes may still use its SVIDs. The authorities are trusted for the account and for trust domains of
+ * SVIDs that were issued and verified, never for one that only an entry names.
  */
 export class AuthorityHistory {
   static empty(account: string): AuthorityHistory {
@@ -43,14 +43,14 @@ export class AuthorityHistory {
     return this.state.records.map((record) => record.authority)
   }
 
-  /** Fingerprint of the authority that was seen last: it issues now, as far as is known. Null where none is known. */
+  /** Fingerprint of the authority that was seen last, which the server probably issues with now; null: none is known. */
   get newest(): string | null {
     let newest: AuthorityRecord | null = null
     for (const record of this.state.records) if (!newest || record.firstSeen >= newest.firstSeen) newest = record
     return newest?.authority.fingerprint ?? null
   }
 
-  /** The server named these as its issuers. */
+  /** The server named these authorities as its issuers. */
   named(authorities: readonly Authority[], now: number): AuthorityHistory {
     const records = this.state.records.map((record) =>
       authorities.some((authority) => authority.fingerprint === record.authority.fingerprint)
@@ -64,13 +64,13 @@ export class AuthorityHistory {
     return this.#with({ records })
   }
 
-  /** An SVID of the trust domain, JWT or X.509, was issued and verified, and lives until then. */
+  /** An SVID of the trust domain, JWT or X.509, was issued and verified; it expires at `until`. */
   markServed(trustDomain: string, until: number): AuthorityHistory {
     if ((this.state.domains.get(trustDomain) ?? 0) >= until) return this
     return this.#with({ domains: new Map(this.state.domains).set(trustDomain, until) })
   }
 
-  /** An SVID was issued and verified: its authority is active, and speaks for its trust domain. */
+  /** An SVID was issued and verified: its authority is active, and trusted for its trust domain. */
   issued(svid: X509Svid, now: number): AuthorityHistory {
     const domains = new Map(this.state.domains)
     domains.set(svid.spiffeId.trustDomain, Math.max(svid.notAfter, domains.get(svid.spiffeId.trustDomain) ?? 0))
@@ -83,7 +83,7 @@ export class AuthorityHistory {
     })
   }
 
-  /** With what an earlier run knew besides: of either, whatever lasts longer. */
+  /** Merged with the history of an earlier run; of two times, the later one is kept. */
   merged({ records: earlier, domains: ends, longestLifeMs }: AuthorityHistoryState): AuthorityHistory {
     const records = new Map(earlier.map((record) => [record.authority.fingerprint, record]))
     for (const record of this.state.records) {
@@ -99,9 +99,10 @@ export class AuthorityHistory {
   }
 
   /**
-   * Without what has had its time; the same object where nothing has. An authority goes when it has expired, or when
-   * the server has named others for as long as its SVIDs may live. Time counts up to the server's last answer: while it
-   * is away nothing is withdrawn. Nor is what `inUse` names, the issuers of SVIDs that are served here.
+   * Without authorities that may be removed; the same object if there are none. An authority is removed when it has
+   * expired, or when the server has named others for as long as its SVIDs may live. Only time up to the server's last answer
+   * counts, so that nothing is withdrawn while the server is unreachable. The issuers of SVIDs that are served here
+   * (`inUse`) are kept.
    */
   pruned(now: number, inUse: () => ReadonlySet<string> = () => new Set()): AuthorityHistory {
     const { longestLifeMs } = this.state
@@ -117,8 +118,8 @@ export class AuthorityHistory {
   }
 
   /**
-   * The moment from which an SVID of the authority may be shown: `delayMs` after it was first seen, so that other nodes
-   * know it by then. The first authority of all may be shown at once: every node of the account has it.
+   * When an SVID of the authority may be served: `delayMs` after the authority was first seen, so that other nodes know it
+   * by then. SVIDs of the very first authority may be served at once: every node of the account has it.
    */
   servableFrom(fingerprint: string, delayMs: number): number {
     const record = this.state.records.find(({ authority }) => authority.fingerprint === fingerprint)
@@ -126,7 +127,7 @@ export class AuthorityHistory {
     return !record || record.firstSeen === oldest ? 0 : record.firstSeen + delayMs
   }
 
-  /** The bundles to serve; `previous` itself where nothing changed. */
+  /** The bundles to serve; `previous` itself if nothing changed. */
   bundles(previous: BundleSet): BundleSet {
     const { authorities } = this
     if (authorities.length === 0) return previous.size === 0 ? previous : new Map()

@@ -17,16 +17,15 @@ export interface BundlePollsOptions {
   readonly clock: Clock
   readonly random: Random
   readonly events: SyncEvents
-  /** Read after each poll, and again at each change. */
+  /** Read after each poll and at each change of the settings. */
   readonly sync: { readonly bundleIntervalMs: number }
   /** The settings changed. */
   readonly onSettings: (changed: () => void) => Disposable
 }
 
 /**
- * The published bundles of X.509-SVIDs and of JWT-SVIDs, polled at their own interval. They are charged to the outer
- * limit only, and take at most a third of it. Ends by the signal's reason; rejects otherwise only on a defect of our
- * own.
+ * Polls the published bundles of X.509-SVIDs and JWT-SVIDs at their own interval. They are charged to the outer limit
+ * only, and take at most a third of it. Rejects with the signal's reason, or on a defect.
  */
 export async function runBundlePolls(options: BundlePollsOptions, signal: AbortSignal): Promise<void> {
   const { pollBundle, limiter, clock, random, sync } = options
@@ -43,7 +42,7 @@ export async function runBundlePolls(options: BundlePollsOptions, signal: AbortS
   }
 }
 
-/** The second source of authorities; most servers publish none, which changes nothing. */
+/** Reads the second source of authorities. Most servers publish no bundle, which changes nothing. */
 export async function pollBundle(
   {
     controlPlane,
@@ -70,7 +69,7 @@ export async function pollBundle(
   }
 }
 
-/** Asked for beside the bundle; older servers have none, and then there are no JWT-SVIDs. */
+/** Reads the JWT bundle after the X.509 bundle. Older servers have none, and issue no JWT-SVIDs. */
 async function pollJwtKeys({ jwtKeys, limiter, events }: BundlePollsOptions, signal: AbortSignal): Promise<void> {
   try {
     await limiter.whenOpen('service', signal, () => jwtKeys.refresh(signal), { urgent: true })

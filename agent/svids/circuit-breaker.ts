@@ -4,20 +4,20 @@ import type { Clock } from '../ports/clock.js'
 import type { Random } from '../ports/random.js'
 import { failureClass } from './failure-class.js'
 
-/** So many failures in a row, of at least two entries, are the server's and not an entry's. */
+/** After this many consecutive failures, of at least two entries, the server is at fault and not an entry. */
 const SUSPICIOUS = 3
-/** The first attempts follow each other quickly, because callers may wait; then the usual back-off applies. */
+/** The cap of the wait for the first attempts, because callers may wait; then the usual back-off applies. */
 const QUICK_CAP_MS = 5_000
 const QUICK_TRIES = 24
 
 /**
- * Trips while every issuance fails, whichever entry it is for: then one try in a while says as much as one an entry,
- * and the slots that are saved are there when the server works again.
+ * Trips while issuance fails for every entry: then an occasional attempt tells as much as one for each entry, and slots
+ * are left for when the server works again.
  */
 export class CircuitBreaker {
   #failures = 0
   readonly #entries = new Set<string>()
-  /** Whatever this agent asks is refused. */
+  /** The server refuses every request of this agent. */
   #ofTheAgent = false
   #trippedUntil = Number.NEGATIVE_INFINITY
 
@@ -27,14 +27,14 @@ export class CircuitBreaker {
     private readonly settings: { readonly retryBackoffMs: number },
   ) {}
 
-  /** Milliseconds until an issuance may be tried; 0 when it may now. */
+  /** Milliseconds until an issuance may be tried; 0: now. */
   opensIn(): number {
     return Math.max(0, this.#trippedUntil - this.clock.monotonic())
   }
 
   /**
-   * An issuance failed. What the server says of one entry says nothing of others, nor does one that fails while others
-   * are issued (`outlived`).
+   * An issuance failed. A refusal of one entry does not count, nor a failure during which other entries were issued
+   * (`outlived`).
    */
   failed(entryId: string, code: ErrorCode, outlived = false): void {
     const of = failureClass(code)
@@ -49,7 +49,7 @@ export class CircuitBreaker {
       this.clock.monotonic() + delay(tries, { baseMs: this.settings.retryBackoffMs, capMs }, this.random.fraction())
   }
 
-  /** An issuance worked, or the server came back. True when it was the first to do so after it had tripped. */
+  /** An issuance succeeded, or the server answers again. True if this closed the breaker after it had tripped. */
   passed(): boolean {
     const was = this.suspicious
     this.#failures = 0
@@ -59,7 +59,7 @@ export class CircuitBreaker {
     return was
   }
 
-  /** It seems to be the server that fails. */
+  /** Whether the server seems to be at fault. */
   get suspicious(): boolean {
     return this.#ofTheAgent || (this.#failures >= SUSPICIOUS && this.#entries.size > 1)
   }

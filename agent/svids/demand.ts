@@ -1,17 +1,17 @@
 import { Signal } from '../lib/signal.js'
 import type { Clock } from '../ports/clock.js'
 
-/** What is known of the demand for one entry. */
+/** The demand for one entry. */
 export interface Want {
   /** Open calls by uid of the caller. */
   readonly uids: ReadonlyMap<number, number>
-  /** Wall-clock time of the last use that ended, or of now while one is open. */
+  /** Wall-clock time of the last use; the present while the entry is in use. */
   readonly lastUsed: number
 }
 
-/** A use of entries that lasts as long as a workload's calls are open. */
+/** The use of entries by a workload, as long as its calls are open. */
 export interface Use extends Disposable {
-  /** The entries in use from now on. */
+  /** Replaces the entries in use. */
   entries(ids: readonly string[]): void
 }
 
@@ -21,13 +21,13 @@ interface MutableWant {
 }
 
 /**
- * Which entries are wanted, by whom, and when they were last used. The API says it, sync reads it: nothing of the API
- * waits on the server by itself.
+ * Which entries are wanted, by whom, and when they were last used. The API writes it and sync reads it, so that no call of
+ * the API waits for the server by itself.
  */
 export class Demand {
   readonly #wants = new Map<string, MutableWant>()
   readonly #wanted = new Signal()
-  /** When each uid was last given an issuance: whoever waited longest for a turn comes first. */
+  /** By uid, when an issuance was last planned for it; the uid that has waited longest comes first. */
   readonly #turns = new Map<number, number>()
   #turn = 0
 
@@ -63,19 +63,19 @@ export class Demand {
     return want
   }
 
-  /** How many workloads use the entry now. Changes nothing. */
+  /** Number of workloads that use the entry now. */
   uses(entryId: string): number {
     let uses = 0
     for (const count of this.#wants.get(entryId)?.uids.values() ?? []) uses += count
     return uses
   }
 
-  /** Entries that are in use or were, oldest first use first. */
+  /** Entries that are or were in use, in the order of their first use. */
   ids(): Iterable<string> {
     return this.#wants.keys()
   }
 
-  /** Milliseconds since the entry was last used; 0 while it is, infinite when it never was. */
+  /** Milliseconds since the entry was last used; 0 while it is in use, infinite if it never was. */
   unusedFor(entryId: string, now: number): number {
     const want = this.#wants.get(entryId)
     if (!want) return Number.POSITIVE_INFINITY
@@ -92,12 +92,12 @@ export class Demand {
     this.#turns.set(uid, ++this.#turn)
   }
 
-  /** Calls back when an entry is wanted that was not, not for each process that uses it. */
+  /** Calls back when an entry comes into demand, not for each further process that uses it. */
   onWanted(listener: () => void): Disposable {
     return this.#wanted.subscribe(listener)
   }
 
-  /** Forgets entries that exist no longer or that nobody has used for so long. */
+  /** Forgets entries for which `keep` is false. */
   prune(keep: (entryId: string, unusedFor: number) => boolean): void {
     const now = this.clock.now()
     for (const id of this.#wants.keys()) {

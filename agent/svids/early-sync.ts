@@ -2,36 +2,36 @@ import { Bucket, type Rate } from '../lib/bucket.js'
 import { putLast } from '../lib/oldest.js'
 
 /**
- * Between two reads of the entries, where the second one is early: with the regular ones that is some eight a minute.
+ * Minimum time before an early read of the entries; with the regular ones there are some eight reads a minute at most.
  */
 export const EARLY_GAP_MS = 7_000
-/** Early reads of a node, whoever asks: so many within so long. */
+/** Limit of early reads of a node within `WITHIN_MS`, whichever subjects cause them. */
 const OF_NODE = 6
 const WITHIN_MS = 60_000
-/** For a subject that has just begun to ask, two minutes of early reads; from then on one a minute. */
+/** Early reads for one subject: two minutes of them at first, then one a minute. */
 const OF_SUBJECT: Rate = { perSecond: 1 / 60, burst: 12 }
-/** Neighbours showed within the last half hour: what they may ask for matters more than seconds. */
+/** Above this pressure other agents use the address: their requests matter more than an earlier read. */
 const MOST_PRESSURE = 0.05
 const MOST_SUBJECTS = 1024
 
 /**
- * Entries read early for callers that match none: somebody may just be registering them. A subject is a container or a
- * user; its forks are the same one. Reads that brought nothing are refilled at one a minute, so that a program in a
- * crash loop costs one request a minute in the long run, and all of them together six. A read that brings new entries
- * is not charged to the subjects that asked for it.
+ * Early entry syncs for callers that match no entry, because their entry may just have been registered. A subject is a
+ * container or a user, whatever the number of its processes. A subject regains one early read a minute, so that a program
+ * in a crash loop costs one request a minute in the long run, and all subjects together six. A read that brings new
+ * entries is not charged to the subjects that asked for it.
  */
 export class EarlySync {
-  /** In the order in which they asked last. */
+  /** Ordered by when each subject last asked. */
   readonly #subjects = new Map<string, Bucket>()
-  /** Those who asked since the last read began, and those of them who bring the next one forward. */
+  /** Subjects that asked since the last read began, and those of them that cause an early read. */
   readonly #asking = new Set<string>()
   readonly #wanting = new Set<string>()
-  /** Those whom the last read answers. */
+  /** Subjects that the last read answers. */
   #answered: readonly string[] = []
   /** The last early reads, oldest first. */
   #reads: readonly number[] = []
 
-  /** A caller of the subject matches nothing. True when a read is wanted now that was not. */
+  /** A caller of the subject matches no entry. True if this newly causes an early read. */
   asked(subject: string, now: number): boolean {
     const bucket = this.#subjects.get(subject) ?? new Bucket(OF_SUBJECT, now)
     putLast(this.#subjects, subject, bucket, MOST_SUBJECTS)
@@ -41,14 +41,14 @@ export class EarlySync {
     return this.#wanting.size === 1
   }
 
-  /** Milliseconds until an early read is due; infinite without demand, or under pressure. `lastReadAt`: of any kind. */
+  /** Milliseconds until an early read is due; infinite if none is wanted or under pressure. `lastReadAt`: of any read. */
   dueIn(now: number, lastReadAt: number, pressure: number): number {
     if (this.#wanting.size === 0 || pressure >= MOST_PRESSURE) return Number.POSITIVE_INFINITY
     const [oldest = Number.NEGATIVE_INFINITY] = this.#reads.length < OF_NODE ? [] : this.#reads
     return Math.max(0, lastReadAt + EARLY_GAP_MS - now, oldest + WITHIN_MS - now)
   }
 
-  /** A read begins, which answers everybody who has asked. `early`: it would not have been due. */
+  /** A read begins, which answers all subjects that asked. `early`: no regular read was due. */
   began(now: number, early: boolean): void {
     if (early) {
       this.#reads = [...this.#reads, now].slice(-OF_NODE)
@@ -59,7 +59,7 @@ export class EarlySync {
     this.#wanting.clear()
   }
 
-  /** The last read brought entries that were not known. */
+  /** The last read brought new entries. */
   broughtEntries(): void {
     for (const subject of this.#answered) this.#subjects.delete(subject)
   }

@@ -26,22 +26,22 @@ export interface EntrySyncOptions {
   readonly revokeRemoved: boolean
 }
 
-/** Lines of one sync about entries that nobody can use. */
+/** Limit of lines that one sync logs about unusable entries. */
 const MOST_LOGGED = 100
 
-/** What entry sync has to do with. */
+/** The dependencies of entry sync. */
 interface EntrySyncDeps {
   readonly publisher: Publisher
   readonly issuance: Issuance
   readonly revocations: Revocations
 }
 
-/** Reads the entries of this agent and puts them in force, unless the answer is to be doubted. */
+/** Reads the entries of this agent and publishes them, unless the answer is doubtful. */
 export class EntrySync {
   readonly #rejected = new Map<string, string>()
   readonly #doubt: WithdrawalDoubt
   #lastAt: number | null = null
-  /** The last list that the server sent is in force. */
+  /** The server's last list was published. */
   #applied = false
 
   constructor(
@@ -51,17 +51,17 @@ export class EntrySync {
     this.#doubt = new WithdrawalDoubt(options.clock)
   }
 
-  /** Wall-clock time of the last sync that succeeded. */
+  /** Wall-clock time of the last successful sync. */
   get lastAt(): number | null {
     return this.#lastAt
   }
 
-  /** Entries that the server sent and nobody can use, with the reason. */
+  /** Unusable entries of the server's list, with the reason. */
   get rejected(): ReadonlyMap<string, string> {
     return this.#rejected
   }
 
-  /** One read; a failure is logged, and the schedule knows of it. Rejects with the signal's reason and with defects. */
+  /** One read. A failure is logged and passed to the schedule. Rejects with the signal's reason, or on a defect. */
   async sync(agent: SpiffeId, signal: AbortSignal): Promise<void> {
     const { controlPlane, store, events, schedule, clock } = this.options
     schedule.began({ known: store.current.synced })
@@ -91,7 +91,7 @@ export class EntrySync {
     }
   }
 
-  /** True where there are entries that were not known. */
+  /** True if there are new entries. */
   #apply(entries: readonly Entry[]): boolean {
     const { store, events, demand, revokeRemoved } = this.options
     const { issuance, publisher, revocations } = this.deps
@@ -120,7 +120,7 @@ export class EntrySync {
     })
   }
 
-  /** True when the entries are gone indeed; false while that is in doubt, and everything stays as it is. */
+  /** True if the server confirms that the entries are gone; false while that is in doubt, and nothing changes. */
   async #allGone(agent: SpiffeId, signal: AbortSignal): Promise<boolean> {
     const { store, events, schedule } = this.options
     const next = this.#doubt.next()
@@ -140,7 +140,7 @@ export class EntrySync {
     return gone
   }
 
-  /** Each is logged once, and of very many only the first; `/status` has how many there are. */
+  /** Logs each once, at most `MOST_LOGGED` per sync; `/status` has their number. */
   #logRejected(rejected: EntriesAnswer['rejected']): void {
     const before = new Map(this.#rejected)
     this.#rejected.clear()
@@ -158,20 +158,20 @@ export interface Replacement {
   readonly parts: Pick<Snapshot, 'synced' | 'entries' | 'index' | 'states'>
   readonly added: number
   readonly removed: readonly Entry[]
-  /** Ids of entries that are others than before under the same id. */
+  /** Ids of entries whose content changed. */
   readonly changed: readonly string[]
-  /** Entries in whose place another one is issued, each with that one; those that were known as such are left out. */
+  /** Newly shadowed entries, each with the entry that is issued instead. */
   readonly shadowed: readonly (readonly [loser: Entry, winner: Entry])[]
-  /** Serials of SVIDs that nobody is entitled to any more. */
+  /** Serials of SVIDs that no workload is entitled to any more. */
   readonly orphaned: readonly string[]
 }
 
-/** True when a read would take away every entry there is: it is read once more before it counts. */
+/** True if the list would withdraw every known entry: then the agent reads once more before it acts. */
 export function withdrawsEverything(before: ReadonlyMap<string, Entry>, after: readonly Entry[]): boolean {
   return before.size > 0 && !after.some((entry) => before.has(entry.id))
 }
 
-/** Null when nothing changed (and entries were known before). */
+/** Null if nothing changed and entries were known before. */
 export function replaceEntries(
   snapshot: Pick<Snapshot, 'synced' | 'entries' | 'states'>,
   entries: readonly Entry[],

@@ -8,7 +8,7 @@ interface Seen {
   readonly at: number
 }
 
-/** When each entry's state changed last, for lists of entries. One that was restored from disk changed at the start. */
+/** When each entry's state last changed, for lists of entries. A state restored from disk counts from the start. */
 export class EntryChanges implements Disposable {
   readonly #seen = new Map<string, Seen>()
   readonly #observer: Disposable
@@ -20,7 +20,7 @@ export class EntryChanges implements Disposable {
     this.#observer = store.observe((change) => this.#note(change))
   }
 
-  /** By the wall clock; null where the entry is unknown. A new entry counts from when it was first read. */
+  /** By the wall clock; null if the entry is unknown. A new entry counts from when it was first read. */
   changedAt(entryId: string): number | null {
     return this.#seen.get(entryId)?.at ?? null
   }

@@ -2,12 +2,12 @@ import { byAge, type Entry } from '../identity/entry.js'
 import { covers, platformOf, type Selectors } from '../identity/selector.js'
 
 /**
- * Which entries a workload matches. `uncertain`: an entry beyond these might match if an unavailable platform answered.
+ * The entries that a workload matches. `uncertain`: another entry might match if an unavailable platform answered.
  */
 export interface Match {
   /** Oldest entry first, at most the limit. */
   readonly ids: readonly string[]
-  /** True when the limit cut some off. */
+  /** True if more entries match than the limit. */
   readonly truncated: boolean
   readonly uncertain: boolean
 }
@@ -15,13 +15,13 @@ export interface Match {
 export const NO_MATCH: Match = { ids: [], truncated: false, uncertain: false }
 
 /**
- * Entries by their rarest pair, so that matching looks only at entries whose rarest selector the workload has.
+ * Entries by their rarest selector, so that matching examines only entries whose rarest selector the workload has.
  * Immutable; built once per sync.
  */
 export class EntryIndex {
   readonly #entries: readonly Entry[]
   readonly #byPair: Buckets
-  /** The same for each set of unavailable platforms that was met, by what is left of the selectors without them. */
+  /** By set of unavailable platforms, entries by the rarest of their other selectors; built when first needed. */
   readonly #without = new Map<string, Buckets>()
 
   constructor(entries: Iterable<Entry>) {
@@ -29,7 +29,7 @@ export class EntryIndex {
     this.#byPair = new Buckets(this.#entries, () => true)
   }
 
-  /** Entries that can match somebody; one without selectors matches nobody. */
+  /** Number of entries that can match; one without selectors matches no workload. */
   get size(): number {
     return this.#entries.length
   }
@@ -45,7 +45,7 @@ export class EntryIndex {
     }
   }
 
-  /** Unavailable is not denied: does an entry agree with all that is known, and need only what is unknown besides? */
+  /** Whether the known selectors satisfy a further entry except for those of unavailable platforms. */
   #couldMatchMore(selectors: Selectors, unavailable: ReadonlySet<string>, matched: ReadonlySet<Entry>): boolean {
     for (const entry of this.#buckets(unavailable).candidates(selectors)) {
       if (!matched.has(entry) && agrees(selectors, entry.selectors, unavailable)) return true
@@ -67,10 +67,10 @@ export class EntryIndex {
   }
 }
 
-/** Entries by the rarest of those pairs that count. */
+/** Entries by the rarest of their considered selectors. */
 class Buckets {
   readonly #byPair = new Map<string, Entry[]>()
-  /** Entries without a pair that counts. */
+  /** Entries without a considered selector. */
   readonly #others: Entry[] = []
 
   constructor(entries: readonly Entry[], counts: (key: string) => boolean) {
@@ -87,14 +87,14 @@ class Buckets {
     }
   }
 
-  /** Every entry that can be covered by the selectors is among these; not all of these are. */
+  /** A superset of the entries that the selectors satisfy. */
   *candidates(selectors: Selectors): Iterable<Entry> {
     yield* this.#others
     for (const [key, value] of selectors) yield* this.#byPair.get(pairOf(key, value)) ?? []
   }
 }
 
-/** True where every pair is among the selectors or of a platform that is unavailable. */
+/** True if every wanted selector is known with that value, or belongs to an unavailable platform. */
 function agrees(selectors: Selectors, wanted: Selectors, unavailable: ReadonlySet<string>): boolean {
   for (const [key, value] of wanted) if (selectors.get(key) !== value && !unavailable.has(platformOf(key))) return false
   return true

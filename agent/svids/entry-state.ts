@@ -3,7 +3,7 @@ import type { X509Svid } from '../identity/x509-svid.js'
 import { type Backoff, delay } from '../lib/backoff.js'
 import { failureClass } from './failure-class.js'
 
-/** An SVID of an entry with the moment from which it is worth renewing (drawn once per SVID). */
+/** An SVID of an entry with the time from which it is renewed (drawn once per SVID). */
 export interface RenewableSvid {
   readonly svid: X509Svid
   readonly renewAt: number
@@ -12,13 +12,13 @@ export interface RenewableSvid {
 /** The entry that the server issues instead. */
 export interface Shadow {
   readonly by: string
-  /** The server said so; else it is expected. */
+  /** The server has shown it; else it is only expected. */
   readonly told?: true
 }
 
 export interface Failures {
   readonly count: number
-  /** How many of them were the entry's own: it was refused, or others were issued meanwhile. */
+  /** How many of the failures are due to the entry itself: it was refused, or other entries were issued meanwhile. */
   readonly own?: number
   readonly retryAt: number
   readonly code: ErrorCode
@@ -27,17 +27,17 @@ export interface Failures {
 export interface IssuedState {
   readonly kind: 'issued'
   readonly held: RenewableSvid
-  /** A newer SVID of an issuer that other nodes may not know yet, served from `from` on (trust first). */
+  /** A newer SVID whose issuer other nodes may not know yet; served from `from` on. */
   readonly next?: { readonly held: RenewableSvid; readonly from: number }
-  /** Renewal failed so often in a row; the next try is not before `retryAt`. */
+  /** Consecutive failures of the renewal; the next attempt is not before `retryAt`. */
   readonly failures?: Failures
-  /** The server issues another entry in its place: it is served to its end, and not renewed. */
+  /** The server issues another entry instead: the SVID is served until it expires, and not renewed. */
   readonly shadow?: Shadow
 }
 
 /**
- * The state of an entry's X.509-SVID. An entry without one is idle: either no caller has asked for it yet, or its first
- * issuance is under way. An entry that is gone, or names another identity, starts from idle. Times by the wall clock.
+ * The state of an entry's X.509-SVID. An entry without a state is idle: no caller has asked for it yet, or its first
+ * issuance is in progress. An entry that is gone, or names another identity, starts as idle. Times by the wall clock.
  */
 export type EntryState =
   | IssuedState
@@ -57,29 +57,29 @@ export type EntryEvent =
   | { readonly kind: 'issued'; readonly held: RenewableSvid; readonly servableFrom: number }
   | IssuanceFailed
   | { readonly kind: 'time-passed' }
-  /** The server answers again after it did not, or accepts the agent again. */
+  /** The server answers again after an outage, or accepts the agent again. */
   | { readonly kind: 'server-answers' }
-  /** The server issues again after it did not. */
+  /** The server issues again after the circuit breaker had tripped. */
   | { readonly kind: 'server-issues' }
-  /** What issuance depends on is different now: another issuer, another trust domain. */
+  /** A condition of issuance changed: another issuer, another trust domain. */
   | { readonly kind: 'conditions-changed' }
   | { readonly kind: 'clock-set-back'; readonly byMs: number }
-  /** Another authority issues now: renew by then, or earlier. */
+  /** Another authority issues now: renew at `renewAt` at the latest. */
   | { readonly kind: 'renewal-advanced'; readonly renewAt: number }
-  /** Other selectors are a matter of who may have it, and may end what failed. */
+  /** The entry's selectors or lifetime changed, so a failure may be over. */
   | { readonly kind: 'entry-changed'; readonly newTtl: boolean }
   | { readonly kind: 'shadowed'; readonly shadow: Shadow }
   | { readonly kind: 'unshadowed' }
-  /** The clock that had ended this SVID was wrong. */
+  /** The SVID had expired only by a wrong clock. */
   | { readonly kind: 'valid-again'; readonly held: RenewableSvid }
 
 export interface IssuanceFailed {
   readonly kind: 'failed'
   readonly code: ErrorCode
   readonly message: string
-  /** Since it began to fail, another entry was issued, and others are, so it is not the server that fails. */
+  /** Another entry was issued since this one began to fail, so the server is not at fault. */
   readonly outlived: boolean
-  /** Somebody waits for the identity, and there is none that is valid. */
+  /** A caller waits, and there is no valid SVID. */
   readonly waiting: boolean
   /** `icp_service.retry_backoff`. */
   readonly baseMs: number
@@ -87,17 +87,16 @@ export interface IssuanceFailed {
   readonly fraction: number
 }
 
-/** After so many failures in a row, while others are issued, an entry is refused and no longer holds its callers. */
+/** After this many consecutive failures of its own, an entry is refused and no longer holds its callers. */
 const HOPELESS = 3
-/** What the entry itself is to blame for is asked about again ever more seldom; an outage is not its fault. */
+/** Back-off for failures that are due to the entry itself, not to an outage. */
 const REFUSED: Backoff = { baseMs: 30_000, capMs: 1_800_000 }
-/** Somebody who waits and has nothing valid is worth a try every few seconds, for the first minute or so. */
+/** The cap of the wait for about the first minute if a caller waits without a valid SVID. */
 const QUICK_CAP_MS = 5_000
 const QUICK_TRIES = 12
 
 /**
- * The state after the event; the same object where nothing changes, undefined for idle. Every change of a state is
- * here.
+ * The state after the event; the same object if nothing changes, undefined for idle. Every change of a state is here.
  */
 export function transition(state: EntryState | undefined, event: AlwaysAState): EntryState
 export function transition(state: EntryState | undefined, event: Timeless): EntryState | undefined
@@ -120,11 +119,11 @@ export function transition(state: EntryState | undefined, event: EntryEvent, now
 
 type Event<K extends EntryEvent['kind']> = Extract<EntryEvent, { kind: K }>
 type AlwaysAState = Event<'shadowed' | 'valid-again'>
-/** What no time matters to. */
+/** Events that need no time. */
 type Timeless = Event<'entry-changed' | 'shadowed' | 'unshadowed'>
 type OfKnown = Exclude<EntryEvent, Event<'issued' | 'failed' | 'shadowed' | 'valid-again'>>
 
-/** What happens only to a state: an idle entry stays idle. */
+/** Events that leave an idle entry idle. */
 function changed(state: EntryState, event: OfKnown, now: number): EntryState | undefined {
   switch (event.kind) {
     case 'time-passed':
@@ -146,11 +145,11 @@ function changed(state: EntryState, event: OfKnown, now: number): EntryState | u
   }
 }
 
-/** A new issuer's SVID is held back while the old one lives, at most to the last tenth of that life. */
+/** An SVID of a new issuer is held back while the old one is valid, at most until the last tenth of the old one's life. */
 function issued(state: EntryState | undefined, held: RenewableSvid, servableFrom: number, now: number): EntryState {
   if (state?.kind === 'issued') {
     const { notBefore, notAfter } = state.held.svid
-    // Whoever holds the old one then still has time to take the new one.
+    // In the last tenth, clients with the old SVID still have time to fetch the new one.
     const from = Math.min(servableFrom, notAfter - (notAfter - notBefore) / 10)
     if (from > now) return { kind: 'issued', held: state.held, next: { held, from } }
   }
@@ -163,7 +162,7 @@ function failed(state: EntryState | undefined, event: IssuanceFailed, now: numbe
   const of = failureClass(code)
   const count = failureCount(state) + 1
   const own = ownFailures(state) + (of === 'entry' || (outlived && of === 'unclear') ? 1 : 0)
-  // Where another SVID of its lives, it could be issued not long ago: the server may be at fault after all.
+  // A valid SVID shows that the entry could be issued not long ago, so the server may be at fault after all.
   const itsOwn = of === 'entry' || (state?.kind !== 'issued' && own > 0)
   const retryAt = now + (itsOwn ? delay(own, REFUSED, event.fraction) : delayOf(count, event))
   const failures: Failures = { count, ...(own > 0 ? { own } : {}), retryAt, code }
@@ -180,7 +179,7 @@ function delayOf(count: number, { waiting, baseMs, fraction }: IssuanceFailed): 
   return delay(count - QUICK_TRIES, { baseMs: QUICK_CAP_MS }, fraction)
 }
 
-/** A held-back SVID comes into service when its time has come, or the other has ended; an expired one leaves it. */
+/** Serves a held-back SVID when its time has come or the old one has expired; drops an expired SVID. */
 function aged(state: IssuedState, now: number): EntryState {
   const { held, next, shadow } = state
   const ends = held.svid.notAfter <= now
@@ -207,13 +206,13 @@ function retried(state: EntryState, mayWorkNow: (code: ErrorCode) => boolean): E
   return withFailures(state, { ...failures, retryAt: 0 })
 }
 
-/** As if it had not failed before; it stays what it is. */
+/** The state without its failures; its kind stays. */
 function anew(state: EntryState): EntryState {
   const failures = failuresOf(state)
   return failures ? withFailures(state, { count: 0, retryAt: 0, code: failures.code }) : state
 }
 
-/** What waits does not wait longer because the wall clock was set back. */
+/** Shifts waiting times, so that they do not last longer because the wall clock was set back. */
 function setBack(state: EntryState, byMs: number): EntryState {
   const failures = failuresOf(state)
   const waits = failures ? withFailures(state, { ...failures, retryAt: failures.retryAt - byMs }) : state
@@ -221,14 +220,14 @@ function setBack(state: EntryState, byMs: number): EntryState {
   return { ...waits, next: { ...waits.next, from: waits.next.from - byMs } }
 }
 
-/** The newest SVID of the entry is renewed by then; never later than it would be anyway. */
+/** Renews the newest SVID at `renewAt`, or earlier if it was due earlier. */
 function renewedBy(state: IssuedState, renewAt: number): EntryState {
   if (renewAt >= newestOf(state).renewAt) return state
   if (state.next) return { ...state, next: { ...state.next, held: { ...state.next.held, renewAt } } }
   return { ...state, held: { ...state.held, renewAt } }
 }
 
-/** `dueNow`: another lifetime is wanted, so that what is there is renewed at once. */
+/** The state without failures. `dueNow`: the lifetime changed, so SVIDs are renewed at once. */
 function withoutPast(state: IssuedState, dueNow: boolean): EntryState {
   const { held, next, failures, shadow } = state
   if (!dueNow && !failures && !shadow) return state
@@ -236,7 +235,7 @@ function withoutPast(state: IssuedState, dueNow: boolean): EntryState {
   return { kind: 'issued', held: due(held), ...(next ? { next: { ...next, held: due(next.held) } } : {}) }
 }
 
-/** What failed because of the other entry is forgotten. */
+/** Forgets failures that were due to the other entry. */
 function unshadowed(state: EntryState): EntryState | undefined {
   if (!shadowOf(state)) return state
   if (state.kind !== 'issued') return undefined
@@ -256,33 +255,33 @@ function withFailures(state: EntryState, failures: Failures): EntryState {
   return state.kind === 'refused' ? { ...state, failures, until: failures.retryAt } : { ...state, failures }
 }
 
-/** Null where nothing failed, and where the server issues another entry anyway. */
+/** Null if nothing failed, or if the server issues another entry instead. */
 export function failuresOf(state: EntryState | undefined): Failures | null {
   return state === undefined || state.kind === 'shadowed' ? null : (state.failures ?? null)
 }
 
-/** How often in a row it failed: the exponent of the back-off. */
+/** Number of consecutive failures: the exponent of the back-off. */
 export function failureCount(state: EntryState | undefined): number {
   return failuresOf(state)?.count ?? 0
 }
 
-/** How often in a row it was the entry that failed: so grows the wait before it is tried again. */
+/** Number of consecutive failures due to the entry: the exponent of its longer back-off. */
 function ownFailures(state: EntryState | undefined): number {
   return failuresOf(state)?.own ?? 0
 }
 
-/** The entry that the server issues in the place of this one, as far as is known; null: none. */
+/** The entry that the server issues instead of this one, as far as is known; null: none. */
 export function shadowOf(state: EntryState | undefined): Shadow | null {
   if (state?.kind === 'shadowed') return state
   return state?.kind === 'issued' ? (state.shadow ?? null) : null
 }
 
-/** The SVID that was issued last: the one that is renewed. */
+/** The SVID that was issued last and is the one to renew. */
 export function newestOf(state: IssuedState): RenewableSvid {
   return (state.next ?? state).held
 }
 
-/** The moment at which time alone changes the state; infinite where it does not. */
+/** When the state changes by time alone; infinite: never. */
 export function changesAt(state: EntryState | undefined): number {
   if (state?.kind !== 'issued') return Number.POSITIVE_INFINITY
   return Math.min(state.held.svid.notAfter, state.next?.from ?? Number.POSITIVE_INFINITY)

@@ -3,27 +3,27 @@ import { iso } from '../lib/time.js'
 import { type EntryState, type Failures, failuresOf, shadowOf } from './entry-state.js'
 import type { Snapshot } from './snapshot.js'
 
-/** Why an entry gets no SVID, whoever asks for it. */
+/** Why an entry gets no SVID, whichever caller asks for it. */
 export interface NotIssued {
   readonly code: ErrorCode
   readonly reason: string
 }
 
-/** How it stands with one entry, for people: `/status`, metrics, lists. Times by the wall clock. */
+/** The status of one entry for `/status`, metrics and lists. Times by the wall clock. */
 export interface EntryStatus {
-  /** `idle`: nobody has asked for it, or its first issuance is under way. */
+  /** `idle`: no caller has asked for it, or its first issuance is in progress. */
   readonly state: EntryState['kind'] | 'idle'
-  /** The end of the SVID that is served now; null where none is. */
+  /** Expiry of the SVID that is served now; null: none is. */
   readonly svidUntil: number | null
-  /** Its SVID has ended, and there is no new one yet. */
+  /** Its SVID has expired, and there is no new one yet. */
   readonly expired: boolean
-  /** Empty where it can be issued, as far as is known. */
+  /** Empty if it can be issued, as far as is known. */
   readonly notIssued: readonly NotIssued[]
-  /** Failures in a row up to now, and when it is tried again; null where the last try succeeded, or there was none. */
+  /** Consecutive failures and the next attempt; null if the last attempt succeeded, or there was none. */
   readonly failures: Failures | null
 }
 
-/** The one place that says how it stands with an entry. Of an id that no entry has: idle. */
+/** Computes the status of an entry; nothing else does. An unknown id is idle. */
 export function entryStatus(
   { entries, states }: Pick<Snapshot, 'entries' | 'states'>,
   entryId: string,
@@ -53,7 +53,7 @@ function whyNot(entries: Snapshot['entries'], id: string, state: EntryState | un
     reasons.push({ code: 'entry.shadowed', reason })
   }
   if (entry.selectors.size === 0) {
-    reasons.push({ code: 'entry.invalid', reason: 'it has no selectors, so it matches nobody' })
+    reasons.push({ code: 'entry.invalid', reason: 'it has no selectors, so it matches no workload' })
   }
   return reasons
 }

@@ -1,9 +1,9 @@
 import { type ErrorCode, SILENCE } from '../errors.js'
 
 /**
- * Whom a failed issuance speaks of. `entry`: a refusal of this entry, certain as soon as it is heard; asking again soon
- * would say the same. `agent`: the server refuses whatever this agent asks. `no-answer`: the server did not answer.
- * `unclear`: the entry or the server, which only the fate of other entries tells.
+ * The cause of a failed issuance. `entry`: the server refused this entry, and an early retry would be refused too.
+ * `agent`: the server refuses every request of this agent. `no-answer`: the server did not answer. `unclear`: the entry
+ * or the server; only the results of other entries show which.
  */
 export type FailureClass = 'entry' | 'agent' | 'no-answer' | 'unclear'
 

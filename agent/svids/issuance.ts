@@ -29,7 +29,7 @@ export interface IssuanceOptions {
   readonly random: Random
   readonly events: SyncEvents
   readonly threshold: RenewalThreshold
-  /** How long a new issuer is shown in bundles before an SVID of its is. */
+  /** How long a new issuer is distributed in bundles before its SVIDs are served. */
   readonly trustDelayMs: number
   readonly retryBackoffMs: number
 }
@@ -37,7 +37,7 @@ export interface IssuanceOptions {
 /** Issues X.509-SVIDs, and remembers what failed. */
 export class Issuance {
   readonly #breaker: CircuitBreaker
-  /** By entry, since when (monotonic) its issuance fails in a row. */
+  /** By entry, since when (monotonic) its issuance has failed without a success. */
   readonly #failingSince = new Map<string, number>()
   readonly #domains = new IssuedDomains()
   /** When an SVID was last issued (monotonic), whatever the entry. */
@@ -50,12 +50,12 @@ export class Issuance {
     this.#breaker = new CircuitBreaker(options.clock, options.random, options)
   }
 
-  /** Milliseconds until an issuance is worth trying, whichever entry it is for; 0: now. */
+  /** Milliseconds until the circuit breaker allows an issuance for any entry; 0: now. */
   get opensIn(): number {
     return this.#breaker.opensIn()
   }
 
-  /** One issuance; what comes of it is published, a failure too. Rejects with the signal's reason and with defects. */
+  /** One issuance; publishes its success or failure. Rejects with the signal's reason, or on a defect. */
   async issue(entryId: string, agent: SpiffeId, signal: AbortSignal): Promise<void> {
     const { store, clock } = this.options
     const entry = store.current.entries.get(entryId)
@@ -78,7 +78,7 @@ export class Issuance {
     }
   }
 
-  /** The server answers again: what failed for want of an answer is tried at the next slot. */
+  /** The server answers again: issuances that failed without an answer are retried at the next slot. */
   serverReturned(): void {
     this.#breaker.passed()
     this.publisher.changes(
@@ -91,7 +91,7 @@ export class Issuance {
     for (const state of states.values()) if (state.kind === 'issued') this.#domains.seen(state.held.svid)
   }
 
-  /** The entry is no more, or another. */
+  /** The entry is gone, or has another identity. */
   forget(entryId: string): void {
     this.#failingSince.delete(entryId)
   }
@@ -100,12 +100,12 @@ export class Issuance {
     const { store, clock, random, threshold, trustDelayMs, events } = this.options
     const now = clock.now()
     this.publisher.learn((history) => history.named(named, now).issued(svid, now))
-    // What failed in another trust domain may have failed for that, and may not now.
+    // Failures in other trust domains may have been due to the trust domain, and may be over.
     if (this.#domains.seen(svid))
       this.publisher.changes(changesBy(store.current.states, { kind: 'conditions-changed' }, now))
     const before = store.current.states.get(entry.id)
     const renewAt = renewalTime({ ...svid, receivedAt: now, threshold, fraction: random.fraction() })
-    // A clock that was ahead when the issuer was first seen must not hold it back for longer.
+    // If our clock was ahead when the issuer was first seen, the SVID must not be held back for longer than the delay.
     const servableFrom = Math.min(this.publisher.history.servableFrom(svid.authority, trustDelayMs), now + trustDelayMs)
     const state = transition(before, { kind: 'issued', held: { svid, renewAt }, servableFrom }, now)
     const states = new Map([...store.current.states, [entry.id, state] as const])
@@ -136,7 +136,7 @@ export class Issuance {
     events.issuanceFailed(entry, error, (failuresOf(state)?.retryAt ?? now) - now)
   }
 
-  /** False where the entry has gone or changed its name while the server worked. */
+  /** False if the entry was removed or got another SPIFFE ID during the request. */
   #isStill(entry: Entry): boolean {
     return this.options.store.current.entries.get(entry.id)?.spiffeId.equals(entry.spiffeId) ?? false
   }
@@ -145,20 +145,20 @@ export class Issuance {
 type IssuedByServer = Awaited<ReturnType<typeof issueSvid>>
 
 /**
- * The trust domains of the SVIDs that the server issues. Some servers take entries of other domains too, and fail to
- * issue for them for ever without saying why.
+ * The trust domains of the SVIDs that the server issues. Some servers accept entries of other trust domains, and then
+ * always fail to issue for them without saying why.
  */
 export class IssuedDomains {
   readonly #domains = new Set<string>()
 
-  /** True where the SVID is of another domain than all before. */
+  /** True if the trust domain is new. */
   seen({ spiffeId }: Pick<X509Svid, 'spiffeId'>): boolean {
     const another = this.#domains.size > 0 && !this.#domains.has(spiffeId.trustDomain)
     this.#domains.add(spiffeId.trustDomain)
     return another
   }
 
-  /** Why the entry cannot be issued, while others are: with the trust domain named, if that is what differs. */
+  /** Replaces a server error by one that names the trust domain, if only other trust domains are issued. */
   explain({ spiffeId }: Pick<Entry, 'spiffeId'>, error: AgentError): AgentError {
     const differs = this.#domains.size > 0 && !this.#domains.has(spiffeId.trustDomain)
     if (!differs || error.code !== 'icp.server_error') return error

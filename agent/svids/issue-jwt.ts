@@ -8,14 +8,14 @@ import type { HeldJwt, JwtSubject } from './jwt-cache.js'
 
 export interface IssueJwtOptions {
   readonly controlPlane: Pick<ControlPlane, 'issueJwt'>
-  /** The keys in force; `refresh` fetches them again. */
+  /** The known keys; `refresh` fetches them again. */
   readonly keys: { current(): readonly JwtKey[]; refresh(signal: AbortSignal): Promise<void> }
   readonly clock: Pick<Clock, 'now'>
 }
 
 /**
- * One JWT-SVID: the server's answer, verified like anybody's token, for it is ours to hand out only if everybody can
- * accept it. Throws `icp.*`, `icp.bad_response` for a token that does not hold.
+ * Requests one JWT-SVID and verifies it as any recipient would, so that the agent never hands out a token that others
+ * reject. Throws `icp.*`; `icp.bad_response` for an invalid token.
  */
 export async function issueJwtSvid(
   subject: JwtSubject,
@@ -29,7 +29,7 @@ export async function issueJwtSvid(
     return await verified(subject, token, options)
   } catch (error) {
     if (codeOf(error) !== 'jwt.invalid') throw error
-    // The key may be newer than the bundle that we know.
+    // The key may be newer than our copy of the bundle.
     await keys.refresh(signal)
     return await verified(subject, token, options).catch((again: unknown) => {
       throw codeOf(again) === 'jwt.invalid' ? badToken(messageOf(again)) : again

@@ -27,14 +27,14 @@ export interface IssueOptions {
 
 export interface Issued {
   readonly svid: X509Svid
-  /** The authorities that came with it. */
+  /** The authorities in the same answer. */
   readonly named: readonly Authority[]
 }
 
 /**
- * One X.509-SVID for an entry: a new key, a CSR, the server's answer, verified before anybody sees it. The server is
- * sent exactly the entry's selectors, so that it finds this entry and no other. Throws `icp.*`, `svid.*`, and
- * `entry.shadowed` when the server issued the identity of another entry.
+ * Requests one X.509-SVID for an entry: a new key, a CSR, and the server's answer, verified before use. The request has
+ * exactly the entry's selectors, so that the server finds this entry. Throws `icp.*`, `svid.*`, and `entry.shadowed` if
+ * the server issued the identity of another entry.
  */
 export async function issueSvid(
   entry: Entry,
@@ -44,7 +44,7 @@ export async function issueSvid(
 ): Promise<Issued> {
   const ownKey = options.keys.take(signal)
   const csr = async (commonName: string) => createCsr({ key: await ownKey, uri: entry.spiffeId.uri, commonName })
-  // Called before anything is awaited, so that it is charged in the turn in which it was planned.
+  // Called before any await, so that the rate limiter is charged in the same turn in which the job was planned.
   const answer = await options.withCommonName(
     (commonName) =>
       options.controlPlane.signWorkload({ agent, selectors: entry.selectors, csrPem: csr(commonName) }, signal),
@@ -66,7 +66,7 @@ export async function issueSvid(
     })
   const { authorities: named, skipped } = usableAuthorities(answer.bundle)
   options.events.authoritiesSkipped(skipped)
-  // An answer that names authorities names the issuer among them, or it contradicts itself.
+  // If an answer names authorities, the issuer must be one of them.
   if (named.length > 0) return { svid: verified(named), named }
   try {
     return { svid: verified(options.known), named }
@@ -74,12 +74,12 @@ export async function issueSvid(
     const refused = isError(error, 'svid.invalid') || isError(error, 'svid.issuer_unknown')
     if (!refused || error.details.check !== 'chain') throw error
   }
-  // Some servers send no bundle along; then the published one says who the issuer is, after a rotation too.
+  // Some servers send no bundle with the SVID; then the published one has the issuer, also after a rotation.
   const published = await publishedBundle(options, signal)
   return { svid: verified(published), named: published }
 }
 
-/** A missing bundle is no failure of the entry: only the issuer stays unknown. */
+/** The published bundle; empty if it is missing, which is not a failure of the entry: only the issuer stays unknown. */
 async function publishedBundle(options: IssueOptions, signal: AbortSignal): Promise<readonly Authority[]> {
   try {
     const { authorities, skipped } = usableAuthorities(await options.controlPlane.bundle(signal))
@@ -88,7 +88,7 @@ async function publishedBundle(options: IssueOptions, signal: AbortSignal): Prom
   } catch (error) {
     if (!(error instanceof AgentError) || failureClass(error.code) === 'no-answer' || error.code === 'icp.rate_limited')
       throw error
-    const message = `the issuer of the certificate is in no bundle that the agent knows: ${error.message}`
+    const message = `the issuer of the certificate is in no known bundle: ${error.message}`
     throw new AgentError('svid.issuer_unknown', message, { cause: error })
   }
 }

@@ -6,17 +6,17 @@ export interface HeldJwt {
   readonly spiffeId: SpiffeId
   readonly token: Secret
   readonly audience: readonly string[]
-  /** `jti`, or the SHA-256 of the token where it has none. */
+  /** `jti`, or the SHA-256 of the token if it has none. */
   readonly id: string
   readonly issuedAt: number
   readonly expiresAt: number
 }
 
-/** What a token is for: an entry's identity, as it is now, and a set of audiences. */
+/** The subject of a token: an entry's present identity and a set of audiences. */
 export interface JwtSubject {
   readonly entryId: string
   readonly spiffeId: SpiffeId
-  /** Sorted, without repetition. */
+  /** Sorted, without duplicates. */
   readonly audience: readonly string[]
 }
 
@@ -24,28 +24,28 @@ interface CachedJwt {
   readonly subject: JwtSubject
   readonly held: HeldJwt
   lastUsed: number
-  /** The token was handed out: a successor will be wanted. */
+  /** The token was handed out, so it will be refreshed. */
   used: boolean
 }
 
-/** At most so many sets of audiences an entry; the one unused for longest makes room. */
+/** Limit of sets of audiences per entry; the least recently used one is evicted. */
 export const MAX_AUDIENCE_SETS = 32
 
-/** Tokens by entry and audiences. A token is good until it expires, and fresh until half its life has passed. */
+/** Tokens by entry and audiences. A token is valid until it expires, and fresh until half its life has passed. */
 export class JwtCache {
   readonly #byEntry = new Map<string, Map<string, CachedJwt>>()
 
-  /** The token, if it has not expired and is for this identity; noting that it was asked for. */
+  /** The token, if it has not expired and is for this identity. Marks it as used. */
   use(subject: JwtSubject, now: number): HeldJwt | null {
     const slot = this.#byEntry.get(subject.entryId)?.get(keyOf(subject))
-    // An entry may come to name another identity: what was issued before is nobody's then.
+    // If the entry names another identity now, its former tokens must not be handed out.
     if (!slot || now >= slot.held.expiresAt || !slot.held.spiffeId.equals(subject.spiffeId)) return null
     slot.lastUsed = now
     slot.used = true
     return slot.held
   }
 
-  /** Keeps a token. `handedOut`: somebody waited for it. */
+  /** Stores a token. `handedOut`: a caller waited for it. */
   put(subject: JwtSubject, held: HeldJwt, now: number, { handedOut }: { readonly handedOut: boolean }): void {
     const slots = this.#byEntry.get(subject.entryId) ?? new Map<string, CachedJwt>()
     this.#byEntry.set(subject.entryId, slots)
@@ -55,7 +55,7 @@ export class JwtCache {
     slots.set(key, { subject, held, lastUsed: handedOut ? now : (before?.lastUsed ?? now), used: handedOut })
   }
 
-  /** Tokens that were handed out and have passed half their life, soonest expiry first. */
+  /** Used tokens past half their life, soonest expiry first. */
   ageing(now: number): readonly JwtSubject[] {
     return [...this.#slots()]
       .filter(({ held, used }) => used && now < held.expiresAt && !fresh(held, now))
@@ -63,7 +63,7 @@ export class JwtCache {
       .map(({ subject }) => subject)
   }
 
-  /** The wall-clock moment at which the next token has passed half its life; infinite when there is none. */
+  /** When the next used token reaches half its life, by the wall clock; infinite if there is none. */
   nextAgeing(now: number): number {
     let next = Number.POSITIVE_INFINITY
     for (const { held } of this.#slots()) {
@@ -72,7 +72,7 @@ export class JwtCache {
     return next
   }
 
-  /** Forgets what has expired, and tokens of identities that entries name no longer. */
+  /** Drops expired tokens, and tokens of identities that entries no longer name. */
   prune(identityOf: (entryId: string) => SpiffeId | undefined, now: number): void {
     for (const [entryId, slots] of this.#byEntry) {
       const identity = identityOf(entryId)
@@ -94,7 +94,7 @@ export class JwtCache {
   }
 }
 
-/** Not yet half its life: worth no request. */
+/** True before half its life: no refresh is needed. */
 export function fresh(held: HeldJwt, now: number): boolean {
   return now < halfLife(held)
 }

@@ -7,10 +7,10 @@ import type { JwtEvents } from '../observability/jwt-events.js'
 import type { Clock } from '../ports/clock.js'
 import type { SvidStore } from './store.js'
 
-/** Tokens of a key that the server publishes no longer may live so long. */
+/** How long tokens of a key may live after the server stopped publishing the key. */
 const KEEP_OLD_MS = 3_600_000
 const MAX_KEYS = 32
-/** Tokens that no key signed make the server be asked at most so often: anybody can make such tokens. */
+/** Minimum time between fetches because of tokens that no key verifies: anyone can make such tokens. */
 const RECONSIDER_MS = 30_000
 
 export interface JwtKeysOptions {
@@ -21,9 +21,9 @@ export interface JwtKeysOptions {
   readonly events: JwtEvents
 }
 
-/** Keeps the keys of JWT-SVIDs: those that the server publishes, and for a while those that it did. */
+/** The keys of JWT-SVIDs: those that the server publishes, and for a while those that it published before. */
 export class JwtKeys {
-  /** By fingerprint of the keys that are known, when the server last named them. */
+  /** By fingerprint, when the server last published the key. */
   #lastNamed = new Map<string, number>()
   #unusable = 0
   #askedAt = Number.NEGATIVE_INFINITY
@@ -35,14 +35,14 @@ export class JwtKeys {
     return this.options.store.current.jwtKeys
   }
 
-  /** Asks the server; one request at a time. Throws `icp.*`, and then nothing changes. */
+  /** Fetches the keys; one request at a time. If it throws `icp.*`, nothing has changed. */
   refresh(signal: AbortSignal): Promise<void> {
     return this.#refreshing.join('', signal, (stop) => this.#refresh(stop))
   }
 
   /**
-   * For a token that none of the keys signed: asks for newer ones, unless that was done a moment ago. True when there
-   * are others now. Never throws but the signal's reason: whether the token holds does not depend on the server.
+   * For a token that no key verifies: fetches newer keys, unless that was done a moment ago. True if the keys changed.
+   * Throws only the signal's reason, because validation must not depend on the server.
    */
   async reconsider(signal: AbortSignal): Promise<boolean> {
     const { limiter, clock } = this.options
@@ -76,11 +76,11 @@ export class JwtKeys {
   }
 
   /**
-   * Published keys first, as the same objects where nothing about them changed, those that were not known before ahead of
-   * the others, whatever order the server has; then old ones that still count.
+   * Published keys first, new ones before known ones whatever the server's order; then old keys that are still kept. Keys
+   * that did not change stay the same objects.
    */
   #merge(before: readonly JwtKey[], published: readonly JwtKey[], now: number): readonly JwtKey[] {
-    // A key that was restored from disk was named by the server at some time: it counts from now.
+    // The server published a key restored from disk at an unknown time, so its time counts from now.
     const lastNamed = new Map(before.map(({ fingerprint }) => [fingerprint, this.#lastNamed.get(fingerprint) ?? now]))
     for (const { fingerprint } of published) lastNamed.set(fingerprint, now)
     const kept = before.filter(

@@ -16,7 +16,7 @@ export interface JwtSvidsOptions extends IssueJwtOptions {
   readonly limiter: Pick<RateLimiter, 'opensIn'>
   readonly clock: Clock
   readonly events: JwtEvents
-  /** A token of this trust domain was issued and verified: its bundle is served. */
+  /** A token of this trust domain was issued and verified, so its bundle must be served. */
   readonly onVerified: (trustDomain: string, until: number) => void
 }
 
@@ -26,17 +26,17 @@ interface WantedJwt {
   readonly waiters: Set<(result: HeldJwt | AgentError) => void>
 }
 
-/** A token that is good but ageing is handed out after waiting so long for its successor. */
+/** How long a call waits for a fresh token before it gets one that is valid but past half its life. */
 const PATIENCE_MS = 1_000
 const CONCURRENCY = 4
-/** After a failure the same token is not asked for again so soon: callers that come back get the same answer. */
+/** After a failure, callers of the same token get the same error for this time. */
 const NEGATIVE_MS = 2_000
-/** Failed refreshes of ageing tokens are spaced so far apart. */
+/** Wait before a failed refresh is retried. */
 const REFRESH_RETRY_MS = 30_000
 
 /**
- * JWT-SVIDs on demand: from the cache while fresh, else asked of the server, one request for all who want the same,
- * callers before refreshes. Callers only wait; the loop asks.
+ * JWT-SVIDs on demand: from the cache while fresh, else from the server, with one request for all callers of the same
+ * token; callers come before refreshes. Callers only wait; the loop sends the requests.
  */
 export class JwtSvids {
   readonly #wants = new Map<string, WantedJwt>()
@@ -49,8 +49,8 @@ export class JwtSvids {
   }
 
   /**
-   * The token for a subject, within `deadlineMs`. Throws what the server said (`icp.*`), or `svid.pending` at the
-   * deadline and when the signal aborts; an ageing token that is still good is better than either.
+   * The token for a subject, within `deadlineMs`. Throws the server's error (`icp.*`), or `svid.pending` at the deadline
+   * and when the signal aborts; instead of either it returns an older token that is still valid.
    */
   async want(subject: JwtSubject, uid: number, deadlineMs: number, signal: AbortSignal): Promise<HeldJwt> {
     const { cache, clock } = this.options
@@ -69,12 +69,12 @@ export class JwtSvids {
     throw result
   }
 
-  /** Something changed that the loop cannot know of: the agent has an identity now. */
+  /** Wakes the loop after a change that it does not observe: the agent has an SVID now. */
   wake(): void {
     this.#alarm.ring()
   }
 
-  /** Asks the server while there is somebody to ask for. Ends when the signal aborts. */
+  /** Requests tokens while there is demand. Ends when the signal aborts. */
   async run(agent: () => SpiffeId | null, signal: AbortSignal): Promise<void> {
     const { clock, cache, limiter, store, demand } = this.options
     const running = new Set<Promise<void>>()
@@ -129,7 +129,7 @@ export class JwtSvids {
     })
   }
 
-  /** Waiting callers first (round-robin over uids), then tokens in use past half their life, which count for no uid. */
+  /** Waiting callers first (round-robin over uids), then used tokens past half their life, which count for no uid. */
   #next(now: number): { readonly subject: JwtSubject; readonly uid?: number } | null {
     const { demand, cache, clock } = this.options
     let best: WantedJwt | null = null
@@ -157,7 +157,7 @@ export class JwtSvids {
     try {
       this.#mustBeNamed(subject)
       result = await issueJwtSvid(subject, this.options, signal)
-      // The entry may have gone or changed its name while the server worked.
+      // The entry may have been removed or got another SPIFFE ID during the request.
       this.#mustBeNamed(subject)
       this.#failed.delete(key)
       cache.put(subject, result, clock.now(), { handedOut: this.#wants.has(key) })
@@ -175,7 +175,7 @@ export class JwtSvids {
     if (want) settle(want, result)
   }
 
-  /** Throws `entry.none` unless the entry is there and names the identity. */
+  /** Throws `entry.none` unless the entry exists and names the identity. */
   #mustBeNamed({ entryId, spiffeId }: JwtSubject): void {
     if (this.options.store.current.entries.get(entryId)?.spiffeId.equals(spiffeId)) return
     throw new AgentError('entry.none', 'no identity issued: the registration entry is gone')
@@ -196,7 +196,7 @@ function keyOf({ entryId, spiffeId, audience }: JwtSubject): string {
 }
 
 /**
- * What the server answers and what the network does are AgentErrors (test/fuzz/server-json.test.ts): the rest is ours.
+ * Errors of the server and of the network are AgentErrors (test/fuzz/server-json.test.ts); any other is our defect.
  */
 function asAgentError(error: unknown): AgentError {
   return error instanceof AgentError

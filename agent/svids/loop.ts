@@ -12,11 +12,11 @@ import type { Revocations } from './revocations.js'
 import type { SvidStore } from './store.js'
 import type { SyncSchedule } from './sync-schedule.js'
 
-/** A request that hangs must not stop the others; more at once gains nothing at this pace. */
+/** More than one, so that a hanging request does not stop the others; more gain nothing at this pace. */
 const CONCURRENCY = 3
-/** While nothing can be issued, nothing is wanted. */
+/** The demand while nothing can be issued. */
 const NO_DEMAND: Pick<Demand, 'ids' | 'want' | 'turnOf'> = { ids: () => [], want: () => undefined, turnOf: () => 0 }
-/** While the agent's own renewal waits for a slot, everything else looks again after so long. */
+/** While the agent's own renewal waits for a slot, other jobs wait this long before they check again. */
 const STAND_BACK_MS = 500
 const LONGEST_SLEEP_MS = 2 ** 31 - 1
 
@@ -29,7 +29,7 @@ export interface LoopOptions extends BundlePollsOptions {
   readonly demand: Demand
   readonly reachability: Pick<ServerReachability, 'onReturn'>
   readonly schedule: SyncSchedule
-  /** The agent's SPIFFE ID while its own SVID is valid; without it nothing can be asked. */
+  /** The agent's SPIFFE ID while its own SVID is valid; without it no request can be sent. */
   readonly agent: () => SpiffeId | null
   readonly onAgent: (changed: () => void) => Disposable
 }
@@ -38,8 +38,8 @@ export interface LoopOptions extends BundlePollsOptions {
 type Step = { readonly job: Job; readonly agent: SpiffeId } | { readonly waitMs: number; readonly forSlot?: true }
 
 /**
- * The one loop that asks the server for things, with the polls of bundles beside it. When the rate limiter has a slot
- * open, the plan says what is worth it now. Ends when the signal aborts; rejects only on a defect of our own.
+ * The loop that sends requests of sync to the server, concurrently with the bundle polls. When the rate limiter has an
+ * open slot, the plan picks the job. Ends when the signal aborts; rejects only on a defect.
  */
 export async function runSync(options: LoopOptions, signal: AbortSignal): Promise<void> {
   const failure = new AbortController()
@@ -58,7 +58,7 @@ export async function runSync(options: LoopOptions, signal: AbortSignal): Promis
 
 class Jobs {
   readonly #alarm: Alarm
-  /** Ids of entries whose issuance is under way, and the kinds of other jobs that are. */
+  /** Ids of entries whose issuance is in progress, and kinds of other jobs in progress. */
   readonly #inFlight = new Set<string>()
   readonly #running = new Set<Promise<void>>()
   #defect: unknown = null
@@ -150,7 +150,7 @@ class Jobs {
     }
   }
 
-  /** What failed for want of an answer is tried at the next slot. */
+  /** Retries at the next slot what failed without an answer. */
   #serverReturned(): void {
     const { schedule, issuance, revocations } = this.options
     schedule.soon()

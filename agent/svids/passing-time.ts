@@ -11,9 +11,9 @@ import type { Changes } from './state-changes.js'
 import { changesBy, issuersInUse, tick } from './state-changes.js'
 import type { SvidStore } from './store.js'
 
-/** The wall clock was set back when it lost so much against the one that never jumps. */
+/** If the wall clock loses this much against the monotonic clock, it was set back. */
 const SET_BACK_MS = 2_000
-/** A clock that jumped ahead may be set right soon: for so long no authority is taken for one that had its time. */
+/** After a jump ahead, which may be corrected soon, no authority is removed for this time. */
 const JUMP_IN_DOUBT_MS = 300_000
 
 export interface PassingTimeOptions {
@@ -23,11 +23,11 @@ export interface PassingTimeOptions {
   readonly demand: Pick<Demand, 'unusedFor'>
 }
 
-/** What time alone changes: expiry, held-back SVIDs, authorities that had their time, a clock that jumps. */
+/** Changes by time alone: expiry, held-back SVIDs, authorities to remove, a clock that jumps. */
 export class PassingTime {
-  /** Wall minus monotonic time, as of the last tick. */
+  /** Wall minus monotonic time at the last tick. */
   #clockOffset: number
-  /** By the clock that never jumps. */
+  /** By the monotonic clock. */
   #pruneFrom = Number.NEGATIVE_INFINITY
   readonly #expired: ExpiredSvids
 
@@ -39,7 +39,7 @@ export class PassingTime {
     this.#expired = new ExpiredSvids(options.clock)
   }
 
-  /** Publishes what has changed by now. Returns when to call again, by the wall clock. */
+  /** Publishes what has changed until now. Returns when to call it again, by the wall clock. */
   tick(): number {
     const { store, clock, events, demand } = this.options
     const { publisher } = this
@@ -59,7 +59,7 @@ export class PassingTime {
     return nextAt
   }
 
-  /** A wall clock that was set back must not make anything wait for longer than it was to; nor one ahead end trust. */
+  /** A clock that was set back must not prolong waits, and one that jumped ahead must not end trust. */
   #noticeClock(): void {
     const { clock, store } = this.options
     const offset = clock.now() - clock.monotonic()
@@ -73,18 +73,18 @@ export class PassingTime {
 }
 
 /**
- * SVIDs that went out of service because the wall clock says that they have expired. A clock that jumped ahead, and is
- * set right a moment later, must not cost a node every identity at once: whatever has not lived its life by the clock
- * that never jumps comes back. A clock that is set back brings nothing back that had.
+ * SVIDs that are no longer served because they have expired by the wall clock. A clock that jumps ahead and is corrected
+ * a moment later must not cost a node all its SVIDs: an SVID that has not expired by the monotonic clock is served again.
+ * Setting the clock back does not revive an SVID that has.
  */
 export class ExpiredSvids {
-  /** The monotonic time at which an SVID ends, as reckoned when it was first seen. */
+  /** The monotonic time of an SVID's expiry, computed when it was first seen. */
   readonly #endsAt = new WeakMap<X509Svid, number>()
   readonly #out = new Map<string, RenewableSvid>()
 
   constructor(private readonly clock: Pick<Clock, 'now' | 'monotonic'>) {}
 
-  /** Takes note of SVIDs that are new. Call it before what time changes is published. */
+  /** Records new SVIDs. Call it before changes by time are published. */
   see(states: ReadonlyMap<string, EntryState>): void {
     const ahead = this.clock.monotonic() - this.clock.now()
     for (const state of states.values()) {
@@ -95,7 +95,7 @@ export class ExpiredSvids {
     }
   }
 
-  /** These states take the place of those: what is no longer issued went out of service. */
+  /** Records SVIDs that these changes stop serving. */
   out(before: ReadonlyMap<string, EntryState>, changes: Changes): void {
     for (const [id, state] of changes) {
       const was = before.get(id)
@@ -103,7 +103,7 @@ export class ExpiredSvids {
     }
   }
 
-  /** What is valid again, for entries that still name that identity and have got nothing else since. */
+  /** SVIDs that are valid again, for entries that still name that identity and got no other SVID since. */
   back(
     { entries, states }: Pick<Snapshot, 'entries' | 'states'>,
     { authorities }: Pick<AuthorityHistory, 'authorities'>,

@@ -2,25 +2,26 @@ import type { Demand } from './demand.js'
 import { type EntryState, failureCount, type IssuedState, newestOf, type RenewableSvid } from './entry-state.js'
 import type { Snapshot } from './snapshot.js'
 
-/** Nobody has used it for so long (and for at least one lifetime): it is not renewed. */
+/** An SVID that was not used for this time, and for at least one lifetime, is not renewed. */
 export const KEEP_MS = 3_600_000
-/** A caller that gave up waiting comes back soon: its entry is still worth a first issuance for so long. */
+/** How long an entry is still issued for the first time after its callers gave up, because they may retry. */
 const RECENT_MS = 120_000
-/** Entry sync that is so late goes ahead of everything: what withdraws an identity must not starve. */
+/** An entry sync that is this late comes before all other jobs, because it may withdraw identities. */
 const SYNC_LATE_MS = 60_000
-/** What failed so often in a row waits behind what has not. */
+/** Entries with this many consecutive failures come after others. */
 const AGAIN_AND_AGAIN = 3
-/** Under little pressure an SVID is spread no further than until a third of its life is left, with some room. */
+/** Up to this pressure, spreading must end before a third of an SVID's life is left, with some reserve. */
 const LIGHT = { pressure: 0.4, until: 0.375 } as const
 /**
- * From this pressure on renewals are spread: over the first part of the lives, and by the second more at full pressure.
+ * From the pressure `from` on, renewals are spread over `part` of the SVIDs' lives, and over `more` in addition at full
+ * pressure.
  */
 const SPREAD = { from: 0.05, part: 0.4, more: 0.45 } as const
 
-/** What is worth the next request of the standard tier. */
+/** A job for the next slot of the standard tier. */
 export type Job =
   | { readonly kind: 'sync-entries' }
-  /** `uid`: on whose behalf, where somebody waits; its turn is taken. */
+  /** `uid`: the user of the waiting caller, if any, whose turn this is. */
   | { readonly kind: 'issue'; readonly entryId: string; readonly renewal: boolean; readonly uid?: number }
   | { readonly kind: 'revoke'; readonly serial: string }
 
@@ -29,7 +30,7 @@ export interface PlanInput {
   readonly now: number
   readonly snapshot: Pick<Snapshot, 'synced' | 'entries' | 'states'>
   readonly demand: Pick<Demand, 'ids' | 'want' | 'turnOf'>
-  /** Entries whose issuance is under way. */
+  /** Entries whose issuance is in progress. */
   readonly inFlight: ReadonlySet<string>
   /** Milliseconds until entry sync is due; 0 or less: now. */
   readonly syncDueIn: number
@@ -37,7 +38,7 @@ export interface PlanInput {
   readonly pressure: number
   /** Milliseconds since the last renewal was begun; infinite before the first. */
   readonly sinceRenewal: number
-  /** Serials of SVIDs of removed entries, where revocation is wanted. */
+  /** Serials of SVIDs of removed entries to revoke. */
   readonly revocations: readonly string[]
 }
 
@@ -57,17 +58,17 @@ type Class = (typeof CLASS)[keyof typeof CLASS]
 
 interface CandidateJob {
   readonly class: Class
-  /** Lower first within the class. */
+  /** Within a class the lower rank comes first. */
   readonly rank: number
   readonly job: Job
 }
 
 /**
- * The one decision of what to ask the server next, taken when a slot is open: entries before anything is known (or when
- * their sync is late), SVIDs close to their end, waiting callers (round-robin over uids), renewals by soonest expiry,
- * the regular sync, what has failed again and again, then what was wanted a moment ago. Where agents share an address,
- * renewals that are not close to the end are spread evenly over the lifetimes: each agent uses only the rate that it
- * needs. `waitMs`: no job for so long, unless demand or the snapshot changes.
+ * Decides the next request to the server when a slot is open, in this order: entry sync if no entries are known or it is
+ * late, SVIDs close to expiry, waiting callers (round-robin over uids), renewals by soonest expiry, the regular sync,
+ * entries that failed repeatedly, entries whose callers gave up. If agents share an address, renewals that are not close
+ * to expiry are spread evenly over the lifetimes, so that each agent uses only the rate that it needs. `waitMs`: no job
+ * for this time, unless demand or the snapshot changes.
  */
 export function nextJob(input: PlanInput): { readonly job: Job } | { readonly waitMs: number } {
   let best = sync(input)
@@ -112,12 +113,12 @@ function better(best: CandidateJob | null, other: CandidateJob): CandidateJob {
   return other.class === best.class && other.rank < best.rank ? other : best
 }
 
-/** Milliseconds between two renewals that renew everything in time, at a pace that leaves room for neighbours. */
+/** Milliseconds between renewals that renew everything in time and leave the rest of the rate to other agents. */
 function spacing(pressure: number, renewalsPerMs: number): number {
   return pressure < SPREAD.from ? 0 : (SPREAD.part + SPREAD.more * pressure) / renewalsPerMs
 }
 
-/** The wall-clock moment from which an issuance for the entry is worth it; null: never, as things stand. */
+/** When an issuance for the entry is due, by the wall clock; null: not unless demand or state changes. */
 function whenDue(entryId: string, { demand, snapshot, now }: PlanInput): number | null {
   const want = demand.want(entryId)
   if (!want) return null
@@ -163,17 +164,17 @@ function issuance(entryId: string, { demand, snapshot, now }: PlanInput): Candid
 
 function renewalClass(state: IssuedState, now: number): Class {
   if (isFailing(state)) return CLASS.failingRenewal
-  // Less than a quarter of its life is left: what lives comes before what is new.
+  // With less than a quarter of its life left, an SVID in use comes before new ones.
   return lifeLeft(state, now) < 1 / 4 ? CLASS.nearExpiry : CLASS.renewal
 }
 
-/** For how many milliseconds a renewal that is due may be put off to spread it. */
+/** How long a renewal that is due may be delayed for spreading, in milliseconds. */
 function mayWait(state: IssuedState, { pressure, now }: PlanInput): number {
   if (pressure >= LIGHT.pressure) return Number.POSITIVE_INFINITY
   return Math.ceil((lifeLeft(state, now) - LIGHT.until) * lifeOf(newestOf(state)))
 }
 
-/** The part of its life that is left to the SVID that is renewed, from 0 to 1. */
+/** The remaining fraction of the SVID's life, from 0 to 1. */
 function lifeLeft(state: IssuedState, now: number): number {
   const held = newestOf(state)
   return (held.svid.notAfter - now) / lifeOf(held)
@@ -183,7 +184,7 @@ function isFailing(state: EntryState | undefined): boolean {
   return failureCount(state) >= AGAIN_AND_AGAIN
 }
 
-/** Whether an SVID is still renewed, that nobody has used for so long (in milliseconds). */
+/** Whether an SVID that was not used for `unusedFor` milliseconds is still renewed. */
 export function isKept(held: RenewableSvid, unusedFor: number): boolean {
   return unusedFor <= Math.max(KEEP_MS, lifeOf(held))
 }

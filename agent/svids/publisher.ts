@@ -14,8 +14,8 @@ export interface PublisherOptions {
 }
 
 /**
- * What the jobs of sync learn, put into the store: states of entries, and what is known of the authorities. Bundles come
- * before the SVIDs that need them, for the one is published before the other.
+ * Publishes the results of sync jobs: states of entries and authorities. A bundle is published before the SVIDs that
+ * need it.
  */
 export class Publisher {
   #history: AuthorityHistory
@@ -28,7 +28,7 @@ export class Publisher {
     return this.#history
   }
 
-  /** Only the entries that are named change, and only their watchers wake. No change, no publication. */
+  /** Publishes these states and wakes only their watchers. Publishes nothing if there are none. */
   changes(changes: Changes): void {
     if (changes.size === 0) return
     const { store } = this.options
@@ -38,12 +38,12 @@ export class Publisher {
     )
   }
 
-  /** The server named these as its issuers. */
+  /** The server named these authorities as its issuers. */
   named(authorities: readonly Authority[]): void {
     this.learn((history) => history.named(authorities, this.options.clock.now()))
   }
 
-  /** The history as it is from now on; where bundles change by it, they are published. */
+  /** Replaces the history, and publishes the bundles if they change. */
   learn(change: (history: AuthorityHistory) => AuthorityHistory): void {
     const before = this.#history
     const history = change(before)

@@ -7,13 +7,13 @@ import { withShadows } from './shadows.js'
 import type { Snapshot } from './snapshot.js'
 import type { SvidStore } from './store.js'
 
-/** What the sealed cache knows of an earlier run. */
+/** The state of an earlier run in the sealed cache. */
 export interface EarlierRun {
   readonly snapshot: Pick<Snapshot, 'entries' | 'states' | 'jwtKeys'>
   readonly history: AuthorityHistoryState
 }
 
-/** What takes over from an earlier run. */
+/** The parts that are restored from an earlier run. */
 export interface RestoreDeps {
   readonly store: SvidStore
   readonly publisher: Publisher
@@ -22,9 +22,8 @@ export interface RestoreDeps {
 }
 
 /**
- * What an earlier run knew: served from now on, and renewed like everything else. Where entries have come from the
- * server meanwhile, only SVIDs of theirs that are still missing are taken over; what this run has learnt of
- * authorities and trust domains stays.
+ * Serves the state of an earlier run from now on, and renews it as usual. If entries have been synced meanwhile, only
+ * their missing SVIDs are restored; authorities and trust domains of this run are kept.
  */
 export function restoreSnapshot(
   { store, publisher, issuance, time }: RestoreDeps,

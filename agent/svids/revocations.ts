@@ -5,7 +5,7 @@ import { dropOldest } from '../lib/oldest.js'
 import type { SyncEvents } from '../observability/sync-events.js'
 import type { Clock } from '../ports/clock.js'
 
-/** The server has decided, and will say the same again. */
+/** Final answers of the server: a retry would get the same. */
 const REFUSED: ReadonlySet<ErrorCode> = new Set([
   'icp.bad_request',
   'icp.forbidden',
@@ -14,13 +14,14 @@ const REFUSED: ReadonlySet<ErrorCode> = new Set([
   'icp.no_match',
   'icp.svid_unknown',
 ])
-/** Servers of the tenant API answer 500 to a serial that they do not know, and to one while their CA is away. */
+/** Servers of the tenant API answer 500 for an unknown serial, but also while their CA is unavailable. */
 const FAILS_FOR_GOOD = 3
 /**
- * After failures that say nothing about the certificate: the server is away or fails, or the agent must attest again.
+ * Back-off after failures that are not about the certificate: the server is unreachable or fails, or the agent must
+ * attest again.
  */
 const AGAIN: Backoff = { baseMs: 30_000, capMs: 600_000 }
-/** SVIDs live for hours: one that was to be revoked so long ago has ended, or nearly. */
+/** SVIDs live for hours, so after this time a revocation is pointless. */
 const WORTH_MS = 86_400_000
 const MOST = 10_000
 
@@ -31,8 +32,8 @@ export interface RevocationsOptions {
 }
 
 /**
- * Serials of SVIDs whose entries were removed, revoked at the server when nothing else is worth a request. The queue is
- * bounded and does not outlive the process; the SVIDs end by themselves soon.
+ * Serials of SVIDs whose entries were removed; they are revoked at the server when no other job is due. The queue is
+ * bounded and not kept across restarts, because the SVIDs expire soon by themselves.
  */
 export class Revocations {
   /** By serial, when it was added. */
@@ -42,12 +43,12 @@ export class Revocations {
 
   constructor(private readonly options: RevocationsOptions) {}
 
-  /** What may be asked for now, oldest first; lower-case hex pairs joined by colons. */
+  /** Serials to revoke now, oldest first; lower-case hex pairs joined by colons. */
   get serials(): readonly string[] {
     return this.opensIn === 0 ? [...this.#queue.keys()] : []
   }
 
-  /** Milliseconds until there is something to ask for; 0: now, infinite where nothing waits. */
+  /** Milliseconds until a revocation may be tried; 0: now, infinite: none waits. */
   get opensIn(): number {
     const now = this.options.clock.monotonic()
     for (const [serial, addedAt] of this.#queue) {
@@ -63,14 +64,14 @@ export class Revocations {
     dropOldest(this.#queue, MOST)
   }
 
-  /** The server answers again: what failed for want of an answer is tried at the next slot. */
+  /** The server answers again: revocations that failed without an answer are retried at the next slot. */
   serverReturned(): void {
     this.#pausedUntil = Number.NEGATIVE_INFINITY
   }
 
   /**
-   * One request. A refusal is said and not repeated, a 429 leaves the serial where it is; so does what is no word about
-   * it, which is said once and followed by a pause.
+   * One request. A refusal is logged and not retried. After a 429 the serial stays in the queue; after a failure that is
+   * not about the certificate it stays too, with one log line and a pause.
    */
   async revoke(serial: string, signal: AbortSignal): Promise<void> {
     const { controlPlane, events, clock } = this.options

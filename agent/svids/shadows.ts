@@ -6,8 +6,8 @@ import type { Snapshot } from './snapshot.js'
 import type { Changes } from './state-changes.js'
 
 /**
- * The states with what is known of entries that the server issues in each other's place. What the server said of two
- * entries stands as long as both are there; of the others the youngest is expected to win, and so is tried first.
+ * Adds to the states which entries the server issues instead of others. A result that the server has shown for two
+ * entries is kept while both exist; otherwise the youngest is expected to be issued, and so is tried first.
  */
 export function withShadows(
   entries: ReadonlyMap<string, Entry>,
@@ -19,7 +19,7 @@ export function withShadows(
     const [loser, winner] = [entries.get(id), shadow && entries.get(shadow.by)]
     if (shadow?.told && loser && winner && covers(loser.selectors, winner.selectors)) told.set(id, shadow.by)
   }
-  // Who is said to win over each other is not known to.
+  // Two entries that are each said to be issued instead of the other: neither is known.
   for (const [id, by] of [...told]) if (told.has(by)) told.delete(id)
   const found = shadowed(entries.values(), new Set(told.keys()))
   const next = new Map(states)
@@ -34,7 +34,7 @@ export function withShadows(
   return next
 }
 
-/** The server issued `winner` for the selectors of `asked`: what that says of all entries with these selectors. */
+/** The server issued `winner` for the selectors of `asked`: the states of all entries with these selectors. */
 export function settled(
   asked: Entry,
   winner: Entry,
@@ -57,7 +57,7 @@ export function settled(
 }
 
 /**
- * The entry whose identity the server issued when it was sent the selectors of another one; null: none that is known.
+ * The entry whose identity the server issued for the selectors of another one; null: not a known entry.
  */
 export function issuedInstead(
   asked: Entry,
@@ -68,7 +68,7 @@ export function issuedInstead(
   for (const id of index.match(asked.selectors, [], Number.POSITIVE_INFINITY).ids) {
     const entry = entries.get(id)
     if (!entry || entry.spiffeId.uri !== uri) continue
-    // Oldest first: the last of equals is the youngest.
+    // Ordered by age, oldest first, so the last of equals is the youngest.
     if (!best || rank(entry) >= rank(best)) best = entry
   }
   return best
@@ -84,24 +84,24 @@ function inShadow(state: EntryState | undefined, shadow: Shadow): EntryState {
 
 /** Entries of one class with the same selectors: the server cannot tell them apart. */
 interface Equals {
-  /** The youngest of them, unless the server said that another one wins. */
+  /** The one that the server issues: the youngest, unless the server has shown another. */
   winner: Entry
   readonly members: Entry[]
   readonly names: Set<string>
 }
 
-/** Of those that the server prefers for some selectors, the youngest one, and the names that any of them bears. */
+/** The youngest of the entries that the server prefers for some selectors, and the SPIFFE IDs of all of them. */
 interface Winners {
   readonly id: string
   readonly names: readonly ReadonlySet<string>[]
 }
 
 /**
- * Entries that the server is not expected to issue: it is sent exactly an entry's selectors, and prefers entries of
- * this agent to those of every agent, then the one with the most selectors, then the youngest. By id, with an entry
- * that wins. `lost`: entries that the server is known not to prefer. Where several classes might win and one of them
- * has the same SPIFFE ID, no entry is named: only a request can tell. Each set of selectors is compared once, however
- * many entries have it: workloads wait while a hundred thousand entries are compared.
+ * Entries that the server is not expected to issue, each with an entry that is issued instead. The server gets exactly an
+ * entry's selectors, and prefers entries of this agent to those of every agent, then the one with the most selectors,
+ * then the youngest. `lost`: entries that the server is known not to prefer. If several classes might win and one of them
+ * has the same SPIFFE ID, the entry is left out: only a request shows it. Each set of selectors is compared once, because
+ * workloads wait while a hundred thousand entries are compared.
  */
 export function shadowed(entries: Iterable<Entry>, lost: ReadonlySet<string> = new Set()): ReadonlyMap<string, string> {
   const own = new Map<string, Equals>()
@@ -138,7 +138,7 @@ function note(all: Map<string, Equals>, entry: Entry, lost: ReadonlySet<string>)
   if (is === was ? byAge(entry, equals.winner) > 0 : was) equals.winner = entry
 }
 
-/** Who bears the winner's name gets what it wants. */
+/** Notes the members as shadowed, except those with the winner's SPIFFE ID. */
 function noteLosers({ winner, members }: Equals, found: Map<string, string>): void {
   if (members.length === 1) return
   for (const { id, spiffeId } of members) if (!spiffeId.equals(winner.spiffeId)) found.set(id, winner.id)
@@ -153,7 +153,7 @@ function winnersOf(matching: readonly Equals[]): Winners | null {
   return youngest ? { id: youngest.winner.id, names: best.map(({ names }) => names) } : null
 }
 
-/** The same for the same selectors, in whatever order they came. */
+/** A key that is equal for equal selectors, whatever their order. */
 function nameOf(selectors: Selectors): string {
   return JSON.stringify([...selectors].sort(([a], [b]) => (a < b ? -1 : 1)))
 }

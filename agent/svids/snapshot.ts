@@ -12,13 +12,13 @@ export interface Snapshot {
   readonly index: EntryIndex
   readonly states: ReadonlyMap<string, EntryState>
   readonly bundles: BundleSet
-  /** Keys of JWT-SVIDs, of every trust domain that is served; the same array as long as nothing changes. */
+  /** Keys of JWT-SVIDs, for every trust domain that is served; the same array until they change. */
   readonly jwtKeys: readonly JwtKey[]
-  /** Why nothing can be issued now though the server is there, in words for a caller; absent or null: nothing is known of that. */
+  /** Why the server issues nothing now although it answers, as a text for callers; absent or null: no such reason. */
   readonly withheld?: string | null
 }
 
-/** What a publication changed; `entries: 'all'` when the set of entries itself changed and matches must be redone. */
+/** What a publication changed; `entries: 'all'` if the set of entries itself changed, so that workloads match again. */
 export interface SnapshotChange {
   readonly entries: ReadonlySet<string> | 'all'
   readonly bundles: boolean

@@ -2,10 +2,10 @@ import { changesAt, type EntryEvent, type EntryState, newestOf, transition } fro
 
 /** Entries by id, with their states. */
 export type States = ReadonlyMap<string, EntryState>
-/** States that are different now, by entry. */
+/** Changed states by entry. */
 export type Changes = ReadonlyMap<string, EntryState>
 
-/** What the event makes of every state that it changes; idle entries are not concerned. */
+/** Applies the event to all states and returns those that change; idle entries stay idle. */
 export function changesBy(
   states: States,
   event: Extract<
@@ -22,10 +22,10 @@ export function changesBy(
   return changes
 }
 
-/** What the passing of time alone does to the states. */
+/** The effect of time on the states. */
 export interface Tick {
   readonly changed: Changes
-  /** The wall-clock moment of the next such change; infinite when there is none. */
+  /** When the next such change is, by the wall clock; infinite: never. */
   readonly nextAt: number
 }
 
@@ -36,12 +36,12 @@ export function tick(states: States, now: number): Tick {
   return { changed, nextAt }
 }
 
-/** Renewals that an authority's end brings forward are so many a minute: half of what the server allows one address. */
+/** Pace of early renewals after a change of authority: half of what the server allows one address. */
 const PER_MINUTE = 15
 
 /**
- * A new authority issues: SVIDs of the others are renewed early, in the order of their expiry, spread so that the
- * server's limit holds; never later than they would be anyway. So an old CA may go as soon as one round is over.
+ * A new authority issues: renews SVIDs of other authorities early, in the order of their expiry, spread so that the
+ * server's limit holds, and never later than they were due. So an old CA may be removed after one round.
  */
 export function renewEarly(states: States, newestAuthority: string, now: number): Changes {
   const old = [...states].flatMap(([id, state]) =>
@@ -56,7 +56,7 @@ export function renewEarly(states: States, newestAuthority: string, now: number)
   return changes
 }
 
-/** Fingerprints of the authorities that issued what is served, or is about to be. */
+/** Fingerprints of the issuers of served and held-back SVIDs. */
 export function issuersInUse(states: States): ReadonlySet<string> {
   const issuers = new Set<string>()
   for (const state of states.values()) {

@@ -10,15 +10,15 @@ const EMPTY: Snapshot = {
   jwtKeys: [],
 }
 
-/** Wakes one watcher when something that it watches changed. */
+/** The registration of one watcher. */
 export interface StoreWatch extends Disposable {
-  /** The entries to watch from now on; bundles and the set of entries are always watched. */
+  /** Replaces the watched entries; bundles and the set of entries are always watched. */
   entries(ids: readonly string[]): void
 }
 
 /**
- * The only meeting point of the two flows: sync publishes snapshots, the Workload API reads the current one and
- * watches. A publication names the entries that changed and only their watchers wake.
+ * The only meeting point of the two flows: sync publishes snapshots; the Workload API reads the current one and watches
+ * it. A publication names the entries that changed, and only their watchers wake.
  */
 export class SvidStore {
   #current: Snapshot = EMPTY
@@ -45,12 +45,12 @@ export class SvidStore {
       }
     }
     for (const observer of [...this.#observers]) tell(observer)
-    // Whoever left meanwhile, because of another's reaction, is not told.
+    // A watcher that was disposed by another watcher's reaction is not notified.
     for (const watcher of this.#watchersOf(change)) if (this.#all.has(watcher)) tell(watcher)
     if (failures.length > 0) throw failures[0]
   }
 
-  /** Calls back at every publication, whatever it is about. */
+  /** Calls back at every publication. */
   observe(changed: (change: SnapshotChange) => void): Disposable {
     this.#observers.add(changed)
     return { [Symbol.dispose]: () => void this.#observers.delete(changed) }
@@ -58,7 +58,7 @@ export class SvidStore {
 
   watch(changed: (change: SnapshotChange) => void): StoreWatch {
     let current: readonly string[] = []
-    // One watcher each, also where two hand in the same function.
+    // A function of its own for each call, in case two callers pass the same one.
     const watcher = (change: SnapshotChange) => changed(change)
     this.#all.add(watcher)
     const unregister = () => {

@@ -7,33 +7,33 @@ import type { Random } from '../ports/random.js'
 import { EARLY_GAP_MS, EarlySync } from './early-sync.js'
 
 const JITTER = 0.1
-/** How soon a doubted or failed read is repeated, the first time. */
+/** The first wait after a doubtful or failed read. */
 const AGAIN_MS = 5_000
-/** What a 429 adds to the stretch, and how fast it fades. A stretch of 1 is the longest interval. */
+/** How much a 429 adds to the stretch, and how fast the stretch fades. At a stretch of 1 the interval is the longest. */
 const STEP = 0.25
 const FADES_MS = 3_600_000
-/** 429s so close together are one: requests sent side by side fail side by side. */
+/** 429s within this time count as one, because concurrent requests fail together. */
 const ONE_MS = 60_000
 
 /**
- * When entries are synced: every base interval, jittered; 429s show neighbours behind the same address and stretch the
- * interval towards the longest, quiet times shrink it again. Whatever the interval, entries take a third of the pace at
- * most: the rest is for SVIDs. The interval in force bounds how late a change of entries reaches streams. Callers that
- * match nothing bring reads forward, besides the regular ones.
+ * When entries are synced: every base interval, jittered. A 429 shows that other agents use the address and stretches the
+ * interval towards the longest; without 429s it shrinks again. Entry syncs use at most a third of the pace; the rest is
+ * for SVIDs. The interval in force is the longest time until a change of entries reaches streams. Callers that match no
+ * entry cause early reads in addition.
  */
 export class SyncSchedule {
   #stretch = 0
   #stretchedAt: number | null = null
   #failures = 0
-  /** When the last good end of a sync was; null before the first. */
+  /** When the last sync succeeded; null before the first. */
   #syncedAt: number | null = null
   #dueAt: number
-  /** Until when the requests made so far take the whole share of entries. */
+  /** Until when the requests so far have used up the share of entry syncs. */
   #sharedUntil = Number.NEGATIVE_INFINITY
   readonly #early = new EarlySync()
   readonly #sooner = new Signal()
   #beganAt = Number.NEGATIVE_INFINITY
-  /** The read under way, or the last one, stands beside the regular ones. */
+  /** The present or last read is an early one, in addition to the regular ones. */
   #beside = false
 
   constructor(
@@ -51,7 +51,7 @@ export class SyncSchedule {
     return Math.max(this.#gap, intervalMs * Math.max(1, maxIntervalMs / intervalMs) ** this.#stretchNow())
   }
 
-  /** Milliseconds until the next sync is due; negative when a regular one is late. */
+  /** Milliseconds until the next sync is due; negative if a regular one is late. */
   dueIn(): number {
     return Math.min(this.#regularIn(), this.#earlyIn())
   }
@@ -63,15 +63,15 @@ export class SyncSchedule {
     if (this.#early.asked(subject, this.clock.monotonic())) this.#sooner.emit()
   }
 
-  /** Calls back when a sync may be due sooner than was said. */
+  /** Calls back when a sync may be due sooner than `dueIn` returned. */
   onSooner(listener: () => void): Disposable {
     return this.#sooner.subscribe(listener)
   }
 
-  /** A read begins. While no entries are known nothing else needs the pace: then it takes nothing of its share. */
+  /** A read begins. It is not charged to the share while no entries are known, because no other job needs the pace. */
   began({ known }: { readonly known: boolean }): void {
     const now = this.clock.monotonic()
-    // Shortly before the regular one it stands for it.
+    // A read shortly before the regular one replaces it.
     this.#beside = this.#regularIn() > EARLY_GAP_MS / 2
     this.#early.began(now, this.#beside)
     this.#beganAt = now
@@ -79,8 +79,8 @@ export class SyncSchedule {
   }
 
   /**
-   * A 429 on the tier that sync shares, whoever met it. The next sync is put off, but never beyond one stretched
-   * interval after the last: 429s that keep coming must not keep withdrawals away. The first one stays due.
+   * A 429 on the tier of entry syncs, for any request. Delays the next sync, but to at most one stretched interval after
+   * the last, so that continuing 429s do not prevent withdrawals. The first sync stays due.
    */
   limited(): void {
     const now = this.clock.monotonic()
@@ -90,7 +90,7 @@ export class SyncSchedule {
     if (this.#syncedAt !== null) this.#dueAt = Math.max(this.#dueAt, this.#syncedAt + this.#jittered(this.intervalMs))
   }
 
-  /** A sync came to a good end. `added`: it brought entries that were not known. */
+  /** A sync succeeded. `added`: it brought new entries. */
   synced({ added = false }: { readonly added?: boolean } = {}): void {
     this.#failures = 0
     this.#syncedAt = this.clock.monotonic()
@@ -99,34 +99,34 @@ export class SyncSchedule {
   }
 
   /**
-   * A sync met a 429 itself. The slots until the next one are for renewals: they must not starve for entries that are
-   * known already. Before any are known nothing else is worth a slot, and it stays due.
+   * A sync got a 429 itself. The slots until the next one are for renewals, which must not starve because of entries that
+   * are already known. Before any are known no other job needs a slot, and the sync stays due.
    */
   refused({ known }: { readonly known: boolean }): void {
     if (known) this.#putOff(this.intervalMs)
   }
 
-  /** A sync failed, but not by a 429: soon again at first, then at the usual interval. */
+  /** A sync failed, but not by a 429: retried soon at first, then at the usual interval. */
   failed(): void {
     this.#putOff(delay(++this.#failures, { baseMs: AGAIN_MS, capMs: this.intervalMs }, 1))
   }
 
-  /** A read is doubted: once more, soon. */
+  /** The list is doubtful: read again soon. */
   again(): void {
     this.#dueAt = this.clock.monotonic() + Math.min(this.intervalMs, AGAIN_MS)
   }
 
-  /** The settings changed: the next sync is due within the interval that is in force now. */
+  /** The settings changed: the next sync is due within the interval now in force. */
   reconsider(): void {
     this.#dueAt = Math.min(this.#dueAt, this.clock.monotonic() + this.#jittered(this.intervalMs))
   }
 
-  /** Something suggests that entries changed: sync at the next slot. */
+  /** Entries may have changed: sync at the next slot. */
   soon(): void {
     this.#dueAt = Math.min(this.#dueAt, this.clock.monotonic())
   }
 
-  /** Between two reads in the long run; after a pause two may follow each other at once. */
+  /** Mean time between two reads; after a pause two may follow each other at once. */
   get #gap(): number {
     return routineGap(this.limiter.pace('standard'))
   }

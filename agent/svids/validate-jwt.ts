@@ -12,26 +12,26 @@ export interface JwtValidatorOptions {
   readonly controlPlane: Pick<ControlPlane, 'validateJwt'>
   readonly limiter: Pick<RateLimiter, 'opensIn'>
   readonly clock: Clock
-  /** What one question may take in all, the wait for a slot included. */
+  /** The deadline of one validation, including the wait for a slot. */
   readonly deadlineMs: number
 }
 
-/** What was refused stays refused for so long without another question; what holds may be revoked at any moment. */
+/** How long a refusal is cached. A success is not cached, because a token may be revoked at any time. */
 const REFUSED_MS = 60_000
 const MAX_REFUSED = 1_000
 
 /**
- * JWT-SVIDs that only the ICP server can validate, within its limits: one request for all who ask about the same
- * token at the same time.
+ * Validates JWT-SVIDs at the ICP server within its rate limits, with one request for concurrent calls about the same
+ * token.
  */
 export class JwtValidator {
   readonly #asking = new SharedWork<JwtValidationAnswer>()
-  /** Digests of token and audience, with the moment (monotonic) until which they count. Oldest first. */
+  /** By digest of token and audience, the monotonic time until which the refusal is cached. Oldest first. */
   readonly #refused = new Map<string, number>()
 
   constructor(private readonly options: JwtValidatorOptions) {}
 
-  /** Throws `icp.*` where the server does not say: `icp.rate_limited`, `icp.timeout` at the deadline, and its own. */
+  /** Throws `icp.*` if the server gives no result: `icp.rate_limited`, `icp.timeout` at the deadline, or the request's error. */
   async validate(
     request: { readonly token: Secret; readonly audience: string },
     signal: AbortSignal,

@@ -9,15 +9,15 @@ export interface ViewSvid {
 }
 
 /**
- * Exactly what a stream is sent: the SVIDs in order and all bundles. Interned: the same content is the same object, so
- * "nothing changed" is `===`, and an encoded message can hang on the view.
+ * The content of a stream's message: the SVIDs in order and all bundles. Interned: equal content is the same object, so
+ * that "nothing changed" is `===`, and encoded messages can be cached by view.
  */
 export interface View {
   readonly svids: readonly ViewSvid[]
   readonly bundles: BundleSet
 }
 
-/** Makes views and finds the one that exists already. Holds them weakly: a view lives as long as a stream shows it. */
+/** Creates views, or returns the existing equal one. Holds them weakly: a view lives as long as a stream uses it. */
 export class Views {
   readonly #known = new Map<string, WeakRef<View>>()
   readonly #numbers = new WeakMap<object, number>()
@@ -26,7 +26,7 @@ export class Views {
   })
   #next = 0
 
-  /** Views that somebody still shows, and a few whose going has not been noticed yet. */
+  /** Number of views in use, and of a few that are no longer in use and not yet collected. */
   get size(): number {
     return this.#known.size
   }

@@ -3,18 +3,18 @@ import type { Entry } from '../identity/entry.js'
 import type { Clock } from '../ports/clock.js'
 import { type EntryState, failuresOf, shadowOf } from './entry-state.js'
 
-/** The server is asked to issue for a doubtful entry at most so often. */
+/** Minimum time between probe issuances. */
 const PROBE_EVERY_MS = 60_000
-/** Answers that say that the entry is gone: nothing matches its selectors, or something else does. */
+/** Errors that show that the entry is gone: no entry, or another one, matches its selectors. */
 const GONE: ReadonlySet<ErrorCode> = new Set(['icp.no_match', 'entry.shadowed'])
 
-/** What to do about a list of entries without any of those that are known. */
+/** What to do after a list without any of the known entries. */
 export type Doubt = 'read-again' | 'ask' | 'hold'
 
 /**
- * A list that withdraws every identity of a node is either an administrator's doing or a sick server's `null`, on all
- * nodes at once. It is read a second time; then the server is asked to issue for one of the entries: only if it does
- * not know that one either are they gone.
+ * A list that withdraws every identity of a node is either what an administrator did, or `null` from a faulty server on
+ * all nodes at once. So the agent reads it a second time, and then asks the server to issue for one of the entries: only
+ * if the server does not know that entry either are the entries gone.
  */
 export class WithdrawalDoubt {
   #reads = 0
@@ -22,7 +22,7 @@ export class WithdrawalDoubt {
 
   constructor(private readonly clock: Pick<Clock, 'monotonic'>) {}
 
-  /** The list names known entries again, or its word counts. */
+  /** The list names known entries again, or the withdrawal is confirmed. */
   settled(): void {
     this.#reads = 0
   }
@@ -36,13 +36,13 @@ export class WithdrawalDoubt {
   }
 }
 
-/** An entry whose issuance would tell: one that is served, if any is. */
+/** The entry to probe with: one that is served, if any is. */
 export function probeEntry(entries: ReadonlyMap<string, Entry>, states: ReadonlyMap<string, EntryState>): Entry | null {
   let found: Entry | null = null
   for (const [id, entry] of entries) {
     if (entry.selectors.size === 0) continue
     const state = states.get(id)
-    // Of one in whose place another is issued the server says nothing.
+    // A shadowed entry is never issued, so it proves nothing.
     if (shadowOf(state)) continue
     if (state?.kind === 'issued') return entry
     found ??= entry
@@ -50,7 +50,7 @@ export function probeEntry(entries: ReadonlyMap<string, Entry>, states: Readonly
   return found
 }
 
-/** What the last issuance said of an entry. */
+/** Whether the last issuance showed that the entry is gone. */
 export function isGone(state: EntryState | undefined): boolean {
   const failures = failuresOf(state)
   return failures !== null && GONE.has(failures.code)

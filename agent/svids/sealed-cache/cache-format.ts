@@ -43,7 +43,7 @@ export function parseEntries(text: string): readonly Entry[] {
 
 const MANIFEST = z.object({
   version: z.literal(1),
-  /** Wall clock at the time of writing: an earlier clock at start is not to be trusted. */
+  /** Wall clock at the time of writing: if the clock is earlier at the start, it is wrong. */
   lastSeen: z.number(),
   lines: z.array(z.object({ authority: base64, firstSeen: z.number(), lastActive: z.number() })),
   domains: z.record(z.string(), z.number()),
@@ -60,7 +60,7 @@ export interface Manifest {
   readonly history: AuthorityHistoryState
   readonly jwtKeys: readonly Readonly<Record<string, unknown>>[]
   readonly lastUses: ReadonlyMap<string, number>
-  /** The common name that SVIDs of workloads come with; null before the first. */
+  /** The common name in the SVIDs of workloads; null before the first. */
   readonly commonName: string | null
 }
 
@@ -111,7 +111,7 @@ export interface StoredSvid {
 export function formatSvid({ entryId, held, next }: StoredSvid): string {
   const plain = ({ svid, renewAt }: RenewableSvid) => ({
     chain: svid.chain.map(der),
-    // Only ever written sealed.
+    // This text is only written sealed.
     key: der(svid.privateKey.reveal()),
     renewAt,
   })
@@ -125,8 +125,8 @@ export function formatSvid({ entryId, held, next }: StoredSvid): string {
 }
 
 /**
- * The SVID again, verified as if it had just been received: by the authorities that are trusted, at this time, for the
- * SPIFFE ID that the entry has now. Throws `svid.*` and `spiffe_id.invalid`.
+ * Parses an SVID and verifies it as if it had just been received: with the trusted authorities, at this time, for the
+ * entry's present SPIFFE ID. Throws `svid.*` and `spiffe_id.invalid`.
  */
 export function parseSvid(
   text: string,
@@ -141,7 +141,7 @@ export function parseSvid(
   })
   const served = attempt(() => restored(held))
   const successor = next ? attempt(() => restored(next.held)) : null
-  // One whose time is over, or whose issuer had its time, takes nothing from the other.
+  // If one has expired or its issuer was removed, the other one is still used.
   const later = next && successor && !(successor instanceof AgentError) ? { held: successor, from: next.from } : null
   if (!(served instanceof AgentError)) return { entryId, held: served, ...(later ? { next: later } : {}) }
   if (!later) throw served

@@ -5,7 +5,7 @@ import type { Files } from '../../ports/files.js'
 
 const KEY_BYTES = 32
 
-/** The key that seals, and one more that may still open what it sealed before. */
+/** The sealing key, and a previous one that can still open older files. */
 export interface CacheKeys {
   readonly current: Secret<Uint8Array>
   readonly previous: Secret<Uint8Array> | null
@@ -16,14 +16,14 @@ export interface CacheKeyOptions {
   /** `security.cache_encryption_key`; null: a key of our own in `path`. */
   readonly configured: Secret<Uint8Array> | null
   readonly previous: Secret<Uint8Array> | null
-  /** `<data_dir>/cache.key`. It protects copies of the cache, not against somebody who reads the data directory. */
+  /** `<data_dir>/cache.key`. It protects copies of the cache, but not against a reader of the data directory. */
   readonly path: string
 }
 
 /**
- * The sealing key: configured, or made on first start (0600). A key file that is there also opens what it sealed
- * before a key was configured. Throws `file.*`, and `cache.rejected` where the file holds no key: then it is not
- * replaced by itself.
+ * The sealing key: configured, or created at the first start (0600). An existing key file also opens what it sealed
+ * before a key was configured. Throws `file.*`, and `cache.rejected` if the file holds no key; the agent does not
+ * replace such a file.
  */
 export async function cacheKeys({ files, configured, previous, path }: CacheKeyOptions): Promise<CacheKeys> {
   const content = await files.read(path, { maxBytes: 1024, own: true })
@@ -38,5 +38,8 @@ export async function cacheKeys({ files, configured, previous, path }: CacheKeyO
 function parse(content: Buffer, path: string): Secret<Uint8Array> {
   const key = Buffer.from(content.toString('latin1').trim(), 'base64')
   if (key.length === KEY_BYTES) return new Secret(new Uint8Array(key))
-  throw new AgentError('cache.rejected', `${path} does not hold a key of 32 bytes: remove it, and a new one is made`)
+  throw new AgentError(
+    'cache.rejected',
+    `${path} does not hold a key of 32 bytes: remove it, and the agent creates one`,
+  )
 }

@@ -25,41 +25,41 @@ import { SealedFiles, type SealedFilesOptions } from './sealed-files.js'
 export interface SealedCacheOptions extends SealedFilesOptions {
   readonly files: Files
   readonly clock: Clock
-  /** `security.cache_path`: the manifest; entries and SVIDs lie beside it. */
+  /** `security.cache_path`: the manifest; the files of entries and SVIDs are beside it. */
   readonly path: string
   readonly store: SvidStore
   readonly demand: Demand
   readonly history: () => AuthorityHistoryState
-  /** The common name that SVIDs of workloads come with. */
+  /** The common name in the SVIDs of workloads. */
   readonly commonName: () => string | null
-  /** The server's Date agrees with our clock, as far as anybody knows now. */
+  /** Whether the server's Date agrees with our clock, as far as is known. */
   readonly clockAgrees: () => boolean
 }
 
-/** What a start finds. */
+/** The result of a restoration. */
 export interface RestoredCache {
   readonly snapshot: Pick<Snapshot, 'entries' | 'states' | 'jwtKeys'>
   readonly history: AuthorityHistoryState
   readonly lastUses: ReadonlyMap<string, number>
   readonly commonName: string | null
-  /** The clock is behind the time at which the cache was written: nothing of it counts until the server agrees. */
+  /** The clock is behind the time of writing: the cache is not used until the server confirms the clock. */
   readonly clockBehind: boolean
 }
 
 const DEBOUNCE_MS = 1_000
-/** The manifest is written at least so often: it keeps the time last seen and the last uses. */
+/** The manifest is written at least this often, because it holds the time last seen and the last uses. */
 const REFRESH_MS = 300_000
-/** A disk that failed is tried again so soon, whether or not anything changes. */
+/** Wait before a failed write is retried. */
 const RETRY_MS = 15_000
-/** A clock may be so far behind the time last seen without being called wrong. */
+/** How far the clock may be behind the time last seen before it counts as wrong. */
 const CLOCK_TOLERANCE_MS = 60_000
-/** SVIDs read side by side. */
+/** Number of SVIDs that are read concurrently. */
 const READERS = 8
 
 /**
- * What the agent serves from, sealed on disk: a restart while the server is away serves re-attested workloads at once.
- * One file for the manifest (authorities, keys of JWT-SVIDs, last uses, time last seen), one for the entries, one an
- * SVID; each is replaced as a whole. A file that does not open is set aside under a dated name and never trusted.
+ * The snapshot, sealed on disk, so that after a restart without the server the agent serves workloads as soon as they are
+ * attested. One file for the manifest (authorities, keys of JWT-SVIDs, last uses, time last seen), one for the entries,
+ * and one for each SVID; each is replaced as a whole. A file that cannot be opened is renamed with a date and not used.
  */
 export class SealedCache {
   readonly #alarm: Alarm
@@ -67,9 +67,9 @@ export class SealedCache {
   #lastSeen = Number.NEGATIVE_INFINITY
   #dirtyEntries = false
   #dirtyManifest = false
-  /** Entries whose file may differ from what is served. */
+  /** Entries whose file may differ from their state. */
   readonly #dirtySvids = new Set<string>()
-  /** What the files hold, as far as this process knows. */
+  /** The states in the files, as far as this process knows. */
   readonly #onDisk = new Map<string, IssuedState>()
 
   constructor(private readonly options: SealedCacheOptions) {
@@ -78,8 +78,8 @@ export class SealedCache {
   }
 
   /**
-   * Null where there is nothing to restore. Never throws for what the files hold; `file.*` where manifest or entries
-   * cannot be read, after which it may be called again. An SVID that cannot be read is left out.
+   * Null if there is nothing to restore. No content of the files makes it throw; it throws `file.*` if manifest or entries
+   * cannot be read, and may then be called again. An SVID that cannot be read is left out.
    */
   async restore(): Promise<RestoredCache | null> {
     const { clock, events, path } = this.options
@@ -91,7 +91,7 @@ export class SealedCache {
     this.#lastSeen = manifest.lastSeen
     const now = clock.now()
     const clockBehind = now < manifest.lastSeen - CLOCK_TOLERANCE_MS
-    // What is verified as of the time last seen may have expired by now; the tick takes it out of service then.
+    // An SVID that was valid at the time last seen may have expired; then the next tick stops serving it.
     const states = await this.#svids(entries, manifest, Math.max(now, manifest.lastSeen))
     const jwtKeys = (await Promise.all(manifest.jwtKeys.map(parseJwtKey))).filter((key) => key !== null)
     events.restored({ entries: entries.length, svids: states.size, clockBehind })
@@ -104,7 +104,7 @@ export class SealedCache {
     }
   }
 
-  /** Writes what changes, a moment later, until the signal aborts; then once more. */
+  /** Writes changes after a short delay until the signal aborts; then once more. */
   async run(signal: AbortSignal): Promise<void> {
     const { store, clock } = this.options
     using _changes = store.observe((change) => {
@@ -115,7 +115,7 @@ export class SealedCache {
       if (change.bundles) this.#dirtyManifest = true
       this.#alarm.ring()
     })
-    // What came between the restoration and now, and what the previous key sealed.
+    // Includes changes since the restoration, and files that the previous key sealed.
     this.#everythingIsDirty()
     let refreshAt = clock.monotonic() + REFRESH_MS
     let works = true
@@ -135,17 +135,17 @@ export class SealedCache {
     }
   }
 
-  /** Writes what is not on disk yet. False where the disk fails, which is logged once; the agent goes on from memory. */
+  /** Writes all unwritten changes. False if the disk fails, which is logged once; the agent continues from memory. */
   async flush(): Promise<boolean> {
     const { events, store } = this.options
     try {
       const { states } = store.current
       const stale = [...this.#dirtySvids].filter((id) => !this.#isOnDisk(id, states.get(id)))
-      // The manifest first: an SVID of an authority that it does not know would be refused.
+      // The manifest first: a restart would reject an SVID of an authority that the manifest lacks.
       if (this.#dirtyManifest || stale.length > 0) await this.#writeManifest()
       if (this.#dirtyEntries) await this.#writeEntries()
       for (const id of stale) {
-        // What came meanwhile waits for the next manifest.
+        // An SVID that arrived meanwhile waits for the next manifest.
         if (store.current.states.get(id) === states.get(id)) await this.#writeSvid(id, states.get(id))
       }
       for (const id of [...this.#dirtySvids]) {
@@ -163,7 +163,7 @@ export class SealedCache {
   async #writeManifest(): Promise<void> {
     const { store, clock, demand, history, path, clockAgrees, commonName } = this.options
     const now = clock.now()
-    // A clock that is set back must not make expired SVIDs valid after a restart: only the server's word moves it back.
+    // After a restart, a clock that was set back must not make expired SVIDs valid: only the server can lower this time.
     this.#lastSeen = clockAgrees() ? now : Math.max(now, this.#lastSeen)
     const manifest: Manifest = {
       lastSeen: this.#lastSeen,
@@ -172,7 +172,7 @@ export class SealedCache {
       lastUses: demand.lastUses(),
       commonName: commonName(),
     }
-    // What changes while it is written is for the next one.
+    // Changes during the write set it again.
     this.#dirtyManifest = false
     try {
       await this.#sealed.write(path, 'manifest', formatManifest(manifest))
@@ -200,7 +200,7 @@ export class SealedCache {
     this.#onDisk.set(id, state)
   }
 
-  /** The file holds what is served. Failures of a renewal are not kept. */
+  /** Whether the file holds this state. Failures of a renewal are not stored. */
   #isOnDisk(id: string, state: EntryState | undefined): boolean {
     const known = this.#onDisk.get(id)
     if (state?.kind !== 'issued') return known === undefined
@@ -235,7 +235,7 @@ export class SealedCache {
       try {
         return parseSvid(text, entry.spiffeId, authorities, now)
       } catch (error) {
-        // Expired, or of an authority that had its time: no damage, only over.
+        // Expired, or of an authority that was removed: not damaged, only outdated.
         if (error instanceof AgentError && error.code.startsWith('svid.')) return 'over' as const
         throw error
       }
@@ -277,7 +277,7 @@ export class SealedCache {
   }
 }
 
-/** File names tell nothing of the entry. */
+/** File names do not reveal the entry. */
 function nameOf(entryId: string): string {
   return createHash('sha256').update(entryId).digest('hex').slice(0, 32)
 }

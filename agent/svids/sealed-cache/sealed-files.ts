@@ -20,24 +20,24 @@ const MAX_BYTES = 64 * 1_048_576 + 4096
 
 /**
  * Files that open only for this account and node, for the purpose that they were written for, and with our key or the
- * one before it. Each is replaced as a whole.
+ * previous one. Each is replaced as a whole.
  */
 export class SealedFiles {
   #previousUsed = false
 
   constructor(private readonly options: SealedFilesOptions) {}
 
-  /** Something was opened with the previous key: write it again with the new key. */
+  /** A file was opened with the previous key: write all again with the present key. */
   get previousUsed(): boolean {
     return this.#previousUsed
   }
 
-  /** At the start: the directory of a file, with what is missing above it. Throws `file.*`. */
+  /** At the start: creates the directory of a file with its parents. Throws `file.*`. */
   async prepare(path: string): Promise<void> {
     await this.options.files.makeDirectory(dirname(path), MODE)
   }
 
-  /** Makes the directory where it is missing, and nothing above it. Throws `file.*`. */
+  /** Writes a file; creates its directory if it is missing, but not its parents. Throws `file.*`. */
   async write(path: string, purpose: string, text: string): Promise<void> {
     const { keys, files } = this.options
     const box = seal(keys.current, Buffer.from(text), this.#context(purpose))
@@ -46,14 +46,14 @@ export class SealedFiles {
     } catch (error) {
       if (!isMissing(error)) throw error
     }
-    // Not before each write: it looks at once, and a disk that hangs would hold up everything else.
+    // Only after a failed write: the check is synchronous, and a disk that hangs would block the event loop.
     await files.makeDirectory(dirname(path), MODE, { alone: true })
     await files.writeAtomically(path, box)
   }
 
   /**
-   * What `parse` makes of the content; null where there is no file, and for one that cannot be trusted: it is renamed,
-   * with `along` (what is worth nothing without it), which is logged once. Throws `file.io` where the disk fails.
+   * The parsed content; null if there is no file. A file that cannot be trusted is renamed together with `along` (files
+   * that are useless without it), which is logged once, and the result is null. Throws `file.io` if the disk fails.
    */
   async read<T>(
     path: string,
@@ -77,7 +77,7 @@ export class SealedFiles {
     const aside = await this.#setAside(path)
     for (const other of along) {
       await this.#setAside(other).catch((error: unknown) => {
-        // A life that issued nothing leaves no SVIDs.
+        // There are no SVID files if none was issued.
         if (!isMissing(error)) throw error
       })
     }
