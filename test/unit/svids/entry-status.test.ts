@@ -49,7 +49,7 @@ describe('how it stands with an entry', () => {
   })
 
   test('without selectors: it matches nobody, whatever else there is', () => {
-    const matchesNobody = { code: 'entry.invalid', reason: 'it has no selectors, so it matches nobody' }
+    const matchesNobody = { code: 'entry.invalid', reason: 'it has no selectors, so it matches no workload' }
     expect(statusOf(undefined, NOW, {}).notIssued).toEqual([matchesNobody])
     expect(statusOf({ kind: 'shadowed', by: 'new' }, NOW, {}).notIssued).toHaveLength(2)
   })
