@@ -2,9 +2,11 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { variableOf } from '../../agent/config/environment-tree.js'
-import { SETTING_KEYS, SETTINGS, type SettingKey } from '../../agent/config/schema.js'
+import { RETIRED, SECTION_KEYS, SETTING_KEYS, SETTINGS, type SettingKey } from '../../agent/config/schema.js'
 import { type Setting, typeOf } from '../../agent/config/setting.js'
+import { ERROR_CODES } from '../../agent/errors.js'
 import { load } from '../unit/config/given.js'
+import { repositoryFiles } from './files.js'
 
 const root = join(import.meta.dirname, '../..')
 const page = readFileSync(join(root, 'docs/configuration.md'), 'utf8')
@@ -35,6 +37,30 @@ describe('docs/configuration.md', () => {
       expect((await load({ file, env: { NODE_NAME: 'node-1' } })).warnings).toEqual([])
     }
   })
+})
+
+/** What pages name in the form of a setting: a file, a member of an answer, a method. */
+const OTHERS = ['agent.env', 'health.reasons', 'metrics.gauge']
+const NAMES = new Set([...SETTING_KEYS, ...SECTION_KEYS, ...Object.keys({ ...RETIRED, ...ERROR_CODES }), ...OTHERS])
+
+/** What has the form of a setting, in a section that exists, and is neither a setting nor an error code. */
+function unknownSettings(text: string): string[] {
+  const named = [...text.matchAll(/`([a-z_]+)\.([a-z_.]*[a-z_])(?<!\.(?:md|sock|lock|yaml))`/g)]
+  return named.flatMap(([, section = '', rest]) => {
+    const name = `${section}.${rest}`
+    return SECTION_KEYS.has(section) && !NAMES.has(name) ? [name] : []
+  })
+}
+
+test('every setting that a page names exists', () => {
+  const pages = repositoryFiles().filter((path) => path.endsWith('.md') && path !== 'CHANGELOG.md')
+  const unknown = pages.flatMap((path) =>
+    unknownSettings(readFileSync(path, 'utf8')).map((name) => `${path} names ${name}`),
+  )
+  expect(unknown).toEqual([])
+  expect(unknownSettings('`agent.tenant`, `agent.tenant_id`, `agent.stopping`, `health.md`, `other.name`')).toEqual([
+    'agent.tenant',
+  ])
 })
 
 describe('deploy/config.example.yaml', () => {
