@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { sourcesIn } from './files.js'
+import { repositoryFiles, sourcesIn } from './files.js'
 
 /** The rows of the tables: word, meaning, names in the code. */
 const ROWS = readFileSync('docs/glossary.md', 'utf8')
@@ -21,4 +21,21 @@ test('every name that docs/glossary.md gives for the code is one', () => {
   const names = ROWS.flatMap(([, , cell = '']) => [...cell.matchAll(/`([^`]+)`/g)].map(([, name = '']) => name))
   expect(names.length).toBeGreaterThan(40)
   expect(names.filter((name) => !new RegExp(`\\b${name}\\b`).test(all))).toEqual([])
+})
+
+/** Of the kernel, and of a package that was not chosen. */
+const NOT_OURS = ['VmSize', 'parseDocument']
+
+test('every type and function that SECURITY.md, the architecture and the decisions name is in the code', () => {
+  const pages = repositoryFiles().filter((path) =>
+    /^(?:SECURITY|docs\/architecture|docs\/decisions\/.*)\.md$/.test(path),
+  )
+  expect(pages.length).toBeGreaterThan(20)
+  const sources = repositoryFiles().filter((path) => path.endsWith('.ts') && !path.startsWith('test/architecture/'))
+  const words = new Set(sources.flatMap((path) => readFileSync(path, 'utf8').match(/\w+/g) ?? []))
+  const names = pages.flatMap((path) =>
+    [...readFileSync(path, 'utf8').matchAll(/`([A-Z]?[a-z]+[A-Z]\w*)`/g)].map(([, name = '']) => name),
+  )
+  expect(names.length).toBeGreaterThan(30)
+  expect(names.filter((name) => !words.has(name) && !NOT_OURS.includes(name))).toEqual([])
 })
