@@ -116,7 +116,8 @@ function merge(
       if (attestor.platforms.includes(platformOf(key))) own.set(key, value)
       else note(attestor.name, `${key} left out: not a platform of this attestor`)
     }
-    if (!lines.has(attestor.name)) note(attestor.name, `selectors found: ${own.size}`)
+    // One without anything to say, as where the machine has no container engine, is not named.
+    if (!lines.has(attestor.name) && own.size > 0) note(attestor.name, `selectors found: ${own.size}`)
     known.set(attestor.name, own)
     for (const platform of result.unavailable) unavailable.add(platform)
     waitMs = Math.max(waitMs, result.waitMs ?? 0)

@@ -12,6 +12,8 @@ import { unknownKeys } from './unknown-keys.js'
 import { type Understood, understand } from './values.js'
 
 export interface ConfigSources extends ReadOptions {
+  /** True when the user named the file. */
+  readonly explicitPath: boolean
   /** The machine's name: the default of `agent.node_id`. */
   readonly hostname: string
   /** True in a container: its host name does not last, so `agent.node_id` is required. */

@@ -10,8 +10,6 @@ const MAX_FILE_BYTES = 1024 * 1024
 
 export interface ReadOptions {
   readonly path: string
-  /** True when the user named the file. */
-  readonly explicitPath: boolean
   readonly env: Environment
   readonly files: Pick<Files, 'read'>
 }
@@ -31,8 +29,8 @@ export interface Reading {
  * Reads the YAML file and expands placeholders; variables of the environment override its values. A missing file is a
  * warning. A file that cannot be read or is not YAML is a problem, and then only the environment is used.
  */
-export async function readConfiguration({ path, explicitPath, env, files }: ReadOptions): Promise<Reading> {
-  const { tree, problems, warnings, complete } = await readFile(path, explicitPath, env, files)
+export async function readConfiguration({ path, env, files }: ReadOptions): Promise<Reading> {
+  const { tree, problems, warnings, complete } = await readFile(path, env, files)
   const found = { problems: [...problems], warnings: [...warnings] }
   const overridden = new Map<string, Leaf>()
   const variables = new Map<string, string>()
@@ -56,7 +54,6 @@ export async function readConfiguration({ path, explicitPath, env, files }: Read
 
 async function readFile(
   path: string,
-  explicitPath: boolean,
   env: Environment,
   files: Pick<Files, 'read'>,
 ): Promise<Omit<Reading, 'overridden'>> {
@@ -71,7 +68,7 @@ async function readFile(
     return { tree, problems: [{ ...about, problem, remedy }], warnings: [], complete: false }
   }
   if (content === null) {
-    const problem = `does not exist; ${explicitPath ? 'it was named' : 'no file was named'}, and the environment alone counts`
+    const problem = 'does not exist, so only environment variables count'
     const remedy = 'create it, or name another with --config'
     return { tree, problems: [], warnings: [{ ...about, problem, remedy }], complete: true }
   }

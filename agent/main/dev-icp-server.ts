@@ -1,6 +1,6 @@
 import { join, resolve } from 'node:path'
 import * as z from 'zod'
-import { AgentError } from '../errors.js'
+import { AgentError, codeOf } from '../errors.js'
 import { ICP_SERVER, icpError } from '../icp/transport.js'
 import { jsonOf } from '../lib/json.js'
 import { Disk } from '../platform/disk.js'
@@ -46,6 +46,7 @@ export class DevIcpAdmin implements AsyncDisposable {
 
   private constructor(
     readonly server: ServerFile,
+    private readonly dir: string,
     private readonly token: string,
     ca: string,
   ) {
@@ -64,7 +65,7 @@ export class DevIcpAdmin implements AsyncDisposable {
     if (!own) throw misused('the token of the administrator is needed: ICP_DEV_ADMIN_TOKEN')
     const { data } = serverFile.safeParse(jsonOf(file))
     if (!data) throw misused(`${join(dir, FILE)} is not what icp-agent dev-icp writes: start the server again`)
-    return new DevIcpAdmin(data, own, ca)
+    return new DevIcpAdmin(data, dir, own, ca)
   }
 
   async createEntry(wanted: Readonly<Record<string, unknown>>): Promise<DevIcpEntry> {
@@ -97,7 +98,11 @@ export class DevIcpAdmin implements AsyncDisposable {
         withoutIdentity: true,
       })
       .catch((error: unknown) => {
-        throw icpError(error)
+        const failure = icpError(error)
+        if (codeOf(failure) !== 'icp.unreachable') throw failure
+        throw misused(
+          `the embedded ICP server of ${this.dir} does not run: start it with icp-agent dev-icp --data ${this.dir}`,
+        )
       })
     const parsed = jsonOf(answer.toString('utf8'))
     if (status >= 200 && status < 300) return parsed

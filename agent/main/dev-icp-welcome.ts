@@ -5,7 +5,7 @@ import { Disk } from '../platform/disk.js'
 import type { CommandIo } from './command.js'
 
 /** How often the agent of `agent.yaml` reads the entries: about as often as the server's limits allow. */
-const SYNC_SECONDS = 7
+export const SYNC_SECONDS = 7
 
 /**
  * Writes the configuration of an agent that uses this server, `agent.yaml`, and, where nodes attest with a join token,

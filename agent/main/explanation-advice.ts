@@ -1,4 +1,4 @@
-import type { ProcessAnswer } from '../admin/routes/explain.js'
+import type { ExplainAnswer, ProcessAnswer } from '../admin/routes/explain.js'
 
 export interface Advice {
   readonly text: string
@@ -23,7 +23,7 @@ export function adviceOn(process: ProcessAnswer): readonly Advice[] {
   if (decision.kind === 'send') return []
   switch (later.code ?? decision.code) {
     case 'entry.none':
-      return register(process)
+      return registerProcess(process)
     case 'entry.shadowed':
       return [
         { text: 'Another entry with the same selectors wins on the server. Remove one of them, or give it others.' },
@@ -31,7 +31,7 @@ export function adviceOn(process: ProcessAnswer): readonly Advice[] {
     case 'attestation.platform_missing':
       return [
         { text: 'Find out why the platform does not answer; health says since when:', command: 'icp-agent status' },
-        ...register(process),
+        ...registerProcess(process),
       ]
     case 'attestation.failed':
     case 'attestation.timeout':
@@ -63,11 +63,20 @@ function pending({ matches }: ProcessAnswer): string {
     : 'The agent asks the server for the SVID; see how it stands with the entry:'
 }
 
-function register({ selectors, nearest }: ProcessAnswer): readonly Advice[] {
-  const found = new Map(selectors.map(({ selector, value }) => [selector, value]))
+/** The same for a process that has ended, by what was kept of its denial. */
+export function adviceOnDenial({ code, explanation }: NonNullable<ExplainAnswer['denial']>): readonly Advice[] {
+  if (code !== 'entry.none' || explanation === null) return []
+  return register(new Map(Object.entries(explanation.selectors)), (explanation.nearest ?? []).length > 0)
+}
+
+function registerProcess({ selectors, nearest }: ProcessAnswer): readonly Advice[] {
+  return register(new Map(selectors.map(({ selector, value }) => [selector, value])), nearest.length > 0)
+}
+
+function register(found: ReadonlyMap<string, string>, isNear: boolean): readonly Advice[] {
   const keys = GOOD.find((set) => set.every((key) => found.has(key)))
   const advice: Advice[] = []
-  if (nearest.length > 0) {
+  if (isNear) {
     advice.push({ text: 'If one of the nearest entries was meant for it: correct that entry, or the process.' })
   }
   if (!keys) return [...advice, { text: `Register an entry for it: ${REGISTER}` }]
@@ -75,7 +84,7 @@ function register({ selectors, nearest }: ProcessAnswer): readonly Advice[] {
   return [
     ...advice,
     {
-      text: `Or register an entry that it matches, at the ICP server with (${REGISTER} has the whole call)`,
+      text: `${isNear ? 'Or register' : 'Register'} an entry that it matches, at the ICP server with (${REGISTER} has the whole call)`,
       command: `"selectors": ${JSON.stringify(Object.fromEntries(pairs))}`,
     },
     {

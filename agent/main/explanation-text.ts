@@ -1,6 +1,6 @@
 import type { ExplainAnswer, ProcessAnswer } from '../admin/routes/explain.js'
 import { printable } from '../observability/printable.js'
-import { adviceOn } from './explanation-advice.js'
+import { type Advice, adviceOn, adviceOnDenial } from './explanation-advice.js'
 import type { Style } from './terminal/style.js'
 import { moment } from './terminal/time.js'
 import { wrap } from './terminal/wrap.js'
@@ -14,7 +14,10 @@ export function explanationText(answer: ExplainAnswer, style: Style, width: numb
   if (answer.processes.length > 0) {
     page.title('What only a connection shows')
     for (const text of answer.only_a_connection_shows) page.item(text)
-  } else page.line(answer.how)
+  } else {
+    page.line(answer.how)
+    if (answer.denial) showAdvice(page, adviceOnDenial(answer.denial))
+  }
   return page.text.trimStart()
 }
 
@@ -70,7 +73,7 @@ function showCaptured(page: TextPage, explanation: Captured): void {
   page.line(found.length === 0 ? 'No selectors were found then.' : 'Selectors that were found then:')
   for (const [selector, value] of found) page.exact(`${selector}=${value}`)
   if (explanation.unavailable.length > 0) page.line(`Unavailable then: ${explanation.unavailable.join(', ')}`)
-  for (const note of explanation.notes) page.line(note, 4)
+  for (const note of explanation.notes) page.line(`(${note})`, 4)
   for (const { entry_id, spiffe_id, lacks } of explanation.nearest ?? []) {
     page.line(`Nearest: ${spiffe_id} (entry ${entry_id})`)
     for (const { selector, wanted, found: has } of lacks) page.exact(lackText(selector, wanted, has))
@@ -116,7 +119,10 @@ function showProcess(page: TextPage, process: ProcessAnswer, answer: ExplainAnsw
 
   page.title('On a call now')
   for (const text of outcomeOf(process, answer.hold_seconds)) page.line(text)
-  const advice = adviceOn(process)
+  showAdvice(page, adviceOn(process))
+}
+
+function showAdvice(page: TextPage, advice: readonly Advice[]): void {
   if (advice.length === 0) return
   page.title('What to do')
   for (const { text, command: line } of advice) {

@@ -2,7 +2,7 @@ import { bar, lifeColour, remaining } from '../../agent/main/terminal/bar.js'
 import { clip, type TextPart, wrap } from '../../agent/main/terminal/parts.js'
 import type { Style } from '../../agent/main/terminal/style.js'
 import { span } from '../../agent/main/terminal/time.js'
-import { selectorText, short } from './lines.js'
+import { selectorText, short, tryIt } from './lines.js'
 import { type Held, isComplete, type Story } from './story.js'
 
 const LABEL = 10
@@ -39,8 +39,9 @@ function processes(story: Story, now: number, { cyan, dim, blue }: Style): [stri
   }
   if (agent) {
     // Two rows, so that it can be copied from a narrow terminal too.
-    rows.push(['try it', [['node dist/agent/main/index.js api watch x509 \\', dim]]])
-    rows.push(['', [[`  --socket unix://${agent.socket}`, dim]]])
+    const [command, socket] = tryIt(agent.socket)
+    rows.push(['try it', [[`${command} \\`, dim]]])
+    rows.push(['', [[`  ${socket}`, dim]]])
   }
   if (workload) rows.push(['workload', [[`pid ${workload.pid}`], [`  ${workload.executable}`, dim]]])
   return rows

@@ -19,8 +19,11 @@ export function eventLines(event: DemoEvent, story: Story, now: number, style: S
       return says('server', `listens at ${event.address} ${dim(`(embedded ICP server, pid ${event.pid})`)}`)
     case 'entry':
       return says('server', `entry ${cyan(event.spiffeId)} for whoever has ${selectorText(event.selectors)}`)
-    case 'agent':
-      return says('agent', `serves the Workload API at unix://${event.socket} ${dim(`(pid ${event.pid})`)}`)
+    case 'agent': {
+      const serves = says('agent', `serves the Workload API at unix://${event.socket} ${dim(`(pid ${event.pid})`)}`)
+      if (brief) return serves
+      return [...serves, `${dim('try it'.padEnd(8))}  in another terminal: ${tryIt(event.socket).join(' ')}`]
+    }
     case 'node': {
       if (event.renewed) return says('agent', `renews its own SVID, ${span(event.notAfter - now)} left`)
       const token = event.withToken && !brief ? dim(' (its join token is used up)') : ''
@@ -65,6 +68,11 @@ function holdLines(
     if (kind === 'withdrawn') return `${red(bold('−'))} ${cyan(about)} ${dim('withdrawn')}`
     return `${yellow(bold('~'))} ${printable(about)} ${dim(kind === 'bundle' ? 'has another bundle' : kind)}`
   })
+}
+
+/** The command that shows a process of one's own its SVIDs, in two parts. */
+export function tryIt(socket: string): readonly [string, string] {
+  return ['npx icp-agent api watch x509', `--socket unix://${socket}`]
 }
 
 /** One line for an SVID: its bar, what is left, and its name. */

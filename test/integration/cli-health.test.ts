@@ -104,7 +104,7 @@ describe('healthcheck', () => {
     test('says that the file that was named is not there, and how to name another agent', async () => {
       const ran = await icpAgent(['healthcheck', '-c', config, '--url', 'http://127.0.0.1:1/ready'])
       expect(ran).toMatchObject({ code: 1, stdout: expect.stringContaining('-c FILE or --url URL names another one') })
-      expect(ran.stderr).toBe(`${config} does not exist; it was named, and the environment alone counts\n`)
+      expect(ran.stderr).toBe(`${config} does not exist, so only environment variables count\n`)
     })
 
     test.each([

@@ -2,6 +2,7 @@ import { printable } from '../../observability/printable.js'
 import { choice, duration, misused, quoted, readArguments } from '../arguments.js'
 import type { Command, CommandIo } from '../command.js'
 import { DevIcpAdmin, type DevIcpEntry } from '../dev-icp-server.js'
+import { SYNC_SECONDS } from '../dev-icp-welcome.js'
 
 const COMMON = { data: { type: 'string' } } as const
 const OUTPUT = { output: { type: 'string', short: 'o' } } as const
@@ -45,7 +46,9 @@ Example:
     })
     show([entry], options.output, io)
     if (options.output !== 'json')
-      io.stderr.write('Agents serve it once they have read it: every sync.interval, 30s by default.\n')
+      io.stderr.write(
+        `The agent of agent.yaml reads it within ${SYNC_SECONDS} s; another one within its sync.interval, 30s by default.\n`,
+      )
     return 0
   },
 }

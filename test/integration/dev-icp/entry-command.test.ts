@@ -75,6 +75,15 @@ describe('icp-agent dev-icp entry', () => {
     expect((await icpAgent(['dev-icp', 'entry', ...args])).code).toBe(2)
   })
 
+  test('says which server must be started where it has ended', async () => {
+    const data = await server()
+    for (const part of parts.splice(-1)) await part[Symbol.asyncDispose]()
+    const { code, stderr } = await icpAgent(['dev-icp', 'entry', 'list', '--data', data])
+    expect(code).toBe(2)
+    expect(stderr).toContain(`does not run: start it with icp-agent dev-icp --data ${data}`)
+    expect(stderr).not.toContain('icp_service.address')
+  })
+
   test('is refused in words by the server', async () => {
     const data = await server()
     const { code, stderr } = await icpAgent(['dev-icp', 'entry', 'create', '--data', data, 'no-uri', 'unix:uid=1'])

@@ -80,6 +80,13 @@ test('each thing that happens is one line; the second dialect is told of once', 
   expect(line).toContain(`↻ ${A} rotated with 9 s left`)
 })
 
+test('without a board, too, the command to try in another terminal is shown', () => {
+  const event: DemoEvent = { kind: 'agent', socket: '/tmp/d/agent.sock', pid: 9 }
+  const command = 'npx icp-agent api watch x509 --socket unix:///tmp/d/agent.sock'
+  expect(eventLines(event, BEGINNING, NOW, plain).join()).toContain(command)
+  expect(eventLines(event, BEGINNING, NOW, plain, true)).toHaveLength(1)
+})
+
 test('what a selector holds cannot draw on the terminal', () => {
   const event: DemoEvent = { kind: 'attested', pid: 7, selectors: { 'unix:path': '/tmp/\u001b[2J' } }
   expect(eventLines(event, BEGINNING, NOW, plain).join()).not.toContain('\u001b')

@@ -162,7 +162,15 @@ test('a denial whose process has ended shows what was known of it', () => {
     explanation: { selectors: { 'unix:uid': '1000' }, unavailable: ['k8s'], notes: ['docker: gone'], nearest: null },
   }
   const shown = text(answer([], { denial, how: 'process 4242 has ended; this is what was known then' }))
-  for (const part of ['Denial 1a2b3c4d5e6f', 'unix:uid=1000', 'Unavailable then: k8s', 'docker: gone', 'has ended']) {
+  for (const part of ['Denial 1a2b3c4d5e6f', 'unix:uid=1000', 'Unavailable then: k8s', '(docker: gone)', 'has ended']) {
     expect(shown).toContain(part)
   }
+  expect(shown).toContain(`What to do
+  - Register an entry that it matches,`)
+  expect(shown).toContain('icp-agent dev-icp entry create /NAME unix:uid=1000\n')
+})
+
+test('where no entry is near, the first advice is to register one', () => {
+  expect(text(answer([{ ...DENIED, nearest: [] }]))).toContain(`What to do
+  - Register an entry that it matches,`)
 })
