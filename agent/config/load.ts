@@ -12,8 +12,6 @@ import { unknownKeys } from './unknown-keys.js'
 import { type Understood, understand } from './values.js'
 
 export interface ConfigSources extends ReadOptions {
-  /** True when the user named the file. */
-  readonly explicitPath: boolean
   /** The machine's name: the default of `agent.node_id`. */
   readonly hostname: string
   /** True in a container: its host name does not last, so `agent.node_id` is required. */
@@ -57,8 +55,8 @@ export async function loadConfig(sources: ConfigSources): Promise<LoadedConfig> 
     ...proxyWarnings,
     ...tokenInEnvironment(reading, understood),
   ]
-  // If settings are missing because the named file is absent, that warning comes first.
-  const unset = sources.explicitPath && problems.some(({ source }) => source === 'not set')
+  // If settings are missing because the file is absent, that warning comes first.
+  const unset = problems.some(({ source }) => source === 'not set')
   const causes = unset ? reading.warnings.filter(({ key }) => key === '(file)') : []
   const others = warnings.filter((warning) => !causes.includes(warning))
   if (problems.length > 0) throw invalidConfiguration([...causes, ...problems], others)

@@ -49,6 +49,9 @@ const NO_ROUTE = 'there is no route to it'
 const NO_DNS = 'its host name cannot be looked up now: check DNS'
 const NO_MEMORY = 'this machine has no memory left for the connection'
 
+/** Linux answers the same for a directory, which Docker makes in place of a mount's missing source. */
+const REFUSED_BY_SOCKET = 'the connection was refused: is {peer} running, and is this a socket, not a directory?'
+
 /** Failures of the network below TLS. */
 const NETWORK: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'the connection was refused: is {peer} running, and are host and port right?',
@@ -89,8 +92,9 @@ export function certificateProblem(code: string, text: string, peer: HttpPeer): 
   return problem === undefined ? null : about(peer, problem ?? `its certificate is refused (${code})`)
 }
 
-/** What a failure below TLS means, and what to do. */
-export function networkProblem(code: string, peer: HttpPeer): string {
+/** What a failure below TLS means, and what to do. `address` is a URL, or `unix://PATH`. */
+export function networkProblem(code: string, address: string, peer: HttpPeer): string {
+  if (code === 'ECONNREFUSED' && address.startsWith('unix:')) return about(peer, REFUSED_BY_SOCKET)
   const known = Object.hasOwn(NETWORK, code) ? NETWORK[code] : undefined
   if (known !== undefined) return about(peer, known)
   if (code.startsWith('EAI_')) return NO_DNS

@@ -37,7 +37,7 @@ export function httpError(
   const code = codeOf(error)
   if (isMistake(error, code)) return error
   const way = proxy === null ? '' : throughProxy(proxy)
-  const { kind, reason, details, keepCause = true } = meaningOf(error, code, peer)
+  const { kind, reason, details, keepCause = true } = meaningOf(error, code, address, peer)
   return new HttpError(kind, `${address}: ${reason}${way}`, {
     ...(keepCause ? { cause: error } : {}),
     details: { address, reason: code, ...(proxy === null ? {} : { proxy }), ...details },
@@ -54,7 +54,7 @@ function proxyError(failure: ProxyFailure, address: string, proxy: string | null
   if (failure.status === null && isMistake(failure.cause, code)) return failure.cause
   const meaning: FailureMeaning =
     failure.status === null
-      ? meaningOf(failure.cause, code, proxyBefore(peer))
+      ? meaningOf(failure.cause, code, address, proxyBefore(peer))
       : { kind: 'unreachable', reason: connectProblem(failure.status), keepCause: false }
   const { kind, reason, keepCause = true } = meaning
   const text = `the proxy ${proxy} of HTTPS_PROXY failed: ${reason}; NO_PROXY exempts the server`
@@ -72,7 +72,7 @@ interface FailureMeaning {
   readonly keepCause?: boolean
 }
 
-function meaningOf(error: unknown, code: string, peer: HttpPeer): FailureMeaning {
+function meaningOf(error: unknown, code: string, address: string, peer: HttpPeer): FailureMeaning {
   const certificate = certificateProblem(code, messageOf(error), peer)
   if (certificate !== null) return { kind: 'tls', reason: certificate }
   if (code === 'ERR_SSL_WRONG_VERSION_NUMBER') return { kind: 'tls', reason: 'it does not speak TLS on this port' }
@@ -93,7 +93,7 @@ function meaningOf(error: unknown, code: string, peer: HttpPeer): FailureMeaning
   if (/^HPE_|CONTENT_LENGTH_MISMATCH$|^ERR_ASSERTION$/.test(code) || isParserError(error)) {
     return { kind: 'not_http', reason: 'the answer is no HTTP', keepCause: false }
   }
-  return { kind: 'unreachable', reason: networkProblem(code, peer) }
+  return { kind: 'unreachable', reason: networkProblem(code, address, peer) }
 }
 
 function isMistake(error: unknown, code: string): boolean {

@@ -78,7 +78,7 @@ line('EP-02', async ({ address }) => {
   for (const socket of ['tcp://0.0.0.0:8081', 'tcp://127.0.0.1:8081']) {
     const env = { ICP_AGENT_AGENT__TENANT_ID: TENANT, ICP_AGENT_AGENT__SOCKET_PATH: socket }
     const around = { env, hostname: 'h', insideContainer: false, files: new Disk() }
-    const loading = loadConfig({ path: '/nowhere/config.yaml', explicitPath: false, ...around })
+    const loading = loadConfig({ path: '/nowhere/config.yaml', ...around })
     await expect(loading, socket).rejects.toMatchObject({ code: 'config.invalid' })
   }
 })

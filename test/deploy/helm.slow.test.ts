@@ -66,7 +66,7 @@ async function configOf({ data }: Manifest, hostIp = '10.0.0.7') {
   const path = join(dir, 'config.yaml')
   await writeFile(path, data?.['config.yaml'] ?? '')
   const env = { NODE_NAME: 'worker-1', HOST_IP: hostIp }
-  const where = { path, explicitPath: true, env, hostname: 'pod', insideContainer: true, files: new Disk() }
+  const where = { path, env, hostname: 'pod', insideContainer: true, files: new Disk() }
   return (await loadConfig(where)).config
 }
 

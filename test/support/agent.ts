@@ -94,7 +94,6 @@ export async function startAgent({
   )
   const sources = {
     path: join(dir, 'config.yaml'),
-    explicitPath: false,
     env,
     hostname: hostname(),
     insideContainer: false,

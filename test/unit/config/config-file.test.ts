@@ -13,7 +13,7 @@ describe('the file itself', () => {
     expect(keysOf(await refused({ file: 'a: b: c', env }))).toEqual(['(file)', 'health.port'])
   })
 
-  test('where something is missing, the absence of the file that was named comes first; else it is a warning', async () => {
+  test('where something is missing, the absence of the file comes first; else it is a warning', async () => {
     const problems = await refused({})
     expect(keysOf(problems)).toEqual(['(file)', 'agent.tenant_id'])
     expect(problems[0]).toMatchObject({ source: 'c.yaml', problem: expect.stringContaining('does not exist') })
@@ -27,7 +27,7 @@ describe('the file itself', () => {
     writeFileSync(files.path('locked'), '')
     using _fault = files.fail('open', 'EACCES', { path: /locked$/ })
     for (const path of [files.path('big'), files.directory, files.path('locked')]) {
-      const loading = loadConfig({ path, explicitPath: true, env: {}, hostname: 'h', insideContainer: false, files })
+      const loading = loadConfig({ path, env: {}, hostname: 'h', insideContainer: false, files })
       await expect(loading).rejects.toMatchObject({
         code: 'config.invalid',
         details: { problems: [{ key: '(file)', source: path }] },
@@ -39,7 +39,7 @@ describe('the file itself', () => {
     await using files = await TemporaryFiles.create()
     writeFileSync(files.path('real.yaml'), `agent: {tenant_id: ${TENANT}}`)
     symlinkSync('real.yaml', files.path('config.yaml'))
-    const sources = { explicitPath: true, env: {}, hostname: 'h', insideContainer: false, files }
+    const sources = { env: {}, hostname: 'h', insideContainer: false, files }
     const { config } = await loadConfig({ ...sources, path: files.path('config.yaml') })
     expect(config.agent.tenantId).toBe(TENANT)
   })

@@ -21,7 +21,6 @@ export interface Given {
 export const load = ({ file, env = {}, insideContainer = false, hostname = 'node-1', others = {}, ...rest }: Given) =>
   loadConfig({
     path: 'c.yaml',
-    explicitPath: true,
     env,
     hostname,
     insideContainer,

@@ -57,7 +57,6 @@ describe('additional trust anchors', () => {
     const { loadConfig } = await import('../../../agent/config/load.js')
     const loading = loadConfig({
       path: 'c.yaml',
-      explicitPath: true,
       env: { ...given.env, ICP_AGENT_HEALTH__PORT: 'x' },
       hostname: 'h',
       insideContainer: false,

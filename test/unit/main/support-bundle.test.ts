@@ -21,7 +21,6 @@ const settings = async () =>
   (
     await loadConfig({
       path: '/nowhere/config.yaml',
-      explicitPath: false,
       env,
       hostname: 'n',
       insideContainer: false,

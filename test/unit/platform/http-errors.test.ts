@@ -42,6 +42,12 @@ describe('an error of the network', () => {
     expect(String(httpError(coded(code), 'https://icp.example.org'))).toContain('https://icp.example.org: ')
   })
 
+  it('of a Unix socket that refuses asks whether it is one, not about host and port', () => {
+    const text = String(httpError(coded('ECONNREFUSED'), 'unix:///var/run/docker.sock'))
+    expect(text).toContain('is this a socket, not a directory?')
+    expect(text).not.toContain('port')
+  })
+
   it('is found under its causes and among several addresses', () => {
     expect(meaning(new Error('outer', { cause: coded('ECONNREFUSED') }))).toBe('unreachable')
     expect(meaning(new AggregateError([coded('ECONNREFUSED'), coded('ENETUNREACH')]))).toBe('unreachable')
