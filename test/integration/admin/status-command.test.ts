@@ -4,7 +4,8 @@ import { WorkloadApiClient } from '../../../agent/client/workload-api-client.js'
 import { SystemClock } from '../../../agent/platform/system-clock.js'
 import { startAgent, startServer, TENANT, temporaryDirectory } from '../../support/agent.js'
 import { icpAgent } from '../../support/terminal.js'
-import { svidStream, uid } from '../resilience/support.js'
+import { until } from '../../support/until.js'
+import { fetchOnce, svidStream, uid } from '../resilience/support.js'
 import { socketOf } from './support.js'
 
 vi.setConfig({ testTimeout: 120_000 })
@@ -34,6 +35,8 @@ test('status waits until workloads are served, and tells who is served, who was 
 
   await server.createEntry({ spiffeId: `spiffe://${TENANT}/web`, selectors: { 'unix:uid': uid } })
   await agent.logged('Registration entries changed', ({ total }) => total === 2)
+  // Issuing takes longer than the hold of a call on a machine that is slow enough.
+  await until(() => fetchOnce(agent.address).then(Boolean, () => false))
   using stream = svidStream(agent.address)
   await stream.next()
   const served = await of('--wait', 'served', '-o', 'json')
