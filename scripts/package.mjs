@@ -1,6 +1,4 @@
-// `npm run package [-- --out DIR] [--arch x64,arm64] [--no-linux-packages] [--sign KEY]`: everything that is handed out, in
-// DIR/VERSION (default dist/packages): single executables, deb and rpm, the npm package, units and scripts, an SBOM, and SHA256SUMS
-// over all of it. The same sources give the same bytes. `--npm-package FILE`: that one alone; the image is made of it.
+// `npm run package`: everything that is handed out; USAGE has its options. The same sources give the same bytes.
 import './ensure-installed.mjs'
 import { createHash } from 'node:crypto'
 import {
@@ -25,15 +23,43 @@ import { LOCK, MANIFEST, ROOT, say } from './package/paths.mjs'
 import { sbom } from './package/sbom.mjs'
 import { checkSigning, sign } from './package/sign.mjs'
 
-const { values } = parseArgs({
-  options: {
-    out: { type: 'string' },
-    arch: { type: 'string' },
-    'no-linux-packages': { type: 'boolean' },
-    sign: { type: 'string' },
-    'npm-package': { type: 'string' },
-  },
-})
+const USAGE = `Usage: npm run package -- [OPTIONS]
+
+Writes DIR/VERSION: single executables, deb and rpm, the npm package, units and scripts, an SBOM, and SHA256SUMS
+over all of it. It downloads Node for each architecture and takes some minutes.
+
+Options:
+  --out DIR              default dist/packages
+  --arch LIST            default x64,arm64
+  --no-linux-packages    leave out deb and rpm, which need Go 1.25 or newer
+  --sign KEY             sign SHA256SUMS with this secret key of minisign
+  --npm-package FILE     write the npm package alone, to FILE
+`
+
+function optionsOf() {
+  try {
+    const { values } = parseArgs({
+      options: {
+        out: { type: 'string' },
+        arch: { type: 'string' },
+        'no-linux-packages': { type: 'boolean' },
+        sign: { type: 'string' },
+        'npm-package': { type: 'string' },
+        help: { type: 'boolean', short: 'h' },
+      },
+    })
+    return values
+  } catch (error) {
+    process.stderr.write(`${error.message}\n\n${USAGE}`)
+    process.exit(2)
+  }
+}
+
+const values = optionsOf()
+if (values.help) {
+  process.stdout.write(USAGE)
+  process.exit()
+}
 const npmPackage = values['npm-package']
 if (npmPackage !== undefined) {
   const { code, packages } = await bundle()

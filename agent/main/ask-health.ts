@@ -42,7 +42,7 @@ export async function askHealth(
       signal.throwIfAborted()
       const why = deadline.aborted ? `no answer within ${timeoutMs / 1000} s` : messageOf(error)
       const where = socketPath ?? new URL(path, url).href
-      last = { trouble: `no agent answers at ${where} (${why}); is it running, and meant? ${OTHERS}`, but: null }
+      last = { trouble: `no agent answers at ${where} (${why}); is it running? ${OTHERS}`, but: null }
       if (socketPath === null || !isForbidden(error)) return last
     }
   }
