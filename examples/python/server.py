@@ -29,7 +29,7 @@ def greet(connection):
 
 
 with X509Source(timeout_in_seconds=60) as source:
-    svid_id = source.svid.spiffe_id
+    svid_id = source.get_x509_context().default_svid.spiffe_id
     options = ListenOptions(tls_mode=ServerTlsMode.MTLS, authorize_fn=authorize_member_of(svid_id.trust_domain))
     listener = listen(f"127.0.0.1:{sys.argv[1] if len(sys.argv) > 1 else 8443}", source, options)
     print(f"{svid_id} listens on 127.0.0.1:{listener.getsockname()[1]}", flush=True)

@@ -12,4 +12,7 @@ def updated(context):
 
 
 WorkloadApiClient().stream_x509_contexts(updated, lambda error: print(error, file=sys.stderr, flush=True))
-threading.Event().wait()
+try:
+    threading.Event().wait()
+except KeyboardInterrupt:
+    pass  # Ctrl-C ends it
