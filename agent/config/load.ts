@@ -12,6 +12,8 @@ import { unknownKeys } from './unknown-keys.js'
 import { type Understood, understand } from './values.js'
 
 export interface ConfigSources extends ReadOptions {
+  /** No file was named, and none is at a default path: then no warning is given that it does not exist. */
+  readonly absent?: true
   /** The machine's name: the default of `agent.node_id`. */
   readonly hostname: string
   /** True in a container: its host name does not last, so `agent.node_id` is required. */
@@ -57,12 +59,18 @@ export async function loadConfig(sources: ConfigSources): Promise<LoadedConfig> 
   ]
   // If settings are missing because the file is absent, that warning comes first.
   const unset = problems.some(({ source }) => source === 'not set')
-  const causes = unset ? reading.warnings.filter(({ key }) => key === '(file)') : []
-  const others = warnings.filter((warning) => !causes.includes(warning))
+  const ofFile = reading.warnings.filter(({ key }) => key === '(file)')
+  const causes = unset ? ofFile : []
+  const others = unset || sources.absent ? warnings.filter((warning) => !ofFile.includes(warning)) : warnings
   if (problems.length > 0) throw invalidConfiguration([...causes, ...problems], others)
   const values = effectiveValues(understood, sources)
   const settings = effectiveSettings(values, understood, sources.env)
-  return { config: assemble(settings, sources.env), settings, warnings, secretVariables: secretVariables(reading) }
+  return {
+    config: assemble(settings, sources.env),
+    settings,
+    warnings: others,
+    secretVariables: secretVariables(reading),
+  }
 }
 
 /** Users who may trace the process can read the token in its environment; a file can be removed and renewed. */

@@ -50,8 +50,8 @@ Example:
 
 async function examine(named: string | undefined, io: CommandIo): Promise<ValidationReport> {
   const files = new Disk()
-  const { absent, ...place } = await configPath(named, files)
-  const file = absent ? null : place.path
+  const place = await configPath(named, files)
+  const file = place.absent ? null : place.path
   try {
     const { warnings } = await loadConfig({ ...place, ...surroundings(io.env), files })
     return { file, valid: true, problems: [], warnings }

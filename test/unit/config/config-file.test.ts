@@ -21,6 +21,12 @@ describe('the file itself', () => {
     expect(keysOf(warnings)).toEqual(['(file)'])
   })
 
+  test('where none was named and the environment suffices, its absence is no warning', async () => {
+    const { warnings } = await load({ env: { ICP_AGENT_AGENT__TENANT_ID: TENANT }, absent: true })
+    expect(keysOf(warnings)).toEqual([])
+    expect(keysOf(await refused({ absent: true }))).toEqual(['(file)', 'agent.tenant_id'])
+  })
+
   test('one of more than a mebibyte, a directory and one that may not be read are problems', async () => {
     await using files = await TemporaryFiles.create()
     writeFileSync(files.path('big'), `# ${'x'.repeat(10 * 1024 * 1024)}\n`)

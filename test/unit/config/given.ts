@@ -15,6 +15,7 @@ export interface Given {
   insideContainer?: boolean
   hostname?: string
   workingDirectory?: string
+  absent?: true
   others?: Record<string, string>
 }
 
