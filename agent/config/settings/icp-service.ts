@@ -51,13 +51,13 @@ export const icpServiceSettings = {
     path: 'file',
     defaultIs: 'none',
     reload: 'live',
-    what: "PEM certificates trusted besides the system's. A missing file is a warning, a broken one an error; one that breaks while the agent runs leaves what it held in force.",
+    what: "PEM certificates that the agent trusts in addition to the system's. If the file is missing, the agent warns; a broken file is an error. If it breaks while the agent runs, its last content stays in effect.",
   }),
   'icp_service.csr_common_name': setting(csrCommonName, {
     kind: '`auto`, `empty` or text',
     default: 'auto',
     reload: 'restart',
-    what: 'The common name in CSRs. `auto` finds out what the certificate authority accepts.',
+    what: 'The common name in CSRs. `auto` detects what the CA accepts.',
   }),
   'icp_service.timeout': setting(duration('100ms', '10m', { plainSeconds: true }), {
     kind: 'seconds or duration',
@@ -82,7 +82,7 @@ export const icpServiceSettings = {
     secret: true,
     defaultIs: '`HTTPS_PROXY` from the environment, else none',
     reload: 'live',
-    what: 'The proxy on the way to the ICP server, `http://HOST:PORT` or `https://HOST:PORT`. `none`: no proxy, whatever the environment says.',
+    what: 'The proxy to the ICP server, `http://HOST:PORT` or `https://HOST:PORT`. `none`: no proxy, even if the environment names one.',
   }),
   'icp_service.no_proxy': optional(
     textual((text) => ({ value: text })),
@@ -90,13 +90,13 @@ export const icpServiceSettings = {
       kind: 'text',
       defaultIs: '`NO_PROXY` from the environment, else none',
       reload: 'live',
-      what: 'Servers that are reached without the proxy, with commas.',
+      what: 'Servers that are reached without the proxy, separated by commas.',
     },
   ),
   'icp_service.traceparent': setting(bool(), {
     kind: 'true, false',
     default: 'false',
     reload: 'restart',
-    what: 'Requests carry the W3C header `traceparent` of their span, where traces are exported ([opentelemetry.md](opentelemetry.md)).',
+    what: 'Requests have the W3C header `traceparent` of their span, if traces are exported ([opentelemetry.md](opentelemetry.md)).',
   }),
 }

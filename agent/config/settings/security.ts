@@ -17,9 +17,9 @@ export const securitySettings = {
   'security.cache_encryption_key': optional(encryptionKey, {
     kind: 'base64 of 32 bytes',
     secret: true,
-    defaultIs: 'made on first start in `<data_dir>/cache.key`',
+    defaultIs: 'generated at the first start in `<data_dir>/cache.key`',
     reload: 'restart',
-    what: 'AES-256-GCM key of the sealed cache. A key beside the cache protects copies of it, not against a reader of `data_dir`.',
+    what: 'AES-256-GCM key of the sealed cache. A key in `data_dir` protects copies of the cache only, not against whoever can read `data_dir`.',
   }),
   'security.cache_encryption_key_previous': optional(encryptionKey, {
     kind: 'base64 of 32 bytes',
@@ -33,12 +33,12 @@ export const securitySettings = {
     path: 'file',
     defaultIs: '`<data_dir>/cache/svid.cache`',
     reload: 'restart',
-    what: 'Where the sealed cache lies.',
+    what: 'File of the sealed cache.',
   }),
   'security.revoke_removed': setting(bool(), {
     kind: 'true, false',
     default: 'false',
     reload: 'live',
-    what: 'SVIDs of entries that were removed are revoked at the server, with lowest priority. Servers of the workspace API forget an SVID with its entry: there an administrator revokes it before deleting the entry.',
+    what: 'The agent revokes SVIDs of removed entries at the server, with the lowest priority. Servers of the workspace API forget an SVID with its entry: there an administrator must revoke it before deleting the entry.',
   }),
 }
