@@ -69,7 +69,7 @@ function fleetTable(): string[] {
     return `| ${cells.join(' | ')} |`
   })
   return [
-    '| nodes | identities a node | life of an SVID | requests a minute, all | signatures a second | nodes an address, entries every 30 s | addresses | nodes an address, entries every 10 min | addresses |',
+    '| nodes | identities per node | life of an SVID | requests a minute in all | signatures a second | nodes per address, entries every 30 s | addresses | nodes per address, entries every 10 min | addresses |',
     '|---|---|---|---|---|---|---|---|---|',
     ...rows,
   ]
@@ -124,10 +124,7 @@ function nodeTable(cost: Costs): string[] {
     return `| ${cells.join(' | ')} |`
   })
   return [
-    '| workloads | resident, MB | one change for all, ms of processor | pushes of renewals, of a core | a new process each hour in each one’s place, of a core | renewals a minute at a life of an hour | shortest life that the rate allows |'.replace(
-      '’',
-      "'",
-    ),
+    '| workloads | resident, MB | one change for all, CPU ms | pushes of renewals, share of a core | each workload restarted once an hour, share of a core | renewals a minute at a life of an hour | shortest life that the rate limit allows |',
     '|---|---|---|---|---|---|---|',
     ...rows,
   ]

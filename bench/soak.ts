@@ -185,11 +185,12 @@ function report(failed: number): void {
   const text = [
     `${machine()}.`,
     '',
-    `${hour.toFixed(2)} hours, ${workloads} workloads with a user and an identity each and two streams; a program that is ` +
-      `replaced and a burst of JWT-SVIDs every ${CHURN_MS / 1000} s; SVIDs live ${TTL_SECONDS / 60} minutes, an authority ` +
-      `${AUTHORITY_MS / 60_000}. ${failed} bursts of JWT-SVIDs failed. The first quarter, in which identities are issued, is left out.`,
+    `${hour.toFixed(2)} hours, ${workloads} workloads, each with its own user and identity and two streams. Every ` +
+      `${CHURN_MS / 1000} s one is replaced and another fetches a burst of JWT-SVIDs. SVIDs live ${TTL_SECONDS / 60} minutes, authorities ` +
+      `${AUTHORITY_MS / 60_000} minutes. ${failed} bursts of JWT-SVIDs failed. The two halves leave out the first quarter, in which ` +
+      `identities are issued.`,
     '',
-    '| | first half | second half | most |',
+    '| | first half | second half | highest |',
     '|---|---|---|---|',
     ...rows,
     '',

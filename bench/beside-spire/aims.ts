@@ -1,9 +1,9 @@
-/** What a figure of ours should be. Data: the page's table of aims is made of it. */
+/** What a figure of the agent should be: rows of the page's table of aims. */
 export type Aim = {
   readonly row: string
   readonly case: string
   readonly figure: string
-  /** The target that ours is compared with; without one the figure itself counts. */
+  /** The target that the agent is compared with; without one the figure itself counts. */
   readonly to?: string
   readonly unit?: string
   /** Shown where the aim is missed. */
@@ -14,17 +14,18 @@ const SPIRE = 'SPIRE RSA'
 const FLOOR = 'floor: grpc-js'
 const ONE_LOOK = 'floor: grpc-js, one look'
 
-const CALL = 'each call is checked, decided, limited and counted, on interceptors of grpc-js; the floor does none of it'
-const TAIL = 'collections of garbage in the one thread that answers everybody; SPIRE answers on both cores'
+const CALL =
+  'the agent checks the process, decides, applies limits and counts, in interceptors of grpc-js; the floor does none of it'
+const TAIL = 'garbage collection in the one thread that answers all calls; SPIRE answers on both cores'
 const COLD =
-  "a connection's set-up in grpc-js and the reading of the new process share one thread; SPIRE uses both cores"
+  "grpc-js opens the connection and the agent reads the new process's files on one thread; SPIRE uses both cores"
 const DIGEST = 'as without digests'
-const JWT = 'the call itself, as in warm-8; the token comes from memory on both sides'
-const PUSH = 'one thread writes all messages one after the other'
+const JWT = 'the call itself, as in warm-8; both agents have the token in memory'
+const PUSH = 'one thread writes all messages, one after the other'
 
 const floors = ([1, 8, 32] as const).flatMap((places): Aim[] => [
   {
-    row: `warm fetch, ${places} at once, to the floor`,
+    row: `calls on open connections, ${places} at once, ratio to the floor`,
     case: `warm-${places}`,
     figure: 'requests',
     to: FLOOR,
@@ -32,7 +33,7 @@ const floors = ([1, 8, 32] as const).flatMap((places): Aim[] => [
     missed: CALL,
   },
   {
-    row: `warm fetch, ${places} at once, to the floor with one look`,
+    row: `calls on open connections, ${places} at once, ratio to the floor with one look`,
     case: `warm-${places}`,
     figure: 'requests',
     to: ONE_LOOK,
@@ -40,7 +41,7 @@ const floors = ([1, 8, 32] as const).flatMap((places): Aim[] => [
     missed: CALL,
   },
   {
-    row: `warm fetch, ${places} at once, p99`,
+    row: `calls on open connections, ${places} at once, p99`,
     case: `warm-${places}`,
     figure: 'p99',
     to: SPIRE,
@@ -80,7 +81,7 @@ const pushes = (['entry', 'authority'] as const).flatMap((what) =>
 export const AIMS: readonly Aim[] = [
   ...floors,
   {
-    row: 'CPU of the agent a 1,000 warm fetches, 8 at once',
+    row: 'CPU of 1,000 calls on open connections, 8 at once',
     case: 'warm-8',
     figure: 'processor',
     unit: 's',
@@ -97,24 +98,24 @@ export const AIMS: readonly Aim[] = [
     figure: 'resident',
     to: SPIRE,
     most: 1.2,
-    missed: "Node's own memory, and an HTTP/2 session of it for each connection (the floor's figure)",
+    missed: "Node's memory, and its HTTP/2 session for each connection (see the floor)",
   },
   {
-    row: 'CPU of the agent with 2,000 idle streams',
+    row: 'CPU with 2,000 idle streams',
     case: 'memory',
     figure: 'idle processor',
     unit: '%',
     most: 0.2,
-    missed: 'reads of entries and bundles, and the timers of metrics',
+    missed: 'entry sync, bundle polls, and the timers of metrics',
   },
   {
-    row: 'idle resident memory as shipped',
+    row: 'idle resident memory as released',
     case: 'idle',
     figure: 'idle resident',
     unit: 'MB',
     most: 115,
     missed:
-      'Node and grpc-js alone are the floor of that case; the rest is the heap of what the agent loads (decision 0027)',
+      'the floor of that case is Node and grpc-js alone; the rest is the heap of the modules that the agent loads (decision 0027)',
   },
   {
     row: 'start, exec to the first answered call',
@@ -123,14 +124,14 @@ export const AIMS: readonly Aim[] = [
     unit: 'ms',
     most: 400,
     missed:
-      'Node and grpc-js alone are the floor of that case; the rest is modules that run before the socket (decision 0027)',
+      'the floor of that case is Node and grpc-js alone; the rest is modules that load before the socket opens (decision 0027)',
   },
   {
-    row: 'registered to served, asking each second',
+    row: 'from registration to the SVID, one call a second',
     case: 'registered',
     figure: 'registered to served',
     unit: 'ms',
     most: 5_000,
-    missed: 'early syncs keep seven seconds between them (decision 0026)',
+    missed: 'early syncs are at least seven seconds apart (decision 0026)',
   },
 ]

@@ -67,13 +67,13 @@ export function writeReport(root: string, results: Results, cases: readonly Case
 function heading({ repetitions, seconds }: Results): string {
   const took = [...seconds.values()].reduce((sum, one) => sum + one, 0)
   return (
-    `${machine()}, load average at the end ${loadavg()[0]?.toFixed(1)}; SPIRE ${SPIRE_VERSION}; ${repetitions} repetitions or ` +
-    `more, targets in turn; ${Math.round(took / 60)} minutes. ` +
-    'Each cell is a median with its range; a ratio is the median of the ratios pair by pair.'
+    `${machine()}, load average at the end ${loadavg()[0]?.toFixed(1)}; SPIRE ${SPIRE_VERSION}; at least ${repetitions} ` +
+    `repetitions, in each of them one target after the other; ${Math.round(took / 60)} minutes. ` +
+    'Each cell is a median with its range. A ratio is the median of the ratios of each repetition.'
   )
 }
 
-/** The aims, what was reached, and why the rest was not. */
+/** The aims, the measured figures, and why an aim is missed. */
 function aimed(results: Results): string[] {
   const rows = AIMS.flatMap((aim) => {
     const value = reached(results, aim)
@@ -86,16 +86,7 @@ function aimed(results: Results): string[] {
     return [`| ${aim.row} | ${sign} ${limit} ${of} | ${short(value)} | ${distance} | ${off <= 0 ? '' : aim.missed} |`]
   })
   if (rows.length === 0) return []
-  return [
-    '### Aims',
-    '',
-    'A ratio is the median of the ratios pair by pair, another figure the median.',
-    '',
-    '| what | aim | measured | | why it is missed |',
-    '|---|---|---|---|---|',
-    ...rows,
-    '',
-  ]
+  return ['### Aims', '', '| figure | aim | measured | | cause of the miss |', '|---|---|---|---|---|', ...rows, '']
 }
 
 function reached({ figures }: Results, aim: Aim): number | null {
@@ -155,7 +146,7 @@ function section(root: string, results: Results, one: Case): string[] {
     '',
     `${new Set(own.map(({ repetition }) => repetition)).size} repetitions in ${Math.round(results.seconds.get(one.name) ?? 0)} s.`,
     '',
-    `| | ${targets.join(' | ')} | ours to SPIRE RSA |`,
+    `| | ${targets.join(' | ')} | ratio to SPIRE RSA |`,
     `|---|${targets.map(() => '---').join('|')}|---|`,
     ...rows,
     '',
