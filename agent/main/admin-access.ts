@@ -12,9 +12,9 @@ export const ADMIN_OPTIONS = {
 } as const satisfies OptionTable
 
 /** Their lines of the help. */
-export const ADMIN_HELP = `  --admin-socket PATH   the admin socket of the agent; default: that of the configuration
+export const ADMIN_HELP = `  --admin-socket PATH   the agent's admin socket; default: the one of the configuration
                         (agent.admin_socket_path, else admin.sock in agent.data_dir)
-  -c, --config FILE     the configuration; default: ./config.yaml, then /etc/icp-agent/config.yaml`
+  -c, --config FILE     the configuration; default: ./config.yaml, else /etc/icp-agent/config.yaml`
 
 /**
  * A client of the agent that is meant: `--admin-socket`, else by the configuration with its variables

@@ -18,9 +18,9 @@ export const API_OPTIONS = {
 } as const
 
 /** Their lines in a `--help`. */
-export const API_OPTIONS_HELP = `  --socket ADDRESS      unix:///path of the Workload API, or the bare path; default:
+export const API_OPTIONS_HELP = `  --socket ADDRESS      unix:///path of the Workload API, or only the path; default:
                         SPIFFE_ENDPOINT_SOCKET, else the socket of the agent's configuration
-  --dialect NAME        spiffe (default), or authsec: the encoding that the AuthSec SDKs speak
+  --dialect NAME        spiffe (default) or authsec, the encoding of the AuthSec SDKs
   -o, --output FORMAT   pretty (default) or json`
 
 export interface ApiCall {

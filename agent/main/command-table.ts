@@ -14,17 +14,17 @@ export interface ListedCommand {
 export const COMMANDS = [
   {
     name: 'run',
-    summary: 'Run the agent (this is what happens without a command).',
+    summary: 'Run the agent (the default if no command is given).',
     load: async () => (await import('./commands/run.js')).run,
   },
   {
     name: 'validate',
-    summary: 'Check a configuration and tell everything that is wrong with it.',
+    summary: 'Check a configuration and list every problem.',
     load: async () => (await import('./commands/validate.js')).validate,
   },
   {
     name: 'config',
-    summary: 'Show every setting as it is in force, and where it comes from.',
+    summary: 'Show every setting, its value and where it comes from.',
     load: async () => (await import('./commands/config.js')).config,
   },
   {
@@ -34,77 +34,77 @@ export const COMMANDS = [
   },
   {
     name: 'status',
-    summary: 'Show how the agent is: health, workloads, entries, denials.',
+    summary: 'Show the state of the agent: health, workloads, entries, denials.',
     load: async () => (await import('./commands/status.js')).status,
   },
   {
     name: 'explain',
-    summary: 'Say what a process would get from the agent now, and why.',
+    summary: 'Explain what a process would get from the agent now, and why.',
     load: async () => (await import('./commands/explain.js')).explain,
   },
   {
     name: 'support-bundle',
-    summary: 'Put what helps others to understand this agent into one file, without secrets.',
+    summary: 'Collect what support needs to know about this agent in one file, without secrets.',
     load: async () => (await import('./commands/support-bundle.js')).supportBundle,
   },
   {
     name: 'reload',
-    summary: 'Have the agent read its configuration again.',
+    summary: 'Make the agent read its configuration again.',
     load: async () => (await import('./commands/reload.js')).reload,
   },
   {
     name: 'log-level',
-    summary: "Show or set the level of the agent's log.",
+    summary: 'Show or set the log level of the agent.',
     load: async () => (await import('./commands/log-level.js')).logLevel,
   },
   {
     name: 'healthcheck',
-    summary: 'Tell whether the agent on this machine is ready.',
+    summary: 'Check whether the agent on this machine is ready.',
     load: async () => (await import('./commands/healthcheck.js')).healthcheck,
   },
   {
     name: 'api fetch x509',
-    summary: 'Fetch the X.509-SVIDs of this process, and show or write them.',
+    summary: 'Fetch the X.509-SVIDs of this process, and show them or write them to files.',
     load: async () => (await import('./commands/api-fetch-x509.js')).apiFetchX509,
   },
   {
     name: 'api fetch jwt',
-    summary: 'Fetch JWT-SVIDs of this process for an audience, and show or write them.',
+    summary: 'Fetch JWT-SVIDs of this process for an audience, and show them or write them to files.',
     load: async () => (await import('./commands/api-fetch-jwt.js')).apiFetchJwt,
   },
   {
     name: 'api fetch bundles',
-    summary: 'Fetch what this process may trust: X.509 and JWT bundles.',
+    summary: 'Fetch the X.509 and JWT bundles that this process may trust.',
     load: async () => (await import('./commands/api-fetch-bundles.js')).apiFetchBundles,
   },
   {
     name: 'api watch x509',
-    summary: 'Show the X.509-SVIDs of this process, and each change of them.',
+    summary: 'Show the X.509-SVIDs of this process, and each change.',
     load: async () => (await import('./commands/api-watch-x509.js')).apiWatchX509,
   },
   {
     name: 'api watch bundles',
-    summary: 'Show the bundles, and each change of them.',
+    summary: 'Show the bundles that this process may trust, and each change.',
     load: async () => (await import('./commands/api-watch-bundles.js')).apiWatchBundles,
   },
   {
     name: 'api validate jwt',
-    summary: 'Have the agent validate a JWT-SVID.',
+    summary: 'Ask the agent whether a JWT-SVID is valid.',
     load: async () => (await import('./commands/api-validate-jwt.js')).apiValidateJwt,
   },
   {
     name: 'files',
-    summary: 'Keep the identity of this process in files.',
+    summary: 'Write the identity of this process to files, and renew them.',
     load: async () => (await import('./commands/files.js')).files,
   },
   {
     name: 'exec',
-    summary: 'Run a program with its identity as files and in its environment.',
+    summary: 'Run a program with its identity in files and in its environment.',
     load: async () => (await import('./commands/exec.js')).exec,
   },
   {
     name: 'publish-bundle',
-    summary: 'Keep the trust bundle in a ConfigMap or ClusterTrustBundle of Kubernetes.',
+    summary: 'Keep the trust bundle in a Kubernetes ConfigMap or ClusterTrustBundle.',
     load: async () => (await import('./commands/publish-bundle.js')).publishBundle,
   },
   {
@@ -114,7 +114,7 @@ export const COMMANDS = [
   },
   {
     name: 'dev-icp entry create',
-    summary: 'Register a workload at the embedded ICP server.',
+    summary: 'Register a workload with the embedded ICP server.',
     load: async () => (await import('./commands/dev-icp-entry.js')).devIcpEntryCreate,
   },
   {
@@ -129,7 +129,7 @@ export const COMMANDS = [
   },
   {
     name: 'completion',
-    summary: 'Print the completion for bash, zsh or fish.',
+    summary: 'Print a completion script for bash, zsh or fish.',
     load: async () => (await import('./commands/completion.js')).completion,
   },
   {
@@ -139,7 +139,7 @@ export const COMMANDS = [
   },
   {
     name: 'help',
-    summary: 'List the commands, or explain one.',
+    summary: 'List the commands, or show the help of one.',
     load: async () => (await import('./commands/help.js')).help,
   },
 ] as const satisfies readonly ListedCommand[]

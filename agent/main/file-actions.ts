@@ -12,10 +12,10 @@ export const ACTION_OPTIONS = {
   post: { type: 'string', several: true },
 } as const
 
-export const ACTION_OPTIONS_HELP = `  --pid-file FILE        send a signal to the process whose id this file holds,
-  --signal NAME          this one; default HUP
+export const ACTION_OPTIONS_HELP = `  --pid-file FILE        send a signal to the process whose id is in this file
+  --signal NAME          the signal for --pid-file; default HUP
   --reload UNIT          systemctl reload UNIT; may be repeated
-  --run COMMAND          run a command line by /bin/sh; may be repeated
+  --run COMMAND          run a command line with /bin/sh; may be repeated
   --post URL             send an HTTP POST without a body; may be repeated`
 
 const UNIT = /^[A-Za-z0-9:_.@\\][A-Za-z0-9:_.@\\-]{0,254}$/

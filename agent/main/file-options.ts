@@ -40,26 +40,26 @@ export const FILE_OPTIONS = {
 export type FileOptions = OptionValues<typeof FILE_OPTIONS>
 
 /** Their lines in a `--help`. */
-export const FILE_OPTIONS_HELP = `  --socket ADDRESS       unix:///path of the Workload API, or the bare path; default:
+export const FILE_OPTIONS_HELP = `  --socket ADDRESS       unix:///path of the Workload API, or only the path; default:
                          SPIFFE_ENDPOINT_SOCKET, else the socket of the agent's configuration
-  --dialect NAME         spiffe (default), or authsec: the encoding that the AuthSec SDKs speak
+  --dialect NAME         spiffe (default) or authsec, the encoding of the AuthSec SDKs
   -c, --config FILE      YAML with the names of these options as keys; the command line wins
-  --id SPIFFE_ID         which identity, where there are several; default: the default identity
+  --id SPIFFE_ID         which of several identities; default: the default identity
   --hint HINT            the same, by the hint of its entry
   --names SET            spiffe (default): svid.pem, svid_key.pem, svid_bundle.pem;
-                         kubernetes: tls.crt, tls.key, ca.crt; istio: cert-chain.pem, key.pem,
-                         root-cert.pem
-  --jwt FILE=AUDIENCE    also a JWT-SVID; several audiences are separated by commas, and the
-                         option may be repeated
-  --jwks                 also jwks.json, the keys that JWT-SVIDs are verified with
-  --password-file FILE   also keystore.p12 and truststore.p12 (PKCS#12), under this password
-  --owner USER           whom the files belong to, by name or number; only root can give them away
-  --group GROUP          the same for the group
-  --key-mode MODE        permission bits of what holds a key or a token; default 0600
-  --cert-mode MODE       permission bits of the others; default 0644
-  --switch HOW           symlink (default): all files at once, by ..data; rename: each by itself,
-                         the key last
-  --shared-dir           others may write to the directory, as to a volume of several containers`
+                         kubernetes: tls.crt, tls.key, ca.crt;
+                         istio: cert-chain.pem, key.pem, root-cert.pem
+  --jwt FILE=AUDIENCE    also a JWT-SVID; separate several audiences by commas; may be
+                         repeated
+  --jwks                 also jwks.json, the keys that verify JWT-SVIDs
+  --password-file FILE   also keystore.p12 and truststore.p12 (PKCS#12), with this password
+  --owner USER           owner of the files, by name or number; only root can set another one
+  --group GROUP          group of the files
+  --key-mode MODE        mode of files with a key or a token; default 0600
+  --cert-mode MODE       mode of the other files; default 0644
+  --switch HOW           symlink (default): replace all files at once, by ..data;
+                         rename: each file by itself, the key last
+  --shared-dir           accept a directory that others can write to, such as a shared volume`
 
 const MAX_PASSWORD = 1_024
 

@@ -11,14 +11,14 @@ const OPTIONS = { ...API_OPTIONS, timeout: { type: 'string' } } as const
 export const apiFetchBundles: Command = {
   help: `Usage: icp-agent api fetch bundles [OPTIONS]
 
-Asks the agent for the authorities and the JWT keys of every trust domain that it serves.
+Fetches the authorities and JWT keys of every trust domain that the agent serves to this process.
 
 Options:
 ${API_OPTIONS_HELP}; json has the certificates as PEM and each JWKS
-  --timeout DURATION    how long to wait for the answer; default 10s. Given, it also waits
-                        for an agent that does not run yet
+  --timeout DURATION    how long to wait for the answer; default 10s. If given, the
+                        command also waits for an agent that does not run yet
 
-Exit codes: 0 fetched, 1 refused or failed, 2 misused.
+Exit codes: 0 fetched; 1 refused or failed; 2 wrong usage.
 
 Example:
   icp-agent api fetch bundles -o json | jq -r '.x509["example.org"]' > ca.pem

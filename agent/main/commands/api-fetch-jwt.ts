@@ -24,19 +24,19 @@ const OPTIONS = {
 export const apiFetchJwt: Command = {
   help: `Usage: icp-agent api fetch jwt --audience NAME[,NAME…] [OPTIONS]
 
-Asks the agent for JWT-SVIDs and shows what they are. A token is a secret: it is printed only with
---token, and written to files of mode 0600 with --write.
+Fetches JWT-SVIDs from the agent and shows their SPIFFE IDs, audiences and lives. A token is a secret: the
+command prints it only with --token, and writes it to a file of mode 0600 with --write.
 
 Options:
-  -a, --audience NAMES  who is to accept the token; several are separated by commas
-  --id SPIFFE_ID        only for this identity; default: each identity of the process
+  -a, --audience NAMES  who is to accept the token; separate several by commas
+  --id SPIFFE_ID        only for this SPIFFE ID; default: for each identity of the process
 ${API_OPTIONS_HELP}
-  --timeout DURATION    how long to wait for the answer; default 10s. Given, it also waits
-                        for an agent that does not run yet
-  --token               print the token alone, of the first identity, for use in a script
+  --timeout DURATION    how long to wait for the answer; default 10s. If given, the
+                        command also waits for an agent that does not run yet
+  --token               print only the token of the first identity, for scripts
   --write DIR           write jwt.N.token (mode 0600) into DIR, each file atomically
 
-Exit codes: 0 fetched, 1 refused or failed, 2 misused.
+Exit codes: 0 fetched; 1 refused or failed; 2 wrong usage.
 
 Example:
   curl -H "Authorization: Bearer $(icp-agent api fetch jwt -a billing --token)" http://localhost:9000/

@@ -16,17 +16,17 @@ const OPTIONS = { ...API_OPTIONS, timeout: { type: 'string' }, write: { type: 's
 export const apiFetchX509: Command = {
   help: `Usage: icp-agent api fetch x509 [OPTIONS]
 
-Asks the agent for the X.509-SVIDs of this process, verifies them, and shows them. Private keys are
-never printed; --write puts them into files.
+Fetches the X.509-SVIDs of this process from the agent, verifies them, and shows them. It never prints
+private keys; --write writes them to files.
 
 Options:
 ${API_OPTIONS_HELP}
-  --timeout DURATION    how long to wait for the answer; default 10s. Given, it also waits
-                        for an agent that does not run yet
+  --timeout DURATION    how long to wait for the answer; default 10s. If given, the
+                        command also waits for an agent that does not run yet
   --write DIR           write svid.N.pem, svid.N.key (mode 0600), bundle.N.pem and
                         federated.NAME.pem into DIR, each file atomically
 
-Exit codes: 0 fetched, 1 refused or failed, 2 misused.
+Exit codes: 0 fetched; 1 refused or failed; 2 wrong usage.
 
 Example:
   icp-agent api fetch x509 --socket unix:///run/spire/sockets/agent.sock --write /tmp/identity

@@ -17,24 +17,24 @@ const MAX_TOKEN_BYTES = 65_536
 export const apiValidateJwt: Command = {
   help: `Usage: icp-agent api validate jwt --audience NAME --file FILE [OPTIONS]
 
-Asks the agent whether a token holds for an audience, and shows its claims. The token comes from a file
-(/dev/stdin for standard input), so that the list of processes does not show it.
+Asks the agent whether a token is valid for an audience, and shows its claims. The token is read from a
+file (/dev/stdin for standard input), so that \`ps\` does not show it.
 
 Options:
-  -a, --audience NAME   who the token must be for
-  -f, --file FILE       where the token is; white space around it does not matter
+  -a, --audience NAME   the audience that the token must name
+  -f, --file FILE       the file with the token; white space around it is ignored
 ${API_OPTIONS_HELP}
-  --timeout DURATION    how long to wait for the answer; default 10s. Given, it also waits
-                        for an agent that does not run yet
+  --timeout DURATION    how long to wait for the answer; default 10s. If given, the
+                        command also waits for an agent that does not run yet
 
-Exit codes: 0 it holds, 1 it does not or the call failed, 2 misused.
+Exit codes: 0 valid; 1 not valid, or the call failed; 2 wrong usage.
 
 Example:
   icp-agent api fetch jwt -a billing --token | icp-agent api validate jwt -a billing -f /dev/stdin
 `,
   async run(args, io) {
     const { options } = readArguments(args, OPTIONS)
-    if (!options.audience) throw misused('--audience is missing: name who the token must be for')
+    if (!options.audience) throw misused('--audience is missing: name the audience that the token must name')
     if (!options.file) throw misused('--file is missing: name the file that holds the token')
     const within = patience(options.timeout, 10_000)
     const token = (await namedFile(options.file, MAX_TOKEN_BYTES, '--file')).toString('utf8').trim()
@@ -50,7 +50,7 @@ Example:
       return 0
     }
     const style = styleFor(io.stdout, io.env)
-    io.stdout.write(`${style.bold(printable(valid.spiffeId.uri))}  the token holds for ${printable(audience)}\n`)
+    io.stdout.write(`${style.bold(printable(valid.spiffeId.uri))}  the token is valid for ${printable(audience)}\n`)
     for (const [name, value] of Object.entries(valid.claims)) {
       io.stdout.write(
         `    ${printable(name)}  ${printable(typeof value === 'string' ? value : JSON.stringify(value))}\n`,

@@ -13,13 +13,13 @@ import { timeOfDay } from '../terminal/time.js'
 export const apiWatchBundles: Command = {
   help: `Usage: icp-agent api watch bundles [OPTIONS]
 
-Shows the authorities and the JWT keys of every trust domain, and shows them again whenever one of them
-changes. When the agent is away it says so and asks again, for as long as it runs; Ctrl-C ends it.
+Shows the authorities and JWT keys of every trust domain, and all of them again after each change. If the
+agent is unavailable, the command says so and tries again. Ctrl-C ends it.
 
 Options:
-${API_OPTIONS_HELP}; json is one document a line
+${API_OPTIONS_HELP}; json: one line per change
 
-Exit codes: 0 stopped, 1 failed for good, 2 misused.
+Exit codes: 0 stopped; 1 failed, and a retry would not help; 2 wrong usage.
 
 Example:
   icp-agent api watch bundles

@@ -16,13 +16,13 @@ export const apiWatchX509: Command = {
   help: `Usage: icp-agent api watch x509 [OPTIONS]
 
 Shows the X.509-SVIDs of this process and then, line by line, what each update of the agent changes:
-+ granted, ↻ rotated, − withdrawn, ! another default identity, ~ a bundle. When the agent is away or
-denies the call, it says so and asks again, for as long as it runs; Ctrl-C ends it.
++ granted, ↻ rotated, − withdrawn, ! another default identity, ~ a bundle. If the agent is unavailable or
+denies the call, the command says so and tries again. Ctrl-C ends it.
 
 Options:
-${API_OPTIONS_HELP}; json is one document a line, each update with its SVIDs and changes
+${API_OPTIONS_HELP}; json: one line per update, with its SVIDs and changes
 
-Exit codes: 0 stopped, 1 failed for good, 2 misused.
+Exit codes: 0 stopped; 1 failed, and a retry would not help; 2 wrong usage.
 
 Example:
   icp-agent api watch x509 -o json | jq -c '.changes[]'

@@ -12,10 +12,10 @@ const SHELLS = { bash: bashCompletion, zsh: zshCompletion, fish: fishCompletion 
 export const completion: Command = {
   help: `Usage: icp-agent completion bash|zsh|fish
 
-Prints what the shell has to read so that the Tab key completes commands, options and their words. It is
-made from the commands themselves. The packages for Debian and RHEL bring it as a file.
+Prints a completion script for commands, options and their values. The packages for Debian and RHEL install
+it as a file.
 
-Exit codes: 0 printed, 2 misused.
+Exit codes: 0 printed; 2 wrong usage.
 
 Example:
   source <(icp-agent completion bash)

@@ -6,10 +6,10 @@ import type { Command } from '../command.js'
 export const printConfigSchema: Command = {
   help: `Usage: icp-agent config schema
 
-Prints the JSON schema of the configuration file, for editors and for checks in pipelines. It knows
-names, types and ranges; \`icp-agent validate\` also knows what fits together and what is on this machine.
+Prints the JSON schema of the configuration file, for editors and for checks in pipelines. It has names,
+types and ranges; \`icp-agent validate\` also checks how settings fit together, and files of this machine.
 
-Exit codes: 0 printed, 2 misused.
+Exit codes: 0 printed; 2 wrong usage.
 
 Example:
   icp-agent config schema > icp-agent.schema.json

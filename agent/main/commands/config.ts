@@ -18,15 +18,15 @@ const OPTIONS = { config: { type: 'string', short: 'c' }, output: { type: 'strin
 export const config: Command = {
   help: `Usage: icp-agent config [-c FILE] [-o pretty|json]
 
-Shows every setting with the value that the agent would use, and where it comes from: a line of the
-file, a variable of the environment, or the default. Secrets are shown as [redacted]. An agent that is
-running uses what it read at its start or at its last reload.
+Shows every setting with the value that the agent would use, and where that comes from: a line of the
+file, an environment variable, or the default. Secrets are shown as [redacted]. A running agent uses the
+values that it read at its start or at its last reload.
 
 Options:
-  -c, --config FILE     the configuration; default: ./config.yaml, then /etc/icp-agent/config.yaml
+  -c, --config FILE     the configuration; default: ./config.yaml, else /etc/icp-agent/config.yaml
   -o, --output FORMAT   pretty (default) or json
 
-Exit codes: 0 shown, 2 the command line or the configuration cannot be used.
+Exit codes: 0 shown; 2 the command line or the configuration is invalid.
 
 Example:
   icp-agent config -c /etc/icp-agent/config.yaml

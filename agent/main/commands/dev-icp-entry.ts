@@ -15,7 +15,7 @@ const DATA_HELP = `  --data DIR            the directory of the server (icp-agen
 export const devIcpEntryCreate: Command = {
   help: `Usage: icp-agent dev-icp entry create [OPTIONS] SPIFFE-ID KEY=VALUE...
 
-Registers a workload: whoever has all of these selectors gets this SPIFFE ID. A path (/web) is one of the
+Registers a workload: a process with all of these selectors gets this SPIFFE ID. A path (/web) is in the
 server's trust domain. The real server has the same call, POST /v1/entries.
 
 Options:
@@ -24,7 +24,7 @@ ${DATA_HELP}
   --parent SPIFFE-ID    only this agent serves it; default: every agent of the account
   -o, --output FORMAT   pretty (default) or json
 
-Exit codes: 0 registered, 1 refused or failed, 2 misused.
+Exit codes: 0 registered; 1 refused or failed; 2 wrong usage.
 
 Example:
   icp-agent dev-icp entry create /web unix:uid=$(id -u)
@@ -56,13 +56,13 @@ Example:
 export const devIcpEntryList: Command = {
   help: `Usage: icp-agent dev-icp entry list [OPTIONS]
 
-Lists the registration entries, youngest first, at most 1000.
+Lists the registration entries, newest first, at most 1000.
 
 Options:
 ${DATA_HELP}
   -o, --output FORMAT   pretty (default) or json
 
-Exit codes: 0 done, 1 failed, 2 misused.
+Exit codes: 0 listed; 1 failed; 2 wrong usage.
 
 Example:
   icp-agent dev-icp entry list --data ./dev-icp
@@ -78,12 +78,12 @@ Example:
 export const devIcpEntryDelete: Command = {
   help: `Usage: icp-agent dev-icp entry delete [OPTIONS] ENTRY-ID|SPIFFE-ID
 
-Removes a registration entry, by its id or its SPIFFE ID (or the path of one).
+Removes a registration entry, by its id, its SPIFFE ID or its path.
 
 Options:
 ${DATA_HELP}
 
-Exit codes: 0 removed, 1 not found or failed, 2 misused.
+Exit codes: 0 removed; 1 not found or failed; 2 wrong usage.
 
 Example:
   icp-agent dev-icp entry delete /web

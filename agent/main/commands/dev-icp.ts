@@ -45,31 +45,31 @@ const MAX_TOKEN_BYTES = 4096
 export const devIcp: Command = {
   help: `Usage: icp-agent dev-icp --data DIR [OPTIONS]
 
-Runs an ICP server of its own on this machine, over a real certificate authority. It is for demos and tests, and for
-nothing else: it listens on loopback only, unless it is exposed. When it listens it prints one line of JSON:
+Runs an ICP server with its own certificate authority on this machine, for demos and tests only. It listens on loopback
+unless --expose is given. When it listens, it prints one line of JSON:
   {"event":"listening","address":"https://127.0.0.1:PORT/spiresvc","ca_path":"DIR/ca.pem","tenant_id":"UUID"}
-Use these as icp_service.address, icp_service.trust_bundle_path and agent.tenant_id; DIR/agent.yaml is a configuration
-that has them. SIGINT and SIGTERM stop it.
+These are icp_service.address, icp_service.trust_bundle_path and agent.tenant_id of an agent; DIR/agent.yaml is a
+configuration with them. SIGINT and SIGTERM stop the server.
 
 Options:
-  --data DIR                    keeps keys, entries and tokens; what is in it survives a restart
-  --listen HOST:PORT            default 127.0.0.1:0, which takes a free port
-  --expose NAME                 let --listen be any IP address; NAME (DNS name or IP address) is where others find the
-                                server, and its certificate is for it too. Whoever reaches it gets identities
+  --data DIR                    directory for keys, entries and tokens, which survive a restart
+  --listen HOST:PORT            default 127.0.0.1:0, a free port
+  --expose NAME                 let --listen be any IP address; NAME (DNS name or IP address) is added to the server's
+                                certificate. Everybody who reaches the server gets identities
   --generation GENERATION       tenant (default; nodes attest without a token) or workspace (with a join token)
-  --tenant-id UUID              the account; default: the one in DIR, else a fresh one
-  --admin-token-file FILE       bearer token for /v1/entries, /v1/join-tokens, /dev/faults and the like; also
-                                ICP_DEV_ADMIN_TOKEN or --admin-token TOKEN (which others see in the list of
-                                processes); default: one of its own in DIR/admin-token
+  --tenant-id UUID              the account; default: the one in DIR, else a new one
+  --admin-token-file FILE       bearer token of the administrator's endpoints; also ICP_DEV_ADMIN_TOKEN, or
+                                --admin-token TOKEN, which other users see in \`ps\`; default: a new one in
+                                DIR/admin-token
   --limits MODE                 faithful (default: the rate limits of the real server) or off
   --agent-ttl DURATION          life of agent certificates, default 1h
-  --svid-ttl DURATION           life of workload certificates whose entry says nothing, default 1h
-  --workload-trust-domain NAME  default: the tenant id
-  --jwt-kid MODE                off (default, as the real server) or on: name the key in JWT-SVIDs
-  --basic-constraints           issue with the BasicConstraints extension, which some clients want and the real server
-                                leaves out until its PKI roles have basic_constraints_valid_for_non_ca
-  --issuer-cache DURATION       workspace: for so long the server knows the CA of before a change, default 5m
-  --verbose                     tell each request on stderr
+  --svid-ttl DURATION           life of workload certificates whose entry has no ttl, default 1h
+  --workload-trust-domain NAME  trust domain of workloads; default: the tenant id
+  --jwt-kid MODE                off (default, as the real server) or on: put the key id (kid) into JWT-SVIDs
+  --basic-constraints           issue with the BasicConstraints extension, which some clients require and the real
+                                server omits until its PKI roles have basic_constraints_valid_for_non_ca
+  --issuer-cache DURATION       workspace: how long the server accepts the previous CA after a change, default 5m
+  --verbose                     log each request on stderr
 
 Example:
   icp-agent dev-icp --data ./dev-icp --svid-ttl 1m &

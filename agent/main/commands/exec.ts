@@ -25,25 +25,25 @@ const ENDING: readonly NodeJS.Signals[] = ['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGH
 export const exec: Command = {
   help: `Usage: icp-agent exec [OPTIONS] -- COMMAND [ARGUMENT…]
 
-Runs a program with its identity: waits for it, writes it into files in a directory of this process's own (in memory,
-for this user alone, removed at the end), names them in the environment, and keeps them up to date while the program
-runs. Signals are passed on, and the exit code is the program's. It can be the entry point of a container, as PID 1.
+Waits for the identity, writes it to files in a private directory (in memory if possible, for this user only, removed
+at the end), runs the program with their names in its environment, and renews them while it runs. Signals are passed on
+to the program, and its exit code is returned. The command can be the entry point of a container, as PID 1.
 
-The environment of the program has SPIFFE_ENDPOINT_SOCKET, SVID_DIR, SVID_SPIFFE_ID, SVID_CERT_FILE, SVID_KEY_FILE,
+The program's environment has SPIFFE_ENDPOINT_SOCKET, SVID_DIR, SVID_SPIFFE_ID, SVID_CERT_FILE, SVID_KEY_FILE,
 SVID_BUNDLE_FILE, SVID_COMBINED_FILE, and those of the options: SVID_JWKS_FILE, SVID_KEYSTORE_FILE,
-SVID_TRUSTSTORE_FILE. docs/exec.md has the rest.
+SVID_TRUSTSTORE_FILE. See docs/exec.md.
 
 Options:
-  --on-rotation WHAT     none (default): the program notices by itself; restart; or a signal (HUP)
+  --on-rotation WHAT     none (default): the program watches the files; restart; or a signal (HUP)
   --stop-timeout DURATION
-                         how long a restart waits after SIGTERM before SIGKILL; default 10s
+                         time between SIGTERM and SIGKILL at a restart; default 10s
   --wait DURATION        how long to wait for the first identity; default 1m
-  -d, --dir DIR          the files go here instead, and stay
+  -d, --dir DIR          write the files here instead; they stay
 ${FILE_OPTIONS_HELP}
-  --helper-config FILE   a configuration of spiffe-helper instead, the command too if none is given
+  --helper-config FILE   read a configuration of spiffe-helper instead; without COMMAND its cmd is run
 
-Exit codes: the program's; 128 and the number of the signal that ended it; 1 no identity came; 2 misused;
-126 the program cannot be run; 127 it is not found.
+Exit codes: that of the program; 128 and the signal's number if a signal ended it; 1 no identity in time; 2 wrong
+usage; 126 the program cannot be run; 127 it is not found.
 
 Example:
   icp-agent exec --on-rotation HUP -- nginx -g 'daemon off;'

@@ -21,23 +21,22 @@ export const explain: Command = {
   help: `Usage: icp-agent explain --pid N [-o pretty|json]
        icp-agent explain --container ID | --pod NAMESPACE/NAME | --denial ID
 
-Asks the agent that runs on this machine what a process would get now, and why: the selectors that each
-attestor finds, what is unavailable, the entries that match, those that it came nearest to with what is
-missing or different, and the decision. The agent decides as for a call, and acts on nothing: no SVID is
-asked for, nothing is served, logged as a denial or counted. Only root and the user that the agent runs
-as may ask.
+Asks the agent on this machine what a process would get now, and why: the selectors that each attestor
+finds, unavailable platforms, the entries that match, the nearest other entries with the selectors that
+are missing or different, and the decision. The agent decides as for a call, but requests and serves no
+SVID, and logs and counts no denial. Only root and the agent's own user may ask.
 
 Options:
   --pid N               the process with this pid, as the agent sees it
   --container ID        the first process of the container; 12 to 64 hex digits
   --pod NAMESPACE/NAME  the first process of each container of the pod
-  --denial ID           a denial that a caller was told of: what was known then, and what its process
-                        would get now, if it lives
+  --denial ID           the denial with the id that the caller was told: what the agent knew then, and
+                        what the process would get now, if it still runs
 ${ADMIN_HELP}
   -o, --output FORMAT   pretty (default) or json
 
-Exit codes: 0 every process is sent an identity at once, 1 the agent cannot be asked or there is no such
-process, 2 misused, 3 a process waits or is refused, or has ended.
+Exit codes: 0 every process would get an identity at once; 1 the agent cannot be asked, or there is no such
+process; 2 wrong usage; 3 a process would wait or be refused, or has ended.
 
 Example:
   sudo icp-agent explain --pid 4242

@@ -19,22 +19,22 @@ const STOP_MS = 10_000
 export const files: Command = {
   help: `Usage: icp-agent files --dir DIR [--once] [OPTIONS]
 
-Keeps the identity of this process in files: certificate, key and bundle as PEM, all of them together in
-combined.pem, and what else the options name. All files of a rotation are switched at once, and stay whole
-whenever this process or the machine ends. It is attested like any workload: the agent sees icp-agent, so
-register a user, a systemd unit or a container rather than a path or a digest. docs/files.md has the rest.
+Writes the identity of this process to files and renews them: certificate, key and bundle as PEM, certificate
+and key together in combined.pem, and what the options add. All files of a rotation change at once, and are
+complete whenever this process or the machine stops. The agent attests this process like any workload: it sees
+icp-agent, so register a user, a systemd unit or a container, not a path or a digest. See docs/files.md.
 
 Options:
-  -d, --dir DIR          where the files go; made if missing
-  --once                 write the files, do what is named below, and end: for init containers
-  --wait DURATION        how long to wait for the first identity; default: for ever, with --once 1m
+  -d, --dir DIR          the directory of the files; created if missing
+  --once                 write the files, run the actions below, and end: for init containers
+  --wait DURATION        how long to wait for the first identity; default: no limit, with --once 1m
 ${FILE_OPTIONS_HELP}
-  --helper-config FILE   a configuration of spiffe-helper instead
+  --helper-config FILE   read a configuration of spiffe-helper instead
 
-At the start and after each change of the files, in this order:
+Actions at the start and after each change of the files, in this order:
 ${ACTION_OPTIONS_HELP}
 
-Exit codes: 0 stopped, or written once; 1 failed; 2 misused.
+Exit codes: 0 stopped, or written with --once; 1 failed; 2 wrong usage.
 
 Example:
   icp-agent files --dir /run/web/identity --reload nginx.service

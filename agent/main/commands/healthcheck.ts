@@ -14,18 +14,18 @@ const OPTIONS = {
 export const healthcheck: Command = {
   help: `Usage: icp-agent healthcheck [--live] [-c FILE] [--url URL] [--timeout DURATION]
 
-Asks the agent whether it is ready to serve workloads, and says why where it is not, or what is
-degraded where it is. It asks health.sock in agent.data_dir. Users who may not open that, and
---url, ask over TCP, where anybody may answer: account and node of the answer must be those of
-the configuration, if there is one on this machine.
+Asks the agent whether it is ready to serve workloads, and shows why not, or what is degraded. The
+command asks on health.sock in agent.data_dir. With --url, and for users who may not open that socket,
+it asks over TCP, where another process could answer: if there is a configuration on this machine, the
+answer must have its account and node.
 
 Options:
-  --live               ask whether it is alive: it is not only where a restart would help
-  --url URL            ask this address; without a path /ready, with --live always /healthz
-  -c, --config FILE    default: ./config.yaml, then /etc/icp-agent/config.yaml
+  --live               ask whether the agent is alive; it is not if a restart would help
+  --url URL            ask this URL; default path /ready, with --live always /healthz
+  -c, --config FILE    default: ./config.yaml, else /etc/icp-agent/config.yaml
   --timeout DURATION   default 3s
 
-Exit codes: 0 ready (or alive), 1 not so or not running, 2 misused.
+Exit codes: 0 ready (or alive); 1 not ready (or not alive), or not running; 2 wrong usage.
 
 Example:
   icp-agent healthcheck --url http://127.0.0.1:8080/ready

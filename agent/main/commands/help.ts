@@ -7,7 +7,7 @@ import { overview } from '../overview.js'
 export const help: Command = {
   help: `Usage: icp-agent help [COMMAND]
 
-Lists the commands, or explains one, as \`icp-agent COMMAND --help\` does.
+Lists the commands, or shows the help of one, like \`icp-agent COMMAND --help\`.
 
 Example:
   icp-agent help api fetch x509

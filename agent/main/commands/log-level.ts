@@ -7,20 +7,19 @@ import type { Command } from '../command.js'
 
 const OPTIONS = { ...ADMIN_OPTIONS, for: { type: 'string' }, output: { type: 'string', short: 'o' } } as const
 
-/** Shows or sets the level of the log of the agent that runs. */
+/** Shows or sets the log level of the running agent. */
 export const logLevel: Command = {
   help: `Usage: icp-agent log-level [debug|info|warning|error] [--for DURATION] [-o pretty|json]
 
-Shows the level of the log of the agent that runs on this machine, or sets another one: for a while, or
-until a reload changes logging.level or the agent restarts. Only root and the user that the agent runs
-as may ask.
+Shows the log level of the agent on this machine, or sets another one: for some time, or until a reload
+changes logging.level or the agent restarts. Only root and the agent's own user may ask.
 
 Options:
-      --for DURATION    how long, at most 1d: 90s, 10m, 2h
+      --for DURATION    for how long, at most 1d: 90s, 10m, 2h
 ${ADMIN_HELP}
   -o, --output FORMAT   pretty (default) or json
 
-Exit codes: 0 shown or set, 1 the agent cannot be asked, 2 misused.
+Exit codes: 0 shown or set; 1 the agent cannot be asked; 2 wrong usage.
 
 Example:
   sudo icp-agent log-level debug --for 10m

@@ -36,28 +36,28 @@ export const publishBundle: Command = {
   help: `Usage: icp-agent publish-bundle [--config-map NAME] [--cluster-trust-bundle NAME] [OPTIONS]
 
 Runs in a pod and keeps the bundle of the trust domain in a ConfigMap, a ClusterTrustBundle, or both. It is a
-client of the Workload API and attested like any workload. Of several replicas the one that holds the lease
-writes. What somebody else changes is put back within half a minute; a bundle is never replaced by an empty
-one, and nothing is deleted. docs/install/kubernetes.md has the rest.
+client of the Workload API and attested like any workload. Of several replicas the one with the lease writes.
+It reverts changes of others within half a minute, never replaces a bundle by an empty one, and deletes
+nothing. See docs/install/kubernetes.md.
 
 Options:
-  --config-map NAME     the ConfigMap, made if missing; its other keys stay
+  --config-map NAME     the ConfigMap, created if missing; its other keys stay
   --pem-key KEY         its key for the authorities as PEM; default bundle.pem
   --spiffe-key KEY      its key for the SPIFFE bundle (JSON, with the keys of JWT-SVIDs); default: none
-  --federated DOMAIN    another trust domain, whose authorities go into federated.DOMAIN.pem; may be repeated
+  --federated DOMAIN    another trust domain; its authorities go into federated.DOMAIN.pem; may be repeated
   --cluster-trust-bundle NAME
-                        the ClusterTrustBundle, made if missing
-  --signer-name NAME    its signer; NAME of the bundle then begins with it, a colon in place of the slash
-  --trust-domain NAME   whose bundle; default: that of the first X.509-SVID of this process
-  --namespace NAME      of ConfigMap and lease; default: POD_NAMESPACE, else that of the service account
-  --lease NAME          default icp-agent-bundle-publisher
-  --health-port PORT    serve /healthz and /ready on 127.0.0.1 there; default: no port
-  --token-file FILE     token of the service account; default: where every pod has it
-  --ca-file FILE        authorities of the Kubernetes API; default: where every pod has them
-  --socket ADDRESS      unix:///path of the Workload API, or the bare path; default:
+                        the ClusterTrustBundle, created if missing
+  --signer-name NAME    its signer; the bundle's NAME must begin with it, with a colon for the slash
+  --trust-domain NAME   the trust domain; default: that of the first X.509-SVID of this process
+  --namespace NAME      namespace of ConfigMap and lease; default: POD_NAMESPACE, else the service account's
+  --lease NAME          the lease; default icp-agent-bundle-publisher
+  --health-port PORT    serve /healthz and /ready at this port of 127.0.0.1; default: none
+  --token-file FILE     token of the service account; default: the pod's own
+  --ca-file FILE        authorities of the Kubernetes API; default: the pod's own
+  --socket ADDRESS      unix:///path of the Workload API, or only the path; default:
                         SPIFFE_ENDPOINT_SOCKET, else the socket of the agent's configuration
 
-Exit codes: 0 stopped; 1 failed; 2 misused.
+Exit codes: 0 stopped; 1 failed; 2 wrong usage.
 
 Example:
   icp-agent publish-bundle --config-map spiffe-bundle --spiffe-key bundle.spiffe.json

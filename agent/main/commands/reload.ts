@@ -9,20 +9,19 @@ const OPTIONS = { ...ADMIN_OPTIONS, output: { type: 'string', short: 'o' } } as 
 
 type ReloadAnswer = Awaited<ReturnType<typeof route.schema.parse>>
 
-/** Has the agent that runs read its configuration again. */
+/** Makes the running agent read its configuration again. */
 export const reload: Command = {
   help: `Usage: icp-agent reload [-o pretty|json]
 
-Has the agent that runs on this machine read its configuration again, and waits until that is done.
-Shows what changed, what waits for a restart, and what the environment fixes. A configuration that
-cannot be used changes nothing, and all its problems are shown. Only root and the user that the agent
-runs as may ask.
+Makes the agent on this machine read its configuration again, and waits for the result. Shows which
+settings changed, which need a restart, and which the environment sets. An invalid configuration changes
+nothing, and the command lists its problems. Only root and the agent's own user may ask.
 
 Options:
 ${ADMIN_HELP}
   -o, --output FORMAT   pretty (default) or json
 
-Exit codes: 0 reloaded, 1 the configuration cannot be used or the agent cannot be asked, 2 misused.
+Exit codes: 0 reloaded; 1 the configuration is invalid or the agent cannot be asked; 2 wrong usage.
 
 Example:
   sudo icp-agent reload

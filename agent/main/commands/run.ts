@@ -4,15 +4,15 @@ import type { Command } from '../command.js'
 export const run: Command = {
   help: `Usage: icp-agent [run] [-c FILE]
 
-Runs the agent until it gets SIGTERM, SIGINT or SIGQUIT. SIGHUP and SIGUSR2 reopen the log
-file; SIGHUP also reads the configuration again, as \`icp-agent reload\` does.
+Runs the agent until it receives SIGTERM, SIGINT or SIGQUIT. SIGHUP and SIGUSR2 reopen the log
+file; SIGHUP also reloads the configuration, as \`icp-agent reload\` does.
 
 Options:
-  -c, --config FILE   the configuration; default: ./config.yaml, then /etc/icp-agent/config.yaml.
-                      Every setting can also come from the environment, which wins:
-                      ICP_AGENT_AGENT__TENANT_ID is agent.tenant_id
+  -c, --config FILE   the configuration; default: ./config.yaml, else /etc/icp-agent/config.yaml.
+                      An environment variable overrides a setting: ICP_AGENT_AGENT__TENANT_ID
+                      sets agent.tenant_id
 
-Exit codes: 0 stopped, 1 failed, 2 the command line or the configuration cannot be used.
+Exit codes: 0 stopped; 1 failed; 2 the command line or the configuration is invalid.
 
 Example:
   icp-agent --config /etc/icp-agent/config.yaml

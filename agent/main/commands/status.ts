@@ -48,23 +48,23 @@ export const status: Command = {
        icp-agent status denials ID [-o json]
        icp-agent status --serve [127.0.0.1:PORT]
 
-Asks the agent that runs on this machine: health with reasons and since when, the ICP server, its own
-SVID, entries by state, platforms, what changed last, the last denials. Or which workloads are connected
-and what each is served; which entries there are, and why one has no SVID; who was denied, and one
-denial with the whole reason. Only root and the user that the agent runs as may ask.
+Shows the state of the agent on this machine: health with reasons, the ICP server, the agent's own SVID,
+entries by state, platforms, the last changes and the last denials. With a word: the connected workloads
+and their SVIDs; the entries, and why one has no SVID; the last denials, or one denial in full; the
+bundles. Only root and the agent's own user may ask.
 
 Options:
   -o, --output FORMAT   pretty (default) or json
-  --watch               show it again every 2 s, until Ctrl-C; with -o json one line each time
-  --wait STATE          wait until the agent is ready, or healthy, or until every connected workload that
-                        matches an entry has its SVID (served), and there is one; then show it
+  --watch               repeat every 2 s, until Ctrl-C; with -o json one line each time
+  --wait STATE          wait until the agent is ready, healthy, or serves: at least one connected workload
+                        has its SVID, and none waits for one (served); then show the state
   --timeout DURATION    how long --wait waits; default 60s
-  --serve               show all of it as a page in the browser, on this machine alone, until Ctrl-C; the
-                        address that is printed works once. Without an address a free port is taken
+  --serve               serve all of it as a page for a browser on this machine, until Ctrl-C; the printed
+                        address works once. Default: a free port of 127.0.0.1
 ${ADMIN_HELP}
 
-Exit codes: 0 shown, and the agent is ready (or what was waited for is so), 1 the agent cannot be asked,
-or there is no such denial, 2 misused, 3 shown, but the agent is not ready (or not what was waited for).
+Exit codes: 0 the agent is ready, or the state of --wait was reached; 1 the agent cannot be asked, or there
+is no such denial; 2 wrong usage; 3 the agent is not ready, or the state of --wait was not reached in time.
 
 Example:
   sudo icp-agent status --wait served --timeout 2m && sudo icp-agent status workloads

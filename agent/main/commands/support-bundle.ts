@@ -25,16 +25,16 @@ const PATIENCE_MS = 30_000
 export const supportBundle: Command = {
   help: `Usage: icp-agent support-bundle [FILE] [--yes]
 
-Puts into one tar file what helps others to understand this agent: settings, status, workloads, entries,
-denials, metrics, the last log lines, versions, and a description of the machine. Secrets are redacted. What is
-in it is shown before anything is written. Where the agent does not run, it holds the rest and says what
+Collects in one tar file what support needs to know about this agent: settings, status, workloads, entries,
+denials, metrics, the last log lines, versions, and a description of the machine. Secrets are redacted. The
+command lists the content before it writes. If the agent does not run, the file has the rest and says what
 is missing. FILE must not exist, and gets mode 0600; default: icp-agent-support-TIME.tar in this directory.
 
 Options:
-  --yes                 write it without asking; needed where there is no terminal
+  --yes                 write without asking; needed if there is no terminal
 ${ADMIN_HELP}
 
-Exit codes: 0 written, perhaps in part; 1 not written; 2 misused.
+Exit codes: 0 written, perhaps with parts missing; 1 not written; 2 wrong usage.
 
 Example:
   sudo icp-agent support-bundle /tmp/icp-agent.tar

@@ -24,15 +24,15 @@ interface ValidationReport {
 export const validate: Command = {
   help: `Usage: icp-agent validate [FILE] [-o pretty|json]
 
-Reads the configuration as the agent would, environment included, and tells every problem at once: the
-setting, where its value comes from, what is wrong, and what would be right. Nothing is written, and
-no server is asked.
+Reads the configuration as the agent would, environment included, and lists all problems: the setting,
+where its value comes from, what is wrong with it, and what to write instead. The command writes
+nothing and contacts no server.
 
 Options:
-  -c, --config FILE     the same as FILE; default: ./config.yaml, then /etc/icp-agent/config.yaml
+  -c, --config FILE     the same as FILE; default: ./config.yaml, else /etc/icp-agent/config.yaml
   -o, --output FORMAT   pretty (default) or json
 
-Exit codes: 0 the agent would start with it (there may be warnings), 1 it would not, 2 misused.
+Exit codes: 0 valid, perhaps with warnings; 1 invalid; 2 wrong usage.
 
 Example:
   icp-agent validate /etc/icp-agent/config.yaml
