@@ -1,18 +1,19 @@
 import type { ErrorCode } from '../errors.js'
 
-/** What a person at the terminal can do about an error, where its message does not say so already. */
+const WAIT =
+  'Wait longer (--timeout; for `files` and `exec`: --wait). `icp-agent status` and the log of the agent say what it waits for.'
+
+/** What a person at the terminal can do about an error, if its message does not say so. */
 export const REMEDIES: Partial<Record<ErrorCode, string>> = {
   'client.address_invalid': 'Give the address as unix:///path/to/agent.sock, with --socket or SPIFFE_ENDPOINT_SOCKET.',
   'client.unreachable':
     'Start the agent (icp-agent --config FILE), or name the socket of one that runs with --socket unix:///path or SPIFFE_ENDPOINT_SOCKET.',
   'client.denied':
-    'Where no other cause is named: compare the registration entries with what this process is; a new entry counts once the agent has read it (sync.interval, 30 s by default). The log of the agent has the selectors that it found.',
-  'client.unavailable':
-    'Wait longer (--timeout 1m). What the agent waits for stands in its log and, for whoever reaches its health port, at /status (curl localhost:8080/status).',
+    'If the message names no other cause, compare the registration entries with this process; a new entry takes effect at the next sync (sync.interval, 30 s by default). The log of the agent has the selectors that it found.',
+  'client.unavailable': WAIT,
   'client.unimplemented': 'Use an agent, or a version of it, that offers it.',
   'client.bad_response': 'Do not use what was received. Is the socket that of an agent, and are both up to date?',
-  'client.timeout':
-    'Wait longer (--timeout 1m). What the agent waits for stands in its log and, for whoever reaches its health port, at /status (curl localhost:8080/status).',
+  'client.timeout': WAIT,
   'request.too_many': 'This user or container holds too many connections or streams; close some.',
   'config.invalid': '`icp-agent validate --config FILE` checks a configuration without starting the agent.',
   'agent.already_running': 'Stop the other agent, or give this one a data_dir and a socket_path of its own.',

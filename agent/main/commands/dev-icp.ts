@@ -32,10 +32,10 @@ const OPTIONS = {
   verbose: { type: 'boolean' },
 } as const
 
-const BANNER = 'This ICP server is for demos and tests only: it listens on loopback and vouches for anybody.\n'
+const BANNER = 'This ICP server is for demos and tests only: it listens on loopback and attests every node that asks.\n'
 const RULE = `${'*'.repeat(78)}\n`
-const EXPOSED_BANNER = `${RULE}This ICP server is FOR TRIALS ONLY. It is exposed: whoever reaches it is attested as
-any node and gets every identity that is registered. Never use it for anything real.
+const EXPOSED_BANNER = `${RULE}This ICP server is FOR TRIALS ONLY. It is exposed: everybody who reaches it can attest
+as any node and get every registered identity. Never use it for anything real.
 ${RULE}`
 
 const HOUR_MS = 3_600_000
