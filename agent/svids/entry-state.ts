@@ -70,6 +70,8 @@ export type EntryEvent =
   | { readonly kind: 'entry-changed'; readonly newTtl: boolean }
   | { readonly kind: 'shadowed'; readonly shadow: Shadow }
   | { readonly kind: 'unshadowed' }
+  /** The server issued this one where another was expected. */
+  | { readonly kind: 'preferred' }
   /** The SVID had expired only by a wrong clock. */
   | { readonly kind: 'valid-again'; readonly held: RenewableSvid }
 
@@ -99,6 +101,7 @@ const QUICK_TRIES = 12
  * The state after the event; the same object if nothing changes, undefined for idle. Every change of a state is here.
  */
 export function transition(state: EntryState | undefined, event: AlwaysAState): EntryState
+export function transition(state: EntryState, event: Event<'preferred'>): EntryState
 export function transition(state: EntryState | undefined, event: Timeless): EntryState | undefined
 export function transition(state: EntryState | undefined, event: Event<'issued' | 'failed'>, now: number): EntryState
 export function transition(state: EntryState | undefined, event: EntryEvent, now: number): EntryState | undefined
@@ -142,6 +145,8 @@ function changed(state: EntryState, event: OfKnown, now: number): EntryState | u
       return state.kind === 'issued' ? withoutPast(state, event.newTtl) : undefined
     case 'unshadowed':
       return unshadowed(state)
+    case 'preferred':
+      return unshadowed(state) ?? { kind: 'wanted' }
   }
 }
 

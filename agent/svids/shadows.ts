@@ -48,7 +48,7 @@ export function settled(
     const state = states.get(id)
     const shadow = shadowOf(state)
     if (entry.spiffeId.equals(winner.spiffeId)) {
-      if (state && shadow) changes.set(id, transition(state, { kind: 'unshadowed' }) ?? { kind: 'wanted' })
+      if (state && shadow) changes.set(id, transition(state, { kind: 'preferred' }))
     } else if (shadow?.by !== winner.id || !shadow.told) {
       changes.set(id, inShadow(state, { by: winner.id, told: true }))
     }

@@ -282,6 +282,15 @@ const TABLE: readonly [what: string, event: EntryEvent, after: Partial<Record<Na
     { endedShadowed: { kind: 'issued', held: over }, losing: { kind: 'issued', held }, shadowed: undefined },
   ],
   [
+    'the server issues it where another one was expected',
+    { kind: 'preferred' },
+    {
+      endedShadowed: { kind: 'issued', held: over },
+      losing: { kind: 'issued', held },
+      shadowed: { kind: 'wanted' },
+    },
+  ],
+  [
     'the clock that ended its SVID was wrong',
     { kind: 'valid-again', held: fresh },
     {
@@ -317,6 +326,7 @@ test('the table has every event, and no state is changed in place', () => {
     'entry-changed': true,
     shadowed: true,
     unshadowed: true,
+    preferred: true,
     'valid-again': true,
   }
   expect(new Set(TABLE.map(([, { kind }]) => kind))).toEqual(new Set(Object.keys(kinds)))
