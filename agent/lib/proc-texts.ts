@@ -11,10 +11,19 @@ export function numbersOf(status: string, label: 'Uid' | 'Gid' | 'Groups'): read
   return line === '' ? [] : line.split(/\s+/).map(Number)
 }
 
-/** Field 22 of `/proc/PID/stat`, in clock ticks since boot. The process name before it may contain anything, also `)`. */
+/** PF_KTHREAD among the flags of the task, field 9 of `/proc/PID/stat`. */
+export function isKernelThread(stat: string): boolean {
+  return (Number(fieldsOf(stat)[6]) & 0x00200000) !== 0
+}
+
+/** Field 22 of `/proc/PID/stat`, in clock ticks since boot. */
 export function startTime(stat: string): string {
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  const ticks = fields[19]
+  const ticks = fieldsOf(stat)[19]
   if (ticks === undefined) throw new AgentError('caller.unidentified', '/proc/PID/stat has no start time')
   return ticks
+}
+
+/** From field 3. The process name before it may contain anything, also `)`. */
+function fieldsOf(stat: string): readonly string[] {
+  return stat.slice(stat.lastIndexOf(')') + 2).split(' ')
 }

@@ -48,7 +48,7 @@ async function endpointFor(socket: string | undefined, io: CommandIo): Promise<E
   const found =
     socket === undefined
       ? findEndpoint(undefined, io.env)
-      : parseEndpoint(socket.startsWith('/') ? `unix://${encodeURI(socket)}` : socket, '--socket')
+      : parseEndpoint(socket.startsWith('/') ? `unix://${encoded(socket)}` : socket, '--socket')
   if (found) {
     const fault = found.kind === 'unix' ? socketFault(found.path) : null
     if (fault === null) return found
@@ -56,6 +56,11 @@ async function endpointFor(socket: string | undefined, io: CommandIo): Promise<E
   }
   const values = await configuredValues(undefined, io)
   return { kind: 'unix', path: values['agent.socket_path'] }
+}
+
+/** A bare path is taken literally. */
+function encoded(path: string): string {
+  return path.split('/').map(encodeURIComponent).join('/')
 }
 
 /** How long a call may take. `chosen`: by --timeout, so that an agent that is not there yet is waited for, too. */

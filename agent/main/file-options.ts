@@ -86,9 +86,14 @@ export async function filePlan(options: FileOptions): Promise<FilePlan> {
 
 /** Throws `command.misused`. */
 export function identityChoice({ id, hint }: FileOptions): Choice {
-  const problem = id === undefined ? null : SpiffeId.tryParse(id)
-  if (typeof problem === 'string') throw misused(`--id ${quoted(id)} is no SPIFFE ID: ${problem}`)
-  return { spiffeId: id ?? null, hint: hint ?? null }
+  return { spiffeId: id === undefined ? null : spiffeIdOption(id, '--id'), hint: hint ?? null }
+}
+
+/** Throws `command.misused` for what is not a SPIFFE ID. */
+export function spiffeIdOption(text: string, option: string): string {
+  const problem = SpiffeId.tryParse(text)
+  if (typeof problem === 'string') throw misused(`${option} ${quoted(text)} is no SPIFFE ID: ${problem}`)
+  return text
 }
 
 /** Throws `command.misused`. */

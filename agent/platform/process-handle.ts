@@ -1,6 +1,6 @@
 import { closeSync, constants, fstatSync, opendirSync, openSync, readlinkSync, readSync } from 'node:fs'
 import { AgentError } from '../errors.js'
-import { startTime } from '../lib/proc-texts.js'
+import { isKernelThread, startTime } from '../lib/proc-texts.js'
 import type { ExecutableId, OpenExecutable, ProcessHandle } from '../ports/kernel.js'
 import type { HostMounts } from './host-mounts.js'
 import { type Libc, LibcError } from './koffi-libc.js'
@@ -18,10 +18,11 @@ const MAX_THREADS = 8
 /** `/proc/PID/status` of a thread that has its memory. */
 const HAS_MEMORY = '\nVmSize:'
 
-type Unreadable = 'hidden' | 'ending' | 'no_descriptors' | 'other'
+type Unreadable = 'kernel_thread' | 'hidden' | 'ending' | 'no_descriptors' | 'other'
 
 /** Why `/proc` shows nothing of a process that lives, and what to do about it. */
 const ADVICE: Readonly<Record<Unreadable, string>> = {
+  kernel_thread: 'it is a thread of the kernel, which has no program and calls nobody',
   hidden:
     '/proc is mounted with hidepid, or the agent lacks rights; give it CAP_SYS_PTRACE, or mount /proc with gid= of a group of its own',
   ending: 'it is about to end; try again',
@@ -232,12 +233,20 @@ export class LinuxProcess implements ProcessHandle {
     return new AgentError('caller.exited', `process ${this.pid} has ended`)
   }
 
+  #isOfKernel(): boolean {
+    try {
+      return this.#directory !== -1 && isKernelThread(this.#readFile('stat', 'stat'))
+    } catch {
+      return false
+    }
+  }
+
   #explain(cause: unknown, path: string): AgentError {
     if (cause instanceof AgentError) return cause
     // The pidfd alone says that a process has ended: /proc has more than one reason to show nothing.
     if (!this.#disposed && !this.alive()) return this.#gone()
     const code = codeOfSystem(cause) ?? 'unknown error'
-    const reason = reasonOf(code, this.#directory === -1)
+    const reason = this.#isOfKernel() ? 'kernel_thread' : reasonOf(code, this.#directory === -1)
     return new AgentError(
       'caller.unidentified',
       `process ${this.pid} lives, but ${path} cannot be read (${code}): ${ADVICE[reason]}`,

@@ -15,7 +15,7 @@ beforeAll(async () => {
 afterAll(() => new Promise((resolve) => server.close(resolve)))
 
 /** The port, what shows who holds it, and the option that names another one. */
-const told = (option: string) => new RegExp(`127\\.0\\.0\\.1:${port} is taken: .*sport = :${port}.*\\(${option}\\)`)
+const told = (option: string) => new RegExp(`127\\.0\\.0\\.1:${port} is in use .*sport = :${port}.*\\(${option}\\)`)
 
 test('dev-icp --listen', async () => {
   await using dir = await temporaryDirectory()

@@ -3,6 +3,7 @@ import { choice, duration, misused, quoted, readArguments } from '../arguments.j
 import type { Command, CommandIo } from '../command.js'
 import { DevIcpAdmin, type DevIcpEntry } from '../dev-icp-server.js'
 import { SYNC_SECONDS } from '../dev-icp-welcome.js'
+import { spiffeIdOption } from '../file-options.js'
 
 const COMMON = { data: { type: 'string' } } as const
 const OUTPUT = { output: { type: 'string', short: 'o' } } as const
@@ -36,13 +37,14 @@ Example:
       throw misused('a SPIFFE ID and at least one selector are needed, such as /web unix:uid=1000')
     }
     const selectors = Object.fromEntries(pairs.map(selector))
+    const parent = options.parent === undefined ? null : spiffeIdOption(options.parent, '--parent')
     const ttl = options.ttl === undefined ? undefined : Math.ceil(duration(options.ttl, 0, '--ttl') / 1000)
     await using admin = await open(options.data, io)
     const entry = await admin.createEntry({
       spiffe_id: id.startsWith('/') ? `spiffe://${admin.server.trust_domain}${id}` : id,
       selectors,
       ...(ttl === undefined ? {} : { ttl }),
-      ...(options.parent === undefined ? {} : { parent_id: options.parent }),
+      ...(parent === null ? {} : { parent_id: parent }),
     })
     show([entry], options.output, io)
     if (options.output !== 'json')

@@ -133,7 +133,7 @@ test('a taken port is told with advice', async () => {
   const { port } = await start()
   await expect(start({ port })).rejects.toMatchObject({
     code: 'health.unavailable',
-    message: expect.stringMatching(new RegExp(`^127\\.0\\.0\\.1:${port} is taken: .*sport = :${port}.*health\\.port`)),
+    message: expect.stringMatching(new RegExp(`^127\\.0\\.0\\.1:${port} is in use .*sport = :${port}.*health\\.port`)),
   })
 })
 

@@ -120,6 +120,7 @@ describe('what an option cannot be is refused with what it can be', () => {
     [`${DEV} --admin-token-file DIRECTORY`, '--admin-token-file cannot be used: refusing DIRECTORY: it is a directory'],
     [`${DEV} --admin-token-file FILE`, '--admin-token-file "FILE" is empty'],
     [`${DEV} --svid-ttl soon`, '--svid-ttl must be a duration'],
+    ['dev-icp entry create /x a=b --parent x', '--parent "x" is no SPIFFE ID'],
     ['completion ksh', 'the shell must be bash or zsh or fish'],
   ])('%s', async (line, text) => {
     const real = (one: string) => one.replaceAll('DIRECTORY', `${base}/directory`).replaceAll('FILE', `${base}/file`)
@@ -127,6 +128,12 @@ describe('what an option cannot be is refused with what it can be', () => {
     const wanted = text.includes('FILE=AUDIENCE') ? text : real(text)
     expect(await refused(line.split(' ').map(real))).toContain(wanted)
   })
+})
+
+test('a bare path is taken literally', async () => {
+  const path = join(base, 'a#b?c%41 d.sock')
+  const { stderr } = await icpAgent(['api', 'fetch', 'x509', '--socket', path])
+  expect(stderr).toContain(`unix://${path}: the socket does not exist`)
 })
 
 test('the variable with the address is refused by its name, too', async () => {

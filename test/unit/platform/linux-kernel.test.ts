@@ -1,7 +1,7 @@
 import { closeSync } from 'node:fs'
 import { describe, expect, it, vi } from 'vitest'
 import { codeOf, messageOf } from '../../../agent/errors.js'
-import { startTime } from '../../../agent/lib/proc-texts.js'
+import { isKernelThread, startTime } from '../../../agent/lib/proc-texts.js'
 import { HostMounts } from '../../../agent/platform/host-mounts.js'
 import { type Libc, LibcError, loadLibc } from '../../../agent/platform/koffi-libc.js'
 import { ERRNO, SO_PEERCRED, SO_PEERGROUPS, SO_PEERPIDFD } from '../../../agent/platform/linux-abi.js'
@@ -170,6 +170,12 @@ describe('what /proc says', () => {
     ['a name that looks like fields', '77 (a) R 1 (b) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4242 20'],
   ])('the start time is found behind %s', (_name, stat) => {
     expect(startTime(stat)).toBe('4242')
+  })
+
+  it('a thread of the kernel has its flag, whatever it is called', () => {
+    expect(isKernelThread('2 (kthreadd) S 0 0 0 0 -1 2129984 0 0')).toBe(true)
+    expect(isKernelThread('77 (x S 0 0 0 0 -1 2129984) S 1 77 77 0 -1 4194304 0 0')).toBe(false)
+    expect(isKernelThread('77 (node) S 1')).toBe(false)
   })
 
   it('a stat without a start time is an error', () => {
