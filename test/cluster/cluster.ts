@@ -11,6 +11,8 @@ import type { Daemon, NodeHost } from './node-host.js'
 export const NODE_IP = '10.244.0.1'
 const SERVICE_IP = '10.96.0.1'
 export const NODE_NAME = 'node-1'
+/** A busy machine boots a node and its programs slowly. */
+const PATIENCE_S = 600
 const USERS = {
   admin: 'system:masters',
   'system:kube-scheduler': '',
@@ -41,7 +43,10 @@ export class Cluster implements AsyncDisposable {
       await cluster.startPrograms()
       const kubelets = ['create', 'clusterrolebinding', 'kubelet-api', '--clusterrole=system:kubelet-api-admin']
       await cluster.kubectl(...kubelets, '--user=kube-apiserver')
-      await until(async () => /True/.test(await cluster.nodeReady()), { what: 'the node is ready' })
+      await until(async () => /True/.test(await cluster.nodeReady()), {
+        what: 'the node is ready',
+        seconds: PATIENCE_S,
+      })
       return cluster
     } catch (error) {
       await node[Symbol.asyncDispose]()
@@ -78,7 +83,7 @@ export class Cluster implements AsyncDisposable {
         output = await this.kubectl(...args).catch((error: Error) => error.message)
         return like.test(output)
       },
-      { what: `kubectl ${args.join(' ')} gives ${like}` },
+      { what: `kubectl ${args.join(' ')} gives ${like}`, seconds: PATIENCE_S },
     )
     return output
   }
@@ -121,7 +126,7 @@ export class Cluster implements AsyncDisposable {
         () => true,
         () => false,
       )
-    await until(answers, { what: 'containerd answers' })
+    await until(answers, { what: 'containerd answers', seconds: PATIENCE_S })
   }
 
   private ctr(...args: readonly string[]): Promise<string> {
@@ -168,7 +173,7 @@ async function prepare(node: NodeHost, binaries: NodeBinaries): Promise<Readonly
         `--listen-client-urls=${etcd}`,
         `--advertise-client-urls=${etcd}`,
       ],
-      ...['--log-level=error', '--unsafe-no-fsync'],
+      '--log-level=error',
     ],
     'kube-apiserver': [
       binaries.apiserver,

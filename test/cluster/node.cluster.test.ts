@@ -37,7 +37,8 @@ const NODES = [
   },
 ]
 
-describe.each(NODES)('a real node $what', ({ missing, make, boots }) => {
+// A node that boots on a busy machine takes minutes for what a pod of this machine does in seconds.
+describe.each(NODES)('a real node $what', { timeout: 1_800_000 }, ({ missing, make, boots }) => {
   if (missing !== null) {
     it.skip(`(${missing})`, () => undefined)
     return
