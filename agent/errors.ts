@@ -86,27 +86,40 @@ export const SILENCE: ReadonlySet<ErrorCode> = new Set(['icp.unreachable', 'icp.
 /** Rate limits of the ICP server; `icp/limits.ts` says what they are. */
 export type Tier = 'bootstrap' | 'standard' | 'sensitive' | 'service'
 
-/** The details that code decides by. Whatever else an error's `details` hold is for the log. */
-interface DecisiveDetails {
-  /** Which limit was met, and for how long to wait. */
-  'icp.rate_limited': { readonly tier: Tier; readonly retryAfterMs: number }
+/** What is known of an HTTP exchange that brought no complete answer. */
+export interface ExchangeDetails {
+  readonly address?: string
+  /** The code of the library or the system, or the status of a proxy. */
+  readonly reason?: string | number
+  readonly proxy?: string
+  /** The handshake failed over the client certificate. */
+  readonly clientCertificate?: boolean
+}
+
+/** What is known of a request to the ICP server. */
+export interface ServerDetails extends ExchangeDetails {
+  readonly endpoint?: string
   /** The HTTP status. */
-  'icp.server_error': { readonly status?: number }
-  /** The SPIFFE ID that the server issued instead. */
-  'entry.shadowed': { readonly issued: string }
-  /** The rule that is broken. */
-  'svid.invalid': { readonly check?: string }
-  'svid.issuer_unknown': { readonly check?: string }
-  'jwt.invalid': { readonly check?: string }
-  /** The path that was used, and what the system said. */
-  'file.io': { readonly path?: string; readonly errno?: string }
-  /** Every problem of the configuration, as in `config/problem.ts`. */
-  'config.invalid': { readonly problems?: readonly ConfigProblem[]; readonly warnings?: readonly ConfigProblem[] }
-  /** The HTTP status, how long to stay away, and whether an answer began and broke off. */
-  'platform.unavailable': { readonly status?: number; readonly retryAfterMs?: number; readonly brokeOff?: boolean }
-  /** The denial id that the agent gave. */
-  'client.denied': { readonly denialId?: string }
-  'client.unavailable': { readonly denialId?: string }
+  readonly status?: number
+  /** The code in the server's answer. */
+  readonly serverCode?: string
+}
+
+/** What is known of a call of the Workload API: the name of the gRPC status, and the denial id that the agent gave. */
+interface CallDetails {
+  readonly status?: string | undefined
+  readonly denialId?: string
+}
+
+/** The rule that is broken. */
+interface RuleDetails {
+  readonly check?: string
+}
+
+/** Every problem of a configuration, as in `config/problem.ts`. */
+interface ConfigDetails {
+  readonly problems?: readonly ConfigProblem[]
+  readonly warnings?: readonly ConfigProblem[]
 }
 
 /** The shape of `Problem` in `config/problem.ts`: this file imports nothing. */
@@ -117,8 +130,58 @@ interface ConfigProblem {
   readonly remedy: string
 }
 
-export type DetailsOf<C extends ErrorCode> = Readonly<Record<string, unknown>> &
-  (C extends keyof DecisiveDetails ? DecisiveDetails[C] : unknown)
+/** What an error says besides its message, by code; all of it is logged, and code decides by some of it. */
+interface DetailsByCode extends Readonly<Record<ServerErrorCode, ServerDetails>> {
+  /** Which limit was met, and for how long to wait. */
+  'icp.rate_limited': ServerDetails & { readonly tier: Tier; readonly retryAfterMs: number }
+  /** What the server answered to the attestation. */
+  'agent.locked_out': ServerDetails
+  'agent.token_consumed': ServerDetails
+  'entry.trust_domain': ServerDetails
+  /** The SPIFFE ID that the server issued instead. */
+  'entry.shadowed': { readonly issued: string }
+  'svid.invalid': RuleDetails
+  /** With what came of the request for the bundle, where there was one. */
+  'svid.issuer_unknown': RuleDetails & ServerDetails
+  'jwt.invalid': RuleDetails
+  /** Why `/proc` cannot be read. */
+  'caller.unidentified': { readonly reason?: string }
+  /** The path that was used, and what the system said. */
+  'file.io': { readonly path?: string; readonly errno?: string }
+  /** `at`: the directory above it that is unsafe. */
+  'file.unsafe': { readonly path?: string; readonly at?: string; readonly state?: string }
+  'file.too_large': { readonly path?: string; readonly maxBytes?: number }
+  'file.broken': { readonly path?: string | undefined }
+  'config.invalid': ConfigDetails
+  /** The HTTP status, how long to stay away, and whether an answer began and broke off. */
+  'platform.unavailable': ExchangeDetails & {
+    readonly status?: number
+    readonly retryAfterMs?: number
+    readonly brokeOff?: boolean
+  }
+  'request.invalid': CallDetails
+  'request.too_many': CallDetails
+  'client.denied': CallDetails
+  'client.unavailable': CallDetails
+  'client.unimplemented': CallDetails
+  'client.timeout': CallDetails
+  /** `reason`: the code of what is wrong with the answer. */
+  'client.bad_response': CallDetails & { readonly reason?: string }
+  /** The errno of the connection that was not made. */
+  'client.unreachable': { readonly errno?: string }
+  /** The code of the broken rule, or the SPIFFE ID that is not authorized. */
+  'client.peer_refused': { readonly reason?: string; readonly peer?: string }
+  /** Of a program that could not be started, as shells have it. */
+  'command.failed': { readonly exitCode?: number }
+}
+
+/** The codes of what the ICP server answers, or does not. */
+export type ServerErrorCode = Extract<ErrorCode, `icp.${string}`>
+
+/** Codes without a row have no details. */
+export type DetailsOf<C extends ErrorCode> = C extends keyof DetailsByCode
+  ? DetailsByCode[C]
+  : Readonly<Record<string, never>>
 
 interface ErrorOptions<C extends ErrorCode> {
   readonly cause?: unknown
@@ -155,6 +218,11 @@ export class AgentError<C extends ErrorCode = ErrorCode> extends Error {
 /** An error of this code, whose details are known by it. */
 export function isError<C extends ErrorCode>(error: unknown, code: C): error is AgentError<C> {
   return error instanceof AgentError && error.code === code
+}
+
+/** An error of a request to the ICP server. */
+export function isServerError(error: unknown): error is AgentError<ServerErrorCode> {
+  return error instanceof AgentError && error.code.startsWith('icp.')
 }
 
 /** The code of any thrown value; what is not ours is `internal`. */

@@ -3,7 +3,7 @@ import { parseCertificate } from '../crypto/certificate.js'
 import { createCsr } from '../crypto/csr.js'
 import type { KeySource } from '../crypto/keys.js'
 import { Secret } from '../crypto/secret.js'
-import { AgentError, isError } from '../errors.js'
+import { AgentError, isError, isServerError } from '../errors.js'
 import type { WithCommonName } from '../icp/common-name.js'
 import type { AttestedNode, ControlPlane, IssuedCertificate, NodeEvidence, ServerSkew } from '../icp/control-plane.js'
 import { certifiedKey } from '../identity/certified-key.js'
@@ -157,7 +157,7 @@ export class AgentSvidSteps {
       throw new AgentError(
         'svid.issuer_unknown',
         "the server sent no authority with the agent's certificate, and /bundle does not answer with one; the agent keeps asking",
-        { cause, details: cause.details },
+        { cause, ...(isServerError(cause) ? { details: cause.details } : {}) },
       )
     }
   }

@@ -1,4 +1,4 @@
-import { AgentError, type ErrorCode } from '../errors.js'
+import { AgentError, type ErrorCode, isServerError } from '../errors.js'
 import { iso } from '../lib/time.js'
 import type { SentToken } from './record.js'
 
@@ -67,6 +67,6 @@ export function lockout({ error, tokenDigest, earlier, usedDigest, remedy }: Ref
             ]
   return new AgentError(code, `${reason}; create a join token on the server and ${remedy}`, {
     cause: error,
-    details: error.details,
+    ...(isServerError(error) ? { details: error.details } : {}),
   })
 }

@@ -1,7 +1,7 @@
 // The front door: what `icp-agent/client` exports (docs/client.md).
 export { pemFromDer } from '../crypto/pem.js'
 export { Secret } from '../crypto/secret.js'
-export { AgentError, type ErrorCode } from '../errors.js'
+export { AgentError, type DetailsOf, type ErrorCode, isError } from '../errors.js'
 export { SpiffeId } from '../identity/spiffe-id.js'
 export type { Authority, BundleSet, TrustBundle } from '../identity/trust-bundle.js'
 export type { X509Svid } from '../identity/x509-svid.js'

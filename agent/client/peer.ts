@@ -1,5 +1,5 @@
 import type { DetailedPeerCertificate, PeerCertificate } from 'node:tls'
-import { AgentError, messageOf } from '../errors.js'
+import { AgentError, type DetailsOf, messageOf } from '../errors.js'
 import type { SpiffeId } from '../identity/spiffe-id.js'
 import type { BundleSet } from '../identity/trust-bundle.js'
 import { verifyPeer } from '../identity/verify-peer.js'
@@ -46,6 +46,6 @@ function chainOf(certificate: PeerCertificate | DetailedPeerCertificate): Uint8A
   return chain
 }
 
-function refused(reason: string, options: { cause?: unknown; details: Readonly<Record<string, unknown>> }): AgentError {
+function refused(reason: string, options: { cause?: unknown; details: DetailsOf<'client.peer_refused'> }): AgentError {
   return new AgentError('client.peer_refused', `peer rejected: ${reason}`, options)
 }

@@ -1,4 +1,4 @@
-import { AgentError } from '../errors.js'
+import { AgentError, isError } from '../errors.js'
 import type { ServerEvents } from '../observability/server-events.js'
 import type { Clock } from '../ports/clock.js'
 import type { HttpResponse } from '../ports/http.js'
@@ -136,7 +136,7 @@ async function unlessClosed(exchange: Promise<HttpResponse>): Promise<HttpRespon
   try {
     return await exchange
   } catch (error) {
-    if (error instanceof AgentError && error.code === 'icp.unreachable' && CLOSED.has(error.details['reason'])) {
+    if (isError(error, 'icp.unreachable') && CLOSED.has(error.details.reason)) {
       return error
     }
     throw error

@@ -208,7 +208,7 @@ export class Requests {
 
 /** A handshake that failed over our certificate means what 401 means: the agent needs another one. */
 function asRefusal(endpoint: ServerEndpoint, error: unknown): unknown {
-  if (!(error instanceof AgentError) || error.details['clientCertificate'] !== true) return error
+  if (!isError(error, 'icp.tls') || error.details.clientCertificate !== true) return error
   const message = `${specOf(endpoint).name} was refused: ${error.message}`
   return new AgentError('icp.unauthorized', message, { cause: error, details: { ...error.details, endpoint } })
 }

@@ -1,4 +1,4 @@
-import { AgentError, type ErrorCode } from '../errors.js'
+import { AgentError, type ServerErrorCode } from '../errors.js'
 import { HttpError, type HttpFailure, type HttpPeer } from '../ports/http.js'
 
 /** What errors of the HTTP client call the server, and the settings that they advise to look at. */
@@ -8,7 +8,7 @@ export const ICP_SERVER: HttpPeer = {
   trustSetting: 'icp_service.trust_bundle_path',
 }
 
-const CODES: Readonly<Record<HttpFailure, ErrorCode>> = {
+const CODES: Readonly<Record<HttpFailure, ServerErrorCode>> = {
   unreachable: 'icp.unreachable',
   timeout: 'icp.timeout',
   tls: 'icp.tls',

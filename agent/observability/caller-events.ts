@@ -1,4 +1,4 @@
-import { type AgentError, codeOf } from '../errors.js'
+import { type AgentError, codeOf, isError } from '../errors.js'
 import type { Selectors } from '../identity/selector.js'
 import type { Clock } from '../ports/clock.js'
 import type { Sinks } from './events.js'
@@ -63,8 +63,8 @@ export const callerEvents = ({ log, metrics, observers }: Sinks, clock: Clock) =
 
     /** The kernel did not say who is calling; the call gets an error status. */
     unidentified(error: AgentError, connection: string): void {
-      const { reason } = error.details
-      const kind = typeof reason === 'string' ? `${error.code} ${reason}` : error.code
+      const reason = isError(error, 'caller.unidentified') ? error.details.reason : undefined
+      const kind = reason === undefined ? error.code : `${error.code} ${reason}`
       // A caller that connects and exits at once is not a fault of the node: no warning.
       const known = reason === 'ending' || unidentified.has(kind)
       if (!known) unidentified.add(kind)

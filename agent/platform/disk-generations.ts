@@ -15,7 +15,7 @@ import {
   writeSync,
 } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { AgentError } from '../errors.js'
+import { AgentError, isError } from '../errors.js'
 import type { Generations, OutputFile } from '../ports/generations.js'
 import { ensureDirectory, self, syncDirectory } from './directory.js'
 import { emptyGeneration, linkAt, remove, removeGeneration, replaceLink, statAt } from './directory-entries.js'
@@ -238,7 +238,7 @@ function ensureOwn(directory: string): void {
   try {
     ensureDirectory(directory, 0o755)
   } catch (error) {
-    if (!(error instanceof AgentError) || error.code !== 'file.unsafe') throw error
+    if (!isError(error, 'file.unsafe')) throw error
     throw new AgentError(
       'file.unsafe',
       `${error.message}. Where others shall write there, as in a volume that containers share, say so with --shared-dir`,

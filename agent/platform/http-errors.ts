@@ -1,4 +1,4 @@
-import { messageOf } from '../errors.js'
+import { type ExchangeDetails, messageOf } from '../errors.js'
 import { HttpError, type HttpFailure, type HttpPeer } from '../ports/http.js'
 import { ANY_SERVER, certificateProblem, connectProblem, networkProblem, proxyBefore } from './http-advice.js'
 import { ProxyFailure } from './http-proxy.js'
@@ -60,14 +60,14 @@ function proxyError(failure: ProxyFailure, address: string, proxy: string | null
   const text = `the proxy ${proxy} of HTTPS_PROXY failed: ${reason}; NO_PROXY exempts the server`
   return new HttpError(kind, `${address}: ${text}`, {
     ...(keepCause ? { cause: failure.cause } : {}),
-    details: { address, proxy, reason: failure.status ?? code },
+    details: { address, reason: failure.status ?? code, ...(proxy === null ? {} : { proxy }) },
   })
 }
 
 interface FailureMeaning {
   readonly kind: HttpFailure
   readonly reason: string
-  readonly details?: Readonly<Record<string, unknown>>
+  readonly details?: ExchangeDetails
   /** False where the library's error carries bytes that were received. */
   readonly keepCause?: boolean
 }

@@ -1,3 +1,5 @@
+import type { ExchangeDetails } from '../errors.js'
+
 /** One HTTP exchange. The body is read whole, up to `maxBytes`. */
 export interface HttpRequest {
   readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE'
@@ -63,13 +65,12 @@ export type HttpFailure = 'unreachable' | 'timeout' | 'tls' | 'too_large' | 'not
 /** An exchange that brought no complete answer. What that means for an agent is up to whoever asked. */
 export class HttpError extends Error {
   override readonly name = 'HttpError'
-  /** `address`; `reason`: the code of the library, or the status of a proxy; `proxy`; `clientCertificate`. */
-  readonly details: Readonly<Record<string, unknown>>
+  readonly details: ExchangeDetails
 
   constructor(
     readonly failure: HttpFailure,
     message: string,
-    options: { readonly cause?: unknown; readonly details?: Readonly<Record<string, unknown>> } = {},
+    options: { readonly cause?: unknown; readonly details?: ExchangeDetails } = {},
   ) {
     super(message, 'cause' in options ? { cause: options.cause } : {})
     this.details = options.details ?? {}

@@ -161,7 +161,7 @@ export class IssuedDomains {
   /** Replaces a server error by one that names the trust domain, if only other trust domains are issued. */
   explain({ spiffeId }: Pick<Entry, 'spiffeId'>, error: AgentError): AgentError {
     const differs = this.#domains.size > 0 && !this.#domains.has(spiffeId.trustDomain)
-    if (!differs || error.code !== 'icp.server_error') return error
+    if (!differs || !isError(error, 'icp.server_error')) return error
     const issued = [...this.#domains].sort().join(', ')
     return new AgentError(
       'entry.trust_domain',

@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { AgentError, messageOf } from '../../agent/errors.js'
+import { AgentError, isError, messageOf } from '../../agent/errors.js'
 import { jsonOf } from '../../agent/lib/json.js'
 import { type HttpClient, HttpError, type HttpRequest } from '../../agent/ports/http.js'
 import { linesOf } from '../shared/lines.js'
@@ -97,7 +97,7 @@ export class EngineApi {
     } catch (cause) {
       signal.throwIfAborted()
       if (!(cause instanceof HttpError)) throw cause
-      const advice = cause.details['reason'] === 'EACCES' ? '; the agent runs as a user who may not use it' : ''
+      const advice = cause.details.reason === 'EACCES' ? '; the agent runs as a user who may not use it' : ''
       throw new AgentError(
         'platform.unavailable',
         `the container engine does not answer: ${messageOf(cause)}${advice}`,
@@ -112,7 +112,7 @@ export class EngineApi {
 
 /** There is no engine at all: nobody listens, or not even a socket is there. */
 export function isAbsent(error: unknown): boolean {
-  return error instanceof AgentError && error.details['reason'] === 'ENOENT'
+  return isError(error, 'platform.unavailable') && error.details.reason === 'ENOENT'
 }
 
 /** Events of other kinds, and what is none, are of no concern. */

@@ -157,7 +157,7 @@ export class KubernetesApi implements AsyncDisposable {
     const certificate = `its certificate does not come from the authority in ${caPath} (${caSetting})`
     const text =
       error.failure === 'tls'
-        ? `${address}: ${CERTIFICATE[String(error.details['reason'])] ?? certificate}`
+        ? `${address}: ${CERTIFICATE[String(error.details.reason)] ?? certificate}`
         : messageOf(error)
     return new AgentError('platform.unavailable', `Kubernetes cannot be reached: ${text}`, { cause: error, details })
   }

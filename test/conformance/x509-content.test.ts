@@ -1,3 +1,4 @@
+import { detailsOf } from '../support/details.js'
 import 'reflect-metadata'
 import { createPublicKey } from 'node:crypto'
 import {
@@ -49,7 +50,7 @@ async function outcomeOf(wish: Partial<Wish>, spiffeId = ID, ca: Partial<Wish> =
     verifyX509Svid({ chain: [leaf], key, expected, named: spiffeId, authorities, now: NOW })
     return null
   } catch (error) {
-    return String((error as AgentError).details['check'])
+    return String(detailsOf(error as AgentError)['check'])
   }
 }
 

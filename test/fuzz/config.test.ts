@@ -8,6 +8,7 @@ import { SETTING_KEYS } from '../../agent/config/schema.js'
 import { formatSize, parseSize } from '../../agent/config/size.js'
 import { parseYamlFile } from '../../agent/config/yaml-file.js'
 import type { AgentError } from '../../agent/errors.js'
+import { detailsOf } from '../support/details.js'
 import { load, TENANT } from '../unit/config/given.js'
 import { always, alwaysAsync } from './fuzz.js'
 import { mutated, mutatedText, mutations } from './mutations.js'
@@ -146,7 +147,7 @@ describe('any configuration', () => {
         expect(config.sync.maxIntervalMs).toBeGreaterThanOrEqual(config.sync.intervalMs)
       } catch (error) {
         expect(error).toMatchObject({ code: 'config.invalid' })
-        const problems = (error as AgentError).details['problems'] as readonly Problem[]
+        const problems = detailsOf(error as AgentError)['problems'] as readonly Problem[]
         expect(problems.length).toBeGreaterThan(0)
         areGood(problems)
       }

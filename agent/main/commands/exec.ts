@@ -1,5 +1,5 @@
 import { join, resolve } from 'node:path'
-import { AgentError } from '../../errors.js'
+import { AgentError, isError } from '../../errors.js'
 import type { FilePlan } from '../../files/file-plan.js'
 import type { Received } from '../../files/output-files.js'
 import { retryText } from '../../files/received-parts.js'
@@ -120,7 +120,7 @@ class Execution {
       if (signal.aborted) return 128 + numberOf(signal.reason as NodeJS.Signals)
       return await this.#runProgram(program)
     } catch (error) {
-      const code = error instanceof AgentError ? error.details['exitCode'] : undefined
+      const code = isError(error, 'command.failed') ? error.details.exitCode : undefined
       if (typeof code !== 'number') throw error
       reportError(error, io)
       return code

@@ -2,6 +2,7 @@ import { expect } from 'vitest'
 import { type ConfigSources, type LoadedConfig, loadConfig } from '../../../agent/config/load.js'
 import type { Problem } from '../../../agent/config/problem.js'
 import { AgentError } from '../../../agent/errors.js'
+import { detailsOf } from '../../support/details.js'
 
 export const TENANT = '123e4567-e89b-42d3-a456-426614174000'
 export const KEY = Buffer.from(Array.from({ length: 32 }, (_, i) => i)).toString('base64')
@@ -36,7 +37,7 @@ export async function refused(given: Given): Promise<readonly Problem[]> {
     (thrown: unknown) => thrown,
   )
   expect(error).toMatchObject({ code: 'config.invalid' })
-  return error instanceof AgentError ? (error.details['problems'] as readonly Problem[]) : []
+  return error instanceof AgentError ? (detailsOf(error)['problems'] as readonly Problem[]) : []
 }
 
 export const keysOf = (problems: readonly Problem[]) => problems.map((problem) => problem.key)

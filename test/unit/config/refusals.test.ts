@@ -2,6 +2,7 @@ import { inspect } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { describeProblem, type Problem } from '../../../agent/config/problem.js'
 import type { AgentError } from '../../../agent/errors.js'
+import { detailsOf } from '../../support/details.js'
 import { keysOf, load, refused, TENANT, warningsOf, withVariable } from './given.js'
 
 describe('every problem at once', () => {
@@ -65,11 +66,11 @@ agnet: {}
 
   test('the message holds all of them on one line, and no secret', async () => {
     const error = (await load({ file }).catch((thrown: unknown) => thrown)) as AgentError
-    const problems = error.details['problems'] as readonly Problem[]
+    const problems = detailsOf(error)['problems'] as readonly Problem[]
     for (const problem of problems) expect(error.message).toContain(describeProblem(problem))
     expect(error.message).not.toMatch(/[\n\r]/)
     expect(inspect(error, { depth: 9 })).not.toMatch(/s3cret|c2hvcnQ/)
-    expect((error.details['warnings'] as readonly Problem[]).map((warning) => warning.key)).toEqual(['agnet'])
+    expect((detailsOf(error)['warnings'] as readonly Problem[]).map((warning) => warning.key)).toEqual(['agnet'])
   })
 
   test('values are shown cut and in printable ASCII alone', async () => {

@@ -8,6 +8,7 @@ import { weakAlgorithm } from '../../../agent/crypto/signature-algorithm.js'
 import { AgentError, codeOf } from '../../../agent/errors.js'
 import { TestCa, type Wish } from '../../fakes/ca.js'
 import { rsaKey } from '../../fakes/keys.js'
+import { detailsOf } from '../../support/details.js'
 
 const NOW = Date.parse('2026-03-04T05:06:07Z')
 const TIMES = { notBefore: NOW, notAfter: NOW + 3_600_000 }
@@ -24,7 +25,7 @@ const refused = (der: Uint8Array) => {
   try {
     parseCertificate(der)
   } catch (error) {
-    return error instanceof AgentError ? `${error.code} ${error.details['check']}` : error
+    return error instanceof AgentError ? `${error.code} ${detailsOf(error)['check']}` : error
   }
   return 'accepted'
 }

@@ -5,6 +5,7 @@ import { ENDPOINTS, type ServerEndpoint } from '../../../agent/icp/endpoints.js'
 import { excerpt } from '../../../agent/icp/excerpt.js'
 import type { HttpResponse } from '../../../agent/ports/http.js'
 import { json, text } from '../../fakes/http.js'
+import { detailsOf } from '../../support/details.js'
 
 const NOW = Date.parse('2026-01-01T00:00:00Z')
 const meaning = (endpoint: ServerEndpoint, response: HttpResponse) =>
@@ -100,7 +101,7 @@ describe('a rate limit', () => {
   const limited = (
     headers: Record<string, string>,
     body: unknown = { error: { code: 'RATE_LIMITED', message: 'slow down' } },
-  ) => meaning('sign_workload', json(429, body, headers)).details
+  ) => detailsOf(meaning('sign_workload', json(429, body, headers)))
 
   it.each([
     ['60', 60_000],
@@ -122,8 +123,8 @@ describe('a rate limit', () => {
   it('is told apart from the window around the whole service, which answers in another form', () => {
     expect(limited({})['tier']).toBe('standard')
     expect(limited({}, { error: 'rate limit exceeded' })['tier']).toBe('service')
-    expect(meaning('attest_node', handler(429, '')).details['tier']).toBe('bootstrap')
-    expect(meaning('jwt_bundle', handler(429, '')).details['tier']).toBe('service')
+    expect(detailsOf(meaning('attest_node', handler(429, '')))['tier']).toBe('bootstrap')
+    expect(detailsOf(meaning('jwt_bundle', handler(429, '')))['tier']).toBe('service')
   })
 })
 

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { AgentError } from '../../../agent/errors.js'
 import { certificateOf, parseAuthority } from '../../../agent/identity/authority.js'
 import { TestCa, type Wish } from '../../fakes/ca.js'
+import { detailsOf } from '../../support/details.js'
 
 const TIMES = { notBefore: Date.parse('2026-01-01T00:00:00Z'), notAfter: Date.parse('2027-01-01T00:00:00Z') }
 const outcomeOf = async (wish: Partial<Wish>) => {
@@ -10,7 +11,7 @@ const outcomeOf = async (wish: Partial<Wish>) => {
   try {
     return parseAuthority(der)
   } catch (error) {
-    return error instanceof AgentError ? `${error.code} ${error.details['check']}` : error
+    return error instanceof AgentError ? `${error.code} ${detailsOf(error)['check']}` : error
   }
 }
 const url = (value: string) => ({ names: [{ type: 'url' as const, value }] })

@@ -6,6 +6,7 @@ import { parseAuthority } from '../../../agent/identity/authority.js'
 import { verifyPeer } from '../../../agent/identity/verify-peer.js'
 import { TestCa, type Wish } from '../../fakes/ca.js'
 import { ecKey } from '../../fakes/workload-messages.js'
+import { detailsOf } from '../../support/details.js'
 
 const NOW = Date.parse('2026-01-01T12:00:00Z')
 const HOUR = 3_600_000
@@ -30,7 +31,7 @@ const outcomeOf = (chain: readonly Uint8Array[], bundles = bundlesOf(['one.examp
   try {
     return verifyPeer({ chain, bundles, now: NOW }).uri
   } catch (error) {
-    return error instanceof AgentError ? `${error.code} ${error.details['check']}` : error
+    return error instanceof AgentError ? `${error.code} ${detailsOf(error)['check']}` : error
   }
 }
 

@@ -9,6 +9,7 @@ import { SpiffeId } from '../../../agent/identity/spiffe-id.js'
 import { type VerifyOptions, verifyX509Svid } from '../../../agent/identity/verify-svid.js'
 import { TestCa, type Wish } from '../../fakes/ca.js'
 import { rsaKey } from '../../fakes/keys.js'
+import { detailsOf } from '../../support/details.js'
 
 const NOW = Date.parse('2026-01-01T12:00:00Z')
 const HOUR = 3_600_000
@@ -40,7 +41,7 @@ const outcomeOf = async (wish: Partial<Wish> = {}, options: Partial<VerifyOption
     await verify(wish, options)
     return 'accepted'
   } catch (error) {
-    return error instanceof AgentError ? `${error.code} ${error.details['check']}` : error
+    return error instanceof AgentError ? `${error.code} ${detailsOf(error)['check']}` : error
   }
 }
 

@@ -68,7 +68,7 @@ test('the members of an aggregate and a circle of causes are bounded', () => {
 })
 
 test('details that hold a secret do not show it', () => {
-  const error = new AgentError('internal', 'x', { details: { token: new Secret('hunter2') } })
+  const error = Object.assign(new AgentError('internal', 'x'), { details: { token: new Secret('hunter2') } })
   expect(JSON.stringify(plain(error))).not.toContain('hunter2')
 })
 
