@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { RateLimiter } from '../../../agent/icp/rate-limiter.js'
+import { EarlySync } from '../../../agent/svids/early-sync.js'
 import { SyncSchedule } from '../../../agent/svids/sync-schedule.js'
 import { FakeClock } from '../../fakes/clock.js'
 import { fixedRandom, seededRandom } from '../../fakes/random.js'
@@ -140,6 +141,42 @@ describe('early reads', () => {
     const from = clock.monotonic()
     await pass(10 * MINUTE, () => ['uid:1000'])
     expect(reads.filter((at) => at >= from).length).toBeLessThanOrEqual((10 * 27 * 0.7 ** 4) / 3 + 2)
+  })
+})
+
+describe('what is remembered of those who ask', () => {
+  /** All of them ask, and an early read answers them, until none may bring one forward any more. */
+  const exhaust = (early: EarlySync, subjects: readonly string[]) => {
+    for (let round = 0; round < 12; round++) {
+      for (const subject of subjects) early.asked(subject, 0)
+      early.began(0, true)
+    }
+  }
+  const others = (count: number) => Array.from({ length: count }, (_, i) => `uid:${i}`)
+
+  it('is forgotten of the subject that has not asked for the longest time, once there are more than 1,024', () => {
+    const mayAskAfter = (count: number) => {
+      const early = new EarlySync()
+      exhaust(early, ['uid:first'])
+      for (const subject of others(count)) early.asked(subject, 0)
+      early.began(0, false)
+      return early.asked('uid:first', 0)
+    }
+    expect(mayAskAfter(1_023)).toBe(false)
+    expect(mayAskAfter(1_024)).toBe(true)
+  })
+
+  it('is nothing of the 1,025th that asks between two reads, until the next one', () => {
+    const oneMoreAsks = (count: number) => {
+      const early = new EarlySync()
+      exhaust(early, others(count))
+      for (const subject of others(count)) early.asked(subject, 0)
+      const sooner = early.asked('uid:one-more', 0)
+      early.began(0, false)
+      return [sooner, early.asked('uid:one-more', 0)]
+    }
+    expect(oneMoreAsks(1_023)).toEqual([true, true])
+    expect(oneMoreAsks(1_024)).toEqual([false, true])
   })
 })
 
