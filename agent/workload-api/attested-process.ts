@@ -1,4 +1,4 @@
-import type { Attestation, AttestContext, Known } from '../attestation/attest.js'
+import { type Attestation, type AttestContext, attestAsItself, type Known } from '../attestation/attest.js'
 import type { Note, WithdrawnSelectors } from '../attestation/attestor.js'
 import type { Caller } from '../attestation/caller.js'
 import { filterKnown, isKnown } from '../attestation/known.js'
@@ -8,7 +8,6 @@ import { delay } from '../lib/backoff.js'
 import type { CallerEvents } from '../observability/caller-events.js'
 import type { Kernel } from '../ports/kernel.js'
 import type { Random } from '../ports/random.js'
-import { attestAsItself } from './attest-as-itself.js'
 import { stillItself } from './still-itself.js'
 
 const RETRY = { baseMs: 1_000, capMs: 30_000 }

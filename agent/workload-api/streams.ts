@@ -7,6 +7,7 @@ import { type View, Views } from '../svids/view.js'
 import type { Connection } from './connection.js'
 import { decide, decideBundles } from './decision.js'
 import type { Dialect, JwtBundles } from './dialects/encode.js'
+import type { Handler, Identified } from './service.js'
 import { type Outgoing, ResponseStream, type StreamKind } from './stream.js'
 import type { Workload } from './workload.js'
 
@@ -84,6 +85,11 @@ export class Streams {
       this.#jwtBundles = { trustDomains, keys: jwtKeys }
     }
     return this.#jwtBundles ?? { trustDomains, keys: jwtKeys }
+  }
+
+  /** Answers the calls of one method with streams of this kind. */
+  handler(kind: StreamKind): Handler<Identified> {
+    return { stream: (call, workload, connection) => void this.serve(call, kind, workload, connection) }
   }
 
   /** Serves a streaming call until one side ends it. `onStalled`: what ends where the client does not read. */
