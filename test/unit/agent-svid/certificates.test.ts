@@ -14,6 +14,7 @@ import {
   tokenSpent,
   withoutOlder,
 } from '../../../agent/agent-svid/certificates.js'
+import { SpiffeId } from '../../../agent/identity/spiffe-id.js'
 import { World } from './world.js'
 
 const MINUTE = 60_000
@@ -57,8 +58,15 @@ describe('which certificate is presented', () => {
     expect(presentable(both(), later).map(({ serial }) => serial)).toEqual(['two'])
   })
 
-  test('never one of another agent id', () => {
-    expect(order(adopted(adopted(NO_CERTIFICATES, { ...one, agentId: 'another' }), two))).toEqual(['two'])
+  test('never one of another agent id or SPIFFE ID', () => {
+    const spiffeId = SpiffeId.parse('spiffe://other.example/agent')
+    for (const another of [{ agentId: 'another' }, { spiffeId }]) {
+      expect(order(adopted(adopted(NO_CERTIFICATES, { ...one, ...another }), two))).toEqual(['two'])
+    }
+  })
+
+  test('never the same one twice: an answer that is completed again after a crash brings no other', () => {
+    expect(order(adopted(adopted(NO_CERTIFICATES, one), one))).toEqual(['one'])
   })
 })
 

@@ -149,13 +149,20 @@ describe('a first SVID', () => {
     expect(scene.plan()).toEqual({ job: { kind: 'issue', entryId: 'a', renewal: false, uid: 2 } })
   })
 
-  it('is asked for two minutes longer than anybody waited, on behalf of nobody', async () => {
-    const scene = new Scene().entry('a', undefined, null)
-    await scene.clock.advance('2m')
-    expect(scene.plan()).toEqual({ job: { kind: 'issue', entryId: 'a', renewal: false } })
-    await scene.clock.advance(1)
-    expect(scene.plan()).toEqual({ waitMs: HOUR })
-  })
+  it.each<[string, EntryState | undefined]>([
+    ['idle', undefined],
+    ['wanted', { kind: 'wanted', ...failing(1, 0) }],
+    ['refused', { kind: 'refused', code: 'icp.no_match', message: '', until: 0, ...failing(1) }],
+  ])(
+    'of an entry that is %s is asked for two minutes longer than anybody waited, on behalf of nobody',
+    async (_, state) => {
+      const scene = new Scene().entry('a', state, null)
+      await scene.clock.advance('2m')
+      expect(scene.plan()).toEqual({ job: { kind: 'issue', entryId: 'a', renewal: false } })
+      await scene.clock.advance(1)
+      expect(scene.plan()).toEqual({ waitMs: HOUR })
+    },
+  )
 
   it.each<[string, EntryState]>([
     ['wanted', { kind: 'wanted', ...failing(2, Date.parse('2026-01-01T00:00:10Z')) }],
