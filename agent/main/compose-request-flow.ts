@@ -163,7 +163,7 @@ export function composeRequestFlow(live: LiveConfig, world: World, server: Serve
   })
   const fairness = {
     rates: new Rates(limits.rates, clock),
-    turns: new FairQueue(clock, limits.rates.calls),
+    queue: new FairQueue(clock, limits.rates.calls),
     events: rateEvents(sinks('workload-api'), clock),
   }
   const sds = secretDiscovery({

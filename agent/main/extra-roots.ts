@@ -16,7 +16,7 @@ const LOOK_SOON_MS = 2_000
 interface TrustFile {
   readonly path: string
   readonly reread: RereadFile
-  readonly said: Recurring
+  readonly recurring: Recurring
   readonly reports: Disposable
 }
 
@@ -44,9 +44,14 @@ export class ExtraRoots {
     if (path === null) return null
     const { files, fileEvents } = this.options
     const reports = fileEvents.scope()
-    const said = reports.file(path, 'icp_service.trust_bundle_path')
+    const recurring = reports.file(path, 'icp_service.trust_bundle_path')
     const problemOf = (text: string) => anchorFileTrouble(text, path)?.problem ?? null
-    return { path, said, reports, reread: new RereadFile({ path, maxBytes: MAX_BYTES, files, problemOf, said }) }
+    return {
+      path,
+      recurring,
+      reports,
+      reread: new RereadFile({ path, maxBytes: MAX_BYTES, files, problemOf, recurring }),
+    }
   }
 
   /** Another file, or none, takes the place of this one. While the other is missing, what is trusted stays. */
@@ -88,7 +93,7 @@ export class ExtraRoots {
     try {
       return (await this.#file?.reread.read()) ?? null
     } catch (error) {
-      this.#file?.said.failed(error)
+      this.#file?.recurring.failed(error)
       return null
     }
   }

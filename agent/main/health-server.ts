@@ -73,7 +73,7 @@ export async function openHealthSocket(run: AgentRun, world: HealthWorld): Promi
 function metricsToken(agent: AgentRun['agent'], { files, clock }: HealthWorld): MetricsToken | null {
   const path = agent.config.metrics.bearerTokenPath
   if (path === null) return null
-  return new MetricsToken({ path, files, clock, said: agent.rereadFiles.file(path, 'metrics.bearer_token_path') })
+  return new MetricsToken({ path, files, clock, recurring: agent.rereadFiles.file(path, 'metrics.bearer_token_path') })
 }
 
 function sourceOf(run: AgentRun, { log, metrics, clock }: HealthWorld): HealthSource {

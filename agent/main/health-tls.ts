@@ -21,8 +21,11 @@ export function healthTls(agent: Agent, world: { clock: Clock; files: Pick<Files
     // Checked with the configuration (agent/config/checks.ts).
     throw new AgentError('internal', 'health.tls is files without the paths of certificate and key')
   }
-  const said = agent.rereadFiles.file(tlsCertPath, 'health.tls_cert_path')
-  return { make: httpsServer, follow: (use) => followFiles({ ...world, paths: [tlsCertPath, tlsKeyPath], said, use }) }
+  const recurring = agent.rereadFiles.file(tlsCertPath, 'health.tls_cert_path')
+  return {
+    make: httpsServer,
+    follow: (use) => followFiles({ ...world, paths: [tlsCertPath, tlsKeyPath], recurring, use }),
+  }
 }
 
 function ownSvid({ keeper }: Agent): TlsSource {
@@ -43,12 +46,12 @@ interface Followed {
   readonly clock: Clock
   readonly files: Pick<Files, 'read'>
   readonly paths: readonly [string, string]
-  readonly said: Recurring
+  readonly recurring: Recurring
   readonly use: Parameters<TlsSource['follow']>[0]
 }
 
 /** Only a certificate that fits its key replaces what is in use: one file may be written before the other. */
-function followFiles({ clock, files, paths, said, use }: Followed): Disposable {
+function followFiles({ clock, files, paths, recurring, use }: Followed): Disposable {
   const stop = new AbortController()
   let inUse = ''
   const look = async () => {
@@ -67,7 +70,7 @@ function followFiles({ clock, files, paths, said, use }: Followed): Disposable {
   }
   const run = async () => {
     while (!stop.signal.aborted) {
-      await look().then(said.succeeded, said.failed)
+      await look().then(recurring.succeeded, recurring.failed)
       await sleepUnlessAborted(clock, LOOK_MS, stop.signal)
     }
   }

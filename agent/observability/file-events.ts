@@ -14,23 +14,23 @@ export interface FileReports {
 
 /** The files that the agent rereads while it runs: a problem is logged once, and `/status` shows it. */
 export const fileEvents = (log: Log, clock: Clock) => {
-  const watched = new Set<{ readonly path: string; readonly said: Recurring }>()
+  const watched = new Set<{ readonly path: string; readonly recurring: Recurring }>()
   const file = (path: string, holder: string, own?: (forget: () => void) => void): Recurring => {
     const once = sayOnce(log, clock, {
       failing: 'Reread file cannot be used; its last good content stays in force',
       recovered: 'Reread file can be used again',
     })
-    const said: Recurring = {
+    const recurring: Recurring = {
       failed: (error) => once.failed(error, { path, holder }),
       succeeded: () => once.succeeded({ path, holder }),
       get trouble() {
         return once.trouble
       },
     }
-    const one = { path, said }
+    const one = { path, recurring }
     watched.add(one)
     own?.(() => watched.delete(one))
-    return said
+    return recurring
   }
   return {
     file: (path: string, holder: string): Recurring => file(path, holder),
@@ -48,7 +48,7 @@ export const fileEvents = (log: Log, clock: Clock) => {
 
     /** Those that cannot be used now. */
     broken: (): readonly BrokenFile[] =>
-      [...watched].flatMap(({ path, said }) => (said.trouble === null ? [] : { path, ...said.trouble })),
+      [...watched].flatMap(({ path, recurring }) => (recurring.trouble === null ? [] : { path, ...recurring.trouble })),
   }
 }
 

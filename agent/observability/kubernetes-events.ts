@@ -22,16 +22,16 @@ export const kubernetesEvents = ({ log, metrics }: Sinks, clock: Clock) => {
     failing: 'Kubernetes does not list the pod of this agent; keeping pods that its list lacks',
     recovered: 'Kubernetes lists the pod of this agent again',
   })
-  const said = { listed: false, empty: false, unreadable: false }
+  const logged = { listed: false, empty: false, unreadable: false }
   const count = (endpoint: KubernetesEndpoint, outcome: string) =>
     metrics.count('icp_agent_kubernetes_requests_total', { endpoint, outcome })
 
   const unreadable = (objects: number): void => {
     if (objects === 0) return
-    log.at(said.unreadable ? 'debug' : 'warn', 'Kubernetes returned objects that are not valid pods; ignoring them', {
+    log.at(logged.unreadable ? 'debug' : 'warn', 'Kubernetes returned objects that are not valid pods; ignoring them', {
       objects,
     })
-    said.unreadable = true
+    logged.unreadable = true
   }
 
   return {
@@ -40,19 +40,19 @@ export const kubernetesEvents = ({ log, metrics }: Sinks, clock: Clock) => {
       count(endpoint, 'ok')
       reaching.succeeded({ pods })
       unreadable(withoutUse)
-      if (!said.listed) log.info('Pods of this node are known', { source: endpoint, pods })
+      if (!logged.listed) log.info('Pods of this node are known', { source: endpoint, pods })
       else log.debug('Pods of this node were listed', { source: endpoint, pods })
-      said.listed = true
+      logged.listed = true
     },
 
     /** An agent in a pod is itself one of its node's pods, so an empty list is that of another node. */
     noPods(nodeName: string, pods: number): void {
-      if (pods === 0 && !said.empty) {
+      if (pods === 0 && !logged.empty) {
         log.warn('Kubernetes lists no pods on this node; check attestation.kubernetes.node_name', {
           node_name: nodeName,
         })
       }
-      said.empty = pods === 0
+      logged.empty = pods === 0
     },
 
     /** `shown`: the last list has the agent's own pod, or the agent does not know which pod is its own. */

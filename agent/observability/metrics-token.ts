@@ -12,7 +12,7 @@ export interface MetricsTokenOptions {
   readonly path: string
   readonly files: Pick<Files, 'read'>
   readonly clock: Pick<Clock, 'monotonic'>
-  readonly said: Recurring
+  readonly recurring: Recurring
 }
 
 /** Why metrics are not shown. */
@@ -45,7 +45,7 @@ export class MetricsToken {
   }
 
   async #digest(): Promise<Buffer | null> {
-    const { path, files, said } = this.options
+    const { path, files, recurring } = this.options
     try {
       const token = (await files.read(path, { maxBytes: MAX_BYTES }))?.toString('utf8').trim() ?? ''
       if (!/^\S+$/.test(token)) {
@@ -53,10 +53,10 @@ export class MetricsToken {
           details: { path },
         })
       }
-      said.succeeded()
+      recurring.succeeded()
       return digestOf(token)
     } catch (error) {
-      said.failed(error)
+      recurring.failed(error)
       return null
     }
   }

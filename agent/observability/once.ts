@@ -45,7 +45,7 @@ export function sayOnce(
   clock: Clock,
   texts: Texts<string, string>,
 ): Recurring<[Fields?], [Fields?]> {
-  let spell: { trouble: Trouble; began: number; failures: number; said: Set<ErrorCode> } | null = null
+  let spell: { trouble: Trouble; began: number; failures: number; logged: Set<ErrorCode> } | null = null
   return {
     failed(error, fields = {}) {
       const code = codeOf(error)
@@ -53,12 +53,12 @@ export function sayOnce(
         trouble: { code, message: messageOf(error), since: clock.now() },
         began: clock.monotonic(),
         failures: 0,
-        said: new Set(),
+        logged: new Set(),
       }
       spell.failures++
       spell.trouble = { code, message: messageOf(error), since: spell.trouble.since }
-      const level = spell.said.has(code) ? 'debug' : 'warn'
-      spell.said.add(code)
+      const level = spell.logged.has(code) ? 'debug' : 'warn'
+      spell.logged.add(code)
       log.at(level, texts.failing, { ...fields, error })
     },
     succeeded(fields = {}) {

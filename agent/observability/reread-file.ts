@@ -8,7 +8,7 @@ export interface RereadFileOptions {
   readonly files: Pick<Files, 'read'>
   /** What is wrong with the content, as the predicate of a sentence about the file, or null; `last`: what is in force. */
   readonly problemOf: (text: string, last: string | null) => string | null
-  readonly said: Recurring
+  readonly recurring: Recurring
 }
 
 /**
@@ -27,15 +27,15 @@ export class RereadFile {
    * for a bad file only while nothing is in force.
    */
   async read(): Promise<string | null> {
-    const { said } = this.options
+    const { recurring } = this.options
     try {
       const text = await this.#content()
       if (text === null) return null
       this.#inForce = text
-      said.succeeded()
+      recurring.succeeded()
     } catch (error) {
       if (this.#inForce === null) throw error
-      said.failed(error)
+      recurring.failed(error)
     }
     return this.#inForce
   }

@@ -7,7 +7,7 @@ const A_MINUTE = 3
 const MAX_SUBJECTS = 256
 const OTHERS = 'others'
 
-interface Said {
+interface LoggedLines {
   /** Monotonic. */
   readonly until: number
   lines: number
@@ -19,7 +19,7 @@ interface Said {
  * suppressed. All subjects together cause at most some 800 lines a minute.
  */
 export class Sparingly {
-  readonly #said = new Map<string, Said>()
+  readonly #logged = new Map<string, LoggedLines>()
 
   constructor(private readonly clock: Pick<Clock, 'monotonic'>) {}
 
@@ -27,7 +27,7 @@ export class Sparingly {
   say(subject: string): number | null {
     const key = this.#keyOf(subject)
     const now = this.clock.monotonic()
-    const last = this.#said.get(key)
+    const last = this.#logged.get(key)
     if (last && now < last.until) {
       if (last.lines === A_MINUTE) {
         last.suppressed++
@@ -37,17 +37,17 @@ export class Sparingly {
       return 0
     }
     // Deleted and set again, to keep the map ordered by when the minutes began.
-    this.#said.delete(key)
-    this.#said.set(key, { until: now + MINUTE_MS, lines: 1, suppressed: 0 })
+    this.#logged.delete(key)
+    this.#logged.set(key, { until: now + MINUTE_MS, lines: 1, suppressed: 0 })
     return last?.suppressed ?? 0
   }
 
   /** The subject itself if there is room, or if the oldest subject's minute is over and it can be replaced. */
   #keyOf(subject: string): string {
-    if (this.#said.has(subject) || this.#said.size < MAX_SUBJECTS) return subject
-    const [oldest] = this.#said
+    if (this.#logged.has(subject) || this.#logged.size < MAX_SUBJECTS) return subject
+    const [oldest] = this.#logged
     if (oldest === undefined || oldest[1].until > this.clock.monotonic()) return OTHERS
-    this.#said.delete(oldest[0])
+    this.#logged.delete(oldest[0])
     return subject
   }
 }

@@ -128,14 +128,14 @@ export class CallGate implements Disposable {
       stream.destroy()
       return
     }
-    const { rates, turns } = this.fairness
+    const { rates, queue } = this.fairness
     const { account, quota } = owner
     const exceeded = rates.call(account)
     if (session.destroyed) return
     if (exceeded) this.#end(session, owner, exceeded)
     else if (!this.#takeTurn(owner, () => this.#began(stream, owner, begin))) this.#end(session, owner, 'waiting')
-    else if (turns.waiting(quota.subject) >= MANY) {
-      this.#readers.pause(account, null, () => (turns.waiting(quota.subject) > 0 ? LOOK_AGAIN_MS : 0))
+    else if (queue.waiting(quota.subject) >= MANY) {
+      this.#readers.pause(account, null, () => (queue.waiting(quota.subject) > 0 ? LOOK_AGAIN_MS : 0))
     }
   }
 
@@ -154,7 +154,7 @@ export class CallGate implements Disposable {
   #takeTurn(connection: Connection, job: () => void): boolean {
     let done = false
     let waits = false
-    const taken = this.fairness.turns.take(connection.quota.subject, () => {
+    const taken = this.fairness.queue.take(connection.quota.subject, () => {
       done = true
       if (waits) this.connections.callEnded(connection)
       job()

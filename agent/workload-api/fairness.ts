@@ -5,6 +5,6 @@ import type { Rates } from './rates.js'
 /** What keeps callers from taking the agent from one another; the socket and the calls on it share one. */
 export interface Fairness {
   readonly rates: Rates
-  readonly turns: FairQueue
+  readonly queue: FairQueue
   readonly events: RateEvents
 }

@@ -152,7 +152,7 @@ export class Listener implements AsyncDisposable {
   /** Turns away who is over the rate before anything is done for it; the others are taken in their turn. */
   #arrive(accepted: Accepted): void {
     const { events, kernel, fairness, subjectOf, connections } = this.options
-    const { rates, turns } = fairness
+    const { rates, queue } = fairness
     events.accepted()
     const id = `c${++this.#accepted}`
     // At the limit no caller is identified: a flood costs as little as it can.
@@ -180,7 +180,7 @@ export class Listener implements AsyncDisposable {
       letGo(caller)
       return
     }
-    if (turns.take(quota.subject, () => this.#take(accepted, { id, caller, quota, account }))) return
+    if (queue.take(quota.subject, () => this.#take(accepted, { id, caller, quota, account }))) return
     fairness.events.connection({ reason: 'waiting', ...quota })
     dropAccepted(accepted, kernel)
     letGo(caller)

@@ -59,8 +59,8 @@ export class KubernetesApi implements AsyncDisposable {
   constructor(private readonly options: ApiOptions) {
     const { files, fileEvents, caPath, caSetting, tokenPath } = options
     const problemOf = (text: string) => anchorFileTrouble(text, caPath)?.problem ?? null
-    const said = fileEvents.file(caPath, caSetting)
-    this.#caFile = new RereadFile({ path: caPath, maxBytes: MAX_CA_BYTES, files, problemOf, said })
+    const recurring = fileEvents.file(caPath, caSetting)
+    this.#caFile = new RereadFile({ path: caPath, maxBytes: MAX_CA_BYTES, files, problemOf, recurring })
     this.#tokenFile = tokenFile(options, tokenPath, this.#tokenSetting)
     this.#http = options.openHttp(() => ({ ca: this.#ca }))
   }

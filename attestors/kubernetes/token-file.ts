@@ -11,8 +11,8 @@ export function tokenFile(
   path: string,
   setting: string,
 ): RereadFile {
-  const said = fileEvents.file(path, setting)
-  return new RereadFile({ path, maxBytes: MAX_TOKEN_BYTES, files, problemOf: tokenTrouble, said })
+  const recurring = fileEvents.file(path, setting)
+  return new RereadFile({ path, maxBytes: MAX_TOKEN_BYTES, files, problemOf: tokenTrouble, recurring })
 }
 
 /**

@@ -51,13 +51,13 @@ class Database {
   #version: string | null = null
   #lookedAt = Number.NEGATIVE_INFINITY
   #looking: Promise<void> | undefined
-  readonly #said: Recurring
+  readonly #recurring: Recurring
 
   constructor(
     private readonly path: string,
     private readonly options: AccountsOptions,
   ) {
-    this.#said = options.fileEvents.file(path, 'unix:user, unix:group')
+    this.#recurring = options.fileEvents.file(path, 'unix:user, unix:group')
   }
 
   async name(id: number): Promise<string | null> {
@@ -74,7 +74,7 @@ class Database {
     const found = await this.options.read(this.path, this.#version)
     this.#lookedAt = this.options.clock.monotonic()
     if (found === 'unchanged') {
-      this.#said.succeeded()
+      this.#recurring.succeeded()
       return
     }
     const names = found && namesById(found.text)
@@ -82,10 +82,10 @@ class Database {
     if (names && names.size > 0) {
       this.#names = names
       this.#version = found.version
-      this.#said.succeeded()
+      this.#recurring.succeeded()
     } else if (this.#names.size > 0) {
       const problem = names ? 'holds no account' : 'is missing, too large, no regular file, or cannot be read'
-      this.#said.failed(new AgentError('file.broken', `${this.path} ${problem}`, { details: { path: this.path } }))
+      this.#recurring.failed(new AgentError('file.broken', `${this.path} ${problem}`, { details: { path: this.path } }))
     }
   }
 }

@@ -15,7 +15,7 @@ export function fairnessWith(
 ): Fairness {
   return {
     rates: new Rates({ connections: PLENTY, calls: PLENTY, ...limits }, clock),
-    turns: new FairQueue(clock, { burst: 10_000 }),
+    queue: new FairQueue(clock, { burst: 10_000 }),
     events: rateEvents(sinks, clock),
   }
 }

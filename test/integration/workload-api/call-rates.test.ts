@@ -98,7 +98,7 @@ it.each([
 it('a connection is not idle while its call waits for its turn', async () => {
   world.account = ['uid:1000', '1000:7']
   const later: (() => void)[] = []
-  world.fairness.turns.take = (_subject, job) => later.push(job) > 0
+  world.fairness.queue.take = (_subject, job) => later.push(job) > 0
   const answer = answered(world.client())
   await until(() => later.length === 1)
   // Opening the connection waits.

@@ -16,7 +16,7 @@ function world(content: string | null) {
     succeeded: () => undefined,
     trouble: null,
   }
-  const token = new MetricsToken({ path: PATH, files, clock: { monotonic: () => state.time }, said })
+  const token = new MetricsToken({ path: PATH, files, clock: { monotonic: () => state.time }, recurring: said })
   return { state, asks: async (header?: string) => (await token.refusal(header))?.code ?? 200 }
 }
 
