@@ -122,7 +122,7 @@ function spacing(pressure: number, renewalsPerMs: number): number {
 function whenDue(entryId: string, { demand, snapshot, now }: PlanInput): number | null {
   const want = demand.want(entryId)
   if (!want) return null
-  const unusedFor = want.uids.size > 0 ? 0 : now - want.lastUsed
+  const unusedFor = now - want.lastUsed
   const state = snapshot.states.get(entryId)
   switch (state?.kind) {
     case undefined:

@@ -239,7 +239,8 @@ describe('a renewal', () => {
   it('is worth it for as long as a call is open', async () => {
     const scene = new Scene().entry('a')
     await scene.clock.advance('30d')
-    expect(scene.entry('a', scene.left(20)).order()).toEqual(['a'])
+    scene.states.set('a', scene.left(20))
+    expect(scene.order()).toEqual(['a'])
   })
 })
 
@@ -255,6 +256,23 @@ describe('where neighbours press', () => {
     expect(scene.plan({ pressure: 0.5, sinceRenewal: 30_000 })).toEqual({ waitMs: expect.closeTo(7_500, 3) })
     expect(scene.plan({ pressure: 0.5, sinceRenewal: 37_501 })).toHaveProperty('job')
     expect(scene.plan({ pressure: 1, sinceRenewal: 50_000 })).toEqual({ waitMs: expect.closeTo(1_000, 3) })
+  })
+
+  it('a little, a renewal is spread until three eighths of its life are left, by the SVID that is held back if there is one', () => {
+    const light = { pressure: 0.3, sinceRenewal: 0 }
+    const alone = (state: (scene: Scene) => EntryState) => {
+      const scene = new Scene()
+      return scene.entry('a', state(scene)).plan(light)
+    }
+    expect(alone((scene) => scene.left(24))).toEqual({ waitMs: expect.closeTo(1.5 * MINUTE, -1) })
+    expect(alone((scene) => scene.left(22.5))).toHaveProperty('job')
+    const ofTwoHours = (scene: Scene): EntryState => {
+      const { held } = issuedOf('a', { notBefore: scene.now - 72 * MINUTE, notAfter: scene.now + 48 * MINUTE })
+      return { ...issuedOf('a'), next: { held, from: scene.now + MINUTE } }
+    }
+    expect(alone(ofTwoHours)).toEqual({ waitMs: expect.closeTo(3 * MINUTE, -1) })
+    expect(new Scene().entry('a', new Scene().left(24)).plan({ ...light, pressure: 0.4 })).not.toHaveProperty('job')
+    expect(new Scene().entry('a', new Scene().left(22)).plan({ ...light, pressure: 0.4 })).not.toHaveProperty('job')
   })
 
   it('nothing else waits: not what ends soon, not callers, not sync', () => {
