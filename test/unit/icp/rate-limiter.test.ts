@@ -163,6 +163,14 @@ describe('a 429', () => {
     expect(await pace('standard')).toBeCloseTo(27)
   })
 
+  it('of the limit around everything is made good by requests of every tier', async () => {
+    const { limiter, pace } = setting()
+    limiter.limited('service', MINUTE)
+    limiter.passed('standard')
+    limiter.passed('sensitive')
+    expect(await pace('service')).toBeCloseTo(72 * 0.74)
+  })
+
   it('presses, and the pressure fades', async () => {
     const { limiter, clock } = setting()
     expect(limiter.pressure('standard')).toBe(0)
