@@ -64,7 +64,8 @@ async function readFile(
     content = await files.read(path, { maxBytes: MAX_FILE_BYTES })
   } catch (error) {
     const remedy = codeOf(error) === 'file.too_large' ? 'give a smaller file' : 'make it a file that the agent may read'
-    const problem = `cannot be read: ${messageOf(error)}`
+    // The path is named beside the problem.
+    const problem = `cannot be read: ${messageOf(error).split(`${path}: `).at(-1)}`
     return { tree, problems: [{ ...about, problem, remedy }], warnings: [], complete: false }
   }
   if (content === null) {
