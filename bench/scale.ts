@@ -162,7 +162,7 @@ const cost = costs(root)
 const workloads = Array.from({ length: 50 }, (_, n) => 200 * (n + 1))
 draw('scale-node.svg', 'workloads', [
   line('resident memory, MB', workloads, (n) => cost.idleMb + (n * cost.streamKb) / 1_000),
-  line('one change for all, ms of processor', workloads, (n) => n * cost.pushMs),
+  line('one change for all, CPU ms', workloads, (n) => n * cost.pushMs),
   line('shortest life of SVIDs that one address renews, hours', workloads, shortestLife),
 ])
 const nodes = Array.from({ length: 50 }, (_, n) => 2_000 * (n + 1))
