@@ -18,7 +18,7 @@ import type { ConnectionRegistry } from './connections.js'
 import { grpcError } from './refusal.js'
 import { type Handler, MALFORMED, pathOf, type Reset, type Service, TOO_LARGE } from './service.js'
 
-/** What servers of other gRPC libraries take at most. */
+/** The usual limit of servers of other gRPC libraries. */
 const MAX_METADATA_BYTES = 16 * 1024
 const SECURITY_HEADER = 'workload.spiffe.io'
 
@@ -34,20 +34,20 @@ const REFUSED_STREAM = 7
 
 /** A call, as HTTP/2 sees it. */
 export interface RawStream {
-  /** With another code than 0, what was written is dropped. */
+  /** With a code other than 0, unsent data is dropped. */
   close(code: number): void
 }
 
 /**
- * What every call of every service passes before its handler: who calls, whether the call is refused, and that it keeps
- * its connection from being idle until it ends.
+ * Checks every call of every service before its handler: finds the caller, refuses the call if necessary, and marks its
+ * connection as busy until the call ends.
  */
 export class Admission {
   readonly #services = new Map<string, Service>()
   /** Open calls of services with a limit of their own, by connection. */
   readonly #open = new WeakMap<Connection, Map<Service, number>>()
   readonly #mostStreams: number
-  /** The call that begins in this turn. */
+  /** The call that is beginning now. */
   #beginning: RawStream | null = null
 
   constructor(
@@ -62,14 +62,14 @@ export class Admission {
   }
 
   /**
-   * Sees each call at its start. grpc-js ends some calls by itself before they are asked whole (deadline, second
-   * message), and would still hand them to a handler when the client half-closes; `cancelled`, announced before, would
-   * never come again. What listens in between lets nothing through after it.
+   * Intercepts each call at its start. grpc-js ends some calls by itself before their request is complete (deadline, second
+   * message), but would still pass them to a handler when the client half-closes, after the only `cancelled` event. The
+   * interceptor passes nothing on after that event.
    */
   readonly interceptor: ServerInterceptor = (method, call) => {
     const service = this.#services.get(method.path)
     const connection = this.connections.of(call.getPeer())
-    // HTTP/2 keeps the largest limit itself.
+    // HTTP/2 itself enforces the largest limit.
     if (!service || !connection || service.streamsPerConnection >= this.#mostStreams) {
       return new ServerInterceptingCall(call)
     }
@@ -85,7 +85,7 @@ export class Admission {
     return intercepting
   }
 
-  /** Lets grpc-js begin a call: within that, it calls the handlers of calls whose requests are streamed. */
+  /** Lets grpc-js begin a call. For calls with streamed requests it calls the handler within `begin`. */
   readonly begin = (stream: RawStream, begin: () => void): void => {
     this.#beginning = stream
     try {
@@ -95,7 +95,7 @@ export class Admission {
     }
   }
 
-  /** The handlers of a service, as grpc-js wants them. */
+  /** The handlers of a service in the form of grpc-js. */
   handlersOf(service: Service): Record<string, UntypedHandleCall> {
     const handlers: Record<string, UntypedHandleCall> = {}
     for (const { name, methodKind } of service.definition.methods) {
@@ -120,7 +120,7 @@ export class Admission {
     }
     if (connection) {
       this.connections.callStarted(connection)
-      // It comes at every end.
+      // grpc-js emits it at every end of a call.
       const running: { once(event: 'cancelled', ended: () => void): unknown } = call
       running.once('cancelled', () => this.connections.callEnded(connection))
     }
@@ -131,7 +131,7 @@ export class Admission {
 
   #resetOf(call: GrpcCall): Reset {
     const stream = this.#beginning
-    // Later than its beginning there is nothing to go by, and nothing that streams.
+    // After the beginning of a call the raw stream is not known, and no streaming has started.
     if (!stream) return () => void call.emit('error', statusWith(status.UNAVAILABLE, 'the call was ended'))
     return () => stream.close(REFUSED_STREAM)
   }
@@ -157,7 +157,7 @@ function run<Who extends readonly unknown[]>(
   else handler.duplex(call as ServerDuplexStream<Message, Buffer>, ...who)
 }
 
-/** Why a call is refused before anything else is looked at; null: it is not. */
+/** Why a call is refused before any other check; null: it is not. */
 function refusalOf(
   service: Service,
   name: string,

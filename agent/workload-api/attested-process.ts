@@ -14,24 +14,24 @@ const RETRY = { baseMs: 1_000, capMs: 30_000 }
 const NOTHING: Known = new Map()
 const NO_SELECTORS: Selectors = new Map()
 
-/** What is known of a workload now. A `failed` one is tried again on a schedule; nothing is granted on it meanwhile. */
+/** The attestation state of a workload. A `failed` attestation is retried on a schedule; until then nothing is granted. */
 export type WorkloadState =
   | { readonly kind: 'pending'; readonly since: number }
   | {
       readonly kind: 'attested'
-      /** The same object for as long as the selectors stay the same. */
+      /** The same object as long as the selectors are equal. */
       readonly selectors: Selectors
-      /** Platforms whose selectors are unknown now; those that were known before for this process are kept. */
+      /** Platforms whose selectors are unknown now; selectors that were known before are kept. */
       readonly unavailable: readonly string[]
       readonly notes: readonly Note[]
-      /** How long it is worth waiting for what is unavailable, in milliseconds; 0: no longer than for anything else. */
+      /** How long a call may wait for unavailable platforms, in milliseconds; 0: the usual hold. */
       readonly waitMs: number
       /** Monotonic milliseconds. */
       readonly at: number
     }
   | { readonly kind: 'failed'; readonly error: AgentError; readonly at: number }
 
-/** What keeps a process attested. */
+/** The dependencies of an attested process. */
 export interface AttestedProcessContext extends AttestContext {
   readonly events: CallerEvents
   readonly kernel: Kernel
@@ -39,8 +39,8 @@ export interface AttestedProcessContext extends AttestContext {
 }
 
 /**
- * A process with its attestation, kept up to date: attested again when its platforms change, when the attestors do, and
- * on a schedule while something fails. Its process is watched, and checked against the caller of the accept.
+ * A process with its attestation, kept up to date: it is attested again when its platforms or the attestors change, and
+ * on a schedule after failures. Watches the process, and checks that it is still the one that connected.
  */
 export abstract class AttestedProcess implements Disposable {
   #state: WorkloadState
@@ -49,11 +49,11 @@ export abstract class AttestedProcess implements Disposable {
   #known = NOTHING
   #attempts = 0
   #again = false
-  /** The attestation under way asks attestors that are no longer in force. */
+  /** The running attestation uses attestors that are no longer in force. */
   #outdated = false
   #running: AbortController | null = null
   #retry: Disposable | undefined
-  /** Platforms whose selectors became wanted since the last attestation. */
+  /** Platforms whose selectors an entry requires since the last attestation. */
   readonly #unlooked = new Set<string>()
   readonly #watches: Disposable[] = []
   readonly #ofAttestors: Disposable[] = []
@@ -65,13 +65,13 @@ export abstract class AttestedProcess implements Disposable {
     this.#state = { kind: 'pending', since: context.clock.monotonic() }
   }
 
-  /** The state is another one, by which decisions may be others. */
+  /** The state changed, so decisions may change. */
   protected abstract changed(): void
 
-  /** The process has ended, and the state says so. */
+  /** The process has exited, and the state says so. */
   protected abstract exited(): void
 
-  /** Those of the last attestation; empty until it has succeeded. */
+  /** The selectors of the last attestation; empty until one has succeeded. */
   get selectors(): Selectors {
     return this.#state.kind === 'attested' ? this.#state.selectors : NO_SELECTORS
   }
@@ -80,17 +80,17 @@ export abstract class AttestedProcess implements Disposable {
     return this.#state
   }
 
-  /** What the last attestation found, by attestor: the next one starts from it. */
+  /** The selectors of the last attestation by attestor; the next one starts from them. */
   get known(): Known {
     return this.#known
   }
 
-  /** True once the process has ended; the state is then `failed` with `caller.exited`. */
+  /** True once the process has exited; the state is then `failed` with `caller.exited`. */
   get ended(): boolean {
     return this.#ended
   }
 
-  /** Watches the process and what the attestors know of it, and attests for the first time. */
+  /** Watches the process and changes of its attestors, and starts the first attestation. */
   start(): void {
     this.#watches.push(this.context.kernel.onExit(this.caller.process, () => this.#end()))
     this.#watchAttestors()
@@ -98,8 +98,8 @@ export abstract class AttestedProcess implements Disposable {
   }
 
   /**
-   * Other attestors are in force: this one is attested again by them. Until then its selectors count, but those that
-   * are withdrawn at once; an attestation under way counts no more.
+   * Other attestors are in force: attests again by them. Until then the selectors stay, except those that are withdrawn at
+   * once; the result of a running attestation is dropped.
    */
   attestorsChanged(withdrawn: WithdrawnSelectors): void {
     if (this.#ended || this.#disposed) return
@@ -128,23 +128,23 @@ export abstract class AttestedProcess implements Disposable {
   }
 
   /**
-   * Whether this is still the caller of the accept: `caller.exited`, `caller.executable_changed`, `caller.ids_changed`
-   * or null. Some 20 µs; decisions share one in a turn.
+   * Checks that this is still the process that connected: null, `caller.exited`, `caller.executable_changed` or
+   * `caller.ids_changed`. Takes some 20 µs; decisions in one iteration of the event loop share one check.
    */
   check(): AgentError | null {
     if (this.#state.kind === 'failed' && (this.#ended || this.#disposed)) return this.#state.error
     const error = stillItself(this.caller)
-    // The notice of the exit comes a moment later.
+    // The exit notification comes slightly later.
     if (error?.code === 'caller.exited') this.#end()
     return error
   }
 
-  /** A process that changed and changed back (exec) is attested again; failed attestors have their schedule. */
+  /** Attests a process again that changed and changed back (exec); failed attestors have their own schedule. */
   protected reattestIfFailed(): void {
     if (this.#state.kind === 'failed' && !this.#retry && !this.#running) this.reattest()
   }
 
-  /** Attests again now, besides the schedule. The state stays what it is until that is done. */
+  /** Attests again now, in addition to the schedule. Until then the state stays. */
   reattest(): void {
     if (this.#ended || this.#disposed) return
     if (this.#running) {
@@ -156,8 +156,8 @@ export abstract class AttestedProcess implements Disposable {
   }
 
   /**
-   * Attests again, because selectors of the platform are wanted that were not looked for. At once, and until then, the
-   * platform is unavailable: an entry that asks for them now must not be taken for one that does not match.
+   * Attests again, because an entry requires selectors of the platform that were not read. Until then the platform is
+   * unavailable, so that the entry does not count as one that does not match.
    */
   lookAgain(platform: string): void {
     if (this.#ended || this.#disposed) return
@@ -168,23 +168,23 @@ export abstract class AttestedProcess implements Disposable {
     this.reattest()
   }
 
-  /** Lets go of the process. */
+  /** Releases the process. */
   [Symbol.dispose](): void {
     if (this.#disposed) return
     this.#disposed = true
     this.#cancelRetry()
     for (const watch of [...this.#watches.splice(0), ...this.#ofAttestors.splice(0)]) watch[Symbol.dispose]()
-    this.#running?.abort(new AgentError('caller.exited', 'nobody asks for this process any more'))
+    this.#running?.abort(new AgentError('caller.exited', 'no connection of this process is left'))
     this.caller.process[Symbol.dispose]()
   }
 
-  /** `news`: whoever decides by the state has to know. */
+  /** `news`: notify those that decide by the state. */
   protected become(state: WorkloadState, news: boolean): void {
     this.#state = state
     if (news) this.changed()
   }
 
-  /** Never rejects: whatever happens becomes the state. */
+  /** Never rejects: every result becomes the state. */
   async #attest(): Promise<void> {
     const { clock } = this.context
     const controller = new AbortController()
@@ -201,7 +201,7 @@ export abstract class AttestedProcess implements Disposable {
       }
     } catch (cause) {
       if (this.#ended || this.#disposed || this.#outdated) return
-      // Attestors throw AgentErrors for what a process, an engine or the kernel does; anything else is ours.
+      // Attestors throw AgentErrors for failures of processes, engines and the kernel; any other error is our defect.
       const error = cause instanceof AgentError ? cause : new AgentError('internal', messageOf(cause), { cause })
       this.#fail(error, clock.monotonic() - began)
       this.#retryLater()
@@ -233,7 +233,7 @@ export abstract class AttestedProcess implements Disposable {
 
   #refuse(error: AgentError, ms: number): void {
     this.#fail(error, ms)
-    // What the process did stands until it connects again; that the kernel could not be asked passes (no descriptors).
+    // A change by the process lasts until it connects again; an unreadable process (no descriptors) is temporary.
     if (error.code === 'caller.unidentified') this.#retryLater()
   }
 

@@ -10,16 +10,16 @@ const PADDED = 0x08
 const PRIORITY = 0x20
 const PRIORITY_BYTES = 5
 const SETTING_BYTES = 6
-/** The Java client sends two or three; more are left to HTTP/2 alone, so that little is kept to look at. */
+/** The Java client sends two or three settings; longer ones are not examined, so that little is buffered. */
 const MAX_SETTINGS_BYTES = 1_024
 const MAX_CONCURRENT_STREAMS = 3
-/** A setting of gRPC's own (binary metadata), which its C core sends and the Java one does not. */
+/** A setting of gRPC (binary metadata) that its C core sends and its Java library does not. */
 const GRPC_BINARY_METADATA = 0xfe03
 
 /**
- * Whether a connection that begins so may come from gRPC for Java, which names the path of the Unix socket as
- * authority: it says that it takes no streams itself (RFC 9113 6.5.2), and is not gRPC's C core, which names
- * `localhost`. Null: more bytes are needed to tell, never more than about a kilobyte.
+ * Whether a connection that begins with these bytes may be gRPC for Java, which sends the path of the Unix socket as
+ * authority: it accepts no streams itself (RFC 9113 6.5.2), and it is not gRPC's C core, which sends `localhost`. Null:
+ * more bytes are needed, never more than about a kilobyte.
  */
 export function mayNamePath(begin: Buffer): boolean | null {
   if (!PREFACE.startsWith(begin.toString('latin1', 0, PREFACE.length))) return false
@@ -38,16 +38,15 @@ export function mayNamePath(begin: Buffer): boolean | null {
 }
 
 /**
- * Lets through what a client sends, byte for byte, but for authorities that no authority can be: Node's HTTP/2 refuses
- * every request with one (RFC 9113 8.3.1), and gRPC for Java names the path of the socket. Nobody looks at authorities
- * on a Unix socket.
+ * Passes on the client's bytes unchanged, except for invalid authorities: Node's HTTP/2 refuses every request with one
+ * (RFC 9113 8.3.1), and gRPC for Java sends the path of the socket. On a Unix socket the authority is not used.
  */
 export class AuthorityRewriter extends Transform {
   readonly #block = new HeaderBlock()
   readonly #header = Buffer.alloc(FRAME_HEADER)
   #headerBytes = 0
   #padLengthComes = false
-  /** Bytes that pass unseen, then bytes of a header block, then bytes that pass again. */
+  /** Remaining bytes to pass on unchanged, then those of a header block, then those to pass on after it. */
   #before = PREFACE.length
   #fragment = 0
   #after = 0

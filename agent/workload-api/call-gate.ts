@@ -10,13 +10,13 @@ import type { Exceeded } from './rates.js'
 import { Readers } from './readers.js'
 import { type Receiving, UnfinishedMessages } from './unfinished.js'
 
-/** So many waiting calls are enough to go on with. */
+/** With this many waiting calls of a subject, its connections are not read. */
 const MANY = 256
 const LOOK_AGAIN_MS = 20
 const TOO_MANY = new AgentError('request.too_many', 'too many calls')
 
 /**
- * RFC 9113 7. For gRPC: Unavailable. ENHANCE_YOUR_CALM would be ResourceExhausted, which some clients take for final.
+ * RFC 9113 7. For gRPC: Unavailable. ENHANCE_YOUR_CALM would be ResourceExhausted, after which some clients give up.
  */
 const REFUSED_STREAM = 7
 /** For gRPC: ResourceExhausted, like any message that is too large. */
@@ -25,7 +25,7 @@ const ENHANCE_YOUR_CALM = 11
 /** A connection, as HTTP/2 sees it. */
 interface Session {
   readonly destroyed: boolean
-  /** Says GOAWAY, and reads nothing more: not even what has arrived. */
+  /** Sends GOAWAY and reads nothing more, not even data that has arrived. */
   destroy(error: Error, code: number): void
 }
 
@@ -47,8 +47,8 @@ interface SettingsTaker {
 
 /**
  * SETTINGS_MAX_HEADER_LIST_SIZE, as advertised to clients (RFC 9113 6.5.2). nghttp2 ends the connection at a string of
- * more than 64 KiB, and some clients then repeat the call until their deadline. Clients that respect the setting (Go)
- * end the call themselves. So much text, of seven bits a character, fits into 64 KiB Huffman-coded.
+ * more than 64 KiB, and some clients then repeat the call until their deadline. Clients that respect the setting (Go) end
+ * the call themselves. Text of this length, at seven bits a character, fits into 64 KiB if it is Huffman-coded.
  */
 const MAX_HEADERS_BYTES = 75_000
 
@@ -56,9 +56,9 @@ const MAX_HEADERS_BYTES = 75_000
 type Begin = (stream: Stream, ...rest: readonly unknown[]) => void
 
 /**
- * What stands between HTTP/2 and grpc-js: each call, of whatever method, is charged to its caller before grpc-js makes
- * anything of it, and begins in its subject's turn. The first one that is too much ends its connection, so that HTTP/2
- * does not read on in what has arrived already.
+ * Between HTTP/2 and grpc-js: charges each call to its caller before grpc-js handles it, and begins it when its subject is
+ * next in the fair queue. The first call above a rate ends its connection, so that HTTP/2 does not read further calls that
+ * have already arrived.
  */
 export class CallGate implements Disposable {
   readonly #inject: (socket: Socket) => void
@@ -67,7 +67,7 @@ export class CallGate implements Disposable {
   readonly #unfinished: UnfinishedMessages
   #opening: Connection | null = null
 
-  /** Throws `internal` where grpc-js is built otherwise. */
+  /** Throws `internal` if the internals of grpc-js are not as expected. */
   constructor(
     server: Server,
     private readonly fairness: Fairness,
@@ -94,12 +94,13 @@ export class CallGate implements Disposable {
   }
 
   /**
-   * Hands the connection to HTTP/2 in its subject's turn. `socket` is the connection's own, or one that stands for it.
+   * Hands the connection to HTTP/2 when its subject is next in the queue. `socket` is the connection's own, or one that
+   * replaces it.
    */
   open(connection: Connection, socket: Socket): void {
     const { rates } = this.fairness
     const open = () => {
-      // What came before has used up all there was.
+      // Earlier calls have exceeded the rate.
       if (rates.owedFor(connection.account) > 0) {
         connection.close('rate_subject')
         return
@@ -120,7 +121,7 @@ export class CallGate implements Disposable {
   }
 
   #came(stream: Stream, begin: () => void): void {
-    // grpc-js listens too, once a call begins; those that wait or never begin end with an error as well.
+    // grpc-js listens only once a call begins; calls that wait or never begin can also emit an error.
     stream.on('error', ignore)
     const { session } = stream
     const owner = session && this.#owners.get(session)
@@ -139,7 +140,7 @@ export class CallGate implements Disposable {
     }
   }
 
-  /** A call whose turn it is, unless the client has given it up meanwhile. */
+  /** Begins a queued call, unless the client has cancelled it meanwhile. */
   #began(stream: Stream, owner: Connection, begin: () => void): void {
     if (stream.destroyed || stream.closed || stream.aborted) return
     this.toGrpc(stream, begin)
@@ -150,7 +151,7 @@ export class CallGate implements Disposable {
     })
   }
 
-  /** A connection that waits for its turn is not idle. */
+  /** Queues a job; meanwhile the connection is not idle. */
   #takeTurn(connection: Connection, job: () => void): boolean {
     let done = false
     let waits = false
@@ -166,11 +167,11 @@ export class CallGate implements Disposable {
     return taken
   }
 
-  /** The connection ends; of the others nothing is read until what came is paid for. */
+  /** Ends the connection; the caller's other connections are not read until its calls are within the rate again. */
   #end(session: Session, owner: Connection, reason: Exceeded | 'waiting'): void {
     const { events, rates } = this.fairness
     events.call({ reason, ...owner.quota })
-    // Once GOAWAY is written.
+    // After GOAWAY is written.
     setImmediate(() => owner.close(reason))
     session.destroy(TOO_MANY, REFUSED_STREAM)
     const process = reason === 'rate_process' ? owner.account : null
@@ -184,7 +185,7 @@ function takesSettings(http2: EventEmitter): http2 is EventEmitter & SettingsTak
   return 'updateSettings' in http2 && typeof http2.updateSettings === 'function'
 }
 
-/** grpc-js does not publish it: its own listener comes after HTTP/2 has made a stream, and before anything else. */
+/** The HTTP/2 server of grpc-js, which has no public access: our listener must run before that of grpc-js. */
 function http2Of(server: Server): EventEmitter & SettingsTaker {
   const servers: unknown = Reflect.get(server, 'http2Servers')
   const http2: unknown = servers instanceof Map ? [...servers.keys()].at(-1) : null
@@ -192,7 +193,7 @@ function http2Of(server: Server): EventEmitter & SettingsTaker {
   return http2
 }
 
-/** At the start, with another grpc-js than package-lock.json names: nobody's input. */
+/** Can happen only at the start, with another version of grpc-js than that of package-lock.json. */
 function builtOtherwise(): AgentError {
   return new AgentError('internal', 'this grpc-js does not say where calls begin, so calls cannot be limited')
 }

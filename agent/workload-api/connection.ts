@@ -21,10 +21,10 @@ export type CloseReason =
   | 'stopping'
   | 'consumer_failed'
 
-/** Against whom a connection counts. */
+/** The subject and process whose limits a connection counts against. */
 export interface Quota {
   readonly subject: string
-  /** Null where it is unknown. */
+  /** Null if unknown. */
   readonly pid: number | null
 }
 
@@ -38,25 +38,25 @@ interface ConnectionParts {
   readonly onClose: (connection: Connection, reason: CloseReason) => void
 }
 
-/** One connection of the socket, with what the kernel said of its peer at accept. */
+/** One connection of the socket, with its peer as the kernel reported it at accept. */
 export class Connection {
-  /** `c17`; `call.getPeer()` of grpc-js gives exactly this. */
+  /** `c17`; `call.getPeer()` of grpc-js returns exactly this. */
   readonly id: string
-  /** The caller, or why it is not known: such a connection gets a gRPC status, never an identity. */
+  /** The caller, or why it is unknown: calls on such a connection get an error status. */
   readonly caller: Caller | { readonly error: AgentError }
   readonly quota: Quota
   readonly account: Account
   /** Paused; call `resume()` before it is handed to the HTTP/2 session. */
   readonly socket: Socket
-  /** Null where the caller is not known, and before the connection is in the registry. */
+  /** Null if the caller is unknown, and before the connection is in the registry. */
   workload: Workload | null = null
-  /** Those that are open on it. */
+  /** Open streams of the connection. */
   readonly streams = new Set<ResponseStream>()
-  /** Calls that run; kept by the registry. */
+  /** Number of calls in progress; maintained by the registry. */
   calls = 0
-  /** Monotonic milliseconds; kept by the registry. */
+  /** Monotonic milliseconds; maintained by the registry. */
   idleSince = 0
-  /** When it was accepted, in wall-clock milliseconds; kept by the registry. */
+  /** When it was accepted, in wall-clock milliseconds; maintained by the registry. */
   since = 0
   readonly #onClose: ConnectionParts['onClose']
 
@@ -69,7 +69,7 @@ export class Connection {
     this.#onClose = onClose
   }
 
-  /** Ends it at once. Later calls do nothing. */
+  /** Closes it at once. Further calls do nothing. */
   close(reason: CloseReason): void {
     if (this.socket.destroyed) return
     this.#onClose(this, reason)
@@ -78,17 +78,17 @@ export class Connection {
 }
 
 /**
- * A connection that was accepted, by Node or by us: then it is a descriptor and nothing else, and has no socket of Node
- * yet, which is much of what it costs.
+ * An accepted connection: a socket of Node, or a bare descriptor that the listener accepted itself, because the socket is
+ * most of the cost of a connection.
  */
 export type Accepted = Socket | number
 
-/** Null where Node hides it. */
+/** Null if Node hides it. */
 export function descriptorOfAccepted(accepted: Accepted): number | null {
   return typeof accepted === 'number' ? accepted : descriptorOf(accepted)
 }
 
-/** Its socket, paused. Throws where there can be none; the descriptor is closed then. */
+/** Its socket, paused. If it throws because none can be made, the descriptor is closed. */
 export function openAccepted(accepted: Accepted, kernel: Pick<Kernel, 'close'>): Socket {
   if (typeof accepted !== 'number') return accepted
   try {
@@ -100,7 +100,7 @@ export function openAccepted(accepted: Accepted, kernel: Pick<Kernel, 'close'>):
   }
 }
 
-/** Ends it before it has become a connection of ours. */
+/** Closes it before a Connection is made of it. */
 export function dropAccepted(accepted: Accepted, kernel: Pick<Kernel, 'close'>): void {
   if (typeof accepted === 'number') kernel.close(accepted)
   else accepted.destroy()

@@ -4,23 +4,23 @@ import type { Clock } from '../ports/clock.js'
 import type { CloseReason, Connection, Quota } from './connection.js'
 import type { Workload, WorkloadDescription } from './workload.js'
 
-/** What the endpoint holds open. */
+/** Limits of open connections. */
 export interface ConnectionLimits {
   readonly connections: number
   /** Per container, else per user. */
   readonly connectionsPerSubject: number
   readonly connectionsPerPid: number
-  /** A connection on which no call is open is closed after so many milliseconds. */
+  /** A connection without an open call is closed after this many milliseconds. */
   readonly idleConnectionMs: number
 }
 
-/** Unidentified callers get a status each; at most so many are connected at a time. */
+/** The subject that all unidentified callers share. */
 const UNIDENTIFIED = 'unidentified'
 const MAX_UNIDENTIFIED = 64
 
 export interface ConnectionListing {
   readonly id: string
-  /** Calls that run on it. */
+  /** Calls in progress on it. */
   readonly calls: number
   readonly streams: readonly StreamListing[]
   /** When it was accepted; wall-clock milliseconds. */
@@ -40,7 +40,7 @@ export interface WorkloadListing extends WorkloadDescription {
   readonly connections: readonly ConnectionListing[]
 }
 
-/** A workload that is connected, and not described yet: that takes a match of the entries. */
+/** A connected workload before it is described, which requires matching the entries. */
 export interface ConnectedWorkload {
   readonly pid: number
   /** Unique to the workload. */
@@ -48,22 +48,22 @@ export interface ConnectedWorkload {
   describe(): WorkloadListing
 }
 
-/** Where connections find the workload of their caller. */
+/** Provides the workload of a caller. */
 export interface WorkloadSource {
-  /** Counted: each wants one `release()`. Takes over `caller.process`. Throws `caller.exited`. */
+  /** Counted: each call needs one `release()`. Takes ownership of `caller.process`. Throws `caller.exited`. */
   acquire(caller: Caller): Workload
 }
 
 /**
  * All open connections: counted in total, by subject and by pid; found by the name under which grpc-js knows their peer;
- * each with the workload of its caller. Those on which nothing is called for a while are closed: a client that never
- * sends a byte would stay for ever otherwise.
+ * each with the workload of its caller. Closes connections without calls after a while, because a client that never sends
+ * a byte would otherwise stay for ever.
  */
 export class ConnectionRegistry implements Disposable {
   readonly #open = new Map<string, Connection>()
   readonly #subjects = new Map<string, number>()
   readonly #pids = new Map<number, number>()
-  /** In the order of idling: the first has waited longest. One timer is enough. */
+  /** Idle connections, the longest idle first, so that one timer is enough. */
   readonly #idle = new Set<Connection>()
   readonly #whenEmpty: (() => void)[] = []
   #timer: Disposable | undefined
@@ -79,17 +79,17 @@ export class ConnectionRegistry implements Disposable {
     return this.#open.size
   }
 
-  /** No further connection is accepted, from any caller. */
+  /** Whether the total limit is reached. */
   get full(): boolean {
     return this.#open.size >= this.limits.connections
   }
 
-  /** No connection is accepted from now on; open ones stay. */
+  /** Accepts no connection from now on; open ones stay. */
   stop(): void {
     this.#stopping = true
   }
 
-  /** Why one more would be too many, or null. */
+  /** The limit that one more connection would exceed, or null. */
   excess({ subject, pid }: Quota): CloseReason | null {
     const ofSubject = this.#subjects.get(subject) ?? 0
     if (this.#stopping) return 'stopping'
@@ -99,7 +99,7 @@ export class ConnectionRegistry implements Disposable {
     return ofSubject >= this.limits.connectionsPerSubject ? 'limit_subject' : null
   }
 
-  /** Until its socket has closed. Throws `caller.exited`, and holds nothing then. */
+  /** Adds a connection until its socket closes. If it throws `caller.exited`, nothing is kept. */
   add(connection: Connection): void {
     const { id, caller, quota, socket } = connection
     connection.since = this.clock.now()
@@ -108,7 +108,7 @@ export class ConnectionRegistry implements Disposable {
     increase(this.#subjects, quota.subject, 1)
     if (quota.pid !== null) increase(this.#pids, quota.pid, 1)
     this.#idleFromNow(connection)
-    // A client that is gone already: there is no more to come than its `close`, if that.
+    // The client may already have disconnected, and `close` may already have been emitted.
     if (socket.closed) this.#remove(connection)
     else socket.once('close', () => this.#remove(connection))
   }
@@ -118,12 +118,12 @@ export class ConnectionRegistry implements Disposable {
     return this.#open.get(peer)
   }
 
-  /** The workloads of open connections, as plain values; changes nothing. */
+  /** The workloads of open connections, as plain values. */
   workloads(): readonly WorkloadListing[] {
     return this.connected().map((workload) => workload.describe())
   }
 
-  /** The same, each to be described when it is its turn: with thousands of them that keeps the event loop. */
+  /** The same, but described one at a time by the caller: describing thousands at once would block the event loop. */
   connected(): readonly ConnectedWorkload[] {
     const found = new Map<Workload, Connection[]>()
     for (const connection of this.#open.values()) {
@@ -140,7 +140,7 @@ export class ConnectionRegistry implements Disposable {
     }))
   }
 
-  /** A call began: the connection is not idle until it ended. */
+  /** A call has begun: the connection is not idle until it ends. */
   callStarted(connection: Connection): void {
     connection.calls++
     this.#idle.delete(connection)
@@ -159,7 +159,7 @@ export class ConnectionRegistry implements Disposable {
     })
   }
 
-  /** The configuration changed: those that idle for too long by now are closed. */
+  /** The configuration changed: closes connections that have been idle for longer than the limit. */
   reconsider(): void {
     this.#rest()
     this.#schedule()

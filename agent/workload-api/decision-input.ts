@@ -11,8 +11,8 @@ export function matchOf(state: WorkloadState, { index }: Pick<Snapshot, 'index'>
 }
 
 /**
- * What a decision on a process is made from, for those who connect and for those who are only explained. `check` looks at
- * the process now; it is not called where attestation has failed.
+ * The input of a decision on a process, whether it is connected or only explained. `check` checks the process now; it is
+ * not called if attestation has failed.
  */
 export function decisionInputOf(
   state: WorkloadState,

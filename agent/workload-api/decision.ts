@@ -5,22 +5,22 @@ import type { Snapshot } from '../svids/snapshot.js'
 
 /** The whole input of a decision; nothing else determines a caller's answer. */
 export interface DecisionInput {
-  /** Why the caller may have nothing at all (it ended, runs another program, attestation failed); null: attested. */
+  /** Why the caller gets nothing (it has exited, runs another program, attestation failed); null: it is attested. */
   readonly refusal: Refusal | null
-  /** Attestation has not come to an end yet. */
+  /** The first attestation has not finished yet. */
   readonly attesting: boolean
-  /** How long a platform that is unavailable is worth waiting for, where that is longer than `holdMs`; else 0. */
+  /** How long to wait for an unavailable platform if that is longer than `holdMs`; else 0. */
   readonly waitMs: number
   readonly match: Match
   readonly snapshot: Pick<Snapshot, 'synced' | 'states' | 'withheld'>
   readonly now: number
-  /** How long the call, or this wait of a live stream, has lasted (milliseconds, by a clock that never jumps). */
+  /** How long the call, or this wait of a live stream, has lasted (milliseconds, by the monotonic clock). */
   readonly heldForMs: number
   readonly holdMs: number
   /** Entry ids of the last message on this stream, in order; null before the first. */
   readonly served: readonly string[] | null
   readonly stopping: boolean
-  /** Why nothing is granted now that is not served already; null or absent: it is. */
+  /** Why nothing new is granted now beyond what is served; null or absent: new grants are made. */
   readonly heldGrants?: Refusal | null
 }
 
@@ -29,19 +29,19 @@ export interface Refusal {
   readonly message: string
 }
 
-/** What to do with a call now. It holds until something changes, or as long as it says. */
+/** What to do with a call now; valid until something changes or the hold ends. */
 export type Decision =
   /** These entries, in this order. */
   | { readonly kind: 'send'; readonly ids: readonly string[] }
-  /** Wait, at most so many milliseconds more; `reason` is what the refusal will say then. */
+  /** Wait at most `forMs` milliseconds more; `reason` is the refusal after that. */
   | { readonly kind: 'hold'; readonly forMs: number; readonly reason: Refusal }
   | ({ readonly kind: 'refuse' } & Refusal)
 
-/** Milliseconds between two decisions where the kernel could not be asked (no descriptor was free). */
+/** Milliseconds between two decisions while the process cannot be checked (no descriptor is free). */
 const LOOK_AGAIN_MS = 500
-/** Entries named in one refusal. */
+/** Limit of entries named in one refusal. */
 const MOST_SAID = 3
-/** What failed like this is tried again within a moment: unavailable is not denied. */
+/** Temporary failures, which are retried soon and are no denials. */
 const PASSING: ReadonlySet<ErrorCode> = new Set([
   'caller.unidentified',
   'attestation.failed',
@@ -50,19 +50,19 @@ const PASSING: ReadonlySet<ErrorCode> = new Set([
 ])
 
 /**
- * The one decision on X.509-SVIDs, made again at each change. Only what is known grants and only what is known
- * withdraws. The first identity is the default one (Workload API 8) and never changes because another is late.
+ * Decides on X.509-SVIDs, again at each change. Only known selectors grant, and only known answers withdraw. The first
+ * identity is the default one (Workload API 8), and never changes because another one is late.
  */
 export function decide(c: DecisionInput): Decision {
   return entitlement(c) ?? withoutNew(c, decideIdentities(c))
 }
 
-/** Null where something new may be granted, else the wait for that. */
+/** The wait for new grants; null if they are made. */
 export function heldGrant(c: DecisionInput): Decision | null {
   return c.heldGrants ? hold(c, c.heldGrants.code, c.heldGrants.message) : null
 }
 
-/** While nothing new is granted, an open stream goes on with what it has. */
+/** While nothing new is granted, an open stream keeps what it has. */
 function withoutNew(c: DecisionInput, decision: Decision): Decision {
   const held = heldGrant(c)
   if (held === null || decision.kind !== 'send') return decision
@@ -70,7 +70,7 @@ function withoutNew(c: DecisionInput, decision: Decision): Decision {
   return known.length > 0 ? { kind: 'send', ids: known } : held
 }
 
-/** The decision on bundles: who is entitled to an identity, issued or not, may have them (Workload API 5.2.2). */
+/** Decides on bundles: a caller entitled to an identity, issued or not, gets them (Workload API 5.2.2). */
 export function decideBundles(
   c: DecisionInput & { readonly available: boolean; readonly openToAll: boolean },
 ): Decision {
@@ -80,7 +80,7 @@ export function decideBundles(
   return { kind: 'send', ids: [] }
 }
 
-/** Null when the caller matches at least one entry; else the decision to hold or refuse it. */
+/** Null if the caller matches at least one entry; else the decision to hold or refuse. */
 export function entitlement(c: DecisionInput): Decision | null {
   if (c.stopping) return refuse('agent.stopping', 'the agent is stopping; connect again in a moment')
   if (c.refusal && !PASSING.has(c.refusal.code)) return { kind: 'refuse', ...c.refusal }
@@ -94,7 +94,7 @@ export function entitlement(c: DecisionInput): Decision | null {
   return uncertainty(c) ?? refuse('entry.none', 'no identity issued: no registration entry matches this process')
 }
 
-/** What to tell a caller that matches nothing of what it asks for, while a platform is unavailable; null: none is. */
+/** The decision for a caller without a match while a platform is unavailable; null: none is. */
 export function uncertainty(c: DecisionInput): Decision | null {
   if (!c.match.uncertain) return null
   if (c.waitMs > c.holdMs) {
@@ -104,7 +104,7 @@ export function uncertainty(c: DecisionInput): Decision | null {
   return hold(c, 'attestation.platform_missing', 'a platform that says what the caller is does not answer; try again')
 }
 
-/** True where all that is wrong is that the caller matches no entry, or none that is known of. */
+/** Whether the only reason is that the caller matches no known entry. */
 export function isNoIdentity(denied: Decision): boolean {
   const code = denied.kind === 'refuse' ? denied.code : denied.kind === 'hold' ? denied.reason.code : null
   return code === 'entry.none' || code === 'attestation.platform_missing'
@@ -117,7 +117,7 @@ function decideIdentities(c: DecisionInput): Decision {
   const ready = issuable.filter((id) => isValid(c.snapshot.states.get(id), c.now))
   const sendable = withDefault(c, ready, first)
   if (sendable.length === 0) return hold(c, ...pending(c.snapshot.states.get(first), c.snapshot.withheld))
-  // On a new call a partial set waits for what may yet come; on a live stream it never delays what is served.
+  // On a new call a partial set waits for pending SVIDs; on a live stream a pending one never delays the others.
   const awaited = issuable.some((id) => !ready.includes(id) && isAwaited(c, id))
   if (awaited && c.served === null && c.heldForMs < c.holdMs) {
     return hold(c, 'svid.pending', 'some SVIDs have not been issued yet; try again')
@@ -125,15 +125,15 @@ function decideIdentities(c: DecisionInput): Decision {
   return { kind: 'send', ids: sendable }
 }
 
-/** What may be sent without changing the default identity by accident; empty when nothing may. */
+/** The entries that may be sent without changing the default identity by accident; empty: none. */
 function withDefault(c: DecisionInput, ready: readonly string[], first: string): readonly string[] {
   if (ready[0] === first) return ready
-  // An older one that came later, and is pending, waits without shrinking what is served.
+  // An older entry that was added later and is pending does not shrink what is served.
   const servedDefault = c.served?.[0]
   return servedDefault !== undefined && ready.includes(servedDefault) ? ready.slice(ready.indexOf(servedDefault)) : []
 }
 
-/** False for an SVID that is not asked for again within the hold. */
+/** False if the next issuance attempt is after the end of the hold. */
 function isAwaited(c: DecisionInput, id: string): boolean {
   const state = c.snapshot.states.get(id)
   if (state?.kind !== 'wanted' || !state.failures) return true
@@ -143,7 +143,7 @@ function isAwaited(c: DecisionInput, id: string): boolean {
 function hopeless(c: DecisionInput): Decision {
   for (const id of c.match.ids) {
     const state = c.snapshot.states.get(id)
-    // What the server said may name selectors: it stands in the log, not in the answer.
+    // The server's message may name selectors, so it is logged and not sent to the caller.
     if (state?.kind === 'refused') {
       const message = 'no identity issued: the ICP server refuses to issue it'
       return refuse(state.code, [message, ...shadows(c, (by) => by === id)].join('; '))
@@ -152,7 +152,7 @@ function hopeless(c: DecisionInput): Decision {
   return refuse('entry.shadowed', `no identity issued: ${shadows(c, () => true).join('; ')}`)
 }
 
-/** Which of the entries that match do not win, and over whom another one does. */
+/** Texts about matching entries that are shadowed by another one. */
 function shadows(c: DecisionInput, concerns: (by: string) => boolean): string[] {
   const said = c.match.ids.flatMap((id) => {
     const state = c.snapshot.states.get(id)
@@ -162,7 +162,7 @@ function shadows(c: DecisionInput, concerns: (by: string) => boolean): string[] 
   return said.slice(0, MOST_SAID)
 }
 
-/** `withheld`: why nothing can be issued though the server is there. */
+/** `withheld`: why the server issues nothing although it answers. */
 function pending(state: EntryState | undefined, withheld: string | null | undefined): [ErrorCode, string] {
   if (state?.kind === 'issued' || (state?.kind === 'wanted' && state.expired)) {
     const why = withheld ?? 'the ICP server may be away'
@@ -182,12 +182,12 @@ function hold(c: DecisionInput, code: ErrorCode, message: string, poll = false):
   return forMs > 0 ? { kind: 'hold', forMs, reason: { code, message } } : refuse(code, message)
 }
 
-/** Clients (the Rust crate `spiffe`) look for SPIRE's words `no identity issued`, to wait for one rather than fail. */
+/** Clients (the Rust crate `spiffe`) search for SPIRE's text `no identity issued`, to wait instead of failing. */
 function refuse(code: ErrorCode, message: string): Decision {
   return { kind: 'refuse', code, message }
 }
 
-/** Not issued as things stand, so no call waits for it. A refused entry with a valid SVID still serves it. */
+/** The entry will not be issued soon, so no call waits for it. A refused entry still serves a valid SVID. */
 function isHopeless(state: EntryState | undefined): boolean {
   return state?.kind === 'refused' || state?.kind === 'shadowed'
 }

@@ -7,19 +7,19 @@ import type { WorkloadState } from './attested-process.js'
 import type { Refusal } from './decision.js'
 import { nearestEntries } from './nearest-entries.js'
 
-/** A denial that a caller was told of, and the selectors it was about, compared by identity of the object. */
+/** A denial that a caller got, and its selectors, which are compared by object identity. */
 export interface KnownDenial {
   readonly code: ErrorCode
   readonly selectors: unknown
   readonly id: string
-  /** When it was told for the first time; wall-clock milliseconds. */
+  /** When the caller first got it; wall-clock milliseconds. */
   readonly since: number
 }
 
-/** How many entries are named that a denied caller came near to. */
+/** Limit of nearest entries of a denial. */
 const MAX_NEAREST = 5
 
-/** What there is to say of a denial, and what to remember of it. `before`: the last one; the same one keeps its id. */
+/** The denial for events, and what to remember of it. `before`: the last denial; an equal one keeps its id. */
 export function denialOf(
   { code }: Refusal,
   { caller, state }: { readonly caller: Caller; readonly state: WorkloadState },

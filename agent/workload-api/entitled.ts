@@ -4,7 +4,7 @@ import { type Decision, type DecisionInput, entitlement, heldGrant, isNoIdentity
 import { refusalStatus } from './refusal.js'
 import type { Workload } from './workload.js'
 
-/** What a unary call waits with. */
+/** The parameters of a unary call's wait. */
 export interface DecidedOptions {
   readonly workload: Workload
   readonly method: Method
@@ -12,24 +12,24 @@ export interface DecidedOptions {
   readonly events: ApiEvents
   readonly holdMs: number
   readonly stopping: () => boolean
-  /** Aborts when the client is gone. */
+  /** Aborts when the client cancels. */
   readonly signal: AbortSignal
-  /** X.509-SVIDs of the matched entries are wanted meanwhile. */
+  /** Whether the call makes demand for X.509-SVIDs of the matched entries. */
   readonly demand: boolean
 }
 
 export interface EntitledOptions extends Omit<DecidedOptions, 'demand'> {
-  /** Callers without an identity are welcome; they have no entries then. */
+  /** Callers without an identity are accepted, with no entries. */
   readonly openToAll?: boolean
-  /** The call is granted something that is to be recorded. */
+  /** The call is granted something that the audit log records. */
   readonly grants?: boolean
-  /** False for entries among which that is missing which was asked for: a platform that is away may hold it back. */
+  /** False if the requested entry is not among these; then the call waits for unavailable platforms. */
   readonly suffices?: (ids: readonly string[]) => boolean
 }
 
 /**
- * The entries that a unary call is entitled to, as soon as that is known. A token or a bundle needs no X.509-SVID, so it
- * makes no demand.
+ * The entries that a unary call is entitled to, as soon as they are known. Makes no demand, because a token or a bundle
+ * needs no X.509-SVID.
  */
 export function entitledEntries(options: EntitledOptions): Promise<readonly string[]> {
   const { openToAll = false, grants = false, suffices = () => true } = options
@@ -41,7 +41,7 @@ export function entitledEntries(options: EntitledOptions): Promise<readonly stri
   })
 }
 
-/** The ids of the first decision to send: held like a stream, refused like a stream. Rejects with a gRPC status. */
+/** Waits for the first decision to send and returns its ids; held and refused like a stream. Rejects with a gRPC status. */
 export function decided(
   { workload, method, clock, events, holdMs, stopping, signal, demand }: DecidedOptions,
   decide: (input: DecisionInput) => Decision,

@@ -20,47 +20,47 @@ export interface ExplainContext extends Pick<AttestContext, 'attestors' | 'clock
   readonly heldGrants?: () => Refusal | null
   /** How long a call is held. */
   readonly holdMs: number
-  /** What the agent knows of the process from an attestation before, as one that is connected has it. */
+  /** Selectors of an earlier attestation of the process, as a connected workload has them. */
   readonly knownOf: (caller: Caller) => Known
-  /** Gives other work a turn of the event loop. */
+  /** Yields to the event loop. */
   readonly turn: () => Promise<void>
 }
 
-/** What a process would be told, and why. */
+/** What a process would get, and why. */
 export interface Explanation {
-  /** Attested or failed, as its workload would be. */
+  /** Attested or failed, as for its workload. */
   readonly state: WorkloadState
-  /** Selectors by attestor; empty where attestation failed. */
+  /** Selectors by attestor; empty if attestation failed. */
   readonly found: Known
-  /** The attestors that speak for a platform. */
+  /** The attestors of each platform. */
   readonly speakers: ReadonlyMap<string, readonly string[]>
-  /** As decisions are made from it. */
+  /** The match that the decision uses. */
   readonly match: Match
-  /** All that match, oldest first, also beyond the most identities of a workload; at most `MOST_LISTED`. */
+  /** All matching entries, oldest first, also beyond the limit of identities; at most `MOST_LISTED`. */
   readonly matches: readonly Entry[]
-  /** On a call for X.509-SVIDs that is made now. */
+  /** For a call for X.509-SVIDs now. */
   readonly decision: Decision
-  /** On the same call when it has been held as long as calls are, if nothing changes. */
+  /** For the same call at the end of the hold, if nothing changes. */
   readonly afterHold: Decision
-  /** The entries that it came nearest to; at most `NEAREST`. */
+  /** The entries nearest to matching; at most `NEAREST`. */
   readonly nearest: readonly NearEntry[]
-  /** What it was explained by, and when (wall-clock milliseconds). */
+  /** The snapshot of the explanation, and its time (wall-clock milliseconds). */
   readonly snapshot: Snapshot
   readonly at: number
 }
 
 const NEAREST = 5
 const MOST_LISTED = 500
-/** Entries that are compared in one turn of the event loop. */
+/** Entries that are compared before yielding to the event loop. */
 const IN_ONE_TURN = 1_000
 const NOTHING: Known = new Map()
-/** What attestors say now is for the explanation, not for their status. */
+/** Ignores results of attestors: an explanation must not change their status. */
 const UNHEARD = { attestorFailed: () => undefined, attestorAnswered: () => undefined }
 
 /**
- * Attestation, match and decision for a process that need not be connected, by the functions that serve those who are.
- * It asks the platforms, and otherwise changes nothing: no demand, no status of an attestor, no denial. The process
- * stays the caller's to dispose. What platforms have not said when the signal aborts is unavailable.
+ * Attestation, match and decision for a process that need not be connected, by the functions that serve connected ones.
+ * It asks the platforms and changes nothing: no demand, no attestor status, no denial. The caller of this function
+ * disposes the process. Platforms that have not answered when the signal aborts are unavailable.
  */
 export async function explain(context: ExplainContext, caller: Caller, signal: AbortSignal): Promise<Explanation> {
   signal.throwIfAborted()
@@ -92,7 +92,7 @@ interface Attested {
   readonly found: Known
 }
 
-/** As a workload is attested. */
+/** Attests as for a workload. */
 async function attestOnce(context: ExplainContext, caller: Caller, signal: AbortSignal): Promise<Attested> {
   const { clock } = context
   const check = () => stillItself(caller)

@@ -8,22 +8,22 @@ import { type ExplainContext, type Explanation, explain } from './explain.js'
 
 export type ExplainTarget = { readonly pid: number } | { readonly container: string } | { readonly pod: PodName }
 
-/** One process and what it would be told. */
+/** One process and its explanation. */
 export interface ExplainedProcess {
   readonly pid: number
   readonly uid: number
   readonly gid: number
   readonly groups: readonly number[]
-  /** Unique to this process, also when the pid is used again. */
+  /** Identifies this process, also when its pid is reused. */
   readonly key: string
-  /** The name that the process has given itself, and the file that it runs; null where that is not the host's to name. */
+  /** The name that the process gave itself. `program`: its executable; null if that is not a file of the host. */
   readonly command: string
   readonly program: string | null
   readonly container: ContainerRef | null
   readonly explanation: Explanation
 }
 
-/** A process of the place that was left out, and why. */
+/** A process of the container or pod that was left out, and why. */
 export interface LeftOut {
   readonly pid: number
   readonly container: ContainerRef
@@ -43,22 +43,22 @@ export interface ExplainerOptions extends ExplainContext {
   readonly places: PlaceFinder
 }
 
-/** For everything that is asked at once. */
+/** The deadline of one explanation. */
 const DEADLINE_MS = 5_000
-/** Processes of a place that are looked at. */
+/** Limit of processes of a container or pod that are examined. */
 const MOST_MEMBERS = 200
-/** Control groups that are read in one turn of the event loop. */
+/** Control groups that are read before yielding to the event loop. */
 const IN_ONE_TURN = 100
 
-/** Explains processes for an administrator, one question at a time, each within 5 s. */
+/** Explains processes for an administrator, one request at a time, each within 5 s. */
 export class Explainer {
   #last: Promise<unknown> = Promise.resolve()
 
   constructor(private readonly options: ExplainerOptions) {}
 
   /**
-   * The process with that pid, or of a container or pod the first process of each container. Throws `caller.exited` where
-   * there is no such process, `caller.unidentified` where it may not be looked at, `admin.not_found` where a place has none.
+   * Explains the process with that pid, or the first process of each container of the place. Throws `caller.exited` if
+   * there is no such process, `caller.unidentified` if the agent may not read it, `admin.not_found` if the place has none.
    */
   explain(target: ExplainTarget, signal: AbortSignal): Promise<Explained> {
     const turn = this.#last.then(() => this.#withinTime(target, signal))
@@ -89,30 +89,30 @@ export class Explainer {
     for (const { pid, container } of members) {
       const leave = (why: string) => others.push({ pid, container, why })
       if (seen.has(container.id)) {
-        leave('not the first process of its container; ask for --pid to have it explained')
+        leave('not the first process of its container; explain it with --pid')
         continue
       }
       if (signal.aborted) {
-        leave(`the ${DEADLINE_MS / 1000} s were over; ask for --pid to have it explained`)
+        leave(`the ${DEADLINE_MS / 1000} s were over; explain it with --pid`)
         continue
       }
       try {
         processes.push(await this.#ofPid(pid, { place, container }, signal))
         seen.add(container.id)
       } catch (error) {
-        // It ended, or moved, since it was found: the next one of its container is taken.
+        // It has exited or moved since it was found, so the next process of its container is explained.
         if (!(error instanceof AgentError)) throw error
         leave(error.message)
       }
     }
     if (members.length === 0) {
-      throw new AgentError('admin.not_found', `${place.how}; no process of this machine that the agent sees is in it`)
+      throw new AgentError('admin.not_found', `${place.how}; the agent sees no process of this machine in it`)
     }
-    const more = truncated ? `, of which the first ${MOST_MEMBERS} were looked at` : ''
+    const more = truncated ? `, of which the first ${MOST_MEMBERS} were examined` : ''
     return { how: `${place.how}; processes by their control groups${more}`, processes, others }
   }
 
-  /** The processes of a place, those that started first before the others. */
+  /** The processes of a container or pod, in the order of their start. */
   async #membersOf(place: Place, signal: AbortSignal) {
     const { kernel, turn } = this.options
     const members: { pid: number; container: ContainerRef; started: bigint }[] = []
@@ -129,7 +129,7 @@ export class Explainer {
     return { members: inOrder(members), truncated: false }
   }
 
-  /** Where it cannot be read any more it goes last: it is opened, and found to be gone, before it is explained. */
+  /** The start time. A process that can no longer be read sorts last; opening it later shows that it has exited. */
   #startOf(pid: number): bigint {
     try {
       using process = this.options.kernel.peerOfPid(pid).process
@@ -147,7 +147,7 @@ export class Explainer {
   ): Promise<ExplainedProcess> {
     const peer = this.options.kernel.peerOfPid(pid)
     using process = peer.process
-    // The pid may be another's since it was found: what is held is looked at again.
+    // The pid may have been reused since it was found, so the held process is checked again.
     if (found && found.place.containerOf(process.read('cgroup'))?.id !== found.container.id) {
       throw new AgentError('caller.exited', `process ${pid} is not in container ${found.container.id} any more`)
     }
@@ -168,7 +168,7 @@ function programOf({ process }: Caller): string | null {
   return program?.path() ?? null
 }
 
-/** Whatever the process calls itself, in brackets. */
+/** The name in brackets, which the process chooses. */
 function commandOf(stat: string): string {
   return stat.slice(stat.indexOf('(') + 1, stat.lastIndexOf(')'))
 }

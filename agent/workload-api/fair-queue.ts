@@ -1,28 +1,28 @@
 import type { Clock } from '../ports/clock.js'
 
-/** Work of one turn of the event loop; then sockets, timers and answers have theirs. */
+/** How long jobs run before yielding to sockets and timers. */
 const TURN_MS = 10
 
 type QueuedWork = () => void
 
 /**
- * Work on behalf of subjects, done in fair turns: at once while there is little, else one job of each subject after the
- * other, some milliseconds in a turn of the event loop. A subject that floods waits for itself.
+ * Runs jobs of subjects fairly: at once while there are few, else round-robin over the subjects, some milliseconds before
+ * yielding to the event loop. A subject that floods delays only itself.
  */
 export class FairQueue {
-  /** The first is the next. */
+  /** The first subject is next. */
   readonly #waiting = new Map<string, QueuedWork[]>()
   #spentMs = 0
   #begun = false
 
   constructor(
     private readonly clock: Pick<Clock, 'monotonic'>,
-    /** `burst`: jobs of one subject that may wait. */
+    /** `burst`: limit of waiting jobs of one subject. */
     private readonly limit: { readonly burst: number },
     private readonly nextTurn: (run: QueuedWork) => void = setImmediate,
   ) {}
 
-  /** Does the job now or in its turn. False: too many of the subject wait, and this one is not done. */
+  /** Runs the job now or later. False: too many jobs of the subject wait, and this one is dropped. */
   take(subject: string, job: QueuedWork): boolean {
     this.#begin()
     if (this.#waiting.size === 0 && this.#spentMs < TURN_MS) {
@@ -36,7 +36,7 @@ export class FairQueue {
     return true
   }
 
-  /** Jobs of the subject that wait. */
+  /** Number of the subject's waiting jobs. */
   waiting(subject: string): number {
     return this.#waiting.get(subject)?.length ?? 0
   }
@@ -57,7 +57,7 @@ export class FairQueue {
     }
   }
 
-  /** One job of the subject whose turn it is, which then goes to the end. */
+  /** One job of the first subject, which then moves to the end. */
   #next(): void {
     const [first] = this.#waiting
     if (!first) return

@@ -2,7 +2,7 @@ import type { RateEvents } from '../observability/rate-events.js'
 import type { FairQueue } from './fair-queue.js'
 import type { Rates } from './rates.js'
 
-/** What keeps callers from taking the agent from one another; the socket and the calls on it share one. */
+/** Rates and fair queue, which keep one subject from starving others; the listener and the call gate share them. */
 export interface Fairness {
   readonly rates: Rates
   readonly queue: FairQueue

@@ -13,7 +13,7 @@ export interface Readiness {
   onChange(changed: () => void): Disposable
 }
 
-/** What the standard health service answers: for the server as a whole (``) and for each of the `services`. */
+/** Handlers of the standard health service: for the server as a whole (``) and for each of the `services`. */
 export function healthHandlers(
   readiness: Readiness,
   services: readonly string[],

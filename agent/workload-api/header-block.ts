@@ -1,24 +1,24 @@
 /** The name `:authority` in the static table (RFC 7541, appendix A). */
 const AUTHORITY_INDEX = 1
 const DOT = 0x2e
-/** What RFC 3986 3.2 lets stand in an authority, as HTTP/2 libraries check it. */
+/** The characters that RFC 3986 3.2 allows in an authority, as HTTP/2 libraries check them. */
 const ALLOWED = new Set(
   Buffer.from("!$%&'()*+,-.:;=@[]_~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"),
 )
-/** No integer of a header block that is accepted is larger. */
+/** Larger than any integer in an acceptable header block. */
 const MAX_INTEGER = 2 ** 24
 const MAX_SHIFT = 28
 
 /**
- * The fields of a header block (RFC 7541 6), byte by byte: a byte of an authority that cannot stand in one becomes a
- * dot, everything else stays as it is. Only lengths are understood, and no table is kept, since no length changes.
- * Authorities that are Huffman-coded stay as they are. What is malformed is for HTTP/2 to judge.
+ * Parses a header block (RFC 7541 6) byte by byte: an invalid byte of an authority becomes a dot, every other byte is
+ * unchanged. Because no length changes, it keeps no table and only follows lengths. Huffman-coded authorities are not
+ * changed. HTTP/2 handles malformed blocks.
  */
 export class HeaderBlock {
   /** What the next byte belongs to. */
   #state: 'field' | 'name-length' | 'name' | 'value-length' | 'value' = 'field'
   #integer = 0
-  /** Where the next byte of an unfinished integer goes; -1 while there is none. */
+  /** The bit position of the next byte of an unfinished integer; -1: none. */
   #shift = -1
   /** Bytes of the string that are still to come. */
   #left = 0
@@ -27,13 +27,13 @@ export class HeaderBlock {
   #literal = false
   #authority = false
 
-  /** Forgets what was unfinished. */
+  /** Resets the state at the start of a block. */
   begin(): void {
     this.#state = 'field'
     this.#shift = -1
   }
 
-  /** What to pass on for the byte. */
+  /** The byte to pass on for this one. */
   next(byte: number): number {
     if (this.#shift >= 0) this.#continueInteger(byte)
     else if (this.#state === 'field') this.#beginField(byte)

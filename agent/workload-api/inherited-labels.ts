@@ -5,7 +5,7 @@ const OF_CONTAINER = 'docker:label:'
 const OF_IMAGE = 'docker:image-label:'
 
 /**
- * The ids of entries that the workload would match if the labels of its image counted as given to the container, as with
+ * The ids of entries that the workload would match if labels of its image counted as labels of the container, as with
  * `attestation.docker.image_labels: merged`; `matched` are those that it does match. At most `limit` in all.
  */
 export function lostMatches(

@@ -16,7 +16,7 @@ import { grpcError, refusalStatus } from './refusal.js'
 import type { Identified, UnaryHandler } from './service.js'
 import type { Workload } from './workload.js'
 
-/** The consumer's port on JWT-SVIDs: a wish for one, and the wait for it. */
+/** The consumer's port on JWT-SVIDs. */
 export interface JwtSource {
   want(subject: JwtSubject, uid: number, deadlineMs: number, signal: AbortSignal): Promise<HeldJwt>
 }
@@ -28,7 +28,7 @@ export interface JwtCallsOptions {
   readonly clock: Clock
   readonly events: ApiEvents
   readonly holdMs: number
-  /** What a call may take, whatever its own deadline; of the time until its caller is known at most `holdMs` counts. */
+  /** The longest duration of a call, whatever its own deadline; of the time until attestation at most `holdMs` counts. */
   readonly deadlineMs: number
   readonly allowUnauthenticatedVerifiers: boolean
 }
@@ -36,16 +36,16 @@ export interface JwtCallsOptions {
 const MAX_AUDIENCES = 64
 const MAX_AUDIENCE_BYTES = 1024
 
-/** A unary call with what its handler needs. */
+/** A unary call and what its handler needs. */
 interface JwtCall {
   readonly request: Message
   readonly dialect: Dialect
   readonly workload: Workload
   readonly method: Method
   readonly signal: AbortSignal
-  /** Milliseconds left for it. */
+  /** Milliseconds until its deadline. */
   readonly left: () => number
-  /** The caller is known: a longer wait for its platform does not count. */
+  /** The caller is attested: a longer wait for its platform does not count. */
   readonly known: () => void
 }
 
@@ -55,7 +55,7 @@ export class JwtCalls {
 
   constructor(private readonly options: JwtCallsOptions) {}
 
-  /** From now on calls are answered with Unavailable. */
+  /** Answers calls with Unavailable from now on. */
   stop(): void {
     this.#stopping = true
   }
@@ -83,12 +83,12 @@ export class JwtCalls {
     call.known()
     if (entries.length === 0) throw notEntitled()
     const { uid } = call.workload.caller
-    // A wait for each identity that is asked for.
+    // One listener for each requested identity.
     if (entries.length > 1) setMaxListeners(0, call.signal)
     const results = await Promise.allSettled(
       entries.map(({ id, spiffeId }) => jwt.want({ entryId: id, spiffeId, audience }, uid, call.left(), call.signal)),
     )
-    // The process may have ended, or lost an identity, while the server worked.
+    // The process may have exited, or lost an identity, during the request.
     const still = new Set(await this.#entitled(call, { suffices, grants: true }))
     const kept = results.filter((_, i) => {
       const { id, spiffeId } = entries[i] as Entry
@@ -129,7 +129,7 @@ export class JwtCalls {
       const gone = new AbortController()
       const cancelled = () => gone.abort(new AgentError('agent.stopping', 'the client is gone'))
       grpcCall.on('cancelled', cancelled)
-      // gRPC says it at the end of every call. One that is answered has nothing left to abort.
+      // grpc-js emits `cancelled` at the end of every call; an answered call has nothing to abort.
       const answered = () => void grpcCall.off('cancelled', cancelled)
       const call: JwtCall = {
         request: grpcCall.request,
@@ -163,7 +163,7 @@ export class JwtCalls {
   }
 }
 
-/** Sorted and without repetition: the same set is the same token. Throws `request.invalid`. */
+/** Sorted and without duplicates, so that equal sets get the same token. Throws `request.invalid`. */
 function readAudience(asked: readonly string[]): readonly string[] {
   const audience = [...new Set(asked)].sort()
   if (audience.length === 0 || audience.includes('')) {
@@ -178,13 +178,13 @@ function readAudience(asked: readonly string[]): readonly string[] {
   return audience
 }
 
-/** Entries of the same SPIFFE ID give the same token; the oldest stands for them. */
+/** One entry for each SPIFFE ID, the oldest: entries with the same SPIFFE ID would give the same token. */
 function oncePerIdentity(entries: readonly Entry[]): readonly Entry[] {
   const seen = new Set<string>()
   return entries.filter(({ spiffeId }) => !seen.has(spiffeId.uri) && seen.add(spiffeId.uri))
 }
 
-/** The server refuses this identity for good; the caller still gets the others. */
+/** Whether the server finally refuses this identity; the caller still gets the others. */
 function definite(reason: unknown): boolean {
   return reason instanceof AgentError && ['icp.bad_request', 'icp.forbidden', 'icp.not_found'].includes(reason.code)
 }
@@ -199,7 +199,7 @@ function asStatus(reason: unknown, { workload, method }: JwtCall, events: ApiEve
   if (reason instanceof Error && 'code' in reason && 'details' in reason && 'metadata' in reason) {
     return reason as Error & StatusObject
   }
-  // Ours: no request gets here (test/fuzz/grpc.test.ts), and none of what the server answers (test/fuzz/server-json.test.ts).
+  // A defect: neither requests (test/fuzz/grpc.test.ts) nor answers of the server (test/fuzz/server-json.test.ts) lead here.
   events.handlerFailed(method, reason)
   return { ...grpcError({ code: 'internal', message: 'the call failed within the agent' }), code: status.INTERNAL }
 }

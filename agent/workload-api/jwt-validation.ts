@@ -7,7 +7,7 @@ import type { SvidStore } from '../svids/store.js'
 
 /** The consumer's port on validation by the ICP server, within its rate limits. */
 export interface RemoteJwtValidator {
-  /** Throws `icp.*` where it does not say. */
+  /** Throws `icp.*` if the server gives no result. */
   validate(
     request: { readonly token: Secret; readonly audience: string },
     signal: AbortSignal,
@@ -15,27 +15,27 @@ export interface RemoteJwtValidator {
 }
 
 export interface JwtValidationOptions {
-  /** `auto`: locally where that is possible, else by the server. */
+  /** `auto`: locally if possible, else by the server. */
   readonly mode: 'auto' | 'local' | 'server'
   readonly store: Pick<SvidStore, 'current'>
   readonly remote: RemoteJwtValidator
-  /** Keys that came into force since; `reconsider` says whether there are any. */
+  /** `reconsider` fetches newer keys; true if the keys changed. */
   readonly keys: { reconsider(signal: AbortSignal): Promise<boolean> }
   readonly clock: Pick<Clock, 'now'>
 }
 
-/** A token that holds. */
+/** A valid token. */
 export interface ValidJwt {
   readonly spiffeId: string
   readonly claims: Readonly<Record<string, unknown>>
 }
 
-/** Claims by which a token says that somebody acts for somebody else; only the server knows whether it was revoked. */
+/** Claims of delegated tokens; only the server knows whether a delegation was revoked. */
 const DELEGATED = /^(act|may_act|obo)$|delegat/i
-/** …and an AI agent's identity, below that of its account: such tokens are issued on a user's behalf, with no mark. */
+/** The path of an AI agent's SPIFFE ID: its tokens are issued on a user's behalf without a claim that says so. */
 const AI_AGENT = /^\/agent\/[^/]+\/[^/]+$/
 
-/** Validates JWT-SVIDs. Throws `jwt.invalid` for an invalid one alone, and `icp.*` where the server does not answer. */
+/** Validates JWT-SVIDs. Throws `jwt.invalid` only for an invalid token, and `icp.*` if the server gives no result. */
 export class JwtValidation {
   constructor(private readonly options: JwtValidationOptions) {}
 
@@ -49,7 +49,7 @@ export class JwtValidation {
     if (mode === 'server' || (mode === 'auto' && (!served || delegated))) {
       return await this.#ask(token, audience, signal)
     }
-    if (!served) throw invalidJwt('its trust domain is not one that is served')
+    if (!served) throw invalidJwt('its trust domain is not served here')
     return await this.#verify(token, audience, signal)
   }
 
@@ -65,7 +65,7 @@ export class JwtValidation {
       return await verified()
     } catch (error) {
       const unsigned = isError(error, 'jwt.invalid') && error.details.check === 'signature'
-      // Another agent may have been issued a token of a key that is newer than our bundle.
+      // The token's key may be newer than our copy of the bundle.
       if (!unsigned || !(await keys.reconsider(signal))) throw error
       return await verified()
     }
@@ -78,7 +78,7 @@ export class JwtValidation {
     if (answer.spiffeId !== '' && answer.spiffeId !== subject.uri) {
       throw new AgentError('icp.bad_response', 'the ICP server answered about a token of another identity')
     }
-    // What the server found to hold are these claims; it need not repeat all of them (Workload API 6.2.3).
+    // The token's own claims: the server has validated them, and need not repeat all of them (Workload API 6.2.3).
     return { spiffeId: subject.uri, claims }
   }
 }

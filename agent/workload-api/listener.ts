@@ -23,12 +23,12 @@ import { listenAtPath, listenOnDescriptor } from './socket-file.js'
 export interface ListenerOptions {
   readonly kernel: Kernel
   readonly connections: ConnectionRegistry
-  /** Whom a connection counts against: a container id, else the user. */
+  /** The subject of a caller: a container id, else the user. */
   readonly subjectOf: (caller: Caller) => string
   readonly clock: Clock
   readonly events: CallerEvents
   readonly fairness: Fairness
-  /** Synchronous; the connection is in the registry. If it throws, the connection is closed. */
+  /** Synchronous; called when the connection is in the registry. If it throws, the connection is closed. */
   readonly onConnection: (connection: Connection) => void
 }
 
@@ -37,17 +37,17 @@ export type ListenPlace =
   /** A listening Unix socket that was inherited (LISTEN_FDS). */
   | { readonly fd: number }
 
-/** Milliseconds between two looks at the socket file. */
+/** Milliseconds between two checks of the socket file. */
 const LOOK_EVERY_MS = 5_000
-/** How long a connection has to learn that the kernel did not say whose it is. */
+/** How long a connection of an unidentified caller stays open to get its error status. */
 const UNIDENTIFIED_MS = 1_000
-/** How long, and how many, connections are accepted in one turn of the event loop. */
+/** Limits of accepting before yielding to the event loop: milliseconds, and connections. */
 const ACCEPTING_MS = 10
 const MOST_ACCEPTED = 1_024
 
 /** A Unix socket whose callers are known: asks the kernel about each connection at once, when it is accepted. */
 export class Listener implements AsyncDisposable {
-  /** The latest caller that the kernel was asked about is in a PID namespace that the agent cannot see. */
+  /** The latest caller is in a PID namespace that the agent cannot see. */
   callersHidden = false
   readonly #server: Server
   readonly #gauge: Disposable
@@ -58,14 +58,13 @@ export class Listener implements AsyncDisposable {
   #lostSince: number | null = null
 
   constructor(private readonly options: ListenerOptions) {
-    // Paused: nothing is read before the kernel has said who calls and the server has taken the connection.
+    // Paused: nothing is read before the caller is identified and the server has accepted the connection.
     this.#server = createServer({ pauseOnConnect: true }, (socket) => this.#accept(socket))
     this.#gauge = options.events.connectionsOpen(() => options.connections.size)
   }
 
   /**
-   * Accepts from now on. Throws `agent.already_running`, `file.unsafe`, `file.io`, `config.invalid`,
-   * `kernel.unsupported`.
+   * Starts accepting. Throws `agent.already_running`, `file.unsafe`, `file.io`, `config.invalid`, `kernel.unsupported`.
    */
   async open(where: ListenPlace): Promise<void> {
     try {
@@ -77,16 +76,16 @@ export class Listener implements AsyncDisposable {
       throw error
     }
     this.#opened = true
-    // Without a listener for it, a full descriptor table at accept would end the agent.
+    // Without this listener, a full descriptor table at accept would end the agent.
     this.#server.on('error', (error) => this.options.events.acceptFailed(error))
   }
 
-  /** It was opened, whatever became of it since. */
+  /** True once it was opened, also after it has stopped. */
   get opened(): boolean {
     return this.#opened
   }
 
-  /** False when the socket file is gone or another one has taken its place: no caller can connect. */
+  /** False if the socket file was removed or replaced, so that no caller can connect. */
   intact(): boolean {
     return this.#server.listening && (this.#place?.intact() ?? true)
   }
@@ -96,7 +95,7 @@ export class Listener implements AsyncDisposable {
     return !this.#opened || this.intact() ? null : (this.#lostSince ?? this.options.clock.now())
   }
 
-  /** Looks after the socket file until the signal aborts. */
+  /** Checks the socket file regularly until the signal aborts. */
   async watch(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       this.#lostSince = this.lostSince()
@@ -104,7 +103,7 @@ export class Listener implements AsyncDisposable {
     }
   }
 
-  /** Stops accepting and removes the socket file if it is still ours; open connections stay. */
+  /** Stops accepting, and removes the socket file if it is still ours; open connections stay. */
   stop(): void {
     if (!this.#server.listening) return
     this.#place?.remove()
@@ -130,8 +129,8 @@ export class Listener implements AsyncDisposable {
   }
 
   /**
-   * Node accepts one connection in a turn of the event loop: behind a flood, whose turns are long, all other callers
-   * wait in the kernel's queue. So all waiting connections are accepted at once; turning one away then costs little.
+   * Node accepts one connection per iteration of the event loop. During a flood, whose iterations are long, all other
+   * callers would wait in the kernel's queue. So all waiting connections are accepted at once; rejecting one is cheap.
    */
   #acceptMore(): void {
     const { clock, events, kernel } = this.options
@@ -149,13 +148,13 @@ export class Listener implements AsyncDisposable {
     }
   }
 
-  /** Turns away who is over the rate before anything is done for it; the others are taken in their turn. */
+  /** Closes a connection above the rate before any other work; queues the others fairly. */
   #arrive(accepted: Accepted): void {
     const { events, kernel, fairness, subjectOf, connections } = this.options
     const { rates, queue } = fairness
     events.accepted()
     const id = `c${++this.#accepted}`
-    // At the limit no caller is identified: a flood costs as little as it can.
+    // At the limit the caller is not identified, so that a flood costs as little as possible.
     if (connections.full) {
       events.connectionClosed('limit_total', id, null)
       dropAccepted(accepted, kernel)
@@ -165,7 +164,7 @@ export class Listener implements AsyncDisposable {
     const ids = fd === null ? null : kernel.idsOf(fd)
     const known = ids && rates.lastAccount(processOf(ids))
     if (ids && known && this.#isOver(accepted, known, ids.pid)) return
-    // A process that connects and hangs up again and again is identified once.
+    // A process that connects and disconnects repeatedly is identified once.
     if (known && fd !== null && kernel.hungUp(fd)) {
       events.connectionClosed('hung_up', id, null)
       dropAccepted(accepted, kernel)
@@ -205,7 +204,7 @@ export class Listener implements AsyncDisposable {
       letGo(identified.caller)
       return
     }
-    // Resets and broken pipes are the client's doing, not failures of the agent.
+    // Resets and broken pipes are caused by the client and are not failures of the agent.
     socket.on('error', () => socket.destroy())
     const onClose = (connection: Connection, reason: CloseReason) => this.#closing(connection, reason)
     this.#admit(new Connection({ ...identified, socket, onClose }))
@@ -224,7 +223,7 @@ export class Listener implements AsyncDisposable {
     try {
       connections.add(connection)
     } catch (error) {
-      // A caller that ends while it is being looked at is no defect of ours.
+      // A caller that exits during its identification is not a defect.
       const exited = codeOf(error) === 'caller.exited'
       if (!exited) events.consumerFailed(error, id)
       this.#turnAway(connection, exited ? 'exited' : 'consumer_failed')
@@ -239,7 +238,7 @@ export class Listener implements AsyncDisposable {
     }
   }
 
-  /** The kernel did not identify the caller: its calls fail with that, and only a new connection asks again. */
+  /** The kernel did not identify the caller: its calls fail with that error until it connects again. */
   #unidentified(connection: Connection, error: AgentError): void {
     const { events, clock } = this.options
     events.unidentified(error, connection.id)
@@ -248,7 +247,7 @@ export class Listener implements AsyncDisposable {
     connection.socket.once('close', () => timer[Symbol.dispose]())
   }
 
-  /** The registry does not take the connection: its process is let go here. */
+  /** Closes a connection that the registry does not accept, and releases its process. */
   #turnAway(connection: Connection, reason: CloseReason): void {
     connection.close(reason)
     letGo(connection.caller)
@@ -264,7 +263,7 @@ function letGo(caller: Connection['caller']): void {
   if (!('error' in caller)) caller.process[Symbol.dispose]()
 }
 
-/** The same name for the same process; another one may have it later. */
+/** A name for the process; after a reuse of the pid another process may get it. */
 function processOf({ uid, pid }: { readonly uid: number; readonly pid: number }): string {
   return `${uid}:${pid}`
 }
@@ -292,11 +291,11 @@ function identify(kernel: Kernel, fd: number | null): Caller | { readonly error:
 function withoutDescriptor(): AgentError {
   return new AgentError(
     'kernel.unsupported',
-    `this Node (${process.version}) hides the descriptor of a socket, so nobody can be identified; use a supported one`,
+    `this Node (${process.version}) hides the descriptor of a socket, so no caller can be identified; use a supported version`,
   )
 }
 
-/** grpc-js gives handlers the remote address of the socket: with it they find the connection, hence the caller. */
+/** Sets the remote address of the socket to the connection's id: grpc-js passes it to handlers, which find the caller by it. */
 function nameSocket(socket: Socket, id: string): void {
   Object.defineProperty(socket, 'remoteAddress', { value: id })
   Object.defineProperty(socket, 'remotePort', { value: undefined })

@@ -8,15 +8,15 @@ interface ComparedEntry {
   readonly common: number
 }
 
-/** The entries that the caller came nearest to matching, at most `limit`, and what it lacks of each. Pure. */
+/** The entries nearest to matching, at most `limit`, each with the selectors that the caller lacks. Pure. */
 export function nearestEntries(entries: Iterable<Entry>, selectors: Selectors, limit: number): readonly NearEntry[] {
   return nearestOf(entries, selectors, limit).map((entry) => near(entry, selectors))
 }
 
 /**
- * Those that lack the fewest selectors, of these the ones that share the most, then the oldest; at most `limit`. Those that
- * match, and those that match no process, are left out. Pure; 10,000 entries take some milliseconds. The nearest of
- * several sets are the nearest of the nearest of each.
+ * The entries with the fewest missing selectors, then the most common ones, then the oldest; at most `limit`. Entries that
+ * match, or that can match no process, are left out. Pure; 10,000 entries take some milliseconds. A large set may be
+ * searched in parts: the nearest of the parts' results are the nearest of all.
  */
 export function nearestOf(entries: Iterable<Entry>, selectors: Selectors, limit: number): readonly Entry[] {
   const nearest: ComparedEntry[] = []
@@ -35,7 +35,7 @@ export function nearestOf(entries: Iterable<Entry>, selectors: Selectors, limit:
   return nearest.map(({ entry }) => entry)
 }
 
-/** Exactly what keeps the process from the entry. */
+/** The selectors of the entry that the process lacks. */
 export function near(entry: Entry, selectors: Selectors): NearEntry {
   return {
     id: entry.id,

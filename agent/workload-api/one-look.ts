@@ -1,13 +1,13 @@
 import type { AgentError } from '../errors.js'
 import type { Clock } from '../ports/clock.js'
 
-/** What is found counts for no longer than this. */
+/** The longest reuse of a result. */
 const ONE_LOOK_MS = 10
 
 /**
- * One check of a process for all decisions about it in one turn of the event loop: thousands of streams of one process
- * may decide at one change. The result is dropped in a microtask, before any awaiting code continues. Only a success is
- * reused; after a failure the process is checked each time.
+ * Shares one check of a process between all decisions about it in one iteration of the event loop, because thousands of
+ * streams of a process may decide at one change. The result is dropped in a microtask, before any awaiting code
+ * continues. Only a success is reused; after a failure the process is checked each time.
  */
 export class OneLook {
   #at: number | null = null

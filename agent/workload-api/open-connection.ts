@@ -3,8 +3,8 @@ import { PassThrough, pipeline, type Transform } from 'node:stream'
 import { AuthorityRewriter, mayNamePath } from './authority-rewriter.js'
 
 /**
- * An HTTP/2 session parses its first chunk whole before the first call in it is seen: 64 KiB can be hundreds of calls.
- * Later reads can stop at any call. Few clients begin with more than this.
+ * An HTTP/2 session parses its first chunk completely before it reports the first call, and 64 KiB can be hundreds of
+ * calls; later reads can stop at any call. Few clients begin with more than this.
  */
 const MOST_AT_ONCE = 4_096
 
@@ -12,9 +12,9 @@ const MOST_AT_ONCE = 4_096
 export type SocketPair = () => readonly [Socket, Socket]
 
 /**
- * Hands the connection to HTTP/2 once its first bytes are there, which every client sends at once (RFC 9113 3.4):
- * `inject` gets the socket itself, or a stand-in that bears its name, for a client whose authorities must be rewritten
- * or that begins with very much. A connection that says nothing costs no session.
+ * Hands the connection to HTTP/2 when its first bytes arrive, which every client sends at once (RFC 9113 3.4), so that a
+ * silent connection costs no session. `inject` gets the socket itself, or another socket with its name if authorities must
+ * be rewritten or the first chunk is large.
  */
 export function openConnection(socket: Socket, pair: SocketPair, inject: (socket: Socket) => void): void {
   let begin = Buffer.alloc(0)
@@ -28,10 +28,10 @@ export function openConnection(socket: Socket, pair: SocketPair, inject: (socket
     try {
       if (rewrite) inject(standIn(socket, pair, new AuthorityRewriter()))
       else if (begin.length > MOST_AT_ONCE) inject(standIn(socket, pair, new PassThrough()))
-      // Paused: the session takes what was read before and reads on by itself. Resumed, it would lose that.
+      // The socket stays paused: the session takes the bytes that were read and continues; after resume() they would be lost.
       else inject(socket)
     } catch (error) {
-      // No descriptor is left for a pair: the client tries again.
+      // No descriptor is left for a socket pair; the client can retry.
       socket.destroy(error instanceof Error ? error : undefined)
     }
   }
@@ -39,12 +39,12 @@ export function openConnection(socket: Socket, pair: SocketPair, inject: (socket
   socket.resume()
 }
 
-/** A socket that carries what the client's does, as `through` leaves it. They end together. */
+/** A socket connected to the client's through `through`. Both end together. */
 function standIn(socket: Socket, pair: SocketPair, through: Transform): Socket {
   const [shown, hidden] = pair()
   Object.defineProperty(shown, 'remoteAddress', { value: socket.remoteAddress })
   Object.defineProperty(shown, 'remotePort', { value: undefined })
-  // Whichever end goes first, the others go with it; who went is no error of ours.
+  // When one of the sockets ends, all end; that is not an error of the agent.
   const ended = () => {
     socket.destroy()
     shown.destroy()

@@ -2,22 +2,22 @@ import { Bucket, type Rate } from '../lib/bucket.js'
 import { putLast } from '../lib/oldest.js'
 import type { Clock } from '../ports/clock.js'
 
-/** What one subject may do while others call too. */
+/** Rates of one subject while others call too. */
 export interface RateLimits {
   readonly connections: Rate
   readonly calls: Rate
 }
 
-/** Which allowance is used up. */
+/** The rate that is exceeded. */
 export type Exceeded = 'rate_process' | 'rate_subject' | 'rate_new_subjects'
 
-/** A level is contended while two of it were active within so long. */
+/** A level is contended if two of its members were active within this time. */
 const CONTENTION_MS = 10_000
 /** A process has half of what its subject has. */
 const PROCESS_SHARE = 0.5
-/** All new subjects of a crowd share twice what one subject has. */
+/** All subjects of a crowd together have twice the rate of one subject. */
 const CROWD_SHARE = 2
-/** So many subjects may appear at once, one more every five seconds; those beyond are a crowd. */
+/** Rate at which new subjects may appear; those above it form a crowd. */
 const NEW_SUBJECTS: Rate = { perSecond: 0.2, burst: 64 }
 const FORGET_MS = 600_000
 const MAX_SUBJECTS = 4096
@@ -34,13 +34,13 @@ class Allowance {
   }
 }
 
-/** Whether another one of the same level was active a moment ago. */
+/** Tracks whether another member of the same level was active recently. */
 class Contention {
   #last: object | null = null
   #lastAt = Number.NEGATIVE_INFINITY
   #othersAt = Number.NEGATIVE_INFINITY
 
-  /** `who` is active now; true where another was lately. */
+  /** `who` is active now; true if another was recently. */
   active(who: object, now: number): boolean {
     if (who !== this.#last) {
       this.#othersAt = this.#lastAt
@@ -51,7 +51,7 @@ class Contention {
   }
 }
 
-/** One process, as far as rates go. */
+/** The rate account of one process. */
 export interface Account {
   readonly subject: Subject
   readonly allowance: Allowance
@@ -60,7 +60,7 @@ export interface Account {
 export interface Subject {
   readonly name: string
   readonly allowance: Allowance
-  /** It is one of a crowd: what all of the crowd share counts for it too. */
+  /** The subject belongs to a crowd, so the crowd's common rate also applies. */
   readonly crowd: boolean
   readonly processes: Map<string, Account>
   readonly contention: Contention
@@ -74,14 +74,13 @@ interface RateLevel {
 }
 
 /**
- * How often connections are opened and calls are made, by process, by subject, and by all subjects of a crowd: one user
- * may own tens of thousands of subordinate ids. A rate binds only while another one is active on the same level: one
- * that is alone takes nothing from others.
+ * Limits connections and calls by process, by subject, and for all subjects of a crowd together, because one user may own
+ * tens of thousands of subordinate ids. A rate applies only while another member of the same level is active.
  */
 export class Rates {
-  /** In the order of their last connection. */
+  /** Ordered by last connection. */
   readonly #subjects = new Map<string, Subject>()
-  /** By process alone: a process over its rate is turned away before its container is looked up. */
+  /** By process, so that a process above its rate is rejected before its container is looked up. */
   readonly #processes = new Map<string, Account>()
   readonly #contention = new Contention()
   readonly #newSubjects: Bucket
@@ -96,7 +95,7 @@ export class Rates {
     this.#crowd = new Allowance(limits, CROWD_SHARE, now)
   }
 
-  /** The account of a process. It may be kept for as long as a connection is open. */
+  /** The account of a process; the caller may keep it as long as a connection is open. */
   account(subject: string, process: string): Account {
     const known = this.#subject(subject)
     const account = renewed(known.processes, process, MAX_PROCESSES, () => ({
@@ -107,12 +106,12 @@ export class Rates {
     return account
   }
 
-  /** The last account of a process that was called so: another one may have its pid by now. */
+  /** The last account under this process name; another process may have the pid now. */
   lastAccount(process: string): Account | undefined {
     return this.#processes.get(process)
   }
 
-  /** One more connection: null, or why it is one too many; then it is not charged. */
+  /** Charges a connection; returns null, or the exceeded rate, and then nothing is charged. */
   connect(account: Account): Exceeded | null {
     const now = this.clock.monotonic()
     const levels = this.#active(account, now)
@@ -125,8 +124,8 @@ export class Rates {
   }
 
   /**
-   * One more call, which HTTP/2 has read already: null, or whose allowance is used up. It is charged in any case: what
-   * came in one piece is paid for before anything else is read.
+   * Charges a call, which HTTP/2 has already read; returns null or the exceeded rate. It is charged in any case, so that
+   * calls that arrived in one read delay the next read.
    */
   call(account: Account): Exceeded | null {
     const now = this.clock.monotonic()
@@ -138,14 +137,14 @@ export class Rates {
     return exceeded
   }
 
-  /** Milliseconds until the calls of the account are paid for. */
+  /** Milliseconds until the account is within its call rates again. */
   owedFor({ allowance, subject }: Account): number {
     const now = this.clock.monotonic()
     const allowances = [allowance, subject.allowance, ...(subject.crowd ? [this.#crowd] : [])]
     return Math.max(...allowances.map(({ calls }) => calls.owedFor(now)))
   }
 
-  /** What counts for an account that is active now. It counts as active even where it is refused. */
+  /** The levels whose rates apply to an account that is active now; a refused one counts as active too. */
   #active(account: Account, now: number): readonly RateLevel[] {
     const { subject } = account
     subject.activeAt = now
@@ -177,7 +176,7 @@ export class Rates {
     return welcome
   }
 
-  /** The oldest, where it was not active for long. */
+  /** Drops the oldest subject if it has not been active for long. */
   #forget(now: number): void {
     const [oldest] = this.#subjects
     if (oldest && now - oldest[1].activeAt > FORGET_MS) this.#subjects.delete(oldest[0])
@@ -196,7 +195,7 @@ function scaled(rate: Rate, share: number): Rate {
   }
 }
 
-/** The value of the key, made where there is none, and moved to the end. */
+/** The value of the key, created if missing and moved to the end. */
 function renewed<V>(map: Map<string, V>, key: string, most: number, make: () => V): V {
   const value = map.get(key) ?? make()
   putLast(map, key, value, most)

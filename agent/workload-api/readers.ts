@@ -7,13 +7,13 @@ import type { Account, Subject } from './rates.js'
 /** A connection that HTTP/2 reads. */
 interface Http2Reader {
   readonly connection: Connection
-  /** The one that HTTP/2 reads from. */
+  /** The socket that HTTP/2 reads from. */
   readonly socket: Socket
 }
 
 /**
- * Open connections by subject, so that HTTP/2 reads no more of those whose caller has enough to do. What one read
- * brings, 64 KiB, may be hundreds of calls; it takes effect on the connections that are ready in the same turn, too.
+ * Open connections by subject, to stop HTTP/2 from reading those of a caller with too many calls. One read of 64 KiB may
+ * bring hundreds of calls. The stop also affects connections that are already readable in the same iteration.
  */
 export class Readers implements Disposable {
   readonly #open = new Map<Subject, Set<Http2Reader>>()
@@ -38,14 +38,14 @@ export class Readers implements Disposable {
     })
   }
 
-  /** Nothing more is read of the process, or of all of its subject, for so long as `waitMs` says. */
+  /** Stops reading from the process, or from its whole subject, until `waitMs()` is 0. */
   pause({ subject }: Account, process: Account | null, waitMs: () => number): void {
     const chosen = [...(this.#open.get(subject) ?? [])].filter(
       (reader) => !this.#paused.has(reader) && (process === null || reader.connection.account === process),
     )
     for (const reader of chosen) {
       this.#paused.add(reader)
-      // A call may be waiting on it unread: it is not idle.
+      // An unread call may wait on it, so it is not idle.
       this.connections.callStarted(reader.connection)
       reading(reader.socket, 'readStop')
     }
@@ -73,7 +73,7 @@ export class Readers implements Disposable {
   }
 }
 
-/** HTTP/2 reads from the handle itself, past the socket, whose `pause()` would do nothing. */
+/** HTTP/2 reads from the handle directly, so `pause()` of the socket would have no effect. */
 function reading(socket: Socket, what: 'readStop' | 'readStart'): void {
   const handle: unknown = Reflect.get(socket, '_handle')
   const method: unknown = typeof handle === 'object' && handle !== null ? Reflect.get(handle, what) : null

@@ -14,8 +14,8 @@ const VERSIONS = [
 ] as const
 
 /**
- * Server reflection, v1 and v1alpha: which services (`others` and its own) and messages there are. One answer is under
- * way at a time: the next request is read only after a client has read the answer.
+ * Server reflection, v1 and v1alpha, for the services `others` and its own. The next request is read only after the client
+ * has read the last answer.
  */
 export function reflectionServices(
   others: readonly DescService[],
@@ -69,7 +69,7 @@ class Catalogue {
       case 'fileContainingExtension':
         return failure(status.NOT_FOUND, 'there are no extensions')
       case undefined:
-        return failure(status.INVALID_ARGUMENT, 'the request asks for nothing')
+        return failure(status.INVALID_ARGUMENT, 'the request is empty')
     }
   }
 

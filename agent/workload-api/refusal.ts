@@ -5,26 +5,26 @@ import type { Refusal } from './decision.js'
 import { isDenial, statusOf } from './status.js'
 import type { Workload } from './workload.js'
 
-/** Where a person reads what to do. */
+/** The page that says how to register a workload. */
 const REGISTER = '; docs/register.md tells how to register it'
 
-/** What an administrator of the node does with the id; a caller cannot. */
+/** How an administrator of the node resolves the id; the caller cannot. */
 const whereToLook = (id: string) => `an administrator sees why with icp-agent explain --denial ${id}`
 
-/** A status travels in a header, and clients refuse long ones. */
+/** The status is sent in a header, and clients reject long headers. */
 const MAX_MESSAGE_CHARACTERS = 1_000
 
-/** A status as grpc-js wants it: an error that is also a status. Its message is short, well-formed Unicode. */
+/** A status in the form of grpc-js: an error that is also a status. Its message is short, well-formed Unicode. */
 export function grpcError(refusal: Refusal): Error & StatusObject {
   const cut = refusal.message.slice(0, MAX_MESSAGE_CHARACTERS)
-  // grpc-js encodes it like a URI, which throws at half a surrogate pair.
+  // grpc-js encodes it by encodeURI, which throws at a lone surrogate.
   const details = Buffer.from(cut, 'utf8').toString('utf8')
   return Object.assign(new Error(details), { code: statusOf(refusal.code), details, metadata: new Metadata() })
 }
 
 /**
- * The status of a refusal. A denial carries an id that the log and `icp-agent explain` resolve; its message never tells which selectors the
- * agent found or which an entry wants.
+ * The status of a refusal. A denial carries an id that the log and `icp-agent explain` resolve; its message never contains
+ * the selectors that the agent found or that an entry requires.
  */
 export function refusalStatus(
   refusal: Refusal,

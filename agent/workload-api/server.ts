@@ -15,13 +15,13 @@ import { reflectionServices } from './reflection.js'
 import { definitionOf, type Service } from './service.js'
 import type { Streams } from './streams.js'
 
-/** Turns of the event loop in which the last words of streams are written, ahead of GOAWAY. */
+/** Iterations of the event loop for writing the status of ended streams before GOAWAY. */
 const FLUSH_TURNS = 3
-/** How long calls that are not ours to end (reflection, health) may go on after a stop. */
+/** How long other calls (reflection, health) may continue after a stop. */
 const GRACE_MS = 1_000
 
 export interface GrpcServerOptions {
-  /** What is served to callers; health and reflection come with them. */
+  /** The services; health and reflection are added. */
   readonly services: readonly Service[]
   readonly connections: ConnectionRegistry
   readonly streams: Streams
@@ -33,11 +33,11 @@ export interface GrpcServerOptions {
   readonly fairness: Fairness
 }
 
-/** Several services on connections whose callers are known. */
+/** gRPC services on connections whose callers are identified. */
 export class GrpcServer {
   readonly #server: Server
   readonly #gate: CallGate
-  /** Connections that have sent nothing yet; HTTP/2 has not been given them. */
+  /** Connections that have sent nothing yet and have no HTTP/2 session. */
   readonly #silent = new Set<Socket>()
   #stopping = false
 
@@ -46,10 +46,10 @@ export class GrpcServer {
     const admission = new Admission(services, options.connections, options.events)
     this.#server = new Server({
       'grpc.enable_channelz': 0,
-      // One limit each for the whole server: admission keeps those of services that allow less.
+      // grpc-js has one limit for the whole server; admission enforces the lower limits of services.
       'grpc.max_concurrent_streams': Math.max(...services.map(({ streamsPerConnection }) => streamsPerConnection)),
       'grpc.max_receive_message_length': Math.max(...services.map(({ maxMessageBytes }) => maxMessageBytes)),
-      // A frozen client is found out; its connection is dropped.
+      // Detects a frozen client and drops its connection.
       'grpc.keepalive_time_ms': 60_000,
       'grpc.keepalive_timeout_ms': 20_000,
       'grpc-node.max_session_memory': 10,
@@ -59,7 +59,7 @@ export class GrpcServer {
     this.#gate = new CallGate(this.#server, options.fairness, options.connections, options.clock, admission.begin)
   }
 
-  /** From here on the calls of a connection in the registry are answered. */
+  /** Starts serving a connection that is in the registry. */
   accept(connection: Connection): void {
     const { socket } = connection
     if (socket.destroyed) return
@@ -72,7 +72,7 @@ export class GrpcServer {
     })
   }
 
-  /** Unavailable on every stream, then GOAWAY; connections that stay longer than the grace are closed. */
+  /** Ends every stream with Unavailable, sends GOAWAY, and closes connections that are still open after the grace. */
   async stop(): Promise<void> {
     const { jwt, streams, connections, clock } = this.options
     this.#stopping = true
@@ -80,8 +80,8 @@ export class GrpcServer {
     jwt.stop()
     streams.stop()
     for (let turn = 0; turn < FLUSH_TURNS; turn++) await new Promise<void>((resolve) => setImmediate(resolve))
-    // It says GOAWAY. When it calls back differs between versions of Node, and without channelz it closes no connection by
-    // force: the connections themselves are watched and closed.
+    // Sends GOAWAY. The time of its callback differs between versions of Node, and without channelz it closes no connection
+    // by force, so the connections themselves are watched and closed.
     this.#server.tryShutdown(() => undefined)
     for (const socket of this.#silent) socket.destroy()
     using _grace = clock.after(GRACE_MS, () => connections.closeAll('stopping'))
@@ -90,7 +90,7 @@ export class GrpcServer {
   }
 }
 
-/** Health and reflection, for every caller and with the limits of what they tell of. */
+/** Health and reflection, for every caller, with the largest limits of the other services. */
 function helpers({ services, readiness }: GrpcServerOptions): readonly Service[] {
   const definitions = services.map(({ definition }) => definition)
   const limits = {

@@ -20,16 +20,16 @@ export type Handler<Who extends readonly unknown[]> =
   | { readonly stream: (call: ServerWritableStream<Message, Buffer>, ...who: Who) => void }
   | { readonly duplex: (call: ServerDuplexStream<Message, Buffer>, ...who: Who) => void }
 
-/** Ends a call whose requests are streamed at once and alone, whatever the client has not read. */
+/** Ends only this call with streamed requests, at once, even if the client has not read everything. */
 export type Reset = () => void
 
-/** What a handler knows of an identified caller. */
+/** The arguments of a handler that describe an identified caller. */
 export type Identified = readonly [workload: Workload, connection: Connection, reset: Reset]
 
 interface ServiceLimits {
-  /** The largest request. */
+  /** Limit of a request. */
   readonly maxMessageBytes: number
-  /** Calls of this service that may be open on one connection. */
+  /** Limit of open calls of this service on one connection. */
   readonly streamsPerConnection: number
 }
 
@@ -38,36 +38,36 @@ export type Service = ServiceLimits & {
   readonly definition: DescService
 } & (
     | {
-        /** Each call is for a caller that the kernel named; others are refused. */
+        /** Calls of unidentified callers are refused. */
         readonly callers: 'identified'
         /** Each call must have the metadata `workload.spiffe.io: true` (Workload Endpoint 6). */
         readonly requiresHeader: boolean
-        /** By the name of the method; what is missing is answered with Unimplemented. */
+        /** By name of the method; missing ones are answered with Unimplemented. */
         readonly handlers: Readonly<Record<string, Handler<Identified>>>
       }
     | {
-        /** Nothing that it answers depends on the caller. */
+        /** Its answers do not depend on the caller. */
         readonly callers: 'anybody'
         readonly handlers: Readonly<Record<string, Handler<readonly []>>>
       }
   )
 
-/** The path of a method: `/SpiffeWorkloadAPI/FetchX509SVID`, or with the package in front. */
+/** The path of a method: `/SpiffeWorkloadAPI/FetchX509SVID`, with the package in front if there is one. */
 export function pathOf(method: DescMethod): string {
   return `/${method.parent.typeName}/${method.name}`
 }
 
-/** A request is kept as long as its call: only what the agent knows of it. */
+/** Drops unknown fields, because a request is kept as long as its call. */
 const WITHOUT_UNKNOWN = { readUnknownFields: false }
 
-/** Stands for a request that is no message of its type; the call is refused once it is known who calls. */
+/** Replaces a request that cannot be parsed; admission refuses the call when it knows the caller. */
 export const MALFORMED: Message = { $typeName: 'malformed' }
-/** Stands for a request that is larger than its service allows. */
+/** Replaces a request that is larger than its service allows. */
 export const TOO_LARGE: Message = { $typeName: 'too large' }
 
 /**
- * A service as grpc-js wants it: requests are parsed, responses come encoded. For anybody's service a malformed request
- * never reaches a handler: grpc-js answers Internal.
+ * A service in the form of grpc-js: requests are parsed here, responses are already encoded. For services without
+ * identification a malformed request never reaches a handler: grpc-js answers Internal.
  */
 export function definitionOf({ definition, maxMessageBytes, callers }: Service): ServiceDefinition {
   const methods: Record<string, MethodDefinition<Message, Buffer>> = {}

@@ -3,12 +3,12 @@ import { AgentError, messageOf } from '../errors.js'
 import type { CallerEvents } from '../observability/caller-events.js'
 import type { SocketDirectory, SocketPlace } from '../ports/socket-directory.js'
 
-/** Node's 511 would turn away a burst of a thousand clients. */
+/** Node's default of 511 would refuse a burst of a thousand clients. */
 const BACKLOG = 4096
 
 /**
- * Lets the server listen at the path. A stale socket is replaced without a moment in which there is none; a live one is
- * `agent.already_running`; what is no socket is `file.unsafe` and stays.
+ * Makes the server listen at the path. A stale socket is replaced atomically; a live one is `agent.already_running`;
+ * anything else at the path is `file.unsafe` and is not touched.
  */
 export async function listenAtPath(
   server: Server,
@@ -33,14 +33,14 @@ export async function listenAtPath(
   }
 }
 
-/** Lets the server listen on a socket that is bound and listening already. Throws `config.invalid` unless it is Unix. */
+/** Makes the server use a socket that already listens. Throws `config.invalid` unless it is a Unix socket. */
 export async function listenOnDescriptor(server: Server, fd: number): Promise<void> {
   await listening(server, { fd })
   const address = server.address()
-  // An inherited Unix socket has no address for Node, a TCP one has: over that the kernel does not say who is calling.
+  // Node has no address for an inherited Unix socket. For a TCP socket, which has one, the kernel does not name the peer.
   if (address === null || typeof address === 'string') return
   server.close()
-  throw new AgentError('config.invalid', `descriptor ${fd} is no Unix socket (ListenStream= must name a path)`)
+  throw new AgentError('config.invalid', `descriptor ${fd} is not a Unix socket (ListenStream= must name a path)`)
 }
 
 async function listening(server: Server, where: ListenOptions & { readonly fd?: number }): Promise<void> {

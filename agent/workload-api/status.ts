@@ -2,8 +2,8 @@ import { status } from '@grpc/grpc-js'
 import type { ErrorCode } from '../errors.js'
 
 /**
- * The gRPC status of each refusal. InvalidArgument ends a go-spiffe watch for good, so it stands only for what can
- * never succeed; PermissionDenied says that the caller has no identity; the rest is Unavailable, and clients come back.
+ * The gRPC status of each refusal. InvalidArgument ends a go-spiffe watch for good, so it is used only for calls that can
+ * never succeed; PermissionDenied means that the caller has no identity; others are Unavailable, after which clients retry.
  */
 const STATUS: Partial<Record<ErrorCode, status>> = {
   'request.invalid': status.INVALID_ARGUMENT,
@@ -25,8 +25,8 @@ export function statusOf(code: ErrorCode): status {
 }
 
 /**
- * True for a refusal that the agent decided on; it gets a denial id and a line in the log. A process that has ended
- * was refused nothing: Go programs exit with their connection open once they have their answer.
+ * True for a refusal because of who the caller is; it gets a denial id and a log line. A process that has exited is not
+ * denied: Go programs exit with their connection open once they have their answer.
  */
 export function isDenial(code: ErrorCode): boolean {
   return statusOf(code) === status.PERMISSION_DENIED && code !== 'caller.exited'

@@ -4,10 +4,10 @@ import { numbersOf } from '../lib/proc-texts.js'
 import type { ExecutableId } from '../ports/kernel.js'
 
 /**
- * Whether the process is still the one that connected: alive, the same program, and all four of its user and group ids
- * (real, effective, saved, file system) those that the kernel gave for the connection. Returns `caller.exited`,
- * `caller.executable_changed`, `caller.ids_changed`, `caller.unidentified` where it cannot be seen now, or null. Some
- * 20 µs, never waits.
+ * Checks that the process is still the one that connected: alive, with the same executable, and with all four user and
+ * group ids (real, effective, saved, file system) equal to those that the kernel gave for the connection. Returns null, or
+ * `caller.exited`, `caller.executable_changed`, `caller.ids_changed`, or `caller.unidentified` if it cannot be read now.
+ * Takes some 20 µs and never waits.
  */
 export function stillItself(caller: Caller): AgentError | null {
   const { process, pid } = caller
@@ -15,7 +15,7 @@ export function stillItself(caller: Caller): AgentError | null {
     if (!process.alive()) return new AgentError('caller.exited', `process ${pid} has ended`)
     const executable = process.executable()
     if (executable === null && caller.executable !== null) {
-      // A setuid program hides itself from a plain user, and its ids say for good that it is another.
+      // A setuid program cannot be read by an ordinary user, but its changed ids show that it is another program.
       return sameIds(caller, process.read('status')) ?? hiddenNow(pid)
     }
     if (!sameFile(executable, caller.executable)) {

@@ -6,26 +6,26 @@ import type { Decision, DecisionInput, Refusal } from './decision.js'
 import { grpcError, refusalStatus } from './refusal.js'
 import type { Workload } from './workload.js'
 
-/** What a streaming method sends, and to whom. */
+/** The kind of a stream: what a streaming method sends. */
 export interface StreamKind {
   readonly method: Method
-  /** The dialect, or another service, whose messages these are; for listings. */
+  /** The dialect or other service of the messages, for listings. */
   readonly dialect: string
   decide(input: DecisionInput): Decision
-  /** What there is to send; the same object as long as it is the same content. */
+  /** The content to send; equal content is the same object. */
   content(snapshot: Snapshot, ids: readonly string[]): object
   /** The encoded message, encoded once per content. */
   encode(content: object): Buffer
-  /** Tells observers of the SVIDs in the content, before it is sent. */
+  /** Reports the SVIDs in the content to observers, before it is sent. */
   serves?(to: Workload, content: object): void
 }
 
 /** Our side of a streaming call. */
 export interface Outgoing {
-  /** `written` follows the client's flow-control window. */
+  /** `written` is called when the client's flow-control window has taken the message. */
   write(message: Buffer, written: () => void): unknown
   on(event: 'cancelled' | 'error', listener: () => void): unknown
-  /** Ends the call with the status that the error is. */
+  /** Ends the call with the error as its status. */
   emit(event: 'error', error: Error): unknown
 }
 
@@ -38,15 +38,14 @@ export interface ResponseStreamOptions {
   readonly events: ApiEvents
   /** Read at each decision and each message. */
   readonly times: { readonly holdMs: number; readonly stalledMs: number }
-  /** The client does not read: its connection is not worth keeping, or this call. */
+  /** Called if the client does not read: closes its connection, or only this call. */
   readonly onStalled: () => void
   readonly onEnd: () => void
 }
 
 /**
- * Our side of one streaming call. It decides at each change: a content that differs from the last one is sent, at most
- * one message is under way at a time, and what changed meanwhile is sent in its newest form when the client has read. A
- * defect of ours ends this stream and no other.
+ * Our side of one streaming call. Decides at each change and sends content that differs from the last. At most one message
+ * is in flight; later changes are sent in their newest form when the client has read it. A defect ends this stream only.
  */
 export class ResponseStream {
   readonly kind: StreamKind
@@ -57,12 +56,12 @@ export class ResponseStream {
   readonly #options: ResponseStreamOptions
   readonly #began: number
   #subscription: Disposable | null = null
-  /** Since when the stream waits for something to send; null while it does not. */
+  /** Since when the stream has waited for content; null while it does not wait. */
   #waitsSince: number | null
   #served: readonly string[] | null = null
   #last: object | null = null
   #writing = false
-  /** Something changed while a message was under way. */
+  /** Something changed while a message was in flight. */
   #dirty = false
   #ended = false
   #hold: Disposable | null = null
@@ -77,12 +76,12 @@ export class ResponseStream {
     this.#waitsSince = this.#began
   }
 
-  /** Messages that were sent. */
+  /** Number of sent messages. */
   get sent(): number {
     return this.#sent
   }
 
-  /** Makes the first decision; from now on changes are noticed. Call it once. */
+  /** Subscribes to changes and makes the first decision. Call it once. */
   start(): void {
     const { workload, events, kind } = this.#options
     // ST-11: a client that cancelled gets nothing more.
@@ -100,7 +99,7 @@ export class ResponseStream {
   /** Decides again after a change that the workload does not observe. */
   evaluate(): void {
     if (this.#ended) return
-    // Decided again when the client has read.
+    // While a message is in flight, the decision waits until the client has read it.
     this.#dirty = this.#writing
     if (this.#writing) return
     try {
@@ -151,11 +150,11 @@ export class ResponseStream {
       onStalled()
       this.#end(status.CANCELLED)
     })
-    // A slow reader costs one message, not a queue.
+    // One message in flight, so that a slow reader costs no queue.
     this.#call.write(message, () => {
       this.#writing = false
       this.#stall?.[Symbol.dispose]()
-      // Where nothing changed meanwhile there is nothing to decide: it would be what was sent.
+      // Without a change meanwhile, the decision would be the same content.
       if (this.#dirty) this.evaluate()
     })
     events.pushed(kind.method, first ? clock.monotonic() - this.#began : null, workload.caller)

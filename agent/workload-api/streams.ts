@@ -18,7 +18,7 @@ export interface StreamsOptions {
   /** Read at each decision and each message, like `stalledMs`: a reload may change them. */
   readonly holdMs: number
   readonly stalledMs: number
-  /** Bundles also for callers without an identity. */
+  /** Callers without an identity get bundles too. */
   readonly allowUnauthenticatedVerifiers: boolean
 }
 
@@ -92,7 +92,7 @@ export class Streams {
     return { stream: (call, workload, connection) => void this.serve(call, kind, workload, connection) }
   }
 
-  /** Serves a streaming call until one side ends it. `onStalled`: what ends where the client does not read. */
+  /** Serves a streaming call until one side ends it. `onStalled`: called if the client does not read. */
   serve(
     call: Outgoing,
     kind: StreamKind,
@@ -128,7 +128,7 @@ export class Streams {
   }
 
   /**
-   * Ends every stream with Unavailable, so that clients come back (Canceled would end go-spiffe's watches for good).
+   * Ends every stream with Unavailable, so that clients retry (Canceled would end go-spiffe's watches for good).
    */
   stop(): void {
     this.#stopping = true

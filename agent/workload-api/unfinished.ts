@@ -1,12 +1,12 @@
 import type { Clock } from '../ports/clock.js'
 
-/** What messages that are not whole yet may take in memory: of one container or user, and of all together. */
+/** Memory limits of incomplete messages: of one container or user, and of all together. */
 export const UNFINISHED_LIMITS = { subjectBytes: 64 * 1024 ** 2, allBytes: 192 * 1024 ** 2 }
-/** A message is whole so long after its first byte, or its call ends. */
+/** If a message is not complete this long after its first byte, its call ends. */
 const PATIENCE_MS = 30_000
-/** A part of a message costs so much beside its bytes. */
+/** Overhead of each received part of a message. */
 const PART_BYTES = 256
-/** gRPC over HTTP/2: one byte that says whether it is compressed, four that say how long it is. */
+/** The prefix of a gRPC message: one byte for compression, four for the length. */
 const PREFIX_BYTES = 5
 
 /** A call, as HTTP/2 sees it. */
@@ -16,8 +16,8 @@ export interface Receiving {
 }
 
 /**
- * Counts what grpc-js keeps of messages that have not come whole. It keeps as much of each as one message may have, for as
- * long as the client likes, and a process may make calls by the thousand.
+ * Counts the memory of messages that grpc-js has received in part. By itself grpc-js buffers each one up to the largest
+ * message for an unlimited time, and a process may make thousands of calls.
  */
 export class UnfinishedMessages {
   readonly #bySubject = new Map<string, number>()
@@ -28,12 +28,12 @@ export class UnfinishedMessages {
     private readonly limits = UNFINISHED_LIMITS,
   ) {}
 
-  /** Bytes that are held. */
+  /** Buffered bytes. */
   get bytes(): number {
     return this.#all
   }
 
-  /** Call it when grpc-js listens, so that nothing is read for this. `end`: the call has to end. */
+  /** Call it when grpc-js already listens, so that this does not start reading. `end`: ends the call. */
   watch(call: Receiving, subject: string, end: () => void): void {
     const message = new Unfinished()
     let timer: Disposable | null = null
@@ -75,15 +75,15 @@ export class UnfinishedMessages {
   }
 }
 
-/** Follows the messages of one call by their lengths. */
+/** Tracks the messages of one call by their lengths. */
 class Unfinished {
   readonly #prefix = Buffer.alloc(PREFIX_BYTES)
   #prefixLength = 0
   #left = 0
-  /** What is held of the message that has begun. */
+  /** Buffered bytes of the incomplete message. */
   bytes = 0
 
-  /** True where a message became whole with it. */
+  /** True if the part completed a message. */
   add(part: Buffer): boolean {
     let whole = false
     let at = 0

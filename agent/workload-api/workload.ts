@@ -12,59 +12,59 @@ import { denialOf, type KnownDenial } from './denial.js'
 import { lostMatches } from './inherited-labels.js'
 import { OneLook } from './one-look.js'
 
-/** What every workload works with. */
+/** The dependencies of every workload. */
 export interface WorkloadContext extends AttestedProcessContext {
   readonly store: SvidStore
   readonly demand: Demand
-  /** At most so many identities a workload. */
+  /** Limit of identities of a workload. */
   readonly maxIdentities: number
-  /** Why nothing new may be granted now, to anybody; null or absent: it may. */
+  /** Why no caller is granted anything new now; null or absent: new grants are made. */
   readonly heldGrants?: () => Refusal | null
   readonly apiEvents: Pick<ApiEvents, 'truncated' | 'labelOfImage' | 'workloadEnded'>
-  /** The caller is told that it matches no entry. */
+  /** Called when a caller is refused because it matches no entry. */
   readonly unmatched: (caller: Caller) => void
 }
 
-/** What is known of a workload, as plain values. */
+/** A workload as plain values. */
 export interface WorkloadDescription {
   readonly pid: number
   readonly uid: number
   readonly gid: number
-  /** The path of its executable; null where no attestor has said it. */
+  /** The path of its executable; null if no attestor has found it. */
   readonly program: string | null
   readonly state: WorkloadState
-  /** Those that it matches, in the order of its identities. */
+  /** The entries that it matches, in the order of its identities. */
   readonly entries: readonly Entry[]
-  /** The last one that its caller was told of; `since`: when that was for the first time, wall-clock milliseconds. */
+  /** The last denial that its caller got; `since`: when it first got it, wall-clock milliseconds. */
   readonly denial: Pick<KnownDenial, 'id' | 'code' | 'since'> | null
 }
 
-/** Who keeps the workload. */
+/** The keeper of the workload. */
 export interface WorkloadOwner {
-  /** The last holder let go. */
+  /** The last holder has released it. */
   idle(workload: Workload): void
-  /** The process ended: the workload is of no more use to anybody new. */
+  /** The process has exited, so no new connection can use the workload. */
   over(workload: Workload): void
 }
 
 /**
- * One process with one executable and one set of credentials, shared by all of its connections: its attestation, kept
- * up to date while a connection holds it; while anything subscribes, its match against the entries and its demand.
+ * One process with one executable and one set of credentials, shared by all of its connections. Keeps its attestation up
+ * to date while a connection holds it, and its match and demand while there are subscribers.
  */
 export class Workload extends AttestedProcess {
   #holders = 0
   #notifying = false
   readonly #changes = new Signal()
   #match: Match = NO_MATCH
-  /** The match may differ by now. */
+  /** The match may be out of date. */
   #stale = true
   #entries: StoreWatch | null = null
-  /** Subscribers that want X.509-SVIDs. */
+  /** Number of subscribers that want X.509-SVIDs. */
   #demanding = 0
   #use: Use | null = null
   #denial: KnownDenial | null = null
   readonly #look: OneLook
-  /** The attestation with which lost matches were looked for last. */
+  /** The attestation for which lost matches were last searched. */
   #lookedForLost: WorkloadState | null = null
 
   constructor(
@@ -82,16 +82,15 @@ export class Workload extends AttestedProcess {
     this.reattestIfFailed()
   }
 
-  /** Gives back one `hold`. One release too many is a TypeError. */
+  /** Releases one `hold`. A release too many is a TypeError. */
   release(): void {
     if (this.#holders === 0) throw new TypeError('a workload was released more often than acquired')
     if (--this.#holders === 0) this.owner.idle(this)
   }
 
   /**
-   * Calls back when something changed that a decision may depend on: soon, and never inside the call that caused it,
-   * where it is the workload; at once where it is the entries. `demand`: meanwhile X.509-SVIDs of the matched entries
-   * are wanted.
+   * Calls back when the input of a decision may have changed: for a change of the workload soon after it, never within the
+   * call that caused it; for a change of entries at once. `demand`: makes demand for the matched entries until disposal.
    */
   subscribe(changed: () => void, { demand }: { readonly demand: boolean } = { demand: true }): Disposable {
     const subscription = this.#changes.subscribe(changed)
@@ -110,8 +109,8 @@ export class Workload extends AttestedProcess {
   }
 
   /**
-   * The decision's input as of now: checks the process in this turn, and matches again when the match may differ (each
-   * time while there are no subscribers).
+   * The present input of a decision: checks the process, and matches again if the match may be out of date (always while
+   * there are no subscribers).
    */
   decisionInput(): Pick<DecisionInput, 'refusal' | 'attesting' | 'waitMs' | 'match' | 'snapshot' | 'heldGrants'> {
     if (this.#stale) this.#rematch()
@@ -119,7 +118,7 @@ export class Workload extends AttestedProcess {
     return decisionInputOf(this.state, () => this.#look.check(), this.#match, store.current, heldGrants?.() ?? null)
   }
 
-  /** For a listing. It has no effect: no demand, no event. */
+  /** For listings. Changes nothing: no demand, no event. */
   describe(): WorkloadDescription {
     const { ids } = this.#matchNow()
     const { entries } = this.context.store.current
@@ -137,7 +136,7 @@ export class Workload extends AttestedProcess {
     }
   }
 
-  /** What there is to say of a denial. One and the same denial has one id, however often a client asks again. */
+  /** The denial for a refusal. An equal denial keeps its id, however often a client asks again. */
   denial(refusal: Refusal): Denial {
     const { store, clock, unmatched } = this.context
     if (refusal.code === 'entry.none') unmatched(this.caller)
@@ -146,7 +145,7 @@ export class Workload extends AttestedProcess {
     return denial
   }
 
-  /** Subscribers decide again: something changed that concerns every workload. */
+  /** Makes subscribers decide again after a change that concerns every workload. */
   decideAgain(): void {
     this.changed()
   }
@@ -185,7 +184,7 @@ export class Workload extends AttestedProcess {
     const { maxIdentities, apiEvents } = this.context
     const before = this.#match
     this.#match = this.#matchNow()
-    // Without subscribers no notice says when it is out of date.
+    // Without subscribers there is no notification when it is out of date.
     this.#stale = this.#entries === null
     this.#use?.entries(this.#match.ids)
     this.#entries?.entries(this.#match.ids)
@@ -193,7 +192,7 @@ export class Workload extends AttestedProcess {
     if (this.#match.truncated && !before.truncated) apiEvents.truncated(this.caller, maxIdentities)
   }
 
-  /** Entries that matched while labels of images counted as given to the container: looked for once an attestation. */
+  /** Warns of entries that no longer match because labels of images do not count; searched once per attestation. */
   #sayLost(): void {
     const { store, maxIdentities, apiEvents } = this.context
     const { index, entries } = store.current
@@ -212,7 +211,7 @@ export class Workload extends AttestedProcess {
     this.owner.over(this)
   }
 
-  /** Tells subscribers soon, once for all that changed meanwhile, and never inside the call that caused it. */
+  /** Notifies subscribers soon, once for several changes, and never within the call that caused one. */
   protected override changed(): void {
     this.#stale = true
     if (this.#notifying) return

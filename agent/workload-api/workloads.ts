@@ -4,21 +4,21 @@ import type { Caller } from '../attestation/caller.js'
 import { Workload, type WorkloadContext, type WorkloadOwner } from './workload.js'
 
 const LINGER_MS = 30_000
-/** Each holds two file descriptors; beyond this the oldest goes early. */
+/** Limit, because each holds two file descriptors; beyond it the oldest is dropped early. */
 const MAX_LINGERING = 1024
 const NOTHING: Known = new Map()
 
 export interface WorkloadsOptions extends WorkloadContext {
-  /** How long a workload outlives its last holder, in milliseconds; default 30 s. SDKs that are denied come back soon. */
+  /** How long a workload is kept after its last holder, in milliseconds; default 30 s. Denied SDKs retry soon. */
   readonly lingerMs?: number
-  /** How many outlive their last holder at a time; default 1024. */
+  /** Limit of workloads kept after their last holder; default 1024. */
   readonly maxLingering?: number
 }
 
-/** All workloads that are held, or were a moment ago. */
+/** All workloads that are held, or were until recently. */
 export class Workloads implements Disposable {
   readonly #workloads = new Map<string, Workload>()
-  /** Those without a holder, with the time at which they go, in that order. One timer is enough. */
+  /** Workloads without a holder, ordered by the time at which they are dropped, so that one timer is enough. */
   readonly #lingering = new Map<Workload, number>()
   readonly #lingerMs: number
   readonly #owner: WorkloadOwner = { idle: (one) => this.#linger(one), over: (one) => this.#drop(one) }
@@ -29,8 +29,8 @@ export class Workloads implements Disposable {
   }
 
   /**
-   * The workload of a caller, counted: each acquire wants one `release()`. Takes over `caller.process`: it is disposed
-   * here, at once where the workload holds the same process already.
+   * The workload of a caller, counted: each acquire needs one `release()`. Takes ownership of `caller.process`, and disposes
+   * it at once if the workload already holds the same process.
    */
   acquire(caller: Caller): Workload {
     const key = keyOf(caller)
@@ -53,22 +53,22 @@ export class Workloads implements Disposable {
     return workload
   }
 
-  /** What is known of a caller from an attestation before, by attestor; empty where its workload is not kept. */
+  /** The caller's selectors of an earlier attestation by attestor; empty if its workload is not kept. */
   knownOf(caller: Caller): Known {
     return this.#workloads.get(keyOf(caller))?.known ?? NOTHING
   }
 
-  /** Selectors of the platform are wanted that were not looked for before: of every workload they are unknown until then. */
+  /** An entry requires selectors of the platform that were not read before: every workload is attested again. */
   lookAgain(platform: string): void {
     for (const workload of [...this.#workloads.values()]) workload.lookAgain(platform)
   }
 
-  /** Something changed that decisions on every workload depend on. */
+  /** Makes every workload's streams decide again. */
   decideAgain(): void {
     for (const workload of [...this.#workloads.values()]) workload.decideAgain()
   }
 
-  /** The attestors are others now: every workload is attested again, without what `withdrawn` takes away. */
+  /** Other attestors are in force: every workload is attested again, without the `withdrawn` selectors. */
   attestorsChanged(withdrawn: WithdrawnSelectors): void {
     for (const workload of [...this.#workloads.values()]) workload.attestorsChanged(withdrawn)
   }
@@ -113,8 +113,8 @@ export class Workloads implements Disposable {
 }
 
 /**
- * One process, one program, one set of credentials. The credentials are those of the connection: a daemon that dropped
- * its privileges between two connections is two workloads.
+ * The key of one process with one executable and one set of credentials. The credentials are those of the connection: a
+ * daemon that dropped its privileges between two connections is two workloads.
  */
 function keyOf({ process, executable, uid, gid, groups }: Caller): string {
   const program = executable ? `${executable.device}:${executable.inode}:${executable.mount ?? '-'}` : '-'

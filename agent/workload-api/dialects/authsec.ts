@@ -16,7 +16,7 @@ const validated = encoderOf(ValidateJWTSVIDResponseSchema)
 
 /**
  * The dialect of the AuthSec SDKs: PEM text, bundles keyed by the name of the trust domain. The account's own trust
- * domain is the account id, so that its key is what the SDKs look for.
+ * domain is the account id, which is the key that the SDKs look up.
  */
 export const authsecDialect = dialectOf({
   name: 'authsec',
@@ -39,7 +39,7 @@ export const authsecDialect = dialectOf({
   bundleKey: (trustDomain) => trustDomain,
 })
 
-/** Claims as this dialect has them: text, and JSON where they are something else. */
+/** Claims in the form of this dialect: texts, and others as JSON. */
 function asText(claims: Readonly<Record<string, unknown>>): Record<string, string> {
   const entries = Object.entries(claims).map(([name, value]) => [
     name,

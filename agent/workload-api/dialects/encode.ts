@@ -13,7 +13,7 @@ import type { X509Svid } from '../../identity/x509-svid.js'
 import type { HeldJwt } from '../../svids/jwt-cache.js'
 import type { View } from '../../svids/view.js'
 
-/** The messages of one dialect; the composer fills both dialects' alike. */
+/** The message types of one dialect; both dialects are filled alike. */
 interface Messages {
   x509Svids(content: {
     svids: { spiffeId: string; x509Svid: Uint8Array; x509SvidKey: Uint8Array; bundle: Uint8Array }[]
@@ -25,11 +25,11 @@ interface Messages {
   validated(token: { readonly spiffeId: string; readonly claims: Readonly<Record<string, unknown>> }): Buffer
 }
 
-/** What is different in a dialect. */
+/** The differences between the dialects. */
 export interface DialectForm {
   readonly name: 'spiffe' | 'authsec'
   readonly service: DescService
-  /** The standard demands `workload.spiffe.io: true` with every call (Workload Endpoint 6). */
+  /** Every call needs `workload.spiffe.io: true` (Workload Endpoint 6). */
   readonly requiresHeader: boolean
   readonly messages: Messages
   readJwtSvidRequest(request: Message): { readonly audience: readonly string[]; readonly spiffeId: string }
@@ -51,7 +51,7 @@ export interface Dialect
   validated: Messages['validated']
 }
 
-/** The keys of JWT-SVIDs and the trust domains that they speak for. The same object as long as nothing changes. */
+/** The keys of JWT-SVIDs and their trust domains. The same object as long as nothing changes. */
 export interface JwtBundles {
   readonly trustDomains: readonly string[]
   readonly keys: readonly JwtKey[]
@@ -80,7 +80,7 @@ export function dialectOf(form: DialectForm): Dialect {
           const bundle = form.bundleBytes(bundles.get(svid.spiffeId.trustDomain))
           return { spiffeId: svid.spiffeId.uri, x509Svid: chain, x509SvidKey: key, bundle }
         }),
-        // Every served trust domain that none of the SVIDs belongs to; their own stand in `bundle`, never merged.
+        // Every served trust domain that none of the SVIDs belongs to; that of an SVID is in its `bundle`.
         federatedBundles: keyed([...bundles.values()].filter(({ trustDomain }) => !own.has(trustDomain))),
       })
     }),

@@ -23,7 +23,7 @@ export interface FetchOptions extends Omit<SecretStreamOptions, 'workload' | 'ap
   readonly stopping: () => boolean
 }
 
-/** FetchSecrets: what there is for the names, held like a call of the Workload API while some may yet come. */
+/** FetchSecrets: the secrets of the names, held like a call of the Workload API while some are pending. */
 export function fetchSecrets(options: FetchOptions): UnaryHandler<Identified> {
   const { apiEvents } = options
   return {
@@ -79,7 +79,7 @@ async function fetch(
   return encodeState(update, randomBytes(8).toString('hex'), 1)
 }
 
-/** It waits for what may come, then takes what there is. */
+/** Waits for pending secrets until the hold ends, then sends those that are available. */
 function decisionOf(findings: readonly Finding[], some: boolean): Decision {
   const hold = findings.find((finding) => finding.kind === 'hold')
   if (hold) return hold

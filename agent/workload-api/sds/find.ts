@@ -5,11 +5,11 @@ import { type Meaning, meaningOf, type SecretNames } from './names.js'
 import type { SdsSecret, Secrets, Validation } from './secrets.js'
 import type { WantedSecrets } from './subscription.js'
 
-/** What a caller gets under one name now: secrets, or the decision that keeps it waiting. */
+/** The result for one name now: secrets, or the decision to hold or refuse. */
 export type Finding =
   | { readonly kind: 'found'; readonly secrets: readonly SdsSecret[]; readonly ids: readonly string[] }
   | Exclude<Decision, { kind: 'send' }>
-  /** No change ever brings it. */
+  /** No change can ever make it available. */
   | { readonly kind: 'never'; readonly why: string }
 
 export interface FindOptions {
@@ -20,14 +20,14 @@ export interface FindOptions {
   readonly validation: Validation
   /** Bundles also for callers without an identity. */
   readonly openToAll: boolean
-  /** Entry ids of what was last sent under a name; undefined where nothing was. */
+  /** Entry ids of the last content sent under a name; undefined: none was sent. */
   readonly served: (name: string) => readonly string[] | undefined
 }
 
-/** The name in findings for everything. */
+/** The name in findings for a request without names. */
 export const EVERYTHING = '*'
 
-/** The one decision for each name that is wanted. */
+/** Decides for each wanted name. */
 export function findSecrets(wanted: WantedSecrets, options: FindOptions): ReadonlyMap<string, Finding> {
   const findings = new Map<string, Finding>()
   if (wanted.all) findings.set(EVERYTHING, findEverything(options))
@@ -40,14 +40,14 @@ function find(name: string, options: FindOptions): Finding {
   const meaning = meaningOf(name, names)
   switch (meaning.kind) {
     case 'default-svid': {
-      // It waits for no other SVID: those have streams of their own.
+      // A name does not wait for other SVIDs, which have streams of their own.
       const decision = decide({ ...input, served: options.served(name) ?? [] })
       return decision.kind === 'send' ? svidOf(name, decision.ids, options) : decision
     }
     case 'svid': {
       const { match } = input
       const ids = match.ids.filter((id) => snapshot.entries.get(id)?.spiffeId.equals(meaning.spiffeId))
-      // While nothing new is granted, what the stream has counts as served: it is renewed.
+      // While nothing new is granted, an SVID that the stream has is still renewed.
       const served = input.heldGrants ? (options.served(name) ?? []) : []
       const decision = decide({ ...input, served, match: { ...match, ids } })
       if (decision.kind === 'send') return svidOf(name, decision.ids, options)
@@ -83,7 +83,7 @@ function findBundle<B>(
   return { kind: 'found', secrets: [compose(bundle)], ids: [] }
 }
 
-/** Every SVID and every bundle under its SPIFFE ID, held and ordered like a message of the Workload API. */
+/** All SVIDs and bundles under their SPIFFE IDs, held and ordered like a message of the Workload API. */
 function findEverything(options: FindOptions): Finding {
   const { input, snapshot, secrets, validation } = options
   const decision = decide({ ...input, served: options.served(EVERYTHING) ?? null })

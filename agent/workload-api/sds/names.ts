@@ -1,6 +1,6 @@
 import { SpiffeId } from '../../identity/spiffe-id.js'
 
-/** The names that Envoys use besides SPIFFE IDs. */
+/** The names that Envoy uses besides SPIFFE IDs. */
 export interface SecretNames {
   /** The first SVID. */
   readonly svid: string
@@ -10,12 +10,12 @@ export interface SecretNames {
   readonly allBundles: string
 }
 
-/** What a name stands for. */
+/** The meaning of a secret name. */
 export type Meaning =
   | { readonly kind: 'default-svid' | 'own-bundle' | 'all-bundles' }
   | { readonly kind: 'svid'; readonly spiffeId: SpiffeId }
   | { readonly kind: 'bundle'; readonly trustDomain: string }
-  /** Nobody ever gets it. */
+  /** It can never be served. */
   | { readonly kind: 'nothing'; readonly why: string }
 
 export function meaningOf(name: string, names: SecretNames): Meaning {

@@ -4,10 +4,10 @@ import type { Validation } from './secrets.js'
 /** The last Envoy without a SPIFFE validator is 1.17. */
 const LAST_WITHOUT = { major: 1, minor: 17 }
 const FLAG = 'disable_spiffe_cert_validation'
-/** What Go, and therefore SPIRE, takes for true. */
+/** The values that Go, and therefore SPIRE, parses as true. */
 const TRUE = new Set(['1', 't', 'T', 'true', 'TRUE', 'True'])
 
-/** How an Envoy can verify its peers, by its node message: an old one, or one with the flag set, gets CAs only. */
+/** How an Envoy verifies its peers, by its node message: an old one, or one with the flag set, gets CA certificates only. */
 export function validationOf({ metadata, userAgentBuildVersion }: Node): Validation {
   const flag = metadata?.fields[FLAG]?.kind
   if (flag?.case === 'boolValue' ? flag.value : flag?.case === 'stringValue' && TRUE.has(flag.value)) return 'plain'

@@ -16,7 +16,7 @@ import {
   type Update,
 } from './subscription.js'
 
-/** What both kinds of request have. */
+/** The common parts of both kinds of request. */
 export interface SecretRequest {
   readonly typeUrl: string
   readonly node: Node | undefined
@@ -69,7 +69,7 @@ export const delta: Protocol = {
   },
 }
 
-/** The `count`th response of its stream: its version is new whatever it holds, and tells its content by a hash. */
+/** The `count`th response of its stream. Its version is always new, and contains a hash of the content. */
 export function encodeState({ secrets }: Update<SdsSecret>, nonce: string, count: number): Buffer {
   const response = create(DiscoveryResponseSchema, {
     versionInfo: `${secrets.map(({ version }) => version.slice(0, 16)).join('+')}.${count}`,

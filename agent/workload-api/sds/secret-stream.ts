@@ -22,13 +22,13 @@ export interface SecretStreamOptions extends Pick<FindOptions, 'names' | 'secret
   readonly settings: Pick<StreamsOptions, 'allowUnauthenticatedVerifiers'>
   readonly snapshot: () => Snapshot
   readonly workload: Workload
-  /** Where nothing that a client says demands another one. */
+  /** The default, unless the client's node message requires another one. */
   readonly validation: Validation
   readonly events: SdsEvents
   readonly apiEvents: Pick<ApiEvents, 'denied' | 'servesX509'>
 }
 
-/** These end a stream; with everything else it waits, because an Envoy that is refused comes back late. */
+/** Refusals that end a stream. With others the stream waits, because an Envoy whose stream ends retries late. */
 const ENDS: ReadonlySet<ErrorCode> = new Set([
   'agent.stopping',
   'caller.exited',
@@ -36,29 +36,29 @@ const ENDS: ReadonlySet<ErrorCode> = new Set([
   'caller.ids_changed',
   'caller.foreign_pid_namespace',
 ])
-/** A change wakes whoever waits; this is for what nothing notifies of (a kernel that could not be asked). */
+/** Decision interval for states without a notification (a process that cannot be checked). */
 const LOOK_AGAIN_MS = 5_000
-/** What one stream may subscribe to. */
+/** Limit of names of one stream. */
 const MOST_NAMES = 1_000
 const MOST_NAME_BYTES = 128 * 1024
 
-/** Reasons to wait that are logged for one stream. */
+/** Limit of names and reasons that are logged for one stream. */
 const MOST_TOLD = 64
 
-/** What one stream of the Secret Discovery Service sends: what its requests ask for, as soon as the caller may have it. */
+/** Sends the requested secrets on one stream of the Secret Discovery Service, as soon as the caller is entitled to them. */
 export class SecretStream implements StreamKind {
   readonly method: Method
   readonly dialect = 'sds'
   readonly #exchange: SecretExchange
   #validation: Validation
-  /** Why the stream has to end. */
+  /** Why the stream must end. */
   #invalid: Refusal | null = null
-  /** Entry ids of what was last sent under a name. */
+  /** By name, entry ids of the last content sent. */
   readonly #served = new Map<string, readonly string[]>()
-  /** What the last decision found, until it is sent. */
+  /** Findings of the last decision, until they are sent. */
   #findings: ReadonlyMap<string, Finding> = new Map()
   #update: Update<SdsSecret> | null = null
-  /** What was sent last. */
+  /** The last update that was sent. */
   #sent: Update<SdsSecret> | null = null
   /** Names and reasons that were logged. */
   readonly #told = new Set<string>()
@@ -72,7 +72,7 @@ export class SecretStream implements StreamKind {
     this.#validation = options.validation
   }
 
-  /** Takes a request; the next decision knows of it. False: a client could send such ones without end. */
+  /** Handles a request, for the next decision. False: an unexpected one, which a client could send without limit. */
   read(message: Message): boolean {
     const { workload, events } = this.options
     const request = this.#readable(message)
@@ -89,7 +89,7 @@ export class SecretStream implements StreamKind {
     return expected
   }
 
-  /** The next decision ends the stream. */
+  /** Ends the stream at the next decision. */
   end(refusal: Refusal): void {
     this.#invalid = refusal
   }
@@ -134,7 +134,7 @@ export class SecretStream implements StreamKind {
     if (svids.length > 0) this.options.apiEvents.servesX509(to, svids)
   }
 
-  /** What a client has and may not have any more ends its stream: there is no other way to say so. */
+  /** Ends the stream if the caller is no longer entitled to a secret that it has: the protocol cannot withdraw one. */
   #lost(): Decision | null {
     for (const [name, finding] of this.#findings) {
       if (finding.kind === 'refuse' && isDenial(finding.code) && this.#served.has(name)) return finding
@@ -151,7 +151,7 @@ export class SecretStream implements StreamKind {
     }
     const seen = new Set<string>()
     this.#update = this.#exchange.next(available.filter(({ name }) => !seen.has(name) && seen.add(name)))
-    // What was sent already is not sent again.
+    // Content that was already sent is not sent again.
     if (this.#update || (this.#sent && !wait)) return { kind: 'send', ids: [] }
     return wait ?? waiting('request.invalid', 'nothing is subscribed to')
   }
@@ -178,7 +178,7 @@ export class SecretStream implements StreamKind {
     tell()
   }
 
-  /** Null where the stream has to end. */
+  /** Null if the stream must end. */
   #readable(message: Message): ReturnType<SecretExchange['request']> | null {
     if (message === TOO_LARGE) this.end({ code: 'request.too_many', message: 'the request is too large; send less' })
     else if (message === MALFORMED) this.end({ code: 'request.invalid', message: 'the request cannot be read' })

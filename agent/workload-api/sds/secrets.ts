@@ -24,8 +24,8 @@ const VALIDATOR = 'envoy.tls.cert_validator.spiffe'
 type Content = NonNullable<MessageInitShape<typeof SecretSchema>['type']>
 
 /**
- * Composes secrets, each once for all streams and as long as its SVID or bundle lives. A version is a hash of what is
- * public in it: the chain stands for its key.
+ * Composes secrets, each once for all streams and as long as its SVID or bundle exists. A version is a hash of the public
+ * parts: the chain identifies its key.
  */
 export class Secrets {
   readonly #known = new WeakMap<object, Map<string, SdsSecret>>()
@@ -48,7 +48,7 @@ export class Secrets {
     }))
   }
 
-  /** All bundles in one validator. Plain CAs could not say which one speaks for which trust domain. */
+  /** All bundles in one SPIFFE validator; plain CA certificates cannot express which trust domain each is for. */
   allBundles(name: string, bundles: BundleSet): SdsSecret {
     return this.#once(bundles, name, () => {
       const sorted = [...bundles.values()]
@@ -66,7 +66,7 @@ export class Secrets {
     })
   }
 
-  /** `key`: one of the known names of the value; clients cannot invent others. */
+  /** `key`: one of the configured names, so that clients cannot fill the cache. */
   #once(value: object, key: string, compose: () => SdsSecret): SdsSecret {
     const known = this.#known.get(value) ?? new Map<string, SdsSecret>()
     this.#known.set(value, known)

@@ -11,20 +11,20 @@ import { type FetchOptions, fetchSecrets } from './fetch.js'
 import { delta, type Protocol, stateOfTheWorld } from './protocols.js'
 import { SecretStream } from './secret-stream.js'
 
-/** One request of an Envoy is 61 kB: it lists all extensions that it was built with. */
+/** A request of an Envoy has 61 kB, because it lists all extensions that it was built with. */
 const MAX_MESSAGE_BYTES = 1024 ** 2
 /** An Envoy has one stream for each secret, all on one connection. */
 const STREAMS_PER_CONNECTION = 1_000
-/** Of one container, else of one user. */
+/** Per container, else per user. */
 const STREAMS_PER_SUBJECT = 4_000
 
 export interface SecretDiscoveryOptions extends Omit<FetchOptions, 'stopping'> {
   readonly streams: Streams
-  /** One more request that nobody waits for: true where the caller has sent too many. */
+  /** Charges an unexpected request; true if the caller has sent too many. */
   readonly charge: (connection: Connection) => boolean
 }
 
-/** the Secret Discovery Service. It has no security header: Envoy sends none. */
+/** The Secret Discovery Service. It requires no security header, because Envoy sends none. */
 export function secretDiscovery(options: SecretDiscoveryOptions): Service {
   const open = new Map<string, number>()
   const stream = (protocol: Protocol): Handler<Identified> => ({
@@ -37,7 +37,7 @@ export function secretDiscovery(options: SecretDiscoveryOptions): Service {
         return
       }
       open.set(subject, streams)
-      // It comes at every end.
+      // grpc-js emits it at every end of a call.
       call.once('cancelled', () => {
         const left = (open.get(subject) ?? 1) - 1
         if (left > 0) open.set(subject, left)
@@ -60,7 +60,7 @@ export function secretDiscovery(options: SecretDiscoveryOptions): Service {
   }
 }
 
-/** One request is read at a time: the next one when this one is answered, or has no answer now. */
+/** Reads one request at a time: the next one when this one is answered, or there is nothing to send now. */
 function serve(
   call: ServerDuplexStream<Message, Buffer>,
   protocol: Protocol,
@@ -87,7 +87,7 @@ function serve(
     if (!writing) call.resume()
   }
   const kind = new SecretStream(protocol, { ...options, workload })
-  // Only this stream: others of its connection may be read.
+  // Resets only this stream; the client may read others of its connection.
   const stream = streams.serve(outgoing, kind, workload, connection, reset)
   call.on('data', (message: Message) => {
     call.pause()
@@ -100,7 +100,7 @@ function serve(
   call.on('end', () => call.end())
 }
 
-/** grpc-js would read and parse sixteen requests more than are asked for. */
+/** By default grpc-js reads and parses sixteen requests ahead. */
 function readNothingAhead(call: ServerDuplexStream<Message, Buffer>): void {
   const state: unknown = Reflect.get(call, '_readableState')
   if (typeof state === 'object' && state !== null) Reflect.set(state, 'highWaterMark', 0)

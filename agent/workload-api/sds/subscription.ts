@@ -1,38 +1,38 @@
 import type { DeltaDiscoveryRequest, DiscoveryRequest } from '../../../proto/gen/envoy/discovery_pb.js'
 
-/** A secret as it would be sent: equal versions are equal content. */
+/** A secret with its version; equal versions mean equal content. */
 export interface Versioned {
   readonly name: string
   readonly version: string
 }
 
-/** What a stream asks for. `all`: every SVID and bundle, by SPIFFE ID. */
+/** The secrets that a stream requests. `all`: every SVID and bundle, by SPIFFE ID. */
 export interface WantedSecrets {
   readonly all: boolean
   readonly names: ReadonlySet<string>
 }
 
-/** What one response carries. */
+/** The content of one response. */
 export interface Update<S extends Versioned> {
   readonly secrets: readonly S[]
-  /** Names that were sent before and are gone; DeltaSecrets alone can say so. */
+  /** Names that were sent before and no longer exist; only DeltaSecrets can express them. */
   readonly removed: readonly string[]
 }
 
-/** What a request said. */
+/** The result of reading a request. */
 export interface RequestOutcome {
-  /** The client did not accept the last response, which had these names. */
+  /** The client rejected the last response, which had these names. */
   readonly rejected: { readonly names: readonly string[]; readonly code: number; readonly message: string } | null
-  /** The first request, or the first answer to a response; all else a client could send without end. */
+  /** True for the first request and the first answer to a response; a client could send others without limit. */
   readonly expected: boolean
 }
 
-/** The protocol of one stream: what is subscribed to, what was sent, which response is not answered yet. */
+/** The protocol state of one stream: what is subscribed to, what was sent, which response is unanswered. */
 export interface Subscription<Request, S extends Versioned> {
   /** Null before the first request. */
   readonly wanted: WantedSecrets | null
   read(request: Request): RequestOutcome
-  /** What there is to send, of all that there is for the wanted names; null: nothing. */
+  /** The next update, given the available secrets of the wanted names; null: nothing to send. */
   next(available: readonly S[]): Update<S> | null
   sent(update: Update<S>, nonce: string): void
 }
@@ -45,7 +45,7 @@ type DeltaRequest = Pick<
 
 const WILDCARD = '*'
 
-/** The response that the client has not answered yet, and whether a request answers it. */
+/** The unanswered response. */
 class InFlight {
   #nonce = ''
   #names: readonly string[] = []
@@ -57,7 +57,7 @@ class InFlight {
     this.#answered = false
   }
 
-  /** Null where the request is about an older response. */
+  /** Null if the request answers an older response. */
   read({ responseNonce, errorDetail }: Pick<StateRequest, 'responseNonce' | 'errorDetail'>): RequestOutcome | null {
     if (responseNonce !== this.#nonce) return null
     const expected = !this.#answered
@@ -67,13 +67,13 @@ class InFlight {
 }
 
 /**
- * StreamSecrets: each request names all that is wanted, each response holds all of that which there is. A request
- * counts if it is the first, has no nonce, or that of the last response; others were sent before that response arrived.
- * The version in a request is never looked at: on a new stream it is of an earlier one, perhaps of another agent.
+ * StreamSecrets: each request lists all wanted names, each response has all of them that are available. A request is used
+ * if it is the first, has no nonce, or the nonce of the last response; others were sent before that response arrived. The
+ * version in a request is ignored: on a new stream it is that of an earlier stream, perhaps of another agent.
  */
 export class StateSubscription<S extends Versioned> implements Subscription<StateRequest, S> {
   #wanted: WantedSecrets | null = null
-  /** The next response is sent whatever it holds. */
+  /** The next response is sent even if its content is unchanged. */
   #due = false
   readonly #inFlight = new InFlight()
   readonly #versions = new Map<string, string>()
@@ -98,7 +98,7 @@ export class StateSubscription<S extends Versioned> implements Subscription<Stat
 
   next(available: readonly S[]): Update<S> | null {
     const changed = available.some(({ name, version }) => this.#versions.get(name) !== version)
-    // A subscriber to everything learns of removed secrets by their absence.
+    // A subscriber to everything learns by their absence that secrets were removed.
     const gone = this.#wanted?.all && this.#versions.size > available.length
     const send = this.#due || changed || gone
     return send && available.length > 0 ? { secrets: available, removed: [] } : null
@@ -116,8 +116,8 @@ export class StateSubscription<S extends Versioned> implements Subscription<Stat
 }
 
 /**
- * DeltaSecrets: requests add and take away names, responses hold what is new to the client. Names are taken whatever
- * the nonce: it answers a response, and nothing else. A name that is subscribed to again is sent again.
+ * DeltaSecrets: requests add and remove names, responses have what is new to the client. Names are used whatever the
+ * nonce, which only answers a response. A name that is subscribed to again is sent again.
  */
 export class DeltaSubscription<S extends Versioned> implements Subscription<DeltaRequest, S> {
   #wanted: { all: boolean; readonly names: Set<string> } | null = null
@@ -151,7 +151,7 @@ export class DeltaSubscription<S extends Versioned> implements Subscription<Delt
   next(available: readonly S[]): Update<S> | null {
     const secrets = available.filter(({ name, version }) => this.#versions.get(name) !== version)
     const there = new Set(available.map(({ name }) => name))
-    // A name that somebody asks for waits; what came with everything is gone.
+    // A name that the client requested stays pending; one from a request for everything is reported as removed.
     const removed = this.#wanted?.all
       ? [...this.#versions.keys()].filter((name) => !there.has(name) && !this.#wanted?.names.has(name))
       : []
