@@ -13,16 +13,16 @@ interface OpenSink {
 }
 
 /**
- * A file that gets records appended, opened and judged like the log file. While it cannot be opened or written to, up to
- * 4 MiB wait; what waits goes into the file that is opened next. A line that was written in part (a full disk) is ended
- * before the next one, so that it spoils no other.
+ * Appends records to a file, which is opened and checked like the log file. While it cannot be opened or written, up to
+ * 4 MiB wait and go into the next file that is opened. After a partial line (a full disk) a line feed is written first, so
+ * that the next line is whole.
  */
 export class AuditFile implements AuditTarget {
   #open: OpenSink | null = null
-  /** Opened before, still writing. */
+  /** Former files that are still being written. */
   readonly #ending = new Set<OpenSink>()
   #openFailure: Error | null = null
-  /** What came before the file could be opened. */
+  /** Lines from before the file could be opened. */
   #pending: string[] = []
   #pendingBytes = 0
   #torn = 0
@@ -62,7 +62,7 @@ export class AuditFile implements AuditTarget {
     else this.#open.sink.retry()
   }
 
-  /** Opens it for the first time, too. Where that fails, the old one stays in use. */
+  /** Opens the file, also the first time. If that fails, the old one stays in use. */
   reopen(): void {
     let fd: number
     try {
@@ -107,7 +107,7 @@ function linesIn(bytes: Buffer): number {
   return bytes.reduce((count, byte) => (byte === NEWLINE ? count + 1 : count), 0)
 }
 
-/** The last run, or a full disk, left a line unfinished. */
+/** Whether the file ends with a partial line, from an earlier run or a full disk. */
 function endsMidLine(fd: number): boolean {
   const { size } = fstatSync(fd)
   if (size === 0) return false
@@ -120,7 +120,7 @@ function endsMidLine(fd: number): boolean {
       closeSync(reader)
     }
   } catch {
-    // It may be written to and not read: an empty line does no harm.
+    // The file may be writable but not readable; an extra empty line is harmless.
     return true
   }
 }

@@ -2,7 +2,7 @@ import type { AuditTarget } from '../ports/audit-target.js'
 import { AUDIT_BUFFER } from './audit-file.js'
 import type { LineTaker } from './pino-log.js'
 
-/** Records among the lines of the log on standard output, through its sink, so that no line breaks another. */
+/** Writes records through the sink of the log on standard output, so that lines are not mixed. */
 export function auditToStdout(stdout: LineTaker): AuditTarget {
   return {
     write: (line) => stdout.write(line, AUDIT_BUFFER),
@@ -14,7 +14,7 @@ export function auditToStdout(stdout: LineTaker): AuditTarget {
     },
     retry: () => stdout.retry(),
     reopen() {},
-    // The log ends later, and writes what waits.
+    // The log, which ends later, writes the waiting lines.
     end: () => Promise.resolve(0),
     writing: false,
   }

@@ -6,7 +6,7 @@ import { type Libc, loadLibc } from './koffi-libc.js'
 export const SYSLOG_SOCKET = '/dev/log'
 /** authpriv.info: facility 10, severity 6. */
 const PRIORITY = 10 * 8 + 6
-/** A daemon that is busy takes the next datagram in a moment. */
+/** Wait before a busy daemon is tried again. */
 const RETRY_MS = 50
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec']
 
@@ -18,8 +18,8 @@ interface SyslogOptions {
 }
 
 /**
- * Records to the syslog daemon of this machine, each as one datagram in the form of syslog(3), sent without waiting. What
- * it does not take now waits, up to 4 MiB, and is tried again.
+ * Sends records to the syslog daemon of this machine, each as one datagram in the form of syslog(3), without blocking. Up
+ * to 4 MiB that the daemon does not accept wait and are sent again.
  */
 export class AuditSyslog implements AuditTarget {
   #queue: string[] = []
@@ -63,7 +63,7 @@ export class AuditSyslog implements AuditTarget {
       this.#failure = null
     } catch (error) {
       const code = error instanceof Error && 'code' in error ? error.code : null
-      // One that no socket takes would keep all others.
+      // A record too large for any datagram is dropped, or it would block all others.
       if (code === 'EMSGSIZE') this.#refused++
       if (code === 'EMSGSIZE') sent++
       else if (code !== 'EAGAIN') this.#failure = error instanceof Error ? error : new Error(String(error))

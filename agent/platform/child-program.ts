@@ -5,13 +5,13 @@ import { AgentError } from '../errors.js'
 import { LibcError } from './koffi-libc.js'
 import { type ChildEvent, loadProgramCalls, type ProgramCalls } from './libc-programs.js'
 
-/** How a program ended, as a shell would say it: its exit code, or 128 and the number of the signal. */
+/** How a program ended, in a shell's terms: its exit code, or 128 plus the number of the signal. */
 export interface Ending {
   readonly code: number
   readonly signal: NodeJS.Signals | null
 }
 
-/** What is passed on to the program. Those that the terminal sends reach it by the terminal. */
+/** Signals that are forwarded to the program. */
 const FORWARDED: readonly NodeJS.Signals[] = [
   'SIGHUP',
   'SIGINT',
@@ -30,19 +30,19 @@ const FORWARDED: readonly NodeJS.Signals[] = [
   'SIGSYS',
   'SIGWINCH',
 ]
-/** What a terminal sends to its whole foreground group. */
+/** Signals that a terminal sends to its whole foreground group, so that they need no forwarding. */
 const OF_TERMINAL: readonly NodeJS.Signals[] = ['SIGINT', 'SIGQUIT', 'SIGWINCH']
 const STOPS: readonly number[] = ['SIGTSTP', 'SIGTTIN', 'SIGTTOU'].map((name) => numberOf(name as NodeJS.Signals))
 
 /**
- * Where the program runs: `apart` in a group of its own without a terminal; `foreground` in a group of its own that has
- * the terminal; `together` in this process's group, where others of a pipeline need the terminal, too.
+ * Where the program runs: `apart`: in its own group without a terminal; `foreground`: in its own group, which has the
+ * terminal; `together`: in this process's group, if other processes of a pipeline need the terminal too.
  */
 type TerminalPlace = 'apart' | 'foreground' | 'together'
 
 /**
- * One program at a time in this process's stead: it gets this process's signals, has its terminal, and every orphan
- * that becomes a child of this process (which is PID 1 of a container, for instance) is reaped.
+ * Runs one program at a time on behalf of this process: forwards signals, gives it the terminal, and reaps every orphan
+ * that becomes a child of this process (which may be PID 1 of a container).
  */
 export class ChildProgram implements Disposable {
   readonly #calls: ProgramCalls
@@ -51,7 +51,7 @@ export class ChildProgram implements Disposable {
   readonly #listeners: readonly (readonly [NodeJS.Signals, () => void])[]
   #pid: number | null = null
   #ended: (ending: Ending) => void = () => undefined
-  /** Signals from before there is a program to have them. */
+  /** Signals that arrived before a program ran. */
   readonly #early: NodeJS.Signals[] = []
 
   /** `early`: called at a signal that arrives while no program runs. */
@@ -59,7 +59,7 @@ export class ChildProgram implements Disposable {
     this.#calls = calls
     this.#tty = terminal()
     this.#place = placeOf(this.#tty, calls)
-    // Otherwise whoever gives the terminal back from the background is stopped.
+    // Otherwise this process would be stopped when it takes the terminal back from the background.
     if (this.#place === 'foreground') calls.ignoreSignal(numberOf('SIGTTOU'))
     const forward = (signal: NodeJS.Signals) => {
       if (this.#pid === null) {
@@ -75,7 +75,7 @@ export class ChildProgram implements Disposable {
     for (const [signal, listener] of this.#listeners) process.on(signal, listener)
   }
 
-  /** Signals that arrived while no program ran, first to last. */
+  /** Signals that arrived while no program ran, in their order. */
   get early(): readonly NodeJS.Signals[] {
     return this.#early
   }
@@ -96,12 +96,12 @@ export class ChildProgram implements Disposable {
       this.#ended = resolve
     })
     this.#giveTerminal()
-    // It may have ended before anybody could listen to it.
+    // It may have exited before the listener for SIGCHLD was added.
     this.#look()
     return ended
   }
 
-  /** Nothing where it has ended. */
+  /** Does nothing if it has exited. */
   signal(signal: NodeJS.Signals): void {
     if (this.#pid !== null) kill(this.#pid, signal)
   }
@@ -112,7 +112,7 @@ export class ChildProgram implements Disposable {
 
   #look(): void {
     if (this.#pid !== null) this.#lookAt(this.#pid)
-    // Only looked at, so that the status of the program is never anybody else's.
+    // Only peeked (WNOWAIT), so that the status of the program is not taken here.
     for (let orphan = this.#calls.endedChild(); orphan !== 0; orphan = this.#calls.endedChild()) {
       if (orphan === this.#pid) this.#lookAt(orphan)
       else this.#calls.reap(orphan)
@@ -131,10 +131,10 @@ export class ChildProgram implements Disposable {
     this.#ended(kind === 'exited' ? { code: status, signal: null } : { code: 128 + status, signal: nameOf(status) })
   }
 
-  /** The terminal has stopped it: this process stops with it, so that the shell notices, and goes on with it. */
+  /** The terminal has stopped the program: this process stops too, so that the shell notices, and continues with it. */
   #stopped(status: number): void {
     if (this.#place === 'together' || this.#pid === null || !STOPS.includes(status)) return
-    // Nobody is there who could let a session's leader go on: it would hang for ever.
+    // No process could continue a session leader, which would hang for ever.
     if (this.#calls.session() === process.pid) this.#goOn()
     else {
       this.#takeTerminal()
@@ -152,7 +152,7 @@ export class ChildProgram implements Disposable {
     if (this.#tty === null || this.#pid === null || this.#place !== 'foreground') return
     if (this.#calls.foreground(this.#tty) !== this.#calls.ownGroup()) return
     this.#moveTerminal(this.#pid)
-    // It may have asked for the terminal before it had it.
+    // It may have been stopped because it used the terminal before it had it.
     kill(-this.#pid, 'SIGCONT')
   }
 
@@ -165,7 +165,7 @@ export class ChildProgram implements Disposable {
     try {
       this.#calls.setForeground(this.#tty ?? -1, group)
     } catch (error) {
-      // The program, or the terminal, is gone already.
+      // The program has exited, or the terminal is gone.
       if (!(error instanceof LibcError)) throw error
     }
   }
@@ -197,7 +197,7 @@ function kill(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(pid, signal)
   } catch {
-    // It has just ended, or changed its user, and this process may not signal it.
+    // It has just exited, or changed its user so that this process may not signal it.
   }
 }
 

@@ -1,6 +1,6 @@
 import cluster from 'node:cluster'
 
-/** Whether a variable has made this process one that listens by way of a parent. */
+/** Whether a variable of node:cluster makes this process listen through a parent process. */
 export function isClusterWorker(): boolean {
   return cluster.isWorker
 }

@@ -2,8 +2,8 @@ import { printable } from '../observability/printable.js'
 
 /**
  * One log line for people, made from the JSON line: `time LEVEL logger: event key=value …`. Nested values are JSON,
- * errors are spread (`error.code=… error.message=…`), and control characters are escaped everywhere, so that no value
- * can colour the terminal or pass for a line of its own.
+ * errors are spread (`error.code=… error.message=…`), and control characters are escaped, so that no value can change
+ * the terminal or imitate another line.
  */
 export function consoleLine(json: string): string {
   const {

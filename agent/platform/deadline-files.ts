@@ -4,15 +4,15 @@ import { iso } from '../lib/time.js'
 import type { Clock } from '../ports/clock.js'
 import type { Files } from '../ports/files.js'
 
-/** A disk that has not answered for so long hangs. */
+/** A disk that does not answer within this time counts as hanging. */
 const DEADLINE_MS = 10_000
 /**
- * Operations on one disk at a time. Each that hangs holds one of the four threads that Node has for files, names and keys,
- * until the kernel lets go of it.
+ * Limit of concurrent operations on one disk. An operation that hangs blocks one of the four threads that Node has for
+ * files, DNS and keys until the kernel returns.
  */
 const AT_ONCE = 2
 
-/** What is known of one disk. */
+/** The state of one disk. */
 interface DiskPlace {
   running: number
   overdue: number
@@ -22,15 +22,15 @@ interface DiskPlace {
 }
 
 /**
- * Files with an end to every wait: an EBS volume that stalls or an NFS server that is away makes system calls wait for ever
- * instead of failing them. What takes too long is `file.io`, and so is everything else on that disk, at once, until it
- * answers. An operation that is given up goes on in the kernel and ends before the next one on that disk begins, so that
- * nothing old replaces something newer.
+ * Files with a deadline for each operation: on a stalled EBS volume or an unreachable NFS server, system calls wait for
+ * ever instead of failing. An operation that takes too long fails with `file.io`, and further ones on that disk fail at
+ * once until it answers. An abandoned operation continues in the kernel, and the next one on that disk begins only after
+ * its end, so that old content never replaces newer content.
  */
 export class DeadlineFiles implements Files {
   readonly #places = new Map<string, DiskPlace>()
 
-  /** `roots`: directories that lie on one disk each, with all below them; other files count by their directory. */
+  /** `roots`: directories that are each on one disk with all below them; other files count by their directory. */
   constructor(
     private readonly files: Files,
     private readonly clock: Pick<Clock, 'now' | 'after'>,
@@ -56,7 +56,7 @@ export class DeadlineFiles implements Files {
   }
 
   identity(path: string): Promise<string | null> {
-    return this.#within('look at', path, () => this.files.identity(path))
+    return this.#within('stat', path, () => this.files.identity(path))
   }
 
   list(path: string): Promise<readonly string[]> {
@@ -134,6 +134,6 @@ export class DeadlineFiles implements Files {
 }
 
 function hangs(what: string, path: string, since: number): AgentError {
-  const text = `cannot ${what} ${path}: the disk hangs since ${iso(since)}; look at its volume or server, and at the kernel log`
+  const text = `cannot ${what} ${path}: the disk hangs since ${iso(since)}; check its volume or server, and the kernel log`
   return new AgentError('file.io', text, { details: { path } })
 }

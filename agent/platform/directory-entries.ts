@@ -19,7 +19,7 @@ import { errnoOf } from './io-error.js'
 
 const { O_DIRECTORY, O_NOFOLLOW, O_RDONLY } = constants
 
-/** Puts a symlink in the place of whatever the name stood for, in one step. */
+/** Replaces whatever is at the name by a symlink, atomically. */
 export function replaceLink(base: string, name: string, target: string): void {
   const temporary = join(base, `..tmp.${randomBytes(8).toString('hex')}`)
   symlinkSync(target, temporary)
@@ -32,36 +32,36 @@ export function replaceLink(base: string, name: string, target: string): void {
   syncDirectory(base)
 }
 
-/** Removes a directory of ours with the files in it; nothing where it is gone or somebody else's. */
+/** Removes a directory of ours with its files; does nothing if it is gone or belongs to another user. */
 export function removeGeneration(base: string, name: string): void {
   let fd: number
   try {
     fd = openSync(join(base, name), O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
   } catch (error) {
     if (errnoOf(error) === null) throw error
-    // Gone, or not ours to look into.
+    // It is gone, or we may not open it.
     return
   }
   try {
-    // Somebody else's directory of such a name is theirs.
+    // A directory of another user is not touched.
     if (fstatSync(fd).uid !== self().uid) return
     emptyGeneration(fd)
     rmdirSync(join(base, name))
   } catch (error) {
-    // Litter, not a fault: it is tried again with the next generation.
+    // A leftover is harmless, and is removed with the next generation.
     if (errnoOf(error) === null) throw error
   } finally {
     closeSync(fd)
   }
 }
 
-/** Removes the files of a directory that is open; it has no directories in it. */
+/** Removes the files of an open directory, which contains no directories. */
 export function emptyGeneration(fd: number): void {
   const place = `/proc/self/fd/${fd}`
   for (const name of readdirSync(place)) remove(place, name)
 }
 
-/** No error where there is nothing to remove. */
+/** No error if there is nothing to remove. */
 export function remove(base: string, name: string): void {
   try {
     unlinkSync(join(base, name))
@@ -70,7 +70,7 @@ export function remove(base: string, name: string): void {
   }
 }
 
-/** What is there, a symlink as such; null: nothing. */
+/** `lstat`; null if there is nothing. */
 export function statAt(base: string, name: string): Stats | null {
   try {
     return lstatSync(join(base, name))
@@ -80,7 +80,7 @@ export function statAt(base: string, name: string): Stats | null {
   }
 }
 
-/** Where a symlink leads; null for what is none. */
+/** The target of a symlink; null if it is not one. */
 export function linkAt(base: string, name: string): string | null {
   try {
     return readlinkSync(join(base, name))

@@ -4,7 +4,7 @@ import { AgentError } from '../errors.js'
 import { errnoOf, ioError } from './io-error.js'
 import { type AclWriters, aclWriters } from './posix-acl.js'
 
-/** The user that the agent runs as. Only root and this user are trusted. */
+/** The user and group of the agent. Only root and this user are trusted. */
 export interface Self {
   readonly uid: number
   readonly gid: number
@@ -18,15 +18,15 @@ export interface Part {
   readonly gid: number
   /** Permission bits with setuid, setgid and sticky. */
   readonly mode: number
-  /** Whom its POSIX ACL lets write besides those whom the mode shows; null or absent where it has none. */
+  /** The users and groups that its POSIX ACL allows to write, besides the mode; null or absent: no ACL. */
   readonly acl?: AclWriters | null
 }
 
 /**
- * Whether somebody else could tamper with what lies in a directory:
+ * Whether another user could tamper with the content of a directory:
  * * `safe`: only root and we can.
  * * `missing`: `existing` (free of symlinks) is safe to create the `rest` in.
- * * `writable`: all above it is safe, but others can write to the directory itself.
+ * * `writable`: its ancestors are safe, but others can write to the directory itself.
  * * `unsafe`: it must not be used, because of the part `at`.
  */
 export type DirectorySafety =
@@ -38,10 +38,10 @@ export type DirectorySafety =
 const MAX_SYMLINKS = 40
 const NO_DIRECTORY = 'it is not a directory'
 const STICKY = 0o1000
-/** The id that the kernel gives to nobody. */
+/** The id that no user has. */
 const UNKNOWN_ID = 0xffffffff
 const ABOVE_MODE = 0o755
-/** What file systems answer that cannot sync a directory (FUSE, 9p), or where it may be written to but not read. */
+/** Errors of file systems that cannot sync a directory (FUSE, 9p), or of a directory that is writable but not readable. */
 export const UNSYNCABLE: ReadonlySet<string> = new Set(['EINVAL', 'ENOTSUP', 'ENOSYS', 'EACCES', 'EBADF'])
 
 /** The user that this process runs as. */
@@ -50,12 +50,12 @@ export function self(): Self {
 }
 
 /**
- * True when somebody other than root and us may create, rename and remove entries. A group counts as others unless it
+ * True if a user other than root and us may create, rename and remove entries. A group counts as others unless it
  * is root's or our private one (the same number as our user, as distributions give to each user).
  */
 export function writableByOthers(part: Part, me: Self): boolean {
   if ((part.mode & 0o002) !== 0) return true
-  // With an ACL the bits of the group are its mask: where they lack `w`, no entry of the list grants it.
+  // With an ACL the group bits are its mask: without `w` there, no entry of the ACL grants write.
   if ((part.mode & 0o020) === 0) return false
   return !trustedGroup(part.gid, me) || writableByAcl(part, me)
 }
@@ -69,34 +69,34 @@ function writableByAcl({ acl }: Part, me: Self): boolean {
   return acl.users.some((uid) => uid !== 0 && uid !== me.uid) || acl.groups.some((gid) => !trustedGroup(gid, me))
 }
 
-/** What differs from the rule. */
+/** Exceptions from the rule. */
 interface Tolerance {
   /**
-   * A group may write to the directories above (Ubuntu's `/var/log`). Its members can then take away what lies there,
-   * or put something of root's or ours in its place: for what it does not matter where it is written.
+   * A group may write to the directories above (Ubuntu's `/var/log`). Its members can then remove the content, or replace
+   * it by files of root or of ours; acceptable only for files that may be written anywhere.
    */
   readonly groupsAbove?: boolean
-  /** No directory is made above it: if the parent is gone, it was removed. */
+  /** Creates no parents: if the parent is missing, it was removed. */
   readonly alone?: boolean
 }
 
-/** Why nothing inside this directory can be trusted, or null. Pure: the rule, without the disk. */
+/** Why the content of this directory cannot be trusted, or null. Pure. */
 export function faultOfParent(parent: Part, me: Self, { groupsAbove = false }: Tolerance = {}): string | null {
   const open = groupsAbove ? (parent.mode & 0o002) !== 0 || aclUsers(parent, me) : writableByOthers(parent, me)
-  // In a sticky directory (/tmp) only an entry's owner can replace it: then the entry's owner counts.
+  // In a sticky directory (/tmp) only the owner of an entry can replace it, so the entry's owner is checked.
   if (!open || (parent.mode & STICKY) !== 0) return null
   return `others can write to it (mode ${octal(parent)}${hasAcl(parent, me)}); remove their write permission`
 }
 
-/** Why a directory, symlink or file must not be trusted because of whom it belongs to, or null. Pure. */
+/** Why the owner of a directory, symlink or file makes it untrusted, or null. Pure. */
 export function faultOfOwner(part: Pick<Part, 'uid'>, me: Self): string | null {
   if (part.uid === 0 || part.uid === me.uid) return null
   return `it belongs to uid ${part.uid}, neither to root nor to the agent (uid ${me.uid})`
 }
 
 /**
- * Looks at a directory and at each of its ancestors. Symlinks on the way that belong to root or to us (`/var/run`) are
- * followed and their targets looked at as well; the directory itself must not be one. Errors: `file.io`.
+ * Checks a directory and each of its ancestors. Symlinks on the way that belong to root or to us (`/var/run`) are followed
+ * and their targets checked; the directory itself must not be a symlink. Errors: `file.io`.
  */
 export function checkDirectory(path: string, me: Self = self(), tolerance: Tolerance = {}): DirectorySafety {
   const waiting = partsOf(resolve(path))
@@ -126,9 +126,9 @@ export function checkDirectory(path: string, me: Self = self(), tolerance: Toler
 }
 
 /**
- * Creates a directory with exactly `mode`, whatever the umask, and what is missing above it with 0755: others may have
- * to pass there. A directory that is there already keeps its mode. Errors: `file.unsafe` where somebody else could
- * tamper with it, `file.io`.
+ * Creates a directory with exactly `mode`, whatever the umask, and missing parents with 0755, because others may have to
+ * traverse them. An existing directory keeps its mode. Errors: `file.unsafe` if another user could tamper with it,
+ * `file.io`.
  */
 export function ensureDirectory(path: string, mode: number, me: Self = self(), making: Tolerance = {}): void {
   const before = checkDirectory(path, me, making)
@@ -144,10 +144,10 @@ export function ensureDirectory(path: string, mode: number, me: Self = self(), m
   if (safety.state !== 'safe') throw unsafeDirectory(path, safety)
 }
 
-/** A directory that is held by its descriptor: whatever becomes of its name, `inside` leads to it. */
+/** A directory held by its descriptor: `inside` leads to it even if its name is replaced. */
 export interface HeldDirectory extends Disposable {
   readonly fd: number
-  /** The mode that it had where rights were taken from others, else null. */
+  /** Its former mode if permissions were removed, else null. */
   readonly tightenedFrom: number | null
   /** A path to a name in it. */
   inside(name: string): string
@@ -155,18 +155,18 @@ export interface HeldDirectory extends Disposable {
 
 /** How a directory is held. */
 export interface Holding extends Tolerance {
-  /** Its mode where it is made. */
+  /** Its mode if it is created. */
   readonly mode: number
   /**
-   * Takes the right to write from others where the directory is ours, instead of refusing it; not from a sticky one,
-   * which is shared on purpose.
+   * Removes write permission of others from a directory of ours instead of refusing it; not from a sticky one, which is
+   * shared on purpose.
    */
   readonly tighten?: boolean
 }
 
 /**
- * Makes a directory where it is missing, holds it, and checks what it holds once more: its name may lead elsewhere by
- * then. Errors: `file.unsafe` where somebody else could tamper with it, `file.io`.
+ * Creates a missing directory, holds it, and checks again what it holds, because the name may have been replaced. Errors:
+ * `file.unsafe` if another user could tamper with it, `file.io`.
  */
 export function holdDirectory(path: string, holding: Holding, me: Self = self()): HeldDirectory {
   const before = checkDirectory(path, me, holding)
@@ -234,11 +234,11 @@ function look(path: string): Part | null {
     return kind === 'directory' && (stat.mode & 0o020) !== 0 ? { ...part, acl: aclOf(path) } : part
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return null
-    throw ioError('look at', path, error)
+    throw ioError('stat', path, error)
   }
 }
 
-/** One that cannot be read may let anybody write. */
+/** An ACL that cannot be read counts as one that allows everyone to write. */
 function aclOf(path: string): AclWriters | null {
   try {
     return aclWriters(path)
@@ -266,19 +266,19 @@ function makeOne(path: string, mode: number): void {
     mkdirSync(path, { mode })
     const opened = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW)
     try {
-      // The umask takes bits from mkdir's mode; this puts them back.
+      // The umask removes bits from the mode of mkdir; restore them.
       fchmodSync(opened, mode)
     } finally {
       closeSync(opened)
     }
     syncDirectory(dirname(path))
   } catch (error) {
-    // Another process may have made it in the meantime; the check that follows looks at it.
+    // Another process may have created it meanwhile; the check that follows covers that.
     if (errnoOf(error) !== 'EEXIST') throw ioError('create the directory', path, error)
   }
 }
 
-/** Makes new names in a directory survive a loss of power. Best effort: some file systems cannot do it. */
+/** Makes new names in a directory survive a power failure. Best effort: some file systems cannot. */
 export function syncDirectory(path: string): void {
   let opened: number | null = null
   try {

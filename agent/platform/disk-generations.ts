@@ -25,32 +25,32 @@ import { holds } from './output-file.js'
 
 export interface DiskGenerationsOptions {
   readonly directory: string
-  /** `symlink`: all files of a generation at once, by `..data`; `rename`: one after the other. */
+  /** `symlink`: switches all files of a generation at once through `..data`; `rename`: one after the other. */
   readonly switching: 'symlink' | 'rename'
-  /** Whom the files belong to; null: to this process's user and to the directory's or this process's group. */
+  /** Owner and group of the files; null: this process's user, and the directory's or this process's group. */
   readonly owner: number | null
   readonly group: number | null
   /** Others may write to the directory: a volume that several containers share. */
   readonly shared: boolean
-  /** For so long a replaced generation stays for those who read it. */
+  /** How long a replaced generation is kept for programs that still read it. */
   readonly graceMs: number
   readonly now: () => number
 }
 
-/** The symlink that readers go through: Kubernetes' name for it. */
+/** The symlink that readers follow; the name is that of Kubernetes. */
 const DATA = '..data'
 const GENERATION = /^\.\.\d{4}(?:_\d\d){5}\.[0-9a-f]{16}$/
 const TEMPORARY_LINK = /^\.\.tmp\.[0-9a-f]{16}$/
 const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_RDONLY, O_WRONLY } = constants
 
 /**
- * Generations of files as directories beside each other. Everything happens through a descriptor of the directory and
- * by names that nobody can guess: what somebody else puts there is replaced or left alone, never written through.
+ * Generations of files in directories beside each other. All access is through a descriptor of the directory and by
+ * unpredictable names, so that entries of other users are replaced or ignored, but never written through.
  */
 export class DiskGenerations implements Generations {
   readonly #options: DiskGenerationsOptions
   readonly #libc: () => Pick<Libc, 'lock'>
-  /** When generations were replaced by this process. */
+  /** When this process replaced a generation. */
   readonly #replaced = new Map<string, number>()
   #held: { readonly fd: number; readonly stat: Stats } | null = null
   #written: readonly string[] = []
@@ -93,7 +93,7 @@ export class DiskGenerations implements Generations {
     for (const name of readdirSync(base)) {
       if (TEMPORARY_LINK.test(name) && linkAt(base, name) !== null) remove(base, name)
       if (!GENERATION.test(name) || name === current) continue
-      // One of a process before this one was replaced at the last switch, if not earlier, or was never in use.
+      // A generation of an earlier process was replaced at the last switch or before, or was never in use.
       const since = this.#replaced.get(name) ?? switched
       if (Math.abs(now - since) < this.#options.graceMs) continue
       removeGeneration(base, name)
@@ -109,7 +109,7 @@ export class DiskGenerations implements Generations {
     }
     const made = this.#make(base, files)
     try {
-      // A name that is new leads nowhere until the switch: the first files all appear at once, too.
+      // A new name is a dangling symlink until the switch, so that the first files also appear all at once.
       for (const { name } of files) if (statAt(base, name) === null) symlinkSync(join(DATA, name), join(base, name))
       replaceLink(base, DATA, made)
     } catch (error) {
@@ -121,7 +121,7 @@ export class DiskGenerations implements Generations {
     return true
   }
 
-  /** Every name leads to its file by way of `..data`, and no other name of ours is left. */
+  /** Makes every name a symlink through `..data`, and removes other names of ours. */
   #link(base: string, files: readonly OutputFile[]): void {
     for (const { name } of files) {
       if (linkAt(base, name) !== join(DATA, name)) replaceLink(base, name, join(DATA, name))
@@ -142,7 +142,7 @@ export class DiskGenerations implements Generations {
     try {
       for (const { name } of files) renameSync(join(base, made, name), join(base, name))
       for (const name of before) remove(base, name)
-      // Of a time when the files were switched by it; its generations are swept.
+      // Left from switching by symlink; its generations are swept.
       if (GENERATION.test(linkAt(base, DATA) ?? '')) remove(base, DATA)
       syncDirectory(base)
       return true
@@ -158,7 +158,7 @@ export class DiskGenerations implements Generations {
     return files.every((file) => holds(join(place, file.name), file, { owner: owner ?? self().uid, group }))
   }
 
-  /** A new generation, whole and on disk. */
+  /** Writes a new generation completely to disk. */
   #make(base: string, files: readonly OutputFile[]): string {
     const name = generationName(this.#options.now())
     mkdirSync(join(base, name), 0o700)
@@ -208,7 +208,7 @@ export class DiskGenerations implements Generations {
     }
   }
 
-  /** The directory by its descriptor, opened again: if it was replaced, the new one is locked. */
+  /** Opens the directory again and returns a path through its descriptor; if it was replaced, locks the new one. */
   #open(): string {
     const { directory, shared } = this.#options
     if (shared) makeIn(directory)
@@ -241,13 +241,13 @@ function ensureOwn(directory: string): void {
     if (!isError(error, 'file.unsafe')) throw error
     throw new AgentError(
       'file.unsafe',
-      `${error.message}. Where others shall write there, as in a volume that containers share, say so with --shared-dir`,
+      `${error.message}. If others may write there, as in a volume that containers share, give --shared-dir`,
       { cause: error, details: error.details },
     )
   }
 }
 
-/** One that others may write to, too; only what is missing at its very end is made. */
+/** Opens a directory that others may write to; creates only its last component. */
 function makeIn(directory: string): void {
   if (statAt(directory, '.') !== null) return
   try {
@@ -263,7 +263,7 @@ function inTheWay(path: string): AgentError {
 }
 
 function replacedByOthers(directory: string): AgentError {
-  return new AgentError('file.unsafe', `somebody else replaces what is written to ${directory}`)
+  return new AgentError('file.unsafe', `another process replaces what is written to ${directory}`)
 }
 
 /** `..2026_11_29_08_15_30.` and 16 hexadecimal digits. */

@@ -8,7 +8,7 @@ import { ensureDirectory, faultOfOwner, type Self, self, UNSYNCABLE } from './di
 import { identityOf } from './file-identity.js'
 import { errnoOf, ioError } from './io-error.js'
 
-/** The part of node:fs/promises that is used, so that tests can make it fail. */
+/** The used part of node:fs/promises, so that tests can make it fail. */
 export interface DiskCalls {
   open(path: string, flags: number, mode?: number): Promise<DiskHandle>
   rename(from: string, to: string): Promise<void>
@@ -17,7 +17,7 @@ export interface DiskCalls {
   lstat(path: string): Promise<DiskStat>
 }
 
-/** The part of a FileHandle that is used. */
+/** The used part of a FileHandle. */
 export interface DiskHandle {
   stat(): Promise<DiskStat>
   read(into: Buffer, offset: number, length: number): Promise<{ readonly bytesRead: number }>
@@ -39,7 +39,7 @@ interface DiskStat {
 }
 
 const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants
-/** Names of files that are being written; what a killed process left of them is removed after this long. */
+/** Names of temporary files; leftovers of killed processes are removed after a while. */
 const TEMPORARY = /^\..+\.[0-9a-f]{16}\.tmp$/
 const STALE_MS = 10 * 60_000
 const CHUNK_BYTES = 64 * 1024
@@ -56,11 +56,11 @@ export class Disk implements Files {
   }
 
   /**
-   * `file.unsafe` for what is not a regular file; with `own` also for a symlink and for a file that belongs to
-   * somebody else or that others can write to. `file.too_large` over `maxBytes`, without reading more than that.
+   * `file.unsafe` for anything but a regular file; with `own` also for a symlink, and for a file that belongs to another
+   * user or that others can write to. `file.too_large` above `maxBytes`, without reading more than that.
    */
   async read(path: string, options: { maxBytes: number; own?: boolean }): Promise<Buffer | null> {
-    // O_NONBLOCK: opening a FIFO must not wait for a writer. It changes nothing for a regular file.
+    // O_NONBLOCK: opening a FIFO must not wait for a writer. It has no effect on a regular file.
     const flags = O_RDONLY | O_NONBLOCK | (options.own === true ? O_NOFOLLOW : 0)
     let handle: DiskHandle
     try {
@@ -113,7 +113,7 @@ export class Disk implements Files {
       return identityOf(await this.#calls.lstat(path))
     } catch (error) {
       if (errnoOf(error) === 'ENOENT' || errnoOf(error) === 'ENOTDIR') return null
-      throw ioError('look at', path, error)
+      throw ioError('stat', path, error)
     }
   }
 
@@ -165,7 +165,7 @@ export class Disk implements Files {
     }
   }
 
-  /** Once for each directory: removes what a process that was killed while writing has left. */
+  /** Once for each directory: removes temporary files of killed processes. */
   async #sweep(directory: string): Promise<void> {
     if (this.#swept.has(directory)) return
     this.#swept.add(directory)
@@ -177,7 +177,7 @@ export class Disk implements Files {
         if (mine && Date.now() - stat.mtimeMs > STALE_MS) await this.#calls.unlink(path)
       }
     } catch (error) {
-      // Left-overs are litter, not a fault: the write that follows says what is wrong with the directory, if anything.
+      // Leftovers are harmless; the write that follows reports problems of the directory.
       if (errnoOf(error) === null) throw error
     }
   }
@@ -186,7 +186,7 @@ export class Disk implements Files {
     try {
       await this.#calls.unlink(temporary)
     } catch (error) {
-      // The error that led here is the one to report; what is left is swept later.
+      // The first error is the one to report; a later sweep removes the file.
       if (errnoOf(error) === null) throw error
     }
   }
@@ -196,7 +196,7 @@ async function readAtMost(handle: DiskHandle, path: string, size: number, maxByt
   const chunks: Buffer[] = []
   let total = 0
   for (;;) {
-    // One byte more than expected, so that the end of the file shows without another read of a full chunk.
+    // One byte more than expected, so that the end of the file is seen without reading another full chunk.
     const room = total < size ? size - total + 1 : CHUNK_BYTES
     const chunk = Buffer.alloc(Math.min(room, maxBytes - total + 1))
     const { bytesRead } = await handle.read(chunk, 0, chunk.length)

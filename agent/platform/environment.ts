@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 
-/** What a configuration depends on besides its file. */
+/** The inputs of a configuration besides its file. */
 export interface Surroundings {
   readonly env: Readonly<Record<string, string | undefined>>
   readonly hostname: string
@@ -25,8 +25,8 @@ const MARKS = ['/.dockerenv', '/run/.containerenv']
 const LAYERS = /\/(?:docker|containerd|containers\/storage|crio)\b/
 
 /**
- * True in a container of an engine or of Kubernetes: something whose host name changes when it is made again. A system
- * container that boots like a machine (nspawn, LXC) is none.
+ * True in a container of an engine or of Kubernetes, whose host name does not last. A system container that boots like a
+ * machine (nspawn, LXC) does not count.
  */
 export function insideContainer(
   env: Surroundings['env'],
@@ -44,7 +44,7 @@ function readMountinfo(): string {
   try {
     return readFileSync('/proc/self/mountinfo', 'latin1')
   } catch (error) {
-    // Without /proc nothing is known of mounts; the other signs decide.
+    // Without /proc the mounts are unknown, and the other signs decide.
     if (error instanceof Error) return ''
     throw error
   }

@@ -1,4 +1,4 @@
-/** Which file that is, whatever its name: device and inode, as one value. */
+/** Identifies a file independently of its name: device and inode. */
 export function identityOf({ dev, ino }: { readonly dev: number; readonly ino: number }): string {
   return `${dev}:${ino}`
 }

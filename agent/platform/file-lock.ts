@@ -5,14 +5,14 @@ import { type Libc, loadLibc } from './koffi-libc.js'
 
 export interface HeldLock extends Disposable {
   readonly path: string
-  /** Of the file that is held, as `Files.identity` gives it for a name. */
+  /** The identity of the held file, in the form of `Files.identity`. */
   readonly identity: string
 }
 
 /**
- * Holds a lock file for as long as the process lives, or until disposed: the kernel lets go of it however the process
- * ends, so no stale lock is ever left. The file stays (removing it would let two hold locks of the same name).
- * Throws `agent.already_running`, `file.io` (also where a symlink is in its place).
+ * Holds a lock file until disposal or the end of the process: the kernel releases it however the process ends, so that no
+ * stale lock is left. The file is not removed, because two processes could then hold locks of the same name. Throws
+ * `agent.already_running`, `file.io` (also for a symlink).
  */
 export function holdLock(path: string, libc: Libc = loadLibc()): HeldLock {
   const fd = open(path)

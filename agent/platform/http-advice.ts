@@ -3,7 +3,7 @@ import type { HttpPeer } from '../ports/http.js'
 const CLOCKS = 'check the clocks of both machines'
 const UNKNOWN_CA =
   'its certificate comes from an authority that this machine does not trust: put that authority into the file of {trust}'
-const CHAIN = 'the chain of its certificate is wrong: have it made anew by the authority of {peer}'
+const CHAIN = 'its certificate chain is invalid: have the authority of {peer} issue a new one'
 
 export const ANY_SERVER: HttpPeer = { name: 'the server', addressSetting: null, trustSetting: null }
 
@@ -12,7 +12,7 @@ export function proxyBefore({ trustSetting }: HttpPeer): HttpPeer {
   return { name: 'the proxy', addressSetting: 'HTTPS_PROXY', trustSetting }
 }
 
-/** What is wrong with the server's certificate, by the codes that Node has for it, and what to do; null: see the code. */
+/** Problem and advice for a server certificate, by Node's error code; null: only the code is known. */
 const CERTIFICATE: Readonly<Record<string, string | null>> = {
   CERT_HAS_EXPIRED: `its certificate has expired: renew it, or ${CLOCKS}`,
   CERT_NOT_YET_VALID: `its certificate is not valid yet: ${CLOCKS}`,
@@ -27,11 +27,11 @@ const CERTIFICATE: Readonly<Record<string, string | null>> = {
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: UNKNOWN_CA,
   CERT_UNTRUSTED: UNKNOWN_CA,
   CERT_REJECTED: UNKNOWN_CA,
-  INVALID_CA: `${CHAIN} (an issuer in it is no CA)`,
+  INVALID_CA: `${CHAIN} (an issuer in it is not a CA)`,
   PATH_LENGTH_EXCEEDED: `${CHAIN} (it is longer than one of its authorities allows)`,
   CERT_CHAIN_TOO_LONG: `${CHAIN} (it is too long)`,
-  CERT_SIGNATURE_FAILURE: `${CHAIN} (a signature in it does not hold)`,
-  UNABLE_TO_DECRYPT_CERT_SIGNATURE: `${CHAIN} (a signature in it does not hold)`,
+  CERT_SIGNATURE_FAILURE: `${CHAIN} (a signature in it is invalid)`,
+  UNABLE_TO_DECRYPT_CERT_SIGNATURE: `${CHAIN} (a signature in it is invalid)`,
   UNABLE_TO_DECODE_ISSUER_PUBLIC_KEY: `${CHAIN} (the key of an issuer cannot be read)`,
   ERROR_IN_CERT_NOT_BEFORE_FIELD: `${CHAIN} (a time in it cannot be read)`,
   ERROR_IN_CERT_NOT_AFTER_FIELD: `${CHAIN} (a time in it cannot be read)`,
@@ -63,7 +63,7 @@ const NETWORK: Readonly<Record<string, string>> = {
   EAI_FAIL: NO_DNS,
   EHOSTUNREACH: NO_ROUTE,
   ENETUNREACH: NO_ROUTE,
-  // Linux answers so where the route is a black hole.
+  // Linux returns it for a blackhole route.
   EINVAL: 'this machine cannot connect to that address: is there a route to it?',
   ENETDOWN: 'the network of this machine is down',
   EADDRNOTAVAIL: 'this machine has no address or no port left to connect from',
@@ -71,25 +71,25 @@ const NETWORK: Readonly<Record<string, string>> = {
   ETIMEDOUT: 'the connection timed out',
   ENOENT: 'there is no such socket',
   EACCES: 'permission was denied',
-  EPERM: 'this machine forbids it: look at its firewall and security policies',
+  EPERM: 'this machine forbids it: check its firewall and security policies',
   EMFILE: 'the agent may open no more files: raise its limit of open files (LimitNOFILE, ulimit -n)',
   ENFILE: 'this machine may open no more files: raise fs.file-max',
   ENOBUFS: NO_MEMORY,
   ENOMEM: NO_MEMORY,
   UND_ERR_CONNECT_TIMEOUT: 'the connection timed out',
   UND_ERR_SOCKET: 'the connection was closed before the answer was complete',
-  UND_ERR_ABORTED: 'the request was broken off',
+  UND_ERR_ABORTED: 'the request was aborted',
   UND_ERR_HEADERS_TIMEOUT: 'it does not answer', // Of a proxy: for servers there is only the deadline of the whole exchange.
   UND_ERR_DESTROYED: 'the client was closed',
   UND_ERR_CLOSED: 'the client was closed',
 }
 
-/** What is wrong with the server's certificate; null where the code is about something else. */
+/** The problem of the server's certificate; null if the code is about something else. */
 export function certificateProblem(code: string, text: string, peer: HttpPeer): string | null {
-  // OpenSSL's reasons without a code of Node's: a key that is too weak, a name constraint that is broken.
-  if (code === 'UNSPECIFIED') return `its certificate is refused: ${text.slice(0, 200)}`
+  // Reasons of OpenSSL without a code of Node: a weak key, a violated name constraint.
+  if (code === 'UNSPECIFIED') return `its certificate was rejected: ${text.slice(0, 200)}`
   const problem = Object.hasOwn(CERTIFICATE, code) ? CERTIFICATE[code] : undefined
-  return problem === undefined ? null : about(peer, problem ?? `its certificate is refused (${code})`)
+  return problem === undefined ? null : about(peer, problem ?? `its certificate was rejected (${code})`)
 }
 
 /** What a failure below TLS means, and what to do. `address` is a URL, or `unix://PATH`. */
@@ -101,16 +101,16 @@ export function networkProblem(code: string, address: string, peer: HttpPeer): s
   return code === '' ? 'the request failed' : `the request failed (${code})`
 }
 
-/** What the answer of a proxy to CONNECT means, and what to do. */
+/** Problem and advice for a proxy's answer to CONNECT. */
 export function connectProblem(status: number): string {
-  if (status === 407) return 'it wants to know who asks (407): HTTPS_PROXY takes http://USER:PASSWORD@HOST:PORT'
+  if (status === 407) return 'it requires authentication (407): set HTTPS_PROXY to http://USER:PASSWORD@HOST:PORT'
   if (status === 401 || status === 403)
-    return `it does not let the agent through to the server (${status}): have it allowed`
+    return `it forbids connections to the server (${status}): have them allowed`
   if (status >= 500) return `it cannot reach the server (${status})`
   return `it answered CONNECT with ${status}: is it a proxy for HTTPS?`
 }
 
-/** The text for this peer. Advice that needs a setting which there is not is left out. */
+/** The text for this peer. Advice that names a missing setting is left out. */
 function about({ name, addressSetting, trustSetting }: HttpPeer, text: string): string {
   const lacking = (text.includes('{address}') && !addressSetting) || (text.includes('{trust}') && !trustSetting)
   return (lacking ? text.slice(0, text.indexOf(':')) : text)

@@ -6,7 +6,7 @@ import { type NoProxy, readNoProxy } from '../ports/no-proxy.js'
 import { ALWAYS, Connections } from './http-connections.js'
 import { proxyPool, shownProxy } from './http-proxy.js'
 
-/** The proxy on the way to servers, and who is reached without it (`NO_PROXY`). */
+/** The proxy for requests to servers, and its exemptions (`NO_PROXY`). */
 export interface HttpProxy {
   readonly httpsProxy: string | null
   readonly noProxy: string | null
@@ -14,7 +14,7 @@ export interface HttpProxy {
 
 /** How requests leave the machine. */
 export interface HttpRoute {
-  /** Read for each request; a change opens new connections and lets the old ones finish. */
+  /** Read for each request; after a change new connections are opened, and old ones finish their requests. */
   readonly tls: () => HttpTls
   /** PEM of the authorities that are trusted besides `tls().ca`; read once, at the first need. */
   readonly roots: () => readonly string[]
@@ -24,7 +24,7 @@ export interface HttpRoute {
 }
 
 /**
- * Below the idle timeouts of common load balancers (60 s), so that a kept connection is rarely closed under a request.
+ * Below the idle timeout of common load balancers (60 s), so that a kept connection is rarely closed during a request.
  */
 const KEEP_ALIVE_MS = 45_000
 const MAX_CONNECTIONS = 16
@@ -33,9 +33,9 @@ const MAX_CONNECTIONS = 16
 const COMMON = { keepAliveTimeout: KEEP_ALIVE_MS, connections: MAX_CONNECTIONS, headersTimeout: 0, bodyTimeout: 0 }
 
 /**
- * With TLS 1.3 a server refuses a client certificate after the handshake, by an alert and the end of the connection.
- * undici reports only the end, so that a refused certificate would look like an unreachable server: the socket is
- * destroyed with the alert before the end is seen.
+ * With TLS 1.3 a server refuses a client certificate after the handshake, by an alert and by closing the connection.
+ * undici reports only the close, so that a refused certificate would look like an unreachable server. So the socket is
+ * destroyed with the alert before undici sees the close.
  */
 const keepAlerts = (message: unknown): void => {
   const socket = typeof message === 'object' && message !== null && 'socket' in message ? message.socket : null
@@ -46,7 +46,7 @@ const keepAlerts = (message: unknown): void => {
 }
 let listening = false
 
-/** Which client certificate a request presents, where there is one. */
+/** Which client certificate a request presents, if there is one. */
 export type Presented = 'first' | 'other' | 'none'
 
 interface TlsShown {
@@ -65,10 +65,9 @@ const NO_PROXY: HttpProxy = { httpsProxy: null, noProxy: null }
 const THIS_MACHINE = readNoProxy('localhost,127.0.0.0/8,::1')
 
 /**
- * Connections by what they present and how they leave the machine: with a client certificate (there may be two),
- * without one, through the proxy or not, and one kind for each Unix socket. When certificates or authorities change,
- * requests in flight finish on the old connections, which then close; new ones go to new connections. Nothing of a
- * certificate is kept that is not presented any more.
+ * Connection pools by client certificate (one of two, or none), by proxy, and by Unix socket. When certificates or
+ * authorities change, requests in flight finish on the old connections, which then close; new requests use new
+ * connections. A certificate that is no longer presented is not kept in memory.
  */
 export class Dispatchers {
   #slots: readonly PooledDispatcher[] = []
@@ -131,13 +130,13 @@ export class Dispatchers {
     return dispatcher
   }
 
-  /** Cuts every connection, also those that are being made; requests in flight fail, and so do later ones. */
+  /** Cuts every connection, also pending ones; requests in flight and later ones fail. */
   async destroy(): Promise<void> {
     const all = [...this.#slots.map(({ dispatcher }) => dispatcher), ...this.#sockets.values()]
     this.#slots = []
     this.#sockets.clear()
     const destroyed = [...all, ...this.#retired].map((dispatcher) => dispatcher.destroy())
-    // undici does not end a TLS handshake without an answer; it would keep the process alive until it times out.
+    // undici does not end an unanswered TLS handshake, which would keep the process running until its timeout.
     this.#connections.cutAll()
     await Promise.all(destroyed)
   }
@@ -162,9 +161,9 @@ export class Dispatchers {
     return new ProxyAgent({
       ...COMMON,
       uri,
-      // TLS in a tunnel ends with the tunnel, whose connection is cut like any other.
+      // TLS in a tunnel ends with the tunnel's connection, which is cut like any other.
       requestTls: { ...server, ...ALWAYS },
-      // Else a proxy that never answers would hold each connection for minutes, and so all of them in the end.
+      // Otherwise a proxy that never answers would block each connection for minutes.
       clientFactory: (origin) => proxyPool(origin, { connect: toProxy, headersTimeout: timeout }),
     })
   }

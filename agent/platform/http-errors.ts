@@ -3,7 +3,7 @@ import { HttpError, type HttpFailure, type HttpPeer } from '../ports/http.js'
 import { ANY_SERVER, certificateProblem, connectProblem, networkProblem, proxyBefore } from './http-advice.js'
 import { ProxyFailure } from './http-proxy.js'
 
-/** Codes of Node and undici for a wrong argument: only we can have passed it. */
+/** Codes of Node and undici for a wrong argument, which is our defect. */
 const MISUSE = new Set([
   'ERR_INVALID_ARG_TYPE',
   'ERR_INVALID_ARG_VALUE',
@@ -22,10 +22,10 @@ const MISUSE = new Set([
 const OF_THE_LANGUAGE = [TypeError, RangeError, ReferenceError, SyntaxError]
 
 /**
- * What an exception of the HTTP library means, as HttpError with the address and, where there is any, advice. `details.clientCertificate` marks a handshake that failed over our
- * certificate. `proxy`: what stands in between, without its credentials; where it is what failed, the message is about it.
- * Whatever can come from outside becomes one of these, known or not: nobody on the way to the server may end the agent.
- * Only a programming mistake is returned as it is: misuse of the library, or an error of the language.
+ * Converts an exception of undici to an HttpError with the address and, if there is any, advice.
+ * `details.clientCertificate` marks a handshake that failed because of our certificate. `proxy`: the proxy without its
+ * credentials; if it failed, the message is about it. Every failure that a server or proxy can cause becomes an
+ * HttpError, so that none of them can end the agent. Only programming mistakes are returned unchanged.
  */
 export function httpError(
   error: unknown,
@@ -68,7 +68,7 @@ interface FailureMeaning {
   readonly kind: HttpFailure
   readonly reason: string
   readonly details?: ExchangeDetails
-  /** False where the library's error carries bytes that were received. */
+  /** False if the original error contains received bytes. */
   readonly keepCause?: boolean
 }
 
@@ -77,11 +77,11 @@ function meaningOf(error: unknown, code: string, address: string, peer: HttpPeer
   if (certificate !== null) return { kind: 'tls', reason: certificate }
   if (code === 'ERR_SSL_WRONG_VERSION_NUMBER') return { kind: 'tls', reason: 'it does not speak TLS on this port' }
   if (/CERTIFICATE_(REQUIRED|EXPIRED|REVOKED|UNKNOWN)|BAD_CERTIFICATE|UNKNOWN_CA/.test(code)) {
-    const reason = 'it does not accept the client certificate, or wants one'
+    const reason = 'it rejects the client certificate, or requires one'
     return { kind: 'tls', reason, details: { clientCertificate: true } }
   }
   if (code.endsWith('ALERT_HANDSHAKE_FAILURE')) {
-    const reason = 'it refused the handshake: it may want a client certificate, or other ciphers'
+    const reason = 'it refused the handshake: it may require a client certificate, or other ciphers'
     return { kind: 'tls', reason }
   }
   if (/^(ERR_SSL|ERR_TLS|ERR_OSSL|CERT_|UNABLE_TO_|UND_ERR_PRX_TLS|EPROTO$)/.test(code)) {
@@ -91,7 +91,7 @@ function meaningOf(error: unknown, code: string, address: string, peer: HttpPeer
     return { kind: 'too_large', reason: 'the headers of the answer are too large' }
   }
   if (/^HPE_|CONTENT_LENGTH_MISMATCH$|^ERR_ASSERTION$/.test(code) || isParserError(error)) {
-    return { kind: 'not_http', reason: 'the answer is no HTTP', keepCause: false }
+    return { kind: 'not_http', reason: 'the answer is not HTTP', keepCause: false }
   }
   return { kind: 'unreachable', reason: networkProblem(code, address, peer) }
 }
@@ -105,7 +105,7 @@ function isParserError(error: unknown): boolean {
   return error instanceof Error && error.name === 'HTTPParserError'
 }
 
-/** The first code on the way down the causes; attempts at several addresses are bundled in an AggregateError. */
+/** The first code in the chain of causes; attempts at several addresses are in an AggregateError. */
 function codeOf(error: unknown, depth = 0): string {
   if (!(error instanceof Error) || depth > 4) return ''
   const code = 'code' in error && typeof error.code === 'string' ? error.code : ''

@@ -9,20 +9,20 @@ export interface HttpAnswer {
 }
 
 export interface GetOptions {
-  /** Aborts with whoever asks. */
+  /** The caller's signal. */
   readonly signal: AbortSignal
-  /** Aborts when the time is over. */
+  /** Aborts at the deadline. */
   readonly deadline: AbortSignal
-  /** A Unix socket to ask instead of the URL's host. */
+  /** A Unix socket to connect to instead of the URL's host. */
   readonly socketPath?: string
 }
 
-/** Aborts after so long; does not keep the process from ending. */
+/** Aborts after `ms`; does not keep the process running. */
 export function deadlineAfter(ms: number): AbortSignal {
   return AbortSignal.timeout(ms)
 }
 
-/** One GET without proxies, redirects or a connection that is kept: a health check must be small and quick. */
+/** One GET without proxy, redirects or keep-alive: a health check must be small and quick. */
 export function httpGet(url: URL, { signal, deadline, socketPath }: GetOptions): Promise<HttpAnswer> {
   return new Promise((resolve, reject) => {
     const either = AbortSignal.any([signal, deadline])

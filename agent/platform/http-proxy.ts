@@ -1,6 +1,6 @@
 import { type Dispatcher, Pool } from 'undici'
 
-/** The way to a proxy, or the proxy itself, failed: what stands behind it was never reached. */
+/** The proxy could not be reached or failed, so that the server behind it was not reached. */
 export class ProxyFailure extends Error {
   override readonly name = 'ProxyFailure'
   constructor(
@@ -12,13 +12,13 @@ export class ProxyFailure extends Error {
   }
 }
 
-/** Connections to a proxy whose failures can be told from those of the servers behind it: each is a ProxyFailure. */
+/** Connections to a proxy. Its failures are ProxyFailures, to distinguish them from those of the servers behind it. */
 export function proxyPool(origin: URL, options: Pool.Options): Pool {
   const pool = new Pool(origin, options)
   const connect = pool.connect.bind(pool)
   const connectOrSay = async (request: Dispatcher.ConnectOptions): Promise<Dispatcher.ConnectData> => {
     const made = await connect(request).catch((error: unknown) => {
-      // Whoever gave up is no failure of the proxy.
+      // An abort by the caller is not a failure of the proxy.
       throw request.signal instanceof AbortSignal && request.signal.aborted ? error : new ProxyFailure(null, error)
     })
     if (made.statusCode === 200) return made

@@ -2,7 +2,7 @@ import { createServer, type Server, type ServerOptions } from 'node:https'
 
 const MIN_VERSION = 'TLSv1.2'
 
-/** An HTTPS server that has no certificate yet: until then it refuses handshakes. */
+/** An HTTPS server without a certificate, which refuses handshakes until it gets one. */
 export function httpsServer(options: ServerOptions) {
   const server: Server = createServer({ ...options, minVersion: MIN_VERSION })
   return {

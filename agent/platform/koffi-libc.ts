@@ -40,36 +40,36 @@ export class LibcError extends Error {
   }
 }
 
-/** The few calls of the C library that Node lacks. Every descriptor is close-on-exec; errors are LibcErrors. */
+/** Calls of the C library that Node lacks. Every descriptor is close-on-exec; errors are LibcErrors. */
 export interface Libc {
-  /** Fills the buffer and returns how many bytes the kernel gave. On ERANGE the length says how many it has. */
+  /** Fills the buffer; returns the number of bytes. On ERANGE the length is the number that is needed. */
   getsockopt(fd: number, option: number, buffer: Buffer): { readonly length: number; readonly errno: number }
   pidfdOpen(pid: number): number
-  /** What of `events` (and POLLHUP, POLLERR) is true of the descriptor now; never waits. */
+  /** Which of `events` (and POLLHUP, POLLERR) the descriptor has now; never waits. */
   poll(fd: number, events: number): number
-  /** Into a buffer that the next call overwrites. */
+  /** Returns a buffer that the next call overwrites. */
   statx(dirfd: number, name: string, flags: number, mask: number): Buffer
   epollCreate(): number
-  /** The descriptor shows up in `epollReady` once it is readable. */
+  /** `epollReady` returns the descriptor once it is readable. */
   epollAdd(epoll: number, fd: number): void
   epollRemove(epoll: number, fd: number): void
   /** Descriptors that are readable now, at most 256; never waits. */
   epollReady(epoll: number): readonly number[]
-  /** An exclusive lock for as long as the descriptor lives; false when somebody else holds it. */
+  /** Takes an exclusive lock until the descriptor is closed; false if another process holds it. */
   lock(fd: number): boolean
   /** Ends the process at once, without waiting for its threads. */
   exit(code: number): void
   /** One message to a Unix datagram socket; a path that begins with `@` is an abstract name. */
   sendDatagram(path: string, message: string): void
-  /** The next connection of a listening socket that does not block, as a descriptor that does not either; null: none. */
+  /** The next connection of a non-blocking listening socket, as a non-blocking descriptor; null: none. */
   accept(listening: number): number | null
-  /** Reads an extended attribute of what the path leads to; null where there is none, or its file system has none. */
+  /** Reads an extended attribute, following symlinks; null if there is none, or the file system has none. */
   getxattr(path: string, name: string): Buffer | null
   /** Two connected Unix sockets. */
   socketPair(): readonly [number, number]
-  /** Puts a program, with this process's environment and only these descriptors, into the process's place. */
+  /** Replaces this process by a program with its environment and only these descriptors (execv). */
   execute(path: string, args: readonly string[], descriptors: readonly number[]): never
-  /** The process neither ends by the real-time signals, which Node has no names for, nor notices them. */
+  /** Ignores the real-time signals, which Node cannot name and which would end the process. */
   ignoreRealTimeSignals(): void
 }
 
@@ -81,12 +81,12 @@ const MAX_XATTR = 65_536
 let loaded: Libc | undefined
 let koffi = (): Koffi => createRequire(import.meta.url)('koffi')
 
-/** Says where the binding comes from when it is not in node_modules (a bundle, a single executable). */
+/** Sets where the binding is loaded from if it is not in node_modules (a bundle, a single executable). */
 export function takeKoffiFrom(load: () => Koffi): void {
   koffi = load
 }
 
-/** The binding itself, for calls that few commands need. Throws what loading it throws. */
+/** The binding itself, for calls that few commands need. Throws the errors of loading it. */
 export function nativeBinding(): Koffi {
   return koffi()
 }
@@ -135,14 +135,14 @@ function functions(koffi: Koffi, abi: (typeof ABIS)[string]): Libc {
   const getxattr = c.func('getxattr', 'long', ['str', 'str', 'void *', 'size_t'])
   const socketpair = c.func('socketpair', 'int', ['int', 'int', 'int', 'void *'])
   const execv = c.func('execv', 'int', ['str', 'const char **'])
-  // fcntl() is variadic and its third argument an int here: as for syscall() below, that is no difference in registers.
+  // fcntl() is variadic with an int as third argument, which is passed in the same register; see syscall() below.
   const fcntl = c.func('fcntl', 'int', ['int', 'int', 'int'])
   const signal = c.func('signal', 'intptr_t', ['int', 'intptr_t'])
-  // syscall() takes what is variable in registers, as any function of six integers does, on both architectures.
+  // The variable arguments of syscall() are passed in registers on both architectures, as for any function of six integers.
   const pidfdOpen = c.func('syscall', 'long', ['long', 'int', 'uint'])
   const statx = c.func('syscall', 'long', ['long', 'int', 'str', 'int', 'uint', 'void *'])
 
-  // All calls are synchronous, so each may have a buffer of its own that lives for ever.
+  // All calls are synchronous, so each one reuses a buffer of its own.
   const length = Buffer.alloc(4)
   const pollfd = Buffer.alloc(8)
   const statxBuffer = Buffer.alloc(STATX_SIZE)
@@ -233,13 +233,13 @@ function functions(koffi: Koffi, abi: (typeof ABIS)[string]): Libc {
       return [pair.readInt32LE(0), pair.readInt32LE(4)]
     },
     execute(path, args, descriptors) {
-      // Node has made those that it was given close-on-exec. One that is not open stays so.
+      // Node has made inherited descriptors close-on-exec. fcntl fails for one that is not open, which is harmless.
       for (const fd of descriptors) fcntl(fd, F_SETFD, 0)
       execv(path, [...args, null])
       throw new LibcError('execv', koffi.errno())
     },
     ignoreRealTimeSignals() {
-      // The C library refuses the first few, which are its own.
+      // The C library refuses the first few, which it uses itself.
       for (let number = SIGRTMIN; number <= SIGRTMAX; number++) signal(number, SIG_IGN)
     },
   }

@@ -2,7 +2,7 @@ import { constants } from 'node:os'
 import { type Koffi, LibcError, nativeBinding } from './koffi-libc.js'
 import { ERRNO, F_SETFD, SIG_IGN, SIGRTMAX } from './linux-abi.js'
 
-/** How a child changed: it ended, was stopped, or goes on. */
+/** A child process exited, was stopped, or was continued. */
 export interface ChildEvent {
   readonly pid: number
   readonly kind: 'exited' | 'killed' | 'stopped' | 'continued'
@@ -10,22 +10,22 @@ export interface ChildEvent {
   readonly status: number
 }
 
-/** The calls that run a program beside this process, which Node's own way of doing it leaves out. Errors: LibcError. */
+/** Calls to run a program that Node's child_process lacks. Errors: LibcError. */
 export interface ProgramCalls {
   /**
-   * Starts a program, found by PATH, with this process's standard streams and every signal at its default. `ownGroup`:
-   * it leads a process group of its own from its first instruction on.
+   * Starts a program, found by PATH, with this process's standard streams and default signal handling. `ownGroup`: it leads
+   * a process group of its own from its first instruction on.
    */
   spawn(command: readonly string[], env: readonly string[], ownGroup: boolean): number
-  /** The next change of this child, or null; an end is thereby reaped. */
+  /** The next change of this child, or null; reaps it if it has exited. */
   childEvent(pid: number): ChildEvent | null
-  /** A child that has ended and waits to be reaped, whichever; it goes on waiting. 0: none. */
+  /** The pid of an exited child that is not reaped yet, without reaping it; 0: none. */
   endedChild(): number
   reap(pid: number): void
   ownGroup(): number
   /** The session that this process is in. */
   session(): number
-  /** The group that the terminal belongs to; null where it is no terminal of ours. */
+  /** The foreground group of the terminal; null if it is not our terminal. */
   foreground(tty: number): number | null
   setForeground(tty: number, group: number): void
   ignoreSignal(number: number): void
@@ -45,7 +45,7 @@ const WSTOPPED = 0x2
 const WEXITED = 0x4
 const WCONTINUED = 0x8
 const WNOWAIT = 0x0100_0000
-/** `siginfo_t` of 64-bit systems: where the code, the pid and the status lie. */
+/** `siginfo_t` of 64-bit systems: offsets of code, pid and status. */
 const SIGINFO_SIZE = 128
 const CODE_AT = 8
 const PID_AT = 16
@@ -64,7 +64,7 @@ const O_NONBLOCK = 0o4000
 
 let loaded: ProgramCalls | undefined
 
-/** Loaded once. Throws what loading the native binding throws. */
+/** Loaded once. Throws the errors of loading the native binding. */
 export function loadProgramCalls(): ProgramCalls {
   loaded ??= bind(nativeBinding())
   return loaded
@@ -94,7 +94,7 @@ function bind(koffi: Koffi): ProgramCalls {
     return result
   }
   const info = Buffer.alloc(SIGINFO_SIZE)
-  /** False where there is no such child, or nothing is new of it. */
+  /** False if there is no such child, or no change of it. */
   const wait = (type: number, id: number, options: number): boolean => {
     info.fill(0)
     for (;;) {
@@ -111,7 +111,7 @@ function bind(koffi: Koffi): ProgramCalls {
       const none = Buffer.alloc(SIGSET_SIZE)
       const pid = Buffer.alloc(4)
       for (const fd of [0, 1, 2]) {
-        // Node makes its streams close-on-exec and non-blocking, and the program would share the latter.
+        // Node makes its standard streams close-on-exec and non-blocking; the program would share the latter.
         fcntl(fd, F_SETFD, 0)
         fcntl(fd, F_SETFL, fcntl(fd, F_GETFL, 0) & ~O_NONBLOCK)
       }

@@ -6,7 +6,7 @@ const NEWLINE = 0x0a
 const RETRY_MS = 50
 const FLUSH_TRIES = 20
 
-/** What an end leaves: whole lines, and whether one was written in part, which is not among them. */
+/** Unwritten lines after the end, and whether another one was written in part. */
 export interface Unwritten {
   readonly lines: Buffer
   readonly torn: boolean
@@ -15,35 +15,35 @@ export interface Unwritten {
 const NOTHING: Unwritten = { lines: Buffer.alloc(0), torn: false }
 
 export interface LineSinkOptions {
-  /** Lines wait until `release`: another sink still writes to the same disk, and may hang there. */
+  /** Keeps lines until `release`, because another sink still writes to the same disk and may hang there. */
   readonly held?: boolean
-  /** Called when the target begins to refuse what is written, once until it takes lines again. */
+  /** Called when writes begin to fail, once until they succeed again. */
   readonly onFailure?: (error: Error) => void
-  /** Called when it takes lines again after a failure or after lines were dropped, with the number of the latter. */
+  /** Called when writes succeed again after a failure or dropped lines, with the number of dropped lines. */
   readonly onRecovery?: (dropped: number) => void
 }
 
 /**
- * Writes lines to a file descriptor without ever waiting for it: what the target does not take is kept up to 1 MiB,
- * then whole lines are dropped and counted. A full disk, a reader that has gone or one that is stuck neither stops nor
- * blocks the agent. `flush` writes what is left synchronously and gives up on the first refusal.
+ * Writes lines to a file descriptor without blocking: up to 1 MiB waits, then whole lines are dropped and counted. A full
+ * disk, a missing reader or a stuck one neither stops nor blocks the agent. `flush` writes the rest synchronously and
+ * gives up at the first failure.
  */
 export class LineSink {
   readonly #fd: number
   readonly #options: LineSinkOptions
-  /** What is being written now; the rest of it where a write was partial. */
+  /** The data being written, or the rest of it after a partial write. */
   #current: Buffer | null = null
   #waiting: Buffer[] = []
   #waitingBytes = 0
   #inFlight = false
   #dropped = 0
   #failure: Error | null = null
-  /** The first line of `#current` is written in part. */
+  /** The first line of `#current` was written in part. */
   #torn = false
   #ended = false
   #retrying = false
   #held: boolean
-  /** Refusals of a target that is stuck, since it last took something. */
+  /** EAGAINs since the last successful write. */
   #refusals = 0
   #whenDone: (() => void) | null = null
   #left: Unwritten = NOTHING
@@ -54,7 +54,7 @@ export class LineSink {
     this.#held = options.held === true
   }
 
-  /** False where the line was dropped: more than `maxWaiting` bytes wait already, or nobody will ever read it. */
+  /** False if the line was dropped: more than `maxWaiting` bytes wait already, or the reader is gone for good. */
   write(line: string, maxWaiting = MAX_WAITING): boolean {
     if (this.#ended) return false
     const bytes = Buffer.from(line)
@@ -73,24 +73,24 @@ export class LineSink {
     return this.#waitingBytes + (this.#current?.length ?? 0)
   }
 
-  /** Those of them that no write is under way for. */
+  /** Waiting bytes that are not part of the write in progress. */
   get queued(): number {
     return this.#waitingBytes
   }
 
-  /** Why the target refuses what is written; null while it takes it. */
+  /** Why writes fail; null while they succeed. */
   get failure(): Error | null {
     return this.#failure
   }
 
-  /** Tries what was refused again, which else is done with the next line. */
+  /** Retries a failed write now instead of with the next line. */
   retry(): void {
     this.#pump()
   }
 
-  /** Writes what waits, now. Called when the process ends: it must not hang, so a refusal ends it. */
+  /** Writes all waiting lines now. Called at the end of the process: it must not hang, so it gives up at a failure. */
   flush(): void {
-    // What is in flight belongs to the thread that writes it, which outlives the event loop; never print it twice.
+    // A thread still writes the data in flight, also after the end of the event loop, so it is not written again.
     const rest = Buffer.concat([
       ...(this.#current !== null && !this.#inFlight ? [this.#current] : []),
       ...this.#waiting,
@@ -108,14 +108,14 @@ export class LineSink {
     this.#setWaiting(done < rest.length ? [rest.subarray(done)] : [])
   }
 
-  /** A thread is writing, or hangs in doing so. */
+  /** A thread is writing, or hangs while writing. */
   get writing(): boolean {
     return this.#inFlight
   }
 
   /**
-   * Takes no more lines, and calls back once what it has is written or refused: the descriptor may be closed. A target
-   * that is stuck is given as long as by `flush`.
+   * Accepts no more lines, and calls back when all lines are written or refused, so that the descriptor may be closed. Waits
+   * for a stuck target as long as `flush`.
    */
   end(done: () => void): void {
     this.#ended = true
@@ -125,7 +125,7 @@ export class LineSink {
     this.#tellDone()
   }
 
-  /** What was held is written, after these lines. */
+  /** Writes these lines and then the held ones. */
   release(before?: Buffer): void {
     this.#held = false
     if (before && before.length > 0) this.#setWaiting([before, ...this.#waiting])
@@ -144,7 +144,7 @@ export class LineSink {
     done()
   }
 
-  /** After the end: what was not written. */
+  /** After the end: the unwritten lines. */
   get left(): Unwritten {
     return this.#left
   }
@@ -190,7 +190,7 @@ export class LineSink {
       return
     }
     if (codeOf(error) === 'EPIPE') {
-      // Nobody will ever read this again.
+      // The reader is gone for good.
       this.#ended = true
       this.#giveUp()
     }

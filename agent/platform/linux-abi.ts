@@ -1,4 +1,4 @@
-/** Numbers of the Linux kernel interface that Node does not name. Those that differ by architecture are per architecture. */
+/** Numbers of the Linux kernel interface that Node does not name and that differ by architecture. */
 export interface Abi {
   readonly sysStatx: number
   /** `struct epoll_event` is packed on x86-64 only. */
@@ -6,7 +6,7 @@ export interface Abi {
   readonly epollDataOffset: number
 }
 
-/** The architectures that the agent is made for; none of the others is tried. */
+/** The supported architectures. */
 export const ABIS: Readonly<Record<string, Abi>> = {
   x64: { sysStatx: 332, epollEventSize: 12, epollDataOffset: 4 },
   arm64: { sysStatx: 291, epollEventSize: 16, epollDataOffset: 8 },
@@ -48,7 +48,7 @@ export const SIGRTMAX = 64
 export const LOCK_EX = 2
 export const LOCK_NB = 4
 
-/** `open` flag that Node does not name: a handle on a file that is neither opened for reading nor asked of its file system. */
+/** `open` flag that Node does not name: a handle on a file without opening it for reading or a request to its file system. */
 export const O_PATH = 0o10000000
 export const AT_EMPTY_PATH = 0x1000
 export const AT_STATX_DONT_SYNC = 0x4000

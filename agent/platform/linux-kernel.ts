@@ -10,17 +10,16 @@ import { LinuxProcess, type ProcessContext } from './process-handle.js'
 
 export interface LinuxKernelOptions {
   readonly libc?: Libc
-  /** Do without SO_PEERPIDFD, as before Linux 6.5: pidfd_open right after accept. */
+  /** Use pidfd_open right after accept instead of SO_PEERPIDFD, as before Linux 6.5. */
   readonly withoutPeerPidfd?: boolean
-  /** Do without inodes of pidfds, as before Linux 6.9: processes are keyed by pid and start time. */
+  /** Key processes by pid and start time instead of the pidfd's inode, as before Linux 6.9. */
   readonly withoutPidfdInodes?: boolean
-  /** How often exits are looked for, in milliseconds; default 300. */
+  /** Poll interval for exits, in milliseconds; default 300. */
   readonly exitPollMs?: number
 }
 
 /**
- * The real kernel. Proves at once that everything works, on a socket pair of its own; throws `kernel.unsupported`
- * where it does not.
+ * The real kernel. Tests on a socket pair of its own that everything works; throws `kernel.unsupported` if not.
  */
 export function createLinuxKernel(options: LinuxKernelOptions = {}): LinuxKernel {
   return new LinuxKernel(options.libc ?? loadLibc(), options)
@@ -56,7 +55,7 @@ export class LinuxKernel implements Kernel, Disposable {
       this.#exits[Symbol.dispose]()
       throw new AgentError(
         'kernel.unsupported',
-        `this kernel does not tell who is calling (${messageOf(cause)}); Linux 5.3 or later is needed, with /proc mounted and pidfd_open, statx and epoll not filtered`,
+        `this kernel does not identify callers (${messageOf(cause)}); Linux 5.3 or later is needed, with /proc mounted and pidfd_open, statx and epoll not filtered`,
         { cause },
       )
     }
@@ -64,7 +63,7 @@ export class LinuxKernel implements Kernel, Disposable {
 
   peerOf(fd: number): Peer {
     const { pid, uid, gid } = this.#peerCredentials(fd)
-    // Without the machine's PID namespace a stranger shows as pid 0 with its real uid, 0 included: look no further.
+    // A caller of an invisible PID namespace has pid 0 and its real uid, perhaps 0, so the uid must not be used.
     if (pid <= 0) {
       throw new AgentError(
         'caller.foreign_pid_namespace',
@@ -100,7 +99,7 @@ export class LinuxKernel implements Kernel, Disposable {
     try {
       return readFileSync(`/proc/${pid}/cgroup`, 'utf8')
     } catch {
-      // It has ended, or may not be read: either way it is not found by this.
+      // It has exited, or may not be read.
       return null
     }
   }
@@ -133,7 +132,7 @@ export class LinuxKernel implements Kernel, Disposable {
     this.#exits[Symbol.dispose]()
   }
 
-  /** `struct ucred`, as of the moment of connect(). */
+  /** `struct ucred`, fixed at connect(). */
   #peerCredentials(fd: number): { pid: number; uid: number; gid: number } {
     const { length, errno } = this.libc.getsockopt(fd, SO_PEERCRED, this.#credentials)
     if (errno !== 0 || length !== 12) throw unidentified('SO_PEERCRED', errno)
@@ -157,14 +156,14 @@ export class LinuxKernel implements Kernel, Disposable {
   #pidfdOfPeer(fd: number, pid: number): number {
     const { errno } = this.libc.getsockopt(fd, SO_PEERPIDFD, this.#descriptor)
     if (errno === 0) return this.#descriptor.readInt32LE()
-    // Kernels differ: a process that was reaped yields a pidfd of nobody, EINVAL, ESRCH or ENODATA.
+    // For a reaped process kernels differ: a pidfd of no process, EINVAL, ESRCH or ENODATA.
     if (errno === ERRNO.EINVAL || errno === ERRNO.ESRCH || errno === ERRNO.ENODATA) throw exited(pid)
     throw unidentified('SO_PEERPIDFD', errno)
   }
 
   /**
-   * Before Linux 6.5. Between connect and here the pid may have been reused; a peer that hung up shows it. What is left
-   * is a socket kept open by a third process, and stands in the threat model.
+   * Before Linux 6.5. The pid may have been reused since connect(), which a hangup of the peer shows. It does not show it if
+   * a third process keeps the socket open; the threat model names this case.
    */
   #pidfdByNumber(fd: number, pid: number): number {
     const pidfd = this.#pidfdOf(pid, exited)
@@ -192,7 +191,7 @@ export class LinuxKernel implements Kernel, Disposable {
     })
   }
 
-  /** Old pidfds all share the one inode of anonymous files; since Linux 6.9 they have a file system of their own. */
+  /** Before Linux 6.9 all pidfds share the inode of anonymous files; since then they have a file system of their own. */
   #hasPidfdInodes(): boolean {
     const pidfd = this.libc.pidfdOpen(process.pid)
     const anonymous = this.libc.epollCreate()
@@ -210,7 +209,7 @@ export class LinuxKernel implements Kernel, Disposable {
       using self = peer.process
       using _watch = this.onExit(self, () => {})
       const ids = peer.pid === process.pid && peer.uid === process.geteuid?.() && peer.gid === process.getegid?.()
-      if (!ids || !self.alive()) throw new Error('a socket of the agent itself is attributed to somebody else')
+      if (!ids || !self.alive()) throw new Error('a socket of the agent itself is attributed to another process')
       if (self.executable() === null) throw new Error('/proc/self/exe is hidden')
       self.read('status')
     })
@@ -230,7 +229,7 @@ export class LinuxKernel implements Kernel, Disposable {
 function hostNamespaces(): HostNamespaces {
   const own = { mnt: link('/proc/self/ns/mnt'), user: link('/proc/self/ns/user') }
   const initial = link('/proc/self/ns/pid') === INITIAL_PID_NAMESPACE
-  // Unreadable without SYS_PTRACE: then only processes beside the agent itself count as the host's.
+  // Unreadable without SYS_PTRACE: then only processes in the agent's own namespace count as the host's.
   const mnt = initial ? (link('/proc/1/ns/mnt') ?? own.mnt) : own.mnt
   const user = initial ? (link('/proc/1/ns/user') ?? own.user) : own.user
   const identityMap = readFileSync('/proc/self/uid_map', 'utf8').trim().split(/\s+/).join(' ')
@@ -254,7 +253,7 @@ function link(path: string): string | null {
 function unidentified(option: string, errno: number): AgentError {
   return new AgentError(
     'caller.unidentified',
-    `the kernel does not say who is calling (${new LibcError(option, errno).message})`,
+    `the kernel does not identify the caller (${new LibcError(option, errno).message})`,
   )
 }
 

@@ -9,11 +9,11 @@ const MAX_CAUSES = 5
 /** Characters of all values of one line together. */
 const MAX_LINE = 32_768
 
-/** The names that every line has; a field of the same name would make two keys of one. */
+/** Keys of every line; a field of the same name would be a duplicate key. */
 const RESERVED: ReadonlySet<string> = new Set(['event', 'level', 'severity', 'logger', 'app', 'timestamp'])
 
-// The last net, for texts that come from elsewhere (an error of a library, an answer of the server): what looks like a
-// private key, a token or a credential is not printed, whatever field it stands in.
+// The last protection, for texts from elsewhere (an error of a library, an answer of the server): anything that looks like
+// a private key, a token or a credential is masked in every field.
 const SECRET_LOOKING: readonly RegExp[] = [
   /-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)/g,
   /\beyJ[\w-]{5,}\.[\w-]{5,}(?:\.[\w-]*)*/g,
@@ -43,7 +43,7 @@ export function masked(text: string): string {
 
 /** Masks what looks like a secret and cuts what is too long. */
 export function boundedText(text: string): string {
-  // Only what can still be printed is searched: a body of megabytes must not cost more than a sentence.
+  // Searches only the part that can be printed, so that a body of megabytes costs no more than a sentence.
   const shown = masked(text.slice(0, 8 * MAX_TEXT))
   if (shown.length <= MAX_TEXT && text.length <= 8 * MAX_TEXT) return shown
   return `${shown.slice(0, MAX_TEXT)}… (${text.length} characters)`
@@ -61,7 +61,7 @@ class Reducer {
     try {
       return this.#reduce(value, depth)
     } catch {
-      // A getter or toJSON of somebody else's object failed: the line matters more than this value.
+      // A getter or toJSON of a foreign object threw; the line is logged without this value.
       return '[unreadable]'
     }
   }
@@ -101,7 +101,7 @@ class Reducer {
       const entries = Object.entries(value)
       return this.#record(entries, entries.length, depth)
     }
-    // An instance of a class may hold anything, keys included: only its name is safe to print.
+    // An instance of a class may contain keys, so only the name of the class is printed.
     return `[${value.constructor?.name ?? 'object'}]`
   }
 
@@ -169,7 +169,7 @@ function nextOf(error: unknown): unknown[] {
   return error.cause === undefined ? members : [...members, error.cause]
 }
 
-/** Our code or the system's (`ECONNREFUSED`). A cause without one is no defect: a library found words for it. */
+/** Our code or the system's (`ECONNREFUSED`); null if a library's error has none. */
 function codeIn(error: unknown): string | null {
   const code = error instanceof Error && 'code' in error ? error.code : undefined
   return typeof code === 'string' ? code : null

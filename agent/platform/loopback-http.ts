@@ -8,12 +8,12 @@ const MAX_CONNECTIONS = 32
 const MAX_HEADER_BYTES = 8192
 const HEADERS_MS = 3_000
 const REQUEST_MS = 10_000
-/** Bytes that may wait for a slow client; beyond that nothing more is sent to it. */
+/** Limit of bytes that wait for a slow client; above it nothing more is sent. */
 const MAX_WAITING_BYTES = 4 * 1024 * 1024
 
 export interface LoopbackRequest {
   readonly method: string
-  /** Path and query, as they came. */
+  /** Path and query as received. */
   readonly target: string
   readonly host: string | undefined
   readonly cookie: string | undefined
@@ -23,12 +23,12 @@ export interface LoopbackAnswer {
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
   readonly body: string
-  /** Called once the body is sent: the answer goes on until the client leaves. */
+  /** Called when the body is sent; continues the answer until the client disconnects. */
   readonly goOn?: (client: LoopbackClient) => Disposable
 }
 
 export interface LoopbackClient {
-  /** False, and nothing is sent, where the client does not read. */
+  /** False, and nothing is sent, if the client does not read. */
   send(text: string): boolean
 }
 

@@ -2,8 +2,8 @@ import { realpathSync } from 'node:fs'
 import { basename, dirname, join, relative, resolve, sep } from 'node:path'
 
 /**
- * The name in the directory through which the path leads; null where it lies elsewhere. Symlinks on the way to either are
- * followed (`/var/run`), as far as there is something; the last part of each counts as it is named.
+ * The first name below the directory on the path; null if the path is elsewhere. Symlinks in existing parts of both are
+ * followed (`/var/run`), but not in the last part of each.
  */
 export function nameIn(directory: string, path: string): string | null {
   const [name] = relative(place(directory), place(path)).split(sep)
@@ -15,7 +15,7 @@ function place(path: string): string {
   return join(followed(dirname(absolute)), basename(absolute))
 }
 
-/** What is missing, or cannot be looked at, is no symlink. */
+/** Follows symlinks; a missing or unreadable path is returned unchanged. */
 function followed(directory: string): string {
   try {
     return realpathSync(directory)

@@ -1,7 +1,7 @@
 import { closeSync, constants, openSync, unlinkSync, writeFileSync } from 'node:fs'
 import { ioError } from './io-error.js'
 
-/** Writes a file that was not there, readable for this user alone; nothing is left where that fails. Throws `file.io`. */
+/** Creates a file, readable for this user only; removes it if writing fails. Throws `file.io`. */
 export function writeNewFile(path: string, content: Uint8Array): void {
   const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants
   let fd: number

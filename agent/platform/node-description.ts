@@ -8,7 +8,7 @@ const DEADLINE_MS = 3000
 /** What systeminformation says of the operating system; the part that is used. */
 export type OsInfo = () => Promise<{ readonly distro: string; readonly release: string; readonly kernel: string }>
 
-/** Where a distribution says its name (os-release(5)). */
+/** The files with the name of the distribution (os-release(5)). */
 const OS_RELEASE = ['/etc/os-release', '/usr/lib/os-release'] as const
 const MAX_NAME = 100
 
@@ -38,7 +38,7 @@ export async function describeNode(
   return { ...plain, os: name || plain.os, kernel: said.kernel || plain.kernel }
 }
 
-/** The first name that one of the files says; null: none does. */
+/** The first name found in the files; null: none. */
 async function fromFiles(paths: readonly string[]): Promise<string | null> {
   for (const path of paths) {
     const text = await readFile(path, 'utf8').catch(() => '')
@@ -58,7 +58,7 @@ function prettyName(text: string): string {
     .trim()
 }
 
-/** Loaded only here: half of its 20,000 lines are for other systems. */
+/** systeminformation is loaded only if needed: half of its 20,000 lines are for other systems. */
 const fromSystem: OsInfo = async () => {
   const { default: system } = await import('systeminformation')
   return await system.osInfo()

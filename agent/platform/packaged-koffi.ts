@@ -5,16 +5,16 @@ import { fileURLToPath } from 'node:url'
 import { messageOf } from '../errors.js'
 import type { Koffi } from './koffi-libc.js'
 
-/** A file without a name, which is gone once nobody holds it. */
+/** A file without a name, which is removed when it is closed. */
 const O_TMPFILE = 0o20000000 | constants.O_DIRECTORY
 /** Folders where such a file may be made; one of them may be missing, read-only or mounted `noexec`. */
 const FOLDERS: readonly string[] = [tmpdir(), '/dev/shm', '/run', '/var/tmp', '/var/lib/icp-agent', '.']
-/** Prebuilt for either C library; the one that is not this system's cannot be loaded. */
+/** Prebuilt for both C libraries; only that of this system can be loaded. */
 const LIBRARIES: readonly string[] = ['linux', 'musl']
 
 /**
- * The native binding of a bundle: carried inside a single executable, or in `native/` beside the bundle. Throws an
- * Error that names each place that was tried.
+ * The native binding of a bundle: inside the single executable, or in `native/` beside the bundle. Throws an Error that
+ * names each place that was tried.
  */
 export function packagedKoffi(): Koffi {
   return isSea() ? fromExecutable() : fromFile()
@@ -27,7 +27,7 @@ function fromFile(): Koffi {
   })
 }
 
-/** Never by a name that somebody else could put in its place: through a descriptor of ours. */
+/** Loads it through a descriptor, not by a name that another user could replace. */
 function fromExecutable(): Koffi {
   const asset = getRawAsset('koffi.node')
   if (typeof asset === 'string') throw new TypeError('an asset without an encoding is bytes')

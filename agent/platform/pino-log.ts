@@ -13,16 +13,16 @@ export type LogLevel = 'debug' | 'info' | 'warning' | 'error'
 export interface LogOptions {
   readonly level: LogLevel
   readonly format: 'json' | 'console'
-  /** A second sink; its directory is made where it is missing. */
+  /** A second sink; a missing directory is created. */
   readonly filePath?: string | null
-  /** A file descriptor (default 1), or whatever takes the lines. */
+  /** A file descriptor (default 1), or an object that takes the lines. */
   readonly stdout?: number | { write(line: string): unknown }
 }
 
-/** The agent's log: stdout always, and a file where one is configured. */
+/** The agent's log: always to stdout, and to a file if one is configured. */
 export interface AgentLog extends Log, LogControls {}
 
-/** The same, for any text: a test of the sink makes up its lines. */
+/** The same for any text, for tests of the sink. */
 export interface UntypedLog extends LogControls {
   debug(event: string, fields?: Fields): void
   info(event: string, fields?: Fields): void
@@ -32,24 +32,24 @@ export interface UntypedLog extends LogControls {
   named(logger: string): Omit<UntypedLog, keyof LogControls>
 }
 
-/** Takes lines of others, in between those of the log. */
+/** Accepts lines of other parts, between those of the log. */
 export type LineTaker = Pick<LineSink, 'write' | 'waiting' | 'failure' | 'retry'>
 
 interface LogControls extends Disposable {
   /** Standard output. */
   readonly stdout: LineTaker
-  /** Reopens the file after it was rotated. Where that fails, the old file stays in use. */
+  /** Reopens the file after it was rotated. If that fails, the old file stays in use. */
   reopen(): void
-  /** Writes what still waits, synchronously. Also done when the process exits. */
+  /** Writes all waiting lines synchronously. Also done when the process exits. */
   flush(): void
-  /** Threads that write at this moment, or hang in doing so; also after the end. */
+  /** Number of threads that are writing, or hang while writing; also after the end. */
   readonly writing: number
   /** The last 256 KiB of lines, as JSON whatever the format. */
   readonly recent: Pick<RecentLines, 'lines' | 'dropped'>
   setLevel(level: LogLevel): void
   /**
-   * Another form or file, which is opened now and used from `commit` on. Null where both are the same. Throws
-   * `file.unsafe` or `file.io` where the file cannot be opened.
+   * Prepares another format or file, which is opened now and used from `commit` on. Null if neither changes. Throws
+   * `file.unsafe` or `file.io` if the file cannot be opened.
    */
   prepare(next: Pick<LogOptions, 'format' | 'filePath'>): (Disposable & { commit(): void }) | null
 }
@@ -59,15 +59,15 @@ const RANK = { debug: 0, info: 1, warning: 2, error: 3 } as const satisfies Reco
 const METHOD_RANK = { debug: 0, info: 1, warn: 2, error: 3 } as const satisfies Record<Level, number>
 
 /**
- * Makes the log. One JSON object a line: `level`, `severity`, `timestamp` (UTC), `app`, `logger`, the fields, `event`;
- * or a line for people with `format: 'console'`. What the fields hold is bounded and free of secrets (log-value.ts).
+ * Creates the log. One JSON object per line: `level`, `severity`, `timestamp` (UTC), `app`, `logger`, the fields, `event`;
+ * or a line for people with `format: 'console'`. Values are bounded and free of secrets (log-value.ts).
  * Never throws and never blocks: a file that cannot be opened or written to is reported on stdout.
  */
 export const createLog: (options: LogOptions) => AgentLog = createUntypedLog
 
 export function createUntypedLog(options: LogOptions): UntypedLog {
   let threshold: number = RANK[options.level]
-  /** Everything that may still hold lines, files that were rotated away included. */
+  /** All sinks that may still hold lines, including rotated files. */
   const sinks = new Set<LineSink>()
   const flush = (): void => {
     for (const sink of sinks) sink.flush()
@@ -141,14 +141,14 @@ export function createUntypedLog(options: LogOptions): UntypedLog {
       else own.error('Log file cannot be opened; lines go to stdout only', { path, error })
     }
   }
-  /** Lines go to this file from now on, or to none. */
+  /** Writes to this file from now on, or to none. */
   function use(path: string | null, fd: number | null): void {
     const old = file
     file = null
     let release = () => {}
     if (path !== null && fd !== null) {
-      // Keys and DNS share four threads with writes: however often a log on a disk that hangs is opened anew, it takes
-      // one of them.
+      // Keys and DNS share four threads with writes: a log on a hanging disk must use only one of them, however often it is
+      // reopened.
       const sink = new LineSink(fd, {
         held: old !== null,
         onFailure: (error) => own.error('Log file cannot be written; lines go to stdout only', { path, error }),

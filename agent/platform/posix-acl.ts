@@ -1,6 +1,6 @@
 import { loadLibc } from './koffi-libc.js'
 
-/** Users and groups whom an access control list lets write, besides the owner, the owning group and everybody. */
+/** Users and groups that an ACL allows to write, besides the owner, the owning group and others. */
 export interface AclWriters {
   readonly users: readonly number[]
   readonly groups: readonly number[]
@@ -13,15 +13,15 @@ const ENTRY = 8
 const TAG = { user: 0x02, group: 0x08, mask: 0x10 } as const
 const WRITE = 2
 
-/** Whom the POSIX ACL of a file or directory lets write; null where it has none. Throws a LibcError. */
+/** The users and groups that the POSIX ACL of a file or directory allows to write; null: no ACL. Throws a LibcError. */
 export function aclWriters(path: string): AclWriters | null {
   const list = loadLibc().getxattr(path, NAME)
   return list && writersOf(list)
 }
 
 /**
- * `struct posix_acl_xattr_header` and its entries: tag, permissions, id. What the mask lacks an entry does not grant. A
- * list of a version that is not known throws a RangeError: its meaning is unknown.
+ * Parses `struct posix_acl_xattr_header` and its entries: tag, permissions, id. An entry grants only permissions that the
+ * mask has. Throws a RangeError for an unknown version.
  */
 export function writersOf(list: Buffer): AclWriters {
   if (list.length < HEADER || list.readUInt32LE(0) !== VERSION) throw new RangeError('an ACL of an unknown form')

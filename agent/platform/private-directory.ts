@@ -3,25 +3,25 @@ import { join } from 'node:path'
 import { messageOf } from '../errors.js'
 import { type Self, self } from './directory.js'
 
-/** A directory into which others can look, or could. */
+/** A directory that is, or was, accessible to others. */
 interface OpenedToOthers {
   /** Its mode before; null where that could not be read. */
   readonly mode: number | null
-  /** Why it stays so; null: others are kept out from now on. */
+  /** Why it stays accessible; null: it no longer is. */
   readonly reason: string | null
 }
 
-/** What is known of a directory beside what the disk says. */
+/** Knowledge about a directory that the disk does not have. */
 interface Contents {
   /** Names of directories in it that are ours, whatever their mode. */
   readonly ours: readonly string[]
-  /** Why others have to get in; null where they need not. */
+  /** Why others need access; null: they do not. */
   readonly forOthers: string | null
 }
 
 /**
- * Takes every right in a directory of ours from everybody else; null where there is nothing to take, or the directory is
- * not ours. One with a directory in it that others may enter is not ours alone (`/var/lib`) and stays as it is. Never
+ * Removes all permissions of others from a directory of ours; null if there are none, or the directory is not ours. A
+ * directory with a subdirectory that others may enter is not the agent's alone (`/var/lib`), and is not changed. Never
  * throws.
  */
 export function makePrivate(path: string, { ours, forOthers }: Contents, me: Self = self()): OpenedToOthers | null {

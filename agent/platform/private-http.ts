@@ -8,9 +8,9 @@ const MAX_HEADER_BYTES = 8192
 const HEADERS_MS = 3_000
 const REQUEST_MS = 10_000
 const LOOK_MS = 1_000
-/** Longer than a pause between two looks of whoever watches. */
+/** Longer than the poll interval of watching clients. */
 const KEEP_ALIVE_MS = 15_000
-/** On a connection that carries nothing: longer than any answer takes, so that this is a client that does not read. */
+/** Idle timeout of a connection: longer than any answer takes, so that only clients that do not read exceed it. */
 const IDLE_MS = 60_000
 
 export interface PrivateHttpOptions {
@@ -19,19 +19,19 @@ export interface PrivateHttpOptions {
   readonly maxConnections: number
   /** Called before anything is read; false closes the connection. */
   readonly admit: (socket: Socket) => boolean
-  /** A connection was one too many. */
+  /** Called when a connection exceeds the limit. */
   readonly onExcess: () => void
   readonly onRequest: RequestListener
 }
 
 export interface PrivateHttp extends AsyncDisposable {
-  /** Those that are open. */
+  /** Number of open connections. */
   readonly connections: number
-  /** Instead of disposal: touches no disk, and does not keep the process from ending. */
+  /** Instead of disposal: does not touch the disk, and does not keep the process running. */
   abandon(): void
 }
 
-/** HTTP on a Unix socket that is this user's alone (private-socket.ts says for which directories). */
+/** HTTP on a Unix socket that only this user can connect to; for its directory see private-socket.ts. */
 export async function servePrivately(options: PrivateHttpOptions): Promise<PrivateHttp> {
   const { path, maxConnections, admit, onExcess, onRequest } = options
   const server = createServer(

@@ -22,13 +22,13 @@ const IN_MEMORY: readonly number[] = [0x0102_1994, 0x8584_58f6]
 
 export interface PrivateRuntimeDirectory extends Disposable {
   readonly path: string
-  /** False: what is in it is written to a disk. */
+  /** False: its files are written to a disk. */
   readonly inMemory: boolean
 }
 
 /**
- * A directory for this user alone, in memory where there is such a place, which is removed when disposed. What killed
- * processes have left there is removed as well: nobody holds the lock of it. Throws `file.io`.
+ * A directory for this user only, on a file system in memory if there is one; removed at disposal. Also removes
+ * directories of killed processes, whose locks are free. Throws `file.io`.
  */
 export function privateRuntimeDirectory(
   env: Readonly<Record<string, string | undefined>>,
@@ -75,7 +75,7 @@ function removeStale(path: string, libc: Pick<Libc, 'lock'>): void {
     const { uid, mode } = fstatSync(fd)
     if (uid === self().uid && (mode & 0o077) === 0 && libc.lock(fd)) rmSync(path, { recursive: true, force: true })
   } catch (error) {
-    // Litter, not a fault.
+    // A leftover is harmless.
     if (errnoOf(error) === null && !(error instanceof Error)) throw error
   } finally {
     if (fd !== null) closeSync(fd)

@@ -5,9 +5,9 @@ import type { Server } from 'node:net'
 const MODE = 0o600
 
 /**
- * Lets the server listen on a Unix socket that is its user's alone from its first moment. For a directory that is ours and
- * locked: a socket that is there was left by an earlier run, and is replaced. What is no socket stays, and is an error.
- * The library removes the socket when the server closes, in a system call that holds up everything where the disk hangs.
+ * Makes the server listen on a Unix socket that only its user can connect to from the beginning. For a directory that is
+ * ours and locked: an existing socket is left from an earlier run and is replaced; anything else is an error and is not
+ * touched. Node removes the socket when the server closes, in a synchronous call that blocks on a hanging disk.
  */
 export async function listenPrivately(server: Server, path: string): Promise<void> {
   if (lstatSync(path, { throwIfNoEntry: false })?.isSocket()) unlinkSync(path)
@@ -15,7 +15,7 @@ export async function listenPrivately(server: Server, path: string): Promise<voi
     server.once('listening', resolve)
     server.once('error', reject)
   })
-  // The socket is made before `listen` returns: no other file of ours is made under this umask.
+  // The socket is created before `listen` returns, so no other file is created with this umask.
   const umask = process.umask(0o777 & ~MODE)
   try {
     server.listen(path)

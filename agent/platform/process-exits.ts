@@ -2,8 +2,8 @@ import { closeSync } from 'node:fs'
 import type { Libc } from './koffi-libc.js'
 
 /**
- * Tells of ended processes: one epoll over all pidfds, looked at from one timer that runs only while something is
- * watched and never keeps the agent alive. A look costs about a microsecond, however many are watched.
+ * Reports exited processes: one epoll over all pidfds, polled by one timer that runs only while something is watched and
+ * never keeps the agent running. A poll costs about a microsecond, whatever the number of processes.
  */
 export class ProcessExits implements Disposable {
   readonly #watches = new Map<number, Set<() => void>>()
@@ -15,7 +15,7 @@ export class ProcessExits implements Disposable {
     private readonly everyMs: number,
   ) {}
 
-  /** `ended` is called once, from a timer, also when the process has ended already. */
+  /** `ended` is called once, from a timer, also if the process has already exited. */
   watch(pidfd: number, ended: () => void): Disposable {
     let watchers = this.#watches.get(pidfd)
     if (!watchers) {
@@ -24,7 +24,7 @@ export class ProcessExits implements Disposable {
       watchers = new Set()
       this.#watches.set(pidfd, watchers)
     }
-    // A function of its own, so that one callback may watch twice.
+    // A function of its own, so that the same callback may be passed twice.
     const watcher = () => ended()
     watchers.add(watcher)
     this.#timer ??= setInterval(() => this.#look(), this.everyMs).unref()
@@ -37,7 +37,7 @@ export class ProcessExits implements Disposable {
     }
   }
 
-  /** Before the pidfd is closed: its number will mean something else. */
+  /** Call it before the pidfd is closed, because its number may be reused. */
   forget(pidfd: number): void {
     if (!this.#watches.delete(pidfd)) return
     this.libc.epollRemove(this.#epoll, pidfd)
@@ -52,7 +52,7 @@ export class ProcessExits implements Disposable {
   }
 
   #look(): void {
-    // When a node is drained, more may have ended than one look shows; what was told is not shown again.
+    // When a node is drained, more processes may have exited than one call returns; reported ones are not returned again.
     for (let ready = this.libc.epollReady(this.#epoll); ready.length > 0; ready = this.libc.epollReady(this.#epoll)) {
       for (const pidfd of ready) {
         const watchers = this.#watches.get(pidfd)

@@ -8,24 +8,24 @@ import { AT_STATX_DONT_SYNC, ERRNO, O_PATH, POLLIN } from './linux-abi.js'
 import { EXECUTABLE_MASK, executableIdOf, ProgramFile } from './program-file.js'
 
 const MAX_BYTES = { stat: 65_536, status: 65_536, cgroup: 65_536, uid_map: 65_536, mountinfo: 1_048_576 } as const
-/** What the kernel makes in one piece: a read that does not fill the buffer has all of it. */
+/** Files that the kernel generates at once: a read that does not fill the buffer is complete. */
 const ONE_PIECE: ReadonlySet<string> = new Set(['stat', 'status', 'cgroup'])
 const NOT_ALLOWED: ReadonlySet<string> = new Set(['EACCES', 'EPERM'])
-/** What the kernel answers of a thread that has ended, or is ending; EINVAL: of its mounts. */
+/** Errors for a thread that has exited or is exiting; EINVAL is that of its mounts. */
 const GONE: ReadonlySet<string> = new Set(['ENOENT', 'ESRCH', 'EINVAL'])
-/** Threads that are tried when the main thread has ended. */
+/** Limit of threads to try after the main thread has exited. */
 const MAX_THREADS = 8
-/** `/proc/PID/status` of a thread that has its memory. */
+/** A line of `/proc/PID/status` of a thread that still has its memory. */
 const HAS_MEMORY = '\nVmSize:'
 
 type Unreadable = 'kernel_thread' | 'hidden' | 'ending' | 'no_descriptors' | 'other'
 
-/** Why `/proc` shows nothing of a process that lives, and what to do about it. */
+/** Why `/proc` of a live process cannot be read, and what to do. */
 const ADVICE: Readonly<Record<Unreadable, string>> = {
   kernel_thread: 'it is a thread of the kernel, which has no program and calls nobody',
   hidden:
     '/proc is mounted with hidepid, or the agent lacks rights; give it CAP_SYS_PTRACE, or mount /proc with gid= of a group of its own',
-  ending: 'it is about to end; try again',
+  ending: 'it is exiting; try again',
   no_descriptors: 'no file descriptor is left; raise the limit of open files (LimitNOFILE, ulimit -n)',
   other: 'try again',
 }
@@ -33,7 +33,7 @@ const ADVICE: Readonly<Record<Unreadable, string>> = {
 /** Reads are synchronous, so one buffer serves all of them. */
 const buffer = Buffer.alloc(65_536)
 
-/** What a process needs to know of the kernel that it lives in. */
+/** The dependencies of a process handle. */
 export interface ProcessContext {
   readonly libc: Libc
   /** Inodes of pidfds are unique per process (Linux 6.9). */
@@ -44,22 +44,22 @@ export interface ProcessContext {
 }
 
 /**
- * A process held by a pidfd and an open `/proc/PID`. Both name the process itself: once it is gone, neither ever shows
- * another one of the same pid. All reading goes through the held directory.
+ * A process held by a pidfd and an open `/proc/PID`. Both refer to the process itself: after its exit neither shows
+ * another process with the same pid. All reads go through the held directory.
  *
- * `/proc/PID` shows the main thread. When that has ended and others go on, its program and mounts are gone, and control
- * groups of version 1 read as `/`. Then one of the others is read, below `/proc/PID/task` (decision 0019).
+ * `/proc/PID` shows the main thread. If that has exited and others continue, its executable and mounts are gone, and
+ * control groups of version 1 read as `/`. Then another thread is read, below `/proc/PID/task` (decision 0019).
  */
 export class LinuxProcess implements ProcessHandle {
   readonly key: string
   #directory: number
   #pidfd: number
   #disposed = false
-  /** Empty for the main thread, else `task/TID/`: the thread that was read last. */
+  /** The thread that was last read: empty for the main thread, else `task/TID/`. */
   #thread = ''
 
   /**
-   * Takes over the pidfd, also when it throws `caller.exited` because the process has ended.
+   * Takes ownership of the pidfd, also if it throws `caller.exited`.
    */
   constructor(
     private readonly context: ProcessContext,
@@ -69,21 +69,21 @@ export class LinuxProcess implements ProcessHandle {
     this.#pidfd = pidfd
     this.#directory = -1
     try {
-      // Any process may have the pid at this moment; that ours is still alive afterwards says it was ours.
+      // Another process may have the pid; if ours is still alive after the open, the directory is ours.
       this.#directory = openSync(`/proc/${pid}`, constants.O_RDONLY | constants.O_DIRECTORY)
       this.key = context.uniqueInodes
         ? String(fstatSync(pidfd, { bigint: true }).ino)
         : `${pid}:${startTime(this.read('stat'))}`
       if (!this.alive()) throw this.#gone()
     } catch (error) {
-      // Only while it is held does the pidfd say whether the process lives.
+      // The pidfd shows whether the process is alive only while it is open.
       const explained = this.#explain(error, `/proc/${pid}`)
       this[Symbol.dispose]()
       throw explained
     }
   }
 
-  /** The descriptor that becomes readable when the process ends; -1 once disposed. */
+  /** The descriptor that becomes readable when the process exits; -1 after disposal. */
   get pidfd(): number {
     return this.#pidfd
   }
@@ -96,7 +96,7 @@ export class LinuxProcess implements ProcessHandle {
     this.#path('exe')
     const { libc } = this.context
     try {
-      // Without DONT_SYNC a network or FUSE file system would be asked, and might never answer.
+      // Without DONT_SYNC statx would send a request to a network or FUSE file system, which might never answer.
       return this.#ofLiving('exe', (name) =>
         executableIdOf(libc.statx(this.#directory, name, AT_STATX_DONT_SYNC, EXECUTABLE_MASK)),
       )
@@ -119,7 +119,7 @@ export class LinuxProcess implements ProcessHandle {
   read(file: keyof typeof MAX_BYTES): string {
     this.#path(file)
     try {
-      // Of the main thread even when that has ended: it has the name and the start time of the process.
+      // Always of the main thread, also after its exit: it has the name and start time of the process.
       if (file === 'stat') return this.#readFile(file, file)
       return this.#ofLiving(file, (name) => this.#readFile(name, file))
     } catch (error) {
@@ -141,7 +141,7 @@ export class LinuxProcess implements ProcessHandle {
     this.#directory = -1
   }
 
-  /** Null where the agent may not read the link. */
+  /** Null if the agent may not read the link. */
   #link(name: string): string | null {
     this.#path(name)
     try {
@@ -163,21 +163,21 @@ export class LinuxProcess implements ProcessHandle {
   }
 
   /**
-   * What `look` says of a thread that still had all that a process has afterwards: the one that was read last, else the
-   * main one, else one of the others. A thread that ends loses its memory first, then mounts, namespaces and groups.
-   * All of them have one memory, so one program. Throws what `look` does where there is no such thread.
+   * The result of `look` for a thread that still has its memory afterwards: the one that was last read, else the main one,
+   * else another one. An exiting thread loses its memory first, then mounts, namespaces and groups. All threads share one
+   * memory, and so one executable. Without such a thread it throws the error of `look`.
    */
   #ofLiving<T>(name: string, look: (name: string) => T): T {
     let gone: unknown
     for (const thread of this.#threads()) {
       try {
         const seen = look(thread + name)
-        // Its program is seen, or opened, only while it has its memory.
+        // The executable can be read or opened only while the thread has its memory.
         if (name === 'exe' || this.#hasMemory(thread, name === 'status' ? seen : null)) {
           this.#thread = thread
           return seen
         }
-        // A zombie: whoever asks looks at the pidfd, too.
+        // A zombie; callers also check the pidfd.
         if (!this.alive()) return seen
         gone = new LibcError('memory', ERRNO.ESRCH)
       } catch (error) {
@@ -191,16 +191,16 @@ export class LinuxProcess implements ProcessHandle {
   #hasMemory(thread: string, status: unknown): boolean {
     if (typeof status === 'string') return status.includes(HAS_MEMORY)
     try {
-      // Only a thread that has its memory has a program. One call, where the kernel writes some 1,400 bytes of status.
+      // Only a thread with its memory has an executable. This call is cheaper than reading some 1,400 bytes of status.
       this.context.libc.statx(this.#directory, `${thread}exe`, AT_STATX_DONT_SYNC, EXECUTABLE_MASK)
       return true
     } catch {
-      // It may be hidden from the agent, too: then the status says it.
+      // The executable may also be hidden from the agent; then the status decides.
       return this.#readFile(`${thread}status`, 'status').includes(HAS_MEMORY)
     }
   }
 
-  /** Where threads are found, as far as they are asked for. */
+  /** The paths of threads, generated on demand. */
   *#threads(): Generator<string> {
     yield this.#thread
     if (this.#thread !== '') yield ''
@@ -216,7 +216,7 @@ export class LinuxProcess implements ProcessHandle {
     }
   }
 
-  /** Null for what the agent's rights do not reach, which is a fact that stays; throws what passes, or that it ended. */
+  /** Null if the agent lacks permission, which is permanent; throws temporary errors and `caller.exited`. */
   #hidden(cause: unknown, name: string): null {
     const error = this.#explain(cause, `/proc/${this.pid}/${name}`)
     if (error.code !== 'caller.exited' && NOT_ALLOWED.has(codeOfSystem(cause) ?? '')) return null
@@ -224,7 +224,7 @@ export class LinuxProcess implements ProcessHandle {
   }
 
   #path(name: string): string {
-    // The number of a closed descriptor may belong to another process's directory by now.
+    // After disposal the descriptor's number may refer to another process's directory.
     if (this.#disposed) throw this.#gone()
     return `/proc/self/fd/${this.#directory}/${name}`
   }
@@ -243,19 +243,19 @@ export class LinuxProcess implements ProcessHandle {
 
   #explain(cause: unknown, path: string): AgentError {
     if (cause instanceof AgentError) return cause
-    // The pidfd alone says that a process has ended: /proc has more than one reason to show nothing.
+    // Only the pidfd shows that a process has exited: reads of /proc fail for other reasons too.
     if (!this.#disposed && !this.alive()) return this.#gone()
     const code = codeOfSystem(cause) ?? 'unknown error'
     const reason = this.#isOfKernel() ? 'kernel_thread' : reasonOf(code, this.#directory === -1)
     return new AgentError(
       'caller.unidentified',
-      `process ${this.pid} lives, but ${path} cannot be read (${code}): ${ADVICE[reason]}`,
+      `process ${this.pid} is alive, but ${path} cannot be read (${code}): ${ADVICE[reason]}`,
       { cause, details: { reason } },
     )
   }
 }
 
-/** `unopened`: not even the directory of the process could be opened. */
+/** `unopened`: the directory of the process could not be opened. */
 function reasonOf(code: string, unopened: boolean): Unreadable {
   if (code === 'EMFILE' || code === 'ENFILE') return 'no_descriptors'
   if (NOT_ALLOWED.has(code)) return 'hidden'
@@ -263,7 +263,7 @@ function reasonOf(code: string, unopened: boolean): Unreadable {
   return unopened ? 'hidden' : 'ending'
 }
 
-/** What begins with the `first` bytes of the buffer, which have been read, and all that follows. */
+/** The `first` bytes of the buffer, which have been read, and the rest of the file. */
 function readBounded(fd: number, first: number, max: number, name: string): string {
   const parts: Buffer[] = []
   let total = 0

@@ -18,10 +18,10 @@ import {
 
 const DELETED = ' (deleted)'
 
-/** What `statx` is asked for where an executable is to be told from others. */
+/** The `statx` fields that identify an executable. */
 export const EXECUTABLE_MASK = STATX_INO | STATX_MNT_ID
 
-/** Reads the answer of one `statx`, so that device, inode and mount are those of one file. */
+/** Parses the result of one `statx`, so that device, inode and mount belong to the same file. */
 export function executableIdOf(statx: Buffer): ExecutableId {
   const major = BigInt(statx.readUInt32LE(STATX_DEV_MAJOR_AT))
   const minor = BigInt(statx.readUInt32LE(STATX_DEV_MINOR_AT))
@@ -39,9 +39,8 @@ interface ProgramContext {
 }
 
 /**
- * A program held by an O_PATH descriptor of `/proc/PID/exe`. Mount, name and content are those of one file: a process
- * that runs programs in turn is read at one moment. While the descriptor is open its mount lives, and so the mount's id
- * is not given to another.
+ * An executable held by an O_PATH descriptor of `/proc/PID/exe`, so that mount, name and content are those of one file even
+ * if the process runs another program. While the descriptor is open its mount exists, so the mount's id is not reused.
  */
 export class ProgramFile implements OpenExecutable {
   readonly id: ExecutableId
@@ -49,7 +48,7 @@ export class ProgramFile implements OpenExecutable {
   #fd: number
   #holds = 1
 
-  /** Takes over the descriptor, also when it throws. */
+  /** Takes ownership of the descriptor, also if it throws. */
   constructor(
     private readonly context: ProgramContext,
     fd: number,
@@ -69,7 +68,7 @@ export class ProgramFile implements OpenExecutable {
   }
 
   path(): string | null {
-    // Without the mount's id (before Linux 5.8) nobody knows whose path it is.
+    // Without the mount's id (before Linux 5.8) the namespace of the path is unknown.
     if (this.id.mount === null || !this.context.hostMounts.has(this.id.mount)) return null
     const unlinked = this.#stat(STATX_NLINK).readUInt32LE(STATX_NLINK_AT) === 0
     const link = this.#link()
@@ -78,7 +77,7 @@ export class ProgramFile implements OpenExecutable {
   }
 
   hold(): Disposable {
-    if (this.#fd === -1) throw new TypeError('a program that was let go of cannot be held')
+    if (this.#fd === -1) throw new TypeError('a released program cannot be held')
     this.#holds++
     return this.#oneHold()
   }
@@ -87,7 +86,7 @@ export class ProgramFile implements OpenExecutable {
     this.#own[Symbol.dispose]()
   }
 
-  /** One hold, which is given back once. */
+  /** One hold, which is released once. */
   #oneHold(): Disposable {
     let held = true
     return {
@@ -105,7 +104,7 @@ export class ProgramFile implements OpenExecutable {
     return this.context.libc.statx(this.#fd, '', AT_EMPTY_PATH | AT_STATX_DONT_SYNC, mask)
   }
 
-  /** Null where the path is longer than the kernel can say. */
+  /** Null if the path is longer than the kernel returns. */
   #link(): string | null {
     try {
       return readlinkSync(this.file)

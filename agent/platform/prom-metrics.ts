@@ -11,15 +11,15 @@ import {
   type OfKind,
 } from '../observability/metrics.js'
 
-/** Sets of labels that one metric may grow to; whatever comes later is counted under `other`. */
+/** Limit of label sets of one metric; further ones are counted as `other`. */
 const MAX_SERIES = 200
-/** Values of one gauge. The gauge with the most is the expiry of each SVID. */
+/** Limit of values of one gauge; the expiry of each SVID has the most. */
 const MAX_GAUGE_VALUES = 2000
 const MAX_LABEL = 256
-/** Gauges of Node that are named like counters, which Prometheus' own check complains of; each has a twin by type. */
+/** Gauges of Node with names of counters, which promtool rejects; each has an equivalent by type. */
 const MISNAMED = ['handles', 'requests', 'resources'].map((what) => `nodejs_active_${what}_total`)
 
-/** The agent's figures, with those of Node and the process, as Prometheus reads them. */
+/** The agent's metrics, with those of Node and the process, in the format of Prometheus. */
 export interface AgentMetrics extends Metrics {
   /** The Prometheus text; gauges are read now. */
   text(): Promise<string>
@@ -27,13 +27,11 @@ export interface AgentMetrics extends Metrics {
 }
 
 /**
- * Makes the metrics of the table METRICS in a registry of their own. Labels come from closed lists; should one not, it
- * cannot grow without bound: after 200 sets of labels, new ones are counted as `other`. A gauge whose reader fails is
- * left out of that scrape, and the others are shown.
+ * Creates the metrics of the table METRICS in a registry of their own. Labels come from closed lists; as a safeguard,
+ * after 200 label sets new ones are counted as `other`. A gauge whose reader fails is left out of that scrape.
  *
- * `processMetrics` adds Node's own. Their event-loop monitor ticks once a second (every 10 ms costs 0.6 % of a core
- * more), so `nodejs_eventloop_lag_seconds`, measured at the scrape, is the figure to look at; percentiles include the
- * second.
+ * `processMetrics` adds those of Node. Their event-loop monitor ticks once a second (every 10 ms would cost 0.6 % of a core
+ * more), so the percentiles include that second; `nodejs_eventloop_lag_seconds`, measured at the scrape, does not.
  */
 export function createMetrics(options: { processMetrics: boolean } = { processMetrics: true }): AgentMetrics {
   const register = new Registry()
@@ -61,7 +59,7 @@ export function createMetrics(options: { processMetrics: boolean } = { processMe
         ...config,
         collect() {
           this.reset()
-          // reset() leaves a 0 where there are no labels: what nobody says is not 0, it is unknown.
+          // For a gauge without labels reset() leaves a 0, but a missing value is unknown and not 0.
           if (spec.labels.length === 0) this.remove()
           for (const { labels, value } of readAll(own)) this.set(labels, value)
         },
@@ -88,7 +86,7 @@ export function createMetrics(options: { processMetrics: boolean } = { processMe
   }
 }
 
-/** Gives labels back as they are until a metric has too many sets of them. */
+/** Returns labels unchanged until a metric has too many label sets. */
 function boundLabels(): (name: string, labels: LabelValues) => LabelValues {
   const seen = new Map<string, Set<string>>()
   return (name, labels) => {
@@ -112,7 +110,7 @@ function readAll(readers: ReadonlySet<GaugeReader>): { labels: LabelValues; valu
         if (values.length < MAX_GAUGE_VALUES && Number.isFinite(value)) values.push({ labels: labels ?? {}, value })
       }
     } catch {
-      // One reader's defect must not take the whole page away; its gauge is missing, which alerts can see.
+      // A defect of one reader must not fail the whole scrape; its gauge is missing, which alerts can detect.
     }
   }
   return values

@@ -1,4 +1,4 @@
-/** The last lines that were written, bounded by their bytes, for whoever asks what was logged. */
+/** The latest log lines, bounded by bytes, for `icp-agent` commands. */
 export class RecentLines {
   #lines: string[] = []
   #bytes = 0
@@ -6,7 +6,7 @@ export class RecentLines {
 
   constructor(private readonly maxBytes: number) {}
 
-  /** A line that is larger than everything may be is counted, and not kept. */
+  /** A line larger than the whole limit is counted as dropped. */
   add(line: string): void {
     const bytes = Buffer.byteLength(line)
     if (bytes > this.maxBytes) {
@@ -27,7 +27,7 @@ export class RecentLines {
     return this.#lines
   }
 
-  /** Lines that are no longer here. */
+  /** Number of lines no longer kept. */
   get dropped(): number {
     return this.#dropped
   }

@@ -5,7 +5,7 @@ import { request as secureRequest } from 'node:https'
 import { AgentError, messageOf } from '../errors.js'
 import { ioError } from './io-error.js'
 
-/** What is done when the files have changed. */
+/** An action after the files have changed. */
 export type RotationAction =
   | { readonly kind: 'signal'; readonly pidFile: string; readonly signal: NodeJS.Signals }
   | { readonly kind: 'reload'; readonly unit: string }
@@ -13,7 +13,7 @@ export type RotationAction =
   | { readonly kind: 'post'; readonly url: URL }
 
 interface ActionContext {
-  /** What commands are given. */
+  /** The environment of commands. */
   readonly env: Readonly<Record<string, string | undefined>>
   readonly signal: AbortSignal
 }
@@ -22,13 +22,13 @@ const MAX_PID_FILE = 64
 const TIMEOUT_MS = 60_000
 const MAX_OUTPUT = 2_000
 
-/** Does it, within a minute. Throws `command.failed`, `file.io`. */
+/** Performs the action within a minute. Throws `command.failed`, `file.io`. */
 export async function perform(action: RotationAction, surroundings: ActionContext): Promise<void> {
   switch (action.kind) {
     case 'signal':
       return sendSignal(action.pidFile, action.signal)
     case 'reload':
-      // What reloads is the service manager's affair; `--` ends the options, whatever the unit is called.
+      // The service manager performs the reload; `--` ends the options, whatever the unit's name.
       return await runToEnd(['systemctl', '--no-ask-password', 'reload', '--', action.unit], surroundings)
     case 'run':
       return await runToEnd(['/bin/sh', '-c', action.command], surroundings)
@@ -56,9 +56,13 @@ function sendSignal(pidFile: string, signal: NodeJS.Signals): void {
   try {
     process.kill(pid, signal)
   } catch (cause) {
-    throw new AgentError('command.failed', `process ${pid} of ${pidFile} got no ${signal}: ${messageOf(cause)}`, {
-      cause,
-    })
+    throw new AgentError(
+      'command.failed',
+      `${signal} could not be sent to process ${pid} of ${pidFile}: ${messageOf(cause)}`,
+      {
+        cause,
+      },
+    )
   }
 }
 
@@ -76,14 +80,14 @@ function readPid(path: string): number {
   } catch (error) {
     throw ioError('read', path, error)
   }
-  // 0 and negative numbers stand for groups of processes.
+  // For kill(2), 0 and negative numbers mean process groups.
   const [line = ''] = text.split('\n')
   const pid = /^\d{1,9}$/.test(line) ? Number(line) : 0
   if (pid > 0) return pid
   throw new AgentError('command.failed', `${path} does not hold the id of a process`)
 }
 
-/** A program to its end, in a group of its own so that the whole of it can be ended. */
+/** Runs a program to its end, in a process group of its own, so that all its processes can be ended. */
 function runToEnd([file = '', ...args]: readonly string[], { env, signal }: ActionContext): Promise<void> {
   const what = [file, ...args].join(' ').slice(0, 200)
   return new Promise((resolve, reject) => {
@@ -107,7 +111,7 @@ function runToEnd([file = '', ...args]: readonly string[], { env, signal }: Acti
       settle()
       fail(`cannot be run (${messageOf(error)})`, error)
     })
-    // Not `close`: what it has started may hold its output open for ever.
+    // Not `close`: a process that it started may keep its output open for ever.
     child.on('exit', (code, killed) => {
       settle()
       if (code === 0) return resolve()
@@ -122,7 +126,7 @@ function endGroup(pid: number | undefined): void {
   try {
     process.kill(-pid, 'SIGKILL')
   } catch {
-    // It has just ended.
+    // It has just exited.
   }
 }
 

@@ -13,8 +13,8 @@ const NOBODY: ServiceManager = {
 }
 
 /**
- * The service manager that the environment names (sd_notify(3): NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID), or one
- * that listens to nothing. A message that cannot be sent is said once and is no reason to stop.
+ * The service manager of the environment (sd_notify(3): NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID), or one that ignores
+ * notifications. A notification that cannot be sent is logged once and does not stop the agent.
  */
 export function serviceManager(
   env: Readonly<Record<string, string | undefined>>,
@@ -48,7 +48,7 @@ interface Options {
   readonly pid: number
   readonly log: Pick<Log, 'warn'>
   readonly libc?: () => Pick<Libc, 'sendDatagram'>
-  /** CLOCK_MONOTONIC, which the protocol wants. */
+  /** CLOCK_MONOTONIC, as the protocol requires. */
   readonly monotonicMicroseconds?: () => bigint
 }
 

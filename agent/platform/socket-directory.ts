@@ -9,14 +9,14 @@ import { ioError } from './io-error.js'
 /** `sun_path` without the byte that ends it. */
 const MAX_PATH_BYTES = 107
 const MODE = 0o755
-/** A socket under a temporary name that is older was left by an agent that was killed at the wrong moment. */
+/** An older socket under a temporary name is a leftover of a killed agent. */
 const LEFT_BEHIND_MS = 60_000
 const TEMPORARY = /^\.icp-agent\.[0-9a-f]{8}$/
 
 /**
- * Makes the directory of the socket where it is missing. Before any other: one that is made for the agent alone, for the
- * log or the keys, may lie above it or be the same, and what is there already stays open to those who call. Where it
- * cannot be made, `prepare` says why.
+ * Creates the directory of the socket if it is missing. Call it before private directories (log, keys) are created: one of
+ * them may be the same or an ancestor, and an existing directory keeps the mode that callers need. If it fails, `prepare`
+ * reports why.
  */
 export function makeSocketDirectory(path: string): void {
   try {
@@ -66,7 +66,7 @@ class LinuxSocketPlace implements SocketPlace {
     this.#name = directory.inside(basename(path))
     const temporary = `.icp-agent.${randomBytes(4).toString('hex')}`
     this.#temporary = this.directory.inside(temporary)
-    // The path as people know it, so that `ss` shows it; through the held directory where that is too long.
+    // The usual path, so that `ss` shows it; through the held directory if that is too long.
     const readable = `${dirname(path)}/${temporary}`
     this.temporaryPath = Buffer.byteLength(readable) > MAX_PATH_BYTES ? this.#temporary : readable
   }
@@ -89,7 +89,7 @@ class LinuxSocketPlace implements SocketPlace {
   }
 
   intact(): boolean {
-    // By its full path: the directory itself may have been replaced.
+    // By its full path, because the directory itself may have been replaced.
     return this.#isOurs(look(this.path))
   }
 

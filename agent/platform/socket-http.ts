@@ -1,8 +1,8 @@
 import { Agent, request } from 'node:http'
 
-/** More than a page of 500 rows needs. */
+/** Larger than any page of 500 rows. */
 const MAX_BYTES = 16 * 1024 * 1024
-/** Longer than an agent takes for any answer; one that hangs, or is stopped, says nothing at all. */
+/** Longer than any answer takes, so that only an agent that hangs or is stopped exceeds it. */
 const SILENT_MS = 30_000
 
 export interface SocketAnswer {
@@ -16,11 +16,11 @@ export interface SocketRequest {
   readonly path: string
   /** JSON. */
   readonly body?: string
-  /** Aborts with whoever asks, or when the time is over. */
+  /** The caller's signal or deadline. */
   readonly signal: AbortSignal
 }
 
-/** Plain HTTP to a Unix socket, one request after the other on one connection, which is kept until disposed. */
+/** Plain HTTP to a Unix socket, one request after another on one connection, which stays open until disposal. */
 export class SocketHttp implements Disposable {
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 })
 
@@ -29,7 +29,7 @@ export class SocketHttp implements Disposable {
     private readonly silentMs = SILENT_MS,
   ) {}
 
-  /** Rejects with what Node says (`ECONNREFUSED`, `EACCES`, …), `ETIMEDOUT` after a silence, or the signal's reason. */
+  /** Rejects with Node's error (`ECONNREFUSED`, `EACCES`, …), `ETIMEDOUT` without data for too long, or the signal's reason. */
   ask({ method, path, body, signal }: SocketRequest): Promise<SocketAnswer> {
     return new Promise((resolve, reject) => {
       const headers = body === undefined ? {} : { 'content-type': 'application/json' }

@@ -1,10 +1,10 @@
 import type { Clock } from '../ports/clock.js'
 
-/** How often the two clocks are compared while somebody sleeps: one timer for all sleepers together. */
+/** How often the two clocks are compared during sleeps: one timer for all sleepers. */
 const COMPARE_EVERY_MS = 5_000
-/** The wall clock has jumped when it moved so much more or less than the monotonic one. NTP's slewing moves both. */
+/** A larger difference between the movements of both clocks is a jump. NTP's slewing moves both. */
 const JUMP_MS = 2000
-/** What setTimeout can hold; longer waits are chained. */
+/** The limit of setTimeout; longer waits are chained. */
 const MAX_TIMER_MS = 2 ** 31 - 1
 
 interface Sleeper {
@@ -14,16 +14,16 @@ interface Sleeper {
 }
 
 /**
- * The real clock. Sleeps keep the process alive; the comparison of the two clocks, which notices a suspend or a step
- * of NTP within 5 seconds, does not, and runs only while somebody sleeps. A sleep never ends early by a rounding of
- * the timer, so loops that wait for a moment do not spin.
+ * The real clock. Sleeps keep the process running; the comparison of the clocks, which detects a suspend or a step of NTP
+ * within 5 seconds, does not, and runs only during sleeps. A sleep never ends early by rounding, so that loops that wait
+ * for a time do not spin.
  */
 export class SystemClock implements Clock {
   readonly #sleepers = new Set<Sleeper>()
   readonly #wall: () => number
   #comparison: NodeJS.Timeout | null = null
 
-  /** `wall` is there for tests of jumps; nothing else passes it. */
+  /** `wall` is for tests of jumps. */
   constructor(wall: () => number = Date.now) {
     this.#wall = wall
   }

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { rootCertificates } from 'node:tls'
 
-/** Where distributions keep the certificates that they trust; the first file that is there counts. */
+/** Files with the trusted certificates of distributions; the first existing one is used. */
 const FILES = [
   '/etc/ssl/certs/ca-certificates.crt', // Debian, Ubuntu, Alpine, Arch
   '/etc/pki/tls/certs/ca-bundle.crt', // Fedora, RHEL
@@ -16,13 +16,13 @@ export interface RootsSource {
   readonly file?: string
   /** `SSL_CERT_DIR`: a directory of PEM files, used besides it. */
   readonly directory?: string
-  /** `NODE_EXTRA_CA_CERTS`: used besides all others. Node itself reads it only where no authorities are given. */
+  /** `NODE_EXTRA_CA_CERTS`: used besides all others. Node itself reads it only if no authorities are given. */
   readonly extra?: string
 }
 
 /**
- * PEM texts of the authorities that this machine trusts, each with one or more certificates. What the administrator
- * has removed from the system's store is not trusted: Node's built-in list counts only where there is no store at all.
+ * PEM texts of the authorities that this machine trusts, each with one or more certificates. Node's built-in list is used
+ * only if there is no system store at all, so that an authority removed from the store is not trusted.
  */
 export function systemRoots(source: RootsSource = {}): readonly string[] {
   const named = [source.file, ...directoryFiles(source.directory)].filter((path) => path !== undefined)
@@ -32,7 +32,7 @@ export function systemRoots(source: RootsSource = {}): readonly string[] {
   return [...(texts.length > 0 ? texts : rootCertificates), ...(extra === null ? [] : [extra])]
 }
 
-/** What the variables of OpenSSL and Node name. */
+/** The sources that variables of OpenSSL and Node name. */
 export function environmentSource(env: Readonly<Record<string, string | undefined>> = process.env): RootsSource {
   const { SSL_CERT_FILE: file, SSL_CERT_DIR: directory, NODE_EXTRA_CA_CERTS: extra } = env
   return { ...(file ? { file } : {}), ...(directory ? { directory } : {}), ...(extra ? { extra } : {}) }
@@ -46,7 +46,7 @@ function firstOf(paths: readonly string[]): string[] {
   return []
 }
 
-/** Null for a file that is missing, unreadable or without a certificate: the store is the platform's, not ours. */
+/** Null for a file that is missing, unreadable or without a certificate; the agent does not report problems of the store. */
 function readPem(path: string): string | null {
   try {
     const text = readFileSync(path, 'utf8')
@@ -61,6 +61,6 @@ function directoryFiles(directory: string | undefined): string[] {
   try {
     return readdirSync(directory).map((name) => join(directory, name))
   } catch {
-    return [] // A directory that is not there adds nothing.
+    return [] // The directory does not exist.
   }
 }

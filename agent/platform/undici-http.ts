@@ -15,26 +15,26 @@ import { httpError, throughProxy } from './http-errors.js'
 import { environmentSource, systemRoots } from './system-roots.js'
 
 export interface HttpClientOptions {
-  /** What is presented and trusted; read for each request, so that a renewed certificate is used at once. */
+  /** Client certificates and trusted authorities; read for each request, so that a renewed certificate is used at once. */
   readonly tls?: () => HttpTls
   /**
-   * PEM of the authorities trusted besides `tls().ca`; default: the system's. An API with a CA of its own takes none.
+   * PEM of the authorities trusted besides `tls().ca`; default: the system's. Empty for an API with its own CA.
    */
   readonly roots?: () => readonly string[]
-  /** Whom it talks to, for the advice in errors. Default: some server. */
+  /** The server, for the advice in errors. Default: any server. */
   readonly peer?: HttpPeer
   /** Read for each request. Unix sockets and loopback addresses never go through it. Default: none. */
   readonly proxy?: () => HttpProxy | null
-  /** For each step of making a connection: address, TLS, proxy. A request may wait for less. Default: 10 seconds. */
+  /** Timeout of each step of a connection: address, TLS, proxy. Default: 10 seconds. */
   readonly connectTimeoutMs?: number
 }
 
 const NO_TLS: HttpTls = { ca: [] }
 
 /**
- * HttpClient over undici: TLS 1.2 or newer, kept connections, one deadline for the whole exchange with its body, a cap
- * on the body while it arrives, no redirects (a redirect is an answer). A changed client certificate or CA drops no
- * request in flight.
+ * HttpClient over undici: TLS 1.2 or newer, keep-alive, one deadline for the whole exchange with its body, a limit of the
+ * body enforced while it arrives, no redirects (a redirect is an answer). A change of client certificate or CA does not
+ * drop requests in flight.
  */
 export function createHttpClient(options: HttpClientOptions = {}): HttpClient {
   const peer = options.peer ?? ANY_SERVER
@@ -58,7 +58,7 @@ export function createHttpClient(options: HttpClientOptions = {}): HttpClient {
       const exchange = new ExchangeDeadline(request, proxyOf(dispatchers, request), peer)
       try {
         const response = await exchange.watch(() => send(dispatchers, request, exchange.signal))
-        // From here on only the caller's signal ends it.
+        // From now on only the caller's signal ends it.
         exchange.stopClock()
         return streamed(response, exchange)
       } catch (error) {
@@ -86,7 +86,7 @@ class ExchangeDeadline implements Disposable {
   ) {
     const { signal } = this.#controller
     this.#over = new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
-    this.#over.catch(() => undefined) // It may come to an end when nobody listens any more.
+    this.#over.catch(() => undefined) // It may reject after the exchange is done.
     this.#timer = setTimeout(() => {
       this.#late = true
       this.#controller.abort()
@@ -103,8 +103,8 @@ class ExchangeDeadline implements Disposable {
   }
 
   /**
-   * Runs the work until the deadline and turns its failure into our own error. undici observes the signal only once it
-   * has a connection: work that still waits for one is abandoned, and its result is ignored.
+   * Runs the work until the deadline and converts its failure to our own error. undici observes the signal only once it has
+   * a connection: work that still waits for one is abandoned, and its result is ignored.
    */
   async watch<T>(work: () => Promise<T>): Promise<T> {
     this.request.signal?.throwIfAborted()
@@ -169,7 +169,7 @@ function head({ statusCode, headers }: Dispatcher.ResponseData): Pick<HttpRespon
   return { status: statusCode, headers: Object.fromEntries(pairs) }
 }
 
-/** The body, unless it is larger than allowed: then neither it nor the rest of it is read. */
+/** The body. If it is larger than allowed, reading stops and the rest is discarded. */
 async function wholeBody(response: Dispatcher.ResponseData, request: HttpRequest): Promise<Buffer> {
   const { body, headers } = response
   const announced = Number(headers['content-length'] ?? 0)
@@ -187,12 +187,12 @@ async function wholeBody(response: Dispatcher.ResponseData, request: HttpRequest
   return Buffer.concat(chunks, size)
 }
 
-/** Gives up what is left of a body, and its connection. */
+/** Discards the rest of a body, and its connection. */
 function discard(body: Readable): void {
-  body.on('error', () => undefined).destroy() // Destroying a body that nobody reads reports an abort.
+  body.on('error', () => undefined).destroy() // Destroying an unread body emits an abort error.
 }
 
-/** The exchange ends with the body: read, broken off, or never looked at. */
+/** Ends the exchange with the body, whether it was read completely, in part or not at all. */
 function streamed(response: Dispatcher.ResponseData, exchange: ExchangeDeadline): HttpStream {
   const { body } = response
   const release = () => exchange[Symbol.dispose]()
@@ -227,7 +227,7 @@ function proxyOf(dispatchers: Dispatchers, { url, unixSocket }: HttpRequest): st
   return unixSocket === undefined ? dispatchers.proxyFor(new URL(url)) : null
 }
 
-/** Where a request goes, without user information, path and query. */
+/** The destination of a request, without user information, path and query. */
 function addressOf({ url, unixSocket }: HttpRequest): string {
   return unixSocket === undefined ? new URL(url).origin : `unix://${unixSocket}`
 }

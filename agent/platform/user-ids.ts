@@ -3,7 +3,7 @@ import { errnoOf } from './io-error.js'
 
 const MAX_ID = 0xfffffffe
 
-/** The number of a user or group: as it is written, or by its name in `/etc/passwd` or `/etc/group`; null: unknown. */
+/** The id of a user or group, given as a number or as a name in `/etc/passwd` or `/etc/group`; null: unknown. */
 export function idOf(kind: 'user' | 'group', name: string): number | null {
   if (/^\d{1,10}$/.test(name)) return Number(name) <= MAX_ID ? Number(name) : null
   for (const line of lines(kind === 'user' ? '/etc/passwd' : '/etc/group')) {

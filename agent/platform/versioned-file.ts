@@ -2,8 +2,8 @@ import { constants } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 
 /**
- * Reads a file of the system unless it is still the version that is known (device, inode, size and times): `unchanged`
- * then. Null where it is missing, unreadable, no regular file or larger than `maxBytes`. Never rejects.
+ * Reads a file of the system; `unchanged` if it is still the known version (device, inode, size and times). Null if it is
+ * missing, unreadable, not a regular file or larger than `maxBytes`. Never rejects.
  */
 export async function readVersioned(
   path: string,
@@ -12,7 +12,7 @@ export async function readVersioned(
 ): Promise<{ readonly version: string; readonly text: string } | 'unchanged' | null> {
   let file: FileHandle | undefined
   try {
-    // An absolute symlink among another root's files would lead to our own file of that name.
+    // Below another root, an absolute symlink would lead to our own file of that name.
     const follow = path.startsWith('/proc/') ? constants.O_NOFOLLOW : 0
     file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY | follow)
     const stat = await file.stat({ bigint: true })
@@ -26,7 +26,7 @@ export async function readVersioned(
       const { bytesRead } = await file.read(buffer, length, buffer.length - length, null)
       if (bytesRead === 0) break
       length += bytesRead
-      // It grew meanwhile: half a line at its end would be a wrong name.
+      // It grew meanwhile, and a partial last line would give a wrong name.
       if (length > size) return null
     }
     return { version, text: buffer.toString('utf8', 0, length) }

@@ -1,4 +1,4 @@
-/** Which object of the Kubernetes API. */
+/** The address of an object of the Kubernetes API. */
 export interface ClusterObject {
   /** `/api/v1/namespaces/authsec/configmaps`: without the name. */
   readonly collection: string
@@ -7,14 +7,14 @@ export interface ClusterObject {
   readonly what: string
 }
 
-/** Objects of Kubernetes. What fails is an AgentError; a 403 names the verb that is missing. */
+/** Reads and writes objects of Kubernetes. Errors are AgentErrors; a 403 names the missing verb. */
 export interface ClusterObjects {
-  /** Null where there is none. */
+  /** Null if it does not exist. */
   read(request: ClusterObject, signal: AbortSignal): Promise<unknown>
-  /** False where somebody else has made it meanwhile. */
+  /** False if another client has created it meanwhile. */
   create(request: ClusterObject, object: object, signal: AbortSignal): Promise<boolean>
-  /** With the `resourceVersion` that was read. False where it has changed since, or is gone. */
+  /** Replaces the version with the `resourceVersion` that was read. False if it has changed since, or is gone. */
   replace(request: ClusterObject, object: object, signal: AbortSignal): Promise<boolean>
-  /** Whether the group is served in this version, with this resource. */
+  /** Whether the API server serves this resource of the group in this version. */
   serves(group: string, version: string, resource: string, signal: AbortSignal): Promise<boolean>
 }

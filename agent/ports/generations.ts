@@ -1,4 +1,4 @@
-/** A file that is to be there, under its name in the directory. */
+/** A file to write, by its name in the directory. */
 export interface OutputFile {
   readonly name: string
   readonly content: Uint8Array
@@ -9,10 +9,10 @@ export interface OutputFile {
 /** A directory of files that belong together and are replaced together. Throws `file.io`, `file.unsafe`. */
 export interface Generations extends Disposable {
   /**
-   * Makes these files, and no others of earlier calls, be there; they become visible in their order, or all at once.
-   * False where they are there already, as they are.
+   * Writes these files, and removes others of earlier calls; they become visible in their order, or all at once. False if
+   * the files already have this content.
    */
   put(files: readonly OutputFile[]): boolean
-  /** Removes generations that were replaced some time ago, and what a killed process has left. */
+  /** Removes generations that were replaced some time ago, and leftovers of a killed process. */
   sweep(): void
 }

@@ -1,6 +1,6 @@
 import type { ExchangeDetails } from '../errors.js'
 
-/** One HTTP exchange. The body is read whole, up to `maxBytes`. */
+/** One HTTP exchange. The body is read completely, up to `maxBytes`. */
 export interface HttpRequest {
   readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE'
   /** `https://…`, or `http://…` (loopback or, with `unixSocket`, an engine). */
@@ -13,7 +13,7 @@ export interface HttpRequest {
   readonly signal?: AbortSignal
   /** Do not present the client certificate on this exchange. */
   readonly withoutIdentity?: boolean
-  /** Present the other client certificate instead, where there is one. */
+  /** Present the other client certificate instead, if there is one. */
   readonly otherIdentity?: boolean
 }
 
@@ -25,8 +25,8 @@ export interface HttpResponse {
 }
 
 /**
- * A response whose body arrives piece by piece for as long as the signal lives (watches, event streams). Reading the
- * body, to its end or until one stops, releases it; whoever may not come to read it disposes it.
+ * A response whose body arrives in pieces until the signal aborts (watches, event streams). Reading the body, to its end
+ * or in part, releases it; a caller that may not read it must dispose it.
  */
 export interface HttpStream extends Disposable {
   readonly status: number
@@ -34,13 +34,13 @@ export interface HttpStream extends Disposable {
   readonly body: AsyncIterable<Buffer>
 }
 
-/** What the client presents and trusts; read for each request. */
+/** The client's certificates and trusted authorities; read for each request. */
 export interface HttpTls {
   /** PEM certificates trusted besides the system's. */
   readonly ca: readonly string[]
   /** PEM chain and PKCS#8 PEM key of the client certificate. */
   readonly identity?: ClientIdentity
-  /** One that a request may present in its place. */
+  /** A second one that a request may present instead. */
   readonly other?: ClientIdentity
 }
 
@@ -49,7 +49,7 @@ export interface ClientIdentity {
   readonly key: string
 }
 
-/** Whom a client talks to, for the advice in its errors. A setting is null where none says it. */
+/** The server of a client, for the advice in its errors. A setting is null if there is none. */
 export interface HttpPeer {
   /** `the server`. */
   readonly name: string
@@ -59,10 +59,10 @@ export interface HttpPeer {
   readonly trustSetting: string | null
 }
 
-/** `not_http`: what answered does not speak HTTP. */
+/** `not_http`: the answer is not HTTP. */
 export type HttpFailure = 'unreachable' | 'timeout' | 'tls' | 'too_large' | 'not_http'
 
-/** An exchange that brought no complete answer. What that means for an agent is up to whoever asked. */
+/** An exchange without a complete answer. The sender of the request decides what that means. */
 export class HttpError extends Error {
   override readonly name = 'HttpError'
   readonly details: ExchangeDetails

@@ -1,4 +1,4 @@
-/** What the kernel says of who is calling: the only word that counts. */
+/** The kernel, which alone identifies callers. */
 export interface Kernel {
   /**
    * The peer of a connected Unix socket, read once when the connection is accepted.
@@ -6,50 +6,50 @@ export interface Kernel {
    */
   peerOf(fd: number): Peer
   /**
-   * The process with that pid now, as a connection that it opened now would show it. Held by a pidfd before anything of it
-   * is read. Throws `caller.exited` where there is none, `caller.unidentified`.
+   * The process with that pid now, as the peer of a connection that it would open now. It is held by a pidfd before
+   * anything of it is read. Throws `caller.exited` if there is none, `caller.unidentified`.
    */
   peerOfPid(pid: number): Peer
-  /** All pids of now, and those of processes that end meanwhile. */
+  /** All present pids; some of the processes may exit meanwhile. */
   pids(): readonly number[]
   /**
-   * The text of `/proc/PID/cgroup`, to find processes by; null where it cannot be read. Nothing holds the process: whoever
-   * acts on this opens it, and looks again.
+   * The text of `/proc/PID/cgroup`, to find processes; null if it cannot be read. The process is not held: before acting on
+   * it, open the process and read again.
    */
   cgroupOf(pid: number): string | null
   /**
-   * The descriptor of the next connection that waits at a listening socket, or null. Whoever takes it closes it. Throws
-   * where no descriptor is left.
+   * The descriptor of the next waiting connection of a listening socket, or null. The caller must close it. Throws if no
+   * descriptor is left.
    */
   accept(listening: number): number | null
-  /** Closes a descriptor that `accept` gave. */
+  /** Closes a descriptor of `accept`. */
   close(fd: number): void
-  /** pid and uid of the peer alone, for a few microseconds; null where the kernel does not say. */
+  /** Only pid and uid of the peer, which takes a few microseconds; null if the kernel does not name them. */
   idsOf(fd: number): { readonly pid: number; readonly uid: number } | null
-  /** True where nobody is at the other end any more. */
+  /** True if the peer has closed the connection. */
   hungUp(fd: number): boolean
-  /** Calls back, within a second, once a process that is watched has ended. */
+  /** Calls back within a second after the process has exited. */
   onExit(process: ProcessHandle, ended: () => void): Disposable
-  /** What counts as the host, read once at start. */
+  /** The namespaces of the host, read once at start. */
   readonly host: HostNamespaces
   /** The text of the agent's own `/proc/self/cgroup`, read once at start; empty where there is none. */
   readonly ownCgroup: string
 }
 
 /**
- * The namespaces of pid 1 where the agent sees the machine's PID namespace (`hostPID`, `pid: host`, no container), else
- * the agent's own: then its own container is all the host there is to it. Null where they cannot be read.
+ * The namespaces of pid 1 if the agent sees the machine's PID namespace (`hostPID`, `pid: host`, no container); else the
+ * agent's own, so that its own container counts as the host. Null if they cannot be read.
  */
 export interface HostNamespaces {
   readonly mnt: string | null
   readonly user: string | null
-  /** Where the host's files are seen from here: empty, or `/proc/1/root` when the agent has a mount namespace of its own. */
+  /** The path of the host's root: empty, or `/proc/1/root` if the agent has a mount namespace of its own. */
   readonly root: string
-  /** False inside a user namespace: ids that are not mapped all show as 65534 then. */
+  /** False in a user namespace, in which all unmapped ids read as 65534. */
   readonly allIdsMapped: boolean
   /**
-   * The agent is in pid 1's mount namespace: on a bare machine, and in a container with a PID namespace of its own. False
-   * where pid 1's namespace cannot be read.
+   * The agent is in pid 1's mount namespace: on a machine without containers, and in a container with its own PID namespace.
+   * False if pid 1's namespace cannot be read.
    */
   readonly besidePid1: boolean
 }
@@ -67,23 +67,23 @@ export interface Peer {
 export interface ExecutableId {
   readonly device: bigint
   readonly inode: bigint
-  /** The mount's id; null where the kernel does not say it (before Linux 5.8). */
+  /** The mount's id; null before Linux 5.8. */
   readonly mount: bigint | null
 }
 
 /**
- * The program of a process, held open: whatever the process runs next, this stays the same file on the same mount. It is
- * not opened for reading, and its file system is not asked.
+ * The executable of a process, held open: it stays the same file on the same mount, whatever the process runs next. It is
+ * not opened for reading, and no request goes to its file system.
  */
 export interface OpenExecutable extends Disposable {
   readonly id: ExecutableId
   /** Opens the file for reading, for as long as this is open: `/proc/self/fd/N`. */
   readonly file: string
-  /** Keeps it open until what is returned is disposed too. */
+  /** Keeps it open until the result is disposed too. */
   hold(): Disposable
   /**
-   * Its path, without the mark of a deleted file. Null where it cannot be read, and where its mount is none of the
-   * host's: in a mount namespace of one's own any file can bear any path.
+   * Its path, without the mark of a deleted file. Null if it cannot be read, or if its mount is not one of the host's: in a
+   * private mount namespace any file can have any path.
    */
   path(): string | null
 }
@@ -94,16 +94,16 @@ export interface OpenExecutable extends Disposable {
  */
 export interface ProcessHandle extends Disposable {
   readonly pid: number
-  /** Unique to this process, also when the pid is used again. */
+  /** Identifies this process, also when its pid is reused. */
   readonly key: string
   /** False once the process has ended (zombies included). */
   alive(): boolean
-  /** Null where it cannot be read (no SYS_PTRACE). Never touches the file system underneath. */
+  /** Null if it cannot be read (no SYS_PTRACE). Sends no request to the file system. */
   executable(): ExecutableId | null
-  /** Holds the program that runs now: all that is said of one program is read from this. Null as for `executable()`. */
+  /** Holds the present executable, so that all its properties are read from one file. Null as for `executable()`. */
   openExecutable(): OpenExecutable | null
-  /** A small file of `/proc/PID` whose reading never waits for the process: never cmdline, environ or maps. */
+  /** Reads a small file of `/proc/PID` that never waits for the process, unlike cmdline, environ and maps. */
   read(file: 'stat' | 'status' | 'cgroup' | 'mountinfo' | 'uid_map'): string
-  /** `mnt:[4026531840]`, or null where it cannot be read. */
+  /** `mnt:[4026531840]`, or null if it cannot be read. */
   namespace(kind: 'mnt' | 'user' | 'pid' | 'cgroup' | 'net'): string | null
 }

@@ -1,11 +1,11 @@
 import { BlockList, isIP } from 'node:net'
 import { domainToASCII } from 'node:url'
 
-/** What `NO_PROXY` says. */
+/** The exemptions of `NO_PROXY`. */
 export interface NoProxy {
   /** `hostname` as a URL has it (`[fd00::1]`), `port` in digits; empty: that of https. */
   exempts(hostname: string, port: string): boolean
-  /** Entries that exempt no host whatever, as they were written. */
+  /** Entries that exempt no host at all, as they were written. */
   readonly useless: readonly string[]
 }
 
@@ -17,11 +17,11 @@ interface RequestedHost {
 type NoProxyRule = (target: RequestedHost) => boolean
 
 /**
- * Reads `NO_PROXY`. A host is exempt where either of the two readings that neighbours of the agent have exempts it: that
- * of Go (golang.org/x/net/http/httpproxy) and that of curl. So entries are parted by commas or blanks; `*` exempts all;
- * a name exempts itself and what lies below it; `.name` does so as well, with a port only what lies below; `*.name` only
- * what lies below; an address, with or without brackets, and a network (`10.0.0.0/8`) exempt addresses, an IPv4 address
- * in its IPv6 form too; all but networks may have a port. Hosts are not looked up: a network exempts no name.
+ * Parses `NO_PROXY`. A host is exempt if Go (golang.org/x/net/http/httpproxy) or curl would exempt it. So entries are
+ * separated by commas or blanks; `*` exempts all; a name exempts itself and its subdomains; `.name` too, but with a port
+ * only the subdomains; `*.name` only the subdomains; an address, with or without brackets, and a network (`10.0.0.0/8`)
+ * exempt addresses, also an IPv4 address in its IPv6 form; all but networks may have a port. Names are not resolved, so a
+ * network exempts no name.
  */
 export function readNoProxy(text: string): NoProxy {
   const written = text.split(/[,\s]+/).filter((entry) => entry !== '')
@@ -73,10 +73,10 @@ function addressOf(address: string, family: 'ipv4' | 'ipv6'): NoProxyRule {
 
 function nameOf(host: string, withPort: boolean): NoProxyRule | null {
   const [, wildcard, dot, rest = ''] = /^(\*(?=\.))?(\.)?(.*?)\.*$/.exec(host) ?? []
-  // Only where it must: it takes what ends in a number for an address.
+  // Only for other characters: domainToASCII parses a name that ends in a number as an address.
   const name = /^[!-~]*$/.test(rest) ? rest : domainToASCII(rest)
   if (!/^[a-z0-9_-]+(?:\.[a-z0-9_-]+)*$/.test(name)) return null
-  // Go takes a leading dot for what lies below alone, curl for the name too; only Go knows ports and wildcards.
+  // For Go a leading dot means subdomains only, for curl the name too; only Go knows ports and wildcards.
   const itself = wildcard === undefined && (dot === undefined || !withPort)
   return (target) => (itself && target.name === name) || target.name.endsWith(`.${name}`)
 }

@@ -1,13 +1,13 @@
-/** Whoever started the agent as a service and wants to know how it is (systemd's notify protocol). Never throws. */
+/** The service manager, which is notified of the agent's state (systemd's notify protocol). Never throws. */
 export interface ServiceManager {
-  /** It serves from now on. */
+  /** The agent serves from now on. */
   ready(): void
-  /** The agent reads its configuration again or reopens its log; `ready` ends that. */
+  /** The agent reloads its configuration or reopens its log, until `ready`. */
   reloading(): void
   stopping(): void
   /** One line for `systemctl status`. */
   status(text: string): void
-  /** Milliseconds within which a sign of life is expected again and again; null: none is. */
+  /** The watchdog interval in milliseconds; null: no watchdog. */
   readonly watchdogMs: number | null
   alive(): void
 }

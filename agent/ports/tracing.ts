@@ -1,11 +1,11 @@
-/** Spans of work that sends something: they begin before it is sent, because what is sent may name them. */
+/** Spans of requests. They begin before the request is sent, because its headers may contain them. */
 export interface RequestTracing {
   /** A request to the ICP server begins. */
   begin(endpoint: string): RequestSpan
 }
 
 export interface RequestSpan {
-  /** Headers that hand the trace on; empty unless that is configured. */
+  /** Headers that propagate the trace; empty unless configured. */
   readonly headers: Readonly<Record<string, string>>
   /** `outcome`: `ok`, or an error code. */
   end(outcome: string): void

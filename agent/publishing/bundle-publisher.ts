@@ -8,14 +8,14 @@ import type { Lease } from './lease.js'
 import type { PublishTarget } from './targets.js'
 import type { PublishedTexts } from './texts.js'
 
-/** How often the lease is renewed, or looked at. */
+/** How often the lease is renewed or read. */
 export const LEASE_TURN_MS = 5_000
-/** How often what is published is read again, so that what somebody else changed is put back. */
+/** How often the published objects are read again, to restore what others changed. */
 export const LOOK_MS = 30_000
 const BACKOFF = { baseMs: 2_000, capMs: 30_000 }
-/** A program that has not got round to its lease for so long does not run any more. */
+/** If the lease was not handled for this time, the program is stuck. */
 const STUCK_MS = 120_000
-/** Answers older than this say nothing about now. */
+/** Answers older than this are outdated. */
 const FRESH_MS = 60_000
 
 export interface BundlePublisherOptions {
@@ -27,7 +27,7 @@ export interface BundlePublisherOptions {
     leading(): void
     following(holder: string): void
     written(what: string): void
-    /** `what` it was that failed: the same thing fails again and again. */
+    /** `what`: the operation that failed; it may fail repeatedly. */
     failed(what: string, error: AgentError): void
     succeeded(what: string): void
   }
@@ -48,25 +48,25 @@ export class BundlePublisher {
     this.#turnedAt = options.clock.monotonic()
   }
 
-  /** What is to be published from now on. */
+  /** Sets what to publish from now on. */
   offer(texts: PublishedTexts): void {
     this.#texts = texts
     this.#alarm.ring()
   }
 
-  /** Runs until the signal aborts; then lets go of the lease, unless `parting` aborts before that. */
+  /** Runs until the signal aborts; then releases the lease, unless `parting` aborts first. */
   async run(signal: AbortSignal, parting: AbortSignal): Promise<void> {
     await Promise.all([this.#keepLease(signal), this.#publish(signal)])
     if (this.options.lease.held) await this.#attempt('lease', () => this.options.lease.release(parting), parting)
   }
 
-  /** Why a restart would help; null where it would not. */
+  /** Why a restart would help; null: it would not. */
   get stuck(): string | null {
     const idle = this.options.clock.monotonic() - this.#turnedAt
     return idle < STUCK_MS ? null : `nothing has happened for ${Math.round(idle / 1000)} s`
   }
 
-  /** Why this replica does not do its part; empty where it does. A replica that waits for the lease does. */
+  /** Problems of this replica; empty if it works, also while it waits for the lease. */
   get troubles(): readonly string[] {
     const now = this.options.clock.monotonic()
     const found = [...this.#troubles].map(([what, message]) => `${what}: ${message}`)
@@ -107,7 +107,7 @@ export class BundlePublisher {
     }
   }
 
-  /** True where every target holds the texts. */
+  /** True if every target holds the texts. */
   async #putAll(texts: PublishedTexts, signal: AbortSignal): Promise<boolean> {
     const { lease, targets, said } = this.options
     let all = true

@@ -4,11 +4,11 @@ import type { Clock } from '../ports/clock.js'
 import type { ClusterObject, ClusterObjects } from '../ports/cluster-objects.js'
 import { readable } from './objects.js'
 
-/** How long others leave a lease alone that its holder does not renew. */
+/** How long after the last renewal another process may take the lease. */
 export const LEASE_MS = 30_000
-/** How long after a renewal was asked for its holder may still write: earlier than anybody takes over. */
+/** How long after requesting a renewal the holder may write; shorter than `LEASE_MS`. */
 export const RENEW_DEADLINE_MS = 20_000
-/** A holder of another program may ask for longer than anybody would wait. */
+/** Limit of the duration that a foreign holder may have set. */
 const MAX_SECONDS = 3_600
 
 export interface LeaseOptions {
@@ -16,7 +16,7 @@ export interface LeaseOptions {
   readonly clock: Clock
   readonly namespace: string
   readonly name: string
-  /** Of this process alone. */
+  /** Unique to this process. */
   readonly holder: string
 }
 
@@ -33,9 +33,9 @@ const record = z.object({
 })
 
 /**
- * A Lease of coordination.k8s.io/v1, by which one of several processes is the one that writes. Clocks of machines
- * differ, so the times in it are ignored: a waiting process counts from when it saw the lease change, and the holder
- * counts from before it asked for the renewal, both on a clock that does not jump.
+ * A Lease of coordination.k8s.io/v1, which makes one of several processes the writer. Clocks of machines differ, so the
+ * times in it are ignored: a waiting process counts from when it saw the lease change, and the holder from before it
+ * requested the renewal, both on the monotonic clock.
  */
 export class Lease {
   readonly #request: ClusterObject
@@ -62,7 +62,7 @@ export class Lease {
     return this.#holder
   }
 
-  /** Runs the work with a signal that aborts as soon as this process may write no longer. */
+  /** Runs the work with a signal that aborts as soon as this process may no longer write. */
   async whileHeld<T>(signal: AbortSignal, work: (limited: AbortSignal) => Promise<T>): Promise<T | null> {
     const term = this.#term
     if (!this.held || !term) return null
@@ -76,7 +76,7 @@ export class Lease {
     }
   }
 
-  /** Takes the lease, renews it, or sees that another holds it. Throws what the API answers. */
+  /** Takes or renews the lease, or sees that another process holds it. Throws the errors of the API. */
   async turn(signal: AbortSignal): Promise<void> {
     const { objects, clock, holder } = this.options
     const asked = clock.monotonic()
@@ -110,7 +110,7 @@ export class Lease {
     if (await objects.replace(this.#request, renewed, signal)) this.#granted(asked)
   }
 
-  /** Lets the next one take over at once. */
+  /** Releases the lease, so that another process can take it at once. */
   async release(signal: AbortSignal): Promise<void> {
     const { objects, holder } = this.options
     if (!this.held) return

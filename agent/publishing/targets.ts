@@ -4,7 +4,7 @@ import type { ClusterObject, ClusterObjects } from '../ports/cluster-objects.js'
 import { readable } from './objects.js'
 import type { PublishedTexts } from './texts.js'
 
-/** `same`: nothing had to be written. `conflict`: somebody wrote meanwhile; it is to be read again. */
+/** `same`: nothing had to be written. `conflict`: another client wrote meanwhile; read again. */
 export type PutResult = 'same' | 'written' | 'conflict'
 
 /** An object of Kubernetes that holds the bundle. */
@@ -13,14 +13,14 @@ export interface PublishTarget {
   put(texts: PublishedTexts, signal: AbortSignal): Promise<PutResult>
 }
 
-/** Made by this program. Labels of an object that is there stay. */
+/** Labels of objects that this program creates. Labels of existing objects are kept. */
 const LABELS = { 'app.kubernetes.io/managed-by': 'icp-agent' }
 const configMap = z.looseObject({ data: z.record(z.string(), z.string()).nullish() })
 const trustBundle = z.looseObject({
   spec: z.looseObject({ signerName: z.string().nullish(), trustBundle: z.string().nullish() }),
 })
 
-/** A ConfigMap. Keys that are not of the bundle stay as they are. */
+/** A ConfigMap. Its other keys are not changed. */
 export class ConfigMapTarget implements PublishTarget {
   readonly #request: ClusterObject
 

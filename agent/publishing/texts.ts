@@ -15,18 +15,18 @@ export interface PublishedBundles {
 export interface PublishedTexts {
   /** The authorities of the trust domain; never empty. */
   readonly pem: string
-  /** What a ConfigMap holds, by key. */
+  /** The data of a ConfigMap, by key. */
   readonly files: ReadonlyMap<string, string>
 }
 
-/** What is published of the bundles that the agent serves, and whose bundle it does not serve. */
+/** The texts to publish, and trust domains whose bundles the agent does not serve. */
 export interface Composed {
-  /** Null: nothing that may replace what is there. */
+  /** Null: nothing that may replace the published content. */
   readonly texts: PublishedTexts | null
   readonly absent: readonly string[]
 }
 
-/** `jwt`: a JWKS for each trust domain; null where none has been received yet. */
+/** `jwt`: a JWKS for each trust domain; null if none has been received yet. */
 export function publishedTexts(
   { trustDomain, federated, pemKey, spiffeKey }: PublishedBundles,
   x509: BundleSet,

@@ -145,8 +145,8 @@ describe('a process that lives and cannot be read', () => {
   }
 
   it.each<[string, number, string, RegExp]>([
-    ['its program is gone, in all of its threads', 2, 'caller.unidentified', /about to end/],
-    ['the kernel finds no task', 3, 'caller.unidentified', /lives, but .*ESRCH/],
+    ['its program is gone, in all of its threads', 2, 'caller.unidentified', /it is exiting/],
+    ['the kernel finds no task', 3, 'caller.unidentified', /is alive, but .*ESRCH/],
     ['no descriptor is left', 24, 'caller.unidentified', /LimitNOFILE/],
     ['no descriptor is left on the machine', 23, 'caller.unidentified', /LimitNOFILE/],
     ['memory is short', 12, 'caller.unidentified', /ENOMEM/],
