@@ -18,10 +18,10 @@ import { kubernetesNodeAttestor } from './kubernetes/node.js'
 import type { ReadVersioned } from './unix/accounts.js'
 import { unixNodeAttestor } from './unix/node.js'
 
-/** What attestors need of the world. */
+/** The dependencies of attestors. */
 export interface AttestorWorld {
   readonly files: Files
-  /** Tells of files that are read again and cannot be used. */
+  /** Reports reread files that cannot be used. */
   readonly fileEvents: FileEvents
   readonly clock: Clock
   readonly random: Random
@@ -31,7 +31,7 @@ export interface AttestorWorld {
   readonly kernel: Kernel
   readonly readVersioned: ReadVersioned
   readonly events: CallerEvents
-  /** Whether any entry asks for `unix:sha256`. Whoever says so for the first time has workloads looked at again. */
+  /** Whether any entry requires `unix:sha256`. When the first one does, workloads are attested again. */
   readonly digestWanted: () => boolean
   readonly attestorEvents: AttestorEvents
   readonly engineEvents: EngineEvents
@@ -40,11 +40,11 @@ export interface AttestorWorld {
   readonly kubernetesEvents: KubernetesEvents
   /** Opens a client that trusts only the given roots, and uses no proxy. */
   readonly openHttp: OpenHttp
-  /** Where the environment says that the Kubernetes API is, `https://10.96.0.1:443`; null outside of pods. */
+  /** The address of the Kubernetes API from the environment, `https://10.96.0.1:443`; null outside pods. */
   readonly kubernetesApi: string | null
 }
 
-/** The ways in which this node can attest itself to the server. */
+/** The node attestors of this node. */
 export function nodeAttestors(
   { attestation }: Pick<Config, 'attestation'>,
   {
@@ -69,7 +69,7 @@ export function nodeAttestors(
   }
 }
 
-/** The settings that attestors have, and the tenant whose AI agents they may name. */
+/** The settings of attestors, and the tenant of AI agents that they may name. */
 export type AttestorConfig = Pick<Config, 'agent' | 'attestation'>
 
 export { type AttestorChange, type WorkloadAttestors, workloadAttestors } from './workload-attestors.js'

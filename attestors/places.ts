@@ -5,10 +5,10 @@ import type { KubernetesWorkloads } from './kubernetes/create.js'
 import { placeOf } from './kubernetes/pod-id.js'
 import { containerOf } from './shared/cgroup.js'
 
-/** As `docker ps` shows ids. Fewer digits may begin the ids of several containers. */
+/** The length of ids in `docker ps`; shorter prefixes may be ambiguous. */
 const SHORTEST_ID = 12
 
-/** Finds containers by what control groups say, and pods by what Kubernetes showed. It asks no engine. */
+/** Finds containers by control groups, and pods by the known pods. Sends no request to an engine. */
 export function placeFinder(
   { ownCgroup }: Pick<Kernel, 'ownCgroup'>,
   kubernetes: Pick<KubernetesWorkloads, 'podsNamed'> | null,

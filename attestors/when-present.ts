@@ -6,24 +6,24 @@ import type { Clock } from '../agent/ports/clock.js'
 
 export interface WhenPresentOptions {
   readonly attestor: WorkloadAttestor
-  /** Null where its platform is here, else why it is not. Never throws for a platform. */
+  /** Null if its platform exists, else why not. Never throws because of a platform. */
   readonly absence: () => Promise<string | null>
-  /** What is said of it when it is on. */
+  /** The reason in its status while it is on. */
   readonly asks: string
   readonly clock: Clock
   readonly events: Pick<AttestorEvents, 'reportStatus'>
 }
 
-/** How often a platform that is not here is looked for. */
+/** How often a missing platform is looked for. */
 const LOOK_MS = 10_000
 
 /**
- * An attestor that is asked only where its platform is. One that appears later is found within ten seconds, and whoever
- * listens is attested again. One that was here once is asked for ever: being away is then the platform's fault, and the
- * attestor says what is unavailable.
+ * An attestor that is asked only if its platform exists. A platform that appears later is found within ten seconds, and
+ * subscribed workloads are attested again. Once it has existed, the attestor is always asked, and reports what is
+ * unavailable.
  */
 export class WhenPresent implements WorkloadAttestor {
-  #absence: string | null = 'not looked for yet'
+  #absence: string | null = 'not checked yet'
   #first: Promise<void> | null = null
   readonly #waiting = new Set<() => void>()
 
@@ -63,7 +63,7 @@ export class WhenPresent implements WorkloadAttestor {
     }
   }
 
-  /** Looks for the platform until it is there or the signal aborts. */
+  /** Looks for the platform until it exists or the signal aborts. */
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       this.#first ??= this.#look()

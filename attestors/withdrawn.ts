@@ -9,8 +9,8 @@ export interface Attesting {
 }
 
 /**
- * The old selectors that a change of settings withdraws. Selectors of a platform that stays count until the next
- * attestation, and beyond it while the platform is unavailable, unless the new rules are stricter.
+ * The old selectors that a change of settings withdraws. Selectors of a platform that stays on are kept until the next
+ * attestation, and longer while the platform is unavailable, unless the new rules are stricter.
  */
 export function withdrawnSelectors(before: Attesting, after: Attesting): WithdrawnSelectors {
   const spokenFor = new Map(after.attestors.map(({ name, platforms }) => [name, new Set(platforms)]))

@@ -13,40 +13,40 @@ import { ExecutableDigests } from './unix/executable.js'
 import { UnixWorkloadAttestor } from './unix/workload.js'
 import { type Attesting, withdrawnSelectors } from './withdrawn.js'
 
-/** The attestors of workloads, and what they do besides: watch their platforms. */
+/** The workload attestors, which also watch their platforms. */
 export interface WorkloadAttestors extends Disposable {
-  /** Those in force. */
+  /** The attestors in force. */
   readonly all: readonly WorkloadAttestor[]
   /** Which of them are on, and why the others are off; empty before `run`. */
   statuses(): readonly AttestorStatus[]
-  /** Whether Kubernetes has listed the pods of this node since the start; null where it is not asked. */
+  /** Whether Kubernetes has listed the pods of this node since the start; null if it is not used. */
   readonly podsListed: boolean | null
-  /** Finds processes by the names that platforms give them. */
+  /** Finds processes by container and pod. */
   readonly places: PlaceFinder
-  /** Threads that live. Those that do a moment after disposal hang in a system call, and Node cannot end. */
+  /** Number of live threads. A thread that is still live a moment after disposal hangs in a system call. */
   readonly threads: number
-  /** Runs until the signal aborts; rejects only on a defect of our own. */
+  /** Runs until the signal aborts; rejects only on a defect. */
   run(signal: AbortSignal): Promise<void>
-  /** Makes the attestors of other settings, beside those in force; null where they would be the same. */
+  /** Creates attestors for other settings, beside those in force; null if nothing changes. */
   prepare(config: AttestorConfig): AttestorChange | null
 }
 
-/** Attestors that were made and are not in force. Disposing gives them up, unless they are by then. */
+/** Attestors that are not in force yet. Disposing drops them, unless they were committed. */
 export interface AttestorChange extends Disposable {
-  /** Puts them into force, and returns which old selectors are withdrawn. The old attestors end by themselves. */
+  /** Puts them into force, and returns the withdrawn selectors. The old attestors end by themselves. */
   commit(): WithdrawnSelectors
 }
 
-/** One platform under the settings that it was made with. */
+/** One platform with the settings that it was created with. */
 interface PlatformPart extends Disposable {
   readonly name: string
-  /** Its settings: it is made again only if they differ. */
+  /** Its settings: it is created again only if they differ. */
   readonly settings: string
-  /** Null where it is off. */
+  /** Null: it is off. */
   readonly attestor: WorkloadAttestor | null
   readonly pods?: Pick<KubernetesWorkloads, 'listed' | 'podsNamed'>
   readonly threads?: () => number
-  /** Runs until the signal aborts, once it is in force. */
+  /** Runs from the commit until the signal aborts. */
   run(signal: AbortSignal): Promise<void>
 }
 
@@ -60,8 +60,8 @@ const NO_PODS = 'the agent runs in no pod (KUBERNETES_SERVICE_HOST), and attesta
 const NO_UNITS = 'attestation.unix.method is procfs, and attestation.type is not auto'
 
 /**
- * The attestors of workloads: each is asked where its platform is, whatever the node attests as. That of systemd is on
- * with `attestation.unix.method: systemd`, and with `attestation.type: auto` wherever systemd runs.
+ * The workload attestors: each is asked if its platform exists, whatever the type of node attestation. That of systemd is
+ * on with `attestation.unix.method: systemd`, and with `attestation.type: auto` if systemd runs.
  */
 export function workloadAttestors(config: AttestorConfig, world: AttestorWorld): WorkloadAttestors {
   return new Attestors(config, world)
@@ -72,7 +72,7 @@ class Attestors implements WorkloadAttestors {
   #settings: AttestorConfig['attestation']
   #parts: readonly PlatformPart[]
   #all: readonly WorkloadAttestor[]
-  /** Parts that were replaced and have threads that have not ended. */
+  /** Replaced parts with threads that have not ended. */
   readonly #retired = new Set<PlatformPart>()
   #life: Life | null = null
 
@@ -105,7 +105,7 @@ class Attestors implements WorkloadAttestors {
     return this.#parts.find(({ pods }) => pods)?.pods ?? null
   }
 
-  /** By those in force at each question. */
+  /** Uses the attestors in force at each call. */
   readonly places: PlaceFinder = {
     container: (id) => this.#places.container(id),
     pod: (name, signal) => this.#places.pod(name, signal),
@@ -168,7 +168,7 @@ class Attestors implements WorkloadAttestors {
     return withdrawnSelectors(before, { settings, attestors: this.#all })
   }
 
-  /** Each begins when the one in whose place it is has ended: they report about one and the same platform. */
+  /** Starts a part after its predecessor has ended, because both report about the same platform. */
   #start(part: PlatformPart, after: Promise<void>): void {
     const life = this.#life
     if (!life) return
@@ -203,7 +203,7 @@ class Attestors implements WorkloadAttestors {
   }
 }
 
-/** What would be made, and whether that differs from what is there. */
+/** How to create a part, and the settings that decide whether it must be created. */
 interface Maker {
   readonly settings: string
   make(): PlatformPart
@@ -242,7 +242,7 @@ function dockerPart(config: AttestorConfig, world: AttestorWorld): Maker {
       settings,
       attestor: containers.attestor,
       run: async (signal) => {
-        attestorEvents.reportStatus('docker', false, 'not looked for yet')
+        attestorEvents.reportStatus('docker', false, 'not checked yet')
         await containers.run(signal)
       },
       [Symbol.dispose]: () => containers[Symbol.dispose](),
@@ -296,7 +296,7 @@ function attestorsOf(parts: readonly PlatformPart[]): readonly WorkloadAttestor[
   return parts.flatMap(({ attestor }) => attestor ?? [])
 }
 
-/** As it is now: the configuration that is handed over may follow the one in force. */
+/** A copy, because the passed configuration may be a live view. */
 function snapshot({ attestation }: AttestorConfig): AttestorConfig['attestation'] {
   const { type, unix, docker, kubernetes } = attestation
   return { type, unix: { ...unix }, docker: { ...docker }, kubernetes: { ...kubernetes } }

@@ -23,11 +23,11 @@ import type { AUDIT_SCHEMA, RecordFields, RecordType } from './records.js'
 import { Repeats } from './repeats.js'
 import { whoOf } from './who.js'
 
-/** The literal alone: the table of records is for documentation and tests, and is not loaded. */
+/** Repeated here, because the module of the records is only for documentation and tests and is not loaded. */
 const SCHEMA: typeof AUDIT_SCHEMA = 'icp-agent/audit/1'
 const LOOK_MS = 1_000
 const DENIAL_RESTS_MS = 10 * 60_000
-/** With `fail_closed` nothing new is granted while more than this waits, so that what is granted already has room. */
+/** With `fail_closed` nothing new is granted while more than this waits, to leave room for records of earlier grants. */
 const HOLD_ABOVE = 3 * 1024 * 1024
 const MAX_AUDIENCES = 16
 const MAX_AUDIENCE = 256
@@ -35,7 +35,7 @@ const MAX_TEXT = 4096
 const MAX_KEYS = 100
 
 export interface AuditLogOptions {
-  /** Where records go first; null: nowhere, until `moveTo`. */
+  /** The first target; null: none until `moveTo`. */
   readonly target: AuditTarget | null
   readonly clock: Clock
   readonly events: AuditEvents
@@ -50,10 +50,10 @@ interface Recorded {
 }
 
 /**
- * The audit log: who was served or denied what, what was issued, and what an administrator did, one JSON object a line.
- * A record is queued before the message that it is about is sent. Nothing waits for it: what the target does not take
- * waits in its buffer, then records are lost, counted, and the loss is recorded. With `failClosed`, new grants wait
- * instead.
+ * The audit log: which SVIDs were served to or denied to which process, what was issued, and what an administrator did,
+ * one JSON object per line. A record is queued before its message is sent, and no call waits for it: unwritten records
+ * wait in the target's buffer; if that is full they are lost, counted, and the loss is recorded. With `failClosed`, new
+ * grants wait instead.
  */
 export class AuditLog implements Observer {
   readonly #repeats = new Repeats<Recorded>((one) => {
@@ -64,7 +64,7 @@ export class AuditLog implements Observer {
   readonly #released = new Signal()
   readonly #moved = new Signal()
   #target: AuditTarget | null
-  /** Previous targets that still write. */
+  /** Former targets that still write. */
   readonly #ending = new Set<AuditTarget>()
   #about: RecordFields<'agent_started'> | null = null
   #seq = 0
@@ -75,7 +75,7 @@ export class AuditLog implements Observer {
     this.#target = options.target
   }
 
-  /** Opens the target. Records come after this. */
+  /** Opens the target, before any record. */
   start(about: RecordFields<'agent_started'>): void {
     this.#about = about
     this.#target?.reopen()
@@ -84,7 +84,7 @@ export class AuditLog implements Observer {
   }
 
   /**
-   * From now on records go to this target, which is open, or nowhere. What was repeated is closed in the one before.
+   * Writes records to this open target, or to none, from now on. Open repetitions are closed in the former one.
    */
   moveTo(target: AuditTarget | null): void {
     this.#repeats.closeUntil(Number.POSITIVE_INFINITY)
@@ -92,7 +92,7 @@ export class AuditLog implements Observer {
     const before = this.#target
     if (before) void this.#endOf(before)
     this.#target = target
-    // What nobody records is not lost.
+    // Without a target no record is lost.
     if (target === null) this.#lost = null
     if (this.#about) this.#record('agent_started', this.#about)
     this.#look()
@@ -100,7 +100,7 @@ export class AuditLog implements Observer {
   }
 
   /**
-   * Looks once a second whether records are written again, and closes what has passed its time. Ends with the signal.
+   * Checks once a second whether records can be written again, and closes expired repetitions. Ends with the signal.
    */
   async run(signal: AbortSignal): Promise<void> {
     const { clock } = this.options
@@ -127,7 +127,7 @@ export class AuditLog implements Observer {
     this.#look()
   }
 
-  /** Closes what was repeated, and writes what waits, as far as the target takes it. */
+  /** Closes all repetitions, and writes waiting records as far as the target accepts them. */
   async end(): Promise<void> {
     this.#repeats.closeUntil(Number.POSITIVE_INFINITY)
     this.#record('agent_stopped', {})
@@ -142,7 +142,7 @@ export class AuditLog implements Observer {
     if (lost > 0) this.options.events.lost(lost)
   }
 
-  /** A thread writes, or hangs in doing so. */
+  /** A thread is writing, or hangs while writing. */
   get writing(): boolean {
     return [...this.#ending, ...(this.#target ? [this.#target] : [])].some(({ writing }) => writing)
   }
@@ -152,7 +152,7 @@ export class AuditLog implements Observer {
     return this.#target?.waiting ?? 0
   }
 
-  /** Why nothing new may be granted now; null: it may. */
+  /** Why nothing new may be granted now; null: grants are allowed. */
   heldGrants(): AgentError | null {
     const { failClosed } = this.options
     if (!failClosed) return null
@@ -165,7 +165,7 @@ export class AuditLog implements Observer {
     )
   }
 
-  /** Calls back when grants that were held may be made. */
+  /** Calls back when held grants are allowed again. */
   onReleased(released: () => void): Disposable {
     return this.#released.subscribe(released)
   }
@@ -271,7 +271,7 @@ export class AuditLog implements Observer {
     return taken
   }
 
-  /** Reports a failure of the target once; wakes the waiters when it has ended. */
+  /** Reports a failure of the target once, and its end to held grants. */
   #look(): void {
     const why = this.#trouble()
     if (why === null) this.options.events.written()

@@ -1,6 +1,6 @@
 import * as z from 'zod'
 
-/** The format of the records; a change that readers notice is another number. */
+/** The format of the records; an incompatible change increments the number. */
 export const AUDIT_SCHEMA = 'icp-agent/audit/1'
 
 const time = z.iso.datetime().describe('UTC')
@@ -14,27 +14,27 @@ export const who = z
     pid: z.int(),
     uid: z.int(),
     gid: z.int(),
-    program: text.nullable().describe('`unix:path`, where it was attested'),
-    program_sha256: text.nullable().describe('`unix:sha256`, where an entry asks for it'),
+    program: text.nullable().describe('`unix:path`, if it was attested'),
+    program_sha256: text.nullable().describe('`unix:sha256`, if an entry requires it'),
     container: text.nullable().describe('`docker:container-id`, else `k8s:container-name`'),
     pod: text.nullable().describe('`NAMESPACE/NAME`'),
     unit: text.nullable().describe('`systemd:id`'),
     selectors_sha256: sha256
       .nullable()
-      .describe('SHA-256 of the JSON of the sorted list of `[key, value]`; null where it was not attested'),
+      .describe('SHA-256 of the JSON of the sorted list of `[key, value]`; null if it was not attested'),
   })
-  .describe('The process, as the kernel and the attestors say; it is not what the process says of itself.')
+  .describe('The process as the kernel and the attestors identified it; nothing here is its own statement.')
 
 const jwt = {
   spiffe_id: spiffeId,
   token_id: text.describe('`jti`, or the SHA-256 of a token without one'),
   audience: z.array(z.string().max(256)).max(16),
-  audiences: z.int().describe('How many audiences there are; the list shows the first 16, each cut at 256 characters'),
+  audiences: z.int().describe('Number of audiences; the list has the first 16, each cut at 256 characters'),
   expires: time,
 }
 const x509 = { spiffe_id: spiffeId, serial: text, not_after: time }
 
-/** What each type of record has besides the fields of all; docs/audit.md has the same table. */
+/** Fields of each type of record besides the common ones; docs/audit.md has the same table. */
 export const RECORDS = {
   agent_started: {
     fields: { version: text, tenant_id: text },
@@ -98,7 +98,7 @@ type ValuesOf<T extends RecordType> = {
     : never
 }
 
-/** A record without the fields that all have. */
+/** A record without the common fields. */
 export type RecordFields<T extends RecordType = RecordType> = ValuesOf<T>
 
 export type Who = z.infer<typeof who>

@@ -1,10 +1,10 @@
-/** Most records that are watched for repetition; beyond that the oldest is closed early. */
+/** Limit of records that are tracked for repetition; beyond it the oldest is closed early. */
 const MAX_OPEN = 16_384
 
 /** A record that may be repeated. */
 export interface Repeated<T> {
   readonly record: T
-  /** What it is about now: another one takes its place (a serial). */
+  /** The present subject (a serial); another one replaces it. */
   readonly what: string
   /** Wall-clock milliseconds after which it is closed. */
   until: number
@@ -13,8 +13,8 @@ export interface Repeated<T> {
 }
 
 /**
- * What was recorded once and is counted from then on: by holder (a process) and place (one entry's SVID of it). `close`
- * is told each one that ends, repeated or not.
+ * Counts repetitions of records by holder (a process) and place (one entry's SVID of it). `close` is called for each one
+ * that ends, repeated or not.
  */
 export class Repeats<T> {
   readonly #holders = new Map<string, Map<string, Repeated<T>>>()
@@ -29,7 +29,7 @@ export class Repeats<T> {
     return this.#size
   }
 
-  /** Counts a repetition, or remembers what `record` gives; what was in the place before is closed. */
+  /** Counts a repetition, or adds the result of `record` and closes the former one in this place. */
   add(
     { holder, place, what }: { readonly holder: string; readonly place: string; readonly what: string },
     { now, until }: { readonly now: number; readonly until: number },
@@ -57,7 +57,7 @@ export class Repeats<T> {
     for (const [place, one] of places ?? []) this.#remove(holder, places ?? new Map(), place, one)
   }
 
-  /** Closes what has passed its time; infinity closes all. */
+  /** Closes all that expire until `now`; infinity closes all. */
   closeUntil(now: number): void {
     for (const [holder, places] of this.#holders) {
       for (const [place, one] of places) if (one.until <= now) this.#remove(holder, places, place, one)

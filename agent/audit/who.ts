@@ -4,10 +4,10 @@ import type { CallerIds } from '../observability/observer.js'
 import type { Who } from './records.js'
 
 const MAX_TEXT = 4096
-/** Selectors of a workload stay the same object for as long as they are the same. */
+/** Cached by object: equal selectors of a workload stay the same object. */
 const digests = new WeakMap<Selectors, string>()
 
-/** Who called: the kernel's word, and what attestors found. */
+/** The process, from the kernel and the attestors. */
 export function whoOf({ pid, uid, gid }: CallerIds, selectors: Selectors): Who {
   const first = (...keys: readonly string[]): string | null => {
     const found = keys.map((key) => selectors.get(key)).find((value) => value !== undefined)

@@ -26,7 +26,7 @@ const CONTENT_TYPES = { protobuf: 'application/x-protobuf', json: 'application/j
 const TRACES = { protobuf: ProtobufTraceSerializer, json: JsonTraceSerializer } as const
 const METRICS = { protobuf: ProtobufMetricsSerializer, json: JsonMetricsSerializer } as const
 
-/** OTLP over HTTP. What cannot be sent is dropped and said once. */
+/** OTLP over HTTP. Data that cannot be sent is dropped; the failure is logged once. */
 class Sender {
   readonly #end = new AbortController()
   readonly #open = new Set<Promise<void>>()
@@ -73,7 +73,7 @@ class Sender {
         signal: this.#end.signal,
         withoutIdentity: true,
       })
-      // The answer is the receiver's text, and may repeat what it was sent: it is not part of a message.
+      // The body is not logged: the receiver may repeat the request in it.
       if (response.status < 200 || response.status > 299) throw new Error(`the receiver answered ${response.status}`)
       events.exported(this.signal)
     } catch (error) {

@@ -14,7 +14,7 @@ type Rest = readonly (LabelValues | number | undefined)[]
 /** Sets of labels that one metric may grow to; the agent's own registry bounds them the same way. */
 const MAX_VALUES = 2_000
 
-/** Figures that go to the meter, too, under the names that they have at `/metrics`. */
+/** Metrics that also go to the meter, under their names at `/metrics`. */
 export function alsoTo(meter: Meter, metrics: Metrics): Metrics {
   const counters = new Map<string, Counter>()
   const histograms = new Map<string, Histogram>()

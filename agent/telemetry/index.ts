@@ -24,20 +24,20 @@ export interface TelemetryOptions {
   readonly events: TelemetryEvents
   readonly metrics: Metrics
   readonly about: { readonly version: string; readonly nodeId: string; readonly tenantId: string }
-  /** The trace goes on at the ICP server (`traceparent`). */
+  /** Propagates the trace to the ICP server (`traceparent`). */
   readonly propagate: boolean
 }
 
 export interface Telemetry {
-  /** Null where no traces are asked for. */
+  /** Null if traces are off. */
   readonly traces: Traces | null
-  /** The figures that it was given, exported too where that is asked for. */
+  /** The given metrics, also exported if metrics are on. */
   readonly metrics: Metrics
-  /** Sends what waits. */
+  /** Sends waiting data. */
   end(): Promise<void>
 }
 
-/** Loaded only where telemetry is on: the SDK takes some megabytes. */
+/** Loaded only if telemetry is on, because the SDK takes some megabytes. */
 export function openTelemetry(options: TelemetryOptions): Telemetry {
   const { settings, clock, propagate, about } = options
   const resource = resourceFromAttributes({
@@ -97,7 +97,7 @@ export function openTelemetry(options: TelemetryOptions): Telemetry {
     traces: tracer && new Traces(tracer, clock, propagate),
     metrics,
     async end() {
-      // What a receiver that is away does not take is lost; it was said.
+      // Data that an unreachable receiver does not accept is lost; the failure was logged.
       for (const end of ends) await end().catch(() => undefined)
     },
   }

@@ -11,7 +11,7 @@ export interface ExporterSettings {
   readonly timeoutMs: number
 }
 
-/** What the variables of OpenTelemetry ask for. */
+/** The settings from OpenTelemetry's variables. */
 export interface TelemetrySettings {
   readonly traces: (ExporterSettings & Sampling) | null
   readonly metrics: (ExporterSettings & { readonly intervalMs: number }) | null
@@ -19,14 +19,14 @@ export interface TelemetrySettings {
   readonly certificatePath: string | null
   readonly serviceName: string
   readonly attributes: Readonly<Record<string, string>>
-  /** What is set and cannot be done, one line each, without values. */
+  /** Unusable settings, one line each, without values. */
   readonly problems: readonly string[]
 }
 
 interface Sampling {
   readonly sampler: 'always_on' | 'always_off' | 'traceidratio'
   readonly ratio: number
-  /** Spans that wait to be sent; more are dropped. */
+  /** Limit of spans that wait to be sent; more are dropped. */
   readonly maxQueue: number
   readonly delayMs: number
 }
@@ -35,9 +35,9 @@ const MAX_ATTRIBUTES = 64
 const MAX_TEXT = 1024
 
 /**
- * The settings of OpenTelemetry's environment variables, or null: nothing is exported unless OTEL_TRACES_EXPORTER or
- * OTEL_METRICS_EXPORTER is `otlp`. The standard makes that the default; a machine where every program has an endpoint in its
- * environment must not learn from it which processes get which identities.
+ * The settings from OpenTelemetry's environment variables; null: nothing is exported unless OTEL_TRACES_EXPORTER or
+ * OTEL_METRICS_EXPORTER is `otlp`. In the standard `otlp` is the default, but an endpoint in the environment of every
+ * program must not by itself receive which processes get which identities.
  */
 export function telemetrySettings(env: OtelVariables): TelemetrySettings | null {
   const problems: string[] = []
@@ -121,7 +121,7 @@ function number(of: Variables, name: string, byDefault: number, min: number, max
   if (text === null) return byDefault
   const value = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN
   if (value >= min && value <= max) return value
-  problems.push(`${name}: is not a whole number from ${min} to ${max}; ${byDefault} counts`)
+  problems.push(`${name}: is not a whole number from ${min} to ${max}; using ${byDefault}`)
   return byDefault
 }
 
@@ -142,7 +142,7 @@ function decode(text: string): string | null {
   try {
     return decodeURIComponent(text)
   } catch {
-    // A percent sign that begins no code.
+    // A percent sign without a valid escape.
     return null
   }
 }

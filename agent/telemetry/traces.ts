@@ -12,12 +12,12 @@ import type { Clock } from '../ports/clock.js'
 import type { RequestTracing } from '../ports/tracing.js'
 
 /**
- * Spans from the events of the agent. One trace for each caller's connection to its first message: accept, attestation by
- * attestor, decision, push; what happens to it later is in the same trace. Issuances and requests to the ICP server are traces of
- * their own, because one issuance serves many callers. Most spans are made when they are over, from what was measured.
+ * Spans from the events of the agent. One trace for each connection, from accept over attestation and decision to the
+ * first message; later events of the connection are in the same trace. Issuances and requests to the ICP server are traces
+ * of their own, because one issuance serves many callers. Most spans are created at their end from measured times.
  */
 export class Traces implements Observer, RequestTracing {
-  /** Callers, as the objects that stand for them, with the context of their trace. */
+  /** The trace context of each caller object. */
   readonly #callers = new WeakMap<CallerIds, Context>()
 
   constructor(

@@ -2,14 +2,14 @@ import type { CgroupPlace, Container } from '../shared/cgroup.js'
 import { cgroupLines, pathTo } from '../shared/cgroup-lines.js'
 import { rootMount } from '../shared/mountinfo.js'
 
-/** What a process shows of a container that it may be in. */
+/** The evidence of a process for a container that it may be in. */
 export interface Claim {
   readonly containerId: string
-  /** The container's own groups as the process shows them; none where its mounts speak for it. */
+  /** The container's own groups in the process's cgroup file; empty if the evidence is its mounts. */
   readonly places: readonly CgroupPlace[]
-  /** Its root mount, where its mounts speak for it. */
+  /** Its root mount, if the evidence is its mounts. */
   readonly rootMount: string | null
-  /** Somebody other than root may have made it up. */
+  /** A user other than root may have forged it. */
   readonly doubtful: boolean
 }
 
@@ -33,9 +33,8 @@ export function firstProcess(cgroup: string, mountinfo: string): FirstProcess {
 }
 
 /**
- * Whether the container's first process is where the claim says that the container is: in the same control group of
- * each hierarchy that names it, or below. A group of the same name elsewhere is a forgery, for nobody but root moves a
- * container's processes there.
+ * Whether the container's first process is in the claimed control group, or below it, in each hierarchy that names the
+ * container. A group of the same name elsewhere is a forgery, because only root can move the container's processes.
  */
 export function holds(claim: Claim, { cgroup, rootMount }: FirstProcess): boolean {
   if (claim.rootMount !== null) return claim.rootMount === rootMount

@@ -5,9 +5,9 @@ import type { Inspected, Labels } from './inspected.js'
 export interface ContainerSelectorOptions {
   /** `attestation.docker.authsec_labels`: labels may name an AI agent. */
   readonly authsecLabels: boolean
-  /** `attestation.docker.image_labels`: `merged` counts labels of the image as given to the container. */
+  /** `attestation.docker.image_labels`: with `merged`, labels of the image count as labels of the container. */
   readonly imageLabels: 'separate' | 'merged'
-  /** The agent's own account, a selector wherever an AI agent is named. */
+  /** The agent's own account: a selector if a label names an AI agent. */
   readonly tenantId: string
 }
 
@@ -15,7 +15,7 @@ export interface ContainerSelectors {
   readonly selectors: Selectors
   /** What was left out, and why. */
   readonly notes: readonly string[]
-  /** Whose labels they are cannot be told now: those left out are unavailable. */
+  /** Labels of the image cannot be distinguished now, so selectors on labels are unavailable. */
   readonly incomplete: boolean
 }
 
@@ -25,15 +25,15 @@ const MAX_VALUE = 4096
 
 const AGENT_LABELS = ['authsec.ai/client-id', 'authsec.ai/agent-type'] as const
 
-/** Whether it depends on the labels of its image what a container is. */
+/** Whether the container's selectors depend on the labels of its image. */
 export function imageMatters({ labels }: Inspected, { authsecLabels, imageLabels }: ContainerSelectorOptions): boolean {
   if (imageLabels === 'separate') return labels.size > 0
   return authsecLabels && AGENT_LABELS.some((key) => labels.has(key))
 }
 
 /**
- * The selectors of a container: what the engine says of it, in every spelling that is in use. `image`: null where it does
- * not matter.
+ * The selectors of a container from the engine's answer, in every spelling that is in use. `image`: null if the labels of
+ * the image do not matter.
  */
 export function selectorsOf(
   container: Inspected,
@@ -66,7 +66,8 @@ export function selectorsOf(
     }
   }
   const incomplete = image !== null && 'unavailable' in image
-  if (incomplete) notes.unshift(`labels are unavailable: those of the image cannot be told apart: ${image.unavailable}`)
+  if (incomplete)
+    notes.unshift(`labels are unavailable: those of the image cannot be distinguished: ${image.unavailable}`)
   const { operator, image: inherited } = sortLabels(container.labels, image && !incomplete ? image.labels : new Map())
   if (options.imageLabels === 'merged') setLabels(container.labels, 'label')
   else if (!incomplete) {
@@ -77,7 +78,7 @@ export function selectorsOf(
   return { selectors, notes: notes.slice(0, 8), incomplete }
 }
 
-/** Whoever may start a container may name any AI agent; whoever built its image may not. */
+/** A user who may start containers may name any AI agent; the builder of an image may not. */
 function setAgent(operator: Labels, tenantId: string, selectors: Map<string, string>): void {
   const [client, type] = AGENT_LABELS.map((key) => operator.get(key))
   if (type) selectors.set('authsec:agent_type', type)
@@ -87,7 +88,7 @@ function setAgent(operator: Labels, tenantId: string, selectors: Map<string, str
   selectors.set('authsec:workspace_id', tenantId)
 }
 
-/** With a tag, as `docker images` shows it; a reference with a digest is left as it is, for its tag says nothing. */
+/** With a tag, as `docker images` shows it; a reference with a digest is unchanged, because its tag is not used. */
 function imageName({ imageName, imageId }: Inspected): string | null {
   const id = /^(?:sha256:)?([0-9a-f]{12,64})$/.exec(imageName)?.[1]
   if (imageName === '' || (id && (imageId === null || imageId.startsWith(id)))) return null

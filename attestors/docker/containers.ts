@@ -23,7 +23,7 @@ export type FoundContainer =
       readonly notes: readonly string[]
       readonly incomplete: boolean
     }
-  /** The engine knows the container, and its first process is elsewhere: the claim is false. */
+  /** The engine knows the container, but its first process is elsewhere: the claim is false. */
   | { readonly kind: 'elsewhere' }
   | { readonly kind: 'absent'; readonly why: string }
   | { readonly kind: 'unknown'; readonly why: string }
@@ -33,34 +33,34 @@ interface KnownContainer {
   readonly notes: readonly string[]
   readonly incomplete: boolean
   readonly first: FirstProcess
-  /** Looked at twice. */
+  /** Checked twice. */
   readonly careful: boolean
-  /** Something may have changed: asked about again at the next need, and good for as long as there is no answer. */
+  /** It may have changed: the engine is asked again at the next need; until it answers, this result is used. */
   stale: boolean
-  /** Until when it is as good as can be: for ever, unless it is incomplete. */
+  /** Until when it needs no new request; infinite, unless it is incomplete. */
   readonly until: number
 }
 
 const MAX_KNOWN = 4096
-/** What could not be found out about a container is asked again after this, at the next need. */
+/** After this time an incomplete result is requested again at the next need. */
 const INCOMPLETE_MS = 5_000
-/** Containers that this engine does not know are those of another one. */
+/** How long the engine is not asked again about an unknown container, which is that of another engine. */
 const ABSENT_MS = 30_000
 const MAX_ABSENT = 1024
 
 /**
- * The containers of the engine, as far as somebody asked about them: remembered until the engine says that they ended.
- * What is known costs no request. What was known stays so while the engine is away: only its word withdraws anything.
+ * The containers of the engine that were asked about, cached until the engine reports their end. Cached containers cost no
+ * request. They stay while the engine is unreachable: only its answers withdraw them.
  */
 export class Containers implements Disposable {
   readonly watchers = new Watchers()
   readonly #known = new Map<string, KnownContainer>()
   readonly #absent = new Map<string, { readonly why: string; readonly until: number }>()
   readonly #looks: SharedLooks
-  /** Containers that the engine no longer knows without having told of their end. */
+  /** Known containers that the engine denied without having reported their end. */
   readonly #denied: SecondLook
   readonly #timers = new Map<string, Disposable>()
-  /** The engine tells of changes. */
+  /** The engine's event stream is open. */
   #live = false
   #answered = false
 
@@ -80,7 +80,7 @@ export class Containers implements Disposable {
     return this.#answered
   }
 
-  /** What the engine says of a claim; `unknown` when the signal aborts first. At once where the container is known. */
+  /** Resolves a claim; `unknown` if the signal aborts first. Immediate for cached containers. */
   async find(claim: Claim, signal: AbortSignal): Promise<FoundContainer> {
     const { containerId: id, doubtful } = claim
     const known = this.#known.get(id)
@@ -103,7 +103,7 @@ export class Containers implements Disposable {
     return looked.kind === 'absent' ? { ...looked, kind: 'unknown' } : looked
   }
 
-  /** From now on the engine tells of every change; before, some may have been missed. */
+  /** The event stream is open: from now on no change is missed, but earlier ones may have been. */
   opened(): void {
     this.#live = true
     this.#answered = true
@@ -119,7 +119,7 @@ export class Containers implements Disposable {
 
   happened({ containerId, what }: EngineEvent): void {
     const known = this.#known.get(containerId)
-    // An end goes before each start, so what is known then, or being asked, is of this run already.
+    // An end precedes each start, so a container that is known, or being requested, is already of this run.
     if (what === 'started' && known) return
     this.#absent.delete(containerId)
     if (what === 'ended') {
@@ -154,7 +154,7 @@ export class Containers implements Disposable {
     }
   }
 
-  /** An engine that has just started may not know its containers yet. Whoever is in one is looked at again. */
+  /** An engine that has just started may not know its containers yet, so their processes are attested again. */
   #lookAgain(id: string): void {
     const known = this.#known.get(id)
     if (known) known.stale = true

@@ -20,7 +20,7 @@ export interface DockerWorkloadsOptions {
   readonly clock: Clock
   readonly random: Random
   readonly events: EngineEvents
-  /** `attestation.docker.socket_path`; there need not be a socket (yet). */
+  /** `attestation.docker.socket_path`; the socket need not exist (yet). */
   readonly socketPath: string
   readonly authsecLabels: boolean
   readonly imageLabels: 'separate' | 'merged'
@@ -29,7 +29,7 @@ export interface DockerWorkloadsOptions {
 
 export interface DockerWorkloads extends Disposable {
   readonly attestor: WorkloadAttestor
-  /** Hears of changes until the signal aborts; rejects only on a defect of our own. */
+  /** Follows changes until the signal aborts; rejects only on a defect. */
   run(signal: AbortSignal): Promise<void>
 }
 

@@ -11,20 +11,20 @@ export interface EngineApiOptions {
   readonly socketPath: string
 }
 
-/** What happened to a container. */
+/** A change of a container. */
 export interface EngineEvent {
   readonly containerId: string
-  /** `started`: it has a first process. `ended`: it has none any more. `renamed`: it is to be looked at again. */
+  /** `started`: it has a first process. `ended`: it has none any more. `renamed`: it must be inspected again. */
   readonly what: 'started' | 'ended' | 'renamed'
 }
 
-/** Environment, mounts and labels of a container make some 10 KB; labels are only bounded by what a client sends. */
+/** A container's description usually has some 10 KB, but a client may give it labels of any size. */
 const MAX_INSPECT_BYTES = 4 * 1024 * 1024
 const MAX_EVENT_BYTES = 1024 * 1024
-/** For the beginning of the stream; then it lasts. */
+/** Until the stream begins. */
 const EVENTS_TIMEOUT_MS = 5_000
 
-/** Docker's words, and podman's where they differ. */
+/** Actions of Docker, and those of podman if they differ. */
 const ACTIONS: ReadonlyMap<string, EngineEvent['what']> = new Map([
   ['start', 'started'],
   ['die', 'ended'],
@@ -37,7 +37,7 @@ const FILTERS = JSON.stringify({ type: ['container'], event: ['start', 'die', 'd
 
 const event = z.object({ Action: z.string(), Actor: z.object({ ID: z.string().regex(/^[0-9a-f]{64}$/) }) })
 
-/** The Engine API of Docker or podman on its Unix socket; only reading. All failures are `platform.unavailable`. */
+/** The Engine API of Docker or podman on its Unix socket; read-only. All failures are `platform.unavailable`. */
 export class EngineApi {
   constructor(private readonly options: EngineApiOptions) {}
 
@@ -45,7 +45,7 @@ export class EngineApi {
     return this.options.socketPath
   }
 
-  /** The container of this id, or of the only one that begins so; null where the engine knows none. */
+  /** The container with this id, or with this unique prefix of an id; null if the engine knows none. */
   async inspect(id: string, timeoutMs: number, signal: AbortSignal): Promise<Inspected | null> {
     if (!/^[0-9a-f]{12,64}$/.test(id)) throw new TypeError(`not the id of a container: ${id}`)
     const request = this.#get(`/containers/${id}/json`, { timeoutMs, maxBytes: MAX_INSPECT_BYTES, signal })
@@ -53,13 +53,13 @@ export class EngineApi {
     if (status === 404) return null
     if (status !== 200) throw refused(this.socketPath, status)
     const inspected = parseInspected(body.toString('utf8'))
-    // A name may look like the id of another container.
+    // The engine also finds containers by name, and a name may look like an id.
     return inspected.id.startsWith(id) ? inspected : null
   }
 
   /**
-   * The labels that an image was built with, by its id (64 hex digits) and, where the engine names one, the platform that
-   * runs. An engine that does not show them (a proxy in front refuses, the image was removed) is `platform.unavailable`.
+   * The labels that an image was built with, by its id (64 hex digits) and, if the engine names one, its platform. If the
+   * engine does not return them (a proxy in front refuses, the image was removed), it throws `platform.unavailable`.
    */
   async imageLabels(id: string, platform: string | null, timeoutMs: number, signal: AbortSignal): Promise<Labels> {
     if (!/^[0-9a-f]{64}$/.test(id)) throw new TypeError(`not the id of an image: ${id}`)
@@ -70,7 +70,7 @@ export class EngineApi {
     return parseImageLabels(body.toString('utf8'))
   }
 
-  /** What happens to containers from now on, for as long as the engine and the signal live; `opened` once it is on. */
+  /** Changes of containers from now on, until the engine or the signal ends; calls `opened` when the stream is open. */
   async *events(opened: () => void, signal: AbortSignal): AsyncGenerator<EngineEvent> {
     const path = `/events?filters=${encodeURIComponent(FILTERS)}`
     const request = this.#get(path, { timeoutMs: EVENTS_TIMEOUT_MS, maxBytes: MAX_EVENT_BYTES, signal })
@@ -110,12 +110,12 @@ export class EngineApi {
   }
 }
 
-/** There is no engine at all: nobody listens, or not even a socket is there. */
+/** No engine exists: the socket is missing, or no process listens. */
 export function isAbsent(error: unknown): boolean {
   return isError(error, 'platform.unavailable') && error.details.reason === 'ENOENT'
 }
 
-/** Events of other kinds, and what is none, are of no concern. */
+/** Null for events of other kinds, and for lines that are no events. */
 function parseEvent(line: string): EngineEvent | null {
   const { data } = event.safeParse(jsonOf(line))
   const what = data && ACTIONS.get(data.Action)

@@ -15,14 +15,14 @@ export interface EngineWatch {
   readonly events: EngineEvents
 }
 
-/** On average 100 ms to 5 s. The cap is also how long a socket that appears later goes unseen. A connect that finds none costs some 100 µs. */
+/** On average 100 ms to 5 s. The cap is also the longest time until a new socket is found. A failed connect costs some 100 µs. */
 const PAUSE: Backoff = { baseMs: 133, capMs: 6_667 }
-/** A stream that lasted so long was a working one. */
+/** A stream that lasted this long resets the back-off. */
 const LASTED_MS = 5_000
 
 /**
- * Hears from the engine what happens to containers, until the signal aborts; connects again when the engine went away,
- * and when one appears where there was none.
+ * Follows the engine's events until the signal aborts; reconnects when the engine ends the stream, and when an engine
+ * appears.
  */
 export async function watchEngine(watch: EngineWatch, signal: AbortSignal): Promise<void> {
   const { clock, random, events } = watch
@@ -41,7 +41,7 @@ export async function watchEngine(watch: EngineWatch, signal: AbortSignal): Prom
   }
 }
 
-/** Returns never: an engine that ends the stream has gone away. */
+/** Never returns: if the engine ends the stream, it throws. */
 async function hear({ api, containers, events }: EngineWatch, signal: AbortSignal): Promise<never> {
   const opened = () => {
     events.answers(api.socketPath)

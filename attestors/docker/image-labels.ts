@@ -6,7 +6,7 @@ import type { Inspected, Labels } from './inspected.js'
 /** The labels that a container's image was built with, or why they are unavailable. */
 export type LabelsOfImage = { readonly labels: Labels } | { readonly unavailable: string }
 
-/** Whose word a label is: that of whoever started the container, or only of whoever built its image. */
+/** Labels by origin: given to the container, or only to its image. */
 export interface SortedLabels {
   readonly operator: Labels
   readonly image: Labels
@@ -17,21 +17,21 @@ export interface ImageLabelsOptions {
   readonly events: Pick<EngineEvents, 'imageLabelsRead' | 'imageLabelsUnavailable'>
 }
 
-/** Characters of all labels that are remembered; an image has a few hundred. */
+/** Limit of the characters of all cached labels; an image has a few hundred. */
 const MAX_CHARACTERS = 4 * 1024 * 1024
 const NONE: Labels = new Map()
 const COMPOSE = 'com.docker.compose.'
-/** Compose writes these on the images that it builds, too, and on every container that it makes. */
+/** Compose sets these on the images that it builds and on every container that it creates. */
 const BY_COMPOSE = new Set(['project', 'service', 'version'].map((name) => COMPOSE + name))
 
-/** The labels of images, each asked for once: an image never changes under its id. */
+/** The labels of images, requested once per image, because an image id never changes its content. */
 export class ImageLabels {
   readonly #known = new Map<string, Labels>()
   #characters = 0
 
   constructor(private readonly options: ImageLabelsOptions) {}
 
-  /** `unavailable` where the engine does not show them. Throws only the signal's reason. */
+  /** `unavailable` if the engine does not return them. Throws only the signal's reason. */
   async of(container: Inspected, timeoutMs: number, signal: AbortSignal): Promise<LabelsOfImage> {
     const { imageId, imageName, imagePlatform } = container
     // A container of a directory (podman run --rootfs) has no image.
@@ -66,8 +66,8 @@ export class ImageLabels {
 }
 
 /**
- * Tells the labels that whoever started the container gave it from those that its image brought along. The engine shows
- * both as one map, so a label whose key and value the image has is the image's.
+ * Separates labels given to the container from those of its image. The engine shows both as one map, so a label with a key
+ * and value of the image counts as the image's.
  */
 export function sortLabels(labels: Labels, image: Labels): SortedLabels {
   const byCompose = labels.has(`${COMPOSE}config-hash`) && !image.has(`${COMPOSE}config-hash`)
@@ -80,7 +80,7 @@ export function sortLabels(labels: Labels, image: Labels): SortedLabels {
   return { operator, image: fromImage }
 }
 
-/** Counts each label with a few characters more, so that empty ones are not free. */
+/** Counts each label with some overhead, so that empty ones are not free. */
 function sizeOf(labels: Labels): number {
   let characters = 64
   for (const [key, value] of labels) characters += key.length + value.length + 64

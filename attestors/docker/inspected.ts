@@ -3,23 +3,23 @@ import { AgentError } from '../../agent/errors.js'
 
 export type Labels = ReadonlyMap<string, string>
 
-/** What is needed of `GET /containers/ID/json` (Docker Engine API 1.24 and later, and podman's). */
+/** The used part of `GET /containers/ID/json` (Docker Engine API 1.24 and later, and podman's). */
 export interface Inspected {
   /** 64 lower-case hex digits. */
   readonly id: string
-  /** Without the slash that engines put before it. */
+  /** Without the leading slash of the engine's answer. */
   readonly name: string
-  /** As it was named when the container was made: with a tag, with a digest, with neither, or an id. */
+  /** The name that the container was created with: with a tag, a digest, neither, or an id. */
   readonly imageName: string
-  /** 64 hex digits; null where the engine shows none. */
+  /** 64 hex digits; null if the engine shows none. */
   readonly imageId: string | null
-  /** Those of the image among them, unless the container was given others of the same keys. */
+  /** Includes the labels of the image, unless the container overrides them. */
   readonly labels: Labels
-  /** Of an image for several platforms the one that runs, as the engine writes it (JSON); null where it has one only. */
+  /** The running platform of a multi-platform image, as the engine's JSON; null for an image of one platform. */
   readonly imagePlatform: string | null
   /** `ended`: it does not change until the container is started again. */
   readonly state: 'starting' | 'running' | 'ended'
-  /** The container's first process, as the engine sees it; 0 where there is none. */
+  /** The pid of the container's first process as the engine sees it; 0: none. */
   readonly pid: number
   readonly startedAt: string
 }
@@ -44,7 +44,7 @@ const answer = z.object({
   }),
 })
 
-/** Throws `platform.unavailable` where the text is no such answer. */
+/** Throws `platform.unavailable` if the text is not such an answer. */
 export function parseInspected(body: string): Inspected {
   const { Id, Name, Image, ImageManifestDescriptor, Config, State } = parse(answer, body, 'a container')
   const platform = ImageManifestDescriptor?.platform
@@ -62,12 +62,12 @@ export function parseInspected(body: string): Inspected {
   }
 }
 
-/** The labels in an answer to `GET /images/ID/json`. Throws `platform.unavailable` where the text is no such answer. */
+/** The labels in an answer to `GET /images/ID/json`. Throws `platform.unavailable` if the text is not such an answer. */
 export function parseImageLabels(body: string): Labels {
   return new Map(Object.entries(parse(image, body, 'an image').Config?.Labels ?? {}))
 }
 
-/** A paused container lives, and one that restarts has no process for a moment. */
+/** A paused container is running; a restarting one has no process for a moment. */
 function stateOf({ Running, Paused, Pid, Status }: z.infer<typeof answer>['State']): Inspected['state'] {
   if ((Running || Paused) && Pid > 0) return 'running'
   return !Running && Status !== undefined && ENDED.has(Status) ? 'ended' : 'starting'

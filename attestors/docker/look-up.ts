@@ -16,7 +16,7 @@ export interface LookUpOptions {
   readonly random: Random
   readonly events: EngineEvents
   readonly images: Pick<ImageLabels, 'of'>
-  /** Whether the labels of a container's image decide anything. */
+  /** Whether the labels of the container's image matter. */
   readonly imageMatters: (container: Inspected) => boolean
 }
 
@@ -25,32 +25,32 @@ export type Looked =
       readonly kind: 'found'
       readonly container: Inspected
       readonly first: FirstProcess
-      /** Null where they decide nothing. */
+      /** Null if they do not matter. */
       readonly image: LabelsOfImage | null
     }
   /** Known for certain: the engine knows no such container, or it has ended. */
   | { readonly kind: 'absent'; readonly why: string }
-  /** Nobody can say now. */
+  /** It cannot be determined now. */
   | { readonly kind: 'unknown'; readonly why: string }
 
 const TRIES = 3
 /** The first pause is 100 ms on average, the second twice that. */
 const PAUSE_MS = 133
-/** For all tries together: whoever waits has a deadline of his own, and a slow answer still serves the next one. */
+/** For all attempts together. Waiting callers have their own deadlines; a slow answer still serves the next one. */
 const DEADLINE_MS = 10_000
-/** For the image, however late it is. */
+/** Timeout for the image, in addition to the deadline. */
 const IMAGE_MS = 2_000
-/** An engine hears of the end of a process within milliseconds. */
+/** Pause before the second check: an engine notices the end of a process within milliseconds. */
 const SECOND_LOOK_MS = 100
 const MAX_PROC_BYTES = 1024 * 1024
 
-/** Asks the engine about one container and the kernel about its first process. */
+/** Inspects a container at the engine, and its first process in /proc. */
 export class LookUp {
   constructor(private readonly options: LookUpOptions) {}
 
   /**
-   * `careful`: looks twice, so that a first process that ended between the engine's answer and the look at /proc, and
-   * whose pid somebody else got, is not taken for it. Throws only the signal's reason.
+   * `careful`: checks twice, in case the first process exited between the engine's answer and reading /proc, and another
+   * process got its pid. Throws only the signal's reason.
    */
   async container(id: string, careful: boolean, signal: AbortSignal): Promise<Looked> {
     const { clock, random } = this.options
@@ -116,7 +116,7 @@ export class LookUp {
     return cgroup === null ? null : firstProcess(cgroup, (await this.#mountinfo(pid)) ?? '')
   }
 
-  /** Of some use for few containers: without it they are not recognised, and all others are. */
+  /** Needed for few containers only; if it cannot be read, only those are not recognised. */
   async #mountinfo(pid: number): Promise<string | null> {
     try {
       return await this.#read(pid, 'mountinfo')

@@ -12,7 +12,7 @@ export interface DockerNode {
   readonly http: Pick<HttpClient, 'request' | 'stream'>
   /** `attestation.docker.socket_path`. */
   readonly socketPath: string
-  /** The host name, which engines set to the first 12 digits of the container's id unless told otherwise. */
+  /** The host name, which engines set to the first 12 digits of the container's id by default. */
   readonly hostname: string
 }
 
@@ -22,10 +22,9 @@ interface OwnContainer {
 }
 
 /**
- * An agent that runs in a container, by the container's id and image. The id comes from what the engine mounted into
- * the container or from the control group; where neither names it, from a host name that looks like one, but then only
- * if the engine knows a running container of that id. The image's name is known to the engine alone: without its
- * socket the evidence goes without, for the id is what tells nodes apart.
+ * An agent that runs in a container, identified by the container's id and image. The id comes from the engine's mounts or
+ * the control group; if neither names it, from a host name that looks like an id, but only if the engine knows a running
+ * container with it. Only the engine knows the image's name: without its socket the evidence has no image.
  */
 export function dockerNodeAttestor(node: DockerNode): NodeAttestor {
   const named = async (signal: AbortSignal): Promise<OwnContainer | null> =>
@@ -51,7 +50,7 @@ export function dockerNodeAttestor(node: DockerNode): NodeAttestor {
   }
 }
 
-/** The running container whose id begins so; null where the engine is away or knows none. */
+/** The running container with this id prefix; null if the engine does not answer or knows none. */
 async function inspect(node: DockerNode, id: string, signal: AbortSignal): Promise<OwnContainer | null> {
   try {
     const found = await new EngineApi(node).inspect(id, TIMEOUT_MS, signal)

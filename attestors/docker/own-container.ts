@@ -5,8 +5,8 @@ import { mountedContainer } from '../shared/mountinfo.js'
 const MAX_BYTES = 1024 * 1024
 
 /**
- * The id of the container that this process runs in, by what the kernel shows of it, or null. A marker such as
- * `/.dockerenv` is no proof: it stays in the file systems of machines that were made from an image.
+ * The id of the container that this process runs in, from the kernel's files, or null. A marker such as `/.dockerenv` is
+ * no proof: it remains in file systems of machines that were made from an image.
  */
 export async function ownContainerId(files: Pick<Files, 'read'>, self = '/proc/self'): Promise<string | null> {
   const read = async (name: string) =>
@@ -14,7 +14,7 @@ export async function ownContainerId(files: Pick<Files, 'read'>, self = '/proc/s
   return mountedContainer(await read('mountinfo')) ?? innermost(await read('cgroup'))
 }
 
-/** Engines run in containers too: ours is the one that is named last. */
+/** Engines may run in containers, so the innermost container is ours. */
 function innermost(cgroup: string): string | null {
   const found = containerOf(cgroup, '')
   if (found.kind !== 'container') return null

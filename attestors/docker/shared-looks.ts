@@ -3,7 +3,7 @@ import { Slots } from './slots.js'
 
 export interface SharedLooksOptions {
   readonly lookUp: Pick<LookUp, 'container'>
-  /** Somebody looked, and nothing has happened to the container since. `late`: nobody waits any more. */
+  /** A lookup has finished without a change of the container meanwhile. `late`: no caller waits for it any more. */
   readonly onLooked: (id: string, looked: Looked, careful: boolean, late: boolean) => void
 }
 
@@ -14,17 +14,17 @@ interface Look {
   begun: boolean
 }
 
-/** At once; an engine answers one after the other anyway. */
+/** Limit of concurrent lookups; an engine answers one after another anyway. */
 const AT_ONCE = 8
 
-/** Looks at containers, one at a time for each, shared by all who want to know of it. */
+/** Shares lookups: at most one at a time for each container, for all callers that need it. */
 export class SharedLooks implements Disposable {
   readonly #looks = new Map<string, Look>()
   readonly #slots = new Slots(AT_ONCE)
 
   constructor(private readonly options: SharedLooksOptions) {}
 
-  /** `unknown` when the signal aborts first. */
+  /** `unknown` if the signal aborts first. */
   async at(id: string, careful: boolean, signal: AbortSignal): Promise<Looked> {
     const look = this.#looks.get(keyOf(id, careful)) ?? this.#start(id, careful)
     let leave: () => void = () => undefined
@@ -38,13 +38,13 @@ export class SharedLooks implements Disposable {
       return await Promise.race([look.answer ?? late, late])
     } finally {
       signal.removeEventListener('abort', leave)
-      // A request that has begun goes on: a slow answer serves the next caller.
+      // A request that has begun continues, because its answer serves the next caller.
       if (--look.waiting === 0 && !look.begun) look.controller.abort()
     }
   }
 
   /**
-   * Something happened to the container: whoever looks now may have looked before, and what he finds is for him only.
+   * The container changed: the result of a running lookup may be outdated, so only its present callers get it.
    */
   outdated(id: string): void {
     for (const careful of [false, true]) this.#looks.delete(keyOf(id, careful))
@@ -75,7 +75,7 @@ export class SharedLooks implements Disposable {
       if (this.#looks.get(key) === look) this.options.onLooked(id, looked, careful, look.waiting === 0)
       return looked
     } catch (error) {
-      if (signal.aborted) return { kind: 'unknown', why: 'nobody waits for the container engine any more' }
+      if (signal.aborted) return { kind: 'unknown', why: 'no caller waits for the container engine any more' }
       throw error
     } finally {
       if (this.#looks.get(key) === look) this.#looks.delete(key)

@@ -1,10 +1,10 @@
-/** So many at a time; the others wait in order. */
+/** A semaphore: a limited number at a time; the others wait in order. */
 export class Slots {
   readonly #waiting: (() => void)[] = []
 
   constructor(private free: number) {}
 
-  /** Rejects with the signal's reason when it aborts first. Disposing gives the slot back. */
+  /** Rejects with the signal's reason if it aborts first. Disposing frees the slot. */
   async take(signal: AbortSignal): Promise<Disposable> {
     signal.throwIfAborted()
     if (this.free > 0) this.free--

@@ -1,6 +1,6 @@
-/** Somebody who wants to hear when one of these containers changed. */
+/** A subscriber to changes of some containers. */
 export interface Watcher extends Disposable {
-  /** Its containers, as last looked at. */
+  /** Its containers at the last attestation. */
   ids: readonly string[]
 }
 
@@ -30,7 +30,7 @@ export class Watchers {
     for (const watcher of [...this.#all]) if (watcher.ids.includes(id)) watcher.changed()
   }
 
-  /** All that have a container. */
+  /** Notifies all that have a container. */
   tellAll(): void {
     for (const watcher of [...this.#all]) if (watcher.ids.length > 0) watcher.changed()
   }

@@ -14,18 +14,18 @@ export interface DockerWorkloadOptions {
   readonly kernel: Pick<Kernel, 'host' | 'ownCgroup'>
   readonly containers: Pick<Containers, 'find' | 'answered' | 'watchers'>
   readonly events: Pick<EngineEvents, 'claimRefused'>
-  /** `attestation.docker.authsec_labels`: it speaks for AI agents too. */
+  /** `attestation.docker.authsec_labels`: labels may name an AI agent. */
   readonly authsecLabels: boolean
 }
 
 const NAME = 'docker'
 const NOTHING: Selectors = new Map()
-/** Containers in containers; beyond that somebody is writing names. */
+/** Limit of nested containers; more are probably forged names. */
 const MAX_CLAIMS = 4
 
 /**
- * What the container engine says of a process's container. Which container that is says the control group, and counts
- * only when the container's first process is there too. docs/attestors/docker.md
+ * Selectors of a process's container from the container engine. The control group names the container, and is believed
+ * only if the container's first process is in it too. docs/attestors/docker.md
  */
 export class DockerWorkloadAttestor implements WorkloadAttestor {
   readonly name = NAME
@@ -36,13 +36,13 @@ export class DockerWorkloadAttestor implements WorkloadAttestor {
     this.platforms = options.authsecLabels ? [NAME, 'authsec'] : [NAME]
   }
 
-  /** Throws `caller.exited` when the process ends meanwhile. */
+  /** Throws `caller.exited` if the process exits meanwhile. */
   async attest(caller: Caller, signal: AbortSignal): Promise<AttestorResult> {
     const notes: Note[] = []
     const note = (text: string) => void notes.push({ attestor: NAME, text })
     const place = containerOf(caller.process.read('cgroup'), this.options.kernel.ownCgroup)
     const result = (selectors: Selectors, unavailable: readonly string[]): AttestorResult => {
-      // Where there has never been an engine, a denial says nothing of it.
+      // If there has never been an engine, the notes do not mention one.
       const told = this.options.containers.answered || unavailable.length > 0 || place.kind === 'ambiguous'
       return { selectors, unavailable, notes: told ? notes : [] }
     }
@@ -56,7 +56,7 @@ export class DockerWorkloadAttestor implements WorkloadAttestor {
       switch (found.kind) {
         case 'known':
           if (!stillRooted(caller, claim)) {
-            note(`container ${id} left out: the process changed its mount namespace while it was looked at`)
+            note(`container ${id} left out: the process changed its mount namespace during the check`)
             break
           }
           note(`in container ${id}, where its first process is too`)
@@ -71,7 +71,7 @@ export class DockerWorkloadAttestor implements WorkloadAttestor {
           break
         case 'unknown':
           note(`container ${id} is unknown: ${found.why}`)
-          // Nobody can name the outer one now, so what is inside cannot be told from a forgery.
+          // While the outer container is unknown, inner ones cannot be distinguished from forgeries.
           return result(NOTHING, this.#concerns(claim) ? this.platforms : [])
       }
     }
@@ -84,7 +84,7 @@ export class DockerWorkloadAttestor implements WorkloadAttestor {
     return watcher
   }
 
-  /** Which containers the process may be in, in the order in which they count. */
+  /** The containers that the process may be in, in order of precedence. */
   #claims(
     found: ContainerOf,
     caller: Caller,
@@ -97,7 +97,7 @@ export class DockerWorkloadAttestor implements WorkloadAttestor {
     if (found.kind === 'none') return this.#mounted(caller, note)
     const claims: (Claim & { expected: boolean })[] = []
     for (const container of [found.container, ...found.others]) {
-      // The runtime of a kubelet answers to nobody else, and what is inside is the pod's own affair.
+      // The runtime of a kubelet has no Engine API, and containers inside a pod are the pod's own.
       if (container.runtime === 'containerd' || container.runtime === 'cri-o') {
         note(`container ${container.containerId} belongs to ${container.runtime}, not to the container engine`)
         break
@@ -107,7 +107,7 @@ export class DockerWorkloadAttestor implements WorkloadAttestor {
     return claims
   }
 
-  /** Some runtimes give containers no control group of their own: their mounts say whom to ask the engine about. */
+  /** Some runtimes give containers no control group of their own; then the mounts name the container. */
   #mounted({ process }: Caller, note: (text: string) => void): readonly (Claim & { readonly expected: boolean })[] {
     const own = process.namespace('mnt')
     if (own === null || own === this.options.kernel.host.mnt) {
@@ -124,21 +124,21 @@ export class DockerWorkloadAttestor implements WorkloadAttestor {
     return [{ containerId, places: [], rootMount: root, doubtful: true, expected: false }]
   }
 
-  /** Whether the selectors of the engine are missed: where there never was one, only for what is surely its own. */
+  /** Whether the engine's selectors are unavailable; if there never was an engine, only for containers that are surely its own. */
   #concerns({ expected }: { readonly expected: boolean }): boolean {
     return expected || this.options.containers.answered
   }
 }
 
 /**
- * Whether the root mount that was compared with the container's is the caller's at this moment too: the number of one
- * that the caller has left may have been given to the container's.
+ * Whether the compared root mount is still the caller's: if the caller has left it, its id may have been reused for the
+ * container's.
  */
 function stillRooted({ process }: Caller, claim: Claim): boolean {
   return claim.rootMount === null || rootMount(mountsOf(process)) === claim.rootMount
 }
 
-/** Empty where there are so many that nobody has them for a container's sake. */
+/** Empty if there are more mounts than a container has. */
 function mountsOf(process: Caller['process']): string {
   try {
     return process.read('mountinfo')
@@ -148,7 +148,7 @@ function mountsOf(process: Caller['process']): string {
   }
 }
 
-/** A bare id below a pod is rather containerd's: most nodes of Kubernetes have no other engine. */
+/** A bare id below a pod is probably containerd's: most nodes of Kubernetes have no other engine. */
 function isExpected({ runtime, podUid }: Container): boolean {
   return runtime !== 'unknown' || podUid === null
 }

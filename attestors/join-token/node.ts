@@ -1,8 +1,8 @@
 import type { NodeAttestor } from '../../agent/agent-svid/evidence.js'
 
 /**
- * A node that says nothing of itself: the join token, which is sent beside the evidence, is all that the server
- * decides by. `auto` never chooses it, for older servers know no tokens.
+ * Evidence without content: the server decides by the join token, which is sent beside the evidence. `auto` never chooses
+ * it, because older servers do not know join tokens.
  */
 export function joinTokenNodeAttestor(): NodeAttestor {
   return {

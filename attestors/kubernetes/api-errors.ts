@@ -4,7 +4,7 @@ import { jsonOf } from '../../agent/lib/json.js'
 
 const MAX_MESSAGE = 300
 
-/** `meta/v1`, Status: what the API answers instead of what was asked for, and the object of an ERROR event. */
+/** `meta/v1`, Status: the body of an error answer, and the object of an ERROR event. */
 const status = z.object({
   kind: z.literal('Status'),
   code: z.number().optional(),
@@ -14,14 +14,14 @@ const status = z.object({
 
 const ADVICE: Readonly<Record<number, (tokenPath: string) => string>> = {
   401: (tokenPath) =>
-    `it does not accept the token at ${tokenPath}: it has expired, or is meant for another audience; a kubelet says so too while it cannot reach its API server, which it asks about tokens`,
+    `it does not accept the token at ${tokenPath}: it has expired, or is for another audience; a kubelet also answers this while it cannot reach its API server, which reviews tokens`,
   403: () =>
     'the service account of the agent needs the verbs get, list and watch on pods (ClusterRole); at a kubelet, get on nodes/pods, or on nodes/proxy before Kubernetes 1.33',
   404: () => 'there is no such API at this address',
   429: () => 'it asks to slow down',
 }
 
-/** A refusal as `platform.unavailable`, with `details.status` and, where the server named one, `details.retryAfterMs`. */
+/** A refusal as `platform.unavailable`, with `details.status` and, if the server sent it, `details.retryAfterMs`. */
 export function refusalOf(
   {
     address,
@@ -50,23 +50,23 @@ export function errorEvent(object: unknown): AgentError {
   })
 }
 
-/** The HTTP status of a failure, or null where there was no answer. */
+/** The HTTP status of a failure; null: there was no answer. */
 export function statusOf(error: unknown): number | null {
   return isError(error, 'platform.unavailable') ? (error.details.status ?? null) : null
 }
 
-/** Whether an answer had begun and broke off: the connection is gone, the server may be well. */
+/** Whether an answer had begun and broke off: the connection failed, the server may be fine. */
 export function brokeOff(error: unknown): boolean {
   return isError(error, 'platform.unavailable') && error.details.brokeOff === true
 }
 
-/** How long the server asked to stay away, in milliseconds; 0 where it did not. */
+/** The server's Retry-After in milliseconds; 0: none. */
 export function retryAfterOf(error: unknown): number {
   return isError(error, 'platform.unavailable') ? (error.details.retryAfterMs ?? 0) : 0
 }
 
 function messageIn(body: string): string {
-  // A proxy in between answers with whatever it likes.
+  // A proxy may have answered with any body.
   const { data } = status.safeParse(jsonOf(body))
   return data?.message ? ` (${data.message.slice(0, MAX_MESSAGE)})` : ''
 }

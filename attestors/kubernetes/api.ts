@@ -31,29 +31,29 @@ export interface ApiRequest {
   readonly method: 'GET' | 'POST' | 'PUT'
   readonly path: string
   readonly body?: unknown
-  /** What the account must be allowed for it, in words, for a 403. Absent: what listing pods needs. */
+  /** The required permission as a text, for a 403. Absent: that for listing pods. */
   readonly needs?: string
 }
 
 const MAX_CA_BYTES = 1024 * 1024
 const MAX_ERROR_BYTES = 64 * 1024
-/** etcd takes 1.5 MiB an object, and JSON escapes each line of a PEM. */
+/** etcd accepts 1.5 MiB per object, and JSON escapes each line of a PEM. */
 const MAX_OBJECT_BYTES = 4 * 1024 * 1024
 const TOKEN_SETTING = 'attestation.kubernetes.api_token_path'
-/** For the beginning of an answer; what follows has deadlines of its own. */
+/** Until the answer begins; its body has a deadline of its own. */
 const ANSWER_TIMEOUT_MS = 30_000
 
 /**
- * The API server, or a kubelet, as this node's service account sees it. Token and authority are read from their files
- * for each request, for both rotate; a file that breaks leaves what it held before in force. All failures are
- * `platform.unavailable`, with the HTTP status in `details.status` where there was an answer.
+ * The API server, or a kubelet, with the service account of this node. Token and authority are read from their files for
+ * each request, because both rotate; if a file breaks, its last good content stays in use. All failures are
+ * `platform.unavailable`, with the HTTP status in `details.status` if there was an answer.
  */
 export class KubernetesApi implements AsyncDisposable {
   #ca: readonly string[] = []
   readonly #http: HttpClient
   readonly #caFile: RereadFile
   readonly #tokenFile: RereadFile
-  /** The last one that the server took. */
+  /** The last token that the server accepted. */
   #accepted: Secret | null = null
 
   constructor(private readonly options: ApiOptions) {
@@ -73,12 +73,12 @@ export class KubernetesApi implements AsyncDisposable {
     return this.options.tokenSetting ?? TOKEN_SETTING
   }
 
-  /** GET; resolves when the answer begins with 200. The body lasts for as long as the signal and the server like. */
+  /** GET; resolves when a 200 answer begins. The body ends with the server or the signal. */
   async open(path: string, signal: AbortSignal): Promise<HttpStream> {
     return await this.#exchange({ method: 'GET', path }, signal)
   }
 
-  /** One object, read whole, until the signal aborts; null where the answer is no JSON. */
+  /** Reads one object completely; null if the answer is not JSON. */
   async ask(request: ApiRequest, signal: AbortSignal): Promise<unknown> {
     using stream = await this.#exchange(request, signal)
     const { text, whole } = await bounded(stream, MAX_OBJECT_BYTES)
@@ -107,7 +107,7 @@ export class KubernetesApi implements AsyncDisposable {
     await this.#http[Symbol.asyncDispose]()
   }
 
-  /** After a 401: what the file holds by now, else what the server took last. The same one would be refused again. */
+  /** After a 401: another token, that of the file now, else the one that the server last accepted. */
   async #otherThan(refused: Secret): Promise<Secret | null> {
     this.#tokenFile.forgive()
     const others = [await this.#readToken(), this.#accepted]
@@ -183,7 +183,7 @@ export class KubernetesApi implements AsyncDisposable {
   }
 }
 
-/** What is in force, or null; says which setting names a file that never was of use. */
+/** The content in force, or null; the error for a file that was never usable names its setting. */
 async function usable(file: RereadFile, setting: string): Promise<string | null> {
   try {
     return await file.read()
@@ -193,13 +193,13 @@ async function usable(file: RereadFile, setting: string): Promise<string | null>
   }
 }
 
-/** What the server says about its refusal, at most 64 KiB of it. The stream is over then. */
+/** The body of an error answer, at most 64 KiB. Ends the stream. */
 async function errorText(stream: HttpStream): Promise<string> {
   using refused = stream
   try {
     return (await bounded(refused, MAX_ERROR_BYTES)).text
   } catch (error) {
-    // The status says enough when the rest is cut off.
+    // If the body is cut off, the status is enough.
     if (!(error instanceof AgentError)) throw error
     return ''
   }
@@ -212,7 +212,7 @@ async function bounded(
   const pieces: Buffer[] = []
   let bytes = 0
   for await (const piece of body) {
-    // The piece is the connection's own and may be used again.
+    // The connection may reuse the buffer.
     pieces.push(Buffer.from(piece))
     bytes += piece.length
     if (bytes > maxBytes) break

@@ -22,7 +22,7 @@ export interface KubernetesSettings {
   readonly source: 'api' | 'kubelet'
   readonly nodeName: string
   readonly containerWaitMs: number
-  /** Null where the environment does not say in which pod the agent runs. */
+  /** Null if the environment does not name the agent's pod. */
   readonly ownPod: OwnPod | null
   /** Without a trailing slash. */
   readonly kubeletAddress: string
@@ -37,24 +37,24 @@ export interface KubernetesWorkloadsOptions {
   readonly random: Random
   readonly events: KubernetesEvents
   readonly openHttp: OpenHttp
-  /** `https://10.96.0.1:443`; null where the environment names no API server: the agent runs in no pod. */
+  /** `https://10.96.0.1:443`; null if the environment names no API server, outside pods. */
   readonly kubernetesApi: string | null
   readonly settings: KubernetesSettings
   readonly tenantId: string
 }
 
-/** The attestor of workloads in pods, and what it does besides. */
+/** The attestor of workloads in pods, and its source of pods. */
 export interface KubernetesWorkloads {
   readonly attestor: KubernetesWorkloadAttestor
   /** Whether Kubernetes has listed the pods of this node since the start. */
   readonly listed: boolean
-  /** The pods of this node with that name, as new as the source promises. */
+  /** The pods of this node with that name, as fresh as the source guarantees. */
   podsNamed(name: PodName, signal: AbortSignal): Promise<readonly Pod[]>
   /** Keeps the pods of this node up to date until the signal aborts. */
   run(signal: AbortSignal): Promise<void>
 }
 
-/** Null where there is nothing to ask: neither an API server in the environment nor the kubelet by configuration. */
+/** Null without a source: neither an API server in the environment nor a configured kubelet. */
 export function kubernetesWorkloads(options: KubernetesWorkloadsOptions): KubernetesWorkloads | null {
   const { settings, kernel, clock, events, tenantId } = options
   const api = apiOf(options)

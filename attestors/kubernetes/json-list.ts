@@ -10,11 +10,11 @@ const MAX_REST_BYTES = 256 * 1024
 const ITEMS = /(?<!\\)"items"\s*:\s*$/
 
 /**
- * Takes a list of the API (`{"metadata":…,"items":[…]}`) apart while it arrives: each item is parsed and handed on when
- * it is complete, so that memory follows the size of one item, not that of the list, which has no limit (decision 0017).
+ * Splits a list of the API (`{"metadata":…,"items":[…]}`) while it arrives: each item is parsed and passed on when it is
+ * complete, so that memory depends on the size of one item and not of the list, which is unlimited (decision 0017).
  * RFC 8259.
  *
- * Throws `platform.unavailable` for what is no JSON and for an item of more than `maxItemBytes`.
+ * Throws `platform.unavailable` for invalid JSON and for an item of more than `maxItemBytes`.
  */
 export class JsonList {
   readonly #rest: Buffer[] = []
@@ -24,7 +24,7 @@ export class JsonList {
   #depth = 0
   #inString = false
   #escaped = false
-  /** The depth of the items' own array, once it has begun and until it ends. */
+  /** The depth of the array of items while it is open. */
   #itemsAt: number | null = null
 
   constructor(
@@ -33,7 +33,7 @@ export class JsonList {
   ) {}
 
   push(chunk: Buffer): void {
-    // Where the piece begins that has not been stored yet.
+    // The start of the part that has not been stored yet.
     let from = 0
     for (let i = 0; i < chunk.length; i++) {
       const byte = chunk[i]
@@ -87,14 +87,14 @@ export class JsonList {
 
   #keep(piece: Buffer): void {
     this.#restBytes += piece.length
-    if (this.#restBytes > MAX_REST_BYTES) throw broken('it is no list of objects')
+    if (this.#restBytes > MAX_REST_BYTES) throw broken('it is not a list of objects')
     this.#rest.push(Buffer.from(piece))
   }
 
   #collect(piece: Buffer): void {
     this.#itemBytes += piece.length
     if (this.#itemBytes > this.maxItemBytes) throw broken(`an object is larger than ${this.maxItemBytes} bytes`)
-    // The chunk is the connection's own and may be used again.
+    // The connection may reuse the buffer.
     this.#item.push(Buffer.from(piece))
   }
 
@@ -110,7 +110,7 @@ function parse(pieces: readonly Buffer[]): unknown {
   try {
     return JSON.parse(Buffer.concat(pieces).toString('utf8'))
   } catch (error) {
-    if (error instanceof SyntaxError) throw broken('it is no JSON')
+    if (error instanceof SyntaxError) throw broken('it is not JSON')
     throw error
   }
 }

@@ -10,9 +10,9 @@ const SPACING_MS = 500
 const LIST_DEADLINE = answerWithin(15_000)
 
 /**
- * The pods of this node as its kubelet knows them (`GET /pods`). It tells of no changes, so it is asked every 5 s while
- * somebody listens, and at once, though never more than twice a second, when a container calls that is unknown. One
- * answer serves all who wait.
+ * The pods of this node from its kubelet (`GET /pods`). The kubelet sends no changes, so it is polled every 5 s while there
+ * are subscribers, and at once, but at most twice a second, when an unknown container calls. One answer serves all
+ * waiting callers.
  */
 export class Kubelet implements PodSource {
   readonly #polling: Polling

@@ -14,36 +14,35 @@ const LIST_DEADLINE = answerWithin(60_000)
 const POLL_INTERVAL_MS = 5_000
 const POLL_SPACING_MS = 1_000
 /**
- * After so long a right to watch that was refused is tried again: after the first refusal, the second, and any other. A
- * server that has just started refuses what it allows a moment later.
+ * Waits before a refused watch is tried again: after the first refusal, the second, and any further one. A server that has
+ * just started may refuse what it allows a moment later.
  */
 const FORBIDDEN_FOR_MS = [5_000, 30_000, 10 * 60_000]
 /** Watches that end sooner are not opened again at once. */
 const SHORT_WATCH_MS = 1_000
 /**
- * If a caller's pod does not appear within RELIST_AFTER_MS the pods are listed again, once per RELIST_SPACING_MS at
- * most.
+ * If a caller's pod does not appear within RELIST_AFTER_MS, the pods are listed again, at most once per
+ * RELIST_SPACING_MS.
  */
 const RELIST_AFTER_MS = 1_000
 const RELIST_SPACING_MS = 10_000
-/** A list without the agent's own pod is asked for again after so long: the name of the node may be wrong for ever. */
+/** Wait before the next list if one lacks the agent's own pod; long, because the node's name may be wrong. */
 const LACKS_OWN_MS = 60_000
 
 /**
- * The pods of this node at the API server: listed once, then watched. A watch that ends goes on where it was; when the
- * server no longer has that resource version (410), the pods are listed again. Where watching is forbidden the list is
- * polled.
+ * The pods of this node from the API server: listed once, then watched. A new watch resumes at the last resource version;
+ * if the server no longer has it (410), the pods are listed again. If watching is forbidden, the list is polled.
  */
 export class ListWatch implements PodSource {
   readonly #polling: Polling
-  /** The version that the watch goes on from; null before the first list. */
+  /** The resource version that the watch resumes from; null before the first list. */
   #version: string | null = null
   #listedAt = Number.NEGATIVE_INFINITY
   #listNeeded = true
   #forbiddenUntil = Number.NEGATIVE_INFINITY
-  /** Refusals to watch, one after the other. */
+  /** Consecutive refusals to watch. */
   #refusals = 0
-  /** Ends the watch that is open. */
+  /** Ends the open watch. */
   #interrupt: (() => void) | null = null
   #relist: Disposable | undefined
   #confirm: Disposable | undefined
@@ -54,7 +53,7 @@ export class ListWatch implements PodSource {
     this.#polling = new Polling({ clock, random, ...pace })
   }
 
-  /** A watch that is open tells by itself; but its connection may be dead without anybody having said so. */
+  /** An open watch delivers changes by itself, but its connection may be dead without an error. */
   want(): void {
     if (!this.#interrupt) {
       this.#polling.want()
@@ -99,7 +98,7 @@ export class ListWatch implements PodSource {
     this.#listedAt = clock.monotonic()
     const list = await withDeadline(clock, LIST_DEADLINE, signal, async (limited) => {
       const first = await listPods(api, nodeName, this.#version, limited)
-      // What would withdraw everything is asked for once more before it counts.
+      // An empty list would withdraw everything, so it is requested once more.
       return first.pods.length === 0 && pods.size > 0 ? await listPodsForSure(api, nodeName, limited) : first
     })
     pods.replace(list.pods, this.#listedAt)
@@ -115,7 +114,7 @@ export class ListWatch implements PodSource {
     else if (pods.unconfirmed) this.#listAgainAfter(CONFIRM_MS)
   }
 
-  /** Where lists are polled they come anyway. */
+  /** Does nothing while lists are polled anyway. */
   #listAgainAfter(ms: number): void {
     this.#confirm = this.options.clock.after(ms, () => this.#interrupt?.())
   }
@@ -150,7 +149,7 @@ export class ListWatch implements PodSource {
       events.watchEnded(end)
     } catch (error) {
       if (statusOf(error) !== 403 || !(error instanceof AgentError)) {
-        // What the server itself reports may be about this very version; a connection that failed says nothing of it.
+        // An error of the server may be about this version; a failed connection is not.
         this.#listNeeded = statusOf(error) !== null
         throw error
       }

@@ -7,15 +7,15 @@ import { type Pod, parsePod } from './pod.js'
 
 export interface PodList {
   readonly pods: readonly Pod[]
-  /** `metadata.resourceVersion`: where a watch goes on; empty from a kubelet. */
+  /** `metadata.resourceVersion`, from which a watch resumes; empty from a kubelet. */
   readonly version: string
-  /** Objects that are no pods as the API defines them. */
+  /** Number of objects that are not valid pods. */
   readonly unreadable: number
 }
 
-/** Objects a page; a server that answers from its cache gives them all at once. */
+/** Objects per page; a server that answers from its cache ignores it. */
 const PAGE = '250'
-/** etcd takes 1.5 MiB an object. */
+/** etcd accepts 1.5 MiB per object. */
 export const MAX_POD_BYTES = 4 * 1024 * 1024
 const MAX_PAGES = 1_000
 
@@ -25,11 +25,10 @@ const head = z.object({
 })
 
 /**
- * All pods of this node. `since`: the version that the answer must not be older than, null for the first time.
+ * Lists all pods of this node. `since`: the oldest acceptable resource version; null for the first list.
  *
- * Both are answered from the server's cache, which is indexed by node. Where the server cannot (a version that it has
- * not reached or that has expired), it is asked for the state of its store, page by page; a page that expires meanwhile
- * (410) makes it one answer without pages.
+ * The server answers both from its cache, which is indexed by node. If it cannot (a version that it has not reached or
+ * that has expired), the list is read from its store page by page, and without pages if a page expires meanwhile (410).
  */
 export async function listPods(
   api: Pick<KubernetesApi, 'open'>,
@@ -52,7 +51,7 @@ export async function listPods(
   throw new TypeError('the last way ends in an answer or an error')
 }
 
-/** The state of the server's store, whatever its cache says. */
+/** Reads the list from the server's store instead of its cache. */
 export async function listPodsForSure(
   api: Pick<KubernetesApi, 'open'>,
   nodeName: string,
@@ -98,7 +97,7 @@ export async function onePage(
   for await (const piece of body) scanner.push(piece)
   const { success, data } = head.safeParse(scanner.end())
   if (!success || data.kind !== 'PodList') {
-    throw new AgentError('platform.unavailable', 'the answer of Kubernetes is no list of pods')
+    throw new AgentError('platform.unavailable', 'the answer of Kubernetes is not a list of pods')
   }
   const { resourceVersion = '', continue: token = '' } = data.metadata ?? {}
   return { pods, version: resourceVersion, unreadable, next: token }

@@ -18,7 +18,7 @@ export interface KubernetesNode {
 
 /**
  * A node of a Kubernetes cluster, by the projected service-account token of the agent's pod (PSAT), which the server
- * has the cluster review. The kubelet replaces the file long before the token ends, so it is read at every attempt.
+ * verifies by a TokenReview. The kubelet replaces the file before the token expires, so it is read at every attempt.
  */
 export function kubernetesNodeAttestor(node: KubernetesNode): NodeAttestor {
   const file = tokenFile(node, node.tokenPath, 'attestation.kubernetes.token_path')
@@ -39,7 +39,7 @@ export function kubernetesNodeAttestor(node: KubernetesNode): NodeAttestor {
   }
 }
 
-/** A token that is there but cannot be read is still a reason to attest as Kubernetes, and to hear why it fails. */
+/** An unreadable token still selects this type, so that the attestation reports the error. */
 function unreadable(): string {
   return 'unreadable'
 }

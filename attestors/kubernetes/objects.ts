@@ -8,14 +8,14 @@ import { answerWithin } from './deadline.js'
 
 const DEADLINE = answerWithin(10_000)
 
-/** Single objects of the API: read, made, replaced; never deleted. All failures are `platform.unavailable`. */
+/** Reads, creates and replaces single objects of the API; never deletes. All failures are `platform.unavailable`. */
 export class KubernetesObjects implements ClusterObjects {
   constructor(
     private readonly api: Pick<KubernetesApi, 'ask'>,
     private readonly clock: Pick<Clock, 'after'>,
   ) {}
 
-  /** Null where there is none. */
+  /** Null if it does not exist. */
   async read({ collection, name, what }: ClusterObject, signal: AbortSignal): Promise<unknown> {
     try {
       return await this.#ask({ method: 'GET', path: `${collection}/${name}`, needs: `the verb get on ${what}` }, signal)
@@ -25,13 +25,13 @@ export class KubernetesObjects implements ClusterObjects {
     }
   }
 
-  /** False where it exists by now. */
+  /** False if it already exists. */
   async create({ collection, what }: ClusterObject, object: object, signal: AbortSignal): Promise<boolean> {
     const needs = `the verb create for ${what}`
     return await this.#written({ method: 'POST', path: collection, body: object, needs }, [409], signal)
   }
 
-  /** False where another version is there by now, or none. */
+  /** False if it has changed meanwhile, or is gone. */
   async replace({ collection, name, what }: ClusterObject, object: object, signal: AbortSignal): Promise<boolean> {
     const needs = `the verb update on ${what}`
     return await this.#written(
@@ -41,7 +41,7 @@ export class KubernetesObjects implements ClusterObjects {
     )
   }
 
-  /** Whether a version of a group is served, with this resource. */
+  /** Whether the API serves this resource of the group in this version. */
   async serves(group: string, version: string, resource: string, signal: AbortSignal): Promise<boolean> {
     try {
       const path = `/apis/${group}/${version}`
@@ -67,6 +67,6 @@ export class KubernetesObjects implements ClusterObjects {
   async #ask(request: ApiRequest, signal: AbortSignal): Promise<object> {
     const object = await withDeadline(this.clock, DEADLINE, signal, (limited) => this.api.ask(request, limited))
     if (typeof object === 'object' && object !== null) return object
-    throw new AgentError('platform.unavailable', `the answer of Kubernetes to ${request.path} is no object`)
+    throw new AgentError('platform.unavailable', `the answer of Kubernetes to ${request.path} is not an object`)
   }
 }

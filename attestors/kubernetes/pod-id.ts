@@ -2,13 +2,13 @@ import type { Container, ContainerOf } from '../shared/cgroup.js'
 import type { PodPlace } from './pods.js'
 
 export type Where =
-  /** Mostly one; the first that is known counts. */
+  /** Usually one; the first known one is used. */
   | { readonly kind: 'pod'; readonly places: readonly [PodPlace, ...PodPlace[]] }
   | { readonly kind: 'none'; readonly why: string }
 
 /**
- * The pod and container of a process, by its control groups. Only groups below the kubelet's own count: anybody else
- * may give a group of his own any name.
+ * The pod and container of a process, by its control groups. Only groups below the kubelet's are used, because any user
+ * can give groups of their own any name.
  */
 export function placeOf(found: ContainerOf): Where {
   if (found.kind === 'none') return { kind: 'none', why: 'not in a container' }
@@ -19,7 +19,7 @@ export function placeOf(found: ContainerOf): Where {
   return {
     kind: 'none',
     why: podUid
-      ? `container ${containerId} is named below no group of the kubelet's`
+      ? `the control group of container ${containerId} is not below one of the kubelet's`
       : `container ${containerId} is in no pod`,
   }
 }

@@ -1,12 +1,12 @@
 import { isDeepStrictEqual } from 'node:util'
 import * as z from 'zod'
 
-/** What is kept of one pod: what selectors are made of, and nothing else, whatever the size of the object. */
+/** The part of a pod that selectors are made of; the rest of the object is not kept. */
 export interface Pod {
   readonly uid: string
   /**
-   * The uid that the kubelet gives a static pod, which is the one in control groups: a hash of the manifest. The API
-   * server shows such a pod through a mirror that has a uid of its own. Null for any other pod.
+   * The kubelet's uid of a static pod, a hash of its manifest, which control groups contain. The API server shows such a pod
+   * as a mirror pod with another uid. Null for any other pod.
    */
   readonly hash: string | null
   readonly namespace: string
@@ -14,7 +14,7 @@ export interface Pod {
   readonly serviceAccount: string
   readonly nodeName: string
   readonly labels: ReadonlyMap<string, string>
-  /** Annotations of the keys that name an AI agent. */
+  /** Annotations with keys that name an AI agent. */
   readonly annotations: ReadonlyMap<string, string>
   readonly owners: readonly PodOwner[]
   readonly containers: readonly PodContainer[]
@@ -25,18 +25,18 @@ export interface Pod {
 export interface PodOwner {
   readonly kind: string
   readonly name: string
-  /** The one that manages the pod. */
+  /** Whether this owner manages the pod. */
   readonly controller: boolean
 }
 
-/** One that runs: ordinary, init or ephemeral. */
+/** A running container: ordinary, init or ephemeral. */
 export interface PodContainer {
   /** Without the runtime's scheme. */
   readonly id: string
   readonly name: string
-  /** As the pod's specification names it. */
+  /** From the pod's specification. */
   readonly image: string
-  /** As the runtime names what it runs: mostly `REPOSITORY@sha256:…`. */
+  /** The runtime's name of the image: usually `REPOSITORY@sha256:…`. */
   readonly imageId: string
 }
 
@@ -87,7 +87,7 @@ const podShape = z.object({
     .nullish(),
 })
 
-/** The pod of an object of the API (`v1`, Pod), or null where the object is something else. */
+/** Parses an object of the API (`v1`, Pod); null if it is not a pod. */
 export function parsePod(object: unknown): Pod | null {
   const { success, data } = podShape.safeParse(object)
   if (!success) return null
@@ -116,19 +116,19 @@ export function parsePod(object: unknown): Pod | null {
       controller: controller === true,
     })),
     containers: shown,
-    // An init container that has ended does not run again.
+    // An init container that has finished does not run again.
     starting: images.size > shown.length + (status?.initContainerStatuses ?? []).filter(hasEnded).length,
   }
 }
 
-/** Whether both say the same. */
+/** Whether both are equal. */
 export function samePod(a: Pod, b: Pod): boolean {
   return isDeepStrictEqual(a, b)
 }
 
 type ContainerStatus = NonNullable<z.infer<typeof statuses>>[number]
 
-/** A container that waits or has ended has no process; the id that its status shows is that of an earlier run. */
+/** A waiting or finished container has no process; the id in its status is that of an earlier run. */
 function running({ name, containerID, image, imageID, state }: ContainerStatus, images: ReadonlyMap<string, string>) {
   if (!containerID || state?.terminated || state?.waiting) return []
   const id = containerID.slice(containerID.lastIndexOf('/') + 1)
@@ -139,7 +139,7 @@ function hasEnded({ state }: ContainerStatus): boolean {
   return state?.terminated !== undefined && state.terminated !== null
 }
 
-/** `docker-pullable://nginx@sha256:…`: cri-dockerd writes how the image came. */
+/** Removes the scheme that cri-dockerd adds: `docker-pullable://nginx@sha256:…`. */
 function withoutScheme(imageId: string): string {
   return imageId.replace(/^[a-z-]+:\/\//, '')
 }

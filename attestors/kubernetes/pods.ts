@@ -13,37 +13,36 @@ export interface PodPlace {
 
 export type FoundPod =
   | { readonly kind: 'known'; readonly pod: Pod; readonly container: PodContainer }
-  /** As things stand nobody can say; it may be known in a moment. */
-  /** `starting`: the pod is known, and has containers that its status does not show as running yet. */
+  /** Cannot be determined yet. `starting`: the pod is known, and has containers that are not shown as running yet. */
   | { readonly kind: 'unknown'; readonly why: string; readonly starting?: boolean }
-  /** Known for certain: there is no such pod on this node. */
+  /** There is certainly no such pod on this node. */
   | { readonly kind: 'absent'; readonly why: string }
 
-/** The pod that the agent runs in, by what its environment says: a static pod's uid differs from that in the API. */
+/** The agent's own pod, named by its environment, because a static pod's uid differs from that in the API. */
 export interface OwnPod {
   readonly namespace: string
   readonly name: string
 }
 
-/** How long a pod that nobody knows is waited for, with the API in sync, before it counts as absent. */
+/** How long an unknown pod is awaited, with the API in sync, before it counts as absent. */
 const GRACE_MS = 5_000
-/** A list that was asked for so long after the first question has had its chance to show the pod. */
+/** A list requested this long after the first query would contain the pod if it existed. */
 const LATER_MS = 1_000
 const MAX_REMEMBERED = 1_024
 
 /**
- * The pods of this node as the platform last told. Sources write, attestors read. What was known stays known while the
- * platform is away: only what it says withdraws anything.
+ * The pods of this node as the platform last reported them. Sources write, attestors read. Pods stay while the platform is
+ * unreachable: only its answers withdraw them.
  */
 export class Pods {
   readonly #pods = new Map<string, Pod>()
   readonly #watchers = new Map<string, Set<() => void>>()
   readonly #sleepers = new Set<() => void>()
-  /** Pods that the last list did not show: a kubelet that has just started shows nothing, then static pods alone. */
+  /** Known pods that the last list lacked: a kubelet that has just started lists nothing, then only static pods. */
   readonly #unseen: SecondLook
   /** Pods that were deleted, so that their absence needs no grace. */
   readonly #deleted = new Set<string>()
-  /** When somebody first asked for a pod that is unknown. */
+  /** When an unknown pod was first queried. */
   readonly #asked = new Map<string, number>()
   /** Why the pods may be out of date; null while they are in sync. */
   #behind: string | null = 'the pods of this node have not been listed yet'
@@ -51,7 +50,7 @@ export class Pods {
   #listedAt = Number.NEGATIVE_INFINITY
   #lacksOwn = false
 
-  /** `own`: null where it is not known. */
+  /** `own`: null if unknown. */
   constructor(
     private readonly clock: Pick<Clock, 'monotonic' | 'after'>,
     private readonly nodeName: string,
@@ -64,27 +63,27 @@ export class Pods {
     return this.#pods.size
   }
 
-  /** Whether the last list lacked pods that are known: another one, CONFIRM_MS later, decides. */
+  /** Whether the last list lacked known pods; another one, CONFIRM_MS later, decides. */
   get unconfirmed(): boolean {
     return this.#unseen.pending > 0
   }
 
-  /** Whether the last list lacked the agent's own pod, so that what it does not show says nothing. */
+  /** Whether the last list lacked the agent's own pod; then pods that it lacks are not withdrawn. */
   get lacksOwn(): boolean {
     return this.#lacksOwn
   }
 
-  /** How long changes may have been missed, in milliseconds; 0 while in sync, infinite before the first list. */
+  /** For how long changes may have been missed, in milliseconds; 0 while in sync, infinite before the first list. */
   get ageMs(): number {
     return this.#behind === null ? 0 : this.clock.monotonic() - this.#behindSince
   }
 
-  /** How many attestations wait for something new. */
+  /** Number of attestations that wait for a change. */
   get waiting(): number {
     return this.#sleepers.size
   }
 
-  /** Whether anybody wants to hear of changes. */
+  /** Whether there are subscribers to changes. */
   get watched(): boolean {
     return this.#watchers.size > 0
   }
@@ -99,12 +98,12 @@ export class Pods {
     return { kind: 'unknown', why, starting: pod.starting }
   }
 
-  /** Mostly one; a pod that is ending may have a successor of the same name. */
+  /** Usually one; a terminating pod may have a successor of the same name. */
   named({ namespace, name }: PodName): readonly Pod[] {
     return [...this.#pods.values()].filter((pod) => pod.namespace === namespace && pod.name === name)
   }
 
-  /** Calls back when the pod of this uid came, changed or went. */
+  /** Calls back when the pod with this uid is added, changed or removed. */
   watch(podUid: string, changed: () => void): Disposable {
     const own = () => changed()
     const watchers = this.#watchers.get(podUid) ?? new Set()
@@ -118,7 +117,7 @@ export class Pods {
   }
 
   /**
-   * Resolves when the pod of this uid changes, when the pods were listed again, when the signal aborts, or after `ms`.
+   * Resolves when the pod with this uid changes, after a new list, when the signal aborts, or after `ms`.
    */
   async next(podUid: string, ms: number, signal: AbortSignal): Promise<void> {
     if (signal.aborted) return
@@ -141,7 +140,7 @@ export class Pods {
     this.#unseen.settled(pod.uid)
     if (this.#isOwn(pod)) this.#lacksOwn = false
     const before = this.#pods.get(pod.uid)
-    // The same selectors stay the same object.
+    // Keeps the same object, by which selectors are cached.
     if (before && samePod(before, pod)) return
     this.#pods.set(pod.uid, pod)
     this.#deleted.delete(pod.uid)
@@ -159,8 +158,8 @@ export class Pods {
   }
 
   /**
-   * All pods there are, by a list that was asked for at that (monotonic) time. What it shows counts at once; what it
-   * does not show, when a later list agrees, and not at all in a list without the agent's own pod.
+   * Applies a list of all pods that was requested at that (monotonic) time. Listed pods are used at once. Pods that it lacks
+   * are removed only if a later list agrees, and not by a list without the agent's own pod.
    */
   replace(pods: readonly Pod[], askedAt: number): void {
     this.#lacksOwn = this.own !== null
@@ -176,12 +175,12 @@ export class Pods {
     for (const wake of [...this.#sleepers]) wake()
   }
 
-  /** From now on every change arrives. */
+  /** In sync: from now on every change arrives. */
   caughtUp(): void {
     this.#behind = null
   }
 
-  /** Changes may be missed from now on. */
+  /** No longer in sync: changes may be missed from now on. */
   fellBehind(why: string): void {
     if (this.#behind === null) this.#behindSince = this.clock.monotonic()
     this.#behind = why
@@ -205,7 +204,7 @@ export class Pods {
       }
     }
     if (this.#pods.size === 0) {
-      // A process of a pod asks, so there is one: the agent looks at the wrong node.
+      // A process of a pod calls, so there is a pod: the name of the node must be wrong.
       const why = `Kubernetes lists no pods on node ${this.nodeName}: check attestation.kubernetes.node_name`
       return { kind: 'unknown', why }
     }
@@ -221,8 +220,8 @@ export class Pods {
   }
 
   /**
-   * A static pod is named by its hash. Anybody who may create pods can write any hash, so the container decides, and a
-   * pod's own uid goes first.
+   * Finds a static pod by its hash. Any user who may create pods can write any hash, so the container must match, and a
+   * pod's own uid takes precedence.
    */
   #static(hash: string, containerId: string): Pod | undefined {
     for (const pod of this.#pods.values()) {

@@ -6,15 +6,15 @@ import type { Random } from '../../agent/ports/random.js'
 export interface PollingOptions {
   readonly clock: Clock
   readonly random: Random
-  /** Between two lists while somebody wants to hear of changes. */
+  /** Interval of lists while there are subscribers to changes. */
   readonly intervalMs: number
-  /** Between two lists at least, however many ask for something newer. */
+  /** Minimum time between two lists, whatever the number of waiting callers. */
   readonly spacingMs: number
-  /** Whether anybody wants to hear of changes. */
+  /** Whether there are subscribers to changes. */
   readonly watched: () => boolean
 }
 
-/** When to list again where nothing tells of changes: at intervals while somebody listens, soon when somebody waits. */
+/** Times the lists of a source without notifications: at intervals while there are subscribers, soon if a caller waits. */
 export class Polling {
   readonly #alarm: Alarm
   readonly #waiters = new Set<() => void>()
@@ -26,15 +26,15 @@ export class Polling {
     this.#alarm = new Alarm(options.clock)
   }
 
-  /** Somebody waits for something newer than there is. */
+  /** A caller waits for a newer list. */
   want(): void {
     this.#wanted = true
     this.#alarm.ring()
   }
 
   /**
-   * Resolves when what is known is of the last interval or so: at once, or when the next list was tried. At once too
-   * while lists fail, for then there is nothing newer to be had, and when the signal aborts.
+   * Resolves when the known list is about one interval old at most: at once, or after the next list. Resolves at once while
+   * lists fail, because no newer one is available, and when the signal aborts.
    */
   async current(signal: AbortSignal): Promise<void> {
     const { clock, intervalMs } = this.options
@@ -51,23 +51,23 @@ export class Polling {
     })
   }
 
-  /** A list is asked for now. */
+  /** A list is being requested. */
   begins(): void {
     this.#wanted = false
     this.#askedAt = this.options.clock.monotonic()
   }
 
-  /** It has come, or failed. */
+  /** The list has arrived or failed. */
   ended(outcome: 'listed' | 'failed'): void {
     this.#failing = outcome === 'failed'
     for (const wake of [...this.#waiters]) wake()
   }
 
-  /** Resolves when it is time to list again, when it is `until` (monotonic), or when the signal aborts. */
+  /** Resolves when the next list is due, at `until` (monotonic), or when the signal aborts. */
   async pause(signal: AbortSignal, until = Number.POSITIVE_INFINITY): Promise<void> {
     const { clock, random, intervalMs, spacingMs, watched } = this.options
     while (!signal.aborted && clock.monotonic() < until) {
-      // The nodes of a cluster that started together must not ask together for ever.
+      // Jitter, so that nodes that started together do not keep polling together.
       if (!this.#wanted)
         await endedByAbort(this.#alarm.sleep(intervalMs * (0.9 + 0.2 * random.fraction()), signal), signal)
       if (this.#wanted || watched()) break

@@ -12,11 +12,11 @@ const MAX_RETRY_AFTER_MS = 5 * 60_000
 export interface Repeat {
   readonly clock: Clock
   readonly random: Random
-  /** An AgentError ended a round; another follows after a wait that grows, or as long as the server asked for. */
+  /** An AgentError ended a round. The next one follows after a growing wait, or the server's Retry-After. */
   failed(error: AgentError): void
 }
 
-/** Runs rounds until the signal aborts; then it resolves. Rejects only with what is no AgentError: a defect. */
+/** Runs rounds until the signal aborts; then it resolves. Rejects only on a defect. */
 export async function repeat(
   { clock, random, failed }: Repeat,
   signal: AbortSignal,

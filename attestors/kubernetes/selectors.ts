@@ -20,7 +20,7 @@ const MAX_LABELS = 256
 const MAX_OWNERS = 16
 /** A label cannot be longer than 63; an annotation can be of any size. */
 const MAX_VALUE = 255
-/** What a Deployment marks its ReplicaSets and their pods with; it is also the end of the ReplicaSet's name. */
+/** The label of a Deployment on its ReplicaSets and pods; its value is also the end of the ReplicaSet's name. */
 const TEMPLATE_HASH = 'pod-template-hash'
 const CONTROL = /\p{C}/u
 
@@ -50,7 +50,7 @@ export function selectorsOf(pod: Pod, container: PodContainer, settings: Selecto
 type Set = (value: string, ...keys: readonly string[]) => void
 
 function owners(pod: Pod, set: Set, notes: string[]): void {
-  // The one that manages the pod comes last and wins where there are several of a kind.
+  // The managing owner comes last, and so is used if there are several of a kind.
   const all = [...pod.owners].sort((a, b) => Number(a.controller) - Number(b.controller))
   for (const { kind, name } of all.slice(-MAX_OWNERS)) {
     set(name, `k8s:pod-owner-${kind.toLowerCase()}`)
@@ -60,7 +60,7 @@ function owners(pod: Pod, set: Set, notes: string[]): void {
   if (all.length > MAX_OWNERS) notes.push(`${all.length - MAX_OWNERS} owners left out`)
 }
 
-/** Empty where the ReplicaSet is nobody's: its name then only looks like one that a Deployment made. */
+/** Empty if the ReplicaSet does not belong to a Deployment but only has a similar name. */
 function deploymentOf(replicaSet: string, pod: Pod): string {
   const end = `-${pod.labels.get(TEMPLATE_HASH) ?? ''}`
   return end !== '-' && replicaSet.endsWith(end) ? replicaSet.slice(0, -end.length) : ''

@@ -4,13 +4,13 @@ import type { Random } from '../../agent/ports/random.js'
 import type { KubernetesApi } from './api.js'
 import type { Pods } from './pods.js'
 
-/** Where the pods of this node come from: it writes into Pods what the platform says. */
+/** A source of the pods of this node, which it writes into Pods. */
 export interface PodSource {
-  /** Runs until the signal aborts; rejects only on a defect of our own. */
+  /** Runs until the signal aborts; rejects only on a defect. */
   run(signal: AbortSignal): Promise<void>
-  /** Somebody waits for something newer. Costs nothing to say again and again. */
+  /** A caller waits for newer pods. Cheap to call repeatedly. */
   want(): void
-  /** Resolves when what is in Pods is as new as this source promises, or when there is nothing newer to be had. */
+  /** Resolves when Pods is as fresh as this source guarantees, or when nothing newer is available. */
   current(signal: AbortSignal): Promise<void>
 }
 

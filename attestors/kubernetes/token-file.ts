@@ -16,8 +16,8 @@ export function tokenFile(
 }
 
 /**
- * What shows without asking anybody. Not every token is a JWT (`--token-auth-file`), but none follows one; and what the
- * same key has signed (an equal header, which names it) has a signature of the same length, unless it is cut off.
+ * Detects a broken token without a request. Not every token is a JWT (`--token-auth-file`), but a JWT is never followed by
+ * another kind. JWTs with an equal header, which names the key, have signatures of equal length, unless one is cut off.
  */
 export function tokenTrouble(text: string, last: string | null): string | null {
   const token = text.trim()

@@ -15,32 +15,32 @@ export interface PodWatch {
   readonly nodeName: string
   readonly clock: Pick<Clock, 'after'>
   readonly random: Random
-  /** Where it begins: what came after this version. */
+  /** The resource version after which it begins. */
   readonly version: string
-  /** Takes what ends the watch before its time. */
+  /** Gets a function that ends the watch early. */
   onInterrupt(end: () => void): void
 }
 
 export interface WatchEvents {
   opened(): void
-  /** A pod came or changed. */
+  /** A pod was added or changed. */
   changed(pod: Pod): void
   deleted(uid: string): void
-  /** All up to this version has been told. */
+  /** All changes up to this version have been delivered. */
   reached(version: string): void
-  /** An object that is no pod as the API defines it. */
+  /** An object that is not a valid pod. */
   unreadable(): void
 }
 
 /**
- * Why a watch ended: the server closed it, as it does from time to time; the connection broke; nothing was heard for too
- * long; the version is no longer known (410); somebody asked for a new list.
+ * Why a watch ended: the server closed it, as it does from time to time; the connection broke; no data arrived for too
+ * long; the version is no longer known (410); a new list was requested.
  */
 export type WatchEnd = 'closed' | 'broken' | 'silent' | 'expired' | 'interrupted'
 
-/** The server closes it after 5 to 10 minutes, drawn so that the watches of a cluster do not end together. */
+/** The server closes it after 5 to 10 minutes, at random, so that the watches of a cluster do not end together. */
 const SHORTEST_S = 300
-/** Bookmarks come about once a minute; a connection without any is dead, whatever the kernel believes. */
+/** Bookmarks arrive about once a minute; a connection without any is dead, even if TCP shows no error. */
 const SILENCE_MS = 150_000
 
 const event = z.object({ type: z.string(), object: z.unknown().optional() })
@@ -73,7 +73,7 @@ export async function watchPods(watch: PodWatch, events: WatchEvents, signal: Ab
     if (signal.aborted) return 'closed'
     if (ended) return ended
     if (statusOf(error) === 410) return 'expired'
-    // What breaks off in the middle is opened again; only that failing is a failure.
+    // A broken watch is opened again; only if that fails is it a failure.
     if (brokeOff(error)) return 'broken'
     throw error
   } finally {
@@ -99,7 +99,7 @@ function pathOf({ nodeName, version, random }: PodWatch): string {
   return `/api/v1/pods?${query}`
 }
 
-/** One event of the stream. Unknown types are passed over: a later API may have some. */
+/** Handles one event of the stream. Unknown types are ignored, because later versions of the API may have some. */
 function take(line: string, events: WatchEvents): 'taken' | 'expired' {
   const { data } = event.safeParse(jsonOf(line))
   if (!data) throw new AgentError('platform.unavailable', 'the watch of Kubernetes sends what is no event')

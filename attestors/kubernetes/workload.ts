@@ -14,21 +14,21 @@ export interface KubernetesWorkloadOptions {
   readonly pods: Pods
   readonly source: Pick<PodSource, 'want' | 'current'>
   readonly settings: SelectorSettings
-  /** How long a caller waits for its container in the status of a pod that is known, in milliseconds. */
+  /** How long a caller waits until its container is in the status of its known pod, in milliseconds. */
   readonly containerWaitMs: number
 }
 
 const NAME = 'kubernetes'
 const PLATFORMS = ['k8s', 'node']
-/** How often one that waits looks again without having been told of a change. */
+/** How often a waiting attestation checks without a notification. */
 const LOOK_MS = 1_000
 const NO_SELECTORS: Selectors = new Map()
 
-/** What Kubernetes says of a process in a pod of this node. docs/attestors/kubernetes.md */
+/** Selectors of a process in a pod of this node. docs/attestors/kubernetes.md */
 export class KubernetesWorkloadAttestor implements WorkloadAttestor {
   readonly name = NAME
   readonly platforms: readonly string[]
-  /** A container object is replaced when anything of its pod changes, so its selectors can be kept with it. */
+  /** A container object is replaced when anything of its pod changes, so its selectors can be cached by it. */
   readonly #selectors = new WeakMap<PodContainer, PodSelectors>()
 
   constructor(private readonly options: KubernetesWorkloadOptions) {
@@ -37,8 +37,8 @@ export class KubernetesWorkloadAttestor implements WorkloadAttestor {
   }
 
   /**
-   * Waits, until the signal aborts, for a pod that is not known yet; then the platform is unavailable, which denies nobody.
-   * A known container costs no request. Throws `caller.exited` when the process has ended.
+   * Waits until the signal aborts for a pod that is not known yet; then the platform is unavailable, which denies no caller.
+   * A known container costs no request. Throws `caller.exited` if the process has exited.
    */
   async attest(caller: Caller, signal: AbortSignal): Promise<AttestorResult> {
     const where = this.#where(caller)
@@ -58,7 +58,7 @@ export class KubernetesWorkloadAttestor implements WorkloadAttestor {
     }
   }
 
-  /** Notices that the caller's pod changed. Throws `caller.exited`. */
+  /** Watches the caller's pod. Throws `caller.exited`. */
   onChange(caller: Caller, changed: () => void): Disposable {
     const where = this.#where(caller)
     const watches =

@@ -1,11 +1,11 @@
-/** Who names control groups so. `unknown`: a bare id, as several runtimes with the cgroupfs driver write it. */
+/** The runtime that uses such a name. `unknown`: a bare id, which several runtimes with the cgroupfs driver use. */
 export type Runtime = 'docker' | 'containerd' | 'cri-o' | 'podman' | 'unknown'
 
 export interface ContainerName {
   /** 64 lower-case hex digits. */
   readonly id: string
   readonly runtime: Runtime
-  /** The slice, where one name holds both (`kubepods-podUID.slice:cri-containerd:ID`), else null. */
+  /** The slice, if the name contains both (`kubepods-podUID.slice:cri-containerd:ID`), else null. */
   readonly slice: string | null
 }
 
@@ -20,24 +20,24 @@ const RUNTIMES: ReadonlyMap<string, Runtime> = new Map([
 ])
 /** `ID`, `docker-ID.scope`, `crio-ID`, `libpod-payload-ID`. */
 const NAME = /^(?:([a-z][a-z-]*)-)?([0-9a-f]{64})(?:\.scope)?$/
-/** What a runtime without systemd makes of a name that was meant for it: `SLICE:PREFIX:ID`. */
+/** A name in systemd's syntax that a runtime without systemd used literally: `SLICE:PREFIX:ID`. */
 const COLONS = /^([^:]+\.slice):([a-z-]+):([0-9a-f]{64})$/
 
 const UID = '[0-9a-f]{8}(?:[-_]?[0-9a-f]{4}){3}[-_]?[0-9a-f]{12}'
-/** A slice repeats the path in its name: `[PREFIX-]kubepods[-QOS]-podUID.slice`. */
+/** A slice's name contains its path: `[PREFIX-]kubepods[-QOS]-podUID.slice`. */
 const POD = new RegExp(`^(?:pod|(?:[\\w.\\\\]+-)*?kubepods(?:-besteffort|-burstable)?-pod)(${UID})(?:\\.slice)?$`)
 const KUBEPODS = /^(?:kubepods|(?:[\w.\\]+-)*?kubepods\.slice)$/
 const QOS = /^(?:besteffort|burstable|guaranteed|(?:[\w.\\]+-)*?kubepods-(?:besteffort|burstable)\.slice)$/
-/** Where `--cgroup-root` of a kubelet puts its pods, as kind has it or as a slice. */
+/** The `--cgroup-root` of a kubelet: that of kind, or a slice. */
 const ROOT = /^(?:kubelet|[\w.\\-]+\.slice)$/
 
-/** Groups that belong to a user, or to a container of another kind, whose owner may make others below. */
+/** Groups whose owner, a user, may create groups below them. */
 const USERS = /^(?:user\.slice|user-\d+\.slice|user@\d+\.service)$/
 const HANDED_OVER = /^(?:user|lxc|lxc\..*|.*\.service|.*\.scope)$/
-/** Services of root that keep containers below themselves. */
+/** Services of root that have containers below them. */
 const ENGINES = /^(?:containerd|docker|crio|k3s|k3s-agent|rke2-server|rke2-agent)\.service$/
 
-/** The container that a control group of this name is for, or null. Monitors of containers (conmon) are none. */
+/** The container of a control group with this name, or null. Monitors of containers (conmon) do not count. */
 export function containerName(segment: string): ContainerName | null {
   const plain = NAME.exec(segment)
   if (plain) return named(plain[2], plain[1], null)
@@ -45,7 +45,7 @@ export function containerName(segment: string): ContainerName | null {
   return colons ? named(colons[3], colons[2], colons[1] ?? null) : null
 }
 
-/** The pod that a control group of this name is for, as Kubernetes writes its uid; a static pod's has no dashes. */
+/** The uid of the pod of a control group with this name, in Kubernetes' form; a static pod's has no dashes. */
 export function podUidOf(segment: string): string | null {
   return POD.exec(segment)?.[1]?.replaceAll('_', '-') ?? null
 }
@@ -56,8 +56,8 @@ export function belongsToUser(segment: string): boolean {
 }
 
 /**
- * Whether only root makes groups below these, outermost first: nobody was handed one of them. systemd hands services
- * and scopes over (`Delegate=`), never slices other than a user's.
+ * Whether only root can create groups below these, outermost first: none of them is delegated. systemd delegates services
+ * and scopes (`Delegate=`), but no slices other than a user's.
  */
 export function madeByRoot(above: readonly string[]): boolean {
   return above.every(
@@ -68,10 +68,10 @@ export function madeByRoot(above: readonly string[]): boolean {
 }
 
 /**
- * Whether a pod's group below these, outermost first, is one of the kubelet's own: `[ROOT…] kubepods [QOS]`.
+ * Whether a pod's group below these, outermost first, is one of the kubelet's: `[ROOT…] kubepods [QOS]`.
  *
- * `shared`: how many of them the agent is below too, so that they belong to the machine whatever they are called.
- * `cut`: the beginning of the path cannot be seen from the agent's cgroup namespace, so it may be missing.
+ * `shared`: number of them that the agent is below too, which belong to the machine whatever their names. `cut`: the
+ * beginning of the path is outside the agent's cgroup namespace, and so may be missing.
  */
 export function isUnderKubepods(above: readonly string[], shared: number, cut: boolean): boolean {
   const rest = [...above]

@@ -5,39 +5,38 @@ import { belongsToUser, containerName, isUnderKubepods, madeByRoot, podUidOf, ty
 export interface CgroupPlace {
   /** `memory`, `name=systemd`, and the empty text for cgroup v2. */
   readonly hierarchy: string
-  /** As the agent sees it: `/../…` where the agent has a cgroup namespace of its own. */
+  /** As the agent sees it: `/../…` if the agent has a cgroup namespace of its own. */
   readonly path: string
 }
 
 export interface Container {
   /** 64 lower-case hex digits. */
   readonly containerId: string
-  /** As Kubernetes writes it (a static pod's: 32 hex digits, the hash of its manifest); null outside pods. */
+  /** In Kubernetes' form (a static pod's: 32 hex digits, the hash of its manifest); null outside pods. */
   readonly podUid: string | null
   readonly runtime: Runtime
   /**
-   * `kubepods`: only the kubelet, its runtime or root can have put the process there. `engine-must-confirm`: a group
-   * that was handed over can bear any name, so this one counts only when the engine says that the container's first
-   * process is in it too.
+   * `kubepods`: only the kubelet, its runtime or root can have put the process there. `engine-must-confirm`: a delegated
+   * group can have any name, so it is believed only if the engine says that the container's first process is in it too.
    */
   readonly trusted: 'kubepods' | 'engine-must-confirm'
-  /** False where somebody other than root may have made the group: below a user's, a service's, a container's. */
+  /** False if a user other than root may have created the group: below that of a user, a service or a container. */
   readonly madeByRoot: boolean
-  /** The container's own group in each hierarchy that names it, whatever is below. */
+  /** The container's own group in each hierarchy that names it. */
   readonly places: readonly CgroupPlace[]
 }
 
 export type ContainerOf =
-  /** `others`: those named further down the path, in the order in which they count when nobody knows the first. */
+  /** `others`: containers further down the path, in order of precedence if the first is unknown. */
   | { readonly kind: 'container'; readonly container: Container; readonly others: readonly Container[] }
   | { readonly kind: 'none' }
-  /** Hierarchies contradict one another: nobody is taken for anything. */
+  /** Hierarchies contradict one another, so no container is assumed. */
   | { readonly kind: 'ambiguous'; readonly why: string }
 
 /**
- * The container that a process is in, by its `/proc/PID/cgroup` alone. The outermost one counts: what is below it may
- * be of its own making. One that the agent is in too is the machine (an engine in a container, a Kubernetes node in a
- * container), so it counts last.
+ * The container that a process is in, by its `/proc/PID/cgroup` alone. The outermost one is used, because it may have
+ * created the groups below it. A container that the agent is in too is the machine (an engine in a container, a Kubernetes
+ * node in a container), so it comes last.
  *
  * `cgroup`: the text of `/proc/PID/cgroup`; `own`: that of the agent's. Pure; throws nothing, whatever the texts.
  */
@@ -46,7 +45,7 @@ export function containerOf(cgroup: string, own: string): ContainerOf {
   return last.found
 }
 
-/** The same process is asked about several times in a row, and its neighbours have the same text. */
+/** Cached, because the same text is parsed several times in a row. */
 let last: { readonly cgroup: string; readonly own: string; readonly found: ContainerOf } | null = null
 
 function find(cgroup: string, own: string): ContainerOf {
@@ -74,7 +73,7 @@ function find(cgroup: string, own: string): ContainerOf {
 interface Path {
   /** Outermost first. */
   readonly apart: readonly Container[]
-  /** Those that the agent is in as well, innermost first. */
+  /** Containers that the agent is in too, innermost first. */
   readonly enclosing: readonly Container[]
 }
 
@@ -104,13 +103,13 @@ function isInPod(line: CgroupLine, at: number, shared: number): boolean {
   return isUnderKubepods(line.segments.slice(0, at - 1), shared, line.hidden > 0)
 }
 
-/** A name that holds slice and container is at the top, or below the service of the runtime. */
+/** A name with slice and container is at the top, or below the service of the runtime. */
 function standsAlone(line: CgroupLine, at: number, shared: number): boolean {
   const above = line.segments.slice(shared, at)
   return above.length === 0 || (above.length === 2 && above[0] === 'system.slice' && madeByRoot(above))
 }
 
-/** The different containers that come first on these paths. */
+/** The distinct first containers of these paths. */
 function firstsOf(paths: readonly (readonly Container[])[]): readonly string[] {
   return [...new Set(paths.flatMap(([first]) => (first ? [first.containerId] : [])))]
 }

@@ -3,8 +3,8 @@ import { AgentError } from '../../agent/errors.js'
 const LINE_FEED = 0x0a
 
 /**
- * The lines of a body as they arrive, without empty ones. What is left at the end without a line feed was cut off and is
- * dropped. A line of more than `maxBytes` throws `platform.unavailable`.
+ * The lines of a body as they arrive, without empty ones. A last line without a line feed was cut off and is dropped. A
+ * line of more than `maxBytes` throws `platform.unavailable`.
  */
 export async function* linesOf(body: AsyncIterable<Buffer>, maxBytes: number): AsyncGenerator<string> {
   let kept: Buffer[] = []

@@ -1,12 +1,12 @@
-/** Files that an engine makes for each container and mounts over those of the image. */
+/** Files that an engine creates for each container and mounts over those of the image. */
 const MOUNTED = new Set(['/etc/hostname', '/etc/hosts', '/etc/resolv.conf'])
 /** `…/containers/ID/hostname` (docker), `…/overlay-containers/ID/userdata/hostname` (podman). */
 const MOUNT_ROOT = /\/(?:[a-z0-9]+-)?containers\/([0-9a-f]{64})\/(?:userdata\/)?[a-z.]+$/
 
 /**
- * The container whose files are mounted here, by the text of `/proc/PID/mountinfo`, or null. Anybody may make a mount
- * namespace of his own and mount such files in it, so this says which container to ask the engine about, and no more.
- * A pod's sandbox mounts such files too, but from elsewhere; it is not taken for a container.
+ * The container whose files are mounted, by the text of `/proc/PID/mountinfo`, or null. Any user can mount such files in a
+ * mount namespace of their own, so this is only the container to ask the engine about. A pod's sandbox mounts such files
+ * too, but from elsewhere, and is not a container.
  */
 export function mountedContainer(mountinfo: string): string | null {
   for (const { root, mountPoint } of mounts(mountinfo)) {
@@ -17,11 +17,11 @@ export function mountedContainer(mountinfo: string): string | null {
 }
 
 /**
- * The id of the mount that is `/` here, or null. A mount is in one namespace only and its id is that of no other mount
- * of the machine while it lasts: two living processes with the same one share the mount namespace and the root.
+ * The id of the mount at `/`, or null. A mount is in one namespace only, and its id is unique on the machine while it
+ * exists: two live processes with the same id share the mount namespace and the root.
  */
 export function rootMount(mountinfo: string): string | null {
-  // A mount that hides another one at the same place stands below it.
+  // A later line hides an earlier one at the same place.
   let found: string | null = null
   for (const { id, mountPoint } of mounts(mountinfo)) if (mountPoint === '/') found = id
   return found

@@ -3,8 +3,8 @@ import { AgentError } from '../../agent/errors.js'
 import { containerOf } from './cgroup.js'
 
 /**
- * Whom a connection counts against: `container:ID`, else `uid:N`. By the control group alone, some 20 µs. A container
- * counts only where nobody but root can have made its group, or a user could have a limit for each name he invents.
+ * The subject of a connection: `container:ID`, else `uid:N`. By the control group alone, some 20 µs. A container is used
+ * only if only root can have created its group; otherwise a user could get a limit for each invented name.
  *
  * `own`: the text of the agent's own `/proc/self/cgroup`.
  */
@@ -13,7 +13,7 @@ export function subjectOf({ uid, process }: Pick<Caller, 'uid' | 'process'>, own
     const found = containerOf(process.read('cgroup'), own)
     if (found.kind === 'container' && found.container.madeByRoot) return `container:${found.container.containerId}`
   } catch (error) {
-    // The process has ended; its connection ends by itself.
+    // The process has exited, and its connection ends by itself.
     if (!(error instanceof AgentError)) throw error
   }
   return `uid:${uid}`

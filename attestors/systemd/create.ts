@@ -11,11 +11,11 @@ export interface SystemdWorkloadsOptions {
   readonly files: Pick<Files, 'read' | 'list'>
   readonly clock: Clock
   readonly events: Pick<AttestorEvents, 'reportStatus'>
-  /** Where the host's files are seen from here: empty, or `/proc/1/root`. */
+  /** The path of the host's root: empty, or `/proc/1/root`. */
   readonly root: string
 }
 
-/** The attestor of systemd units; it is on where systemd runs the machine. */
+/** The attestor of systemd units; it is on if systemd runs the machine. */
 export function systemdWorkloads({ files, clock, events, root }: SystemdWorkloadsOptions): WhenPresent {
   const ask = askManager(`${root}/run/dbus/system_bus_socket`)
   return new WhenPresent({
@@ -27,13 +27,13 @@ export function systemdWorkloads({ files, clock, events, root }: SystemdWorkload
   })
 }
 
-/** sd_booted(3): systemd runs the machine where `/run/systemd/system` is. */
+/** sd_booted(3): systemd runs the machine if `/run/systemd/system` exists. */
 async function absence(files: Pick<Files, 'list'>, root: string): Promise<string | null> {
   try {
     const names = await files.list(`${root}/run/systemd`)
     return names.includes('system') ? null : `systemd does not run this machine: there is no ${root}/run/systemd/system`
   } catch (error) {
-    if (error instanceof AgentError) return `whether systemd runs this machine cannot be seen: ${messageOf(error)}`
+    if (error instanceof AgentError) return `cannot determine whether systemd runs this machine: ${messageOf(error)}`
     throw error
   }
 }

@@ -1,4 +1,4 @@
-/** A call whose arguments are strings: all that is asked of systemd. */
+/** A call whose arguments are strings, which is enough for systemd. */
 export interface MethodCall {
   readonly serial: number
   readonly destination: string
@@ -12,13 +12,13 @@ export interface DbusMessage {
   readonly type: 'reply' | 'error' | 'other'
   /** The serial of the call that it answers; 0: none. */
   readonly replyTo: number
-  /** Of a reply, the first value where it is a string (or one in a variant), else null. */
+  /** The first value of a reply if it is a string (or one in a variant), else null. */
   readonly value: string | null
   /** `org.freedesktop.DBus.Error.UnknownObject`; null unless it is an error. */
   readonly error: string | null
 }
 
-/** What systemd answers to such calls has some 100 bytes. */
+/** systemd's answers to such calls have some 100 bytes. */
 const MAX_BYTES = 65_536
 const FIXED_BYTES = 16
 const LITTLE = 0x6c
@@ -47,8 +47,8 @@ export function encodeCall({ serial, args, ...call }: MethodCall): Buffer {
 }
 
 /**
- * The first message in the buffer and how many bytes it takes; null when it is not complete yet. Throws a RangeError
- * for what is no message, or one that is larger than 64 KiB.
+ * The first message in the buffer and its size; null if it is not complete yet. Throws a RangeError if it is not a message,
+ * or larger than 64 KiB.
  */
 export function decodeMessage(buffer: Buffer): { readonly message: DbusMessage; readonly bytes: number } | null {
   if (buffer.length < FIXED_BYTES) return null
@@ -79,7 +79,7 @@ export function decodeMessage(buffer: Buffer): { readonly message: DbusMessage; 
     replyTo: Number(known.get(FIELD.replyTo) ?? 0),
     error: error === undefined ? null : String(error),
   }
-  // The text of an error may say anything; its name says enough.
+  // The name of an error is enough; its text is not used.
   if (type !== 2) return { bytes, message: { ...answer, type: type === 3 ? 'error' : 'other', value: null } }
   const body = new DbusReader(buffer.subarray(bodyAt, bytes), order === LITTLE)
   const value = signature === '' ? undefined : body.value(signature.startsWith('v') ? body.signature() : signature[0])
@@ -167,7 +167,7 @@ class DbusReader {
     return this.#text(this.byte())
   }
 
-  /** Undefined for types that nobody asks for. */
+  /** Undefined for unused types. */
   value(type: string | undefined): string | number | undefined {
     switch (type) {
       case 's':
@@ -182,7 +182,7 @@ class DbusReader {
     }
   }
 
-  /** A text has a zero byte behind it that its length does not count. */
+  /** A text is followed by a zero byte that its length does not include. */
   #text(length: number): string {
     const end = this.at + length
     if (end >= this.buffer.length) throw new RangeError('a text that is longer than its message')

@@ -7,12 +7,12 @@ import type { AskManager } from './manager-bus.js'
 import { interfaceOf, objectPathOf } from './unit-name.js'
 import type { Unit } from './unit-of.js'
 
-/** What the manager says of a unit. */
+/** The manager's answer about a unit. */
 export type Fragment =
   | { readonly kind: 'known'; readonly path: string }
-  /** It has none: systemd made the unit by itself. */
+  /** It has no file: systemd created the unit by itself. */
   | { readonly kind: 'absent'; readonly why: string }
-  /** The manager knows no unit in that control group: somebody else made the group. */
+  /** The manager knows no unit in that control group, so it did not create the group. */
   | { readonly kind: 'foreign'; readonly why: string }
   | { readonly kind: 'unknown'; readonly why: string }
 
@@ -21,9 +21,9 @@ export interface FragmentsOptions {
   readonly clock: Clock
 }
 
-/** A manager that is reloading its units does not answer; no caller waits for it longer than this. */
+/** A manager that is reloading its units does not answer; callers wait no longer than this. */
 const DEADLINE_MS = 1_000
-/** So long an answer is good: after a `daemon-reload` a unit may come from another file. */
+/** How long an answer is cached: after a `daemon-reload` a unit may come from another file. */
 const REMEMBERED_MS = 10_000
 const MAX_REMEMBERED = 1_024
 
@@ -32,10 +32,10 @@ interface AskedUnit {
   readonly at: number
 }
 
-/** The files that units come from. Many who ask for one unit at the same time cost one question. */
+/** The files of units. Concurrent queries of one unit share one request. */
 export class Fragments {
   readonly #asked = new Map<string, AskedUnit>()
-  /** Units that the manager has owned to. */
+  /** Units that the manager has confirmed. */
   readonly #owned = new Set<string>()
   readonly #denied: SecondLook
 
@@ -43,7 +43,7 @@ export class Fragments {
     this.#denied = new SecondLook(options.clock)
   }
 
-  /** Never rejects; `unknown` when the signal aborts first. */
+  /** Never rejects; `unknown` if the signal aborts first. */
   async of(unit: Unit, signal: AbortSignal): Promise<Fragment> {
     const { answer } = this.#remembered(unit) ?? this.#start(unit)
     if (signal.aborted) return unknown('no time left')
@@ -60,7 +60,7 @@ export class Fragments {
     const asked = { answer: this.#ask(unit), at: this.options.clock.monotonic() }
     putLast(this.#asked, key, asked, MAX_REMEMBERED)
     void asked.answer.then(({ kind }) => {
-      // What could not be found out is asked for again at the next need.
+      // An unknown result is requested again at the next need.
       if (kind === 'unknown' && this.#asked.get(key) === asked) this.#asked.delete(key)
     })
     return asked
@@ -99,7 +99,7 @@ export class Fragments {
     this.#denied.settled(oldest)
   }
 
-  /** A manager that has just been executed again may not know its units yet. */
+  /** A manager that has just been re-executed may not know its units yet. */
   #foreign(key: string, why: string): Fragment {
     if (this.#owned.has(key) && !this.#denied.denied(key)) return unknown(`${why}, but it did a moment ago`)
     this.#owned.delete(key)

@@ -9,7 +9,7 @@ export interface Property {
   readonly name: string
 }
 
-/** What the manager says of each property, in the same order; null where it has no such object or property. */
+/** Reads the properties in the same order; null if the manager has no such object or property. */
 export type AskManager = (properties: readonly Property[], signal: AbortSignal) => Promise<readonly (string | null)[]>
 
 const BUS = 'org.freedesktop.DBus'
@@ -19,9 +19,8 @@ const FIRST_QUESTION = 2
 const MAX_LINE = 1_024
 
 /**
- * Asks the system's manager over the bus that listens at `path`: one connection for one question, about 1 ms, so that
- * nothing has to be kept alive, found lost or made again. Rejects with `platform.unavailable` when there is no answer,
- * and with the signal's reason.
+ * Asks the system's manager over the bus at `path`. One connection per query, about 1 ms, so that no connection has to be
+ * kept alive and reconnected. Rejects with `platform.unavailable` if there is no answer, and with the signal's reason.
  */
 export function askManager(path: string): AskManager {
   return (properties, signal) =>
@@ -51,7 +50,7 @@ export function askManager(path: string): AskManager {
           failed(messageOf(error), error)
         }
       })
-      // D-Bus specification, "Authentication Protocol": whoever connects is who the kernel says, so no name is sent.
+      // D-Bus specification, "Authentication Protocol": the kernel identifies the client, so no name is sent.
       socket.write('\0AUTH EXTERNAL\r\nDATA\r\n')
     })
 }
@@ -72,7 +71,7 @@ class BusExchange {
     return this.properties.map((_, i) => this.#answers.get(FIRST_QUESTION + i) ?? null)
   }
 
-  /** What to send next, if anything. Throws for what no bus sends. */
+  /** Handles received data and returns what to send next, if anything. Throws for invalid data. */
   received(chunk: Buffer): Buffer | null {
     this.#buffer = Buffer.concat([this.#buffer, chunk])
     if (!this.#accepted) return this.#authenticated() ? this.#questions() : null
@@ -109,12 +108,12 @@ class BusExchange {
 
   #take({ type, replyTo, value, error }: DbusMessage): void {
     if (type === 'other' || replyTo > HELLO + this.properties.length) return
-    if (type === 'error' && !isAbsence(error)) throw new RangeError(`it refuses the question (${error})`)
+    if (type === 'error' && !isAbsence(error)) throw new RangeError(`it refuses the call (${error})`)
     if (replyTo >= FIRST_QUESTION) this.#answers.set(replyTo, value)
   }
 }
 
-/** That there is no such unit or property is an answer; no access, or no manager on the bus, is none. */
+/** Whether the error means that there is no such unit or property, unlike a lack of access or of a manager. */
 function isAbsence(error: string | null): boolean {
   return /\.(?:Unknown(?:Object|Interface|Property|Method)|NoSuchUnit)$/.test(error ?? '')
 }

@@ -1,10 +1,10 @@
-/** systemd.unit(5): at most 255 characters, a name, perhaps an instance, and a type. */
+/** systemd.unit(5): a name, optionally an instance, and a type; at most 255 characters. */
 const NAME = /^[\w:.\\-]+(?:@[\w:.\\@-]+)?\.(?:service|scope|slice|socket|mount|swap)$/
 const MAX_LENGTH = 255
 
 /**
- * The unit that a control group of this name is for, or null. systemd writes an underscore before names that could be
- * taken for a file of the kernel's (`_cpu.service`).
+ * The unit of a control group with this name, or null. systemd puts an underscore before names that could be confused with
+ * a file of the kernel (`_cpu.service`).
  */
 export function unitOfGroup(segment: string): string | null {
   const name = segment.startsWith('_') ? segment.slice(1) : segment
@@ -12,8 +12,8 @@ export function unitOfGroup(segment: string): string | null {
 }
 
 /**
- * Whether systemd makes a slice of this name below that one: `a-b.slice` stands below `a.slice`, which stands at the
- * top. Null: the top itself.
+ * Whether systemd puts a slice of this name below that one: `a-b.slice` is below `a.slice`, which is at the top. Null: the
+ * top itself.
  */
 export function isSliceBelow(segment: string, parent: string | null): boolean {
   if (!segment.endsWith('.slice') || segment.length > MAX_LENGTH || !NAME.test(segment)) return false
@@ -21,7 +21,7 @@ export function isSliceBelow(segment: string, parent: string | null): boolean {
   return parent === null ? dash === -1 : dash > 0 && `${segment.slice(0, dash)}.slice` === parent
 }
 
-/** `org.freedesktop.systemd1.Service`: where a unit says which control group is its own. */
+/** `org.freedesktop.systemd1.Service`: the interface with the unit's control group. */
 export function interfaceOf(unit: string): string {
   const type = unit.slice(unit.lastIndexOf('.') + 1)
   return `org.freedesktop.systemd1.${type.slice(0, 1).toUpperCase()}${type.slice(1)}`

@@ -8,25 +8,25 @@ export interface Unit {
   readonly id: string
   /** The innermost slice around it; `-.slice` at the top. */
   readonly slice: string
-  /** Its control group as its manager may call it: from the manager's own top, or from the machine's. */
+  /** The possible names of its control group: relative to the manager's top, or to the machine's. */
   readonly groups: readonly string[]
 }
 
 export type UnitOf =
   | { readonly kind: 'unit'; readonly unit: Unit }
-  /** In no unit, or in none that could be told from a forgery. */
+  /** In no unit, or in one that could be a forgery. */
   | { readonly kind: 'none'; readonly why: string }
 
-/** Where systemd keeps track of processes: cgroup v2, and its own hierarchy beside the controllers of v1. */
+/** The hierarchies in which systemd tracks processes: cgroup v2, and its own one beside the controllers of v1. */
 const TRACKED = ['', 'name=systemd']
 
 /**
- * The unit that a process is in, by its `/proc/PID/cgroup` alone: the first group below the slices. Whatever is further
- * down was made by the unit itself (`Delegate=`, a user's manager), so its name says nothing. All hierarchies must
- * agree, and a container that a service keeps below itself is not the service.
+ * The unit that a process is in, by its `/proc/PID/cgroup` alone: the first group below the slices. Groups further down may
+ * have been created by the unit itself (`Delegate=`, a user's manager), so their names prove nothing. All hierarchies must
+ * agree, and a container below a service is not the service.
  *
- * `cgroup`: the text of `/proc/PID/cgroup`; `first`: that of `/proc/1/cgroup`, which shows where the manager's groups
- * begin. Pure; throws nothing, whatever the texts.
+ * `cgroup`: the text of `/proc/PID/cgroup`; `first`: that of `/proc/1/cgroup`, which shows the root of the manager's
+ * groups. Pure; never throws.
  */
 export function unitOf(cgroup: string, first: string): UnitOf {
   const tops = new Map(cgroupLines(first).map((line) => [line.hierarchy, topOf(line)]))
@@ -44,18 +44,19 @@ export function unitOf(cgroup: string, first: string): UnitOf {
     if (names === null) return none('its control group is not below those of the manager, as the agent sees them')
     const unit = unitOn(names, top)
     if (unit) found.push(unit)
-    // The root of a hierarchy that is not in use says nothing.
+    // The process is in the root of a hierarchy that is not in use.
     else if (names.length > 0) others.push(`/${names.join('/')}`)
   }
   const [unit] = found
-  if (!unit) return none(others[0] === undefined ? 'it is in no control group of a unit' : `${others[0]} is no unit's`)
+  if (!unit)
+    return none(others[0] === undefined ? 'it is in no control group of a unit' : `${others[0]} is not that of a unit`)
   if (others[0] !== undefined) return none(`hierarchies contradict one another: ${unit.id} and ${others[0]}`)
   if (found.some(({ groups }) => groups[0] !== unit.groups[0])) {
     return none(`hierarchies name units ${found.map(({ id }) => id).join(' and ')}`)
   }
   containers.delete(containerName(unit.id)?.id ?? '')
   const [container] = containers
-  return container ? none(`it is in container ${container}, which ${unit.id} keeps`) : { kind: 'unit', unit }
+  return container ? none(`it is in container ${container} below ${unit.id}`) : { kind: 'unit', unit }
 }
 
 /** systemd itself is in `init.scope`; older ones in a slice, or at the top. */
@@ -65,7 +66,7 @@ function topOf(line: CgroupLine): CgroupLine {
   return inside ? { ...line, segments: line.segments.slice(0, -1) } : line
 }
 
-/** The names below the manager's top; null where the path is not below it, or has names that cannot be seen. */
+/** The names below the manager's top; null if the path is not below it, or has hidden names. */
 function below(line: CgroupLine, top: CgroupLine): readonly string[] | null {
   if (line.hidden !== top.hidden || top.segments.some((name, i) => line.segments[i] !== name)) return null
   return line.segments.slice(top.segments.length)

@@ -11,11 +11,11 @@ export interface SystemdWorkloadOptions {
 }
 
 const NAME = 'systemd'
-/** Where the control groups of the machine's manager begin is shown by its own. */
+/** The manager's own control group shows the root of its groups. */
 const MANAGER_CGROUP = '/proc/1/cgroup'
 const MAX_CGROUP_BYTES = 65_536
 
-/** The unit of the machine's systemd that a process is in, never one of a user's. docs/attestors/systemd.md */
+/** Selectors of a process's unit of the system manager, never of a user's manager. docs/attestors/systemd.md */
 export class SystemdWorkloadAttestor implements WorkloadAttestor {
   readonly name = NAME
   readonly platforms = [NAME]
@@ -23,7 +23,7 @@ export class SystemdWorkloadAttestor implements WorkloadAttestor {
 
   constructor(private readonly options: SystemdWorkloadOptions) {}
 
-  /** Throws `caller.exited` when the process ends meanwhile. */
+  /** Throws `caller.exited` if the process exits meanwhile. */
   async attest({ process }: Caller, signal: AbortSignal): Promise<AttestorResult> {
     const selectors = new Map<string, string>()
     const notes: Note[] = []
@@ -52,7 +52,7 @@ export class SystemdWorkloadAttestor implements WorkloadAttestor {
     return { selectors, unavailable: [], notes }
   }
 
-  /** The manager stays where it is for as long as the machine runs. */
+  /** Cached, because the manager's group does not change while the machine runs. */
   async #managerCgroup(): Promise<string | AgentError> {
     try {
       this.#manager ??=

@@ -4,8 +4,7 @@ import type { Recurring } from '../../agent/observability/once.js'
 import type { Clock } from '../../agent/ports/clock.js'
 
 /**
- * Reads a file unless it is still the version that is `known`: `unchanged` then; null where it is missing, unreadable
- * or too large.
+ * Reads a file; `unchanged` if it is still the `known` version; null if it is missing, unreadable or too large.
  */
 export type ReadVersioned = (
   path: string,
@@ -16,16 +15,16 @@ export interface AccountsOptions {
   readonly read: ReadVersioned
   readonly clock: Pick<Clock, 'monotonic'>
   readonly fileEvents: FileReports
-  /** Where the host's files are seen from here: empty, or `/proc/1/root`. */
+  /** The path of the host's root: empty, or `/proc/1/root`. */
   readonly root: string
 }
 
-/** How often a file is looked at for changes, at most. */
+/** Minimum time between two checks of a file. */
 const LOOK_EVERY_MS = 1_000
 
 /**
- * The names of users and groups in the host's `/etc/passwd` and `/etc/group`. Nothing else is asked: name services
- * (LDAP, systemd-userdb) answer over the network or by programs, and a caller must not wait for either.
+ * The names of users and groups in the host's `/etc/passwd` and `/etc/group`. Name services (LDAP, systemd-userdb) are not
+ * used: they answer over the network or by programs, and a caller must not wait for either.
  */
 export class Accounts {
   readonly #users: Database
@@ -36,7 +35,7 @@ export class Accounts {
     this.#groups = new Database(`${options.root}/etc/group`, options)
   }
 
-  /** Null where the file does not know the id. Never rejects. */
+  /** Null if the file does not have the id. Never rejects. */
   user(uid: number): Promise<string | null> {
     return this.#users.name(uid)
   }
@@ -90,7 +89,7 @@ class Database {
   }
 }
 
-/** `name:password:id:…`; of several names for one id the first counts, as for getpwuid. */
+/** `name:password:id:…`; of several names for one id the first is used, as by getpwuid. */
 export function namesById(text: string): ReadonlyMap<number, string> {
   const names = new Map<number, string>()
   for (const line of text.split('\n')) {

@@ -6,15 +6,15 @@ const CACHE_SIZE = 1024
 /** A thread that answers requests. */
 export interface DigestThread {
   post(order: DigestOrder): void
-  /** The id of the order that it works on now (0: none) and how many steps it has done. */
+  /** The id of the present order (0: none) and the number of its steps. */
   progress(): { readonly request: number; readonly steps: number }
-  /** Ends the thread; one that hangs in a system call goes on hanging. */
+  /** Ends the thread, unless it hangs in a system call. */
   terminate(): void
 }
 
 export type StartThread = (answered: (answer: DigestAnswer) => void, died: (error: unknown) => void) => DigestThread
 
-/** The real one: a worker of Node. `cacheSize` digests are remembered by what fstat says of the file. */
+/** The real one: a worker of Node. `cacheSize` digests are cached by the file's fstat. */
 export function workerThread(maxBytes: number, cacheSize = CACHE_SIZE): StartThread {
   return (answered, died) => {
     const progress = new SharedArrayBuffer(8)
@@ -24,13 +24,13 @@ export function workerThread(maxBytes: number, cacheSize = CACHE_SIZE): StartThr
       name: 'digests',
       workerData,
       env: {},
-      // It holds one piece of a file and a thousand digests; the defaults would let it grow with the machine.
+      // It holds a part of a file and a thousand digests; the default limits depend on the machine's memory.
       resourceLimits: { maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 4, stackSizeMb: 1 },
     })
     worker.on('message', answered)
     worker.on('error', died)
     worker.on('exit', died)
-    // Waiting for requests, it does not keep the agent alive.
+    // An idle worker does not keep the agent running.
     worker.unref()
     const steps = new Int32Array(progress)
     return {

@@ -1,35 +1,35 @@
-/** The order to a digest worker: read on in one file, for at most so many pieces. */
+/** An order to a digest worker: continue reading a file, for at most `pieces` pieces. */
 export interface DigestOrder {
   /** Never 0. */
   readonly id: number
-  /** Opens the executable itself, not a path that may name something else. */
+  /** A path that opens the executable itself, not a name that may be replaced. */
   readonly path: string
-  /** What the last answer `more` said; null at first. */
+  /** The key of the last answer `more`; null at first. */
   readonly key: string | null
   readonly pieces: number
 }
 
-/** The answer to an order, once the file is closed again. `device` and `inode` are those of the file that was read. */
+/** The answer to an order, after the file is closed. `device` and `inode` are those of the file that was read. */
 export type DigestAnswer = { readonly id: number } & (
   | { readonly kind: 'digest'; readonly sha256: string; readonly device: bigint; readonly inode: bigint }
   | { readonly kind: 'too_large'; readonly size: bigint }
   | { readonly kind: 'unreadable'; readonly reason: string }
-  /** There is more: the next order for this file reads on from there. `key`: which version of the file it is. */
+  /** The file is not complete; the next order continues. `key`: the version of the file. */
   | { readonly kind: 'more'; readonly key: string }
 )
 
 export interface DigestWorkerData {
-  /** [0] counts steps, [1] is the id of the order that is worked on now, or 0: who is stuck shows here. */
+  /** [0] counts steps, [1] is the id of the present order, or 0; they show whether the worker is stuck. */
   readonly progress: SharedArrayBuffer
   readonly maxBytes: number
-  /** So many digests are remembered, and so many files that were begun. */
+  /** Limit of cached digests, and of partially read files. */
   readonly cacheSize: number
 }
 
 /**
- * The program of the digest worker. Between two orders nothing is open: a file is known again by what fstat says of it
- * (device, inode, size, times), whoever asks for it, and is read on from where it was left. Self-contained, because its
- * source is evaluated in the worker: that works from TypeScript, from the build and from a single executable alike.
+ * The program of the digest worker. No file is open between two orders: a partially read file is recognised by its fstat
+ * (device, inode, size, times) and continued. Self-contained, because its source is evaluated in the worker, which works
+ * from TypeScript, from the build and from a single executable.
  */
 export function digestWorker(): void {
   const { parentPort, workerData } = process.getBuiltinModule('node:worker_threads')
@@ -52,7 +52,7 @@ export function digestWorker(): void {
     `${dev}:${ino}:${size}:${mtimeNs}:${ctimeNs}`
 
   /**
-   * One descriptor, with fstat before and after: what was written to meanwhile is a digest of no file that ever was.
+   * Reads through one descriptor, with fstat before and after, to detect writes during the read.
    */
   const read = (fd: number, { id, key: before, pieces }: DigestOrder): DigestAnswer => {
     const stat = fstatSync(fd, { bigint: true })
@@ -75,7 +75,7 @@ export function digestWorker(): void {
       const length = readSync(fd, piece, 0, piece.length, file.at)
       file.hash.update(piece.subarray(0, length))
       file.at += BigInt(length)
-      // A file system may hand out more than it said there is, without end.
+      // A file system may return more than its stated size, without end.
       if (length === 0 || file.at > stat.size) break
     }
     const steady = keyOf(fstatSync(fd, { bigint: true })) === key
@@ -97,7 +97,7 @@ export function digestWorker(): void {
       try {
         if (fd !== undefined) closeSync(fd)
       } catch {
-        // Nothing was written: what a file system says at the end takes back nothing of what was read.
+        // An error of close does not matter, because nothing was written.
       }
     }
   }

@@ -4,7 +4,7 @@ import type { OpenExecutable } from '../../agent/ports/kernel.js'
 import { type DigestThread, type StartThread, workerThread } from './digest-thread.js'
 import type { DigestAnswer } from './digest-worker.js'
 
-/** `absent`: it has no digest, and why. `unknown`: nobody can say now; ask again later. */
+/** `absent`: it has no digest. `unknown`: it is not known now; ask again later. */
 export type Digest =
   | { readonly kind: 'digest'; readonly sha256: string }
   | { readonly kind: 'absent'; readonly reason: string }
@@ -15,16 +15,16 @@ export interface DigestsOptions {
   readonly events: CallerEvents
   /** Executables larger than this have no digest; 0: none has, and no thread is started. */
   readonly maxBytes: number
-  /** A thread that has not moved on between two looks at it hangs. Milliseconds between looks; default 500. */
+  /** A thread without progress between two checks hangs. Milliseconds between checks; default 500. */
   readonly stallMs?: number
   readonly start?: StartThread
 }
 
 const STALL_MS = 500
-/** Threads that hang and were replaced: in all, and of one subject. */
+/** Limit of replaced threads that hang: in all, and for one subject. */
 const MAX_ABANDONED = 4
 const MAX_ABANDONED_OF_ONE = 2
-/** Pieces of 256 KiB that are read in one turn: while others wait, and while nobody does. */
+/** Pieces of 256 KiB per order: while others wait, and while none do. */
 const PIECES_OF_TURN = 4
 const PIECES_ALONE = 64
 
@@ -34,39 +34,38 @@ interface DigestJob {
   readonly id: number
   readonly subject: string
   readonly program: Program
-  /** Keeps the program open until nobody waits for it and no thread reads it. */
+  /** Keeps the program open until no caller waits for it and no thread reads it. */
   readonly hold: Disposable
   readonly settle: (digest: Digest) => void
-  /** The version of the file that was begun. */
+  /** The version of the partially read file. */
   key: string | null
 }
 
 interface Thread {
   readonly thread: DigestThread
-  /** What it reads now. */
+  /** The job that it reads for. */
   job: DigestJob | null
-  /** At the last look. */
+  /** At the last check. */
   steps: number
 }
 
 /**
- * SHA-256 of executables, read in a thread: opening or reading a file may hang for ever (a dead network or FUSE file
- * system), and neither the event loop nor its four file threads must. Subjects (containers, and the users of what runs
- * outside of them) take turns of a mebibyte, and so do the programs of one subject: a small one waits for a mebibyte of
- * each large one before it, not for all of it. A thread that hangs is abandoned and replaced, and its device left alone
- * until it is back (decision 0018).
+ * SHA-256 of executables, read in a thread, because opening or reading a file may hang for ever (a dead network or FUSE
+ * file system) and must block neither the event loop nor its four file threads. Subjects, and the programs of one subject,
+ * are served round-robin by a mebibyte, so that a small program does not wait for all of a large one. A thread that hangs
+ * is abandoned and replaced, and its device is not read until the thread is back (decision 0018).
  */
 export class ExecutableDigests implements Disposable {
-  /** Who waits, by subject in the order of turns, within one likewise; also who is being read for. */
+  /** Waiting jobs by subject, in the order in which they are served; includes the job being read. */
   readonly #waiting = new Map<string, DigestJob[]>()
-  /** Threads that hang, each with what it hangs on. */
+  /** Threads that hang, each with its job. */
   readonly #abandoned = new Map<Thread, DigestJob>()
-  /** All that were started and have not ended. */
+  /** All threads that have not ended. */
   readonly #threads = new Set<Thread>()
   #current: Thread | undefined
   #timer: Disposable | undefined
   #lastId = 0
-  /** Whether the thread that was started last could be. */
+  /** Whether the last thread could be started. */
   #startable = true
 
   constructor(private readonly options: DigestsOptions) {}
@@ -76,14 +75,14 @@ export class ExecutableDigests implements Disposable {
     return this.#abandoned.size
   }
 
-  /** Threads that live. While one of them hangs, Node cannot end the process in the ordinary way. */
+  /** Number of live threads. While one of them hangs, Node cannot end the process in the ordinary way. */
   get threads(): number {
     return this.#threads.size
   }
 
   /**
-   * The digest of a program, which is held open for as long as a thread needs it. Never rejects; `unknown` when the
-   * signal aborts first: a later call resumes the read.
+   * The digest of a program, which is held open as long as a thread needs it. Never rejects; `unknown` if the signal aborts
+   * first; a later call continues the read.
    */
   async digest(program: Program, subject: string, signal: AbortSignal): Promise<Digest> {
     if (this.options.maxBytes === 0) return { kind: 'absent', reason: 'digests are switched off' }
@@ -115,7 +114,7 @@ export class ExecutableDigests implements Disposable {
     this.#current = undefined
   }
 
-  /** Tells the thread to read on for the subject whose turn it is, unless it reads. */
+  /** Orders the thread, if it is idle, to continue for the next subject. */
   #next(): void {
     while (!this.#current?.job) {
       const [subject, [job] = []] = this.#waiting.entries().next().value ?? []
@@ -152,7 +151,7 @@ export class ExecutableDigests implements Disposable {
     return !this.#current && stuck.length >= MAX_ABANDONED ? unknown('too many file systems do not answer') : null
   }
 
-  /** Answers one who waits. */
+  /** Resolves one job. */
   #settle(job: DigestJob, digest: Digest): void {
     const others = this.#waiting.get(job.subject)?.filter((one) => one !== job) ?? []
     if (others.length > 0) this.#waiting.set(job.subject, others)
@@ -165,7 +164,7 @@ export class ExecutableDigests implements Disposable {
     for (const job of [...this.#waiting.values()].flat()) this.#settle(job, digest)
   }
 
-  /** None when the system has no room for one; that must not end the agent, nor be said at each request. */
+  /** Undefined if the system cannot start one, which must not end the agent or be logged at each request. */
   #startThread(): Thread | undefined {
     const start = this.options.start ?? workerThread(this.options.maxBytes)
     try {
@@ -205,7 +204,7 @@ export class ExecutableDigests implements Disposable {
     this.#next()
   }
 
-  /** Answers who asked, and all others who wait for the same file. */
+  /** Resolves the job, and all others that wait for the same file. */
   #found(job: DigestJob, wanted: boolean, answer: Exclude<DigestAnswer, { kind: 'more' }>): void {
     const digest = digestOf(answer, job.program)
     if (wanted) this.#settle(job, digest)
@@ -216,7 +215,7 @@ export class ExecutableDigests implements Disposable {
     }
   }
 
-  /** While something is read: has the thread done a step since the last look? */
+  /** While a file is read, checks whether the thread has made progress. */
   #watch(): void {
     this.#timer = undefined
     const thread = this.#current
@@ -236,7 +235,7 @@ export class ExecutableDigests implements Disposable {
     this.#next()
   }
 
-  /** It hung, and now it does not any more: its device may be asked again. Nothing else may go to a used-up thread. */
+  /** An abandoned thread no longer hangs: its device may be read again, and the thread is ended. */
   #cameBack(thread: Thread): void {
     thread.thread.terminate()
     if (this.#abandoned.size === 0) this.options.events.digestWorks()

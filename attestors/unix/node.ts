@@ -8,7 +8,7 @@ export interface UnixNode {
   readonly hostname: string
 }
 
-/** A plain machine: it can say its name and who the agent runs as, and the server can believe it or not. */
+/** A machine without a platform: its evidence is its name and the agent's user, which the server cannot verify. */
 export function unixNodeAttestor(node: UnixNode): NodeAttestor {
   return {
     type: 'unix',

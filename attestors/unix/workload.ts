@@ -9,25 +9,25 @@ export interface UnixWorkloadOptions {
   readonly kernel: Pick<Kernel, 'host' | 'ownCgroup'>
   readonly accounts: Pick<Accounts, 'user' | 'group'>
   readonly digests: Pick<ExecutableDigests, 'digest'>
-  /** Whether any entry asks for `unix:sha256`: reading a whole program is not worth it otherwise. */
+  /** Whether any entry requires `unix:sha256`; otherwise executables are not read. */
   readonly digestWanted: () => boolean
   /** Also `unix:process`, the name that a process gives itself. */
   readonly forgeable: boolean
 }
 
 const NAME = 'unix'
-/** What an id shows as that the agent's user namespace does not map. */
+/** The value of ids that the agent's user namespace does not map. */
 const OVERFLOW_ID = 65_534
 const MAX_GROUPS = 1_024
 
-/** What the kernel says of any process: its user, groups and program. docs/attestors/unix.md */
+/** Selectors from the kernel: user, groups and executable. docs/attestors/unix.md */
 export class UnixWorkloadAttestor implements WorkloadAttestor {
   readonly name = NAME
   readonly platforms = [NAME]
 
   constructor(private readonly options: UnixWorkloadOptions) {}
 
-  /** Throws `caller.exited` when the process ends meanwhile. */
+  /** Throws `caller.exited` if the process exits meanwhile. */
   async attest(caller: Caller, signal: AbortSignal): Promise<AttestorResult> {
     const gathered = new Gathered()
     gathered.add(`user ${caller.uid}, group ${caller.gid} and ${caller.groups.length} more, by the connection`)
@@ -36,7 +36,7 @@ export class UnixWorkloadAttestor implements WorkloadAttestor {
     using program = programOf(caller, gathered)
     const hosts = this.#isOfHost(caller, 'mnt', gathered)
     if (hosts && program) path(program, gathered)
-    // Ids of another user namespace are somebody else's numbers; in another mount namespace, somebody else's names.
+    // In another user namespace ids have other meanings, and in another mount namespace names have.
     const names = hosts && this.#isOfHost(caller, 'user', gathered)
     await Promise.all([names && this.#names(caller, gathered), this.#digest(caller, program, signal, gathered)])
     return { selectors: gathered.selectors, unavailable: gathered.unavailable, notes: gathered.notes }
@@ -85,7 +85,7 @@ export class UnixWorkloadAttestor implements WorkloadAttestor {
       return
     }
     const { digests, kernel } = this.options
-    // Not by user: a container whose processes are root's has its own turns all the same.
+    // By container first: containers that run as root are still separate subjects.
     const subject = subjectOf(caller, kernel.ownCgroup)
     const digest = await digests.digest(program, subject, signal)
     if (digest.kind === 'digest') {
@@ -93,17 +93,17 @@ export class UnixWorkloadAttestor implements WorkloadAttestor {
       return
     }
     gathered.add(`unix:sha256 ${digest.kind}: ${digest.reason}`)
-    // Not read yet is not the same as not there: an entry that asks for the digest waits instead of being denied.
+    // A digest that is not read yet is unavailable, so that a caller of an entry that requires it waits and is not denied.
     if (digest.kind === 'unknown') gathered.unavailable.push(NAME)
   }
 }
 
-/** The program that runs now, if it is the one that connected: a process may run others in turn between two looks. */
+/** The present executable, if it is the one at connect; a process may run another one between two checks. */
 function programOf({ process, executable }: Caller, gathered: Gathered): OpenExecutable | null {
   const program = process.openExecutable()
   if (program && executable && sameExecutable(program.id, executable)) return program
   program?.[Symbol.dispose]()
-  const why = program ? 'the process runs another program than when it connected' : 'it cannot be seen (SYS_PTRACE)'
+  const why = program ? 'the process runs another program than when it connected' : 'it cannot be read (SYS_PTRACE)'
   gathered.add(`unix:path and unix:sha256 of the executable left out: ${why}`)
   return null
 }
@@ -111,7 +111,7 @@ function programOf({ process, executable }: Caller, gathered: Gathered): OpenExe
 function path(program: OpenExecutable, gathered: Gathered): void {
   const path = program.path()
   if (path === null) {
-    gathered.add("unix:path left out: unreadable, or the program comes from no mount of the host's")
+    gathered.add("unix:path left out: unreadable, or the program's mount is not one of the host's")
     return
   }
   gathered.set('path', path)
@@ -132,7 +132,7 @@ class Gathered {
   }
 }
 
-/** The second field of `/proc/PID/stat`: what is between the first and the last parenthesis, whatever it holds. */
+/** The second field of `/proc/PID/stat`: all between the first and the last parenthesis. */
 function commOf(stat: string): string {
   return stat.slice(stat.indexOf('(') + 1, stat.lastIndexOf(')'))
 }

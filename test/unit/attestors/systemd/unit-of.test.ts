@@ -184,10 +184,10 @@ describe('the unit of a process by its control group', () => {
   })
 
   it('says why there is none', () => {
-    expect(unitOf(v2('/docker/x'), HOST)).toEqual({ kind: 'none', why: "/docker/x is no unit's" })
+    expect(unitOf(v2('/docker/x'), HOST)).toEqual({ kind: 'none', why: '/docker/x is not that of a unit' })
     expect(unitOf(v2(`/system.slice/k3s.service/${ID}`), HOST)).toEqual({
       kind: 'none',
-      why: `it is in container ${ID}, which k3s.service keeps`,
+      why: `it is in container ${ID} below k3s.service`,
     })
   })
 })
