@@ -1,7 +1,7 @@
 import { isIP } from 'node:net'
 import { AgentError } from '../errors.js'
 
-/** Where a Workload API is served. */
+/** The endpoint of a Workload API. */
 export type Endpoint =
   | { readonly kind: 'unix'; readonly path: string }
   /** An IP address, never a name (Workload Endpoint 4). */
@@ -10,15 +10,15 @@ export type Endpoint =
 /** The variable with the default endpoint (Workload Endpoint 4). */
 export const ENDPOINT_VARIABLE = 'SPIFFE_ENDPOINT_SOCKET'
 
-/** What the kernel can hold in sockaddr_un, without the closing NUL. */
+/** The size of the path in sockaddr_un without the final NUL. */
 const MAX_SOCKET_PATH_BYTES = 107
 const SCHEME = /^([A-Za-z][A-Za-z0-9+.-]*):(.*)$/s
-// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+// biome-ignore lint/suspicious/noControlCharactersInRegex: the expression finds control characters
 const CONTROL = /[\u0000-\u001f\u007f]/
 
 /**
- * The address that was given, else the one in SPIFFE_ENDPOINT_SOCKET; null where neither is set.
- * Throws `client.address_invalid`, naming where the wrong address came from.
+ * The given address, else the one in SPIFFE_ENDPOINT_SOCKET; null if neither is set.
+ * Throws `client.address_invalid`, which names the source of the invalid address.
  */
 export function findEndpoint(
   given: string | undefined,
@@ -30,8 +30,7 @@ export function findEndpoint(
 }
 
 /**
- * The endpoint in SPIFFE_ENDPOINT_SOCKET, for a program that was told no other. Throws `client.address_invalid`, also
- * where the variable is not set.
+ * The endpoint in SPIFFE_ENDPOINT_SOCKET. Throws `client.address_invalid`, also if the variable is not set.
  */
 export function environmentEndpoint(): Endpoint {
   const found = findEndpoint(undefined, process.env)
@@ -44,7 +43,7 @@ export function environmentEndpoint(): Endpoint {
 
 /**
  * Reads `unix:///absolute/path` (or `unix:/absolute/path`) and `tcp://IP:port`, and nothing else (Workload Endpoint 4).
- * Throws `client.address_invalid`; `source` says in the message where the text stands.
+ * Throws `client.address_invalid`; `source` names the source of the text in the message.
  */
 export function parseEndpoint(text: string, source = 'the address'): Endpoint {
   const invalid = (problem: string) =>
@@ -71,13 +70,13 @@ export function parseEndpoint(text: string, source = 'the address'): Endpoint {
   }
 }
 
-/** What grpc-js dials. Three slashes keep a path with two leading ones from passing for a host. */
+/** The target for grpc-js. Three slashes, so that a path with two leading slashes is not parsed as a host. */
 export function grpcTarget(endpoint: Endpoint): string {
   if (endpoint.kind === 'unix') return `unix://${endpoint.path}`
   return `${isIP(endpoint.host) === 6 ? 'ipv6' : 'ipv4'}:${hostPort(endpoint)}`
 }
 
-/** The address in the form in which it is written. */
+/** The address as a text. */
 export function addressOf(endpoint: Endpoint): string {
   return endpoint.kind === 'unix' ? `unix://${endpoint.path}` : `tcp://${hostPort(endpoint)}`
 }
@@ -93,7 +92,7 @@ function unixPath(rest: string, invalid: Invalid): string {
   if (path === null || CONTROL.test(path)) throw invalid('the path has an invalid percent-encoding')
   if (path.endsWith('/')) throw invalid('the path must name a socket, not a directory')
   if (Buffer.byteLength(path) > MAX_SOCKET_PATH_BYTES) {
-    throw invalid(`the path is longer than ${MAX_SOCKET_PATH_BYTES} bytes, the most that the kernel takes`)
+    throw invalid(`the path is longer than ${MAX_SOCKET_PATH_BYTES} bytes, the limit of the kernel`)
   }
   return path
 }

@@ -36,8 +36,8 @@ const PASSING: ReadonlySet<ErrorCode> = new Set([
 const MAX_TEXT = 1000
 
 /**
- * The error of a call that failed. `details` has `status` (the name of the gRPC status), `denialId` where the agent gave
- * one and `errno` if no connection was made.
+ * The error of a failed call. `details` has `status` (the name of the gRPC status), `denialId` if the agent sent one, and
+ * `errno` if no connection was made.
  */
 export function callError(error: unknown, endpoint: Endpoint): AgentError {
   if (error instanceof AgentError) return error

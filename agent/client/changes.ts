@@ -10,15 +10,15 @@ export type Change =
   | {
       readonly kind: 'bundle'
       readonly trustDomain: string
-      /** How many authorities came and went; with `authorities` 0 the trust domain is no longer trusted at all. */
+      /** Number of added authorities. If `authorities` is 0, the trust domain is no longer trusted. */
       readonly added: number
       readonly removed: number
       readonly authorities: number
     }
 
 /**
- * What a message brings that the one before did not have; everything in the first one (`before` null) is granted, and
- * its bundles go without saying. Empty where two messages say the same.
+ * The differences between two messages; empty if they are equal. For the first message (`before` null) all SVIDs are
+ * granted and bundles are not listed.
  */
 export function changes(before: X509Context | null, after: X509Context): readonly Change[] {
   const [old, now] = [byName(before), byName(after)]

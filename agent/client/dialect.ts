@@ -2,7 +2,7 @@ import type { DescService } from '@bufbuild/protobuf'
 import type { DialectName } from './dialect-name.js'
 import type { RawBundles, RawJwtSvid, RawX509Svids } from './received.js'
 
-/** What differs between the dialects, as a client sees it. Readers throw for what is malformed. */
+/** The differences between the dialects for a client. Readers throw for malformed messages. */
 export interface ClientDialect {
   readonly name: DialectName
   readonly service: DescService

@@ -4,7 +4,7 @@ import { readToken } from '../identity/jwt-token.js'
 import { SpiffeId } from '../identity/spiffe-id.js'
 import type { RawJwtSvid } from './received.js'
 
-/** A JWT-SVID as the agent sent it: its claims are read; the audience verifies its signature. */
+/** A JWT-SVID from the agent. Its claims are parsed; its signature is for the audience to verify. */
 export interface HeldJwtSvid {
   readonly spiffeId: SpiffeId
   /** Empty if there is none. */

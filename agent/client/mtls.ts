@@ -33,7 +33,7 @@ let contexts = 0
 
 /**
  * Options for a client's connections. OpenSSL verifies the server against the authorities of all bundles, and `verify`
- * against those of the server's own trust domain; the host name does not count.
+ * against those of the server's own trust domain; the host name is not checked.
  */
 export function clientOptions(
   own: SecureContextOptions,
@@ -49,7 +49,7 @@ export function clientOptions(
     checkServerIdentity: verify,
     // Explicit, because NODE_TLS_REJECT_UNAUTHORIZED=0 changes the default.
     rejectUnauthorized: true,
-    // Part of the key under which https.Agent keeps connections, so that it reuses none with other options.
+    // Part of the key of https.Agent's connections, so that it reuses none that was made with other options.
     sessionIdContext: `icp-agent-${++contexts}`,
   }
 }

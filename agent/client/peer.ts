@@ -9,8 +9,8 @@ import type { Authorize } from './authorize.js'
 const MAX_CHAIN = 16
 
 /**
- * The SPIFFE ID that the certificate of a TLS peer proves, admitted by `authorize`. `certificate` is what
- * `getPeerCertificate(true)` gives. Throws `client.peer_refused`; its cause says which rule was broken.
+ * The verified SPIFFE ID of a TLS peer, admitted by `authorize`. `certificate` is the result of
+ * `getPeerCertificate(true)`. Throws `client.peer_refused`; its cause names the violated rule.
  */
 export function admittedPeer(
   certificate: PeerCertificate,
@@ -34,7 +34,7 @@ export function admittedPeer(
   throw refused(`${peer.uri} is not authorized`, { details: { peer: peer.uri } })
 }
 
-/** DER, leaf first; empty where the peer showed no certificate. A root is its own issuer. */
+/** DER, leaf first; empty if the peer sent no certificate. A root is its own issuer. */
 function chainOf(certificate: PeerCertificate | DetailedPeerCertificate): Uint8Array[] {
   const chain: Uint8Array[] = []
   let next: PeerCertificate | DetailedPeerCertificate | undefined = certificate

@@ -3,7 +3,7 @@ import type { KeyObject } from 'node:crypto'
 /** One X.509-SVID as it was received: well-formed, but not verified. */
 export interface RawSvid {
   readonly spiffeId: string
-  /** Empty where there is none; the AuthSec dialect has none. */
+  /** Empty if there is none; the AuthSec dialect has none. */
   readonly hint: string
   /** DER, leaf first. */
   readonly chain: readonly Uint8Array[]

@@ -6,9 +6,9 @@ import type { ClientDialect } from './dialect.js'
 export type StreamingMethod = 'FetchX509SVID' | 'FetchX509Bundles' | 'FetchJWTBundles'
 
 /**
- * The messages of one server-streaming call with an empty request, encoded as they came. Ends when the server ends the
- * call, throws its status error, or the signal's reason. Leaving the loop cancels the call; a slow reader slows the
- * server down by the flow control of HTTP/2.
+ * The encoded messages of one server-streaming call with an empty request. Ends when the server ends the call; throws its
+ * status error, or the signal's reason. Leaving the loop cancels the call. The flow control of HTTP/2 slows the server
+ * down to the pace of the reader.
  */
 export async function* serverStream(
   client: Client,
@@ -27,7 +27,7 @@ export async function* serverStream(
     toBinary(method.input, create(method.input)),
     metadata,
   )
-  // grpc-js emits the status of a cancelled call when nobody iterates any more; without a listener that would throw.
+  // grpc-js emits the status of a cancelled call after the iteration has ended, which without a listener would throw.
   call.on('error', ignored)
   const abort = () => call.cancel()
   signal.addEventListener('abort', abort, { once: true })

@@ -70,5 +70,5 @@ function byTrustDomain(bundles: Readonly<Record<string, Uint8Array>>): RawBundle
 function trustDomainOf(uri: string): string {
   const id = SpiffeId.parse(uri)
   if (id.path === '') return id.trustDomain
-  throw new AgentError('spiffe_id.invalid', 'a bundle is keyed by the SPIFFE ID of something else than a trust domain')
+  throw new AgentError('spiffe_id.invalid', 'the key of a bundle is not the SPIFFE ID of a trust domain')
 }

@@ -3,12 +3,12 @@ import { sleepUnlessAborted } from '../lib/sleep.js'
 import type { Clock } from '../ports/clock.js'
 import { mayPass } from './call-error.js'
 
-/** A watch lost its stream and opens another one. */
+/** A watch has lost its stream and opens another one. */
 export interface Retry {
   readonly error: AgentError
-  /** How long it waits first, in milliseconds. */
+  /** The wait before that, in milliseconds. */
   readonly delayMs: number
-  /** Failures in a row, from 1. */
+  /** Number of consecutive failures, from 1. */
   readonly attempt: number
 }
 
@@ -23,9 +23,9 @@ const STEP_MS = 1_000
 export const MAX_DELAY_MS = 30_000
 
 /**
- * Every value of a stream that is reopened when it fails or ends, after 1 s more for each failure in a row, up to
- * 30 s. What was received last stays in force meanwhile. Ends quietly when the signal aborts; throws what can never
- * pass (`request.invalid`, `client.unimplemented`).
+ * Every value of a stream that is reopened when it fails or ends, after a wait that grows by 1 s per consecutive failure up
+ * to 30 s. Ends without an error when the signal aborts; throws permanent errors (`request.invalid`,
+ * `client.unimplemented`).
  */
 export async function* watch<T>(open: () => AsyncGenerator<T>, options: WatchOptions): AsyncGenerator<T> {
   const { clock, signal, onRetry } = options

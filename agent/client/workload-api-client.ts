@@ -29,9 +29,9 @@ export interface ClientOptions {
   readonly address?: string | Endpoint | undefined
   /** Default `spiffe`, which every agent speaks. */
   readonly dialect?: DialectName | undefined
-  /** Default: the machine's. Another one is for tests. */
+  /** Default: the system clock. For tests. */
   readonly clock?: Clock | undefined
-  /** Called when a watch has lost its stream, or got none, and waits before it opens another. Default: nothing. */
+  /** Called when a watch waits before it opens its stream again. */
   readonly onRetry?: ((retry: Retry) => void) | undefined
 }
 
@@ -42,8 +42,8 @@ const SILENT_MS = 30_000
 const MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 
 /**
- * A client of the Workload API, for any agent that speaks one of the two dialects. Everything that it returns is
- * verified. Fetches reject with the signal's reason when it aborts, watches end quietly. Errors: `client.*`,
+ * A client of the Workload API, for any agent that speaks one of the two dialects. Everything that it returns is verified.
+ * When the signal aborts, fetches reject with its reason, and watches end without an error. Errors: `client.*`,
  * `request.invalid`, `request.too_many`.
  */
 export class WorkloadApiClient implements Disposable {
@@ -60,7 +60,7 @@ export class WorkloadApiClient implements Disposable {
     this.#onRetry = onRetry
     this.#client = new Client(grpcTarget(this.endpoint), credentials.createInsecure(), {
       'grpc.enable_channelz': 0,
-      // A proxy from the environment must never stand between a workload and its agent.
+      // A proxy from the environment must not be used between a workload and its agent.
       'grpc.enable_http_proxy': 0,
       'grpc.service_config_disable_resolution': 1,
       'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
@@ -69,12 +69,12 @@ export class WorkloadApiClient implements Disposable {
     })
   }
 
-  /** A client; the connection itself is made by the first call. Throws `client.address_invalid`. */
+  /** Creates a client; the first call connects. Throws `client.address_invalid`. */
   static connect(options: ClientOptions = {}): WorkloadApiClient {
     return new WorkloadApiClient(options)
   }
 
-  /** The identities of this process as they are now. */
+  /** The present identities of this process. */
   async fetchX509Svid(signal: AbortSignal = never()): Promise<X509Context> {
     return await first(this.#x509Svids(signal))
   }
@@ -123,7 +123,7 @@ export class WorkloadApiClient implements Disposable {
     return checkValidated(this.#dialect.validated(await this.#unary('ValidateJWTSVID', request, signal)))
   }
 
-  /** Closes the connection as soon as no call is under way any more. What ends calls and watches is their signals. */
+  /** Closes the connection when the last call has ended. Only their signals end calls and watches. */
   close(): void {
     this.#client.close()
   }

@@ -15,7 +15,7 @@ export interface HeldSvid {
   readonly bundle: TrustBundle
 }
 
-/** All that a workload may show and trust. The first SVID is its default identity (Workload API 8). */
+/** The SVIDs and bundles of a workload. The first SVID is its default identity (Workload API 8). */
 export interface X509Context {
   readonly svids: readonly [HeldSvid, ...HeldSvid[]]
   /** Other trust domains; never merged with the bundles of the SVIDs. */
@@ -24,7 +24,7 @@ export interface X509Context {
 
 /**
  * Verifies a message of FetchX509SVID: at least one SVID, each with its key, its SPIFFE ID as its one URI name, and a path
- * to its own bundle (Workload API 5.2.1). Of two SVIDs with one hint the first counts.
+ * to its own bundle (Workload API 5.2.1). Of two SVIDs with the same hint only the first is used.
  * Throws `client.bad_response` when anything in the message is wrong: half a message is never used.
  */
 export function verifyX509Context(read: () => RawX509Svids, now: number): X509Context {

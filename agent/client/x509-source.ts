@@ -17,34 +17,34 @@ import { type ClientOptions, WorkloadApiClient } from './workload-api-client.js'
 import type { HeldSvid, X509Context } from './x509-context.js'
 
 export interface X509SourceOptions extends ClientOptions {
-  /** Ends the wait of `open` for the first SVID; default: it waits for ever. Later it means nothing. */
+  /** Ends the wait of `open` for the first SVID; default: it waits for ever. Not used later. */
   readonly signal?: AbortSignal | undefined
   /**
-   * Which of this process's identities is used; default: the first, its default identity (Workload API 8). Where it
-   * gives `undefined`, the source keeps the one it has, or waits for the first.
+   * Chooses the identity to use; default: the first, the default identity (Workload API 8). If it returns `undefined`, the
+   * source keeps the present one, or waits for the first.
    */
   readonly pick?: ((svids: readonly HeldSvid[]) => HeldSvid | undefined) | undefined
 }
 
 export interface MtlsOptions {
-  /** Who may be at the other end. */
+  /** Which peers are accepted. */
   readonly authorize: Authorize
-  /** Of `tls.createSecureContext`; default: `{ minVersion: 'TLSv1.2' }`. */
+  /** Options of `tls.createSecureContext`; default: `{ minVersion: 'TLSv1.2' }`. */
   readonly tls?: TlsSettings | undefined
 }
 
-/** What the source knows at one time; a new message makes a new one. */
+/** The state of the source; each message replaces it. */
 interface SourceState {
   readonly held: HeldSvid
   readonly bundles: BundleSet
 }
 
 /**
- * The X.509 identity of this process, kept up to date by a watch until it is closed, and what TLS makes of it. While
- * the agent is away, the last SVID and the last bundles stay.
+ * The X.509 identity of this process, kept up to date by a watch until it is closed, with options for TLS. While the agent
+ * does not answer, the last SVID and bundles stay in use.
  */
 export class X509Source implements Disposable {
-  /** For everything else that the Workload API has, JWT-SVIDs first of all, on the same connection. */
+  /** The client on the same connection, for example for JWT-SVIDs. */
   readonly client: WorkloadApiClient
   readonly #clock: Clock
   readonly #options: X509SourceOptions
@@ -69,9 +69,9 @@ export class X509Source implements Disposable {
   }
 
   /**
-   * Resolves with the first SVID, and tries again until then: an agent that is still starting, and an entry that it
-   * does not know yet, only take time. Rejects with what will never pass (`request.invalid`, `client.unimplemented`,
-   * `client.address_invalid`), and when the signal aborts, with the last failure or else the signal's reason.
+   * Resolves with the first SVID, and retries until then, because an agent may be starting and an entry may not be synced
+   * yet. Rejects with permanent errors (`request.invalid`, `client.unimplemented`, `client.address_invalid`), and when the
+   * signal aborts, with the last failure or else the signal's reason.
    */
   static async open(options: X509SourceOptions = {}): Promise<X509Source> {
     const { signal } = options
@@ -96,17 +96,17 @@ export class X509Source implements Disposable {
     }
   }
 
-  /** The SVID as it is now; do not keep it. */
+  /** The present SVID; do not keep it. */
   get svid(): X509Svid {
     return this.#now().held.svid
   }
 
-  /** What the SVID is meant for, in the words of its entry; empty where nothing is said. */
+  /** The hint of the SVID's entry; empty if there is none. */
   get hint(): string {
     return this.#now().held.hint
   }
 
-  /** The bundles as they are now, by trust domain: those of this process's own and of federated ones. */
+  /** The present bundles, by trust domain: its own and federated ones. */
   get bundles(): BundleSet {
     return this.#now().bundles
   }
@@ -118,8 +118,8 @@ export class X509Source implements Disposable {
   }
 
   /**
-   * Options of this moment for one connection by `tls.connect`, `http2.connect` and what is built on them: call it for
-   * each. The server's SPIFFE ID takes the place of its host name.
+   * The present options for one connection by `tls.connect`, `http2.connect` and libraries built on them; call it for each
+   * connection. The server's SPIFFE ID is checked instead of its host name.
    */
   clientOptions({ authorize, tls = {} }: MtlsOptions): ConnectionOptions {
     const { held, bundles } = this.#now()
@@ -134,7 +134,7 @@ export class X509Source implements Disposable {
     })
   }
 
-  /** An agent for `https.request` and `https.get`: each new connection shows and demands what holds when it is made. */
+  /** An agent for `https.request` and `https.get`: each new connection uses the present SVID and bundles. */
   httpsAgent(options: MtlsOptions, agent: AgentOptions = {}): HttpsAgent {
     let made: { readonly state: SourceState; readonly options: ConnectionOptions } | null = null
     return new RotatingHttpsAgent(() => {
@@ -145,13 +145,13 @@ export class X509Source implements Disposable {
   }
 
   /**
-   * The server that `make` makes of the options (`https.createServer`, `tls.createServer`, `http2.createSecureServer`),
-   * with its certificate changed at each rotation. Only clients that `authorize` admits can connect; the event
+   * The server that `make` creates with the options (`https.createServer`, `tls.createServer`, `http2.createSecureServer`);
+   * its certificate is replaced at each rotation. Only clients that `authorize` admits can connect; the event
    * `tlsClientError` reports the others.
    */
   createServer<S extends Server>(make: (options: TlsOptions) => S, { authorize, tls = {} }: MtlsOptions): S {
     const own = () => ({ ...ownCertificate(this.svid, tls), ca: [] })
-    // Who may connect is not OpenSSL's to say: it knows one set of authorities for all trust domains.
+    // OpenSSL must not decide, because it uses one set of authorities for all trust domains.
     const server = make({ ...own(), requestCert: true, rejectUnauthorized: false })
     guard(server, (socket) => {
       const certificate = socket.getPeerCertificate(true)
@@ -166,8 +166,8 @@ export class X509Source implements Disposable {
   }
 
   /**
-   * The SPIFFE ID of the other end of a TLS connection, `req.socket` of an HTTPS server for instance. Throws
-   * `client.peer_refused` where it has none that a bundle vouches for.
+   * The SPIFFE ID of the peer of a TLS connection, for example of `req.socket` of an HTTPS server. Throws
+   * `client.peer_refused` if no bundle verifies one.
    */
   peerId(socket: Socket): SpiffeId {
     const known = this.#peers.get(socket)
@@ -193,7 +193,7 @@ export class X509Source implements Disposable {
     this.close()
   }
 
-  /** Takes each message until the source is closed, also after one of those failures that never pass by themselves. */
+  /** Handles each message until the source is closed, also after permanent failures. */
   async #follow(contexts: AsyncGenerator<X509Context>): Promise<void> {
     const { signal } = this.#closing
     for (let watched = contexts; !signal.aborted; watched = this.client.watchX509Svids(signal)) {
@@ -212,7 +212,7 @@ export class X509Source implements Disposable {
     const held = pick(context.svids) ?? this.#state?.held
     if (!held) return
     this.#state = { held, bundles: bundlesOf(context) }
-    // What a listener throws is its own affair, not the end of the watch.
+    // An exception of a listener must not end the watch.
     for (const listener of this.#listeners) queueMicrotask(listener)
   }
 

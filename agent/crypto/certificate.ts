@@ -9,8 +9,8 @@ const MAX_BYTES = 65_536
 const EMPTY_NAME = '3000'
 
 /**
- * An X.509 v3 certificate, well-formed by construction. Names and usages are read from the DER itself, never from a
- * printed form, in which one name can pass for two.
+ * An X.509 v3 certificate, well-formed by construction. Names and usages are read from the DER itself, never from a printed
+ * form, which can be ambiguous.
  */
 export interface Certificate extends Extensions {
   readonly der: Uint8Array
@@ -26,9 +26,9 @@ export interface Certificate extends Extensions {
   readonly subject: string
   readonly subjectEmpty: boolean
   readonly publicKey: KeyObject
-  /** The name of the algorithm that it is signed with, where that is weak or unknown; null: it is strong. */
+  /** The name of its signature algorithm if that is weak or unknown; null: it is strong. */
   readonly weakSignature: string | null
-  /** True when the key of the authority made this certificate's signature. Does not check names and usages. */
+  /** Whether the key of the authority made this certificate's signature. Does not check names and usages. */
   verifySignedBy(authority: { readonly publicKey: KeyObject }): boolean
 }
 
@@ -41,7 +41,7 @@ export function parseCertificate(der: Uint8Array): Certificate {
   outer.end()
   const tbs = certificate.enter(TAG.sequence)
   const algorithm = certificate.next(TAG.sequence)
-  // OpenSSL drops unused bits: the same certificate would have two forms.
+  // OpenSSL ignores unused bits, so the same certificate would have two encodings.
   if (certificate.next(TAG.bitString).content[0] !== 0) throw malformed('the signature has unused bits')
   certificate.end()
 

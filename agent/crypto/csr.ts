@@ -1,9 +1,9 @@
 import type { KeyObject } from 'node:crypto'
 
 export interface CsrOptions {
-  /** RSA, 2048 bits or more: the server's roles refuse other kinds. */
+  /** RSA of at least 2048 bits: the server's roles refuse other kinds. */
   readonly key: KeyObject
-  /** The SPIFFE ID that the certificate is to carry. */
+  /** The SPIFFE ID for the certificate. */
   readonly uri: string
   /** Empty for an empty subject. */
   readonly commonName: string

@@ -66,7 +66,7 @@ export class DerReader {
     while (!this.done) yield this.next(tag)
   }
 
-  /** Refuses bytes that nobody read. */
+  /** Throws if unread bytes remain. */
   end(): void {
     if (!this.done) throw malformed('bytes follow the last element')
   }

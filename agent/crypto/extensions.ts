@@ -25,10 +25,10 @@ export interface Extensions {
   readonly hasBasicConstraints: boolean
   readonly isCa: boolean
   readonly pathLength: number | null
-  /** Null where the extension is absent. */
+  /** Null if the extension is absent. */
   readonly keyUsage: ReadonlySet<KeyUsage> | null
   readonly keyUsageCritical: boolean
-  /** Object identifiers; null where the extension is absent. */
+  /** Object identifiers; null if the extension is absent. */
   readonly extendedKeyUsage: readonly string[] | null
   readonly names: GeneralNames
   readonly sanCritical: boolean
@@ -60,13 +60,13 @@ const NAMES: Readonly<Record<string, string>> = {
   '1.3.6.1.4.1.11129.2.4.3': 'the poison of Certificate Transparency',
 }
 
-/** The name of an extension, as OpenSSL and the standards have it; an unknown one keeps its number. */
+/** The name of an extension in OpenSSL and the standards; for an unknown one its number. */
 export function extensionName(oid: string): string {
   return Object.hasOwn(NAMES, oid) ? (NAMES[oid] ?? oid) : oid
 }
 
 const MAX_EXTENSIONS = 64
-/** Certificate policies say nothing that path validation without a policy set must look at (RFC 5280 6.1.1 (c)). */
+/** Path validation without a policy set does not use certificate policies (RFC 5280 6.1.1 (c)). */
 const IGNORED = new Set(['2.5.29.32'])
 
 type Parsed = { -readonly [K in keyof Extensions]: Extensions[K] }
@@ -129,7 +129,7 @@ function basicConstraints(value: DerReader, _critical: boolean, into: Parsed): v
 function keyUsage(value: DerReader, critical: boolean, into: Parsed): void {
   const [unused = 8, ...octets] = value.next(TAG.bitString).content
   if (unused > 7 || (octets.length === 0 && unused !== 0) || octets.length > 2)
-    throw malformed('the key usage is no BIT STRING of at most 9 bits')
+    throw malformed('the key usage is not a BIT STRING of at most 9 bits')
   const bit = (i: number) => (((octets[i >> 3] ?? 0) >> (7 - (i & 7))) & 1) === 1
   into.keyUsage = new Set(KEY_USAGES.filter((_usage, i) => bit(i)))
   into.keyUsageCritical = critical

@@ -7,7 +7,7 @@ export interface GeneralNames {
   readonly emails: readonly string[]
   /** 4 or 16 octets each. */
   readonly ips: readonly Uint8Array[]
-  /** How many names of other forms there are (otherName, directoryName, …). */
+  /** Number of names of other forms (otherName, directoryName, …). */
   readonly others: number
 }
 
@@ -31,7 +31,7 @@ export type GeneralName =
   | { readonly form: 'ip'; readonly octets: Uint8Array }
   | { readonly form: 'directory' | 'other' }
 
-/** One GeneralName. Only printable ASCII: other readers take a NUL or control character differently. */
+/** One GeneralName. Only printable ASCII, because parsers differ on NUL and control characters. */
 export function generalNameOf(element: Element): GeneralName {
   const form = FORMS.get(element.tag)
   if (!form) throw malformed('a general name has an unknown form')

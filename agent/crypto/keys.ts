@@ -6,17 +6,17 @@ import { derFromPem, pemFromDer } from './pem.js'
 const generateRsa = async (): Promise<KeyObject> =>
   (await promisify(generateKeyPair)('rsa', { modulusLength: 2048 })).privateKey
 
-/** Where fresh private keys come from. */
+/** A source of new private keys. */
 export interface KeySource {
   take(signal: AbortSignal): Promise<KeyObject>
 }
 
 export interface KeyPoolOptions {
-  /** Keys made at the same time; default 2. The thread pool has four threads, which DNS and file reads share. */
+  /** Keys generated concurrently; default 2. The thread pool has four threads, which DNS and file reads share. */
   readonly concurrency?: number
-  /** Keys kept ready once the first was taken; default 2. */
+  /** Keys kept ready after the first was taken; default 2. */
   readonly ahead?: number
-  /** How one key is made; default: RSA-2048 on the thread pool. */
+  /** Generates one key; default: RSA-2048 on the thread pool. */
   readonly generate?: () => Promise<KeyObject>
 }
 
@@ -26,9 +26,9 @@ interface Waiter {
 }
 
 /**
- * RSA-2048 private keys, made on the thread pool (the server's roles refuse every other kind). Nothing is made before
- * the first `take`; from then on `ahead` keys are kept ready. Takers are served in order. Disposing rejects those who
- * wait (`agent.stopping`) and forgets what is ready.
+ * RSA-2048 private keys, generated on the thread pool (the server's roles refuse every other kind). No key is generated
+ * before the first `take`; from then on `ahead` keys are kept ready. Takers are served in order. Disposing rejects waiting
+ * takers (`agent.stopping`) and drops the ready keys.
  */
 export class KeyPool implements KeySource, AsyncDisposable {
   readonly #concurrency: number
@@ -45,7 +45,7 @@ export class KeyPool implements KeySource, AsyncDisposable {
     this.#generate = options.generate ?? generateRsa
   }
 
-  /** The next key. Rejects with the signal's reason, `agent.stopping` after disposal, `internal` if making one fails. */
+  /** The next key. Rejects with the signal's reason, `agent.stopping` after disposal, `internal` if generation fails. */
   async take(signal: AbortSignal): Promise<KeyObject> {
     signal.throwIfAborted()
     if (this.#closed) throw stopping()
@@ -76,7 +76,7 @@ export class KeyPool implements KeySource, AsyncDisposable {
     })
   }
 
-  /** Waits for the keys in the making, which cannot be interrupted. */
+  /** Waits for running generations, which cannot be interrupted. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true
     this.#ready.length = 0
@@ -88,7 +88,7 @@ export class KeyPool implements KeySource, AsyncDisposable {
     while (!this.#closed && this.#making.size < Math.min(this.#concurrency, this.#wanted())) {
       const job = this.#make().then((made) => {
         this.#making.delete(job)
-        // After a failure only a taker starts the next attempt: nobody waits for keys made ahead.
+        // After a failure only a waiting taker starts the next attempt; keys are not generated ahead.
         if (made || this.#waiters.size > 0) this.#fill()
       })
       this.#making.add(job)
@@ -109,14 +109,14 @@ export class KeyPool implements KeySource, AsyncDisposable {
       return true
     } catch (cause) {
       const [waiter] = this.#waiters
-      // Nobody's input: the kind and size of the key are constants.
+      // A defect: kind and size of the key are constants, not input.
       waiter?.reject(new AgentError('internal', 'an RSA key could not be made', { cause }))
       return false
     }
   }
 }
 
-/** Unencrypted PKCS#8 DER (Workload API 5.2.1 wants this form). */
+/** Unencrypted PKCS#8 DER, the form of Workload API 5.2.1. */
 export function pkcs8Der(key: KeyObject): Uint8Array {
   return new Uint8Array(key.export({ type: 'pkcs8', format: 'der' }))
 }

@@ -1,7 +1,7 @@
 import { contextTag, DerReader, malformed, smallIntegerOf } from './der.js'
 import { type GeneralName, type GeneralNames, generalNameOf } from './general-names.js'
 
-/** Which names the certificates below an authority may carry (RFC 5280 4.2.1.10). */
+/** The names that certificates below an authority may have (RFC 5280 4.2.1.10). */
 export interface NameConstraints {
   readonly permitted: readonly GeneralName[]
   readonly excluded: readonly GeneralName[]
@@ -23,8 +23,8 @@ export function nameConstraintsOf(sequence: DerReader): NameConstraints {
 }
 
 /**
- * Null when the names obey the constraints, else the reason. Forms that the agent cannot compare (directory names and
- * rarer ones) are a violation if a certificate has a name of that form: no constraint is skipped.
+ * Why the names violate the constraints; null if they do not. A constraint on a form that the agent cannot compare
+ * (directory names and rarer ones) is violated if a certificate has a name of that form, so that no constraint is skipped.
  */
 export function violation(constraints: NameConstraints, subject: ConstrainedNames): string | null {
   const { names, subjectEmpty } = subject
@@ -92,7 +92,7 @@ function mailboxWithin(mailbox: string, base: string, wide: boolean): boolean {
   return mailbox.slice(0, Math.max(0, at)) === base.slice(0, baseAt) && hostWithin(host, base.slice(baseAt + 1), false)
 }
 
-/** The host of a URI without user information and port; empty where it has none. */
+/** The host of a URI without user information and port; empty if it has none. */
 function hostOf(uri: string): string {
   const authority = /^[a-zA-Z][a-zA-Z0-9+.-]*:\/\/([^/?#]*)/.exec(uri)?.[1] ?? ''
   return authority.slice(authority.lastIndexOf('@') + 1).replace(/:\d*$/, '')

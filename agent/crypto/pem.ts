@@ -6,7 +6,7 @@ export type PemLabel = 'CERTIFICATE' | 'PRIVATE KEY' | 'RSA PRIVATE KEY'
 export interface PemLimits {
   /** Longest text in characters; default 1 MiB. */
   readonly maxLength?: number
-  /** Most blocks of the label; default 1024. */
+  /** Limit of blocks with the label; default 1024. */
   readonly maxBlocks?: number
 }
 
@@ -41,7 +41,7 @@ export function derFromPem(text: string, label: PemLabel, limits: PemLimits = {}
   return blocks
 }
 
-/** One block of 64 characters a line, ending in a line feed. */
+/** One block with 64 characters per line, ending with a line feed. */
 export function pemFromDer(der: Uint8Array, label: PemLabel): string {
   const lines =
     Buffer.from(der)
@@ -58,7 +58,7 @@ export function certificatesPem(ders: Iterable<Uint8Array>): string {
 function decode(lines: readonly string[]): Uint8Array {
   const body = lines.join('')
   if (body === '') throw invalid('a block is empty')
-  // Buffer.from skips what is not base64, so that two readers could see two contents.
+  // Buffer.from skips characters that are not base64, so that parsers could read different contents.
   if (!LINE.test(body) || body.length % 4 !== 0) throw invalid('a block is not base64')
   return new Uint8Array(Buffer.from(body, 'base64'))
 }

@@ -7,7 +7,7 @@ import { webcrypto } from './webcrypto.js'
 
 const RSA_SHA256 = { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' }
 
-/** For `csr.ts`, which loads this file at the first need. */
+/** For `csr.ts`, which loads this module on demand. */
 export async function signedRequest(options: CsrOptions): Promise<string> {
   const { key, uri, commonName } = options
   if (key.type !== 'private' || key.asymmetricKeyType !== 'rsa') throw new TypeError('a CSR needs a private RSA key')

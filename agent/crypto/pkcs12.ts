@@ -16,11 +16,11 @@ import type { Secret } from './secret.js'
 
 const KEY_BAG = '1.2.840.113549.1.12.10.1.2'
 const CERTIFICATE_BAG = '1.2.840.113549.1.12.10.1.3'
-/** What OpenSSL and Java use by default: AES-256 under PBKDF2 with SHA-256. */
+/** The default of OpenSSL and Java: AES-256 under PBKDF2 with SHA-256. */
 const ITERATIONS = 10_000
 /** DER of the attribute localKeyId (RFC 2985 5.5.2), which ties a certificate to its key. */
 const LOCAL_KEY_ID = attribute('301306092a864886f70d0109153106040473766964')
-/** DER of the attribute by which Java takes a certificate for an authority: its trusted key usage, for anything. */
+/** DER of the attribute by which Java trusts a certificate as an authority: its trusted key usage, for anything. */
 const TRUSTED = attribute('3016060c6086480186f966adca7b010131060604551d2500')
 
 export interface KeyEntry {
@@ -42,7 +42,7 @@ export function keyStore({ privateKey, chain }: KeyEntry, password: Secret): Pro
   })
 }
 
-/** A PKCS#12 store of authorities, each trusted (Java takes no others for authorities) and under its own alias. */
+/** A PKCS#12 store of authorities, each marked as trusted, as Java requires, and under its own alias. */
 export function trustStore(authorities: ReadonlyMap<string, Uint8Array>, password: Secret): Promise<Uint8Array> {
   return store(password, async () => ({
     keys: [],
@@ -72,7 +72,7 @@ async function store(password: Secret, fill: (encryption: Encryption) => Promise
     { privacyMode: 1, value: new SafeContents({ safeBags: [...certificates] }) },
   ]
   const safe = new AuthenticatedSafe({ parsedValue: { safeContents: contents } })
-  // One set of parameters for each content; those of a content that is not encrypted are not read.
+  // One set of parameters per content; those of an unencrypted content are ignored.
   await safe.makeInternalValues({ safeContents: contents.map(() => encryption) })
   const pfx = new PFX({ parsedValue: { integrityMode: 0, authenticatedSafe: safe } })
   await pfx.makeInternalValues({
@@ -104,7 +104,7 @@ function attribute(der: string): Attribute {
   return Attribute.fromBER(bufferOf(Buffer.from(der, 'hex')))
 }
 
-/** A buffer of its own: the library wants exactly these bytes. */
+/** A copy in a buffer with exactly these bytes, as the library requires. */
 function bufferOf(bytes: Uint8Array): ArrayBuffer {
   return new Uint8Array(bytes).buffer
 }

@@ -17,14 +17,14 @@ const HEADER_BYTES = MAGIC.length + 1 + NONCE_BYTES
 const MAX_BYTES = 64 * 1_048_576
 
 /**
- * Encrypts with AES-256-GCM under a fresh random nonce; header and context are authenticated. Layout: `ICPB`, version
- * 1, 12 bytes of nonce, ciphertext, 16 bytes of tag. At most 64 MiB. The key has 32 bytes; random nonces hold for
- * 2^32 boxes a key, at one box a second 136 years. Throws `file.too_large` for more.
+ * Encrypts with AES-256-GCM under a fresh random nonce; header and context are authenticated. Layout: `ICPB`, version 1, 12
+ * bytes of nonce, ciphertext, 16 bytes of tag. At most 64 MiB, else `file.too_large`. The key has 32 bytes; random nonces
+ * are safe for 2^32 boxes per key, which is 136 years at one box a second.
  */
 export function seal(key: Secret<Uint8Array>, plaintext: Uint8Array, context: BoxContext): Buffer {
   if (plaintext.length > MAX_BYTES) {
     const sizes = `cannot seal ${plaintext.length} bytes (${context.purpose}), more than ${MAX_BYTES}`
-    throw new AgentError('file.too_large', `${sizes}: look at the registration entries of this node on the server`)
+    throw new AgentError('file.too_large', `${sizes}: check the registration entries of this node on the server`)
   }
   const header = Buffer.concat([MAGIC, Buffer.of(VERSION), randomBytes(NONCE_BYTES)])
   const cipher = createCipheriv('aes-256-gcm', keyBytes(key), header.subarray(-NONCE_BYTES))
@@ -32,12 +32,12 @@ export function seal(key: Secret<Uint8Array>, plaintext: Uint8Array, context: Bo
   return Buffer.concat([header, cipher.update(plaintext), cipher.final(), cipher.getAuthTag()])
 }
 
-/** Opens a box. Throws `cache.rejected` for one that is cut, changed, of another key, version or context. */
+/** Opens a box. Throws `cache.rejected` if it is cut off, changed, or of another key, version or context. */
 export function open(key: Secret<Uint8Array>, box: Uint8Array, context: BoxContext): Buffer {
   if (box.length < HEADER_BYTES + TAG_BYTES) throw rejected('it is too short')
   if (box.length > HEADER_BYTES + MAX_BYTES + TAG_BYTES) throw rejected('it is too long')
   const header = box.subarray(0, HEADER_BYTES)
-  if (!MAGIC.equals(header.subarray(0, MAGIC.length))) throw rejected('it is no sealed box')
+  if (!MAGIC.equals(header.subarray(0, MAGIC.length))) throw rejected('it is not a sealed box')
   if (header[MAGIC.length] !== VERSION) throw rejected(`its version is not ${VERSION}`)
   const decipher = createDecipheriv('aes-256-gcm', keyBytes(key), header.subarray(-NONCE_BYTES), {
     authTagLength: TAG_BYTES,
@@ -51,7 +51,7 @@ export function open(key: Secret<Uint8Array>, box: Uint8Array, context: BoxConte
   }
 }
 
-/** Each field with its length before it: no two contexts give the same bytes. */
+/** Each field with its length before it, so that different contexts give different bytes. */
 function associatedData(header: Uint8Array, { account, nodeId, purpose }: BoxContext): Buffer {
   const fields = [account, nodeId, purpose].map((field) => {
     const bytes = Buffer.from(field)

@@ -13,7 +13,7 @@ const STRONG = new Set([
 const RSASSA_PSS = '1.2.840.113549.1.1.10'
 const STRONG_HASHES = new Set(['2.16.840.1.101.3.4.2.1', '2.16.840.1.101.3.4.2.2', '2.16.840.1.101.3.4.2.3'])
 
-/** Names of the others, as OpenSSL and the standards have them. */
+/** Names of other algorithms in OpenSSL and the standards. */
 const NAMES: Readonly<Record<string, string>> = {
   '1.2.840.113549.1.1.2': 'md2WithRSAEncryption',
   '1.2.840.113549.1.1.3': 'md4WithRSAEncryption',
@@ -61,7 +61,7 @@ export function weakAlgorithm(identifier: Element): string | null {
   return STRONG_HASHES.has(hash) ? null : `RSASSA-PSS with ${named(HASHES, hash)}`
 }
 
-/** The hash of RSASSA-PSS-params; SHA-1 where it is left out (RFC 4055 3.1). */
+/** The hash of RSASSA-PSS-params; SHA-1 if it is left out (RFC 4055 3.1). */
 function pssHash(parameters: DerReader): string {
   const hash = parameters.enter(TAG.sequence).optional(contextTag(0, true))
   return hash ? oidOf(new DerReader(hash.content).enter(TAG.sequence).next(TAG.oid).content) : SHA1

@@ -4,9 +4,9 @@ const MAX_DEPTH = 32
 const CONSTRUCTED = 0x20
 
 /**
- * Rejects what DER forbids and BER allows (X.690 10, 11) at any depth, also in names and keys that the agent itself does
- * not read: lengths that are not the shortest, integers with padding, other values of TRUE. So a certificate has one
- * form only. Throws `svid.invalid`.
+ * Rejects encodings that BER allows and DER forbids (X.690 10, 11) at any depth, also in names and keys that the agent does
+ * not read: lengths that are not the shortest, padded integers, other values of TRUE. So a certificate has only one
+ * encoding. Throws `svid.invalid`.
  */
 export function demandDer(bytes: Uint8Array, depth = MAX_DEPTH): void {
   if (depth === 0) throw malformed('elements are nested too deeply')

@@ -1,12 +1,12 @@
 import type { Secret } from '../crypto/secret.js'
 
-/** A JWT-SVID that is to be in a file of its own. */
+/** A JWT-SVID in a file of its own. */
 export interface JwtFile {
   readonly name: string
   readonly audience: readonly string[]
 }
 
-/** Which files there are to be; null: that one is not. */
+/** The names of the files to write; null: not written. */
 export interface FilePlan {
   readonly certificate: string | null
   readonly key: string | null
@@ -21,9 +21,9 @@ export interface FilePlan {
   readonly jwks: string | null
   /** `base64`: one object with the key set of each trust domain, as spiffe-helper writes it. */
   readonly jwksForm: 'jwks' | 'base64'
-  /** Other trust domains: a file each, among the authorities of the bundle, or nowhere. */
+  /** Other trust domains: in a file each, among the authorities of the bundle, or not written. */
   readonly federated: 'files' | 'merged' | 'none'
-  /** In the bundle, as spiffe-helper can, rather than behind the certificate. */
+  /** Writes intermediates into the bundle, as spiffe-helper can, instead of after the certificate. */
   readonly intermediatesInBundle: boolean
   readonly modes: FileModes
 }
@@ -32,7 +32,7 @@ export interface FilePlan {
 export interface FileModes {
   /** Certificates and bundles. */
   readonly certificate: number
-  /** Whatever holds a private key. */
+  /** Files with a private key. */
   readonly key: number
   readonly jwtSvid: number
   readonly jwks: number
@@ -40,14 +40,14 @@ export interface FileModes {
 
 export const DEFAULT_MODES: FileModes = { certificate: 0o644, key: 0o600, jwtSvid: 0o600, jwks: 0o644 }
 
-/** Sets of names that programs of the field look for. */
+/** Sets of names that common programs expect. */
 export const NAME_SETS = {
   spiffe: { certificate: 'svid.pem', key: 'svid_key.pem', bundle: 'svid_bundle.pem' },
   kubernetes: { certificate: 'tls.crt', key: 'tls.key', bundle: 'ca.crt' },
   istio: { certificate: 'cert-chain.pem', key: 'key.pem', bundle: 'root-cert.pem' },
 } as const satisfies Record<string, Pick<FilePlan, 'certificate' | 'key' | 'bundle'>>
 
-/** What is written where nothing else is said. */
+/** The default files. */
 export const DEFAULT_PLAN: FilePlan = {
   ...NAME_SETS.spiffe,
   combined: 'combined.pem',
@@ -62,7 +62,7 @@ export const DEFAULT_PLAN: FilePlan = {
   modes: DEFAULT_MODES,
 }
 
-/** Whether anything of an X.509-SVID is to be written. */
+/** Whether the plan includes parts of an X.509-SVID. */
 export function wantsX509(plan: FilePlan): boolean {
   const { certificate, key, bundle, combined, keystore, truststore } = plan
   return [certificate, key, bundle, combined, keystore, truststore].some((name) => name !== null)
@@ -75,7 +75,7 @@ export function namesOf(plan: FilePlan): readonly string[] {
   return [...single.filter((name) => name !== null), ...jwtSvids.map(({ name }) => name)]
 }
 
-/** What is wrong with a name, or null: a plain name, and none that stands for how the files are switched. */
+/** Why a file name is not allowed, or null. Names that begin with two dots are reserved for switching. */
 export function faultOfName(name: string): string | null {
   if (name === '' || name.includes('/') || name.includes('\0')) return 'must be the name of a file in the directory'
   if (name === '.' || name.startsWith('..')) return 'must not begin with two dots'

@@ -1,4 +1,4 @@
-/** A value of a flat HCL file. Numbers stay as they are written: `0644` is for whoever reads it. */
+/** A value of a flat HCL file. Numbers stay texts, because the reader must interpret `0644`. */
 export type HclValue =
   | { readonly kind: 'string' | 'number' | 'bool'; readonly text: string }
   | { readonly kind: 'list'; readonly items: readonly HclValue[] }
@@ -10,7 +10,7 @@ export interface HclEntry {
   readonly line: number
 }
 
-/** What is wrong with a text, and in which line. */
+/** A problem of a text, and its line. */
 export class HclError extends Error {
   override readonly name = 'HclError'
   constructor(
@@ -62,7 +62,7 @@ class HclReader {
 
   expectEnd(): void {
     const { kind, line, text } = this.#peek()
-    if (kind !== 'end') throw new HclError(line, `there is a ${text} that nothing begins`)
+    if (kind !== 'end') throw new HclError(line, `there is an unmatched ${text}`)
   }
 
   #value(depth: number): HclValue {
@@ -106,7 +106,7 @@ class HclReader {
 function scalar({ text, line }: Token): HclValue {
   if (text === 'true' || text === 'false') return { kind: 'bool', text }
   if (/^-?\d+$/.test(text)) return { kind: 'number', text }
-  throw new HclError(line, `the text ${text} must stand between double quotes`)
+  throw new HclError(line, `the text ${text} must be in double quotes`)
 }
 
 function* tokens(text: string): Generator<Token> {
@@ -160,7 +160,7 @@ function quoted(text: string, from: number, line: number): readonly [string, num
       continue
     }
     const meant = ESCAPES[text.charAt(++at)]
-    if (meant === undefined) throw new HclError(line, 'a backslash stands before something that needs none')
+    if (meant === undefined) throw new HclError(line, 'a backslash is before a character that needs no escape')
     value += meant
   }
   throw new HclError(line, 'a text between quotes does not end in its line')

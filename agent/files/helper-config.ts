@@ -2,13 +2,13 @@ import { AgentError } from '../errors.js'
 import { DEFAULT_MODES, type FilePlan, faultOfName, type JwtFile, namesOf, wantsX509 } from './file-plan.js'
 import { type HclEntry, HclError, type HclValue, parseHcl } from './hcl.js'
 
-/** What a configuration file of spiffe-helper says. */
+/** A configuration file of spiffe-helper. */
 export interface HelperConfig {
   readonly plan: FilePlan
   readonly directory: string
   readonly agentAddress: string | null
   readonly hint: string | null
-  /** False: one generation, and the end. */
+  /** False: end after one generation. */
   readonly daemon: boolean
   /** The program to launch, and its arguments. */
   readonly command: readonly [string, ...string[]] | null
@@ -45,7 +45,7 @@ const FLAGS: readonly string[] = [
 const MODES: readonly string[] = ['cert_file_mode', 'key_file_mode', 'jwt_bundle_file_mode', 'jwt_svid_file_mode']
 
 /**
- * Reads a configuration of spiffe-helper: its flat keys. A key that is not among them is an error, as there. Throws
+ * Reads the flat keys of a configuration of spiffe-helper. An unknown key is an error, as in spiffe-helper. Throws
  * `config.invalid`, which names the line.
  */
 export function readHelperConfig(text: string, path: string): HelperConfig {
@@ -67,7 +67,7 @@ export function readHelperConfig(text: string, path: string): HelperConfig {
 function take(draft: HelperDraft, { key, value, line }: HclEntry): void {
   const wrong = (must: string) => new HclError(line, `${key} must be ${must}`)
   if (TEXTS.includes(key)) {
-    if (value.kind !== 'string') throw wrong('a text between double quotes')
+    if (value.kind !== 'string') throw wrong('a text in double quotes')
     draft.texts.set(key, value.text)
   } else if (FLAGS.includes(key)) {
     if (value.kind !== 'bool') throw wrong('true or false')
@@ -87,14 +87,14 @@ function take(draft: HelperDraft, { key, value, line }: HclEntry): void {
   }
 }
 
-/** There is no health server here: only one that is switched off can be had. */
+/** There is no health server here, so only a disabled one is accepted. */
 function takeHealth(key: string, value: HclValue, line: number): void {
   const enabled =
     value.kind === 'object'
       ? value.entries.some((entry) => entry.key === 'listener_enabled' && textOf(entry.value) !== 'false')
       : key === 'health_checks.listener_enabled' && textOf(value) !== 'false'
   if (!enabled) return
-  throw new HclError(line, 'health_checks are not offered: let the probe look for the files (docs/files.md)')
+  throw new HclError(line, 'health_checks are not supported: let the probe check the files (docs/files.md)')
 }
 
 function textOf(value: HclValue): string | null {
@@ -112,13 +112,13 @@ function jwtFiles(value: HclValue, line: number): readonly JwtFile[] {
     if (unknown !== undefined) throw wrong(`has the unknown key ${unknown}`)
     const single = (key: string) => {
       const field = fields.get(key)
-      if (field?.kind !== 'string' || field.text === '') throw wrong(`needs ${key}, a text between double quotes`)
+      if (field?.kind !== 'string' || field.text === '') throw wrong(`needs ${key}, a text in double quotes`)
       return field.text
     }
     const extra = fields.get('jwt_extra_audiences') ?? { kind: 'list', items: [] }
-    if (extra.kind !== 'list') throw wrong('has jwt_extra_audiences that are no list')
+    if (extra.kind !== 'list') throw wrong('has jwt_extra_audiences that are not a list')
     const more = extra.items.map((one) => {
-      if (one.kind !== 'string') throw wrong('has an extra audience that is no text between double quotes')
+      if (one.kind !== 'string') throw wrong('has an extra audience that is not a text in double quotes')
       return one.text
     })
     return { name: single('jwt_svid_file_name'), audience: [single('jwt_audience'), ...more] }
@@ -159,7 +159,7 @@ function assemble({ texts, flags, modes, jwtSvids }: HelperDraft): HelperConfig 
   }
 }
 
-/** Arguments as spiffe-helper splits them: at blanks that are not between double quotes. */
+/** Splits arguments as spiffe-helper does: at blanks outside double quotes. */
 function words(text = ''): readonly string[] {
   const parts = text.match(/(?:"[^"]*"|[^\s"])+/g) ?? []
   return parts.map((part) => part.replaceAll('"', ''))

@@ -10,15 +10,15 @@ export interface KeepFilesOptions {
   readonly generations: Pick<Generations, 'put' | 'sweep'>
   readonly clock: Clock
   readonly signal: AbortSignal
-  /** Ends after the first generation. A failure is thrown then; otherwise it is reported and tried again. */
+  /** Ends after the first generation, and throws a failure; otherwise a failure is reported and retried. */
   readonly once: boolean
-  /** The files are there. `first`: for the first time, perhaps as a process before this one has left them. */
+  /** The files are written. `first`: for the first time in this process; an earlier one may have written them. */
   readonly written: (
     received: Received,
     outcome: { readonly first: boolean; readonly changed: boolean },
   ) => Promise<void>
   readonly failed: (error: AgentError, delayMs: number) => void
-  /** How long a replaced generation stays. */
+  /** How long a replaced generation is kept. */
   readonly graceMs: number
 }
 
@@ -36,7 +36,7 @@ export async function keepFiles(options: KeepFilesOptions): Promise<void> {
     sweeping = clock.after(graceMs + 1, () => sweep(options))
   }
   try {
-    // What a killed process has left goes away also while no identity comes.
+    // Also removes leftovers of a killed process while no identity is received.
     sweepTwice()
     for await (const value of received) {
       const changed = await put(options, value)
@@ -52,7 +52,7 @@ export async function keepFiles(options: KeepFilesOptions): Promise<void> {
   }
 }
 
-/** Whether anything changed; null: the signal aborted before it could be written. */
+/** Whether a file changed; null: the signal aborted before the write. */
 async function put(options: KeepFilesOptions, value: Received): Promise<boolean | null> {
   const { composer, generations, clock, signal, once } = options
   const files = await composer.files(value)

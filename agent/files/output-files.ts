@@ -7,24 +7,24 @@ import { bundlePem } from '../identity/trust-bundle.js'
 import type { OutputFile } from '../ports/generations.js'
 import type { FilePlan } from './file-plan.js'
 
-/** What of an identity is there; null: not received, or not wanted. */
+/** The received parts of an identity; null: not received, or not needed. */
 export interface Received {
   readonly x509: { readonly held: HeldSvid; readonly federated: BundleSet } | null
   /** By the name of their file. */
   readonly tokens: ReadonlyMap<string, HeldJwtSvid>
   readonly jwks: JwtBundleSet | null
-  /** Whose key set is the process's own. */
+  /** The trust domain of the process's own key set. */
   readonly trustDomain: string | null
 }
 
-/** Makes the files of generations; the same content makes the same files. */
+/** Composes the files of generations; equal content gives equal files. */
 export class FileComposer {
-  /** PKCS#12 has fresh salts each time, so that the same content would look changed. */
+  /** Cached, because PKCS#12 has fresh salts each time and equal content would look changed. */
   #stores: { readonly of: string; readonly files: OutputFile[] } | null = null
 
   constructor(private readonly plan: FilePlan) {}
 
-  /** The files of one generation; the key is the last, for those that are made visible one after the other. */
+  /** The files of one generation; the key is last, for files that become visible one after another. */
   async files(received: Received): Promise<readonly OutputFile[]> {
     const { plan } = this
     if (received.x509 === null) return jwtFiles(plan, received)
@@ -38,7 +38,7 @@ export class FileComposer {
 
 type Authorities = ReadonlyMap<string, Uint8Array>
 
-/** DER by fingerprint: those of the SVID's trust domain, and others where they are to be among them. */
+/** DER by fingerprint: those of the SVID's trust domain, and merged ones of others. */
 function authoritiesOf(plan: FilePlan, { held, federated }: NonNullable<Received['x509']>): Authorities {
   const bundles = [held.bundle, ...(plan.federated === 'merged' ? federated.values() : [])]
   return new Map(bundles.flatMap((one) => one.authorities.map(({ fingerprint, der }) => [fingerprint, der])))

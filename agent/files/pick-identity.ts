@@ -1,12 +1,12 @@
 import type { SpiffeId } from '../identity/spiffe-id.js'
 
-/** Which of several identities is meant; nothing named: the default identity. */
+/** The choice among several identities; nothing named: the default identity. */
 export interface Choice {
   readonly spiffeId: string | null
   readonly hint: string | null
 }
 
-/** The first of the identities that is meant, or null. */
+/** The first identity that matches the choice, or null. */
 export function pickIdentity<T extends { readonly hint: string }>(
   identities: readonly T[],
   idOf: (identity: T) => SpiffeId,

@@ -21,10 +21,10 @@ export interface PartsOptions {
 }
 
 const STEP_MS = 1_000
-/** A fresh token is asked for when half of its time is over, and not more often than this. */
+/** Minimum time between requests for a token, which is renewed at half of its life. */
 const MIN_RENEWAL_MS = 5_000
 
-/** All that a plan needs, kept up to date by the watches and calls of the Workload API. */
+/** The parts that a plan needs, kept up to date by watches and calls of the Workload API. */
 export class ReceivedParts {
   readonly #options: PartsOptions
   readonly #tokens = new Map<string, HeldJwtSvid>()
@@ -40,14 +40,14 @@ export class ReceivedParts {
   }
 
   /**
-   * The whole of it, once everything is there, and again after each change; several changes at once are one. Ends when
-   * the signal aborts; throws what will never pass.
+   * All parts once everything is received, and again after each change; concurrent changes are merged. Ends when the signal
+   * aborts; throws permanent errors.
    */
   async *follow(signal: AbortSignal): AsyncGenerator<Received> {
     const ended = new AbortController()
     const either = AbortSignal.any([signal, ended.signal])
     const failure = Promise.all(this.#followers(either)).then(() => undefined)
-    // It is awaited below, unless the reader leaves first.
+    // Awaited below, unless the reader leaves first.
     failure.catch(() => undefined)
     try {
       while (!signal.aborted) {
@@ -86,7 +86,7 @@ export class ReceivedParts {
   #pick(context: X509Context) {
     const { choice, onRetry } = this.#options
     const held = pickIdentity(context.svids, ({ svid }) => svid.spiffeId, choice)
-    // Other identities rotate meanwhile; that it is not among them is said once.
+    // Reported once, although other identities may rotate meanwhile.
     if (!held && !this.#missed) onRetry({ error: noSuchIdentity(choice), delayMs: 0, attempt: 1 })
     this.#missed = !held
     return held
@@ -144,7 +144,7 @@ export class ReceivedParts {
     return spiffeId === null ? null : SpiffeId.parse(spiffeId).trustDomain
   }
 
-  /** Whose keys they are where nothing else says it. */
+  /** The trust domain of the keys if there is only one. */
   #only(): string | null {
     return [...(this.#jwks?.keys() ?? [])][0] ?? null
   }

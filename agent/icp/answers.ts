@@ -4,11 +4,11 @@ import { type ServerEndpoint, specOf } from './endpoints.js'
 import { excerpt } from './excerpt.js'
 import { type ErrorReply, parseError } from './wire.js'
 
-/** An answer other than 200 (or 201), with what is needed to judge it. */
+/** An answer other than 200 (or 201), and what is needed to interpret it. */
 export interface RefusedAnswer {
   readonly endpoint: ServerEndpoint
   readonly response: HttpResponse
-  /** What was sent and must not come back in a message. */
+  /** Sent values that must not appear in a message. */
   readonly secrets: readonly string[]
   /** Wall-clock milliseconds, for a Retry-After that is a date. */
   readonly now: number
@@ -24,7 +24,7 @@ type Special = AnswerMeaning & {
   readonly when: (reply: ErrorReply) => boolean
 }
 
-/** Where the server knows which agent asks, or is about to know it. */
+/** Endpoints at which the server identifies the agent. */
 const OF_AN_AGENT: readonly ServerEndpoint[] = [
   'attest_node',
   'renew_agent',
@@ -34,21 +34,21 @@ const OF_AN_AGENT: readonly ServerEndpoint[] = [
   'issue_jwt',
 ]
 const SIGNING: readonly ServerEndpoint[] = ['attest_node', 'renew_agent', 'sign_workload']
-/** A refusal by these is about an entry, and withholds its identity. */
+/** Endpoints whose refusals are about an entry. */
 const OF_AN_ENTRY: readonly ServerEndpoint[] = ['sign_workload', 'issue_jwt']
-/** In these the reason of the CA arrives: its own answer passed on, or wrapped by the handler (400 in older servers). */
+/** Statuses with an error of the CA: its own answer passed on, or wrapped by the handler (400 in older servers). */
 const OF_THE_CA: readonly number[] = [400, 422, 500, 502, 503]
 const ABOUT_THE_NAME = /common[ _-]?name|\bCN\b|(?:subject alternate name|email address)\b.*not allowed by this role/is
-/** What the CA did not do, in the words of a handler that answers 400 to whatever went wrong below it. */
+/** Messages about the CA of a handler that answers 400 for every error below it. */
 const ABOUT_THE_CA =
   /\b(?:vault|openbao|pki)\b|\b(?:issue|issuing|issuance|sign|signing|generate|generating)\b[^:]*\b(?:certificate|svid|csr)\b/i
 const ABOUT_THE_ENTRY = /not authorized|no workload entry/i
-/** What a 429 without Retry-After asks for: the server's windows are of a minute. */
+/** The wait after a 429 without Retry-After: the server's windows have a minute. */
 const DEFAULT_RETRY_AFTER_MS = 60_000
-/** A proxy's mistake must not silence an agent for longer than its own certificate lives. */
+/** Upper bound of Retry-After, because a proxy's mistake must not stop an agent for longer than its certificate lives. */
 const MAX_RETRY_AFTER_MS = 3_600_000
 
-/** Answers whose meaning is in the text as well; the first row that fits counts. */
+/** Answers whose meaning also depends on their text; the first matching row is used. */
 const SPECIAL: readonly Special[] = [
   {
     status: 403,
@@ -58,19 +58,19 @@ const SPECIAL: readonly Special[] = [
     advice: 'an administrator has revoked this agent; it takes a join token that was never used to come back',
   },
   {
-    // Unlike the row below, this is about the certificate, as any other endpoint says it.
+    // Unlike the next row, this is about the certificate, as at other endpoints.
     status: 401,
     endpoints: ['issue_jwt'],
     when: ({ message }) => /could not be verified/i.test(message),
     code: 'icp.jwt_unauthorized',
-    advice: "the CA that issued the agent's certificate is not the server's any more",
+    advice: "the CA that issued the agent's certificate is no longer the server's",
   },
   {
     status: 400,
     endpoints: SIGNING,
     when: ({ message }) => /CSR is required/i.test(message),
     code: 'icp.csr_dropped',
-    advice: 'it drops the CSR that it demands: upgrade the ICP server',
+    advice: 'it ignores the CSR that it requires: upgrade the ICP server',
   },
   {
     status: 400,
@@ -80,7 +80,7 @@ const SPECIAL: readonly Special[] = [
     advice: 'the entry was changed or deleted; the next sync brings the new state',
   },
   {
-    // Its certificate was good enough for everything else: another one would not be seen either.
+    // Other endpoints accept the certificate, so another certificate would not help.
     status: 401,
     endpoints: ['issue_jwt'],
     when: () => true,
@@ -99,43 +99,43 @@ const SPECIAL: readonly Special[] = [
     endpoints: SIGNING,
     when: ({ message }) => ABOUT_THE_CA.test(message) && !ABOUT_THE_ENTRY.test(message),
     code: 'icp.server_error',
-    advice: "its CA is away or refuses the CSR: look at the ICP server's log",
+    advice: "its CA is unavailable or refuses the CSR: see the ICP server's log",
   },
   {
     status: [400, 403, 404, 409],
     endpoints: OF_AN_ENTRY,
     when: ({ code }) => code === 'INTERNAL_ERROR',
     code: 'icp.server_error',
-    advice: "look at the ICP server's log",
+    advice: "see the ICP server's log",
   },
   {
     status: [400, 403, 404, 409],
     endpoints: OF_AN_ENTRY,
-    // Only the handler knows entries: not a proxy, nor what checks accounts and paths before it.
+    // Only the handler knows entries; proxies and the layers that check accounts and paths do not.
     when: ({ form }) => form !== 'handler',
     code: 'icp.bad_response',
-    advice: 'this says nothing of the entry; check icp_service.address, its path included, and what stands in between',
+    advice: 'this is not about the entry; check icp_service.address, its path included, and proxies in between',
   },
   {
-    // It fails where everything else works: the authorities come beside certificates.
+    // This endpoint fails on servers that otherwise work; authorities also come with certificates.
     status: [404, 500, 501],
     endpoints: ['bundle'],
     when: () => true,
     code: 'icp.no_bundle',
-    advice: 'the authorities come beside certificates',
+    advice: 'the agent takes authorities from answers that issue certificates',
   },
   {
     status: 404,
     endpoints: ['revoke_workload'],
-    // An account that does not exist is "Not found".
+    // For an account that does not exist the message is "Not found".
     when: ({ message }) => /SVID not found/i.test(message),
     code: 'icp.svid_unknown',
-    advice: 'the server forgets an SVID with its entry: revoke there before the entry is deleted',
+    advice: 'the server deletes its record of an SVID with the entry: revoke there before the entry is deleted',
   },
   {
     status: 404,
     endpoints: ['sign_workload'],
-    // Of an account that does not exist: that says nothing about entries either.
+    // A message about an account that does not exist is not about entries.
     when: ({ message }) => !/workspace|tenant/i.test(message),
     code: 'icp.no_match',
     advice: 'the entry was changed or deleted; the next sync brings the new state',
@@ -143,18 +143,21 @@ const SPECIAL: readonly Special[] = [
 ]
 
 const BY_STATUS: Readonly<Record<number, AnswerMeaning>> = {
-  400: { code: 'icp.bad_request', advice: 'check agent.tenant_id, and that server and agent fit each other' },
+  400: {
+    code: 'icp.bad_request',
+    advice: 'check agent.tenant_id, and that the versions of server and agent are compatible',
+  },
   401: { code: 'icp.unauthorized', advice: 'the certificate of the agent is missing, expired or not accepted' },
   403: { code: 'icp.forbidden', advice: 'ask an administrator of the account' },
   404: { code: 'icp.not_found', advice: 'check agent.tenant_id and icp_service.address, its path included' },
   409: { code: 'icp.conflict', advice: 'ask an administrator of the account' },
   429: { code: 'icp.rate_limited', advice: 'all agents behind one address share the limit; the agent slows down' },
-  502: { code: 'icp.server_error', advice: 'what stands before the server cannot reach it' },
-  503: { code: 'icp.server_error', advice: 'its PKI is not provisioned for the account, or its CA is away' },
-  504: { code: 'icp.server_error', advice: 'what stands before the server cannot reach it' },
+  502: { code: 'icp.server_error', advice: 'a proxy in front of the server cannot reach it' },
+  503: { code: 'icp.server_error', advice: 'its PKI is not provisioned for the account, or its CA is unavailable' },
+  504: { code: 'icp.server_error', advice: 'a proxy in front of the server cannot reach it' },
 }
 
-/** What an answer other than success means, as an error with `details.endpoint`, `.status` and, for 429, `.retryAfterMs`. */
+/** The error for an answer other than success, with `details.endpoint`, `.status` and, for 429, `.retryAfterMs`. */
 export function errorOf(refusal: RefusedAnswer): AgentError {
   const { endpoint, response, secrets } = refusal
   const { status } = response
@@ -175,7 +178,7 @@ export function errorOf(refusal: RefusedAnswer): AgentError {
   return new AgentError('icp.rate_limited', message, { details: { ...details, ...limited } })
 }
 
-/** A success that is not what it should be. */
+/** The error for a successful status with an invalid body. */
 export function badResponse(
   endpoint: ServerEndpoint,
   response: HttpResponse,
@@ -189,7 +192,7 @@ export function badResponse(
   )
 }
 
-/** Milliseconds of Retry-After, in seconds or as a date (RFC 9110 10.2.3), at most an hour; null where it is absent. */
+/** Milliseconds of Retry-After, in seconds or as a date (RFC 9110 10.2.3), at most an hour; null if absent. */
 export function retryAfterOf(response: HttpResponse, now: number): number | null {
   const value = response.headers['retry-after']?.trim() ?? ''
   const ms = /^\d{1,9}$/.test(value) ? Number(value) * 1000 : Date.parse(value) - now
@@ -200,19 +203,19 @@ function retryAfterMs({ response, now }: RefusedAnswer): number {
   return retryAfterOf(response, now) ?? DEFAULT_RETRY_AFTER_MS
 }
 
-/** The window around the whole service answers in the string form; the handlers' own tiers in the object form. */
+/** The tier of a 429: the service-wide limit answers in the string form, the handlers' tiers in the object form. */
 function tierMet(tier: Tier, reply: ErrorReply): Tier {
   return reply.form === 'handler' ? tier : 'service'
 }
 
 function fallback(status: number): AnswerMeaning {
-  if (status >= 500) return { code: 'icp.server_error', advice: "look at the ICP server's log" }
+  if (status >= 500) return { code: 'icp.server_error', advice: "see the ICP server's log" }
   if (status >= 400) return { code: 'icp.bad_request', advice: 'check icp_service.address, its path included' }
   return { code: 'icp.bad_response', advice: 'check icp_service.address, its path included' }
 }
 
 function redirected(endpoint: ServerEndpoint, response: HttpResponse): AgentError {
-  // Query and user information may hold what nobody else should see.
+  // Query and user information may contain secrets.
   const target = (response.headers['location'] ?? '').replace(/[?#].*$/s, '').replace(/\/\/[^/]*@/, '//')
   return new AgentError(
     'icp.bad_response',
@@ -222,7 +225,7 @@ function redirected(endpoint: ServerEndpoint, response: HttpResponse): AgentErro
   )
 }
 
-/** Content type and length instead of the content, which may hold anything. */
+/** Content type and length instead of the content, which may contain anything. */
 function describe({ headers, body }: HttpResponse): string {
   return `${excerpt(headers['content-type'] ?? 'no content type')}, ${body.length} bytes`
 }

@@ -6,11 +6,11 @@ import type { ClientCertificates, PresentedAt } from './client-certificates.js'
 import { type ServerEndpoint, specOf } from './endpoints.js'
 import { parseError } from './wire.js'
 
-/** After a repetition that did not help, so long passes before the next one. */
+/** Wait after a repetition that did not help before the next one. */
 const DOUBT_PAUSE_MS = 300_000
-/** The other side closed the connection, or its process died. */
+/** The server closed the connection, or its process died. */
 const CLOSED: ReadonlySet<unknown> = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE'])
-/** Statuses that say nothing about the certificate: none was presented, too many requests, a proxy's failure. */
+/** Statuses that do not show whether the certificate was the cause. */
 const NO_ANSWER: ReadonlySet<number> = new Set([401, 403, 429])
 
 type Attempt = (withoutIdentity: boolean) => Promise<HttpResponse>
@@ -23,14 +23,14 @@ interface Group {
 }
 
 /**
- * Whether the client certificate is presented. A server of the workspace API demands it. In the tenant API it is of no
- * use to agents, some deployments answer 500 to it, and in others the server process dies of one that reaches it. So
- * where attestation named no workspace, a request goes without it first, and with it only after a 401 that wants one;
- * what a server fails on is not presented again before the next attestation, also by a process that starts meanwhile.
+ * Whether to present the client certificate. A server of the workspace API requires it. The tenant API does not need it
+ * from agents; some deployments answer 500 to it, and in others the server process crashes. So if attestation named no
+ * workspace, a request is sent without it first, and with it only after a 401 that asks for one. A certificate on which a
+ * server failed is not presented again before the next attestation, also after a restart.
  */
 export class ClientCertificatePolicy {
   #workspace = false
-  /** Issuance of JWT-SVIDs is apart: the tenant API wants the certificate there, and dies of it elsewhere. */
+  /** Issuance of JWT-SVIDs is separate: the tenant API requires the certificate there, and crashes on it elsewhere. */
   #agents = newGroup('agents')
   #jwt = newGroup('jwt')
 
@@ -45,13 +45,13 @@ export class ClientCertificatePolicy {
     return this.#workspace
   }
 
-  /** Which API the server is of, as the identity in use tells; another certificate may be worth more than the last. */
+  /** The server's generation, from the agent SVID in use. Another certificate may be accepted where the last was not. */
   learnGeneration(workspace: boolean): void {
     this.#workspace = workspace
     for (const group of [this.#agents, this.#jwt]) group.doubtFrom = Number.NEGATIVE_INFINITY
   }
 
-  /** The node was attested: nothing learned before counts. */
+  /** The node was attested: forgets what was learned before. */
   attested(workspace: boolean): void {
     this.#agents = newGroup('agents')
     this.#jwt = newGroup('jwt')
@@ -88,7 +88,7 @@ export class ClientCertificatePolicy {
     const response = await unlessClosed(exchange(false))
     const closed = response instanceof AgentError
     if (!closed && (response.status !== 500 || this.#paused(group))) return response
-    // While a process that died comes back nothing is answered: the next request, too, goes without first.
+    // While a crashed server restarts, no request is answered, so the next one is also sent without it first.
     if (closed) group.knowledge = 'unknown'
     const second = await exchange(true)
     if (isAnswer(second)) {
@@ -119,10 +119,10 @@ function newGroup(place: PresentedAt): Group {
   return { place, knowledge: 'unknown', doubtFrom: Number.NEGATIVE_INFINITY }
 }
 
-/** A refusal that a certificate may help against. */
+/** Whether a certificate may help against this refusal. */
 function wantsOne(endpoint: ServerEndpoint, response: HttpResponse): boolean {
   if (response.status !== 401) return false
-  // The tenant API answers 401 to every renewal, and behind a proxy to every issuance of a JWT-SVID.
+  // The tenant API answers 401 to every renewal, and behind a proxy also to every issuance of a JWT-SVID.
   return endpoint !== 'renew_agent' && !/TLS connection required/i.test(parseError(response.body).message)
 }
 

@@ -5,23 +5,24 @@ import type { ServerEndpoint } from './endpoints.js'
 import { parseError } from './wire.js'
 
 /**
- * Where certificates are presented: the endpoints of agents, and issuance of JWT-SVIDs, which some servers treat apart.
+ * The groups of endpoints at which certificates are presented: those of agents, and issuance of JWT-SVIDs, which some
+ * servers treat separately.
  */
 export type PresentedAt = 'agents' | 'jwt'
 
-/** The agent's certificates as requests present them; receives how the server answered to each. */
+/** The agent's certificates for requests; is notified how the server answered to each. */
 export interface ClientCertificates {
-  /** Names of those that are valid now, at most two; the one that is presented unless another is asked for in front. */
+  /** Names of the valid certificates, at most two; the first is presented by default. */
   names(): readonly string[]
-  /** A request was answered with success under the certificate of this name; null: under none. */
+  /** A request with the certificate of this name succeeded; null: without one. */
   accepted(name: string | null): void
-  /** The server refused all that are valid now. */
+  /** The server refused all valid certificates. */
   refused(error: AgentError): void
-  /** The server refuses the agent, whatever it presents: an administrator has revoked it. */
+  /** The server refuses the agent whatever it presents: an administrator has revoked it. */
   inactive(error: AgentError): void
-  /** Where the server fails on a certificate, as far as that is remembered. */
+  /** Endpoints at which the server is known to fail on a certificate. */
   failsAt(): readonly PresentedAt[]
-  /** The server wanted a certificate there and failed on it; so it stays until the node is attested again. */
+  /** The server requires a certificate there and failed on it; remembered until the node is attested again. */
   failed(place: PresentedAt): void
 }
 
@@ -34,13 +35,13 @@ export const NO_CLIENT_CERTIFICATES: ClientCertificates = {
   failed: () => undefined,
 }
 
-/** A 401 with these words is about the connection: no certificate has arrived at all. */
+/** A 401 with this text means that no certificate has reached the server. */
 const NOT_ABOUT_IT = /TLS connection required/i
 
 /**
- * One exchange under the certificate that was accepted last and, where that is refused, once more under the other: a
- * server whose CA has changed accepts the one or the other, and changes over at a moment that it does not announce.
- * `send` presents the one in front of `names`, or the other. Throws as `send` does.
+ * One exchange with the certificate that was accepted last and, if that is refused, once more with the other: a server
+ * whose CA has changed accepts only one of them, and does not announce the change. `send` presents the first of `names`,
+ * or the other. Throws as `send` does.
  */
 export async function presenting(
   certificates: ClientCertificates,
@@ -51,12 +52,12 @@ export async function presenting(
   const [name] = certificates.names()
   const first = await settled(send(false))
   if (!isRefusal(first)) return answer(certificates, name ?? null, first)
-  // Another may have come meanwhile.
+  // The certificates may have changed meanwhile.
   const names = certificates.names()
   const another = names.find((each) => each !== name)
   const last = another === undefined ? first : await settled(send(names[0] !== another))
   if (another !== undefined && !isRefusal(last)) return answer(certificates, another, last)
-  // Of its own refusals JWT issuance says that TLS ends before the server: they tell nothing of the certificate.
+  // At JWT issuance such a refusal means that TLS ends before the server; it is not about the certificate.
   if (name !== undefined && endpoint !== 'issue_jwt') certificates.refused(errorIn(last, endpoint, now()))
   return unwrap(last)
 }
@@ -72,7 +73,7 @@ async function settled(exchange: Promise<HttpResponse>): Promise<Settled> {
 }
 
 function isRefusal(outcome: Settled): boolean {
-  // A handshake that failed over the certificate.
+  // A handshake that failed because of the certificate.
   if ('error' in outcome) return outcome.error instanceof AgentError && outcome.error.code === 'icp.unauthorized'
   return outcome.response.status === 401 && !NOT_ABOUT_IT.test(parseError(outcome.response.body).message)
 }

@@ -21,13 +21,13 @@ export interface IcpClient extends ControlPlane {
   readonly skew: ServerSkew
   /** True once the server is known to be of the workspace API. */
   readonly workspace: () => boolean
-  /** Tells what an earlier run learned from attestation: true for a server of the workspace API. */
+  /** Sets the generation that an earlier run learned from attestation: true for a server of the workspace API. */
   learnGeneration(workspace: boolean): void
 }
 
 /**
- * The ICP server over HTTPS, both generations without asking which: every request names the account as tenant and as
- * workspace, which the one decodes and the other compares. It charges the rate limiter for each request. Errors as in ControlPlane.
+ * The ICP server over HTTPS, both generations: every request names the account as tenant and as workspace, and each
+ * generation uses its own. Charges the rate limiter for each request. Errors as in ControlPlane.
  */
 export function createIcpClient(options: IcpClientOptions): IcpClient {
   const requests = new Requests(options)
@@ -40,7 +40,7 @@ export function createIcpClient(options: IcpClientOptions): IcpClient {
   }
 }
 
-/** Each call as its exchange: JSON both ways. */
+/** Each call as one exchange of JSON. */
 function exchanges(requests: Requests, { tenantId, nodeId }: IcpClientOptions): ControlPlane {
   const account = { tenant_id: tenantId, workspace_id: tenantId }
   let lastEntries: { readonly key: string; readonly answer: EntriesAnswer } | null = null
@@ -64,7 +64,7 @@ function exchanges(requests: Requests, { tenantId, nodeId }: IcpClientOptions): 
             csr: await csrPem,
           },
           secrets: token === undefined ? secrets : [token, ...secrets],
-          // The server uses the token up before it issues: after a failure nobody can tell whether it is still good.
+          // The server consumes the token before it issues, so after a failure it may be used up.
           once: token !== undefined,
           signal,
         },
@@ -121,7 +121,7 @@ function exchanges(requests: Requests, { tenantId, nodeId }: IcpClientOptions): 
   }
 }
 
-/** The parsed body; whatever it is instead becomes `icp.bad_response`, without a piece of the content. */
+/** The parsed body. Throws `icp.bad_response` for an invalid one, without quoting it. */
 function read<T>({ endpoint }: Exchange, response: HttpResponse, parse: (json: unknown) => T): T {
   let json: unknown
   try {

@@ -8,52 +8,51 @@ export type CommonNamePolicy =
   | { readonly mode: 'empty' }
   | { readonly mode: 'text'; readonly text: string }
 
-/** Runs an attempt with a common name for its CSR, and with the next one where the PKI may have refused the name. */
+/** Runs an attempt with a common name for its CSR, and with the next one if the PKI may have refused the name. */
 export type WithCommonName = <T>(
   attempt: (commonName: string) => Promise<T>,
   options?: {
     /** With a join token only the first name is tried: the failed attempt has used it up. */
     readonly joinToken?: boolean
-    /** The entry that asks. */
+    /** The entry to issue for. */
     readonly entryId?: string
   },
 ) => Promise<T>
 
 /**
- * Names that the published PKI roles accept, best first: an e-mail form that no TLS client takes for a host; none,
- * which some servers replace by a name that their role refuses; and a host name.
+ * Names that the known PKI roles accept, best first: an e-mail form, which no TLS client uses as a host name; none, which
+ * some servers replace by a name that their role refuses; and a host name.
  */
 const CANDIDATES = ['svid@localhost', '', 'localhost'] as const
-/** A name that has worked is not doubted before so many answers in a row that do not say why. */
+/** A name that has worked is doubted only after this many consecutive unexplained failures. */
 const DOUBT_AFTER = 3
-/** Of 502 to 504 the name is not the cause; of these it may be, unless the answer says what was. */
+/** Statuses for which the name may be the cause, unless the answer names another; for 502 to 504 it is not. */
 const UNEXPLAINED: ReadonlySet<number> = new Set([400, 422, 500])
 
-/** How often names other than the first are tried for workloads while none is known to work. */
+/** How often other names than the first are tried for workloads while none is known to work. */
 const LADDER_EVERY_MS = 1_800_000
 
-/** What is known of the role of the PKI that signs workloads. */
+/** The common name for CSRs of workloads, which another role of the PKI signs. */
 export interface WorkloadName {
   readonly run: WithCommonName
-  /** The name that the last SVID of a workload came with; null before, and where the policy leaves no choice. */
+  /** The name in the last SVID of a workload; null before the first, and if the policy is not `auto`. */
   proven(): string | null
-  /** What an earlier run knew. */
+  /** Sets the name that an earlier run knew. */
   restore(name: string | null): void
 }
 
 /**
- * For the agent's own certificate. With `auto` each answer that may be about the name (`icp.cn_refused`, or a 500 that
- * does not say why) leads to the next candidate; what worked is remembered. A server may also wrap what its CA did into
- * a 400.
+ * For the agent's own certificate. With `auto`, each failure that may be about the name (`icp.cn_refused`, or an
+ * unexplained 500 or 400) leads to the next candidate; a name that worked is remembered.
  */
 export function createCommonName(policy: CommonNamePolicy): WithCommonName {
   return policy.mode === 'auto' ? new Ladder().run : alone(policy)
 }
 
 /**
- * For workloads, which are signed through another role. The name of the agent's own certificate is the first guess, and
- * what worked stays it. An entry that can never be issued looks like a name that is refused: so the other names are
- * tried by one entry once in half an hour, and by another one the next time.
+ * For workloads, which another role signs. The name of the agent's own certificate is the first candidate; a name that
+ * worked is kept. An entry that can never be issued looks like a refused name, so the other names are tried by one entry
+ * every half hour, each time by another one.
  */
 export function workloadCommonName(
   policy: CommonNamePolicy,
@@ -72,8 +71,7 @@ export function workloadCommonName(
 }
 
 /**
- * The candidate that the agent's own certificate came with. Where the CSR had none, the server gave it a name of its
- * choice.
+ * The candidate in the agent's own certificate. If the CSR had no name, the server has chosen one.
  */
 export function commonNameOf(certificate: Uint8Array): string {
   const [, name = ''] = /^CN=(.*)$/m.exec(new X509Certificate(certificate).subject) ?? []
@@ -119,14 +117,14 @@ class Ladder {
   }
 }
 
-/** Whose turn it is: anybody's after half an hour, but for those who had it in vain before others. */
+/** Decides which entry may try: any entry after half an hour, except those that tried in vain before others. */
 function turnsOf(clock: Pick<Clock, 'monotonic'>): (entryId: string) => boolean {
   let nextAt = Number.NEGATIVE_INFINITY
   const had = new Set<string>()
   const passedOver = new Set<string>()
   return (entryId) => {
     if (clock.monotonic() < nextAt) return false
-    // An entry asks a second time only after all others have asked, or when there is no other.
+    // An entry gets a second turn only after all others had one, or if there is no other.
     if (had.has(entryId) && !passedOver.has(entryId)) {
       passedOver.add(entryId)
       return false

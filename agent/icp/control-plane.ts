@@ -4,7 +4,7 @@ import type { Entry } from '../identity/entry.js'
 import type { Selectors } from '../identity/selector.js'
 import type { SpiffeId } from '../identity/spiffe-id.js'
 
-/** What a node says of itself when it attests. Secrets inside (a PSAT) are `Secret`s. */
+/** The evidence of a node attestation. Secrets inside (a PSAT) are `Secret`s. */
 export interface NodeEvidence {
   readonly type: 'unix' | 'docker' | 'kubernetes' | 'join_token'
   readonly evidence: Readonly<Record<string, string | number | Secret>>
@@ -18,7 +18,7 @@ export interface IssuedCertificate {
   readonly chain: readonly Uint8Array[]
   /** DER of the authorities that came with it; may be empty. */
   readonly bundle: readonly Uint8Array[]
-  /** Only from the oldest servers, which make the key themselves. */
+  /** Only from the oldest servers, which create the key themselves. */
   readonly serverKey?: Secret<KeyObject>
 }
 
@@ -50,17 +50,17 @@ export interface EntriesAnswer {
 }
 
 /**
- * A certificate request in PEM, or the promise of one: a call is charged to the rate limiter in the turn in which it is
- * made, while keys and signatures take their time.
+ * A certificate request in PEM, or the promise of one, so that a call is charged to the rate limiter at once while the key
+ * and signature are still being made.
  */
 export type CsrPem = string | Promise<string>
 
 /**
- * The ICP server as the agent needs it, both generations. Each call is one exchange with its retries. Errors are
+ * The API of the ICP server that the agent needs, in both generations. Each call is one exchange with its retries. Errors are
  * AgentErrors `icp.*`; `icp.rate_limited` carries `details.retryAfterMs`.
  */
 export interface ControlPlane {
-  /** No retry when a join token is at stake (contract point 5). */
+  /** Without retries if there is a join token, which the first attempt may consume. */
   attestNode(request: { evidence: NodeEvidence; csrPem: CsrPem }, signal: AbortSignal): Promise<AttestedNode>
   renewAgent(request: { agentId: string; csrPem: CsrPem }, signal: AbortSignal): Promise<IssuedCertificate>
   entries(agent: SpiffeId, signal: AbortSignal): Promise<EntriesAnswer>

@@ -2,19 +2,19 @@ import type { Tier } from '../errors.js'
 
 export interface EndpointSpec {
   readonly method: 'GET' | 'POST'
-  /** Below `icp_service.address`; `{account}` stands for the tenant or workspace id. */
+  /** Below `icp_service.address`; `{account}` is replaced by the tenant or workspace id. */
   readonly path: string
   readonly tier: Tier
-  /** True where the client certificate counts: workspace servers demand it there and take the account from it. */
+  /** True if workspace servers require the client certificate, from which they take the account. */
   readonly identity: boolean
-  /** What is done there, as the subject of an error message. */
+  /** The operation, as the subject of an error message. */
   readonly name: string
-  /** Advice by status, where it differs from that for all endpoints. */
+  /** Advice by status, if it differs from that for all endpoints. */
   readonly advice?: Readonly<Record<number, string>>
 }
 
-const ATTEST_AGAIN = 'the agent attests the node anew'
-const CERTIFICATE_REFUSED = 'its certificate is not accepted; if that lasts, the agent attests the node anew'
+const ATTEST_AGAIN = 'the agent attests the node again'
+const CERTIFICATE_REFUSED = 'its certificate is not accepted; if that lasts, the agent attests the node again'
 
 /** Every endpoint that the agent calls: one row each. */
 export const ENDPOINTS = {
@@ -26,7 +26,7 @@ export const ENDPOINTS = {
     name: 'node attestation',
     advice: {
       400: 'check agent.tenant_id, agent.node_id and attestation.type',
-      401: 'check the evidence; a server that wants join tokens needs a fresh one (agent.join_token_path), for each is good for one attempt',
+      401: 'check the evidence; a server that wants join tokens needs a fresh one (agent.join_token_path), because each is valid for one attempt',
       403: 'an administrator has banned this node, or the evidence is not accepted',
     },
   },
@@ -95,12 +95,12 @@ export function specOf(endpoint: ServerEndpoint): EndpointSpec {
   return ENDPOINTS[endpoint]
 }
 
-/** The tier of the agent's own renewal: servers of the tenant API count it with attestations. */
+/** The tier of the agent's own renewal, which servers of the tenant API count with attestations. */
 export function renewalTier(workspace: boolean): 'standard' | 'bootstrap' {
   return workspace ? 'standard' : 'bootstrap'
 }
 
-/** What a request is charged to. `workspace`: the server is of the workspace API. */
+/** The tier that a request is charged to. `workspace`: the server is of the workspace API. */
 export function tierOf(endpoint: ServerEndpoint, workspace: boolean): Tier {
   return endpoint === 'renew_agent' ? renewalTier(workspace) : specOf(endpoint).tier
 }

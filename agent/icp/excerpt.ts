@@ -3,9 +3,9 @@ const JWT = /[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}/g
 const PEM = /-----BEGIN [\s\S]*?(?:-----END [A-Z0-9 ]*-----|$)/g
 
 /**
- * Text of the server, fit for a message or a log: secrets that were sent with the request and whatever looks like a
- * token or PEM are cut out, control and formatting characters (line feeds, escapes, bidirectional marks) are escaped,
- * and at most 300 characters remain.
+ * Makes text of the server fit for a message or a log: removes secrets of the request and anything that looks like a token
+ * or PEM, escapes control and formatting characters (line feeds, escapes, bidirectional marks), and truncates to 300
+ * characters.
  */
 export function excerpt(text: string, secrets: readonly string[] = []): string {
   let safe = text.slice(0, 4096)

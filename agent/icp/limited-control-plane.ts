@@ -7,17 +7,16 @@ import type { ServerReachability } from './server-reachability.js'
 export interface LimitOptions {
   readonly limiter: RateLimiter
   readonly reachability: ServerReachability
-  /** An answer was 429. `service`: the limit around everything was met, by a request of whatever tier. */
+  /** An answer was 429. `service`: a request of any tier met the service-wide limit. */
   readonly onLimited?: (tier: Tier) => void
-  /** An answer named these authorities (DER) as the server's; there is at least one. */
+  /** An answer named these authorities (DER) as the server's; never empty. */
   readonly onIssuers?: (authorities: readonly Uint8Array[]) => void
 }
 
 /**
- * The same control plane under the rate limiter: each call is charged in the turn in which it is made and sent at once,
- * for a loop planned it when a slot was open; validation of a JWT-SVID, which no loop plans, waits for a slot. Every
- * answer tells the limiter whether it was a 429, and whether the server is there at all. `workspace`: whether the server
- * is known to be of the workspace API.
+ * The control plane under the rate limiter: each call is charged and sent at once, because a loop planned it when a slot
+ * was open; validation of a JWT-SVID, which no loop plans, waits for a slot. Reports to the limiter whether an answer was
+ * a 429, and whether the server answers at all. `workspace`: whether the server is known to be of the workspace API.
  */
 export function limitedControlPlane(
   inner: ControlPlane,
@@ -33,7 +32,7 @@ export function limitedControlPlane(
     } catch (error) {
       reachability.failed(error)
       if (isError(error, 'icp.rate_limited')) {
-        // Whoever asks next would meet the limit around everything too.
+        // The next request of any tier would meet the service-wide limit too.
         const met = error.details.tier === 'service' ? 'service' : tier
         limiter.limited(met, pauseOf(error))
         onLimited?.(met)

@@ -18,7 +18,7 @@ import { icpError } from './transport.js'
 export interface IcpSettings {
   /** Without a trailing slash. */
   readonly address: string
-  /** For one request, its body included. */
+  /** Deadline of one request with its body. */
   readonly timeoutMs: number
   readonly maxRetries: number
   readonly retryBackoffMs: number
@@ -28,27 +28,27 @@ export interface RequestOptions {
   readonly settings: IcpSettings
   readonly tenantId: string
   readonly http: HttpClient
-  /** Each call is charged before it gets here; what is sent besides is charged here. */
+  /** The caller charges the first request of each call; further ones are charged here. */
   readonly limiter: Pick<RateLimiter, 'charge' | 'acquire'>
   readonly clock: Clock
   readonly random: Random
   readonly events: ServerEvents
   /** Traces of requests; absent: none. */
   readonly tracing?: RequestTracing | undefined
-  /** What requests present. Default: answers are not reported, and there is no second certificate. */
+  /** The agent's certificates. Default: answers are not reported, and there is no second certificate. */
   readonly certificates?: ClientCertificates
 }
 
-/** What one exchange presents: the certificate in front, the other, or none. */
+/** Which certificate an exchange presents: the first, the other, or none. */
 type PresentedChoice = 'first' | 'other' | 'none'
 
 export interface Exchange {
   readonly endpoint: ServerEndpoint
   readonly query?: Readonly<Record<string, string>>
   readonly body?: Readonly<Record<string, unknown>>
-  /** Values in the body that must not come back in a message. */
+  /** Values in the body that must not appear in a message. */
   readonly secrets?: readonly string[]
-  /** Sent once only: the attempt uses something up. */
+  /** Sent only once, because the attempt may consume a join token. */
   readonly once?: boolean
   readonly maxBytes?: number
   readonly signal: AbortSignal
@@ -60,9 +60,9 @@ const RETRIED_STATUS = new Set([502, 503, 504])
 const RETRIED_CODES = new Set(['icp.unreachable', 'icp.timeout'])
 
 /**
- * One exchange at a time with the ICP server: address, headers, deadline, size cap, repetition of what may pass
- * (network errors, 502, 503, 504), and every answer but success as an error. 429 is not repeated here: whoever plans
- * requests decides. A repetition waits for a slot of the rate limiter.
+ * Exchanges with the ICP server: address, headers, deadline, size limit, retries after temporary failures (network errors,
+ * 502, 503, 504), and an error for every answer but success. A 429 is not retried here; the planning loops decide. A retry
+ * waits for a slot of the rate limiter.
  */
 export class Requests {
   readonly clock: ServerClock
@@ -75,7 +75,7 @@ export class Requests {
     this.identity = new ClientCertificatePolicy(options.clock, options.events, this.#certificates)
   }
 
-  /** What `accept` makes of the answer, of status 200 or 201. Throws `icp.*`, or the signal's reason. */
+  /** The result of `accept` for an answer with status 200 or 201. Throws `icp.*`, or the signal's reason. */
   async send<T>(exchange: Exchange, accept: (response: HttpResponse) => T): Promise<T> {
     const { settings, limiter, events, random } = this.options
     for (let attempt = 0; ; attempt++) {
@@ -90,7 +90,7 @@ export class Requests {
     }
   }
 
-  /** One attempt, counted and measured; errors of the caller's signal and defects are thrown. */
+  /** One attempt, counted and measured. Throws the signal's reason and defects. */
   async #attempt<T>(
     exchange: Exchange,
     accept: (response: HttpResponse) => T,
@@ -103,7 +103,7 @@ export class Requests {
     try {
       let sent = 0
       const send = (presented: PresentedChoice) => {
-        // With and without the certificate, or with the other: the second one is a request too.
+        // A second request of the attempt (without or with the other certificate) is charged too.
         if (sent++ > 0) limiter.charge(tierOf(endpoint, this.identity.workspace))
         return this.#exchange(exchange, presented, span)
       }
@@ -136,7 +136,7 @@ export class Requests {
     endpoint: ServerEndpoint,
     send: (presented: PresentedChoice) => Promise<HttpResponse>,
   ): Promise<HttpResponse> {
-    // Servers of the tenant API refuse every renewal, whatever is presented.
+    // Servers of the tenant API refuse every renewal, whatever certificate is presented.
     if (endpoint === 'renew_agent' && !this.identity.workspace) return send('first')
     const { clock } = this.options
     return presenting(
@@ -206,14 +206,14 @@ export class Requests {
   }
 }
 
-/** A handshake that failed over our certificate means what 401 means: the agent needs another one. */
+/** A handshake that failed because of our certificate is treated like a 401. */
 function asRefusal(endpoint: ServerEndpoint, error: unknown): unknown {
   if (!isError(error, 'icp.tls') || error.details.clientCertificate !== true) return error
   const message = `${specOf(endpoint).name} was refused: ${error.message}`
   return new AgentError('icp.unauthorized', message, { cause: error, details: { ...error.details, endpoint } })
 }
 
-/** An attempt that failed, and whether the cause may pass. */
+/** A failed attempt, and whether its cause may be temporary. */
 class Failure {
   constructor(
     readonly cause: AgentError,

@@ -2,17 +2,17 @@ import { AgentError, type ErrorCode, SILENCE } from '../errors.js'
 import { Signal } from '../lib/signal.js'
 import type { Clock } from '../ports/clock.js'
 
-/** Failures of the server as a whole, beside silence; any other answer, a refusal too, means that it is there. */
+/** Errors of the server as a whole; any other answer, also a refusal, means that it works. */
 const AWAY: ReadonlySet<ErrorCode> = new Set(['icp.server_error', 'icp.bad_response', 'icp.too_large'])
 
-/** What is wrong with the server, and since when (milliseconds since 1970). */
+/** The problem of the server, and since when (milliseconds since 1970). */
 export interface ReachabilityTrouble {
   readonly code: ErrorCode
   readonly message: string
   readonly since: number
 }
 
-/** When the server last answered, and why it does not now. */
+/** When the server last answered, and why it does not answer now. */
 export class ServerReachability {
   #reachedAt: number | null = null
   #trouble: ReachabilityTrouble | null = null
@@ -36,7 +36,7 @@ export class ServerReachability {
     if (silent) this.#returned.emit()
   }
 
-  /** Calls back at the first answer of a server that had not answered. */
+  /** Calls back at the first answer after an outage. */
   onReturn(listener: () => void): Disposable {
     return this.#returned.subscribe(listener)
   }

@@ -1,7 +1,7 @@
 import { AgentError, type ServerErrorCode } from '../errors.js'
 import { HttpError, type HttpFailure, type HttpPeer } from '../ports/http.js'
 
-/** What errors of the HTTP client call the server, and the settings that they advise to look at. */
+/** The server's name in errors of the HTTP client, and the settings that their advice names. */
 export const ICP_SERVER: HttpPeer = {
   name: 'the server',
   addressSetting: 'icp_service.address',
@@ -16,7 +16,7 @@ const CODES: Readonly<Record<HttpFailure, ServerErrorCode>> = {
   not_http: 'icp.bad_response',
 }
 
-/** A failed exchange with the ICP server as `icp.*`; whatever else was thrown stays. */
+/** Converts an HttpError to `icp.*`; other errors are unchanged. */
 export function icpError(error: unknown): unknown {
   if (!(error instanceof HttpError)) return error
   const { failure, message, cause, details } = error

@@ -11,12 +11,12 @@ const MAX_ID_CHARS = 255
 const CONTROL = /\p{C}/u
 
 /**
- * Far more than any node has workloads, and few enough to be read, compared and kept between two answers to workloads:
- * a longer list is a mistake of its author.
+ * Far more than the workloads of any node, and few enough to read, compare and keep without delaying workloads. A longer
+ * list is a mistake.
  */
 const MAX_ENTRIES = 100_000
 
-/** Null for none. Where the key is missing, it is another service that answers, or a proxy. */
+/** `entries` may be null for none. If it is missing, another service or a proxy has answered. */
 const reply = z.object({ entries: z.array(z.unknown()).nullable() })
 
 export interface ParsedEntries {
@@ -25,8 +25,8 @@ export interface ParsedEntries {
 }
 
 /**
- * The entries of one agent. `entries` may be null for none, and `total` is ignored: it may differ from the length. An
- * entry that cannot be used is rejected alone, with the reason. Throws ZodError where the whole is something else, and
+ * The entries of one agent. `entries` may be null for none, and `total` is ignored, because it may differ from the length.
+ * An unusable entry is rejected by itself, with the reason. Throws ZodError if the answer has another form, and
  * `icp.too_large` for more than 100,000.
  */
 export function parseEntries(json: unknown, agent: SpiffeId): ParsedEntries {
@@ -34,7 +34,10 @@ export function parseEntries(json: unknown, agent: SpiffeId): ParsedEntries {
   const rejected: { id: string; reason: string }[] = []
   const items = reply.parse(json).entries ?? []
   if (items.length > MAX_ENTRIES) {
-    throw new AgentError('icp.too_large', `the server lists ${items.length} entries; at most ${MAX_ENTRIES} are taken`)
+    throw new AgentError(
+      'icp.too_large',
+      `the server lists ${items.length} entries; at most ${MAX_ENTRIES} are accepted`,
+    )
   }
   for (const item of items) {
     const entry = entryOf(item, agent)
@@ -46,20 +49,20 @@ export function parseEntries(json: unknown, agent: SpiffeId): ParsedEntries {
 }
 
 /**
- * The entry, or why it cannot be used. Written out: a schema takes three times as long, and ten thousand entries are
- * read while workloads wait.
+ * The entry, or why it cannot be used. Without a schema, which takes three times as long: ten thousand entries are read
+ * while workloads wait.
  */
 function entryOf(item: unknown, agent: SpiffeId): Entry | string {
-  if (!isObject(item)) return 'it is no object'
+  if (!isObject(item)) return 'it is not an object'
   const { id, spiffe_id, parent_id, ttl, created_at } = item
   if (typeof id !== 'string' || id === '' || id.length > MAX_ID_CHARS || CONTROL.test(id)) {
     return `its id is not a text of 1 to ${MAX_ID_CHARS} printable characters`
   }
-  const spiffeId = typeof spiffe_id === 'string' ? SpiffeId.tryParse(spiffe_id) : 'it is no text'
+  const spiffeId = typeof spiffe_id === 'string' ? SpiffeId.tryParse(spiffe_id) : 'it is not a string'
   if (typeof spiffeId === 'string') return `its SPIFFE ID is malformed: ${spiffeId}`
-  if (spiffeId.path === '') return 'its SPIFFE ID names a trust domain, which no workload can be'
+  if (spiffeId.path === '') return 'its SPIFFE ID is that of a trust domain, not of a workload'
   const parent = parent_id ?? ''
-  // Every agent of the account serves an entry without a parent; anything else belongs to another agent.
+  // Every agent of the account serves an entry without a parent; one with another parent belongs to that agent.
   if (parent !== '' && parent !== agent.uri) return 'its parent is another agent'
   const selectors = selectorsOf(item['selectors'])
   if (typeof selectors === 'string') return selectors
@@ -76,13 +79,13 @@ function entryOf(item: unknown, agent: SpiffeId): Entry | string {
 
 function selectorsOf(value: unknown): Selectors | string {
   if (value === null || value === undefined) return new Map()
-  if (!isObject(value)) return 'its selectors are no object'
+  if (!isObject(value)) return 'its selectors are not an object'
   const pairs = Object.entries(value)
   if (pairs.length > MAX_SELECTORS) return `it has more than ${MAX_SELECTORS} selectors`
   const selectors = new Map<string, string>()
   for (const [key, text] of pairs) {
-    if (key === '' || key.length > MAX_SELECTOR_CHARS) return 'a selector has an empty or an endless key'
-    if (typeof text !== 'string') return 'a selector is no text'
+    if (key === '' || key.length > MAX_SELECTOR_CHARS) return 'a selector has an empty or too long key'
+    if (typeof text !== 'string') return 'the value of a selector is not a string'
     if (text.length > MAX_SELECTOR_CHARS) return `a selector is longer than ${MAX_SELECTOR_CHARS} characters`
     selectors.set(key, text)
   }
@@ -93,7 +96,7 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-/** What is wrong where, without the value. */
+/** The path and problem of the first issue, without the value. */
 export function problemOf(error: z.ZodError): string {
   const [issue] = error.issues
   return issue ? excerpt(`${issue.path.map(String).join('.') || 'the whole'}: ${issue.message}`) : 'malformed'

@@ -6,9 +6,9 @@ import { AgentError } from '../errors.js'
 import type { AttestedNode, IssuedCertificate, IssuedJwt, Jwk, JwtValidationAnswer } from './control-plane.js'
 
 /**
- * The JSON of the ICP server, both generations, and what the agent makes of it. Unknown members are ignored and null
- * counts as absent. `ttl` and `expires_at` are not read at all: the server computes them apart from the certificate,
- * and in at least one path wrongly. Parsers throw ZodError, or `svid.invalid` for PEM that is none.
+ * Parsers of the ICP server's JSON, of both generations. Unknown members are ignored, and null counts as absent. `ttl` and
+ * `expires_at` are not read: the server computes them independently of the certificate, and in at least one path wrongly.
+ * Parsers throw ZodError, or `svid.invalid` for invalid PEM.
  */
 const text = z.string().max(1_048_576)
 const optionalText = text.nullish().transform((value) => value ?? '')
@@ -71,7 +71,7 @@ export interface ErrorReply {
 const handlerError = z.object({ error: z.object({ code: z.string().max(64), message: optionalText }) })
 const layerError = z.object({ error: text, message: optionalText })
 
-/** Never throws: what is no error of the server has the form `none`. */
+/** Never throws: an answer that is not an error of the server has the form `none`. */
 export function parseError(body: Buffer): ErrorReply {
   let json: unknown
   try {
@@ -96,7 +96,7 @@ function certificateOf(reply: z.infer<typeof issued>): IssuedCertificate {
   }
 }
 
-/** None for an empty text; a text without a certificate is an error. */
+/** Empty for an empty text; any other text without a certificate is an error. */
 function certificates(pem: string): Uint8Array[] {
   const ders = derFromPem(pem, 'CERTIFICATE', { maxBlocks: 64 })
   if (ders.length === 0 && pem.trim() !== '') throw new AgentError('svid.invalid', 'a text holds no PEM certificate')

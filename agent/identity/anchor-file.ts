@@ -6,7 +6,7 @@ const WHOLE = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g
 /** The last line of a file that broke off within a boundary. */
 const CUT = /(?:^|\n)-+(?:B|BE|BEG|BEGI|BEGIN[^\n]*)?\s*$/
 
-/** What is wrong with a file of certificates, as the predicate of a sentence about the file, and what to do. */
+/** The problem of a file of certificates, as the predicate of a sentence about the file, and the remedy. */
 export interface AnchorFileTrouble {
   readonly problem: string
   readonly remedy: string

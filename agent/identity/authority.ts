@@ -7,9 +7,9 @@ import type { Authority } from './trust-bundle.js'
 const certificates = new WeakMap<Authority, Certificate>()
 
 /**
- * An X.509 authority (X509-SVID 4.1, 4.3): a CA certificate that may sign certificates and demands nothing that the
- * agent cannot check. A SPIFFE ID in it must have no path (X509-SVID 3.2). Expiry is not checked here but when
- * a certificate that it signed is used. Throws `svid.invalid` with `details.check`.
+ * An X.509 authority (X509-SVID 4.1, 4.3): a CA certificate that may sign certificates and has no critical extension that
+ * the agent cannot check. A SPIFFE ID in it must have no path (X509-SVID 3.2). Expiry is checked later, when a certificate
+ * that it signed is used. Throws `svid.invalid` with `details.check`.
  */
 export function parseAuthority(der: Uint8Array): Authority {
   const certificate = parseCertificate(der)
@@ -35,9 +35,9 @@ export function certificateOf(authority: Authority): Certificate {
   return certificate
 }
 
-/** Why a certificate may not sign others; null where it may. Holds for intermediates as well. */
+/** Why a certificate may not sign others; null: it may. Also for intermediates. */
 export function authorityProblem(certificate: Certificate): string | null {
-  if (!certificate.isCa) return 'it is no CA (basic constraints)'
+  if (!certificate.isCa) return 'it is not a CA (basic constraints)'
   if (!certificate.keyUsage?.has('keyCertSign')) return 'its key usage lacks keyCertSign'
   if (certificate.unhandledCritical.length > 0) {
     return `it has an unknown critical extension (${certificate.unhandledCritical.map(extensionName).join(', ')})`

@@ -3,9 +3,9 @@ import { parseCertificate } from '../crypto/certificate.js'
 import type { Secret } from '../crypto/secret.js'
 
 /**
- * The private key of the certificate: ours, or one that the oldest servers make and send along. Another key that a server
- * sends is ignored; the verification later checks whether ours fits. `chain`: DER, leaf first. Throws `svid.invalid` if
- * the leaf is no certificate.
+ * The private key of the certificate: ours, or one that the oldest servers create and send. A sent key that does not fit is
+ * ignored; the verification later checks whether ours fits. `chain`: DER, leaf first. Throws `svid.invalid` if the leaf is
+ * not a certificate.
  */
 export function certifiedKey(
   chain: readonly Uint8Array[],

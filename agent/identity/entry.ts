@@ -8,9 +8,9 @@ export interface Entry {
   /** True when the entry names this agent as its parent; false when it is served by every agent of the account. */
   readonly assigned: boolean
   readonly selectors: Selectors
-  /** Life of its SVIDs in seconds, as the entry asks; null: the server's default. */
+  /** Lifetime of its SVIDs in seconds; null: the server's default. */
   readonly ttlSeconds: number | null
-  /** Milliseconds since 1970; 0 where the server does not say. */
+  /** Milliseconds since 1970; 0 if the server does not send it. */
   readonly createdAt: number
 }
 

@@ -1,9 +1,9 @@
 import type { JwtKey } from './jwt-svid.js'
 
 /**
- * A JWKS (RFC 7517) of JWT-SVID keys and of no others; `keys` newest first. Clients keep one key a `kid`, and the server
- * may rotate under the same one: the newest bears it, and an older one bears its fingerprint, so that tokens that name no
- * `kid` hold by either.
+ * A JWKS (RFC 7517) of JWT-SVID keys only; `keys` newest first. Clients keep one key per `kid`, but the server may rotate
+ * under the same `kid`: then the newest key has it and an older one has its fingerprint instead, so that clients keep both
+ * and can verify tokens without a `kid`.
  */
 export function jwksOf(keys: readonly JwtKey[]): Uint8Array {
   const taken = new Set(keys.map(({ jwk }) => jwk.kid))
@@ -11,7 +11,7 @@ export function jwksOf(keys: readonly JwtKey[]): Uint8Array {
   const jwks = keys.map(({ jwk, fingerprint }) => {
     let { kid } = jwk
     if (served.has(kid)) kid = fingerprint
-    // Only a server that names a key after the fingerprint of another.
+    // Needed only if the server uses the fingerprint of a key as the `kid` of another.
     while (served.has(kid) || (kid !== jwk.kid && taken.has(kid))) kid += '-'
     served.add(kid)
     return { ...jwk, kid }

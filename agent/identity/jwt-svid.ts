@@ -27,7 +27,7 @@ export interface JwtSvid {
 }
 
 const PUBLIC_MEMBERS: Readonly<Record<string, readonly string[]>> = { RSA: ['n', 'e'], EC: ['crv', 'x', 'y'] }
-/** What a key without `alg` signs with. */
+/** The algorithm of a key without `alg`. */
 const CURVE_ALGORITHM: Readonly<Record<string, string>> = { 'P-256': 'ES256', 'P-384': 'ES384', 'P-521': 'ES512' }
 /** JWT-SVID 6.2: keys of another use (X.509, WIT, encryption) are ignored; the ICP server says `sig`. */
 const USES: readonly unknown[] = [undefined, 'sig', 'jwt-svid']
@@ -57,7 +57,7 @@ export async function parseJwtKey(jwk: Readonly<Record<string, unknown>>): Promi
   }
 }
 
-/** The bits of the number itself: leading zeros do not count. */
+/** Whether an RSA modulus has enough bits, without leading zeros. */
 function isLongEnough({ algorithm }: CryptoKey): boolean {
   return !('modulusLength' in algorithm) || Number(algorithm.modulusLength) >= MIN_MODULUS_BITS
 }
@@ -90,7 +90,7 @@ function svidOf(payload: JWTPayload, now: number): JwtSvid {
   const { sub, exp = Number.NaN, iat } = payload
   const spiffeId = typeof sub === 'string' ? SpiffeId.tryParse(sub) : null
   if (!(spiffeId instanceof SpiffeId)) throw invalidJwt('its subject is not a SPIFFE ID')
-  // JSON numbers may be no time.
+  // A JSON number may exceed the range of dates.
   if (Number.isNaN(new Date(exp * 1000).getTime())) throw invalidJwt('its expiry is out of range')
   const issuedAt = iat === undefined || !Number.isFinite(iat) ? now : iat * 1000
   return { spiffeId, claims: payload, issuedAt, expiresAt: exp * 1000 }

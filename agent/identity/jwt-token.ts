@@ -37,7 +37,7 @@ export function readToken(token: Secret): UnverifiedJwt {
   if (typeof alg !== 'string' || !JWT_ALGORITHMS.includes(alg)) {
     throw invalidJwt('its algorithm is not one of JWT-SVID 2.1')
   }
-  // JWT-SVID 2.3; a WIT-SVID (`wit+jwt`) is thereby refused.
+  // JWT-SVID 2.3; this also refuses a WIT-SVID (`wit+jwt`).
   if (typ !== undefined && typ !== 'JWT' && typ !== 'JOSE') throw invalidJwt('its type is neither JWT nor JOSE')
   if (crit !== undefined) throw invalidJwt('its header has critical parameters')
   const claims = objectOf(parts[1] ?? '', 'claims')
@@ -50,8 +50,8 @@ export function readToken(token: Secret): UnverifiedJwt {
 }
 
 /**
- * Why a token with these claims cannot be valid for the audience now, whoever signed it; null if it may be. Saves a
- * verification of the signature.
+ * Why a token with these claims cannot be valid for the audience now, whatever its signature; null if it may be. Saves
+ * verifying the signature.
  */
 export function hopeless(claims: Readonly<Record<string, unknown>>, audience: string, now: number): string | null {
   const { exp, aud } = claims
@@ -77,7 +77,8 @@ function objectOf(part: string, what: 'header' | 'claims'): Record<string, unkno
   } catch {
     throw invalidJwt(`its ${what} cannot be read`)
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw invalidJwt(`its ${what} is no object`)
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw invalidJwt(`its ${what} is not an object`)
   return value as Record<string, unknown>
 }
 

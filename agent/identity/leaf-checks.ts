@@ -18,7 +18,7 @@ export type LeafCheck<O = Moment> = readonly [name: string, problem: (leaf: Cert
 export const DEFAULT_SKEW_MS = 60_000
 const MAX_CHAIN = 10
 
-/** X509-SVID 2, 5.2: exactly one URI SAN. Names of other forms may stand beside it. */
+/** X509-SVID 2, 5.2: exactly one URI SAN. Names of other forms are allowed. */
 export const URI_SAN: LeafCheck = [
   'uri_san',
   ({ names }) => (names.uris.length === 1 ? null : `it has ${names.uris.length} URI names instead of one`),

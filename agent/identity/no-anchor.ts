@@ -1,4 +1,4 @@
-/** What a file without a PEM certificate holds, as the predicate of a sentence about the file, and the remedy. */
+/** The content of a file without a PEM certificate, as the predicate of a sentence about the file, and the remedy. */
 export interface NoAnchor {
   readonly problem: string
   readonly remedy: string
@@ -15,7 +15,7 @@ const fromPkcs7 =
 
 /** By the label of its first PEM block. */
 const LABELS: Readonly<Record<string, readonly [problem: string, remedy: Remedy]>> = {
-  // All of them, where `openssl x509` would take the first one alone.
+  // This converts all certificates; `openssl x509` would convert only the first one.
   'TRUSTED CERTIFICATE': [
     'holds TRUSTED CERTIFICATE, the form of OpenSSL alone',
     (file) =>
@@ -39,7 +39,7 @@ function derWith(bytes: string, within: number): { test(text: string): boolean }
   return { test: (text) => /^0[\x80-\uffff]/.test(text) && text.slice(0, within).includes(bytes) }
 }
 
-/** By what the file begins with; a byte that is no UTF-8 may have become U+FFFD. */
+/** By the beginning of the file; a byte that is not UTF-8 may have become U+FFFD. */
 const BEGINNINGS: readonly (readonly [{ test(text: string): boolean }, string, Remedy])[] = [
   [/^\s*$/, 'is empty', () => 'check whether the program that writes it still runs'],
   [
@@ -61,7 +61,7 @@ const BEGINNINGS: readonly (readonly [{ test(text: string): boolean }, string, R
   [/^\s*[{[]/, 'holds JSON', EXPORT],
 ]
 
-/** What is in a text without a PEM certificate, and what to do with the file at this path. */
+/** Describes a text without a PEM certificate, with the remedy for the file at this path. */
 export function noAnchor(text: string, path: string): NoAnchor {
   const file = shellWord(path)
   const label = /-----BEGIN ([A-Z0-9 #]{1,40})-----/.exec(text)?.[1]

@@ -6,7 +6,7 @@ const SEGMENT = /^[a-zA-Z0-9._-]+$/
 const MAX_BYTES = 2048
 
 /**
- * A SPIFFE ID, valid by construction (SPIFFE-ID 2). `parse` is the only way in; it is strict: lower-case scheme and
+ * A SPIFFE ID, valid by construction (SPIFFE-ID 2). Only `parse` creates one; it is strict: lower-case scheme and
  * trust domain, no percent-encoding, no empty, `.` or `..` segment, no trailing slash, at most 2048 bytes.
  */
 export class SpiffeId {
@@ -25,7 +25,7 @@ export class SpiffeId {
     return id
   }
 
-  /** The ID, or a sentence that says why it is none (without quoting the text). */
+  /** The ID, or why the text is not one (without quoting it). */
   static tryParse(text: string): SpiffeId | string {
     if (text.length > MAX_BYTES) return `it is longer than ${MAX_BYTES} bytes`
     if (!text.startsWith(SCHEME)) return 'it does not begin with spiffe://'

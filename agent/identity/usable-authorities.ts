@@ -3,9 +3,9 @@ import { AgentError } from '../errors.js'
 import { parseAuthority } from './authority.js'
 import type { Authority } from './trust-bundle.js'
 
-/** A certificate of a bundle that is no authority, and why. */
+/** A certificate of a bundle that is not an authority, and why. */
 export interface Skipped {
-  /** Lower-case hex SHA-256 of what was sent. */
+  /** Lower-case hex SHA-256 of the received bytes. */
   readonly fingerprint: string
   readonly error: AgentError
 }
@@ -16,8 +16,8 @@ export interface Usable {
 }
 
 /**
- * The authorities in a bundle that the server sent. Other certificates in it are left out and do no harm: an SVID needs
- * its issuer among the authorities that remain.
+ * The authorities in a bundle of the server. Other certificates in it are left out, which is safe: an SVID must chain to
+ * one of the remaining authorities.
  */
 export function usableAuthorities(bundle: readonly Uint8Array[]): Usable {
   const authorities: Authority[] = []

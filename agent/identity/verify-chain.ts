@@ -7,7 +7,7 @@ import type { Authority } from './trust-bundle.js'
 
 export interface ChainOptions {
   readonly leaf: Certificate
-  /** In any order; those that are not needed are left out. The trust anchor may be among them. */
+  /** In any order; unneeded ones are ignored. The trust anchor may be among them. */
   readonly intermediates: readonly Certificate[]
   readonly authorities: readonly Authority[]
   /** Milliseconds since 1970. */
@@ -22,13 +22,13 @@ export interface VerifiedChain {
   readonly anchor: Authority
 }
 
-/** A path as it grows from the leaf up. */
+/** A partial path from the leaf up. */
 interface Climb {
   readonly path: readonly Certificate[]
   readonly rest: readonly Certificate[]
 }
 
-/** Signature checks of one verification: certificates that all seem to sign each other must not stall the agent. */
+/** Limit of signature checks of one verification: certificates that all seem to sign each other must not stall the agent. */
 const MAX_CHECKS = 100
 
 /**
@@ -36,7 +36,7 @@ const MAX_CHECKS = 100
  * CA flags, key usages, path lengths and name constraints, the anchor's included. The anchor's own signature is
  * not checked; all others must be strong. Of several paths the function takes one to a self-signed anchor, so that peers
  * who know only the root can verify it.
- * Throws `svid.issuer_unknown` where no authority issued any certificate of the chain, else `svid.invalid`; both with
+ * Throws `svid.issuer_unknown` if no authority issued any certificate of the chain, else `svid.invalid`; both with
  * `details.check`.
  */
 export function verifyChain(options: ChainOptions): VerifiedChain {
@@ -81,7 +81,7 @@ export function verifyChain(options: ChainOptions): VerifiedChain {
   if (found) return found
   const [problem] = problems
   if (problem) throw refused('svid.invalid', `its issuer may not sign it: ${problem}`)
-  throw refused('svid.issuer_unknown', 'its issuer is in no bundle that the agent has')
+  throw refused('svid.issuer_unknown', 'its issuer is in no bundle of the agent')
 }
 
 /** Why an issuer may not have signed the certificates below it (leaf first); null if it may. */
@@ -98,7 +98,7 @@ function issuerProblem(issuer: Certificate, below: readonly Certificate[], optio
   return null
 }
 
-/** Why the signature of a certificate does not count; null if it does. */
+/** Why the signature algorithm of a certificate is not accepted; null if it is. */
 export function weakness({ weakSignature }: Certificate): string | null {
   return weakSignature && `it is signed with ${weakSignature}, which is weak or unknown; SHA-256 or better is needed`
 }

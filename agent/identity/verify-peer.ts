@@ -14,7 +14,7 @@ import type { BundleSet } from './trust-bundle.js'
 import { verifyChain } from './verify-chain.js'
 
 export interface PeerOptions extends Moment {
-  /** DER as the peer showed it, leaf first. That the peer has the key is for TLS to prove. */
+  /** DER as the peer sent it, leaf first. TLS proves that the peer has the key. */
   readonly chain: readonly Uint8Array[]
   readonly bundles: BundleSet
 }
@@ -32,9 +32,9 @@ const CHECKS: readonly LeafCheck[] = [
 ]
 
 /**
- * The SPIFFE ID that a peer's certificate proves: every rule of X509-SVID 5, and a path to an authority of the peer's
- * own trust domain. An authority of another trust domain proves nothing, however trusted (SPIFFE Trust Domain and
- * Bundle 4). Throws `svid.invalid` or `svid.issuer_unknown` with `details.check`.
+ * The SPIFFE ID of a peer's certificate, verified by every rule of X509-SVID 5 and a path to an authority of the peer's own
+ * trust domain. Authorities of other trust domains are not used (SPIFFE Trust Domain and Bundle 4). Throws `svid.invalid`
+ * or `svid.issuer_unknown` with `details.check`.
  */
 export function verifyPeer({ chain, bundles, now, skewMs = DEFAULT_SKEW_MS }: PeerOptions): SpiffeId {
   const [leaf, ...intermediates] = parseChain(chain)

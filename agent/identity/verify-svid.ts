@@ -26,7 +26,7 @@ export interface VerifyOptions extends Moment {
   readonly authorities: readonly Authority[]
 }
 
-/** One row a rule. The rows that hold for every leaf stand in leaf-checks.ts. */
+/** One row per rule. The rules for every leaf are in leaf-checks.ts. */
 const CHECKS: readonly LeafCheck<VerifyOptions>[] = [
   URI_SAN,
   [
@@ -44,9 +44,9 @@ const CHECKS: readonly LeafCheck<VerifyOptions>[] = [
 ]
 
 /**
- * An SVID that may be served: every rule of X509-SVID 5 for the leaf, a path to an authority (RFC 5280 6.1), our key,
- * and the SPIFFE ID that was asked for, in the certificate and in the answer. Its chain holds what peers need beside
- * the trust anchor. The same function judges what was just received and what comes back from disk.
+ * Verifies an SVID before it is served: every rule of X509-SVID 5 for the leaf, a path to an authority (RFC 5280 6.1), our
+ * key, and the requested SPIFFE ID in the certificate and in the answer. Its chain holds what peers need besides the trust
+ * anchor. Used for received SVIDs and for those from disk.
  * Throws `svid.invalid` or `svid.issuer_unknown` with `details.check` naming the rule.
  */
 export function verifyX509Svid(options: VerifyOptions): X509Svid {

@@ -12,7 +12,7 @@ export interface X509Svid {
   readonly serial: string
   readonly notBefore: number
   readonly notAfter: number
-  /** Whether the leaf has that extension. It is no CA without it either, but some clients demand it. */
+  /** Whether the leaf has the BasicConstraints extension. Without it the leaf is not a CA either, but some clients require it. */
   readonly hasBasicConstraints: boolean
   /** Fingerprint of the authority that it chains to. */
   readonly authority: string

@@ -208,7 +208,7 @@ describe('a request that fails', () => {
 
   it.each([
     [401, 'token at /sa/token'],
-    [401, 'a kubelet says so too while it cannot reach its API server'],
+    [401, 'a kubelet also answers this while it cannot reach its API server'],
     [403, 'get, list and watch on pods'],
     [410, 'refuses'],
     [503, 'fails'],
