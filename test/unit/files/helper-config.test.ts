@@ -64,7 +64,7 @@ test('what is left out is as spiffe-helper has it', () => {
 describe('refused, with the line', () => {
   test.each([
     [`${X509}svid_filename = "x"`, 'helper.conf:4: the key svid_filename is unknown'],
-    [`${X509}cert_dir = certs`, 'helper.conf:4: the text certs must stand between double quotes'],
+    [`${X509}cert_dir = certs`, 'helper.conf:4: the text certs must be in double quotes'],
     [`${X509}cert_dir "certs"`, 'helper.conf:4: a = is missing after the key cert_dir'],
     [`${X509}daemon_mode = "no"`, 'helper.conf:4: daemon_mode must be true or false'],
     [`${X509}key_file_mode = 0888`, 'helper.conf:4: key_file_mode must be permission bits'],
@@ -73,14 +73,14 @@ describe('refused, with the line', () => {
     [`${X509}/* never`, 'helper.conf:4: a comment does not end'],
     [`${X509}jwt_svids = [{jwt_audience="a", file="b"}]`, 'jwt_svids has the unknown key file'],
     [`${X509}jwt_svids = [{jwt_svid_file_name="b"}]`, 'jwt_svids needs jwt_audience'],
-    [`${X509}health_checks { listener_enabled = true }`, 'health_checks are not offered'],
+    [`${X509}health_checks { listener_enabled = true }`, 'health_checks are not supported'],
     [`${X509}pid_file_name = "x"`, 'pid_file_name needs renew_signal'],
     ['svid_file_name = "a.pem"', 'belong together'],
     ['cert_dir = "certs"', 'it names no file'],
     [X509.replace('a.pem', '../a.pem'), 'must be the name of a file'],
     [X509.replace('a.pem', '..data'), 'must not begin with two dots'],
     [X509.replace('a.pem', 'k.pem'), 'two files have the same name'],
-    [`${X509}}`, 'there is a } that nothing begins'],
+    [`${X509}}`, 'there is an unmatched }'],
     [`jwt_svids = ${'['.repeat(50)}`, 'nested too deeply'],
   ])('%j', (text, problem) => {
     expect(() => read(text)).toThrowError(
