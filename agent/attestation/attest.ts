@@ -61,8 +61,8 @@ export async function attest(
 }
 
 /**
- * Attests a process that is still the caller before and after: what was read in between belongs to this process, this
- * program and this control group, or does not count. Returns why not where it does not; throws where `attest` does.
+ * Attests a process, and checks before and after that it is still the caller, so that all that was read belongs to this
+ * process, this program and this control group. Returns an error if it is not; throws where `attest` does.
  */
 export async function attestAsItself(
   context: AttestContext,
@@ -77,7 +77,7 @@ export async function attestAsItself(
   const result = await attest(context, caller, known, controller)
   const after = check()
   if (after) return after
-  // Each attestor reads the control group for itself: what they say together is of one only if it stayed.
+  // Each attestor reads the control group itself, so their results fit together only if it has not changed.
   if (controlGroupOf(caller) === group) return result
   return new AgentError(
     'caller.unidentified',
@@ -85,7 +85,7 @@ export async function attestAsItself(
   )
 }
 
-/** Null where it cannot be read: then no attestor has any use for it either. */
+/** Null if it cannot be read: then no attestor can use it either. */
 function controlGroupOf({ process }: Caller): string | null {
   try {
     return process.read('cgroup')

@@ -5,7 +5,7 @@ import { misused, type OptionTable } from './arguments.js'
 import type { CommandIo } from './command.js'
 import { configuredValues } from './configured-values.js'
 
-/** The options of every command that asks a running agent. */
+/** The options of every command that uses the admin socket. */
 export const ADMIN_OPTIONS = {
   'admin-socket': { type: 'string' },
   config: { type: 'string', short: 'c' },
@@ -17,8 +17,8 @@ export const ADMIN_HELP = `  --admin-socket PATH   the agent's admin socket; def
   -c, --config FILE     the configuration; default: ./config.yaml, else /etc/icp-agent/config.yaml`
 
 /**
- * A client of the agent that is meant: `--admin-socket`, else by the configuration with its variables
- * (`ICP_AGENT_AGENT__ADMIN_SOCKET_PATH`). Nothing is asked yet.
+ * A client of the admin socket of `--admin-socket`, else of the configuration with its variables
+ * (`ICP_AGENT_AGENT__ADMIN_SOCKET_PATH`). Sends nothing yet.
  */
 export async function adminClient(
   options: { readonly 'admin-socket'?: string; readonly config?: string },

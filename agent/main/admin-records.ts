@@ -3,7 +3,7 @@ import { DenialLog } from '../admin/denials.js'
 import type { Observer } from '../observability/observer.js'
 import type { Clock } from '../ports/clock.js'
 
-/** What is remembered from the start on, whether somebody asks or not; bounded. */
+/** Records kept from the start for the admin socket; bounded. */
 export interface AdminRecords {
   readonly denials: DenialLog
   readonly changes: ChangeLog

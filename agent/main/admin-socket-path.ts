@@ -4,7 +4,7 @@ import { checkDirectory, ensureDirectory } from '../platform/directory.js'
 import { holdLock } from '../platform/file-lock.js'
 import { nameIn } from '../platform/name-in.js'
 
-/** What fits into `sockaddr_un`, without the zero byte at its end. */
+/** The size of the path in `sockaddr_un` without the final zero byte. */
 const MAX_PATH_BYTES = 107
 const MODE = 0o700
 
@@ -14,7 +14,7 @@ export interface AdminPlace {
   readonly socketPath: string
 }
 
-/** Why the admin socket may not be at its path; null: it may. Touches nothing. */
+/** Why the admin socket may not be at its path; null: it may. Does not access the disk. */
 export function misplaced({ adminSocketPath, socketPath }: Omit<AdminPlace, 'dataDir'>): string | null {
   if (Buffer.byteLength(adminSocketPath) > MAX_PATH_BYTES) {
     return `${adminSocketPath} is too long for a socket: the kernel allows ${MAX_PATH_BYTES} bytes`
@@ -26,8 +26,8 @@ export function misplaced({ adminSocketPath, socketPath }: Omit<AdminPlace, 'dat
 }
 
 /**
- * Makes the directory of the admin socket ready, and holds what keeps another agent from its path: in the data directory
- * that is the agent's own lock, elsewhere a lock beside the socket. Throws `admin.unavailable`, `agent.already_running`,
+ * Prepares the directory of the admin socket, and locks the path against other agents: in the data directory the agent's
+ * own lock does that, elsewhere a lock beside the socket. Throws `admin.unavailable`, `agent.already_running`,
  * `file.unsafe`, `file.io`.
  */
 export function holdAdminPlace(place: AdminPlace): Disposable | null {

@@ -12,12 +12,12 @@ import type { Reloading } from './compose-reload.js'
 import type { DaemonWorld } from './daemon.js'
 import type { AgentRun } from './health-input.js'
 
-/** Far more than people and scripts need at a time. */
+/** Far more than people and scripts need concurrently. */
 const MAX_CONNECTIONS = 16
 
 /**
- * Opens the admin socket. Identities matter more than administration: where it cannot be opened, that is said in health and
- * in the log, and the agent serves.
+ * Opens the admin socket. If that fails, health and log report it and the agent serves, because identities matter more than
+ * administration.
  */
 export async function openAdminSocket(
   run: AgentRun,
@@ -70,7 +70,7 @@ async function loadApp(
   return await adminApp(adminSources(run, records, reloads, world), events)
 }
 
-/** Root and the agent's own user; the kernel says who it is, as of connect(). */
+/** Admits root and the agent's own user, by the peer's ids at connect(). */
 function admit(kernel: Pick<Kernel, 'idsOf'>, fd: number | null, events: AdminEvents): boolean {
   const ids = fd === null ? null : kernel.idsOf(fd)
   const admitted = ids !== null && (ids.uid === 0 || ids.uid === self().uid)
@@ -92,7 +92,7 @@ function closing(
         await files.remove(path)
         await server[Symbol.asyncDispose]()
       } catch (error) {
-        // The disk hangs or fails, and to close would wait for it. The next run replaces the socket.
+        // The disk hangs or fails, and closing would wait for it. The next run replaces the socket.
         events.notRemoved(error)
         server.abandon()
       }
@@ -101,7 +101,7 @@ function closing(
   }
 }
 
-/** One result for all who ask; a failure is tried again. */
+/** Runs once and shares the result; a failure is retried at the next call. */
 function once<T>(run: () => Promise<T>): () => Promise<T> {
   let running: Promise<T> | null = null
   return () => {

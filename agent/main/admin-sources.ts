@@ -12,7 +12,7 @@ import type { Reloading } from './compose-reload.js'
 import { type AgentRun, healthInput } from './health-input.js'
 import { agentVersion } from './version.js'
 
-/** What the admin socket tells besides the agent's own state. */
+/** Sources of the admin socket besides the agent's own state. */
 interface Told {
   readonly log: { readonly recent: { readonly lines: readonly string[]; readonly dropped: number } }
   readonly metrics: Pick<AgentMetrics, 'text'>

@@ -1,9 +1,9 @@
 import type { AgentLog } from '../platform/pino-log.js'
 
 /**
- * What the agent does at the signals that would end it. SIGHUP, SIGUSR1 and SIGUSR2 reopen the log file, as those
- * expect who come from other daemons or write rules for logrotate; SIGHUP also reads the configuration again. Started
- * with `--disable-sigusr1`, Node 26 blocks SIGUSR1, and it does not come. The others do nothing, and each is said once.
+ * Handles signals that would otherwise end the agent. SIGHUP, SIGUSR1 and SIGUSR2 reopen the log file, as in other daemons
+ * and for logrotate; SIGHUP also reloads the configuration. With `--disable-sigusr1` Node 26 blocks SIGUSR1. Other signals
+ * are ignored, and each is logged once.
  */
 export function answerSignals(
   log: Pick<AgentLog, 'reopen' | 'info' | 'warn'>,

@@ -10,7 +10,7 @@ import { choice, duration } from './arguments.js'
 import type { CommandIo } from './command.js'
 import { configuredValues } from './configured-values.js'
 
-/** The options that every command has that calls the Workload API. */
+/** The options of every command that calls the Workload API. */
 export const API_OPTIONS = {
   socket: { type: 'string' },
   dialect: { type: 'string' },
@@ -30,7 +30,7 @@ export interface ApiCall {
   readonly clock: Clock
 }
 
-/** A client as the options want it. Throws `command.misused`, `client.address_invalid`. */
+/** A client by the options. Throws `command.misused`, `client.address_invalid`. */
 export async function openClient(
   options: { readonly socket?: string; readonly dialect?: string; readonly output?: string },
   io: CommandIo,
@@ -63,7 +63,7 @@ function encoded(path: string): string {
   return path.split('/').map(encodeURIComponent).join('/')
 }
 
-/** How long a call may take. `chosen`: by --timeout, so that an agent that is not there yet is waited for, too. */
+/** How long a call may take. `chosen`: set by --timeout; then the command also waits for an agent that is not running yet. */
 export interface Patience {
   readonly ms: number
   readonly chosen: boolean
@@ -78,8 +78,8 @@ export function patience(timeout: string | undefined, standardMs: number): Patie
 }
 
 /**
- * Runs a call, again where the agent cannot answer it yet, until the time is over; then the last failure counts. The
- * signal also aborts when the command is stopped.
+ * Runs a call and retries temporary failures until the time is over; then throws the last failure. The signal also aborts
+ * when the command is stopped.
  */
 export async function inTime<T>(
   { ms, chosen }: Patience,

@@ -9,7 +9,7 @@ export type OptionTable = Readonly<Record<string, OptionKind>>
 interface OptionKind {
   readonly type: 'string' | 'boolean'
   readonly short?: string
-  /** May be given several times; then every value counts. */
+  /** May be given several times; every value is used. */
   readonly several?: boolean
 }
 
@@ -67,7 +67,7 @@ function flag({ rawName, value }: OptionToken): boolean {
 
 function text({ rawName, value, inlineValue }: OptionToken): string {
   if (value === undefined || value === '') throw misused(`${rawName} needs a value`)
-  // `--config --verbose` is a forgotten value rather than a file of that name.
+  // `--config --verbose` is probably a forgotten value, not a file of that name.
   if (inlineValue !== true && value.length > 1 && value.startsWith('-')) {
     throw misused(`${rawName} needs a value; write ${rawName}=${value} if the value begins with a dash`)
   }

@@ -2,11 +2,11 @@ import { messageOf } from '../errors.js'
 import { jsonOf } from '../lib/json.js'
 import { deadlineAfter, type HttpAnswer, httpGet } from '../platform/http-get.js'
 
-/** Where to ask. Only the agent's user can have made the socket; any process may answer at a port. */
+/** A health endpoint. Only the agent's user can have created the socket, but any process may answer at a port. */
 export interface Respondent {
   readonly url: URL
   readonly socketPath: string | null
-  /** Account and node of the agent that is meant, as far as the configuration names them. */
+  /** Account and node of the expected agent, as far as the configuration names them. */
   readonly expected: Names | null
 }
 
@@ -15,7 +15,7 @@ export interface Names {
   readonly nodeId: string
 }
 
-/** What came of a question: `trouble` in words, or null for a yes; `but`: what is wrong all the same. */
+/** The result: `trouble`: why the answer is no; null: yes. `but`: problems in spite of a yes. */
 export interface Health {
   readonly trouble: string | null
   readonly but: string | null
@@ -23,7 +23,7 @@ export interface Health {
 
 const OTHERS = '-c FILE or --url URL names another one'
 
-/** Asks each in turn, the next one only where this user may not ask. */
+/** Asks the endpoints in order; the next one only if this user may not use the one before. */
 export async function askHealth(
   respondents: readonly Respondent[],
   path: string,
@@ -58,13 +58,13 @@ async function answerOf({ expected, url }: Respondent, path: string, get: Get): 
   if (status < 200 || status >= 300) {
     return { trouble: reasonsIn(body).join('; ') || `${new URL(path, url).href} answers ${status}`, but: null }
   }
-  // The question is answered; what else is wrong may remain untold.
+  // The question is answered, so a failure of this second request is ignored.
   const whole = await get('/healthz?verbose').catch(() => ({ body: '' }))
   const reasons = reasonsIn(whole.body)
   return { trouble: null, but: reasons.length > 0 ? `${statusIn(whole.body)}: ${reasons.join('; ')}` : null }
 }
 
-/** Who answers, where it is not who was meant. */
+/** Describes the answering agent if it is not the expected one. */
 function notMeant({ tenantId, nodeId }: Names, greeting: string): string | null {
   const answer = parsed(greeting)
   if (!answer || !('tenant_id' in answer) || !('node_id' in answer)) return 'something else than an agent'
@@ -73,7 +73,7 @@ function notMeant({ tenantId, nodeId }: Names, greeting: string): string | null 
   return `another agent (${other}; the configuration names account ${tenantId}, node ${nodeId})`
 }
 
-/** The agent's own words, from `{"reasons":[…]}`; none where the answer has none. */
+/** The reasons of the answer, from `{"reasons":[…]}`. */
 function reasonsIn(body: string): readonly string[] {
   const answer = parsed(body)
   return answer && 'reasons' in answer && Array.isArray(answer.reasons) ? answer.reasons.map(String) : []

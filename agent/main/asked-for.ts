@@ -1,9 +1,9 @@
 import type { SvidStore } from '../svids/store.js'
 
 /**
- * Whether any entry has asked for a selector key since the start: what is costly to find out is looked for only then.
- * `first` is called once, when the first such entry appears, before anybody else learns of that entry. An entry that
- * goes away again changes nothing: it may come back.
+ * Whether any entry has required a selector key since the start, because some selectors are costly to find. `first` is
+ * called once, when the first such entry appears, before other observers. Stays true if the entry is removed, because it
+ * may return.
  */
 export function askedFor(store: Pick<SvidStore, 'current' | 'observe'>, key: string, first: () => void): () => boolean {
   let asked = false

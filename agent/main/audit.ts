@@ -9,10 +9,10 @@ import type { AuditTarget } from '../ports/audit-target.js'
 import type { Reloadable } from './reload.js'
 import type { World } from './world.js'
 
-/** How long what waits may take to be written when the agent ends. */
+/** How long writing the waiting records may take when the agent ends. */
 const END_MS = 2_000
 
-/** The audit log, with its events and what a reload makes of it. Nothing is opened yet. */
+/** The audit log with its events and its reload. Opens nothing yet. */
 export function auditOf({ audit, agent }: Config, world: Pick<World, 'clock' | 'log' | 'metrics' | 'stdout'>) {
   const { clock, log, metrics } = world
   const events = auditEvents({ log: log.named('audit'), metrics, observers: [] }, clock)
@@ -48,7 +48,7 @@ export function auditOf({ audit, agent }: Config, world: Pick<World, 'clock' | '
     log: auditLog,
     events,
     reloadable,
-    /** Null while there is none. */
+    /** Null: there is none. */
     get path() {
       return path
     },
@@ -63,7 +63,7 @@ function targetOf(path: string | null, { clock, stdout }: Pick<World, 'clock' | 
 
 export type Audit = ReturnType<typeof auditOf>
 
-/** Ends it when disposed: what waits is written, if that does not take long. */
+/** Ends the audit log at disposal, and writes waiting records if that does not take long. */
 export function endOfAudit(audit: Audit, clock: World['clock']): AsyncDisposable {
   return {
     [Symbol.asyncDispose]: () => atMost(clock, END_MS, audit.log.end()),

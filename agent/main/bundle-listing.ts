@@ -5,7 +5,7 @@ import { count } from './terminal/count.js'
 import type { Style } from './terminal/style.js'
 import { moment } from './terminal/time.js'
 
-/** What is trusted in each trust domain. */
+/** The authorities and keys of each trust domain. */
 export interface Bundles {
   readonly x509: BundleSet
   /** The keys of each JWKS, as parsed JSON. */

@@ -12,7 +12,7 @@ export interface BundleOffers {
   readonly tell: (text: string) => void
 }
 
-/** Offers the bundles of the agent, and each change of them, until the signal aborts. Throws what will not pass. */
+/** Offers the agent's bundles, and each change of them, until the signal aborts. Throws permanent errors. */
 export async function offerBundles(
   { client, publication, publisher, tell }: BundleOffers,
   signal: AbortSignal,
@@ -41,7 +41,7 @@ export async function offerBundles(
   await Promise.all([certificates(), keys()])
 }
 
-/** That of the default identity; null where the signal aborts first. */
+/** The trust domain of the default identity; null if the signal aborts first. */
 async function ownTrustDomain(
   client: Pick<WorkloadApiClient, 'watchX509Svids'>,
   signal: AbortSignal,

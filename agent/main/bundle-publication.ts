@@ -12,7 +12,7 @@ import { ClusterTrustBundleTarget, ConfigMapTarget, type PublishTarget } from '.
 import type { PublishedBundles } from '../publishing/texts.js'
 import { misused, quoted } from './arguments.js'
 
-/** Where every pod has its token and what belongs to it. */
+/** The directory of the service account's files in every pod. */
 export const SERVICE_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount'
 const MAX_NAMESPACE_BYTES = 1024
 
@@ -28,9 +28,9 @@ export interface PublicationOptions {
   readonly lease?: string
 }
 
-/** What is published, and where. */
+/** The bundles to publish, and their targets. */
 export interface Publication extends Omit<PublishedBundles, 'trustDomain'> {
-  /** Null: that of the first identity. */
+  /** Null: the trust domain of the first identity. */
   readonly trustDomain: string | null
   readonly namespace: string
   readonly lease: string
@@ -43,7 +43,7 @@ const NAMESPACE = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/
 const KEY = /^(?!\.\.?$)[-._a-zA-Z0-9]{1,253}$/
 const SIGNER = /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?\/[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/
 
-/** Throws `command.misused` for what Kubernetes would refuse, and what would not do what is meant. */
+/** Throws `command.misused` for options that Kubernetes would refuse, or that contradict each other. */
 export async function publicationOf(
   options: PublicationOptions,
   env: Readonly<Record<string, string | undefined>>,
@@ -117,7 +117,7 @@ export function openPublisher(
   return { publisher, api }
 }
 
-/** Says a problem of a file once, until the file can be used again. */
+/** Reports a problem of a file once, until the file can be used again. */
 function fileTold(path: string, setting: string, tell: (text: string) => void): Recurring {
   let said = ''
   return {

@@ -7,8 +7,8 @@ import { overview } from './overview.js'
 import { reportError } from './report-error.js'
 
 /**
- * Runs the command that the arguments name, or the daemon where they name none, and resolves with the exit code:
- * 0 done, 1 failed, 2 the command line or the configuration cannot be used. Errors go to stderr.
+ * Runs the command that the arguments name, or the daemon if they name none, and resolves with the exit code: 0 done,
+ * 1 failed, 2 the command line or the configuration cannot be used. Errors go to stderr.
  */
 export async function main(args: readonly string[], io: CommandIo): Promise<number> {
   try {
@@ -23,7 +23,7 @@ async function dispatch(args: readonly string[], io: CommandIo): Promise<number>
   const [first, ...rest] = args
   if (first === '--version' || first === '-v') return await dispatch(['version', ...rest], io)
   if (first === '--help' || first === '-h') return await dispatch(['help', ...rest], io)
-  // Units and charts in the field start the daemon with options alone.
+  // Existing units and charts start the daemon with options only.
   if (first === undefined || first.startsWith('-')) return await dispatch(['run', ...args], io)
   if (first === 'help' && rest[0] !== undefined && !rest[0].startsWith('-')) return await dispatch([...rest, '-h'], io)
   const found = findCommand(args)
@@ -33,7 +33,7 @@ async function dispatch(args: readonly string[], io: CommandIo): Promise<number>
     io.stdout.write(command.help)
     return 0
   }
-  // The daemon says so in its log; with `exec` they are for the program, and in effect there.
+  // The daemon logs them; `exec` passes them to the program, for which they are in effect.
   if (found.command.name !== 'run' && found.command.name !== 'exec') warnOfIgnored(io)
   return await command.run(found.rest, io)
 }
@@ -49,12 +49,12 @@ function asksForHelp(args: readonly string[]): boolean {
   return (end === -1 ? args : args.slice(0, end)).some((arg) => arg === '--help' || arg === '-h')
 }
 
-/** Whether the next argument makes it the beginning of other commands: `dev-icp entry`. */
+/** Whether the next argument continues the name of another command: `dev-icp entry`. */
 function beginsGroup({ command, rest: [next] }: FoundCommand): boolean {
   return next !== undefined && groupOf([...command.name.split(' '), next]).length > 0
 }
 
-/** Lists a group (`icp-agent api`). Anything else is misused, and the nearest command is named. */
+/** Lists a group (`icp-agent api`). Anything else is misuse, and the nearest command is named. */
 function listGroup(args: readonly string[], io: CommandIo): number {
   const words = args.filter((arg) => !arg.startsWith('-')).slice(0, 3)
   const group = groupOf(words)
@@ -72,7 +72,7 @@ function unknownCommand(words: readonly string[]) {
   return misused(`there is no command ${quoted(words.join(' '))}; ${advice}`)
 }
 
-/** The first command that has these words, as many of them as possible, behind others: SPIRE's `entry create`. */
+/** The first command whose last words are these, for names of SPIRE such as `entry create`. */
 function partOf(words: readonly string[], names: readonly string[]): string | null {
   for (let length = words.length; length > 0; length--) {
     const part = words.slice(0, length).join(' ')

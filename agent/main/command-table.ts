@@ -6,11 +6,11 @@ export interface ListedCommand {
   readonly name: string
   /** One line for the list of commands. */
   readonly summary: string
-  /** Imports the command when it is needed: whoever runs one does not wait for the others to load. */
+  /** Imports the command when it is run, so that the others need not load. */
   readonly load: () => Promise<Command>
 }
 
-/** Every subcommand, in the order in which `icp-agent help` lists them. `run` is what happens where none is named. */
+/** Every subcommand, in the order of `icp-agent help`. `run` is the default. */
 export const COMMANDS = [
   {
     name: 'run',
@@ -153,8 +153,7 @@ export interface FoundCommand {
 }
 
 /**
- * The command whose words the arguments begin with, the longest of several;
- * null where there is none.
+ * The command whose words the arguments begin with, the longest of several; null: none.
  */
 export function findCommand(args: readonly string[]): FoundCommand | null {
   let found: FoundCommand | null = null
@@ -168,7 +167,7 @@ export function findCommand(args: readonly string[]): FoundCommand | null {
   return found
 }
 
-/** The commands of a group such as `api` or `api fetch`; none where the words begin no command. */
+/** The commands of a group such as `api` or `api fetch`; empty if the words begin no command. */
 export function groupOf(words: readonly string[]): readonly ListedCommand[] {
   const prefix = `${words.join(' ')} `
   return COMMANDS.filter(({ name }) => name.startsWith(prefix))

@@ -1,7 +1,7 @@
-/** Where a command writes text; `process.stdout` is one. */
+/** A destination of text, such as `process.stdout`. */
 export interface TextSink {
   write(text: string): unknown
-  /** True for a terminal: then there may be colours, and text that is drawn over. */
+  /** True for a terminal, which can show colours and be redrawn. */
   readonly isTTY?: boolean | undefined
   /** Width of the terminal. */
   readonly columns?: number | undefined
@@ -9,22 +9,22 @@ export interface TextSink {
   readonly rows?: number | undefined
 }
 
-/** What a command may touch of the process it runs in. Nothing else comes from the surroundings. */
+/** The parts of the process that a command may use; it uses nothing else of its surroundings. */
 export interface CommandIo {
   readonly env: Readonly<Record<string, string | undefined>>
-  /** Results: what a script reads. */
+  /** Results, for scripts. */
   readonly stdout: TextSink
-  /** What a person reads: warnings, mistakes in the arguments. */
+  /** Messages for people: warnings, errors. */
   readonly stderr: TextSink
-  /** Aborts on SIGINT, SIGTERM and SIGQUIT: a command that runs on ends cleanly and returns. */
+  /** Aborts on SIGINT, SIGTERM and SIGQUIT; a long-running command then ends cleanly and returns. */
   readonly signal: AbortSignal
-  /** Variables that the process was started with and that are without effect, by name (weakening.ts). */
+  /** Names of variables of the start that were removed (weakening.ts). */
   readonly ignoredVariables?: readonly string[]
-  /** Those variables with their values, for a program that this one runs: they weaken this process alone. */
+  /** Those variables with their values, for a program that the command runs, which they do not weaken. */
   readonly withheld?: Readonly<Record<string, string>>
-  /** Asks a person for a yes; true only for that. Absent where there is no terminal to ask on. */
+  /** Asks for confirmation; true only for a yes. Absent without a terminal. */
   confirm?(question: string, signal: AbortSignal): Promise<boolean>
-  /** Calls back at every other signal that would end the process, until disposed. Absent where there are none. */
+  /** Calls back at every other signal that would end the process, until disposed. */
   onSignal?(heard: (signal: NodeJS.Signals) => void): Disposable
 }
 

@@ -8,7 +8,7 @@ import { type ConfigurationSource, Reload, type Reloadable } from './reload.js'
 import { watchConfig } from './watch-config.js'
 import type { World } from './world.js'
 
-/** Where configurations come from while the agent runs, and what of the process changes with them. */
+/** The source of configurations while the agent runs, and the parts of the process that change with them. */
 export interface ConfigurationWorld {
   readonly configuration: ConfigurationSource
   readonly logControls: Pick<AgentLog, 'prepare' | 'setLevel'>
@@ -17,7 +17,7 @@ export interface ConfigurationWorld {
 
 export type Reloading = ReturnType<typeof reloading>
 
-/** What reads the configuration again: SIGHUP, administrators, the watched file. */
+/** The triggers of a reload: SIGHUP, administrators, the watched file. */
 export function reloading(
   agent: Agent,
   world: World & ConfigurationWorld & { readonly serviceManager: ServiceManager },

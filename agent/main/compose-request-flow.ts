@@ -35,12 +35,12 @@ import { openFileShare } from './open-file-share.js'
 import type { Reloadable } from './reload.js'
 import type { World } from './world.js'
 
-/** How long the attestors have for one workload; less than a call is held. */
+/** Deadline of the attestors for one workload; shorter than the default hold. */
 const ATTESTATION_DEADLINE_MS = 3_000
-/** What a call that asks for a token may take. */
+/** The longest duration of a call for a token. */
 const UNARY_DEADLINE_MS = 10_000
 
-/** The flow from a caller to its answer: the socket, attestation, decisions, both dialects. Nothing listens yet. */
+/** Composes the flow from a caller to its answer: socket, attestation, decisions, both dialects. Nothing listens yet. */
 export function composeRequestFlow(live: LiveConfig, world: World, server: ServerFlow, audit: AuditLog) {
   const { config } = live
   const { clock, random, kernel, log, metrics, observers = [] } = world
@@ -61,7 +61,7 @@ export function composeRequestFlow(live: LiveConfig, world: World, server: Serve
     attestorEvents: attestorEvents(sinks('attestation')),
     engineEvents: engine,
     kubernetesEvents: kubernetesEvents(sinks('attestation'), clock),
-    // Neither the system's roots nor the proxy: the cluster has an authority of its own and is near.
+    // Without the system's roots and the proxy: the cluster has its own authority and is reached directly.
     openHttp: (trust) => createHttpClient({ tls: trust, roots: () => [] }),
   })
   const api = apiEvents(sinks('workload-api'), clock)
@@ -201,7 +201,7 @@ export function composeRequestFlow(live: LiveConfig, world: World, server: Serve
     fairness,
     onConnection: (connection) => grpc.accept(connection),
   })
-  /** At the configured path, or on a socket that was inherited. */
+  /** The configured path, or an inherited socket. */
   const listen = async (inherited: number | null) => {
     const { socketPath } = config.agent
     await listener.open(inherited === null ? { socketPath, directory: socketDirectory } : { fd: inherited })

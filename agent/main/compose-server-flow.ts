@@ -37,10 +37,10 @@ import { nodeAttesting } from './node-attesting.js'
 import { tlsSettings } from './tls-settings.js'
 import type { World } from './world.js'
 
-/** The flow from the ICP server: the agent's own identity, entries, SVIDs, bundles, tokens. Nothing runs yet. */
+/** Composes the flow from the ICP server: agent SVID, entries, SVIDs, bundles, tokens. Nothing runs yet. */
 export type ServerFlow = ReturnType<typeof composeServerFlow>
 
-/** A new issuer is shown in bundles for so many polls before an SVID of its is. */
+/** Number of bundle polls that a new issuer is distributed before its SVIDs are served. */
 const POLLS_BEFORE_TRUST = 2
 
 export function composeServerFlow(live: LiveConfig, world: World) {
@@ -48,7 +48,7 @@ export function composeServerFlow(live: LiveConfig, world: World) {
   const { clock, random, files, log, metrics, observers = [] } = world
   const sinks = (name: string) => ({ log: log.named(name), metrics, observers })
   const { tenantId, nodeId } = config.agent
-  // Read when they are needed, like everything below that a reload may change.
+  // Getters, as below, because a reload may change the values.
   const threshold = {
     get ms() {
       return config.agent.renewalThresholdMs

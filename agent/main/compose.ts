@@ -7,7 +7,7 @@ import type { World } from './world.js'
 
 export type Agent = ReturnType<typeof compose>
 
-/** The object graph, built once: two flows that meet in the store. Nothing runs yet. */
+/** Builds the object graph once: two flows that meet in the store. Nothing runs yet. */
 export function compose(live: LiveConfig, world: World) {
   const { config } = live
   const audit = auditOf(config, world)
@@ -24,7 +24,7 @@ export function compose(live: LiveConfig, world: World) {
     lockPath: join(config.agent.dataDir, 'agent.lock'),
     ...server,
     ...request,
-    /** What a reload prepares, besides what reads its settings when it needs them. */
+    /** Parts that a reload must prepare; others read their settings when they need them. */
     reloadables: [server.extraRoots.reloadable, server.attesting.reloadable, request.reloadable, audit.reloadable],
   }
 }

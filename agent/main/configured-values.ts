@@ -8,8 +8,8 @@ import { surroundings } from '../platform/environment.js'
 import type { CommandIo } from './command.js'
 
 /**
- * The settings of the agent on this machine, for commands that only want to find it: what is wrong with the
- * configuration is not their affair, and a setting that cannot be read has its default.
+ * The settings of the agent on this machine, for commands that only need to find it. They ignore problems of the
+ * configuration; an unreadable setting has its default.
  */
 export async function configuredValues(
   named: string | undefined,
@@ -18,7 +18,7 @@ export async function configuredValues(
   const files = new Disk()
   const place = await configPath(named, files)
   const { tree, problems, warnings } = await readConfiguration({ ...place, env: io.env, files })
-  // A file that was named and cannot be used leads to another agent than the one that is meant.
+  // If the named file cannot be used, the defaults would lead to another agent.
   const ofFile = place.explicitPath ? [...problems, ...warnings].filter(({ key }) => key === '(file)') : []
   for (const { source, problem } of ofFile) io.stderr.write(`${printable(`${source} ${problem}`)}\n`)
   return understand(tree, surroundings(io.env).workingDirectory).values

@@ -30,21 +30,21 @@ import type { World } from './world.js'
 
 export interface DaemonWorld extends World, ConfigurationWorld {
   readonly metrics: AgentMetrics
-  /** With the lines that it wrote last. */
+  /** The log, with its latest lines. */
   readonly log: Log & Pick<AgentLog, 'recent'>
-  /** A listening socket that systemd holds; null: make our own. */
+  /** A listening socket of systemd; null: the agent creates its own. */
   readonly inheritedSocket: number | null
   readonly serviceManager: ServiceManager
-  /** Threads that hang in a system call of a disk, or write the log. */
+  /** Number of threads that hang in a system call of a disk, or write the log. */
   readonly hangingFiles: () => number
-  /** At the very end: threads hang in a system call, so that Node cannot end the process. */
+  /** Called last if threads hang in a system call, so that Node cannot end the process. */
   readonly threadsHang: (threads: number) => void
 }
 
 /**
- * The life of the agent: probes first (a node that cannot attest must say so), then the socket, then the keepers of
- * its identity and of the workloads'. Resolves when the signal has aborted and everything has come to an end; rejects
- * when it cannot start, or on a defect of our own.
+ * Runs the agent: first the probes (a node that cannot attest must report it), then the socket, then the keepers of the
+ * agent SVID and of workloads' SVIDs. Resolves when the signal has aborted and everything has ended; rejects if it cannot
+ * start, or on a defect.
  */
 export async function runDaemon(atStart: Config, world: DaemonWorld, signal: AbortSignal): Promise<void> {
   const { clock, log } = world
@@ -138,14 +138,14 @@ export async function runDaemon(atStart: Config, world: DaemonWorld, signal: Abo
   await agent.grpc.stop()
   await Promise.all(keepers)
   if (failure.signal.aborted) {
-    // Keepers outlive every AgentError (agent/agent-svid/loop.ts): what ends one is ours.
+    // Keepers survive every AgentError (agent/agent-svid/loop.ts), so only a defect ends one.
     throw new AgentError('internal', 'a part of the agent failed', { cause: failure.signal.reason })
   }
 }
 
-/** A Secret with the tokens of all nodes is for the roll-out only: whoever takes over one node could join as another. */
+/** Warns of a Secret with the tokens of all nodes, which is for the roll-out only: an attacker on one node could join as another. */
 async function warnOfOthersTokens({ agent }: Config, { files, log }: DaemonWorld): Promise<void> {
-  // One file a node, named like the node: then the others are other nodes'.
+  // With one file per node, named after it, other files are those of other nodes.
   if (agent.joinTokenPath === null || basename(agent.joinTokenPath) !== agent.nodeId) return
   const names = await files.list(dirname(agent.joinTokenPath))
   const others = names.filter((name) => !name.startsWith('..') && name !== agent.nodeId)
@@ -156,7 +156,7 @@ async function warnOfOthersTokens({ agent }: Config, { files, log }: DaemonWorld
   })
 }
 
-/** Callers never take the last descriptor: where there are few, there are few connections. */
+/** Limits connections by the available descriptors, so that callers never use the last one. */
 function warnOfFewOpenFiles(agent: Agent, log: Log): void {
   const openFiles = agent.openFiles()
   if (!openFiles.short) return
@@ -168,7 +168,7 @@ function warnOfFewOpenFiles(agent: Agent, log: Log): void {
   })
 }
 
-/** Says once that the agent serves: the socket is there and the entries are known. */
+/** Logs once that the agent serves: the socket listens and the entries are known. */
 function whenServing(agent: Agent, log: Log): Disposable {
   let said = false
   const look = () => {

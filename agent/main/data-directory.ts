@@ -8,7 +8,7 @@ import type { Files } from '../ports/files.js'
 
 const MODE = 0o700
 
-/** The settings that say where the agent keeps what. */
+/** The settings with the agent's paths. */
 interface PlaceSettings {
   readonly agent: Pick<Config['agent'], 'dataDir' | 'socketPath'>
   readonly security: Pick<Config['security'], 'cachePath'>
@@ -16,14 +16,15 @@ interface PlaceSettings {
 }
 
 /**
- * Makes the data directory where it is missing, and keeps others out of one of ours that is there: kubelets make it 0755.
- * Errors: `file.unsafe` where others can write to it, for what they may have put there cannot be told from ours.
+ * Creates the data directory if it is missing, and removes others' access to an existing one of ours, because kubelets
+ * create it with 0755. Errors: `file.unsafe` if others can write to it, because their files cannot be distinguished from
+ * ours.
  */
 export async function openDataDirectory(
   { agent: { dataDir, socketPath }, security, logging }: PlaceSettings,
   { files, log }: { readonly files: Pick<Files, 'makeDirectory'>; readonly log: Pick<Log, 'info' | 'warn'> },
 ): Promise<void> {
-  // The cache's own, where the data directory lies below it: what is made on the way to a directory is open to others.
+  // If the data directory is below that of the cache, the latter first: missing parents are created open to others.
   const cache = dirname(security.cachePath)
   if (nameIn(cache, dataDir) !== null && checkDirectory(cache).state === 'missing') {
     await files.makeDirectory(cache, MODE)

@@ -8,11 +8,11 @@ import { createHttpClient } from '../platform/undici-http.js'
 import type { HttpClient } from '../ports/http.js'
 import { misused } from './arguments.js'
 
-/** What an embedded ICP server tells whoever finds its directory. */
+/** The file by which commands find an embedded ICP server in its directory. */
 export interface ServerFile {
   readonly address: string
   readonly tenant_id: string
-  /** Where workloads live; a SPIFFE ID that is given as a path is of this trust domain. */
+  /** The trust domain of workloads, and of SPIFFE IDs that are given as a path. */
   readonly trust_domain: string
 }
 
@@ -29,18 +29,18 @@ const entry = z.object({
 })
 const list = z.object({ entries: z.array(entry).nullable() })
 
-/** A registration entry as the server shows it. */
+/** A registration entry in the server's form. */
 export type DevIcpEntry = z.infer<typeof entry>
 
 const serverFile = z.object({ address: z.url(), tenant_id: z.string(), trust_domain: z.string() })
 const refusal = z.object({ error: z.object({ message: z.string() }) })
 
-/** Writes into the server's directory where it listens now. */
+/** Writes the present address into the server's directory. */
 export async function writeServerFile(dataDir: string, server: ServerFile): Promise<void> {
   await new Disk().writeAtomically(join(dataDir, FILE), Buffer.from(`${JSON.stringify(server, null, 2)}\n`))
 }
 
-/** The administrator's side of an embedded ICP server that runs on this machine. */
+/** The administrative client of an embedded ICP server on this machine. */
 export class DevIcpAdmin implements AsyncDisposable {
   readonly #http: HttpClient
 
@@ -53,7 +53,7 @@ export class DevIcpAdmin implements AsyncDisposable {
     this.#http = createHttpClient({ tls: () => ({ ca: [ca] }), roots: () => [], peer: ICP_SERVER })
   }
 
-  /** Finds the server by its `--data` directory. Throws `command.misused` where none keeps its files there. */
+  /** Finds the server by its `--data` directory. Throws `command.misused` if no server uses it. */
   static async in(dataDir: string, token: string | undefined): Promise<DevIcpAdmin> {
     const dir = resolve(dataDir)
     const read = async (name: string) =>
@@ -85,7 +85,7 @@ export class DevIcpAdmin implements AsyncDisposable {
     await this.#http[Symbol.asyncDispose]()
   }
 
-  /** The body of the answer. What the server refuses is `icp.bad_request`, with its own words. */
+  /** The body of the answer. A refusal is `icp.bad_request` with the server's message. */
   async #request(method: 'GET' | 'POST' | 'DELETE', path: string, body?: unknown): Promise<unknown> {
     const { status, body: answer } = await this.#http
       .request({

@@ -8,8 +8,8 @@ import type { CommandIo } from './command.js'
 export const SYNC_SECONDS = 7
 
 /**
- * Writes the configuration of an agent that uses this server, `agent.yaml`, and, where nodes attest with a join token,
- * a fresh `join-token`. It takes no root: data, socket and health server are in the server's directory.
+ * Writes the configuration of an agent that uses this server, `agent.yaml`, and a fresh `join-token` if nodes attest with
+ * join tokens. The agent needs no root: data, socket and health socket are in the server's directory.
  */
 export async function writeAgentFiles(icp: DevIcp, dataDir: string): Promise<void> {
   const files = new Disk()
@@ -40,7 +40,7 @@ health:
   )
 }
 
-/** What to type next, for a person, in the way in which this command was called (`npx`). */
+/** The next commands to type, called in the same way as this one (`npx`). */
 export function nextSteps(dataDir: string, env: CommandIo['env']): string {
   const dir = printable(dataDir)
   const icpAgent = env['npm_command'] === 'exec' ? 'npx icp-agent' : 'icp-agent'

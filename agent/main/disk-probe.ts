@@ -7,7 +7,7 @@ import type { HeldLock } from '../platform/file-lock.js'
 import type { Clock } from '../ports/clock.js'
 import type { Files } from '../ports/files.js'
 
-/** Between two writes. Where SVIDs live long, nothing else may be written for minutes. */
+/** Interval of the writes. With long-lived SVIDs nothing else may be written for minutes. */
 const EVERY_MS = 15_000
 const NAME = '.probe'
 
@@ -18,10 +18,9 @@ interface ProbedDisk {
 }
 
 /**
- * Writes a small file into the data directory at intervals, so that a disk that hangs or is full shows in the health
- * before the agent needs it. It logs no failed write: the code that needs the disk does. Before each write it checks
- * that the directory is still the one that the agent has locked: writes into another one succeed, and no other part
- * would notice.
+ * Writes a small file into the data directory at intervals, so that health shows a disk that hangs or is full before the
+ * agent needs it. Does not log failed writes, which the code that needs the disk does. Before each write it checks that the
+ * directory is still the locked one: writes into another directory would succeed unnoticed.
  */
 export class DiskProbe {
   #trouble: Trouble | null = null

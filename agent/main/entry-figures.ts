@@ -8,7 +8,7 @@ import type { Snapshot } from '../svids/snapshot.js'
 type Entries = Pick<Snapshot, 'entries' | 'states'>
 type Uses = Pick<Demand, 'unusedFor'>
 
-/** SDKs in the field look every 30 minutes, with no call open in between: who asked so lately still counts on it. */
+/** Existing SDKs poll every 30 minutes without an open call in between, so an entry used within this time is in demand. */
 const ASKED_FOR_MS = 35 * 60_000
 
 /** Number of entries by state. */
@@ -18,15 +18,15 @@ export function countByState(entries: Entries, now: number): Record<EntryStatus[
   return counts
 }
 
-/** What health says of all entries, whatever the time. */
+/** Counts over all entries for health, independent of the time. */
 export interface EntryFigures {
   readonly byState: Readonly<Record<EntryStatus['state'], number>>
   readonly neverIssued: readonly NeverIssued[]
-  /** When the SVIDs that are served end; milliseconds since 1970. */
+  /** Expiry times of served SVIDs; milliseconds since 1970. */
   readonly ends: readonly number[]
 }
 
-/** With thousands of entries a look at each takes milliseconds, and whoever watches looks every other second. */
+/** Caches the counts: with thousands of entries counting takes milliseconds, and `status --watch` polls every other second. */
 const known = new WeakMap<Entries['states'], EntryFigures & { readonly entries: Entries['entries'] }>()
 
 /** Counted once for each publication. */
@@ -47,14 +47,14 @@ export function figuresOf({ entries, states }: Entries): EntryFigures {
 }
 
 /**
- * When the first of the SVIDs in use ends, in milliseconds since 1970; null where none is in use. What nobody has used
- * for an hour, or for its whole life, is not renewed: its end is no trouble. One that waits to take the place of another
- * counts instead of that.
+ * The earliest expiry of the SVIDs in use, in milliseconds since 1970; null: none is in use. SVIDs that were not used for
+ * an hour, or for their whole life, are not renewed and not counted. A held-back SVID is counted instead of the one that
+ * it will replace.
  */
 export function soonestEnd({ states }: Pick<Entries, 'states'>, demand: Uses, now: number): number | null {
   let soonest: number | null = null
   for (const [id, state] of states) {
-    // Another entry takes its place then.
+    // Another entry is issued instead, so it is not renewed.
     if (state.kind !== 'issued' || state.shadow) continue
     const held = newestOf(state)
     if (!isKept(held, demand.unusedFor(id, now))) continue
@@ -64,10 +64,10 @@ export function soonestEnd({ states }: Pick<Entries, 'states'>, demand: Uses, no
   return soonest
 }
 
-/** What an entry that is asked for may lack: its first SVID, a renewal in time, the server's consent. */
+/** States of an entry in demand without a valid SVID. */
 type Lack = 'wanted' | 'expired' | 'refused'
 
-/** Number of entries that somebody asked for lately, or asks for now, and that have no valid SVID. */
+/** Number of entries in demand, now or recently, without a valid SVID. */
 export function unserved(entries: Entries, demand: Uses, now: number): Record<Lack, number> {
   const counts = { wanted: 0, expired: 0, refused: 0 }
   for (const id of entries.entries.keys()) {
@@ -77,7 +77,7 @@ export function unserved(entries: Entries, demand: Uses, now: number): Record<La
   return counts
 }
 
-/** Null: it has an SVID, or never will have one, because another entry always wins over it. */
+/** Null: it has an SVID, or never gets one because another entry is issued instead. */
 function lackOf({ state, expired }: EntryStatus): Lack | null {
   switch (state) {
     case 'idle':

@@ -7,7 +7,7 @@ export interface Advice {
 }
 
 const REGISTER = 'docs/register.md'
-/** Which selectors make an entry that is neither everybody's nor one process's: the first set that is there. */
+/** Sets of selectors for a suggested entry, neither too broad nor for one process only; the first available one is used. */
 const GOOD = [
   ['k8s:ns', 'k8s:sa'],
   ['docker:container-name'],
@@ -17,7 +17,7 @@ const GOOD = [
   ['unix:uid'],
 ] as const
 
-/** What somebody can do about what is wrong; nothing where nothing is. */
+/** Advice for the problems of an explanation; empty if there are none. */
 export function adviceOn(process: ProcessAnswer): readonly Advice[] {
   const { decision, after_hold: later } = process
   if (decision.kind === 'send') return []
@@ -95,7 +95,7 @@ function register(found: ReadonlyMap<string, string>, isNear: boolean): readonly
   ]
 }
 
-/** For a shell: selectors hold what processes choose. */
+/** Quotes for a shell, because processes choose the values of some selectors. */
 function quoted(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`
 }

@@ -5,7 +5,7 @@ import type { Style } from './terminal/style.js'
 import { moment } from './terminal/time.js'
 import { wrap } from './terminal/wrap.js'
 
-/** What people read of an explanation: what the process is, what matched, why nothing, what to do. */
+/** An explanation as text for people: the process, its matches, why there is none, what to do. */
 export function explanationText(answer: ExplainAnswer, style: Style, width: number): string {
   const page = new TextPage(style, width)
   if (answer.denial) showDenial(page, answer.denial)
@@ -21,7 +21,7 @@ export function explanationText(answer: ExplainAnswer, style: Style, width: numb
   return page.text.trimStart()
 }
 
-/** Text by titled parts, wrapped; all that comes in is made printable. */
+/** Text in titled parts, wrapped and made printable. */
 class TextPage {
   text = ''
 
@@ -42,7 +42,7 @@ class TextPage {
     this.text += wrap(printable(text), '  - ', this.width)
   }
 
-  /** What is copied or compared letter by letter stays on one line, however long. */
+  /** A text to copy or compare, which stays on one line. */
   exact(text: string, indent = 4): void {
     this.text += `${' '.repeat(indent)}${printable(text)}\n`
   }

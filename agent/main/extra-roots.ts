@@ -10,7 +10,7 @@ import type { Reloadable } from './reload.js'
 
 const MAX_BYTES = 1_048_576
 const LOOK_MS = 60_000
-/** While the server cannot be reached, the missing authority may be the reason. */
+/** Shorter poll interval while the server cannot be reached, perhaps because of a missing authority. */
 const LOOK_SOON_MS = 2_000
 
 interface TrustFile {
@@ -21,8 +21,8 @@ interface TrustFile {
 }
 
 /**
- * The PEM text of `icp_service.trust_bundle_path`, read again from time to time: a private CA is replaced, or put in
- * place after the agent has started. Only a file of whole certificates replaces what is trusted.
+ * The PEM text of `icp_service.trust_bundle_path`, reread at intervals, because a private CA may be replaced or installed
+ * after the agent has started. Only a file of complete certificates replaces the trusted ones.
  */
 export class ExtraRoots {
   #current: readonly string[] = []
@@ -54,7 +54,7 @@ export class ExtraRoots {
     }
   }
 
-  /** Another file, or none, takes the place of this one. While the other is missing, what is trusted stays. */
+  /** Changes to another file, or none. While the other one is missing, the trusted certificates stay. */
   readonly reloadable: Reloadable = {
     setting: 'icp_service.trust_bundle_path',
     prepare: async ({ icpService: { trustBundlePath } }) => {
@@ -75,12 +75,12 @@ export class ExtraRoots {
     },
   }
 
-  /** The same array as long as the file stays the same. */
+  /** The same array as long as the file is unchanged. */
   get current(): readonly string[] {
     return this.#current
   }
 
-  /** True when it changed. */
+  /** True if it changed. */
   async look(): Promise<boolean> {
     const file = this.#file
     const text = await this.#read()
@@ -98,7 +98,7 @@ export class ExtraRoots {
     }
   }
 
-  /** Looks until the signal aborts; soon again while there is trouble with the server. */
+  /** Polls until the signal aborts; more often while the server cannot be reached. */
   async run(reachability: ServerReachability, signal: AbortSignal): Promise<void> {
     const { clock, log } = this.options
     for (;;) {

@@ -3,7 +3,7 @@ import type { RotationAction } from '../platform/rotation-actions.js'
 import { misused, type OptionValues, quoted } from './arguments.js'
 import { signalNamed } from './file-options.js'
 
-/** What is done when the files have changed, in this order. */
+/** The actions after a change of the files, in this order. */
 export const ACTION_OPTIONS = {
   'pid-file': { type: 'string' },
   signal: { type: 'string' },
@@ -43,5 +43,5 @@ export function rotationActions(
 function postUrl(text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : null
   if (url?.protocol === 'http:' || url?.protocol === 'https:') return url
-  throw misused(`--post ${quoted(text)} is no URL of http or https`)
+  throw misused(`--post ${quoted(text)} is not an http or https URL`)
 }

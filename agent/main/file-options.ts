@@ -15,7 +15,7 @@ import { idOf } from '../platform/user-ids.js'
 import { choice, misused, type OptionValues, quoted } from './arguments.js'
 import { namedFile } from './named-file.js'
 
-/** The options of every command that puts an identity into files. */
+/** The options of every command that writes an identity to files. */
 export const FILE_OPTIONS = {
   dir: { type: 'string', short: 'd' },
   socket: { type: 'string' },
@@ -63,7 +63,7 @@ export const FILE_OPTIONS_HELP = `  --socket ADDRESS       unix:///path of the W
 
 const MAX_PASSWORD = 1_024
 
-/** What is to be written, where the options say so. Throws `command.misused`, `file.io`. */
+/** The file plan of the options. Throws `command.misused`, `file.io`. */
 export async function filePlan(options: FileOptions): Promise<FilePlan> {
   const names = NAME_SETS[choice(options.names, ['spiffe', 'kubernetes', 'istio'], '--names')]
   const key = mode(options['key-mode'], DEFAULT_MODES.key, '--key-mode')
@@ -92,7 +92,7 @@ export function identityChoice({ id, hint }: FileOptions): Choice {
 /** Throws `command.misused` for what is not a SPIFFE ID. */
 export function spiffeIdOption(text: string, option: string): string {
   const problem = SpiffeId.tryParse(text)
-  if (typeof problem === 'string') throw misused(`${option} ${quoted(text)} is no SPIFFE ID: ${problem}`)
+  if (typeof problem === 'string') throw misused(`${option} ${quoted(text)} is not a SPIFFE ID: ${problem}`)
   return text
 }
 
@@ -133,7 +133,7 @@ function mode(text: string | undefined, standard: number, option: string): numbe
   return Number.parseInt(text, 8)
 }
 
-/** The first line. Java and OpenSSL agree on ASCII alone. */
+/** The first line of the file. Java and OpenSSL encode passwords alike only in ASCII. */
 async function password(path: string): Promise<Secret> {
   const content = await namedFile(path, MAX_PASSWORD, '--password-file')
   const [line = ''] = content.toString('utf8').split(/\r?\n/)

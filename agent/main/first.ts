@@ -1,4 +1,4 @@
-/** What ends a process that does not handle it, and is no crash. SIGPIPE is ignored by Node. */
+/** Signals that end a process without a handler, except those of crashes. Node ignores SIGPIPE. */
 export const SIGNALS: readonly NodeJS.Signals[] = [
   'SIGHUP',
   'SIGUSR1',
@@ -12,10 +12,10 @@ export const SIGNALS: readonly NodeJS.Signals[] = [
   'SIGXFSZ',
 ]
 
-// The first module that is loaded, and one that loads nothing: until a handler stands, SIGUSR1 opens Node's debugger on
-// a port of loopback, through which every local user runs code in this process. The daemon's other signals begin here too,
-// so that a log rotation does not end one that starts. What is done about a signal is decided later (process.ts); these
-// handlers are never taken away, or the signal would end the process, a daemon that stops too.
+// The first module to load, without imports: until there is a handler, SIGUSR1 opens Node's debugger on a loopback port,
+// through which every local user can run code in this process. Other signals are handled from here on too, so that a log
+// rotation does not end a starting daemon. process.ts decides what they do; these handlers are never removed, because
+// without one a signal would end the process, also while the daemon stops.
 const [command = ''] = process.argv.slice(2)
 const daemon = command === '' || command === 'run' || command.startsWith('-')
 for (const signal of daemon ? SIGNALS : (['SIGUSR1'] as const)) process.on(signal, () => undefined)

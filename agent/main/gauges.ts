@@ -5,7 +5,7 @@ import type { Agent } from './compose.js'
 import { countByState, soonestEnd, unserved } from './entry-figures.js'
 import { agentVersion } from './version.js'
 
-/** The parts of the agent that figures are read from. */
+/** The parts of the agent that gauges are read from. */
 export interface Gauged {
   readonly config: { readonly metrics: Agent['config']['metrics'] }
   readonly store: Pick<Agent['store'], 'current'>
@@ -16,7 +16,7 @@ export interface Gauged {
   readonly schedule: { readonly intervalMs: number }
 }
 
-/** Gauges that are read from the state of the agent when somebody scrapes. */
+/** Gauges that are read from the agent's state at each scrape. */
 export function gauges(agent: Gauged, { metrics, clock }: { metrics: Metrics; clock: Clock }): Disposable {
   const soonest = (): number => {
     const end = soonestEnd(agent.store.current, agent.demand, clock.now())
@@ -36,7 +36,7 @@ export function gauges(agent: Gauged, { metrics, clock }: { metrics: Metrics; cl
       const { kind } = agent.keeper.state()
       return STATE_KINDS.map((state) => ({ value: state === kind ? 1 : 0, labels: { state } }))
     }),
-    // Any number may be a true skew, so that before the first answer there is none.
+    // Any number could be a real skew, so there is no value before the first answer.
     metrics.gauge('icp_agent_server_clock_skew_seconds', () => {
       const skewMs = agent.client.skew()
       return skewMs === null ? [] : [{ value: skewMs / 1000 }]

@@ -1,4 +1,4 @@
-/** SIGHUPs. One that comes while the agent starts is answered when it can be. */
+/** SIGHUPs. One that arrives during the start is handled later. */
 export class HangUps {
   #answer: (() => void) | null = null
   #early = false

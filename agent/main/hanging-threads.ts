@@ -1,13 +1,13 @@
 import type { Clock } from '../ports/clock.js'
 
-/** How long threads that were told to end may take. */
+/** How long threads may take to end. */
 const GRACE_MS = 1_000
 const LOOK_MS = 20
 
 /**
- * Disposed last, when everything was told to end: waits a moment for threads to do so, and tells of those that hang in a
- * system call (a dead file system under somebody's executable, the agent's data or its log). Node waits for every thread,
- * so it could not end.
+ * Disposed last, after everything else has been stopped: waits a moment for threads to end, and reports those that hang in
+ * a system call (a dead file system of an executable, of the agent's data or of its log). Node waits for every thread, so
+ * the process could not end.
  */
 export function afterThreads(threads: () => number, clock: Clock, hang: (threads: number) => void): AsyncDisposable {
   return { [Symbol.asyncDispose]: () => threadsEnd(threads, clock, hang) }

@@ -1,7 +1,7 @@
 import type { ChangeLog } from '../admin/changes.js'
 import { componentsOf, type HealthInput } from '../observability/health.js'
 
-/** Notes what changes in health from one look to the next: the status of a component, a platform that comes or goes. */
+/** Records changes of health between two polls: the status of a component, a platform that appears or disappears. */
 export function healthChanges(changes: Pick<ChangeLog, 'add'>): (input: HealthInput) => void {
   const components = new Map<string, string>()
   const platforms = new Map<string, boolean>()
@@ -9,7 +9,7 @@ export function healthChanges(changes: Pick<ChangeLog, 'add'>): (input: HealthIn
     for (const [name, { status, message }] of Object.entries(componentsOf(input))) {
       const before = components.get(name)
       components.set(name, status)
-      // That the start comes to its end is no news.
+      // The end of the start is not recorded.
       if (before === undefined || before === status || (before === 'starting' && status === 'healthy')) continue
       changes.add('health', `${name} is ${status}: ${message}`, name)
     }

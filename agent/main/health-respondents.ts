@@ -6,7 +6,7 @@ import type { CommandIo } from './command.js'
 import { configuredValues } from './configured-values.js'
 import { healthSocketPath } from './health-socket-path.js'
 
-/** The agent of the configuration: its socket, and the port for those who may not open that. */
+/** The agent of the configuration: its socket, and the port for users who may not open that. */
 export async function configuredRespondents(config: string | undefined, io: CommandIo): Promise<readonly Respondent[]> {
   const values = await configuredValues(config, io)
   if (!values['health.enabled']) {
@@ -31,7 +31,7 @@ export async function configuredRespondents(config: string | undefined, io: Comm
   return plain ? [socket, port] : [socket]
 }
 
-/** What answers at a URL: it must be the agent of the configuration where one is named, or the URL is on this machine. */
+/** The endpoint of a URL. If a configuration is named, or the URL is on this machine, its agent must answer. */
 export async function respondentAt(url: URL, config: string | undefined, io: CommandIo): Promise<Respondent> {
   const here = url.hostname === 'localhost' || isLoopback(url.hostname.replace(/^\[|\]$/g, ''))
   const meant = config !== undefined || here

@@ -18,7 +18,7 @@ interface HealthWorld {
   readonly metrics: AgentMetrics
 }
 
-/** Health at its port. Identities matter more than probes: where it cannot be opened, that is said, and the agent serves. */
+/** Health at its port. If it cannot be opened, that is logged and the agent serves, because identities matter more than probes. */
 export async function openHealthServer(run: AgentRun, world: HealthWorld): Promise<AsyncDisposable | null> {
   const { agent } = run
   const { bindAddress, port, enabled } = agent.config.health
@@ -37,7 +37,7 @@ export async function openHealthServer(run: AgentRun, world: HealthWorld): Promi
   }
 }
 
-/** The same on its Unix socket, which no neighbour on the network can fill. */
+/** The same on its Unix socket, which clients on the network cannot flood. */
 export async function openHealthSocket(run: AgentRun, world: HealthWorld): Promise<AsyncDisposable | null> {
   const { agent, health } = run.agent.config
   if (!health.enabled) return null
@@ -55,7 +55,7 @@ export async function openHealthSocket(run: AgentRun, world: HealthWorld): Promi
         try {
           await files.remove(place.path)
         } catch (error) {
-          // The disk hangs or fails, and to close would wait for it. The next run replaces the socket.
+          // The disk hangs or fails, and closing would wait for it. The next run replaces the socket.
           log.debug('Health socket could not be removed', { error })
           server.abandon()
           return
@@ -69,7 +69,7 @@ export async function openHealthSocket(run: AgentRun, world: HealthWorld): Promi
   }
 }
 
-/** For the port alone: only the agent's user and root reach the Unix socket. */
+/** Only for the port: the Unix socket is reachable for the agent's user and root only. */
 function metricsToken(agent: AgentRun['agent'], { files, clock }: HealthWorld): MetricsToken | null {
   const path = agent.config.metrics.bearerTokenPath
   if (path === null) return null

@@ -1,10 +1,10 @@
 import { dirname, join } from 'node:path'
 import { nameIn } from '../platform/name-in.js'
 
-/** What fits into `sockaddr_un`, without the zero byte at its end. */
+/** The size of the path in `sockaddr_un` without the final zero byte. */
 const MAX_PATH_BYTES = 107
 
-/** Where health is served besides its port, or why it is not: agent, `healthcheck` and probes say the same. */
+/** The path of the health socket, or why there is none; used by the agent and `healthcheck`. */
 export function healthSocketPath(agent: {
   readonly dataDir: string
   readonly socketPath: string

@@ -50,7 +50,7 @@ interface Followed {
   readonly use: Parameters<TlsSource['follow']>[0]
 }
 
-/** Only a certificate that fits its key replaces what is in use: one file may be written before the other. */
+/** Only a certificate that fits its key replaces the one in use, because one file may be written before the other. */
 function followFiles({ clock, files, paths, recurring, use }: Followed): Disposable {
   const stop = new AbortController()
   let inUse = ''
@@ -60,7 +60,7 @@ function followFiles({ clock, files, paths, recurring, use }: Followed): Disposa
     try {
       createSecureContext({ cert: certificate, key })
     } catch (error) {
-      throw new AgentError('file.broken', `${paths[0]} and ${paths[1]} are no certificate with its key`, {
+      throw new AgentError('file.broken', `${paths[0]} and ${paths[1]} are not a certificate and its key`, {
         cause: error,
         details: { path: paths[0] },
       })

@@ -18,7 +18,7 @@ import type { CommandIo } from './command.js'
 import { type FileOptions, filePlan, identityChoice, ownership } from './file-options.js'
 import { namedFile } from './named-file.js'
 
-/** What the options say, understood. */
+/** The parsed options. */
 export interface FileTask {
   readonly plan: FilePlan
   readonly directory: string
@@ -27,7 +27,7 @@ export interface FileTask {
   readonly group: number | null
   readonly switching: 'symlink' | 'rename'
   readonly shared: boolean
-  /** How long the first identity is waited for; null: for ever. */
+  /** How long to wait for the first identity; null: for ever. */
   readonly waitMs: number | null
   readonly socket: string | undefined
   readonly dialect: string | undefined
@@ -44,7 +44,7 @@ export interface Keeping {
   ) => Promise<void>
 }
 
-/** How long a replaced generation stays for those who have its directory open. */
+/** How long a replaced generation is kept for programs that have its directory open. */
 const GRACE_MS = 10_000
 const MAX_HELPER_CONFIG = 256 * 1024
 const SELECTOR_HINT =
@@ -74,11 +74,11 @@ export async function helperConfig(path: string | undefined): Promise<HelperConf
   return readHelperConfig(content.toString('utf8'), path)
 }
 
-/** A client that is open, and the address that it talks to. */
+/** An open client and its address. */
 export interface OpenFiles extends Disposable {
   readonly address: string
   readonly clock: Clock
-  /** Keeps the files up to date until the signal aborts, or once. Throws what will not pass, and `client.timeout`. */
+  /** Keeps the files up to date until the signal aborts, or writes them once. Throws permanent errors, and `client.timeout`. */
   keep(keeping: Keeping): Promise<void>
 }
 
@@ -147,7 +147,7 @@ function timeout(ms: number, failure: AgentError | null): AgentError {
   return new AgentError('client.timeout', `the agent gave no identity within ${ms / 1000} s`)
 }
 
-/** What a generation holds, in words. */
+/** Describes the content of a generation. */
 export function writtenText({ x509, tokens }: Received): string {
   const of = x509
     ? [`${x509.held.svid.spiffeId.uri}, valid to ${iso(x509.held.svid.notAfter)}`]

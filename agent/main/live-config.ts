@@ -6,8 +6,8 @@ import { Signal } from '../lib/signal.js'
 export type ChangedSettings = ReadonlySet<SettingKey>
 
 /**
- * The configuration in force. `config` is one object for the life of the agent whose properties are always those in
- * force: whoever holds it, or a section of it, and reads a setting when it is needed follows every reload.
+ * The configuration in force. `config` is one object for the life of the agent, whose properties, also those of its
+ * sections, always have the values in force. Code that reads a setting when it is needed follows every reload.
  */
 export class LiveConfig {
   readonly config: Config
@@ -39,7 +39,7 @@ export function anyOf(changed: ChangedSettings, ...beginnings: readonly string[]
   return [...changed].some((key) => beginnings.some((beginning) => key.startsWith(beginning)))
 }
 
-/** An object with the properties that `read` has at the moment of asking. Sections are such objects themselves. */
+/** An object whose properties are read from `read()` at each access. Sections are such objects too. */
 function following<T extends object>(read: () => T): T {
   const view: Partial<T> = {}
   for (const key of Object.keys(read()) as (keyof T)[]) {
@@ -50,7 +50,7 @@ function following<T extends object>(read: () => T): T {
   return view as T
 }
 
-/** Not a list, not a secret. */
+/** A section: not a list and not a secret. */
 function isSection(value: unknown): value is object {
   return typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype
 }

@@ -5,15 +5,15 @@ import { anyOf, type LiveConfig } from './live-config.js'
 
 export type ConfiguredLevel = Config['logging']['level']
 
-/** Which lines are written now. */
+/** The present log level. */
 export interface LogLevelReport {
   readonly level: ConfiguredLevel
   readonly configured: ConfiguredLevel
-  /** When the configured one counts again, in milliseconds since 1970; null where it counts, or nothing ends the other. */
+  /** When the configured level is restored, in milliseconds since 1970; null: it is in force, or the other one has no end. */
   readonly until: number | null
 }
 
-/** The level of the log: the configured one, or another one that an administrator has set for a while. */
+/** The log level: the configured one, or a temporary one that an administrator has set. */
 export class LogLevelControl implements Disposable {
   #set: { readonly level: ConfiguredLevel; readonly until: number | null; readonly timer: Disposable | null } | null =
     null
@@ -27,7 +27,7 @@ export class LogLevelControl implements Disposable {
       readonly events: Pick<ReloadEvents, 'levelSet' | 'levelBack'>
     },
   ) {
-    // A reload that changes the level is the newer wish.
+    // A reload that changes the level overrides the administrator's.
     this.#changes = options.live.subscribe((changed) => {
       if (anyOf(changed, 'logging.level')) this.#back()
     })
@@ -47,13 +47,13 @@ export class LogLevelControl implements Disposable {
       until: forMs === null ? null : clock.now() + forMs,
       timer: forMs === null ? null : clock.after(forMs, () => this.#back()),
     }
-    // Said at a level that is written before or after.
+    // Logged when a line of this level is written, before or after the change.
     events.levelSet(level, forMs === null ? null : forMs / 1000)
     apply(level)
     return this.report
   }
 
-  /** The configured one counts. */
+  /** Restores the configured level. */
   #back(): void {
     const was = this.#set
     was?.timer?.[Symbol.dispose]()

@@ -2,13 +2,13 @@ import type { Entry } from '../identity/entry.js'
 import { platformOf } from '../identity/selector.js'
 import type { SvidStore } from '../svids/store.js'
 
-/** What binds a digest to somebody: a user, or a container, pod or unit that a user cannot put a process into. */
+/** Selectors that bind a digest to an owner: a user, or a container, pod or unit that users cannot put a process into. */
 const USER = ['unix:uid', 'unix:user', 'unix:username']
 const PLACES: ReadonlySet<string> = new Set(['docker', 'k8s', 'authsec', 'systemd'])
 
 /**
- * Whether an entry asks for the digest of a program and for nothing that says whose it is. Any user of the node has such
- * a process: a program can be run under a tracer, and its file can be shown to the agent by a file system of one's own.
+ * Whether an entry requires the digest of a program but no selector of its owner. Any user of the node can have such a
+ * process: they can run the program under a tracer, or show its file to the agent through a file system of their own.
  */
 export function isLoneDigest(selectors: Entry['selectors']): boolean {
   if (!selectors.has('unix:sha256')) return false

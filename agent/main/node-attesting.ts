@@ -6,7 +6,7 @@ import type { HttpClient } from '../ports/http.js'
 import type { Reloadable } from './reload.js'
 import type { World } from './world.js'
 
-/** How this node attests itself: the type and the attestors in force, and how a reload replaces them. */
+/** The type and the attestors of node attestation in force, and their reload. */
 export type NodeAttesting = Omit<EvidenceOptions, 'joinTokens'> & { readonly reloadable: Reloadable }
 
 export function nodeAttesting(

@@ -1,6 +1,6 @@
 import { type OpenFileShare, shareOut } from '../platform/open-files.js'
 
-/** How descriptors are shared out for the connections that the configuration in force allows. */
+/** The division of descriptors for the connections that the configuration in force allows. */
 export function openFileShare(limit: number | null, limits: { readonly connections: number }): () => OpenFileShare {
   let wanted = limits.connections
   let share = shareOut(limit, wanted)

@@ -4,7 +4,7 @@ import { takeKoffiFrom } from '../platform/koffi-libc.js'
 import { packagedKoffi } from '../platform/packaged-koffi.js'
 import { start } from './start.js'
 
-// Where a bundle begins (scripts/package.mjs): as index.ts, with the native part that the package carries.
+// The entry point of a bundle (scripts/package.mjs): as index.ts, with the native library of the package.
 takeKoffiFrom(packagedKoffi)
-// A defect that rejects ends the process with its stack, as any unhandled rejection does.
+// A defect ends the process with its stack, as any unhandled rejection.
 void start(() => import('./process.js'), { sea: isSea() })

@@ -6,8 +6,8 @@ type AgentPlaces = Pick<Config['agent'], 'dataDir' | 'socketPath'>
 const NOT_ALLOWED = new Set<unknown>(['EACCES', 'EPERM', 'EROFS'])
 
 /**
- * What to do where the agent may not make one of its directories: as another user than the one of an installation it
- * needs others. Nothing for any other error.
+ * The remedy if the agent may not create one of its directories, because it runs as another user than an installation's.
+ * Nothing for any other error.
  */
 export function placeRemedy(error: unknown, { dataDir, socketPath }: AgentPlaces): { readonly remedy?: string } {
   if (!isError(error, 'file.io')) return {}

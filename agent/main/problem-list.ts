@@ -2,7 +2,7 @@ import type { Problem } from '../config/problem.js'
 import type { Style } from './terminal/style.js'
 import { table } from './terminal/table.js'
 
-/** Problems of a configuration as a table, each with its remedy on a line of its own below it. */
+/** Problems of a configuration as a table, each with its remedy on the next line. */
 export function problemList(problems: readonly Problem[], { bold, dim, cyan }: Style): string {
   const columns = [{ paint: bold }, { paint: dim }, {}]
   const lines = table(

@@ -7,18 +7,18 @@ import { SIGNALS } from './first.js'
 import { reportError } from './report-error.js'
 
 /**
- * Runs the command that the process was started with, and sets its exit code. No process.exit: the process ends because
- * nothing is left to do, and what was written is written.
+ * Runs the command that the process was started with, and sets its exit code. Without process.exit, so that the process
+ * ends when nothing is left to do and all output is written.
  */
 export async function runProcess(
   ignoredVariables: readonly string[] = [],
   withheld: Readonly<Record<string, string>> = {},
 ): Promise<void> {
   const stop = new AbortController()
-  // Every sleeper of the process listens to it.
+  // Every sleep of the process adds a listener.
   setMaxListeners(0, stop.signal)
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGQUIT'] as const) process.on(signal, () => stop.abort())
-  // A reader that has seen enough (`icp-agent api watch x509 | head`) ends the command without a stack.
+  // A closed pipe (`icp-agent api watch x509 | head`) ends the command without a stack.
   let unwritten: AgentError | null = null
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') unwritten ??= ioError('write to', 'standard output', error)
@@ -35,12 +35,12 @@ export async function runProcess(
     ...(process.stdin.isTTY && process.stderr.isTTY ? { confirm } : {}),
   }
   const code = await main(process.argv.slice(2), io)
-  // A stream tells of its errors after the write.
+  // A stream emits its errors after the write.
   await new Promise((resolve) => setImmediate(resolve))
   process.exitCode = unwritten === null ? code : reportError(unwritten, io)
 }
 
-/** A line from the terminal; its end (Ctrl-D) and Ctrl-C are no yes. */
+/** Reads a line from the terminal; its end (Ctrl-D) and Ctrl-C are not a yes. */
 async function confirm(question: string, signal: AbortSignal): Promise<boolean> {
   const { createInterface } = await import('node:readline')
   process.stderr.write(`${question} [y/N] `)
@@ -55,7 +55,7 @@ async function confirm(question: string, signal: AbortSignal): Promise<boolean> 
 }
 
 function onSignal(heard: (signal: NodeJS.Signals) => void): Disposable {
-  // A profiler of Node's own works by SIGPROF, and a handler would break it.
+  // Node's profiler uses SIGPROF, and a handler would break it.
   const profiled = process.execArgv.some((option) => /^--(?:cpu-)?prof/.test(option))
   const signals = profiled ? SIGNALS : [...SIGNALS, 'SIGPROF' as const]
   for (const signal of signals) process.on(signal, heard)

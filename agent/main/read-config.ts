@@ -9,20 +9,19 @@ import type { ConfigurationSource } from './reload.js'
 
 export type ReadConfig = Pick<LoadedConfig, 'config' | 'warnings'> & {
   readonly config: Config
-  /** How to read it again; `files`: with an end to every wait. */
+  /** How to read it again; `files` must have deadlines. */
   readonly source: (files: Pick<Files, 'read'>) => ConfigurationSource
 }
 
 /**
- * The configuration that a command runs with, from the file named or found, and the environment. Secrets are removed
- * from the process's environment once read; a reload has those that were there. Throws `config.invalid`, which lists
- * every problem.
+ * Reads the configuration of a command from the named or default file and the environment. Secrets are removed from the
+ * process's environment after that; a reload uses their former values. Throws `config.invalid`, which lists every problem.
  */
 export async function readConfig(named: string | undefined, io: Pick<CommandIo, 'env'>): Promise<ReadConfig> {
   const files = new Disk()
   const place = await configPath(named, files)
   const env = { ...io.env }
-  // A reload reads the same file, wherever the process is by then.
+  // Absolute, so that a reload reads the same file from any working directory.
   const around = { ...place, ...surroundings(env) }
   const { config, warnings, settings, secretVariables } = await loadConfig({ ...around, files })
   forgetVariables(secretVariables)

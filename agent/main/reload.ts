@@ -14,39 +14,39 @@ import type { Clock } from '../ports/clock.js'
 import type { ServiceManager } from '../ports/service-manager.js'
 import type { LiveConfig } from './live-config.js'
 
-/** Where the configuration comes from, as the process was started with it. */
+/** The sources of the configuration, fixed at the start of the process. */
 export interface ConfigurationSource {
-  /** The file; null where there is none. */
+  /** The file; null: there is none. */
   readonly path: string | null
-  /** Also the variables that secrets were read from. */
+  /** The environment, including variables that secrets were read from. */
   readonly env: Environment
   readonly settings: EffectiveSettings
-  /** Reads all of it again. Throws `config.invalid`. */
+  /** Reads the configuration again. Throws `config.invalid`. */
   reread(): Promise<LoadedConfig>
 }
 
-/** What a part of the agent has made of a new configuration. Disposing gives it up, unless it is in force by then. */
+/** The prepared change of a part of the agent. Disposing drops it, unless it was committed. */
 export interface PreparedChange extends Disposable {
-  /** Puts it into force. It neither waits nor fails. */
+  /** Puts it into force; must neither wait nor fail. */
   commit(): void
 }
 
-/** A part of the agent that has something to make or to open when the configuration changes. */
+/** A part of the agent that must create or open something when the configuration changes. */
 export interface Reloadable {
-  /** The setting that is to blame where `prepare` fails. */
+  /** The setting that a failure of `prepare` is reported for. */
   readonly setting: SettingKey
-  /** Does all that can fail or takes time; null: nothing is to be done. Throws AgentError. */
+  /** Does everything that can fail or takes time; null: nothing to do. Throws AgentError. */
   readonly prepare: (after: Config) => PreparedChange | null | Promise<PreparedChange | null>
 }
 
-/** What asks for a reload. */
+/** The trigger of a reload. */
 export type ReloadCause = 'SIGHUP' | 'reload' | 'watch'
 
-/** What came of a reload. */
+/** The result of a reload. */
 export interface ReloadReport {
   readonly ok: boolean
   readonly at: number
-  /** In force from now on; empty where it failed. */
+  /** Settings now in force; empty if it failed. */
   readonly changed: readonly SettingChange[]
   readonly needsRestart: readonly SettingChange[]
   readonly fixedByEnvironment: readonly SettingKey[]
@@ -66,9 +66,8 @@ export interface ReloadOptions {
 }
 
 /**
- * Reads the configuration again and puts into force what can change while the agent runs. Everything is prepared first
- * (the file read and understood, files opened, attestors made); then all of it comes into force in one turn of the
- * event loop, or none.
+ * Reads the configuration again and puts the live settings into force. First everything is prepared (the file is parsed,
+ * files opened, attestors created); then all of it is committed in one turn of the event loop, or nothing is.
  */
 export class Reload {
   #settings: EffectiveSettings
@@ -80,7 +79,7 @@ export class Reload {
     this.#settings = options.source.settings
   }
 
-  /** Those in force. */
+  /** The settings in force. */
   get settings(): EffectiveSettings {
     return this.#settings
   }
@@ -91,8 +90,8 @@ export class Reload {
   }
 
   /**
-   * One at a time: one that is asked for while another runs may be about a newer file. It waits and reads again, and
-   * all that wait share it. Never rejects.
+   * Runs one reload at a time. A request during a reload may be about a newer file, so it waits and reads again; all waiting
+   * requests share one reload. Never rejects.
    */
   run(how: ReloadCause): Promise<ReloadReport> {
     if (this.#running) {
@@ -141,7 +140,7 @@ export class Reload {
       for (const change of prepared) change[Symbol.dispose]()
       return this.#failure(signal.aborted ? [STOPPING] : problems)
     }
-    // From here to the end of the turn: nothing waits, and nothing fails.
+    // From here to the end of the turn nothing awaits and nothing fails.
     this.#settings = settings
     live.replace(config)
     for (const change of prepared) change.commit()
@@ -150,7 +149,7 @@ export class Reload {
     return { ok: true, at: clock.now(), changed, needsRestart, fixedByEnvironment: fixed, problems: [], warnings }
   }
 
-  /** All parts, so that every problem is reported at once. */
+  /** Prepares all parts, so that every problem is reported at once. */
   async #prepare(config: Config, read: EffectiveSettings) {
     const prepared: PreparedChange[] = []
     const problems: Problem[] = []

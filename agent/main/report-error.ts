@@ -13,8 +13,8 @@ import { styleFor } from './terminal/style.js'
 const MISUSES: ReadonlySet<ErrorCode> = new Set(['command.misused', 'config.invalid', 'client.address_invalid'])
 
 /**
- * Tells a person what went wrong and what to do about it, on stderr, and returns the exit code: 2 for a command line or
- * a configuration that cannot be used, else 1. A stack is shown only with ICP_DEBUG set.
+ * Writes an error and its remedy to stderr, and returns the exit code: 2 for an unusable command line or configuration,
+ * else 1. A stack is shown only if ICP_DEBUG is set.
  */
 export function reportError(thrown: unknown, io: Pick<CommandIo, 'env' | 'stderr'>): number {
   const error = ofTheSystem(thrown)
@@ -30,8 +30,8 @@ export function reportError(thrown: unknown, io: Pick<CommandIo, 'env' | 'stderr
 }
 
 /**
- * What the operating system refuses is no defect, wherever it was met: a working directory that is gone, a full disk, too
- * few descriptors.
+ * Errors of the operating system are not defects, wherever they occur: a missing working directory, a full disk, too few
+ * descriptors.
  */
 function ofTheSystem(error: unknown): unknown {
   const errno = errnoOf(error)
@@ -58,7 +58,7 @@ function problemsOf(error: unknown): readonly Problem[] | null {
   return isError(error, 'config.invalid') ? (error.details.problems ?? null) : null
 }
 
-/** The stack and those of its causes, line by line, so that nothing in a message can pass for a line of its own. */
+/** The stack and those of its causes, escaped line by line, so that a message cannot imitate another line. */
 function trace(error: unknown): string {
   const lines: string[] = []
   for (let at = error; at instanceof Error; at = at.cause) {

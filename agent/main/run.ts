@@ -30,7 +30,7 @@ import { withTelemetry } from './telemetry.js'
 import { DISK_PATIENCE_MS, directoriesOf, waitForDisks } from './wait-for-disks.js'
 
 /**
- * Runs the daemon until the signal aborts; `configFile` as named on the command line. Exit codes: 0 stopped, 1 failed,
+ * Runs the daemon until the signal aborts; `configFile` is that of the command line. Exit codes: 0 stopped, 1 failed,
  * 2 the configuration cannot be used.
  */
 export async function runAgent(configFile: string | undefined, io: CommandIo): Promise<number> {
@@ -44,7 +44,7 @@ export async function runAgent(configFile: string | undefined, io: CommandIo): P
   return code
 }
 
-/** What may keep the process from ending. */
+/** Threads that may keep the process from ending. */
 interface Threads {
   /** Some hang in a system call. */
   hang: boolean
@@ -139,7 +139,7 @@ function reopening(log: AgentLog, rotated: Signal): Pick<AgentLog, 'reopen' | 'i
   return { info: log.info, warn: log.warn, reopen }
 }
 
-/** The configuration, once its own disk and all that it names answer; null when the signal aborts before. */
+/** The configuration, read when its disk and all disks that it names answer; null if the signal aborts first. */
 async function readWhenDisksAnswer(configFile: string | undefined, io: CommandIo, clock: SystemClock) {
   try {
     // There is no log yet.
@@ -147,7 +147,7 @@ async function readWhenDisksAnswer(configFile: string | undefined, io: CommandIo
     using late = clock.after(DISK_PATIENCE_MS, say)
     const read = await unlessAborted(readConfig(configFile, io), io.signal)
     late[Symbol.dispose]()
-    // Without its file, which lies on one of these disks.
+    // A log without its file, which is on one of these disks.
     using log = createLog({ level: read.config.logging.level, format: read.config.logging.format })
     await waitForDisks(directoriesOf(read.config), { clock, log }, io.signal)
     return read

@@ -8,13 +8,13 @@ import { type RestoredCache, SealedCache } from '../svids/sealed-cache/sealed-ca
 import type { Agent } from './compose.js'
 import type { World } from './world.js'
 
-/** The clocks of agent and server may differ by so much and still be called in agreement. */
+/** Tolerance between the clocks of agent and server. */
 const AGREEMENT_MS = 300_000
 const LOOK_MS = 1_000
-/** A cache that could not be opened is tried again so soon. */
+/** Wait before a cache that could not be opened is tried again. */
 const RETRY_MS = 15_000
 
-/** What the cache has to do with. */
+/** The dependencies of the cache. */
 export type Cached = Pick<Agent, 'store' | 'demand' | 'commonName' | 'restore'> & {
   readonly config: {
     readonly agent: Pick<Config['agent'], 'dataDir' | 'tenantId' | 'nodeId'>
@@ -27,7 +27,7 @@ export type Cached = Pick<Agent, 'store' | 'demand' | 'commonName' | 'restore'> 
 /** The sealed cache of a running agent. */
 export interface RunningCache {
   readonly events: CacheEvents
-  /** Writes what changes; serves what was restored once the server has confirmed the clock. */
+  /** Writes changes, and serves a restored cache when the server has confirmed the clock. */
   run(signal: AbortSignal): Promise<void>
 }
 
@@ -37,9 +37,9 @@ interface OpenedCache {
 }
 
 /**
- * Opens the cache and takes over what it holds. Any fault is logged and the agent starts without it: SVIDs can be
- * issued again. A disk that fails is tried again while the agent runs; what cannot be read is written again only after
- * the entries have come from the server.
+ * Opens the cache and restores its content. Any fault is logged and the agent starts without the cache, because SVIDs can
+ * be issued again. A failing disk is tried again while the agent runs; an unreadable cache is overwritten only after the
+ * entries have been synced.
  */
 export async function restoreCache(
   agent: Cached,
@@ -71,7 +71,7 @@ export async function restoreCache(
         opened = await open()
       }
       const { cache, restored } = opened
-      // Until then nothing is written either: what lies there says until when the clock has to be doubted.
+      // Nothing is written until then either, because the file holds the time by which the clock is checked.
       if (restored?.clockBehind) await confirmClock(agent, restored, events, clock, signal)
       if (!signal.aborted) await cache.run(signal)
     },
@@ -107,7 +107,7 @@ function adopt(agent: Cached, { snapshot, history, lastUses, commonName: worked 
   agent.restore({ snapshot, history })
 }
 
-/** Waits for the server's Date: only if it agrees with our clock was the earlier clock the wrong one. */
+/** Waits for the server's Date: if it agrees with our clock, the earlier clock was wrong. */
 async function confirmClock(
   agent: Cached,
   restored: RestoredCache,

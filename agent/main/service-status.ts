@@ -5,12 +5,12 @@ import { type AgentRun, healthInput } from './health-input.js'
 import { count } from './terminal/count.js'
 
 const STATUS_EVERY_MS = 5_000
-/** Whoever has just started the agent is looking. */
+/** Shorter interval after the start, when an administrator is probably watching. */
 const STARTING_EVERY_MS = 500
 
 /**
- * Keeps the service manager informed: a line of status that changes, and signs of life where it wants them. `looked` gets
- * what is known of health each time.
+ * Keeps the service manager informed: a status line when it changes, and watchdog notifications if it wants them. `looked`
+ * gets the input of health each time.
  */
 export async function reportToServiceManager(
   run: AgentRun,
@@ -21,7 +21,7 @@ export async function reportToServiceManager(
   const every = Math.min(STATUS_EVERY_MS, (serviceManager.watchdogMs ?? Number.POSITIVE_INFINITY) / 2)
   let said = ''
   for (;;) {
-    // That this loop comes round is the sign of life: a stuck event loop does not send it.
+    // A stuck event loop does not send the watchdog notification.
     if (serviceManager.watchdogMs !== null) serviceManager.alive()
     const health = healthInput(run)
     looked(health)
@@ -32,7 +32,7 @@ export async function reportToServiceManager(
   }
 }
 
-/** `12 entries known, 3 SVIDs held`, or what is wrong. */
+/** `12 entries known, 3 SVIDs held`, or the problem. */
 export function statusLine({ agentSvid, icpService, entries, validSvids, sync }: HealthInput): string {
   const known = Object.values(entries.byState).reduce((sum, count) => sum + count, 0)
   const serving = `${count(known, 'entry', 'entries')} known, ${count(validSvids, 'SVID')} held`

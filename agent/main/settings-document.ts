@@ -2,7 +2,7 @@ import { type EffectiveSettings, type ShownValue, shownValue } from '../config/e
 import { SETTING_KEYS } from '../config/schema.js'
 import type { SettingSource } from '../config/tree.js'
 
-/** Every setting as JSON tells it; secrets are redacted. */
+/** Every setting as JSON; secrets are redacted. */
 export function settingsDocument(
   settings: EffectiveSettings,
 ): Record<string, { readonly value: ShownValue; readonly source: SettingSource }> {

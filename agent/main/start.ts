@@ -6,25 +6,24 @@ import { loadLibc } from '../platform/koffi-libc.js'
 import { FIRST_SOCKET, inheritedSocket } from './socket-activation.js'
 import { weakeningOf } from './weakening.js'
 
-/** Tells the process that takes this one's place what was left out. */
+/** Passes the names of removed variables to the replacing process. */
 const MARK = 'ICP_AGENT_WITHOUT'
-/** Hands their values on, where they are for a program that the command runs. */
+/** Passes their values on, for a program that the command runs. */
 const WITHHELD = 'ICP_AGENT_WITHHELD'
 const RUNS_PROGRAMS: readonly string[] = ['exec', 'files']
 const MAX_SHOWN = 1_000
 
 /**
- * Runs the command, in a process that nothing in its environment weakens. Where a variable does, most are in force
- * before the first line of ours: the same program takes this process's place (same pid, descriptors and arguments)
- * without them. With a debugger open nothing is run at all. `sea`: a single executable, in which Node does not heed
- * NODE_OPTIONS.
+ * Runs the command in a process that no variable weakens. Most such variables take effect before our first line, so if
+ * there is one, the same program replaces this process (same pid, descriptors and arguments) without it. Refuses to run
+ * with an open debugger. `sea`: a single executable, in which Node ignores NODE_OPTIONS.
  */
 export async function start(
   load: () => Promise<typeof import('./process.js')>,
   { sea = false }: { readonly sea?: boolean } = {},
 ): Promise<void> {
   refuseDebugger()
-  // Node takes this one away itself, and already listens by way of a parent that may not be there.
+  // Node itself removes this variable, and already listens through a parent process that may not exist.
   const worker = isClusterWorker() ? { NODE_UNIQUE_ID: '1' } : {}
   const { ignored, variables, nodeOptions } = weakeningOf({ ...process.env, ...worker })
   if (ignored.length > 0 || (sea && nodeOptions !== '')) {
@@ -45,12 +44,12 @@ export async function start(
     say(`the program cannot be loaded: ${messageOf(error)}; is it whole, and may the process open enough files?`)
     exitNow(1)
   })
-  // A signal from before the first module may have taken until now.
+  // A signal from before the first module may be handled only now.
   refuseDebugger()
   await runProcess(without, withheld)
 }
 
-/** Only from the process in whose place this one is. */
+/** Accepts the values only from the process that this one has replaced. */
 function withheldBefore(): Readonly<Record<string, string>> {
   const text = process.env[MARK] === undefined ? undefined : process.env[WITHHELD]
   return text === undefined ? {} : (JSON.parse(text) as Record<string, string>)
@@ -70,7 +69,7 @@ function takeMyPlace(more: readonly string[], { sea, ignored }: { sea: boolean; 
   }
 }
 
-/** Whoever reaches the port of Node's debugger runs code in this process: it is ended, before there is anything to take. */
+/** Ends a process with an open debugger, through whose port any local user can run code in it, before it has secrets. */
 function refuseDebugger(): void {
   const inspector = process.getBuiltinModule?.('node:inspector')
   if (inspector?.url() === undefined) return
@@ -83,7 +82,7 @@ function refuseDebugger(): void {
   } else {
     say("SIGUSR1 has opened Node's debugger before the agent began, and every local user could use it; start it again")
   }
-  // Not by way of Node, which would wait for whoever is connected.
+  // Not through Node, which would wait for connected debuggers.
   exitNow(named || typed ? 2 : 1)
 }
 

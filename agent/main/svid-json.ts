@@ -4,7 +4,7 @@ import { certificatesPem } from '../crypto/pem.js'
 import { bundlePem } from '../identity/trust-bundle.js'
 import { iso } from '../lib/time.js'
 
-/** An SVID as JSON: everything but its private key, which is for files of mode 0600. */
+/** An SVID as JSON without its private key, which is only written to files of mode 0600. */
 export function svidJson({ svid, hint }: HeldSvid) {
   return {
     spiffe_id: svid.spiffeId.uri,

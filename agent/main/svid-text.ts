@@ -6,7 +6,7 @@ import type { Style } from './terminal/style.js'
 import { table } from './terminal/table.js'
 import { moment, span } from './terminal/time.js'
 
-/** A whole message for a person: each identity with its certificate and what it trusts. */
+/** A message as text for people: each identity with its certificate and its bundle. */
 export function contextText(context: X509Context, now: number, style: Style): string {
   const federated = [...context.federated.values()].map(({ trustDomain, authorities }) => [
     trustDomain,
@@ -31,7 +31,7 @@ function svidText({ svid, hint, bundle }: HeldSvid, index: number, now: number, 
   return `${title}\n${table([{ paint: dim }, {}], rows, 4)}`
 }
 
-/** One line for each thing that changed. */
+/** One line for each change. */
 export function changeText(change: Change, now: number, { green, yellow, red, cyan, dim }: Style): string {
   switch (change.kind) {
     case 'granted':

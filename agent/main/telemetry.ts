@@ -10,10 +10,10 @@ import { agentVersion } from './version.js'
 import type { World } from './world.js'
 
 const RECEIVER: HttpPeer = { name: 'the receiver of telemetry', addressSetting: null, trustSetting: null }
-/** What the last spans and figures may take when the agent ends. */
+/** How long sending the last spans and metrics may take when the agent ends. */
 const END_MS = 2_000
 
-/** The world with telemetry in it, as OTEL_* asks for; the same world where it does not. */
+/** The world with the telemetry that OTEL_* configures; the same world if none is. */
 export async function withTelemetry<W extends World>(
   config: Config,
   world: W,
@@ -65,7 +65,7 @@ export async function withTelemetry<W extends World>(
   }
 }
 
-/** A path may hold a token. */
+/** Without the path, which may contain a token. */
 function originOf(url: string): string {
   return new URL(url).origin
 }

@@ -1,20 +1,20 @@
 import { type AgentSvid, tlsIdentity } from '../agent-svid/agent-svid.js'
 import type { HttpTls } from '../ports/http.js'
 
-/** Where the settings come from; both answer with the same object as long as nothing changed. */
+/** The sources of the settings; both return the same object as long as nothing changed. */
 export interface TlsSources {
   /** The agent's own identity while it is valid. */
   readonly identity: () => AgentSvid | null
-  /** The other one that is valid: there are two for a while after each renewal. */
+  /** The second valid SVID, which exists for a while after each renewal. */
   readonly other?: () => AgentSvid | null
   /** PEM of the authorities that are trusted besides the system's. */
   readonly roots: () => readonly string[]
 }
 
 /**
- * The certificate that the agent presents to the ICP server, and the roots that it trusts, as of the call: setting the
- * clock can start or end the validity of a certificate, and nothing notifies us. Returns the same object until
- * something changes, so that connections are replaced only then.
+ * The certificate that the agent presents to the ICP server and its trusted roots, evaluated at each call, because setting
+ * the clock can start or end the validity of a certificate without notification. Returns the same object until something
+ * changes, so that connections are replaced only then.
  */
 export function tlsSettings({ identity, other, roots }: TlsSources): () => HttpTls {
   let last: Made | null = null

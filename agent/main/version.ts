@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 
-/** Set by the bundler; a plain build reads package.json, which lies two folders above `dist/agent`. */
+/** Set by the bundler; a plain build reads package.json, two folders above `dist/agent`. */
 declare const ICP_AGENT_VERSION: string | undefined
 
 /** The version of this agent, `1.2.3`. */

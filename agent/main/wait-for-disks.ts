@@ -6,17 +6,17 @@ import { secondsOf } from '../lib/time.js'
 import type { Log } from '../observability/log.js'
 import type { Clock } from '../ports/clock.js'
 
-/** A disk that has not answered for so long is named. */
+/** A disk that has not answered for this time is logged. */
 export const DISK_PATIENCE_MS = 5_000
 
 interface Waiting {
   readonly clock: Pick<Clock, 'after' | 'monotonic'>
   readonly log: Pick<Log, 'warn' | 'info'>
-  /** Tries what makes a system call wait there; what it comes to does not matter. */
+  /** Runs a system call that waits for the disk; its result is ignored. */
   readonly look?: (directory: string) => Promise<unknown>
 }
 
-/** Where the start reads and makes names, and which setting says so. */
+/** The directories that the start uses, each with its setting. */
 export function directoriesOf({ agent, security, logging, audit }: Config): ReadonlyMap<string, string> {
   const named = new Map([[agent.dataDir, 'agent.data_dir']])
   const more = [
@@ -32,9 +32,9 @@ export function directoriesOf({ agent, security, logging, audit }: Config): Read
 }
 
 /**
- * Waits until the disk of each directory answers, and says after some seconds for which: what follows at the start makes
- * and opens names at once, and on a disk that hangs the whole process would wait without a word. Rejects with the reason
- * of the signal; the thread that hangs goes on.
+ * Waits until the disk of each directory answers, and after some seconds logs which one does not: the rest of the start
+ * uses synchronous calls, which would block the whole process silently on a hanging disk. Rejects with the signal's reason;
+ * a hanging thread continues.
  */
 export async function waitForDisks(
   directories: ReadonlyMap<string, string>,
@@ -60,6 +60,6 @@ async function lookAt(directory: string): Promise<void> {
     await lstat(directory)
     await readdir(directory)
   } catch {
-    // It answers. Whoever uses the directory says what is wrong with it.
+    // The disk answers. The code that uses the directory reports its problems.
   }
 }

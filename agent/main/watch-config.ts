@@ -9,8 +9,8 @@ const LOOK_MS = 10_000
 const MAX_BYTES = 1024 * 1024
 
 /**
- * Reloads when the content of the file changed, while `agent.watch_config` is on. The content is compared, not its
- * times: a mounted ConfigMap is replaced by way of symlinks. A wrong one is tried once.
+ * Reloads when the content of the file has changed, while `agent.watch_config` is on. Compares the content, not the times,
+ * because a mounted ConfigMap is replaced through symlinks. An invalid file is tried once.
  */
 export async function watchConfig(
   {
@@ -33,13 +33,13 @@ export async function watchConfig(
     const wanted = path !== null && live.config.agent.watchConfig
     const content: string | null = wanted ? await contentOf(path, files) : null
     if (known !== null && content !== null && content !== known) await reload()
-    // One that is away for a moment is being replaced.
+    // A file that is missing for a moment is being replaced.
     known = wanted ? (content ?? known) : null
     await sleepUnlessAborted(clock, LOOK_MS, signal)
   }
 }
 
-/** Null where it cannot be read now. */
+/** Null if it cannot be read now. */
 async function contentOf(path: string, files: Pick<Files, 'read'>): Promise<string | null> {
   try {
     const content = await files.read(path, { maxBytes: MAX_BYTES })

@@ -1,6 +1,6 @@
 /**
- * Variables that Node and the libraries read by themselves, and by which the agent would verify less, run foreign code,
- * or write down secrets. docs/decisions/0004-environment.md says for each who reads it and what it does.
+ * Variables that Node and the libraries read by themselves and that would make the agent verify less, run foreign code or
+ * write secrets. docs/decisions/0004-environment.md lists for each its reader and effect.
  */
 const WEAKENING: readonly string[] = [
   // Node
@@ -35,7 +35,7 @@ const WEAKENING: readonly string[] = [
   'BUF_BIGINT_DISABLE',
 ]
 
-/** What of NODE_OPTIONS stays in force, without `--` and `no-`: sizes, looks, and what only makes Node stricter. */
+/** Allowed options of NODE_OPTIONS, without `--` and `no-`: sizes, output, and options that make Node stricter. */
 const HARMLESS: ReadonlySet<string> = new Set([
   'max-old-space-size',
   'max-old-space-size-percentage',
@@ -65,24 +65,24 @@ const HARMLESS: ReadonlySet<string> = new Set([
   'tls-min-v1.2',
   'tls-min-v1.3',
   'tls-max-v1.3',
-  // The agent names the authorities of each connection itself.
+  // Without effect: the agent sets the authorities of each connection itself.
   'use-bundled-ca',
   'use-openssl-ca',
   'use-system-ca',
 ])
-/** Where `no-` takes a protection away. */
+/** Options whose `no-` form removes a protection. */
 const NEVER_OFF: ReadonlySet<string> = new Set(['disable-sigusr1', 'zero-fill-buffers', 'enable-fips', 'force-fips'])
 
 export interface Weakening {
-  /** What is without effect, fit to be shown: `OPENSSL_CONF`, `NODE_OPTIONS (--require)`. No value is among it. */
+  /** The removed variables for display: `OPENSSL_CONF`, `NODE_OPTIONS (--require)`. Contains no values. */
   readonly ignored: readonly string[]
-  /** The names of the variables that must go. */
+  /** The names of the variables to remove. */
   readonly variables: readonly string[]
-  /** What of NODE_OPTIONS stays, as its own text; empty: nothing. */
+  /** The remaining text of NODE_OPTIONS; empty: nothing. */
   readonly nodeOptions: string
 }
 
-/** What in an environment weakens a process of Node. An empty variable is none. */
+/** Finds variables that weaken a Node process. Empty variables are ignored. */
 export function weakeningOf(env: Readonly<Record<string, string | undefined>>): Weakening {
   const variables = WEAKENING.filter((name) => env[name] && !isHarmlessValue(name, env[name]))
   const options = optionsOf(env['NODE_OPTIONS'] ?? '')
@@ -95,18 +95,18 @@ export function weakeningOf(env: Readonly<Record<string, string | undefined>>): 
   }
 }
 
-/** Node trusts everybody at `0` alone. */
+/** Only at `0` does Node skip verification. */
 function isHarmlessValue(name: string, value: string): boolean {
   return name === 'NODE_TLS_REJECT_UNAUTHORIZED' && value !== '0'
 }
 
 interface Option {
-  /** `--max-old-space-size`, as Node knows it. */
+  /** The name in Node's spelling, such as `--max-old-space-size`. */
   readonly name: string
   readonly words: readonly string[]
 }
 
-/** The options of NODE_OPTIONS, each with the words after it that begin no other. */
+/** The options of NODE_OPTIONS, each with the following words that are not options. */
 function optionsOf(text: string): readonly Option[] {
   const options: { name: string; words: string[] }[] = []
   for (const word of wordsOf(text)) {
@@ -117,7 +117,7 @@ function optionsOf(text: string): readonly Option[] {
   return options
 }
 
-/** As Node splits it: at blanks that are not between double quotes, in which a backslash takes the next one as it is. */
+/** Splits like Node: at blanks outside double quotes, in which a backslash escapes the next character. */
 function wordsOf(text: string): readonly string[] {
   const words = text.match(/(?:"(?:\\.|[^"\\])*"?|[^\s"])+/gs) ?? []
   return words.map((word) =>
@@ -137,7 +137,7 @@ function harmless(option: string): boolean {
   return positive !== name && HARMLESS.has(positive) && !NEVER_OFF.has(positive)
 }
 
-/** An option's name and nothing that a mistake may have put in its place. */
+/** The name of an option, without anything that a mistake may have appended. */
 function shown(option: string): string {
   return /^--?[A-Za-z][\w.-]{0,60}$/.test(option) ? option : 'what is no option'
 }

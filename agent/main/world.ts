@@ -11,7 +11,7 @@ import type { NodeDescription } from '../ports/node-description.js'
 import type { Random } from '../ports/random.js'
 import type { RequestTracing } from '../ports/tracing.js'
 
-/** The world as the agent sees it; tests put others in its place. */
+/** All ports of the agent; tests replace them. */
 export interface World {
   readonly clock: Clock
   readonly random: Random
@@ -21,19 +21,19 @@ export interface World {
   readonly metrics: Metrics
   /** Sinks of events beside log and metrics; absent: none. */
   readonly observers?: readonly Observer[]
-  /** What OpenTelemetry exports; absent: nothing. */
+  /** The export by OpenTelemetry; absent: none. */
   readonly telemetry?: () => TelemetryFigures
   /** Traces of requests to the ICP server; absent: none. */
   readonly tracing?: RequestTracing
-  /** Emits when files that are appended to were perhaps rotated away. */
+  /** Emits when log files may have been rotated. */
   readonly rotated: Signal
-  /** Standard output, in between the lines of the log. */
+  /** Writes to standard output between the lines of the log. */
   readonly stdout: LineTaker
   readonly node: NodeDescription
-  /** How many files this process may have open; absent or null: as many as it likes. */
+  /** The limit of open files of this process; absent or null: none. */
   readonly openFiles?: number | null
   /** KUBERNETES_SERVICE_HOST is set. */
   readonly inPod: boolean
-  /** Where the environment says that the Kubernetes API is, `https://10.96.0.1:443`; null outside of pods. */
+  /** The address of the Kubernetes API from the environment, `https://10.96.0.1:443`; null outside pods. */
   readonly kubernetesApi: string | null
 }

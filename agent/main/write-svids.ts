@@ -8,8 +8,8 @@ const OURS = /^(?:svid\.\d+\.(?:pem|key)|bundle\.\d+\.pem|federated\.[a-z0-9._-]
 
 /**
  * Writes SVID N as `svid.N.pem` (chain), `svid.N.key` (PKCS#8, mode 0600) and `bundle.N.pem`, and each federated trust
- * domain as `federated.NAME.pem`. Every file appears whole or not at all; a key is there before its certificate. What an
- * earlier run has written and the agent no longer grants is removed. Resolves with the paths written.
+ * domain as `federated.NAME.pem`. Every file is written atomically, and a key before its certificate. Removes files of an
+ * earlier run for SVIDs that are no longer granted. Resolves with the written paths.
  * Throws `file.io`, `file.unsafe`.
  */
 export async function writeSvids(

@@ -83,7 +83,7 @@ class Database {
       this.#version = found.version
       this.#recurring.succeeded()
     } else if (this.#names.size > 0) {
-      const problem = names ? 'holds no account' : 'is missing, too large, no regular file, or cannot be read'
+      const problem = names ? 'holds no account' : 'is missing, too large, not a regular file, or cannot be read'
       this.#recurring.failed(new AgentError('file.broken', `${this.path} ${problem}`, { details: { path: this.path } }))
     }
   }

@@ -141,12 +141,12 @@ describe('files --once', () => {
     [['--dir', '/x', '--jwt', 'token'], '--jwt must be FILE=AUDIENCE'],
     [['--dir', '/x', '--jwt', '../t=a'], 'must be the name of a file'],
     [['--dir', '/x', '--key-mode', '0999'], '--key-mode must be permission bits'],
-    [['--dir', '/x', '--id', 'web'], 'is no SPIFFE ID'],
+    [['--dir', '/x', '--id', 'web'], 'is not a SPIFFE ID'],
     [['--dir', '/x', '--owner', 'no-such-user'], 'there is no user'],
     [['--dir', '/x', '--signal', 'HUP'], '--signal needs --pid-file'],
     [['--dir', '/x', '--pid-file', '/y', '--signal', 'HUPP'], 'must be a signal'],
     [['--dir', '/x', '--reload=-H host'], 'is not the name of a unit'],
-    [['--dir', '/x', '--post', 'file:///etc/passwd'], 'is no URL of http or https'],
+    [['--dir', '/x', '--post', 'file:///etc/passwd'], 'is not an http or https URL'],
     [['--dir', '/x', '--password-file', '/no-such-file'], 'there is no such file'],
   ])('refuses %j', async (args, problem) => {
     const { code, stderr } = await icpAgent(['files', ...args])

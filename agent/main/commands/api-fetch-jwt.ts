@@ -75,7 +75,7 @@ Example:
   },
 }
 
-/** Everything but the token itself. */
+/** All fields except the token itself. */
 function tokenJson({ spiffeId, hint, expiresAt, audience }: HeldJwtSvid) {
   return {
     spiffe_id: spiffeId.uri,

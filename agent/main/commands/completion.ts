@@ -8,7 +8,7 @@ import { zshCompletion } from '../manual/zsh.js'
 
 const SHELLS = { bash: bashCompletion, zsh: zshCompletion, fish: fishCompletion } as const
 
-/** Prints what a shell has to read to complete `icp-agent`. The packages carry the same as files. */
+/** Prints the completion script of a shell for `icp-agent`. The packages contain the same files. */
 export const completion: Command = {
   help: `Usage: icp-agent completion bash|zsh|fish
 

@@ -14,7 +14,7 @@ import { table } from '../terminal/table.js'
 
 const OPTIONS = { config: { type: 'string', short: 'c' }, output: { type: 'string', short: 'o' } } as const
 
-/** Shows every setting as it is in force, and where it comes from. */
+/** Shows every setting in force, and its source. */
 export const config: Command = {
   help: `Usage: icp-agent config [-c FILE] [-o pretty|json]
 

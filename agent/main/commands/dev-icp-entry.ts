@@ -111,7 +111,7 @@ async function open(data: string | undefined, io: CommandIo): Promise<DevIcpAdmi
   return await DevIcpAdmin.in(data ?? './dev-icp', io.env['ICP_DEV_ADMIN_TOKEN'] || undefined)
 }
 
-/** `unix:uid=1000`: a key has no equals sign, a value may have some. */
+/** `unix:uid=1000`: a key has no equals sign, but a value may. */
 function selector(pair: string): readonly [string, string] {
   const at = pair.indexOf('=')
   if (at < 1) throw misused(`a selector is KEY=VALUE, such as unix:uid=1000, not ${quoted(pair)}`)

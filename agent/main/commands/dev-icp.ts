@@ -128,7 +128,7 @@ async function adminTokenOf(options: OptionValues<typeof OPTIONS>, io: CommandIo
   return content
 }
 
-/** Two servers would write over each other's entries, and agents of the one would not see those of the other. */
+/** Locks the directory, because two servers would overwrite each other's entries. */
 async function lockOn({ dataDir, files }: DevIcpOptions): Promise<Disposable> {
   await files.makeDirectory(dataDir, 0o700)
   try {
@@ -139,7 +139,7 @@ async function lockOn({ dataDir, files }: DevIcpOptions): Promise<Disposable> {
   }
 }
 
-/** Whatever is wrong with the settings is wrong with the command line. */
+/** Problems of the settings are problems of the command line. */
 async function start(settings: DevIcpOptions): Promise<DevIcp> {
   const { startDevIcp } = await import('../../../dev/icp-server/server.js')
   try {

@@ -19,7 +19,7 @@ const OPTIONS = { ...FILE_OPTIONS, 'on-rotation': { type: 'string' }, 'stop-time
 const WAIT = '1m'
 const STOP_MS = 10_000
 const RETRY_MS = 30_000
-/** Those that end a process which waits for its identity; others mean nothing then. */
+/** Signals that end a process while it waits for its identity; others are ignored then. */
 const ENDING: readonly NodeJS.Signals[] = ['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGHUP']
 
 export const exec: Command = {
@@ -91,7 +91,7 @@ interface ExecutionOptions {
   readonly environment: (received: Received) => Readonly<Record<string, string | undefined>>
 }
 
-/** One program beside the files of its identity. */
+/** Runs one program with the files of its identity. */
 class Execution {
   readonly #options: ExecutionOptions
   readonly #over = new AbortController()
@@ -135,12 +135,12 @@ class Execution {
     for (;;) {
       this.#restarting = false
       const ending = await program.start(command, this.#env)
-      // Whoever ends this process does not want the program again.
+      // When this process is being ended, the program is not started again.
       if (!this.#restarting || io.signal.aborted) return ending.code
     }
   }
 
-  /** Until the program is over; after a failure that will not pass the program goes on with the files that it has. */
+  /** Runs until the program ends; after a permanent failure the program continues with the files that it has. */
   async #keep(program: ChildProgram): Promise<void> {
     const { io, open, tell, environment } = this.#options
     const { signal } = this.#over
@@ -154,7 +154,7 @@ class Execution {
           tell,
           written: async (received, { changed }) => {
             this.#env = environment(received)
-            // The same files are found again after a failure.
+            // After a failure the files may be unchanged.
             if (started && changed) this.#rotated(program)
             started = true
             this.#first()

@@ -16,7 +16,7 @@ const OPTIONS = {
 
 const WIDTH = { least: 60, otherwise: 80, most: 120 } as const
 
-/** Says what a process would get now, and why. */
+/** Explains what a process would get now. */
 export const explain: Command = {
   help: `Usage: icp-agent explain --pid N [-o pretty|json]
        icp-agent explain --container ID | --pod NAMESPACE/NAME | --denial ID

@@ -12,7 +12,7 @@ import { fileTask, helperConfig, openFiles, writtenText } from '../identity-file
 import { withOptionFile } from '../option-file.js'
 
 const OPTIONS = { ...FILE_OPTIONS, ...ACTION_OPTIONS, once: { type: 'boolean' } } as const
-/** An init container that waited for ever would say nothing. */
+/** The default wait with --once, because an init container that waits for ever reports nothing. */
 const ONCE_WAIT = '1m'
 const STOP_MS = 10_000
 
@@ -69,7 +69,7 @@ Example:
   },
 }
 
-/** False where any of them failed; the others are done nevertheless. */
+/** False if any of them failed; the others are still performed. */
 async function performAll(
   actions: readonly RotationAction[],
   io: CommandIo,
@@ -88,7 +88,7 @@ async function performAll(
   return done
 }
 
-/** The program of a configuration of spiffe-helper: started with the first files, then signalled, started again if it ended. */
+/** The program of a spiffe-helper configuration: started with the first files, then signalled, restarted if it has ended. */
 class Launched implements Disposable {
   readonly #program = new ChildProgram(() => undefined)
   readonly #signal: NodeJS.Signals | null
@@ -115,7 +115,7 @@ class Launched implements Disposable {
     }
   }
 
-  /** The signal that ended this command went to the program, too. */
+  /** The signal that ended this command was also sent to the program. */
   async end(after: (ms: number, run: () => void) => Disposable): Promise<void> {
     if (this.#program.pid === null) return
     this.#program.signal('SIGTERM')

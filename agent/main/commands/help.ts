@@ -3,7 +3,7 @@ import type { Command } from '../command.js'
 import { COMMANDS } from '../command-table.js'
 import { overview } from '../overview.js'
 
-/** Without arguments; with the name of a command the dispatcher asks that one. */
+/** Help without arguments; with the name of a command the dispatcher runs that command's `--help`. */
 export const help: Command = {
   help: `Usage: icp-agent help [COMMAND]
 

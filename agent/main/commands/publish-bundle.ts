@@ -29,7 +29,7 @@ const OPTIONS = {
   'ca-file': { type: 'string' },
   socket: { type: 'string' },
 } as const
-/** For letting go of the lease. */
+/** Time for releasing the lease. */
 const PARTING_MS = 5_000
 
 export const publishBundle: Command = {

@@ -19,11 +19,11 @@ Example:
 `,
   async run(args, io) {
     const { options } = readArguments(args, { config: { type: 'string', short: 'c' } })
-    // Until there is a log to reopen, signals do nothing.
+    // Signals are ignored until there is a log to reopen.
     using _ = io.onSignal?.(() => undefined)
     // The daemon takes long to load: report a mistake on the command line first.
     const { runAgent } = await import('../run.js')
-    // What ps, pgrep and systemctl show; otherwise it is the name of a thread of Node's.
+    // The name in ps, pgrep and systemctl; by default it is that of a thread of Node.
     process.title = 'icp-agent'
     return await runAgent(options.config, io)
   },

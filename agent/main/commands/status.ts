@@ -34,14 +34,14 @@ const WAIT_LOOK_MS = 500
 const WAITS = ['ready', 'healthy', 'served'] as const
 const NOT_READY = 3
 
-/** What the command shows: an answer, its lines for people, and the exit code that it means. */
+/** One output of the command: an answer, its lines for people, and the exit code. */
 interface ShownAnswer {
   readonly answer: object
   lines(view: TextView): readonly string[]
   readonly code: number
 }
 
-/** What a running agent says of itself. */
+/** Shows the status of a running agent. */
 export const status: Command = {
   help: `Usage: icp-agent status [-o json] [--watch] [--wait ready|healthy|served]
        icp-agent status workloads|entries|denials|bundles [-o json] [--watch]
@@ -92,14 +92,14 @@ Example:
       io.stdout.write(json ? `${JSON.stringify(answer, null, 2)}\n` : textOf(lines(viewOf(io))))
       return code
     } catch (error) {
-      // What was waited for has not come: a script must not go on.
+      // The awaited status was not reached, so a script must not continue.
       if (wait !== null && io.signal.aborted) return NOT_READY
       throw error
     }
   },
 }
 
-/** `most`: rows that there is room for. */
+/** `most`: number of rows that fit. */
 type Question = (client: AdminClient, signal: AbortSignal, most?: number) => Promise<ShownAnswer>
 
 function question([what, id, ...rest]: readonly string[]): Question {
@@ -141,7 +141,7 @@ async function askStatus(client: AdminClient, signal: AbortSignal): Promise<Show
   return shown(answer, statusScreen, answer.ready && answer.status !== 'unhealthy' ? 0 : NOT_READY)
 }
 
-/** Waits until it is so, and shows it; an agent that is not there yet is waited for too. Throws where it never was. */
+/** Waits for the status, also for an agent that is not running yet, and shows it. Throws if the agent never answered. */
 async function reached(
   client: AdminClient,
   wait: (typeof WAITS)[number],
@@ -175,7 +175,7 @@ async function isSo(
   return rows.some(({ state }) => state === 'served') && !rows.some(({ state }) => state === 'waiting')
 }
 
-/** Shows it again and again until the signal; what goes wrong meanwhile is shown in its place. */
+/** Redraws until the signal; shows errors in between. */
 async function watch(client: AdminClient, ask: Question, json: boolean, io: CommandIo): Promise<number> {
   const clock = new SystemClock()
   using screen = io.stdout.isTTY && !json ? new FullScreen(io.stdout) : null
@@ -194,7 +194,7 @@ async function watch(client: AdminClient, ask: Question, json: boolean, io: Comm
 
 async function oneLook(client: AdminClient, ask: Question, json: boolean, io: CommandIo): Promise<readonly string[]> {
   const view = viewOf(io)
-  // What does not fit is not asked for.
+  // Rows that do not fit are not requested.
   const most = json || !Number.isFinite(view.rows) ? undefined : Math.max(1, view.rows)
   const { answer, lines } = await ask(client, io.signal, most)
   return json ? [JSON.stringify(answer)] : lines(view)

@@ -18,10 +18,10 @@ import { styleFor } from '../terminal/style.js'
 import { table } from '../terminal/table.js'
 
 const OPTIONS = { ...ADMIN_OPTIONS, yes: { type: 'boolean' } } as const
-/** For all that is asked of the agent. */
+/** Timeout of all requests to the agent. */
 const PATIENCE_MS = 30_000
 
-/** Everything that helps somebody else to understand an agent, in one file. */
+/** Collects information about an agent for support in one file. */
 export const supportBundle: Command = {
   help: `Usage: icp-agent support-bundle [FILE] [--yes]
 

@@ -14,7 +14,7 @@ import { styleFor } from '../terminal/style.js'
 const OPTIONS = { config: { type: 'string', short: 'c' }, output: { type: 'string', short: 'o' } } as const
 
 interface ValidationReport {
-  /** Null: there is none, and the environment is all that there is. */
+  /** Null: there is no file, only the environment. */
   readonly file: string | null
   readonly valid: boolean
   readonly problems: readonly Problem[]

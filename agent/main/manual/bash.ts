@@ -1,6 +1,6 @@
 import type { CommandWords, Offer } from './command-words.js'
 
-/** The completion for bash 4.4 and newer; it needs nothing of the package bash-completion. */
+/** The completion for bash 4.4 and newer; does not need the package bash-completion. */
 export function bashCompletion(commands: readonly CommandWords[]): string {
   return `# bash completion for icp-agent, made by \`icp-agent completion bash\`.
 _icp_agent() {

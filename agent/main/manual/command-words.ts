@@ -1,26 +1,26 @@
 import type { ListedCommand } from '../command-table.js'
 import { type HelpText, optionsOf, readHelp, type ShownOption } from './help-text.js'
 
-/** What a shell can offer where a word is missing. */
+/** What a shell can offer for a word. */
 export type Offer =
   | { readonly kind: 'words'; readonly words: readonly string[] }
   | { readonly kind: 'files' | 'directories' | 'nothing' }
-  /** Another command line: after the `--` of `exec`. */
+  /** Another command line, after the `--` of `exec`. */
   | { readonly kind: 'command' }
 
 export interface OfferedOption extends ShownOption {
-  /** For its value; null where it takes none. */
+  /** Completion of its value; null: it takes none. */
   readonly offer: Offer | null
 }
 
 /** A command, or a group of commands (`api fetch`), as a shell completes it. */
 export interface CommandWords {
-  /** `api fetch x509`; empty for what comes first. */
+  /** `api fetch x509`; empty for the top level. */
   readonly name: string
-  /** The words that lead further. */
+  /** The next words of longer commands. */
   readonly next: readonly { readonly word: string; readonly text: string }[]
   readonly options: readonly OfferedOption[]
-  /** For what stands alone. */
+  /** Completion of positional arguments. */
   readonly alone: Offer
 }
 
@@ -68,12 +68,12 @@ function nextWords(name: string, names: readonly string[], commands: readonly Li
     }))
 }
 
-/** The first words of what `help` may be followed by. */
+/** The first words that may follow `help`. */
 function wordsOf(names: readonly string[]): Offer {
   return { kind: 'words', words: names.filter((name) => !name.includes(' ')) }
 }
 
-/** By what its value is called, and by the words that its text begins with (`pretty (default) or json`). */
+/** Completion of an option's value, by its name and by the first words of its text (`pretty (default) or json`). */
 function offerOf({ value, text }: ShownOption): Offer | null {
   if (value === null) return null
   const words = listedWords(value) ?? listedWords(text.replace(/\([^)]*\)/g, '').split(/[;:.]/)[0] ?? '')

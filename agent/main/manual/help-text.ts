@@ -1,26 +1,26 @@
-/** An option, as a help text shows it. */
+/** An option of a help text. */
 export interface ShownOption {
-  /** `-o`, where there is one. */
+  /** `-o`, if there is one. */
   readonly short: string | null
   /** `--output` */
   readonly long: string
-  /** What its value is called (`FORMAT`); null where it takes none. */
+  /** The name of its value (`FORMAT`); null: it takes none. */
   readonly value: string | null
   /** On one line. */
   readonly text: string
 }
 
-/** What stands between two empty lines, or below one heading. */
+/** A part between two empty lines, or below a heading. */
 export type HelpPart =
   | { readonly kind: 'prose'; readonly text: string }
   | { readonly kind: 'literal'; readonly lines: readonly string[] }
   | { readonly kind: 'options'; readonly options: readonly ShownOption[] }
 
-/** The help of a command, taken apart. */
+/** A parsed help text of a command. */
 export interface HelpText {
   /** The lines after `Usage:`, without `icp-agent`. */
   readonly usage: readonly string[]
-  /** The parts in their order; those below `Example:` and `Exit codes:` are apart. */
+  /** The parts in order, without those below `Example:` and `Exit codes:`. */
   readonly parts: readonly HelpPart[]
   readonly exitCodes: string
   readonly examples: readonly string[]
@@ -28,7 +28,7 @@ export interface HelpText {
 
 const OPTION = /^ {2,4}(?:(-[a-zA-Z]), )?(--[a-z][a-z0-9-]*)(?:[ =](\S+(?: \S+)*?))?(?: {2,}(\S.*))?$/
 
-/** Takes a help text apart; completion and man pages are made from that, so that neither is written by hand. */
+/** Parses a help text; completion and man pages are generated from the result. */
 export function readHelp(help: string): HelpText {
   const usage: string[] = []
   const parts: HelpPart[] = []
@@ -53,7 +53,7 @@ function usageLines(lines: readonly string[]): readonly string[] {
   return lines.map((line) => line.replace(/^(?:Usage: | +)(?:icp-agent ?)?/, ''))
 }
 
-/** A line further to the right than an option goes on with its text; any other that is indented is literal. */
+/** A line further to the right than an option continues its text; any other indented line is literal. */
 function partsOf(lines: readonly string[]): readonly HelpPart[] {
   const parts: HelpPart[] = []
   for (const line of lines) {

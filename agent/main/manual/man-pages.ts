@@ -142,7 +142,7 @@ function plain(text: string): string {
   return text.replaceAll('`', '').replace(/\[([^\]]*)\]\([^)]*\)/g, '$1')
 }
 
-/** Text that begins a line: a dot or an apostrophe there would be a request. */
+/** Escapes the beginning of a line, where a dot or an apostrophe would be a request. */
 function roff(text: string): string {
   return escaped(text).replace(/^(?=[.'])|^(?=\\\(aq)/, '\\&')
 }
@@ -157,7 +157,7 @@ const ESCAPES: Readonly<Record<string, string>> = {
   '"': '\\(dq',
 }
 
-/** What groff would change or cannot read, as its escapes. */
+/** Replaces characters that groff would change or cannot read by its escapes. */
 function escaped(text: string): string {
   return text
     .replace(/[\\'`^~"-]/g, (sign) => ESCAPES[sign] ?? sign)

@@ -5,7 +5,7 @@ import { fishCompletion } from './fish.js'
 import { manPages } from './man-pages.js'
 import { zshCompletion } from './zsh.js'
 
-/** The files that packages carry beside the program, by their names. scripts/package/manual.mjs imports this. */
+/** Manual and completion files of packages, by name. scripts/package/manual.mjs imports this. */
 export async function manualFiles(version: string) {
   const words = await commandWords(COMMANDS)
   return {

@@ -1,27 +1,27 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 
 /**
- * Who may see the page: the browser that brought the token of the address first. The token is exchanged for a cookie, and is
- * good for nothing afterwards: who finds the address in a history or a list of processes comes too late.
+ * Access to the page: only for the browser that first presents the token of the address. The token is exchanged for a
+ * cookie and is then invalid, so that the address in a history or a process list is useless.
  */
 export class PageAccess {
-  /** Null once it was used. */
+  /** Null after its use. */
   #token: string | null = randomBytes(32).toString('base64url')
   readonly #session = randomBytes(32).toString('base64url')
 
-  /** For the address that is printed. */
+  /** The token for the printed address. */
   get token(): string | null {
     return this.#token
   }
 
-  /** The value of `Set-Cookie`; null where the token is another one or was used before. */
+  /** The value of `Set-Cookie`; null if the token is wrong or was used before. */
   exchange(token: string, port: number): string | null {
     if (this.#token === null || !same(token, this.#token)) return null
     this.#token = null
     return `${cookieName(port)}=${this.#session}; Path=/; HttpOnly; SameSite=Strict`
   }
 
-  /** Whether a request's `Cookie` is of the browser that came first. */
+  /** Whether a request's `Cookie` is that of the admitted browser. */
   admits(cookie: string | undefined, port: number): boolean {
     const name = `${cookieName(port)}=`
     const values = (cookie ?? '').split(';').map((pair) => pair.trim())

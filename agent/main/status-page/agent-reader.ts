@@ -10,15 +10,15 @@ import { dropOldest } from '../../lib/oldest.js'
 import { Signal } from '../../lib/signal.js'
 import type { Clock } from '../../ports/clock.js'
 
-/** How often the agent is asked while somebody looks. */
+/** How often the agent is polled while a page is open. */
 const LOOK_MS = 2_000
-/** Lists of thousands of rows are read so seldom that the agent spends at most a hundredth of its time on them. */
+/** Long lists are read less often, so that the agent spends at most a hundredth of its time on them. */
 const LIST_SHARE = 100
 const LISTS_AT_LEAST_EVERY_MS = 60_000
-/** Rotations that are remembered for the timeline. */
+/** Limit of rotations kept for the timeline. */
 const MAX_ROTATIONS = 5_000
 
-/** What the agent said last. Times in milliseconds since 1970. */
+/** The last answers of the agent. Times in milliseconds since 1970. */
 export interface AgentLook {
   readonly at: number
   readonly status: StatusAnswer
@@ -28,7 +28,7 @@ export interface AgentLook {
   readonly denials: readonly DenialRow[]
   readonly evicted: number
   readonly bundles: readonly BundleRow[]
-  /** When SVIDs of workloads were issued, as far as was seen. */
+  /** When workloads' SVIDs were issued, as far as observed. */
   readonly rotations: readonly number[]
 }
 
@@ -40,9 +40,9 @@ export interface ReaderTrouble {
 
 type Lists = Omit<AgentLook, 'at' | 'status'>
 
-/** Keeps what the page shows. The agent is asked only while somebody looks. */
+/** Holds the data of the page. Polls the agent only while a page is open. */
 export class AgentReader {
-  /** Something was read, or could not be. */
+  /** Emits after each read, also after a failed one. */
   readonly changed = new Signal()
   #look: AgentLook | null = null
   #trouble: ReaderTrouble | null = null
@@ -63,7 +63,7 @@ export class AgentReader {
     return this.#look
   }
 
-  /** Why the last attempt to ask the agent failed; null: it did not. */
+  /** Why the last read failed; null: it did not. */
   get trouble(): ReaderTrouble | null {
     return this.#trouble
   }
@@ -84,7 +84,7 @@ export class AgentReader {
     }
   }
 
-  /** Reads while somebody watches, until the signal. */
+  /** Reads while a page is open, until the signal. */
   async run(signal: AbortSignal): Promise<void> {
     for (;;) {
       if (this.#watchers > 0) await this.fresh(signal)
@@ -92,7 +92,7 @@ export class AgentReader {
     }
   }
 
-  /** What is no older than two seconds; never rejects but for the signal. */
+  /** Data at most two seconds old; rejects only with the signal's reason. */
   async fresh(signal: AbortSignal): Promise<void> {
     if (this.clock.monotonic() - this.#readAt < LOOK_MS / 2) return
     this.#reading ??= this.#read(signal).finally(() => {
@@ -101,7 +101,7 @@ export class AgentReader {
     await this.#reading
   }
 
-  /** One denial with its explanation. Throws `admin.not_found`, or what AdminClient throws. */
+  /** One denial with its explanation. Throws `admin.not_found`, and the errors of AdminClient. */
   async denial(id: string, signal: AbortSignal): Promise<DenialAnswer> {
     return await this.client.get(denial.schema, `/v1/denials/${encodeURIComponent(id)}`, signal)
   }
@@ -150,6 +150,6 @@ export class AgentReader {
   }
 }
 
-/** What needs a look comes first. */
+/** Order of states: those that need attention first. */
 const WORKLOADS: Readonly<Record<WorkloadRow['state'], number>> = { denied: 0, waiting: 1, none: 2, served: 3 }
 const ENTRIES: Readonly<Record<EntryRow['state'], number>> = { refused: 0, shadowed: 1, wanted: 2, issued: 3, idle: 4 }

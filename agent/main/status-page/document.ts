@@ -34,7 +34,7 @@ type SectionId = (typeof SECTIONS)[number]
 
 export interface PageSection {
   readonly id: SectionId
-  /** Another one where the section says something else. */
+  /** Changes if the content of the section changes. */
   readonly version: string
   readonly html: Html
 }
@@ -45,7 +45,7 @@ export interface PageContent {
   readonly now: number
 }
 
-/** Every section as it is now. Pure. */
+/** All sections for the present data. Pure. */
 export function sectionsOf({ look, trouble, now }: PageContent, view: PageView): readonly PageSection[] {
   const made: Readonly<Record<SectionId, (look: AgentLook) => Html>> = {
     trouble: () => html``,
@@ -98,7 +98,7 @@ ${block('changes', 'What changed last', form('changes', 'Filter changes', CHANGE
   return frame(content, { title: toldOf(content), nav, main })
 }
 
-/** One denial with the whole reason for it. */
+/** The page of one denial with its explanation. */
 export function denialPage(content: PageContent, denial: DenialAnswer): Html {
   const { id, code, reason, method, count, time, last_time, explanation } = denial
   const values: readonly (readonly [string, Html | string | number])[] = [
@@ -146,7 +146,7 @@ ${near.length > 0 ? near : html`<p class="empty">${nearest === null ? 'Nobody lo
 <h3>Notes</h3>${notes.length > 0 ? html`<ul>${notes.map((note) => html`<li>${note}</li>`)}</ul>` : NONE}</section>`
 }
 
-/** A page with one thing to say, such as that something is not there. */
+/** A page with a single message, such as that something was not found. */
 export function messagePage(content: PageContent, title: string, text: string): Html {
   const main = html`<p class="back"><a href="/">Back to the status</a></p><section class="block"><h2>${title}</h2><p>${text}</p></section>`
   return frame(content, { title, nav: null, main })

@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto'
 import { printable } from '../../observability/printable.js'
 
-/** Text that is HTML already. */
+/** Escaped HTML. */
 export class Html {
   constructor(readonly text: string) {}
 }
 
-/** What may stand in a template: texts are escaped, null and false are nothing. */
+/** Values of a template: texts are escaped, null and false are omitted. */
 export type HtmlPart = Html | string | number | null | false | readonly HtmlPart[]
 
 const ESCAPES: Readonly<Record<string, string>> = {
@@ -31,8 +31,8 @@ function textOf(part: HtmlPart): string {
 }
 
 /**
- * Names what a fragment says. What only moves with the clock (texts of `<time>`, the fill of bars) does not count: the
- * page's script moves it.
+ * A digest of a fragment's content without the parts that change with time (texts of `<time>`, the fill of bars), which the
+ * page's script updates.
  */
 export function versionOf({ text }: Html): string {
   const still = text.replace(/(<time[^>]*>)[^<]*/g, '$1').replace(/(<rect class="fill[^>]* width=")[\d.]+/g, '$1')

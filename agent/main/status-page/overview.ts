@@ -6,7 +6,7 @@ import { badge, exact, life, NONE, parts, plural, spiffeId, when } from './piece
 const ENTRY_STATES = ['issued', 'wanted', 'refused', 'shadowed', 'idle'] as const
 const WORKLOAD_STATES = ['served', 'waiting', 'denied', 'none'] as const
 
-/** Why the page may be old. Empty while the agent answers. */
+/** Why the page may be out of date. Empty while the agent answers. */
 export function troubleSection(look: AgentLook | null, trouble: ReaderTrouble | null): Html {
   if (!trouble) return html``
   const old = look
@@ -15,7 +15,7 @@ export function troubleSection(look: AgentLook | null, trouble: ReaderTrouble | 
   return html`<div class="banner bad"><h2>The agent does not answer</h2><p>${trouble.message} <span class="code">${trouble.code}</span></p><p>${old}</p></div>`
 }
 
-/** The first row: how it is, in four cards. */
+/** The first row: the state in four cards. */
 export function overviewSection(look: AgentLook, now: number): Html {
   return html`<div class="cards">${health(look, now)}${ownSvid(look, now)}${server(look, now)}${counts(look)}</div>`
 }

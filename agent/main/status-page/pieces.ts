@@ -4,7 +4,7 @@ import { type ListName, type ListView, PAGE_ROWS, type PageView, queryOf, type S
 
 export type Tone = 'good' | 'warn' | 'bad' | 'idle'
 
-/** How a state looks; the word itself is always there, too. */
+/** The style of a state; its word is always shown too. */
 const TONES: Readonly<Record<string, Tone>> = {
   healthy: 'good',
   served: 'good',
@@ -37,7 +37,7 @@ export function badge(state: string): Html {
 const SELECTED = html` selected`
 export const NONE = html`<span class="none">none</span>`
 
-/** `3 min ago`, `in 2 h`; the page's script keeps it true. The exact time is its title. */
+/** `3 min ago`, `in 2 h`, updated by the page's script. The title is the exact time. */
 export function when(iso: string | null, now: number): Html {
   if (iso === null) return NONE
   const at = Date.parse(iso)
@@ -50,7 +50,7 @@ export function exact(at: number): string {
   return `${new Date(at).toISOString().slice(0, 19).replace('T', ' ')} UTC`
 }
 
-/** The life of an SVID: what is left of it, and where it is renewed. The bar says nothing that the words do not. */
+/** The life of an SVID: the remaining time and the renewal. The bar only repeats the text. */
 export function life(svid: {
   readonly from: string
   readonly to: string
@@ -68,7 +68,7 @@ export function life(svid: {
   return html`<svg class="bar" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true" data-from="${from}" data-to="${to}"><rect class="rail" width="100" height="8" /><rect class="fill ${tone}" height="8" width="${left.toFixed(1)}" />${mark}</svg>`
 }
 
-/** Counts as one bar of parts, with a legend that is the text of it. */
+/** Counts as a bar with parts, with a legend as its text. */
 export function parts(rows: readonly { readonly name: string; readonly count: number }[]): Html {
   const total = rows.reduce((sum, { count }) => sum + count, 0)
   let x = 0
@@ -93,7 +93,7 @@ export function plural(count: number, one: string, many = `${one}s`): string {
   return `${grouped(count)} ${count === 1 ? one : many}`
 }
 
-/** A SPIFFE ID: what differs, its path, stands out from the trust domain. */
+/** A SPIFFE ID with its path highlighted. */
 export function spiffeId(id: string): Html {
   const [, domain = '', path = id] = /^(spiffe:\/\/[^/]+)(\/.*)$/.exec(id) ?? []
   return html`<span class="id"><span class="domain">${domain}</span><wbr>${path}</span>`
@@ -112,7 +112,7 @@ export interface TableColumn<R> {
   readonly className?: string
 }
 
-/** A table that becomes a list of cards where the window is narrow; roles keep it a table for screen readers. */
+/** A table that becomes a list of cards in a narrow window; roles keep it a table for screen readers. */
 export function tableOf<R>(caption: string, columns: readonly TableColumn<R>[], rows: readonly R[]): Html {
   const head = columns.map(({ title }) => html`<th role="columnheader" scope="col">${title}</th>`)
   const body = rows.map(
@@ -126,7 +126,7 @@ export function tableOf<R>(caption: string, columns: readonly TableColumn<R>[], 
 <thead role="rowgroup"><tr role="row">${head}</tr></thead><tbody role="rowgroup">${body}</tbody></table>`
 }
 
-/** A list with its pages. `words`: what is said where it is empty. */
+/** A list with its pages. `words`: the texts if it is empty. */
 export function listOf<R>(
   list: { readonly name: ListName; readonly view: PageView; readonly shown: ShownRows<R>; readonly empty: string },
   columns: readonly TableColumn<R>[],

@@ -1,6 +1,6 @@
 /**
- * What runs in the browser: takes sections that have changed from server-sent events, moves times and bars, and filters while
- * one types. Without it the page is the same, as of when it was loaded.
+ * The script of the page: replaces changed sections by server-sent events, updates times and bars, and filters while the
+ * user types. Without JavaScript the page shows the state at its loading.
  */
 export const SCRIPT = `'use strict'
 const announce = document.getElementById('announce')
@@ -34,7 +34,7 @@ function state(name, text) {
   if (name === 'lost') announce.textContent = text
 }
 
-// A section in which text is being selected is left alone until it is not.
+// A section with selected text is not replaced until the selection ends.
 function put() {
   const selection = getSelection()
   for (const [id, { version, html }] of waiting) {

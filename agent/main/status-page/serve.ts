@@ -18,7 +18,7 @@ import { SCRIPT } from './script.js'
 import { ICON, STYLE } from './style.js'
 import { type PageView, viewOf } from './view.js'
 
-/** Windows of one browser that receive changes. */
+/** Limit of open event streams. */
 const MAX_STREAMS = 12
 
 const SECURE = {
@@ -41,7 +41,7 @@ export async function servePage(
 ): Promise<void> {
   const { client, clock, at } = options
   const reader = new AgentReader(client, clock)
-  // An agent that cannot be asked is said before anything is served.
+  // Fails before serving if the agent cannot be reached.
   await reader.fresh(signal)
   if (reader.trouble) throw new AgentError(reader.trouble.code, reader.trouble.message)
   const page = new StatusPage(reader, signal)
@@ -54,7 +54,7 @@ export async function servePage(
   })
 }
 
-/** What each request gets. */
+/** The answer to each request. */
 export class StatusPage {
   readonly access = new PageAccess()
   port = 0
@@ -66,7 +66,7 @@ export class StatusPage {
   ) {}
 
   async answer({ method, target, host, cookie }: LoopbackRequest): Promise<LoopbackAnswer> {
-    // A page of elsewhere whose name resolves to 127.0.0.1 (DNS rebinding) sends its own name.
+    // A foreign page whose name resolves to 127.0.0.1 (DNS rebinding) sends its own name as host.
     if (host === undefined || !isLoopbackHost(host)) return plain(421, 'The Host header must be of this machine.')
     if (method !== 'GET' && method !== 'HEAD') return plain(405, 'Nothing can be changed here.', { allow: 'GET, HEAD' })
     if (!target.startsWith('/') || !URL.canParse(target, 'http://page')) return plain(400, 'That is no path.')

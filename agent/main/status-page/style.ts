@@ -1,4 +1,4 @@
-/** No inline styles, no fonts and no pictures from elsewhere. Colours have 4.5:1 on their grounds, in both schemes. */
+/** No inline styles, and no external fonts or images. Colours have a contrast of 4.5:1 in both schemes. */
 export const STYLE = `
 :root {
   color-scheme: light dark;
@@ -156,5 +156,5 @@ footer { max-width: 1240px; margin: 0 auto; padding: 0 1.25rem 2rem; color: var(
 @media print { .top { position: static; } .filter, .pager, .live { display: none !important; } }
 `
 
-/** Two rings that hold each other. */
+/** Two interlocked rings. */
 export const ICON = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 26 26"><rect width="26" height="26" rx="7" fill="#2f6fb5"/><circle cx="10.5" cy="13" r="4.8" fill="none" stroke="#fff" stroke-width="2.2"/><circle cx="15.5" cy="13" r="4.8" fill="none" stroke="#fff" stroke-width="2.2" stroke-opacity=".75"/></svg>`

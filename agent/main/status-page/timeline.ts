@@ -4,31 +4,31 @@ import { type Html, html } from './html.js'
 import { grouped, plural } from './pieces.js'
 
 const WINDOWS_MS = [5, 15, 60, 180, 720, 1_440, 10_080].map((minutes) => minutes * 60_000)
-/** On each side of now. */
+/** The range before and after now. */
 const COLUMNS = 40
 const WIDTH = 1_000
 const HEIGHT = 100
 
-/** Rotations by time: how many SVIDs were issued, and how many are due, in each column. Pure. */
+/** Rotations by time: numbers of issued and due SVIDs in each column. Pure. */
 export interface Timeline {
-  /** On each side of now, in milliseconds. */
+  /** The range before and after now, in milliseconds. */
   readonly window: number
   /** The oldest first; the last one ends now. */
   readonly past: readonly number[]
   /** The soonest first. */
   readonly future: readonly number[]
-  /** Where the agent's own SVID was issued and is due, as shares of the whole width. */
+  /** The issue and the renewal of the agent SVID, as fractions of the width. */
   readonly own: readonly number[]
 }
 
-/** What the timeline is made from. */
+/** The input of the timeline. */
 export interface RotationTimes {
   readonly rotations: readonly number[]
   readonly entries: readonly { readonly svid: { readonly renew_at: string } | null }[]
   readonly status: { readonly agent_svid: { readonly issued_at: string | null; readonly renew_at: string | null } }
 }
 
-/** `now` moves in steps of a column, so that the picture changes only then. */
+/** `now` moves in steps of a column, so that the picture changes less often. */
 export function timelineOf({ rotations, entries, status }: RotationTimes, now: number): Timeline {
   const due = entries.flatMap(({ svid }) => (svid ? [Date.parse(svid.renew_at)] : []))
   const distances = [...due.map((at) => at - now), ...rotations.map((at) => now - at)]
@@ -51,7 +51,7 @@ export function timelineOf({ rotations, entries, status }: RotationTimes, now: n
     const share = at === null ? -1 : (Date.parse(at) - here + window) / (2 * window)
     return share >= 0 && share <= 1 ? [share] : []
   })
-  // What is overdue is due now.
+  // Overdue renewals count as due now.
   const soon = due.map((at) => Math.max(at, here))
   return { window, past: tally(rotations, here - window), future: tally(soon, here), own }
 }

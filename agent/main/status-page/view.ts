@@ -2,7 +2,7 @@
 export const LISTS = ['workloads', 'entries', 'denials', 'changes'] as const
 export type ListName = (typeof LISTS)[number]
 
-/** What of a list is shown. */
+/** Filter and page of a list. */
 export interface ListView {
   /** Words that a row must have, in any of its texts. */
   readonly filter: string
@@ -17,7 +17,7 @@ export type PageView = Readonly<Record<ListName, ListView>>
 const MAX_FILTER = 200
 const NOTHING: ListView = { filter: '', state: '', page: 1 }
 
-/** Reads `?workloads=web&workloads.state=waiting&workloads.page=2`. What cannot be read is as if it were not there. */
+/** Parses `?workloads=web&workloads.state=waiting&workloads.page=2`. Unreadable parts are ignored. */
 export function viewOf(query: URLSearchParams): PageView {
   const one = (name: ListName): ListView => {
     const page = query.get(`${name}.page`) ?? ''
@@ -30,7 +30,7 @@ export function viewOf(query: URLSearchParams): PageView {
   return { workloads: one('workloads'), entries: one('entries'), denials: one('denials'), changes: one('changes') }
 }
 
-/** The query of a view in which one list is shown otherwise; begins with `?`. */
+/** The query of the view with one list changed; begins with `?`. */
 export function queryOf(view: PageView, name: ListName, change: Partial<ListView>): string {
   const query = new URLSearchParams()
   for (const list of LISTS) {
@@ -47,14 +47,14 @@ export const PAGE_ROWS = 25
 
 export interface ShownRows<R> {
   readonly rows: readonly R[]
-  /** From 1; the last one where a later one was asked for. */
+  /** From 1; the last page if a later one was requested. */
   readonly page: number
   readonly pages: number
   readonly matching: number
   readonly total: number
 }
 
-/** The rows of a page. Every word of the filter must be in what `texts` says of the row, whatever the case. */
+/** The rows of a page. Every word of the filter must be in the row's `texts`, in any case. */
 export function shownRows<R>(
   all: readonly R[],
   view: ListView,

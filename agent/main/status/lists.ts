@@ -21,7 +21,7 @@ const STATE_PAINTS = {
   shadowed: 'dim',
 } as const
 
-/** One line a workload: what it is, what it is served and until when. */
+/** One line per workload: what it is, what it is served, and until when. */
 export function workloadLines({ rows, total, now }: WorkloadsAnswer, view: TextView): string[] {
   const lives = rows.map((row) => life(row.svid_issued_at, row.svid_expires_at, now, BAR))
   return listed(
@@ -55,7 +55,7 @@ export function workloadLines({ rows, total, now }: WorkloadsAnswer, view: TextV
   )
 }
 
-/** `spiffe FetchX509SVID (2 sent)`, once for those that are alike. */
+/** `spiffe FetchX509SVID (2 sent)`, once for equal streams. */
 function streamsOf({ streams }: WorkloadsAnswer['rows'][number]): string {
   const counts = new Map<string, number>()
   for (const { dialect, method } of streams) {

@@ -7,14 +7,14 @@ import { span } from '../terminal/time.js'
 import { ago, life, placeOf, shortened, type TextView, when } from './view.js'
 
 const LABEL = 10
-/** On paper, where nothing limits the height. */
+/** Rows without a terminal that limits the height. */
 const CHANGES = 12
-/** A terminal of so many lines has room for more than the least. */
+/** A terminal with at least this many lines shows more than the minimum. */
 const ROOMY = 40
 const COLOURS = { healthy: 'green', degraded: 'yellow', unhealthy: 'red', starting: 'blue' } as const
 const STATES = ['issued', 'idle', 'wanted', 'refused', 'shadowed', 'rejected'] as const
 
-/** Everything about an agent on one screen: as much of what changed and of denials as there is room for. */
+/** The status of an agent on one screen, with as many changes and denials as fit. */
 export function statusScreen(answer: StatusAnswer, view: TextView): string[] {
   const { columns } = view
   const row = (label: string, ...parts: TextPart[]) => {
@@ -156,7 +156,7 @@ function platforms({ attestors }: StatusAnswer, { style, rows }: TextView): Text
   if (attestors.length === 0) return [[['none looked at yet', style.dim]]]
   const paint = (active: boolean) => (active ? style.green : style.dim)
   const word = (name: string, active: boolean) => `${name} ${active ? 'on' : 'off'}`
-  // Why, where there is room for it.
+  // The reason, if there is room.
   if (rows >= ROOMY) {
     return attestors.map(({ name, active, reason }): TextPart[] => [
       [word(name, active).padEnd(16), paint(active)],
@@ -166,19 +166,19 @@ function platforms({ attestors }: StatusAnswer, { style, rows }: TextView): Text
   return [attestors.map(({ name, active }): TextPart => [`${word(name, active)}  `, paint(active)])]
 }
 
-/** Nothing where there is none. */
+/** Empty if there is none. */
 function audit(
   { audit: { path, trouble, waiting_bytes, fail_closed } }: StatusAnswer,
   { style }: TextView,
 ): TextPart[][] {
   if (path === null) return []
   const closed: TextPart = [fail_closed ? '  fail_closed' : '', style.dim]
-  // Why stands with the health.
+  // The reason is shown with the health.
   if (trouble) return [[['not written', style.red], [`  ${path}, ${waiting_bytes} bytes wait`], closed]]
   return [[['written', style.green], [`  ${path}`], closed]]
 }
 
-/** Nothing before the first reload. */
+/** Empty before the first reload. */
 function config({ reload: { last }, now }: StatusAnswer, { style }: TextView): TextPart[][] {
   if (last === null) return []
   const at = `${ago(last.time, now)} ago`
@@ -212,7 +212,7 @@ function denials(
     return [
       [`${when(one.last_time, now)}  `, style.dim],
       [one.code, style.red],
-      // What `status denials ID` asks for is not cut off in a narrow terminal.
+      // The id for `status denials ID` is not truncated in a narrow terminal.
       [`  ${one.id}  `, style.dim],
       [`${who}${times}`],
     ]

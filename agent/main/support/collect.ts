@@ -3,13 +3,13 @@ import { type BundleSources, PARTS } from './parts.js'
 import { Redaction } from './redaction.js'
 import type { TarFile } from './tar.js'
 
-/** What a bundle holds, and what it lacks. */
+/** The parts of a bundle, and the missing ones. */
 export interface SupportBundle {
   readonly files: readonly (TarFile & { readonly summary: string })[]
   readonly missing: readonly { readonly name: string; readonly summary: string; readonly reason: string }[]
 }
 
-/** Reads every part; one that cannot be read stops no other. Rejects only when the signal of the command aborts. */
+/** Reads every part; an unreadable one does not prevent others. Rejects only if the signal of the command aborts. */
 export async function collect(sources: BundleSources, stop: AbortSignal): Promise<SupportBundle> {
   const redaction = new Redaction(await sources.values())
   const files: SupportBundle['files'][number][] = []

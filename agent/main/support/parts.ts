@@ -20,13 +20,13 @@ import { agentVersion } from '../version.js'
 /** Denials that are included with their explanation. */
 const EXPLAINED = 20
 
-/** Where a bundle takes its parts from. */
+/** The sources of a bundle's parts. */
 export interface BundleSources {
-  /** Rejects where the configuration cannot be used. */
+  /** Rejects if the configuration cannot be used. */
   readonly settings: () => Promise<EffectiveSettings>
   /** Values of settings, also of a configuration that cannot be used. */
   readonly values: () => Promise<readonly unknown[]>
-  /** Rejects where nobody knows which agent is meant. */
+  /** Rejects if the agent's socket is not known. */
   readonly client: () => Promise<AdminClient>
   readonly clock: Pick<Clock, 'now' | 'after'>
   readonly signal: AbortSignal
@@ -35,9 +35,9 @@ export interface BundleSources {
 /** One file of a bundle. */
 export interface BundlePart {
   readonly name: string
-  /** What it is, for the list that is shown before anything is written. */
+  /** Its description, for the list that is shown before writing. */
   readonly summary: string
-  /** A text, or what becomes JSON. Rejects where there is none. */
+  /** A text, or a value for JSON. Rejects if there is none. */
   read(sources: BundleSources): Promise<string | object>
 }
 
@@ -121,7 +121,7 @@ async function machine({ clock }: BundleSources): Promise<object> {
   }
 }
 
-/** Files of the kernel, which are short; or why there is none. */
+/** A short file of the kernel, or why it cannot be read. */
 function textAt(path: string): string {
   try {
     return readFileSync(path, 'utf8').slice(0, 8192).trim()
@@ -135,7 +135,7 @@ async function explainedDenials({ client, signal }: BundleSources): Promise<obje
   const list = await agent.list(denials, signal)
   const explained: object[] = []
   for (const { id } of list.rows.slice(0, EXPLAINED)) {
-    // One may be forgotten meanwhile.
+    // A denial may have been evicted meanwhile.
     const one = await agent.get(denial.schema, `/v1/denials/${encodeURIComponent(id)}`, signal).catch(messageOf)
     explained.push(typeof one === 'string' ? { id, error: one } : one)
   }

@@ -1,22 +1,21 @@
 import { Secret } from '../../crypto/secret.js'
 import { masked } from '../../platform/log-value.js'
 
-/** Shorter ones would blacken what is no secret. */
+/** Shorter secrets are not searched, because they would mask ordinary text. */
 const SHORTEST = 4
 
 /**
- * The last look at what leaves the machine: nothing of it should hold a secret, and what does all the same is masked. Known
- * secrets are those of the configuration, in the forms in which they are written; beside these everything that looks
- * like a key, a token or a credential.
+ * The last check of data that leaves the machine: no part should contain a secret, but any that does is masked. Masks the
+ * secrets of the configuration in all their written forms, and everything that looks like a key, a token or a credential.
  */
 export class Redaction {
   readonly #known: readonly string[]
 
-  /** `values`: of settings; those that are a `Secret` count. */
+  /** `values`: values of settings, of which each `Secret` is masked. */
   constructor(values: readonly unknown[]) {
     const secrets = values.flatMap(textsOf)
     const forms = secrets.flatMap((text) => [text, JSON.stringify(text).slice(1, -1), encodeURIComponent(text)])
-    // Longer ones first: one may be a part of another.
+    // Longer ones first, because one may contain another.
     this.#known = [...new Set(forms)].filter(({ length }) => length >= SHORTEST).sort((a, b) => b.length - a.length)
   }
 
@@ -41,7 +40,7 @@ function textsIn(value: unknown): readonly string[] {
   return []
 }
 
-/** Of an address with credentials also the password alone, as it is sent. */
+/** The forms of a secret; for an address with credentials also its password alone. */
 function passwordOf(text: string): readonly string[] {
   const password = URL.canParse(text) ? new URL(text).password : ''
   if (password === '') return []

@@ -1,7 +1,7 @@
-/** A piece of a line, and how it is painted. */
+/** A part of a line and its style. */
 export type TextPart = readonly [text: string, paint?: (text: string) => string]
 
-/** Parts as one line of at most `width` columns; what is too much is cut, with an ellipsis. */
+/** Parts as one line of at most `width` columns; a longer one is truncated with an ellipsis. */
 export function clip(parts: readonly TextPart[], width: number): string {
   let room = width
   let line = ''

@@ -13,14 +13,14 @@ const CODES = {
 
 export type Colour = keyof typeof CODES
 
-/** Paints text, or leaves it as it is. Values from outside go through `printable` first. */
+/** Applies styles to text, or leaves it unchanged. Escape external values by `printable` first. */
 export type Style = { readonly [C in Colour]: (text: string) => string }
 
 type StyleVariables = Readonly<Record<string, string | undefined>>
 
 /**
- * Whether to colour what goes to a sink: only a terminal that can, never with NO_COLOR, always with FORCE_COLOR (each
- * counts when it is not empty; FORCE_COLOR=0 means never).
+ * Whether to use colours: only on a capable terminal, never with NO_COLOR, always with FORCE_COLOR (each if it is not
+ * empty; FORCE_COLOR=0 means never).
  */
 export function wantsColour(sink: Pick<TextSink, 'isTTY'>, env: StyleVariables): boolean {
   if (env['NO_COLOR']) return false

@@ -3,7 +3,7 @@ import { clip, type TextPart } from './parts.js'
 
 export interface Column {
   readonly title?: string
-  /** Paints a cell of the row with this number after it was escaped and padded. */
+  /** Styles a cell of the row with this number after it was escaped and padded. */
   readonly paint?: (text: string, row: number) => string
 }
 
@@ -11,8 +11,8 @@ const GAP = '  '
 
 /**
  * Rows as aligned text, each line indented by `indent` spaces and ended by a line feed. Cells are raw: control
- * characters are escaped here. A header is shown where a column has a title. The last column is not padded. Lines are cut
- * at `width` columns.
+ * characters are escaped here. A header is shown if a column has a title. The last column is not padded. Lines are
+ * truncated to `width` columns.
  */
 export function table(
   columns: readonly Column[],
@@ -37,7 +37,7 @@ export function table(
   return header + cells.map((row, n) => line(row, (text, i) => columns[i]?.paint?.(text, n) ?? text)).join('')
 }
 
-/** Code points: what terminals show in one column each, for all texts that the agent has to do with. */
+/** The width in code points; terminals show each in one column for all texts of the agent. */
 function widthOf(text: string): number {
   return [...text].length
 }

@@ -82,7 +82,7 @@ describe('what an option cannot be is refused with what it can be', () => {
     ['log-level debug --for 2d', '--for is "2d"; use 1s to 1d'],
     ['healthcheck --url https://x', '--url must be an http:// address'],
     ['healthcheck --timeout 0', '--timeout must be a duration'],
-    ['api fetch jwt -a x --id web', '--id "web" is no SPIFFE ID'],
+    ['api fetch jwt -a x --id web', '--id "web" is not a SPIFFE ID'],
     ['api fetch jwt -a x --token -o json', '--token goes with no --output'],
     ['api fetch x509 --socket DIRECTORY', '--socket: DIRECTORY is a directory; name the socket in it'],
     ['api fetch x509 --socket FILE', '--socket: FILE is a file, not a socket'],
@@ -104,7 +104,7 @@ describe('what an option cannot be is refused with what it can be', () => {
     [`${FILES} --switch x`, '--switch must be symlink or rename'],
     [`${FILES} --pid-file /nowhere/pid --signal x`, '--signal must be a signal such as HUP'],
     [`${FILES} --reload x/y`, '--reload "x/y" is not the name of a unit'],
-    [`${FILES} --post x`, '--post "x" is no URL of http or https'],
+    [`${FILES} --post x`, '--post "x" is not an http or https URL'],
     ['exec true', 'write the command behind --: -- true'],
     ['exec --', 'the command is missing: write it behind --'],
     ['exec --socket DIRECTORY -- true', '--socket: DIRECTORY is a directory; name the socket in it'],
@@ -120,7 +120,7 @@ describe('what an option cannot be is refused with what it can be', () => {
     [`${DEV} --admin-token-file DIRECTORY`, '--admin-token-file cannot be used: refusing DIRECTORY: it is a directory'],
     [`${DEV} --admin-token-file FILE`, '--admin-token-file "FILE" is empty'],
     [`${DEV} --svid-ttl soon`, '--svid-ttl must be a duration'],
-    ['dev-icp entry create /x a=b --parent x', '--parent "x" is no SPIFFE ID'],
+    ['dev-icp entry create /x a=b --parent x', '--parent "x" is not a SPIFFE ID'],
     ['completion ksh', 'the shell must be bash or zsh or fish'],
   ])('%s', async (line, text) => {
     const real = (one: string) => one.replaceAll('DIRECTORY', `${base}/directory`).replaceAll('FILE', `${base}/file`)
