@@ -10,8 +10,8 @@ import { freePort } from '../test/support/free-port.js'
 import type { Order, Reply, Usage, UsageQuestion } from './agent/messages.js'
 
 /**
- * A whole agent in a process of its own, its real socket, the embedded ICP server, and processes with many clients. As
- * root the clients have users of their own, otherwise all are one.
+ * Measures a complete agent in a process of its own, with its real socket, the embedded ICP server, and processes with many
+ * clients. As root each client process has its own user, otherwise all have one.
  */
 const ENTRIES = 500
 const PROCESSES = 20
@@ -46,7 +46,7 @@ function run(program: string, options: { nodeArguments?: string[]; arguments?: s
   return child
 }
 
-/** The same, but rejects when the process ends before. */
+/** The same, but rejects if the process ends first. */
 async function meanwhile<T>(child: ChildProcess, work: Promise<T>): Promise<T> {
   const over = new AbortController()
   const ended = once(child, 'exit', { signal: over.signal }).then(([code]) => {
@@ -104,8 +104,8 @@ try {
     icp_service: { address: server.address, trust_bundle_path: server.caPath },
     attestation: { type: 'unix' },
     sync: { bundle_interval: '60s' },
-    // Keys and CSRs of all identities at once take a while on a small machine.
-    // Nobody is turned away: each process does in seconds what others do in days.
+    // Generating keys and CSRs of all identities at once takes a while on a small machine.
+    // Without rate limits: each process does in seconds what others do in days.
     workload_api: { hold: '30s', limits: { connection_burst: 1_000_000, call_burst: 1_000_000 } },
     health: { port, bind_address: '127.0.0.1' },
   }
@@ -154,7 +154,7 @@ try {
   tell('  delay of the event loop', `p50 ${p50.toFixed(1)} ms, p99 ${p99.toFixed(1)} ms, most ${max.toFixed(1)} ms`)
 
   const pushes = Promise.all(clients.map((client) => order(client, { kind: 'pushed' })))
-  // All streams at once: the authority is published, before anything is issued by it.
+  // A push to all streams: the authority is published before anything is issued by it.
   server.setFault({ kind: 'bundle-served' })
   await server.rotateCa()
   const times = (await pushes).flat().sort((a, b) => a - b)

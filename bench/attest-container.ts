@@ -26,8 +26,8 @@ import { RecordedSinks } from '../test/fakes/sinks.js'
 import { OwnGroups } from '../test/support/cgroups.js'
 
 /**
- * What attesting a process in a container costs: a real process in a real control group that is named like a container
- * of Docker, the real kernel, and a double of the engine behind a real socket. Takes root, to make the group.
+ * Measures the attestation of a process in a container: a real process in a real control group with the name of a Docker
+ * container, the real kernel, and a fake engine on a real socket. Needs root to create the group.
  */
 const CALLS = 20_000
 const CONTAINERS = 50
@@ -36,7 +36,7 @@ const ID = 'a5'.repeat(32)
 const directory = mkdtempSync(join(tmpdir(), 'icp-bench-'))
 const figures: Record<string, string> = {}
 
-/** The other end: connects, and stays. */
+/** The client: connects and stays connected. */
 function call(path: string): void {
   const socket = createConnection(path)
   process.on('disconnect', () => socket.destroy())
@@ -92,7 +92,7 @@ async function sample(count: number, work: () => unknown): Promise<string> {
     const began = performance.now()
     await work()
     samples.push(performance.now() - began)
-    // As in the agent, others have their turn in between.
+    // As in the agent, the event loop runs in between.
     if (i % 100 === 0) await new Promise((resolve) => setImmediate(resolve))
   }
   return times(samples)

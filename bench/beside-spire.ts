@@ -13,8 +13,8 @@ import { type Results, writeReport } from './beside-spire/report.js'
 import { endAll, floor, ours, ownDirectory, spire, type Target, WITHOUT_HEALTH } from './beside-spire/targets.js'
 
 /**
- * This agent beside SPIRE's and beside bare gRPC servers, on one load generator. Targets take turns within each
- * repetition, so that what disturbs the machine disturbs all of them.
+ * Compares this agent with SPIRE's and with bare gRPC servers, using one load generator. Targets alternate within each
+ * repetition, so that disturbances of the machine affect all of them.
  */
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -51,7 +51,7 @@ function shippedExecutable(): string {
   return join(out, version, `icp-agent-${version}-linux-${process.arch}`)
 }
 
-/** The Node of images and single executables: what the floors run on. */
+/** The Node of images and single executables, on which the bare servers run. */
 function pinnedNode(): string {
   const script = `import('./scripts/package/fetch.mjs').then((m) => console.log(m.nodePackage('${process.arch}')))`
   return join(execFileSync('node', ['--eval', script], { encoding: 'utf8' }).trim(), 'bin', 'node')
@@ -70,7 +70,7 @@ try {
   })
 
   const results: Results = { repetitions, targets: [], figures: [], failures: [], seconds: new Map() }
-  /** A target that cannot be had is told of in the page; the others are compared all the same. */
+  /** The page names a target that is not available; the others are still compared. */
   const add = async (name: string, make: () => Promise<Target>): Promise<void> => {
     if (!isChosen(name)) return
     try {
@@ -139,7 +139,7 @@ try {
             results.figures.push({ case: one.name, target: target.name, repetition: n, ...figure })
           say(`${one.name} ${n + 1}/${times}  ${target.name.padEnd(26)} ${figures.map(text).join('  ')}`)
         } catch (error) {
-          // The rest is worth having all the same.
+          // The other results are still useful.
           failed(results, one.name, target.name, error)
           await revive(target, loadgen)
         }
@@ -149,7 +149,7 @@ try {
     }
     results.seconds.set(one.name, (performance.now() - began) / 1000)
     say(`${one.name} took ${Math.round((performance.now() - began) / 1000)} s`)
-    // After each case: a run that is cut short has written what it has.
+    // After each case, so that an aborted run has written its results.
     if (!values['no-page']) writeReport(root, results, cases)
   }
 } finally {
@@ -165,7 +165,7 @@ function failed(results: Results, name: string, target: string, error: unknown):
   process.exitCode = 1
 }
 
-/** A target that hangs or has ended would fail all that follows. */
+/** Checks that a target still answers, because otherwise all later cases would fail. */
 async function revive(target: Target, loadgen: string): Promise<void> {
   try {
     await target.restart(() => served(target, loadgen))

@@ -14,8 +14,8 @@ import { rsaKey } from '../test/fakes/keys.js'
 import { Crowd } from '../test/simulation/crowd.js'
 
 /**
- * How long each piece of work of the agent keeps the event loop to itself, at 500 entries and 200 workloads with a
- * stream in each dialect: processor time, so that what else runs on the machine counts little.
+ * How long each job of the agent blocks the event loop, at 500 entries and 200 workloads with a stream in each dialect. In
+ * processor time, so that other load on the machine matters little.
  */
 const ENTRIES = 500
 const WORKLOADS = 200
@@ -26,7 +26,7 @@ function cpuMs(): number {
   return (user + system) / 1000
 }
 
-/** The middle and the most of so many runs, each after a collection of garbage. */
+/** Median and maximum of several runs, each after a garbage collection. */
 async function measure(what: string, run: (n: number) => unknown, times = 15): Promise<void> {
   const all: number[] = []
   for (let n = 0; n < times; n++) {

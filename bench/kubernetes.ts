@@ -8,8 +8,8 @@ import { KubernetesApiDouble } from '../test/support/kubernetes-api.js'
 import { podObject } from '../test/support/kubernetes-pods.js'
 
 /**
- * What 250 pods cost an agent: memory, the first list, changes, and the attestation of a container that is known. The
- * API is another process.
+ * The cost of 250 pods for an agent: memory, the first list, changes, and the attestation of a known container. The API
+ * runs in another process.
  */
 const PODS = 250
 const BULK = 24_000

@@ -11,7 +11,7 @@ const HEIGHT = 90
 
 const short = (value: number) => (value >= 1000 ? String(Math.round(value)) : String(Number(value.toPrecision(3))))
 
-/** An SVG with a panel a series, one below the other, y from 0; colours that show on light and dark. */
+/** An SVG with one panel per series, y from 0; colours for light and dark pages. */
 export function linePlot(series: readonly Series[], unitOfX: string): string {
   const panels = series.flatMap(({ title, points }, n) => {
     const y = 24 + n * (HEIGHT + 40)

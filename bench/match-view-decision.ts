@@ -4,8 +4,8 @@ import { decide } from '../agent/workload-api/decision.js'
 import { Crowd } from '../test/simulation/crowd.js'
 
 /**
- * What match, view and decision cost, without sockets: 10,000 entries, 1,000 workloads with a stream in each dialect,
- * 600 issuances, labels that change, a new authority.
+ * The cost of match, view and decision without sockets: 10,000 entries, 1,000 workloads with a stream in each dialect, 600
+ * issuances, changing labels, a new authority.
  */
 const ENTRIES = 10_000
 const WORKLOADS = 1_000
@@ -15,7 +15,7 @@ const say = (what: string, ms: number, per = '') =>
   process.stdout.write(`${what.padEnd(64)} ${ms.toFixed(2)} ms${per}\n`)
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
 
-/** The middle of so many runs. */
+/** The median of several runs. */
 function median(run: () => void, times = 9): number {
   const all = Array.from({ length: times }, () => {
     const began = performance.now()
@@ -38,7 +38,7 @@ for (let n = 0; n < MATCHED; n++) {
 say(`${MATCHED} issuances and ${MATCHED / 5} changes of a label`, performance.now() - began)
 delay.disable()
 say('loop delay meanwhile, p99', delay.percentile(99) / 1e6)
-// One at a time: a stream whose last message is under way sends nothing more.
+// One at a time, because a stream with a message in flight sends nothing more.
 const rotations: number[] = []
 for (let n = 0; n < 5; n++) {
   rotations.push(median(() => crowd.rotate(), 1))

@@ -1,6 +1,6 @@
 import { simulate } from '../test/simulation/shared-address.js'
 
-/** How many SVIDs of an hour, in use behind one address, are all issued and renewed in time: the worst of three seeds. */
+/** The number of one-hour SVIDs behind one address that are all issued and renewed in time: the worst of three seeds. */
 const SEEDS = [1, 2, 3]
 const HOURS = 12
 const STEP = 100

@@ -4,8 +4,8 @@ import { fullPace, REQUESTS_OF_A_BUNDLE_POLL } from '../agent/icp/limits.js'
 import { linePlot, type Series } from './line-plot.js'
 
 /**
- * What a node and a fleet cost, from the rates that the agent allows itself, the default intervals and the figures
- * of docs/benchmarks/figures.json. Writes the tables and pictures of docs/scale.md.
+ * The cost of a node and a fleet, computed from the agent's rates, the default intervals and docs/benchmarks/figures.json.
+ * Writes the tables and pictures of docs/scale.md.
  */
 const HOUR = 60
 /** Defaults, in minutes. */
@@ -83,7 +83,7 @@ interface Costs {
   readonly pushMs: number
 }
 
-/** Medians of the comparison, of this agent: what a stream, a fetch, a new process and a push cost. */
+/** This agent's medians of the comparison: the cost of a stream, a fetch, a new process and a push. */
 function costs(root: string): Costs {
   const figures = JSON.parse(readFileSync(join(root, 'docs/benchmarks/figures.json'), 'utf8')) as {
     readonly case: string
@@ -97,7 +97,7 @@ function costs(root: string): Costs {
     return found.median
   }
   return {
-    // Of a process that has been through all cases: the stream's own share is less.
+    // Of a process after all cases; the stream's own share is smaller.
     streamKb: (1_000 * (of('memory', 'resident') - of('idle', 'idle resident'))) / 2_000,
     idleMb: of('idle', 'idle resident'),
     // Seconds for 1,000 are milliseconds for one.
@@ -130,7 +130,7 @@ function nodeTable(cost: Costs): string[] {
   ]
 }
 
-/** In hours: so long must SVIDs live that one address, with the slowest sync, renews this many. */
+/** The shortest life of SVIDs, in hours, at which one address with the slowest sync can renew this many. */
 function shortestLife(identities: number): number {
   return (identities * RENEWALS_A_LIFE) / (HOUR * (fullPace('standard') - 1 / SYNC.longest))
 }

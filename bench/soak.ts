@@ -13,8 +13,8 @@ import { usageOf } from './beside-spire/targets.js'
 import { linePlot, type Series } from './line-plot.js'
 
 /**
- * The agent as it is handed out for hours: workloads with identities of their own that hold streams, programs that come and
- * go, JWT-SVIDs, rotations of SVIDs and of the authority. What it uses is sampled and plotted.
+ * Runs the released agent for hours: workloads with their own identities and open streams, short-lived programs, JWT-SVIDs,
+ * rotations of SVIDs and of the authority. Samples and plots its usage.
  */
 const { values } = parseArgs({
   options: {
@@ -26,7 +26,7 @@ const { values } = parseArgs({
 })
 const lengthMs = Number(values.hours) * 3_600_000
 const workloads = Number(values.workloads)
-/** Renewed at about half of it: so many workloads then take two thirds of what the agent may ask for. */
+/** Renewed at about half of it; the workloads then use two thirds of the agent's request rate. */
 const TTL_SECONDS = 1_800
 const SAMPLE_MS = 10_000
 const CHURN_MS = 2_000
@@ -109,7 +109,7 @@ try {
     Number(new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)`, 'm').exec(text)?.[1])
 
   let failed = 0
-  // All of them at once would wait for minutes: the agent asks the server for 27 SVIDs a minute.
+  // All at once would wait for minutes, because the agent requests 27 SVIDs a minute.
   const holders = Array.from({ length: workloads }, () => null as ChildProcess | null)
   const began = performance.now()
   const isOver = () => performance.now() - began > lengthMs || agent.exitCode !== null || agent.signalCode !== null
@@ -118,7 +118,7 @@ try {
       holders[n]?.kill('SIGKILL')
       holders[n] = run(loadgen, ['streams', '-socket', socket, '-streams', '2', '-patience', '10m'], uidOf(n))
       const other = (n * 7) % workloads
-      // Whoever has an identity by now has a token too.
+      // Each workload with an identity also fetches a token.
       if (performance.now() - began > 900_000) {
         const jwt = run(loadgen, ['jwt', '-socket', socket, '-at-once', '1', '-for', '200ms'], uidOf(other))
         void exitOf(jwt).then((code) => {
@@ -145,7 +145,7 @@ try {
       const now = performance.now()
       const heapMb = figure(text, 'nodejs_heap_size_used_bytes') / 1e6
       const lagMs = figure(text, 'nodejs_eventloop_lag_seconds') * 1e3
-      // Node measures its heap with the first scrape and tells it with the next.
+      // Node measures its heap at the first scrape and reports it at the next.
       if (!Number.isFinite(heapMb) || !Number.isFinite(lagMs)) continue
       samples.push({
         hours: (now - began) / 3_600_000,

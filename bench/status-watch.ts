@@ -15,10 +15,10 @@ import { Crowd, type Member } from '../test/simulation/crowd.js'
 import { bundlePrograms } from '../test/support/bundle-programs.js'
 
 /**
- * What `icp-agent status --watch` costs an agent with 10,000 entries and 2,000 workloads: the event loop's delay with it
- * against without, as a ratio, and its share of a core. In this process are match, view and decision, 4,000 streams
- * without sockets, and the real admin socket; twenty times a second an SVID is issued and pushed. Rounds with and
- * without alternate, so that what else runs on the machine meets both. The argument is the seconds of a round.
+ * The cost of `icp-agent status --watch` for an agent with 10,000 entries and 2,000 workloads: the ratio of the event loop's
+ * delay with it to that without, and its share of a core. This process has match, view and decision, 4,000 streams without
+ * sockets, and the real admin socket; an SVID is issued and pushed twenty times a second. Rounds with and without it
+ * alternate, so that other load on the machine affects both. The argument is the seconds of a round.
  */
 const ENTRIES = 10_000
 const WORKLOADS = 2_000
@@ -44,7 +44,7 @@ const app = await adminApp(sources, adminEvents(new RecordedSinks(), crowd.clock
 const directory = mkdtempSync(join(tmpdir(), 'icp-bench-'))
 const socket = join(directory, 'admin.sock')
 let issued = 0
-/** Bytes of answers that were shown. */
+/** Bytes of shown answers. */
 let shown = 0
 const issuing = setInterval(() => crowd.issue(issued++ % MATCHED), ISSUE_MS)
 try {
@@ -53,7 +53,7 @@ try {
     ...{ path: socket, maxConnections: 16, admit: () => true, onExcess: () => undefined },
     onRequest: (request, response) => app.routing(request, response),
   })
-  // Everything is compiled before the first figure.
+  // Warms up, so that everything is compiled before the first measurement.
   for (const form of FORMS) await watched(agent, form, () => sleep(5_000))
   for (const form of FORMS) {
     const [without, within]: [Round[], Round[]] = [[], []]
@@ -72,7 +72,7 @@ try {
 interface Round {
   readonly p99: number
   readonly most: number
-  /** Of a core. */
+  /** Share of a core. */
   readonly processor: number
 }
 
@@ -88,7 +88,7 @@ async function round(): Promise<Round> {
   return { p99: delay.percentile(99) / 1e6 - TICK_MS, most: delay.max / 1e6 - TICK_MS, processor }
 }
 
-/** Meanwhile a process of its own watches, with all rows that there are. */
+/** Runs the work while another process watches with all rows. */
 async function watched<T>(agent: string, form: readonly string[], work: () => Promise<T>): Promise<T> {
   const args = [agent, 'status', ...form, '--watch', '-o', 'json', '--admin-socket', socket]
   const child: ChildProcess = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })

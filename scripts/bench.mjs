@@ -1,4 +1,4 @@
-// `node scripts/bench.mjs NAME`: bundles bench/NAME.ts and runs it. The figures of docs/performance.md come from here.
+// `node scripts/bench.mjs NAME`: bundles bench/NAME.ts and runs it. It produces the figures of docs/performance.md.
 import './ensure-installed.mjs'
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs'

@@ -13,7 +13,7 @@ rmSync(join(root, 'dist'), { recursive: true, force: true })
 for (const project of ['tsconfig.build.json', 'tsconfig.client.json']) {
   const { status } = spawnSync(join(root, 'node_modules/.bin/tsc'), ['-p', project], {
     cwd: root,
-    // Everything on stderr: what is built for often prints results of its own on stdout.
+    // All output to stderr, because scripts that build first print their own results to stdout.
     stdio: ['ignore', 2, 2],
   })
   if (status !== 0) process.exit(status ?? 1)

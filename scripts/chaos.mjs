@@ -1,4 +1,4 @@
-// `npm run chaos -- --minutes 60 --seed 1`: a bad day for an agent, made of one seed. See docs/reliability.md.
+// `npm run chaos -- --minutes 60 --seed 1`: random faults for an agent, generated from a seed. See docs/reliability.md.
 import './ensure-installed.mjs'
 import { mkdtempSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'

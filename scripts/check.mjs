@@ -1,5 +1,5 @@
-// `npm run check`: what must hold before every commit, in seconds. Types, formatting and lint, the architecture and the
-// documents (as tests), generated code in step with its definitions. All at once; the output of what failed is shown.
+// `npm run check`: the checks before every commit, in seconds: types, formatting and lint, architecture and documents (as
+// tests), generated code against its definitions. They run concurrently; the output of failed ones is shown.
 import './ensure-installed.mjs'
 import { spawn } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
@@ -19,7 +19,7 @@ const STEPS = {
   'generated code': generatedInStep,
 }
 
-/** Runs a program to its end; resolves with null, or with its output where it failed. */
+/** Runs a program to its end; resolves with null, or with its output if it failed. */
 function run(command, ...args) {
   return new Promise((resolve) => {
     const child = spawn(command, args, { cwd: root, env, stdio: ['ignore', 'pipe', 'pipe'] })
@@ -31,7 +31,7 @@ function run(command, ...args) {
     }
     child.on('error', (error) => resolve(String(error)))
     child.on('close', (code) => {
-      // What a step that passes warns of is shown all the same.
+      // Warnings of a passed step are shown too.
       for (const line of output.split('\n')) if (line.startsWith('warning: ')) process.stdout.write(`${line}\n`)
       resolve(code === 0 ? null : output || `exit code ${code}`)
     })

@@ -1,7 +1,7 @@
-// Adds up what a run of several steps came to and prints, last, the plain line `N passed, N failed`.
+// Adds up the results of several steps and prints `N passed, N failed` as the last line.
 //   node scripts/count-tests.mjs NAME=EXIT_CODE[=VITEST_JSON_REPORT]...
 // A step that failed without a failed test in its report (a type error, a file that cannot be loaded, a timeout) counts
-// as one failure. Exits 1 where anything failed.
+// as one failure. Exits 1 if anything failed.
 import { readFileSync } from 'node:fs'
 
 let passed = 0

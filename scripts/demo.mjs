@@ -1,5 +1,5 @@
-// `npm run demo`: installs and builds what is missing, then runs dev/demo. Plain Node, so that it runs on a fresh
-// checkout; everything but the demo itself is said on stderr.
+// `npm run demo`: installs and builds if necessary, then runs dev/demo. Plain Node, so that it runs on a fresh checkout;
+// all output but that of the demo goes to stderr.
 import './ensure-installed.mjs'
 import { readdirSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -8,10 +8,10 @@ import { fileURLToPath } from 'node:url'
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const SOURCES = ['agent', 'attestors', 'proto', 'dev', 'package-lock.json', 'tsconfig.json', 'tsconfig.build.json']
 const entry = join(root, 'dist/dev/demo/main.js')
-/** Written after a build that succeeded: what a failed one left behind is not taken for fresh. */
+/** Written after a successful build, so that the output of a failed one does not count as up to date. */
 const stamp = join(root, 'dist/.built')
 
-/** When the newest file below a path was changed, in milliseconds; 0 where there is none. */
+/** The time of the newest file below a path, in milliseconds; 0: none. */
 function newest(path) {
   const stat = statSync(path, { throwIfNoEntry: false })
   if (!stat) return 0
@@ -25,7 +25,7 @@ if (SOURCES.some((path) => newest(join(root, path)) > built)) {
   const began = new Date()
   await import('./build.mjs')
   writeFileSync(stamp, '')
-  // A source that was changed while the compiler ran is newer than this.
+  // A source that is changed during the compilation is newer than this time.
   utimesSync(stamp, began, began)
 }
 const { demo } = await import(entry)

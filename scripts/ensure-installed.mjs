@@ -1,5 +1,5 @@
-// Installs the dependencies where they are missing or out of step with package-lock.json; otherwise does nothing, fast.
-// Plain Node without dependencies: it is the first thing that runs on a fresh checkout. Says everything on stderr.
+// Installs the dependencies if they are missing or differ from package-lock.json; otherwise does nothing, quickly. Plain
+// Node without dependencies, because it runs first on a fresh checkout. All output goes to stderr.
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -17,7 +17,7 @@ function reason() {
   for (const [path, { version, optional }] of Object.entries(wanted)) {
     if (path === '') continue
     const found = installed[path]
-    // Optional packages are those of other platforms, which npm leaves out.
+    // npm leaves out optional packages of other platforms.
     if (found === undefined ? !optional : found.version !== version)
       return `${path} is out of step with package-lock.json`
   }
@@ -45,7 +45,7 @@ if (major < OLDEST_NODE[0] || (major === OLDEST_NODE[0] && minor < OLDEST_NODE[1
 const why = reason()
 if (why !== null) {
   say(`Installing: ${why}.`)
-  // npm tells its own path to what it runs; that npm belongs to this Node.
+  // npm passes its own path to scripts; that npm belongs to this Node.
   const npm = process.env.npm_execpath
   const command = npm?.endsWith('.js') ? [process.execPath, npm] : ['npm']
   const result = spawnSync(command[0], [...command.slice(1), 'ci', '--no-audit', '--no-fund'], {

@@ -1,6 +1,6 @@
-// `node scripts/terminal-image.mjs COLUMNSxROWS FILE.svg -- COMMAND…`: what a command prints on a terminal of that
-// size, as an image for the documents. The command runs in tmux (a server of its own), so the terminal is a real one. The
-// image shows what tmux has when the command ends, with what has scrolled away, or after --after SECONDS (`--watch`).
+// `node scripts/terminal-image.mjs COLUMNSxROWS FILE.svg -- COMMAND…`: the output of a command on a terminal of that size,
+// as an image for the documents. The command runs in tmux (a server of its own), so the terminal is a real one. The image
+// shows the content of tmux at the end of the command, with its history, or after --after SECONDS (`--watch`).
 // docs/images/status-*.svg and explain.svg are of an agent beside `icp-agent dev-icp`, which was stopped.
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -67,17 +67,17 @@ ${body.filter(Boolean).join('\n')}
 `
 }
 
-/** Runs of one look, each with the column at which it begins; the look goes on into the next line. */
+/** Runs of text with one style, each with its first column; the style continues in the next line. */
 function pieces(line, before) {
   let look = before
   let column = 0
   const found = []
   for (const [n, piece] of line.split('\u001b[').entries()) {
-    // Of an escape sequence, what is left is its numbers, `m`, and the text after it.
+    // Each part begins with the numbers of an escape sequence and `m`, followed by its text.
     const end = n === 0 ? -1 : piece.indexOf('m')
     if (n > 0) look = piece.slice(0, end).split(';').reduce(painted, look)
     const text = piece.slice(end + 1)
-    // Spaces between words need no ink, and blocks are drawn.
+    // Spaces are not drawn, and block characters are drawn as rectangles.
     for (const { 0: word, index } of text.matchAll(/[█▏▎▍▌▋▊▉░]|[^\s█▏▎▍▌▋▊▉░]+(?: [^\s█▏▎▍▌▋▊▉░]+)*/g)) {
       found.push({ ...look, word, column: column + [...text.slice(0, index)].length })
     }

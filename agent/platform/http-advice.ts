@@ -104,8 +104,7 @@ export function networkProblem(code: string, address: string, peer: HttpPeer): s
 /** Problem and advice for a proxy's answer to CONNECT. */
 export function connectProblem(status: number): string {
   if (status === 407) return 'it requires authentication (407): set HTTPS_PROXY to http://USER:PASSWORD@HOST:PORT'
-  if (status === 401 || status === 403)
-    return `it forbids connections to the server (${status}): have them allowed`
+  if (status === 401 || status === 403) return `it forbids connections to the server (${status}): have them allowed`
   if (status >= 500) return `it cannot reach the server (${status})`
   return `it answered CONNECT with ${status}: is it a proxy for HTTPS?`
 }

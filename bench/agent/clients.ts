@@ -2,7 +2,7 @@ import { type ClientHttp2Session, type ClientHttp2Stream, connect } from 'node:h
 import { connect as connectSocket } from 'node:net'
 import type { Order, Reply } from './messages.js'
 
-// A process with many clients of the Workload API. Each connection is attested for itself.
+// A process with many clients of the Workload API. Each connection is attested by itself.
 const METHODS = ['/SpiffeWorkloadAPI/FetchX509SVID', '/spiffe.workload.SpiffeWorkloadAPI/FetchX509SVID']
 const [, , socketPath = ''] = process.argv
 const held: ClientHttp2Stream[] = []
@@ -21,7 +21,7 @@ function call(session: ClientHttp2Session, path = METHODS[0]): ClientHttp2Stream
     te: 'trailers',
     'workload.spiffe.io': 'true',
   })
-  // A refusal comes in the headers, the end of a stream in the trailers.
+  // A refusal is in the headers, the end of a stream in the trailers.
   for (const event of ['response', 'trailers']) {
     stream.on(event, ({ 'grpc-status': status, 'grpc-message': why }) => {
       if (status !== undefined) fail(new Error(`status ${status}: ${why}`))
@@ -31,7 +31,7 @@ function call(session: ClientHttp2Session, path = METHODS[0]): ClientHttp2Stream
   return stream
 }
 
-/** Resolves with the first bytes: a message is sent as a whole. */
+/** Resolves with the first bytes, because a message is sent at once. */
 function message(stream: ClientHttp2Stream): Promise<unknown> {
   return new Promise((resolve) => stream.once('data', resolve))
 }
@@ -40,7 +40,7 @@ function now(): number {
   return Number(process.hrtime.bigint() / 1000n) / 1000
 }
 
-/** As many connections at once, with a stream in each dialect that stays. */
+/** Opens connections concurrently, each with a lasting stream in each dialect. */
 async function hold(connections: number): Promise<number[]> {
   const began = now()
   const first = async (stream: ClientHttp2Stream) => {
@@ -52,7 +52,7 @@ async function hold(connections: number): Promise<number[]> {
   return await Promise.all(sessions.flatMap((session) => METHODS.map((path) => first(call(session, path)))))
 }
 
-/** One fetch after the other, each on a connection of its own or all on one. */
+/** Fetches one after another, each on a connection of its own or all on one. */
 async function rounds(times: number, fresh: boolean): Promise<number[]> {
   const took: number[] = []
   let session = open()
@@ -70,7 +70,7 @@ async function rounds(times: number, fresh: boolean): Promise<number[]> {
   return took
 }
 
-/** When the next message came, for each stream that is held. */
+/** The time of the next message of each open stream. */
 async function pushed(): Promise<number[]> {
   return await Promise.all(held.map((stream) => message(stream).then(now)))
 }

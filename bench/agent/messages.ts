@@ -1,4 +1,4 @@
-/** What the benchmark asks of a process of clients, and what it answers. Times in milliseconds. */
+/** Messages between the benchmark and a process of clients. Times in milliseconds. */
 export type Order =
   | { readonly kind: 'hold'; readonly connections: number }
   | { readonly kind: 'rounds'; readonly times: number; readonly fresh: boolean }
@@ -9,16 +9,16 @@ export interface Reply {
   readonly times: readonly number[]
 }
 
-/** Asked of the agent's process. Watching the event loop costs it one percent of a core. */
+/** Requests to the agent's process. Watching the event loop costs it one percent of a core. */
 export interface UsageQuestion {
   readonly watch: boolean
 }
 
-/** What the agent's process used since it was asked last, and its memory now. */
+/** The usage of the agent's process since the last request, and its present memory. */
 export interface Usage {
   readonly cpuMs: number
   readonly elapsedMs: number
-  /** How late the event loop was; zeros where nobody watched. */
+  /** The delay of the event loop; zeros if it was not watched. */
   readonly delayMs: { readonly p50: number; readonly p99: number; readonly max: number }
   readonly heapMib: number
   readonly rssMib: number

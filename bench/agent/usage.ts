@@ -2,7 +2,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { isMainThread } from 'node:worker_threads'
 import type { Usage, UsageQuestion } from './messages.js'
 
-// Loaded before the agent: tells the benchmark what the process uses, each time it is asked.
+// Loaded before the agent; reports the usage of the process to the benchmark at each request.
 const TICK_MS = 5
 const MIB = 1024 * 1024
 

@@ -6,7 +6,7 @@ export type Aim = {
   /** The target that the agent is compared with; without one the figure itself counts. */
   readonly to?: string
   readonly unit?: string
-  /** Shown where the aim is missed. */
+  /** Shown if the aim is missed. */
   readonly missed: string
 } & ({ readonly most: number; readonly least?: undefined } | { readonly least: number; readonly most?: undefined })
 

@@ -7,7 +7,7 @@ export const SPIRE_VERSION = '1.15.3'
 
 const FOLDER = join(tmpdir(), `icp-agent-beside-spire-${SPIRE_VERSION}`)
 
-/** SPIRE's server with the plugins that the comparison uses: the others pull in a module that not every proxy has. */
+/** SPIRE's server with only the plugins that the comparison uses: others need a module that not every proxy has. */
 const SERVER_PLUGINS: Readonly<Record<string, readonly string[]>> = {
   nodeattestor: ['jointoken'],
   upstreamauthority: ['disk'],
@@ -22,7 +22,7 @@ export interface Programs {
   readonly loadgen: string
 }
 
-/** SPIRE and the load generator, built from the Go module proxy, once a machine: some three minutes on two cores. */
+/** SPIRE and the load generator, built once per machine from the Go module proxy: some three minutes on two cores. */
 export function buildPrograms(root: string): Programs {
   const folder = FOLDER
   mkdirSync(folder, { recursive: true })
@@ -36,7 +36,7 @@ export function buildPrograms(root: string): Programs {
   return programs
 }
 
-/** The load generator alone; answers with its path. */
+/** Builds only the load generator; returns its path. */
 export function buildLoadgen(root: string): string {
   mkdirSync(FOLDER, { recursive: true })
   const program = join(FOLDER, 'loadgen')
@@ -58,7 +58,7 @@ function buildSpire(folder: string, programs: Programs): void {
   rmSync(sources, { recursive: true })
 }
 
-/** Takes the imports and the registrations of all other plugins of a kind out of the server's catalogue. */
+/** Removes imports and registrations of all other plugins of a kind from the server's catalogue. */
 function leaveOutPlugins(sources: string, kind: string, kept: readonly string[]): void {
   const path = join(sources, 'pkg/server/catalog', `${kind}.go`)
   const imported = new RegExp(`"github.com/spiffe/spire/pkg/server/plugin/${kind}/([a-z0-9]+)"`)

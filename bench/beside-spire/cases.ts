@@ -15,17 +15,17 @@ export interface Figure {
 
 export interface Case {
   readonly name: string
-  /** What is done, for the page. */
+  /** Its description for the page. */
   readonly what: string
   /** Which targets it is for. */
   readonly targets: 'all' | 'agents'
-  /** Where the entries name the digest of the program, and targets compute it. */
+  /** True if the entries require the digest of the program, which targets then compute. */
   readonly sha256?: true
-  /** At least so many repetitions, where single ones are short and differ much. */
+  /** Minimum number of repetitions, for short ones that vary much. */
   readonly least?: number
-  /** For all targets at the same time: they wait, and measure what does not depend on who else runs. */
+  /** Runs for all targets at the same time: the measured times do not depend on other targets. */
   readonly together?: true
-  /** A target that it is not for: it takes long, and no aim is compared with that one. */
+  /** A target to leave out, because it takes long and no aim is compared with it. */
   readonly without?: string
   run(target: Target, bench: Bench): Promise<readonly Figure[]>
 }
@@ -34,7 +34,7 @@ export interface Bench {
   readonly loadgen: string
   /** Shorter runs, to try the harness. */
   readonly quick: boolean
-  /** A name that no entry has had yet. */
+  /** A new name for an entry. */
   readonly fresh: () => string
   readonly selector: (target: Target) => string
   /** From 0 to 1. */
@@ -58,7 +58,7 @@ const ms = (name: string, microseconds: number): Figure => ({
   value: microseconds / 1000,
 })
 
-/** Longer than any case takes: a target that hangs fails its case, and the others go on. */
+/** Longer than any case takes, so that a hanging target fails only its case. */
 const PATIENCE_MS = 150_000
 
 /** Runs the load generator to its end. */
@@ -132,7 +132,7 @@ function cold(processes: number, rounds: number): Case['run'] {
   }
 }
 
-/** Processes with open streams, which answer line by line. */
+/** Processes with open streams, controlled line by line. */
 class Watchers implements AsyncDisposable {
   readonly #children: readonly { child: ChildProcess; lines: AsyncIterator<string>; gone: Promise<unknown> }[]
 
@@ -142,7 +142,7 @@ class Watchers implements AsyncDisposable {
       const env = processes > 1 ? { GOMAXPROCS: '1' } : {}
       const child = spawn(bench.loadgen, args, { stdio: ['pipe', 'pipe', 'inherit'], env })
       const gone = new Promise((resolve) => child.once('exit', resolve).once('error', resolve))
-      // One that has ended cannot be written to: its answer, which does not come, says so.
+      // Writing to an ended process fails; its missing answer reports that.
       child.stdin.on('error', () => undefined)
       return { child, lines: createInterface({ input: child.stdout })[Symbol.asyncIterator](), gone }
     })
@@ -207,7 +207,7 @@ function push(processes: number, streams: number): Case['run'] {
   }
 }
 
-/** One sync of entries of ours falls into it. */
+/** Long enough to contain one of our entry syncs. */
 const IDLE_SECONDS = 30
 
 const memory: Case['run'] = async (target, bench) => {
@@ -240,7 +240,7 @@ const start: Case['run'] = async (target, bench) => {
   return [ms('exec to first answer', took * 1000)]
 }
 
-/** After a restart, once everything has settled. */
+/** After a restart, when the load is steady. */
 const idle: Case['run'] = async (target, bench) => {
   await restarted(target, bench)
   await sleep(bench.quick ? 5_000 : 20_000)
@@ -251,7 +251,7 @@ const idle: Case['run'] = async (target, bench) => {
   ]
 }
 
-/** Something is registered while a program that is not registered yet asks each second. */
+/** Registers an entry for a program that already asks each second. */
 const registered: Case['run'] = async (target, bench) => {
   if (target.register === null) return []
   const copy = `${bench.loadgen}-${bench.fresh()}`
@@ -264,7 +264,7 @@ const registered: Case['run'] = async (target, bench) => {
   return [ms('registered to served', at_us - began * 1000)]
 }
 
-/** Those that add entries and authorities come last: all messages of their target are longer from then on. */
+/** Cases that add entries and authorities come last, because they make all later messages longer. */
 export const CASES: readonly Case[] = [
   { name: 'warm-1', what: 'an SVID on an open connection, one call at a time', targets: 'all', run: steady('warm', 1) },
   { name: 'warm-8', what: 'an SVID on an open connection, 8 calls at once', targets: 'all', run: steady('warm', 8) },

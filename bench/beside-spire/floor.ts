@@ -2,8 +2,8 @@ import { fstatSync, openSync, readFileSync } from 'node:fs'
 import { Server, ServerCredentials } from '@grpc/grpc-js'
 
 /**
- * The least that a Workload API on grpc-js can cost: it answers so many bytes and checks nothing. With `check` it looks
- * once a message whether the process still runs the same program, as an agent must.
+ * The minimal cost of a Workload API on grpc-js: answers a number of bytes without checks. With `check` it checks once per
+ * message that the process still runs the same program, as an agent must.
  * Arguments: socket, bytes, `check` or nothing.
  */
 const [socket = '', bytes = '3106', check] = process.argv.slice(2)
@@ -39,7 +39,7 @@ function looksAtTheProcess(directory: number): void {
   readFileSync('/proc/self/stat', 'latin1')
 }
 
-/** An X509SVIDResponse with one SVID: its SPIFFE ID, and bytes in the place of the certificate. */
+/** An X509SVIDResponse with one SVID: its SPIFFE ID, and filler bytes instead of the certificate. */
 function response(size: number): Buffer {
   const field = (number: number, value: Buffer) =>
     Buffer.concat([varint((number << 3) | 2), varint(value.length), value])

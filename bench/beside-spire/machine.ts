@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { cpus, release, totalmem } from 'node:os'
 
-/** When, what and where it was measured, for a page. */
+/** Date, commit and machine of the measurement, for a page. */
 export function machine(): string {
   const [first] = cpus()
   return (

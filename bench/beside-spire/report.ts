@@ -20,7 +20,7 @@ export type Measured = Figure & { readonly case: string; readonly target: string
 
 const OURS = 'icp-agent'
 const SPIRE = 'SPIRE RSA'
-/** As shipped: with nothing left out. */
+/** Targets as shipped, with nothing left out. */
 const isOurs = (target: string) => target === OURS || target === `${OURS}, sha256`
 const PAGE = 'docs/benchmarks.md'
 const BEGIN = '<!-- figures: written by the benchmark -->'
@@ -43,7 +43,7 @@ function summary(values: readonly number[]): Summary {
 const short = (value: number) => (value >= 1000 ? String(Math.round(value)) : String(Number(value.toPrecision(3))))
 const ranged = ({ median, least, most }: Summary) => `${short(median)} (${short(least)} to ${short(most)})`
 
-/** Replaces the figures in docs/benchmarks.md and draws a plot a case, beside it. */
+/** Replaces the figures in docs/benchmarks.md and draws a plot per case beside it. */
 export function writeReport(root: string, results: Results, cases: readonly Case[]): void {
   const page = join(root, PAGE)
   const text = readFileSync(page, 'utf8')
@@ -169,7 +169,7 @@ const BAR = 22
 const LEFT = 190
 const WIDTH = 760
 
-/** Horizontal bars, a block a figure, the range of the repetitions as a line; colours that show on light and dark. */
+/** Horizontal bars, one block per figure, the range of the repetitions as a line; colours for light and dark pages. */
 function plot(
   one: Case,
   targets: readonly string[],

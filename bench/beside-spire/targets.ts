@@ -8,26 +8,26 @@ import { startServer, TENANT } from '../../test/support/agent.js'
 import { freePort } from '../../test/support/free-port.js'
 import type { Programs } from './build.js'
 
-/** One program with a Workload API, as it runs in the comparison. */
+/** One program with a Workload API in the comparison. */
 export interface Target extends AsyncDisposable {
   readonly name: string
   readonly socket: string
   readonly pid: number
-  /** Registers a SPIFFE ID for the load generator; null where the target has no entries. */
+  /** Registers a SPIFFE ID for the load generator; null: the target has no entries. */
   readonly register: ((id: string, selector: string) => Promise<void>) | null
-  /** Makes the server publish one more authority; null where the target has no authorities. */
+  /** Makes the server publish one more authority; null: the target has no authorities. */
   readonly newAuthority: (() => Promise<void>) | null
-  /** Stops the installation, calls `watch` and starts it again; resolves with when, in milliseconds of the wall clock. */
+  /** Stops the installation, calls `watch` and starts it again; resolves with the time of the start (wall clock, ms). */
   readonly restart: (watch: () => Promise<unknown>) => Promise<number>
-  /** The only cases that it is for: a target with a part left out, which shows what that part costs. */
+  /** The only cases of a target without some part, which shows the cost of that part. */
   readonly only?: readonly string[]
 }
 
 const DOMAIN = 'bench.example'
-/** An upper bound of what the health server and its metrics cost. */
+/** Shows an upper bound of the cost of the health server and its metrics. */
 export const WITHOUT_HEALTH = 'icp-agent, health off'
 
-/** Ours: the single executable as it is handed out, with what is on by default, the limits on one user's rate lifted. */
+/** Our agent: the released single executable with its defaults, but without the rate limits of one user. */
 export async function ours(
   directory: string,
   executable: string,
@@ -107,7 +107,7 @@ plugins {
     ['run', '-config', join(directory, 'server.conf')],
     join(directory, 'server.log'),
   )
-  // Not the synchronous one: the embedded ICP server of another target runs in this process.
+  // Asynchronous, because the embedded ICP server of another target runs in this process.
   const ask = async (...args: string[]) =>
     (await promisify(execFile)(programs.spireServer, [...args, '-socketPath', api])).stdout
   await until(() => ask('healthcheck'))
@@ -186,7 +186,7 @@ plugins {
   }
 }
 
-/** A program that only answers: its own arguments, and the socket where it listens. */
+/** A bare server: its arguments, and its socket. */
 export async function floor(name: string, socket: string, program: string, args: readonly string[]): Promise<Target> {
   const start = () => run(program, args, `${socket}.log`)
   let child = await start()
@@ -224,7 +224,7 @@ function limitsLifted(): Record<string, number> {
 
 const running = new Set<ChildProcess>()
 
-/** Ends what is still there: the half of a target that could not be had. */
+/** Ends the started part of a target that failed to start. */
 export async function endAll(): Promise<void> {
   await Promise.all([...running].map(ended))
 }

@@ -1,6 +1,6 @@
 import { request } from 'node:https'
 
-/** What the demo asks of the embedded ICP server, as an administrator would. */
+/** The administrative requests of the demo to the embedded ICP server. */
 export class Admin {
   constructor(
     private readonly address: string,

@@ -2,7 +2,7 @@ import type { DemoEvent } from './events.js'
 
 type LogLine = Readonly<Record<string, unknown>>
 
-/** What the lines of the agent's log mean to the demo; the others are passed over. */
+/** Log lines of the agent that the demo shows; others are ignored. */
 const MEANING: Readonly<Record<string, (line: LogLine, withToken: boolean) => DemoEvent | null>> = {
   'Node attestation successful': (line, withToken) => node(line, false, withToken),
   'Agent SVID renewal successful': (line) => node(line, true, false),

@@ -8,7 +8,7 @@ import { type Held, isComplete, type Story } from './story.js'
 const LABEL = 10
 const MAX_WIDTH = 110
 
-/** The picture below the events: who is there, what the workload is, and the life of each SVID. */
+/** The board below the events: server, node and workload, and the life of each SVID. */
 export function board(story: Story, now: number, columns: number, style: Style): string[] {
   const width = Math.min(columns - 1, MAX_WIDTH)
   const { dim } = style
@@ -47,7 +47,7 @@ function processes(story: Story, now: number, { cyan, dim, blue }: Style): [stri
   return rows
 }
 
-/** At most three lines of what the kernel says of the workload. */
+/** The workload's selectors in at most three lines. */
 function selectorRows({ selectors }: Story, width: number): string[] {
   if (!selectors) return []
   const texts = Object.entries(selectors).map(([key, value]) => selectorText({ [key]: value }))

@@ -5,20 +5,20 @@ const KEPT_LINES = 30
 const GRACE_MS = 5_000
 
 export interface ChildOptions {
-  /** As people read it: `the agent`. */
+  /** Its name in messages: `the agent`. */
   readonly name: string
   /** Script and arguments for this Node. */
   readonly args: readonly string[]
-  /** The whole environment of the process: nothing is inherited. */
+  /** The complete environment of the process; nothing is inherited. */
   readonly env: Readonly<Record<string, string>>
   readonly onLine: (line: string) => void
 }
 
-/** A process of the demo: its output line by line, its end, and how to bring that about. */
+/** A process of the demo, with its output by lines and its end. */
 export class Child {
-  /** The last lines that it wrote, for when it ends too early. */
+  /** Its last lines, for the message if it ends too early. */
   readonly tail: string[] = []
-  /** Resolves when the process is gone, with how it ended in words. */
+  /** Resolves when the process has ended, with a text about how. */
   readonly ended: Promise<string>
   readonly #process: ChildProcess
 
@@ -26,14 +26,14 @@ export class Child {
     this.#process = spawn(process.execPath, options.args, {
       env: options.env,
       stdio: ['pipe', 'pipe', 'pipe'],
-      // A process group of its own: Ctrl-C reaches the demo alone, which stops its processes in order.
+      // A process group of its own: Ctrl-C reaches only the demo, which stops its processes in order.
       detached: true,
     })
     this.ended = new Promise((resolve) => {
       this.#process.once('error', (error) => resolve(error.message))
       this.#process.once('exit', (code, signal) => resolve(signal === null ? `exit code ${code}` : signal))
     })
-    // The process may be gone before it has read everything.
+    // The process may end before it has read everything.
     this.#process.stdin?.on('error', () => undefined)
     this.#listen('stdout', options.onLine)
     this.#listen('stderr', () => undefined)
@@ -51,7 +51,7 @@ export class Child {
     return this.#process.exitCode === null && this.#process.signalCode === null && this.#process.pid !== undefined
   }
 
-  /** Asks it to end, and ends it after 5 seconds. */
+  /** Asks it to end, and kills it after 5 seconds. */
   async stop(): Promise<void> {
     if (!this.running) return
     this.#process.kill('SIGTERM')
@@ -60,7 +60,7 @@ export class Child {
     clearTimeout(late)
   }
 
-  /** Ends it at once. */
+  /** Kills it. */
   kill(): void {
     if (this.running) this.#process.kill('SIGKILL')
   }

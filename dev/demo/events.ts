@@ -4,7 +4,7 @@ import type { HeldLine } from './workload-line.js'
 
 export type { Generation } from '../icp-server/options.js'
 
-/** Everything that the demo shows happening. Times in milliseconds since 1970. */
+/** The events that the demo shows. Times in milliseconds since 1970. */
 export type DemoEvent =
   | { readonly kind: 'server'; readonly address: string; readonly generation: Generation; readonly pid: number }
   | { readonly kind: 'entry'; readonly spiffeId: string; readonly selectors: Readonly<Record<string, string>> }

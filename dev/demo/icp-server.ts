@@ -6,16 +6,16 @@ import type { Processes } from './processes.js'
 
 export const NODE_ID = 'demo-node'
 const TRUST_DOMAIN = 'demo.example'
-/** Rotation comes at half of a life, less up to a tenth of it: 7 to 9 seconds after an SVID has arrived. */
+/** SVIDs are renewed at half of their life or up to a tenth of it earlier: 7 to 9 seconds after issuance. */
 const SVID_TTL = '18s'
 const AGENT_TTL = '90s'
 
-/** What the agent must know of the server. */
+/** The settings of the agent for the server. */
 export interface IcpServer {
   readonly address: string
   readonly caPath: string
   readonly tenantId: string
-  /** Null where nodes attest without one. */
+  /** Null if nodes attest without one. */
   readonly joinToken: string | null
 }
 

@@ -1,9 +1,9 @@
 /**
- * Runs `icp-agent` as it is, and ends it when whoever started it is gone: a demo that is killed leaves no process.
- * The arguments are those of `icp-agent`.
+ * Runs `icp-agent` with the same arguments, and ends it when the parent process is gone, so that a killed demo leaves no
+ * process.
  */
 process.stdin.on('end', () => process.kill(process.pid, 'SIGTERM')).resume()
-// The pipe alone must not keep the process from ending. (It is a socket, whatever its type says.)
+// The pipe must not keep the process running. (It is a socket, in spite of its type.)
 if ('unref' in process.stdin && typeof process.stdin.unref === 'function') process.stdin.unref()
 await import('../../agent/main/index.js')
 

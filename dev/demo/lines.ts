@@ -8,8 +8,8 @@ import type { Held, Story } from './story.js'
 const BAR_WIDTH = 24
 
 /**
- * The line for an event, or none where it brings nothing new. `story` is that before the
- * event; `brief` leaves out what is on the board anyway.
+ * The lines for an event; empty if it brings nothing new. `story` is that before the event; `brief` omits what the board
+ * shows.
  */
 export function eventLines(event: DemoEvent, story: Story, now: number, style: Style, brief = false): string[] {
   const { bold, cyan, dim, red, yellow } = style
@@ -54,7 +54,7 @@ function holdLines(
   now: number,
   { bold, cyan, dim, green, red, yellow }: Style,
 ): string[] {
-  // Both dialects bring the same; the second one is mentioned once.
+  // Both dialects have the same content, so the second one is mentioned once.
   if (dialect === 'authsec') return story.held.has(dialect) ? [] : [dim('gets the same in the AuthSec dialect (PEM)')]
   return changes.map(({ kind, about }) => {
     const svid = svids.find(({ spiffeId }) => spiffeId === about)
@@ -75,7 +75,7 @@ export function tryIt(socket: string): readonly [string, string] {
   return ['npx icp-agent api watch x509', `--socket unix://${socket}`]
 }
 
-/** One line for an SVID: its bar, what is left, and its name. */
+/** One line for an SVID: its bar, remaining time, and SPIFFE ID. */
 export function lifeLine(held: Held, now: number, style: Style): string {
   const fraction = remaining(held, now)
   const { full, empty } = bar(fraction, BAR_WIDTH)
@@ -83,7 +83,7 @@ export function lifeLine(held: Held, now: number, style: Style): string {
   return `${lifeColour(fraction, style)(full)}${style.dim(empty)} ${left}  ${style.cyan(held.spiffeId)}`
 }
 
-/** `unix:uid=0 unix:path=/usr/bin/node`; digests are cut. */
+/** `unix:uid=0 unix:path=/usr/bin/node`; digests are truncated. */
 export function selectorText(selectors: Readonly<Record<string, string>>): string {
   return Object.entries(selectors)
     .map(

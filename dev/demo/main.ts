@@ -48,7 +48,7 @@ export async function demo(args: readonly string[]): Promise<number> {
     const limitMs = options.seconds === undefined && !once ? null : duration(options.seconds, ONCE_MS, '--seconds')
     const story = await play({ generation, once, quiet: options.json === true, limitMs })
     if (options.json) process.stdout.write(`${JSON.stringify(documentOf(story), null, process.stdout.isTTY ? 2 : 0)}\n`)
-    // Whoever interrupts a demo without an end has seen enough.
+    // Interrupting a demo without a limit is not a failure.
     if (isComplete(story) || limitMs === null) return 0
     process.stderr.write(`The workload has not got its SVIDs${story.waiting ? `: ${story.waiting.text}` : ''}.\n`)
     return 1
@@ -101,7 +101,7 @@ function summary(story: Story): string {
   return `Seen: ${seen}. All processes have ended, and the temporary directory is gone.`
 }
 
-/** The first interruption ends the demo in order, the next one at once. A reader that goes away is one too. */
+/** The first interruption ends the demo in order, the next one at once. A closed output counts as one too. */
 function interruptions(first: () => void, again: () => void): Disposable {
   let times = 0
   const interrupted = () => (++times === 1 ? first() : again())

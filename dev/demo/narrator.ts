@@ -10,13 +10,13 @@ const PLAIN_LIVES_MS = 5_000
 const LEAST_COLUMNS = 70
 const LEAST_ROWS = 20
 
-/** Shows the demo to a person. Disposing stops what it draws by itself. */
+/** Shows the demo on a terminal. Disposing stops its redraws. */
 export interface Narrator extends Disposable {
   /** `before` and `after` are the story around the event. */
   tell(event: DemoEvent, before: Story, after: Story): void
 }
 
-/** Draws over a terminal that is large enough; else, and without one, plain lines. */
+/** A full-screen narrator if the terminal is large enough, else plain lines. */
 export function narratorFor(
   out: Terminal & { readonly isTTY?: boolean | undefined },
   style: Style,
@@ -26,7 +26,7 @@ export function narratorFor(
   return out.isTTY === true && large ? new Painter(out, style, now) : new LineWriter(out, style, now)
 }
 
-/** Seconds since the demo began, as each line begins. */
+/** The beginning of each line: seconds since the demo began. */
 function stamp(since: number, now: number, { dim }: Style): string {
   return dim(`${((now - since) / 1000).toFixed(1).padStart(5)}s `)
 }

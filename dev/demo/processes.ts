@@ -7,7 +7,7 @@ export class Processes implements AsyncDisposable {
   readonly #children: Child[] = []
   #closing = false
 
-  /** True once they are being ended on purpose: what they say then is of no interest. */
+  /** True while they are being ended on purpose; their output is then ignored. */
   get closing(): boolean {
     return this.#closing
   }
@@ -27,7 +27,7 @@ export class Processes implements AsyncDisposable {
     return child
   }
 
-  /** Starts a process that tells of itself in JSON, and waits for the line that says that it is up. */
+  /** Starts a process that writes JSON lines, and waits for the line that shows that it is up. */
   async startUntil(
     name: string,
     args: readonly string[],
@@ -44,7 +44,7 @@ export class Processes implements AsyncDisposable {
     })
   }
 
-  /** Rejects when one of the processes ends although nobody has asked it to. */
+  /** Rejects when one of the processes ends unexpectedly. */
   async failure(): Promise<never> {
     return await Promise.race(
       this.#children.map(async (child) => {
@@ -59,7 +59,7 @@ export class Processes implements AsyncDisposable {
     for (const child of this.#children) child.kill()
   }
 
-  /** Ends them one by one, the last one first: nobody is left calling into the void. */
+  /** Ends them one by one, the last one first, so that none calls one that has ended. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing = true
     for (const child of [...this.#children].reverse()) await child.stop()
@@ -82,7 +82,7 @@ function endedEarly(child: Child, how: string): Error {
   return new Error(`${child.options.name} ended by itself (${how})${said === '' ? '' : `; it said last:${said}`}`)
 }
 
-/** Nothing of the user's own settings reaches the processes. */
+/** The environment without the user's own settings. */
 function environment(): Record<string, string> {
   return { PATH: process.env['PATH'] ?? '/usr/bin:/bin', HOME: process.env['HOME'] ?? '/', TZ: 'UTC' }
 }

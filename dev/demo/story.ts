@@ -4,14 +4,14 @@ import type { HeldLine } from './workload-line.js'
 
 type Of<K extends DemoEvent['kind']> = Extract<DemoEvent, { kind: K }>
 
-/** An SVID that the workload holds, with what the demo knows of it besides. */
+/** An SVID of the workload, with data of the demo. */
 export interface Held extends HeldLine {
-  /** When it arrived: its bar is full then. */
+  /** When it arrived, where its bar begins. */
   readonly receivedAt: number
   readonly rotations: number
 }
 
-/** All that is known at a moment of the demo. */
+/** The state of the demo. */
 export interface Story {
   readonly server: Of<'server'> | null
   readonly agent: Of<'agent'> | null
@@ -50,7 +50,7 @@ export function tell(story: Story, event: DemoEvent, now: number): Story {
     case 'node':
       return { ...story, node: { ...event, receivedAt: now, renewals: (story.node?.renewals ?? -1) + 1 } }
     case 'attested':
-      // Other processes may find the socket too; the demo is about its own workload.
+      // Other processes may use the socket too; the demo shows only its own workload.
       return story.workload && story.workload.pid !== event.pid ? story : { ...story, selectors: event.selectors }
     case 'holds': {
       const held = received(story.held.get(event.dialect) ?? [], event.svids, now)

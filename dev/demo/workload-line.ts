@@ -9,7 +9,7 @@ export interface HeldLine {
   readonly authorities: number
 }
 
-/** What the workload says of itself, one JSON document a line. */
+/** Output of the workload, one JSON document per line. */
 export type WorkloadLine =
   | { readonly event: 'started'; readonly executable: string }
   | { readonly event: 'waiting'; readonly dialect: DialectName; readonly code: string; readonly text: string }

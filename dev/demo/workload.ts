@@ -7,8 +7,8 @@ import { SystemClock } from '../../agent/platform/system-clock.js'
 import type { WorkloadLine } from './workload-line.js'
 
 /**
- * The demo's workload: a process of its own that is given nothing but the address of a socket. It watches its
- * identities in both dialects and says what it holds, one JSON document a line. It ends with its standard input.
+ * The demo's workload: a process that gets only the address of a socket. It watches its identities in both dialects and
+ * writes what it holds, one JSON document per line. It ends with its standard input.
  */
 async function live(signal: AbortSignal): Promise<void> {
   const address = findEndpoint(undefined, process.env)
@@ -25,7 +25,7 @@ async function watch(address: NonNullable<ReturnType<typeof findEndpoint>>, dial
     onRetry: ({ error }) => say({ event: 'waiting', dialect, code: error.code, text: error.message }),
   })
   let before: X509Context | null = null
-  // Every message was verified by the client: keys fit, names are right, chains lead to the bundle.
+  // The client has verified every message: keys, names and chains to the bundle.
   for await (const context of client.watchX509Svids(signal)) {
     const changed = changes(before, context)
     before = context

@@ -4,16 +4,16 @@ import { type PresentedIdentity, verifyClient } from './client-certificate.js'
 import type { Services } from './exchange.js'
 import type { Access } from './routes.js'
 
-/** What a request brings to show who it is. */
+/** The credentials of a request. */
 export interface Credentials {
   readonly certificate: X509Certificate | null
-  /** TLS ended before the server: no certificate can reach it. */
+  /** TLS ended before the server, so that no certificate can reach it. */
   readonly behindProxy: boolean
   /** The token of `Authorization: Bearer`, or empty. */
   readonly bearer: string
 }
 
-/** The verified client, or null where the route does not look at it. Refuses with 401 or 403. */
+/** The verified client; null if the route does not check it. Refuses with 401 or 403. */
 export function authorize(
   access: Access,
   credentials: Credentials,

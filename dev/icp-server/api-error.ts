@@ -1,18 +1,18 @@
-/** A refusal as the ICP server words it: `{"error":{"code","message"}}`. It never leaves the server as an exception. */
+/** A refusal in the form of the ICP server: `{"error":{"code","message"}}`. Never leaves the server as an exception. */
 export class ApiError extends Error {
   override readonly name = 'ApiError'
   constructor(
     readonly status: number,
     readonly code: string,
     message: string,
-    /** Why, for whoever runs the server; the answer does not say it, as the real one's does not. */
+    /** The reason for the request log; like the real server's, the answer does not contain it. */
     readonly reason: string | null = null,
   ) {
     super(message)
   }
 }
 
-/** The server's process dies of a request: nobody gets an answer any more. */
+/** Simulates that a request crashes the server's process: no pending request is answered. */
 export class ServerDies extends Error {
   override readonly name = 'ServerDies'
 }

@@ -9,22 +9,22 @@ import { type Granted, grant, type Role, type RoleName } from './roles.js'
 import { signCertificate } from './sign-certificate.js'
 
 const CA_LIFE_MS = 10 * 365 * 86_400_000
-/** As Vault does; for short lives a tenth of them, or half of such a certificate's life would lie in the past. */
+/** As Vault does; at most a tenth of the life, because half of a short life would be in the past. */
 const BACKDATE_MS = 30_000
 
 export interface IssueRequest {
   readonly role: RoleName
   readonly csr: ReadCsr
-  /** The SPIFFE ID that the server means to issue. What the certificate says is what the CSR asked for. */
+  /** The SPIFFE ID that the server means to issue; the certificate contains what the CSR requested. */
   readonly spiffeId: string
-  /** The common name that the server itself asks for. */
+  /** The common name that the server itself requests. */
   readonly fallbackName: string
   /** Clamped by the role. */
   readonly ttlSeconds: number
   /** Milliseconds since 1970. */
   readonly now: number
   readonly flaw: Flaw | null
-  /** Make the key here, ignore the CSR, and return the key in this form. */
+  /** Generate the key here, ignore the CSR, and return the key in this form. */
   readonly serverKey: 'pkcs1' | 'pkcs8' | null
 }
 
@@ -42,8 +42,8 @@ interface AuthorityGeneration {
 }
 
 /**
- * The CA behind the server. It keeps all its generations: the last one is its default issuer, which signs and is the
- * whole bundle that answers carry.
+ * The CA of the server with all its generations. The last one is the default issuer: it signs, and is the only certificate
+ * in the bundle of answers.
  */
 export class CertificateAuthority {
   readonly #roles: Record<RoleName, Role>
@@ -55,7 +55,7 @@ export class CertificateAuthority {
     this.#generations = [...generations]
   }
 
-  /** With the saved generations, or with one fresh CA where there are none. */
+  /** With the saved generations, or one new CA if there are none. */
   static async open(
     roles: Record<RoleName, Role>,
     saved: readonly SavedIssuer[],
@@ -82,12 +82,12 @@ export class CertificateAuthority {
     return this.#generations.map(({ saved }) => saved)
   }
 
-  /** From now on a fresh CA issues. */
+  /** Issues with a new CA from now on. */
   async rotate(accountId: string, now: number): Promise<void> {
     this.#generations.push(await makeGeneration(accountId, this.#generations.length + 1, now))
   }
 
-  /** Throws a 500 without details when the role refuses, as the real server does. */
+  /** Throws a 500 without details if the role refuses, as the real server does. */
   async issue(request: IssueRequest): Promise<IssuedByAuthority> {
     const role = this.#roles[request.role]
     const made = request.serverKey === null ? null : await makeKey(request.serverKey)

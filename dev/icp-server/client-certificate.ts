@@ -3,14 +3,14 @@ import { X509Certificate } from 'node:crypto'
 import { X509Certificate as ParsedCertificate, SubjectAlternativeNameExtension } from '@peculiar/x509'
 import { SpiffeId } from '../../agent/identity/spiffe-id.js'
 
-/** Whoever holds a verified client certificate. */
+/** The client of a verified certificate. */
 export interface PresentedIdentity {
   readonly spiffeId: SpiffeId
   /** Its path begins with /agent/. */
   readonly isAgent: boolean
 }
 
-/** Why a client certificate does not count, in the real server's words. */
+/** Why a client certificate is refused, with the real server's message. */
 export interface RefusedCertificate {
   readonly refused: string
 }
@@ -19,8 +19,8 @@ const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2'
 const SUBJECT_ALTERNATIVE_NAME = '2.5.29.17'
 
 /**
- * Verifies a client certificate against the given issuers (PEM), by the server's own clock (`now`, milliseconds since
- * 1970): TLS only proves that the client holds the key, and would go by the machine's clock.
+ * Verifies a client certificate against the given issuers (PEM) at the server's time (`now`, milliseconds since 1970). TLS
+ * only proves that the client has the key, and would use the machine's clock.
  */
 export function verifyClient(
   certificate: X509Certificate,

@@ -14,7 +14,7 @@ export const setFaults: RouteHandler = async (exchange, services) => {
   }
 }
 
-/** GET /dev/faults: `times` is what is left. */
+/** GET /dev/faults: `times` is the remaining number. */
 export const listFaults: RouteHandler = async (_exchange, services) => ok({ faults: services.faults.list() })
 
 /** DELETE /dev/faults clears all, DELETE /dev/faults?id= one. */
@@ -23,7 +23,7 @@ export const clearFaults: RouteHandler = async (exchange, services) => {
   return ok({ faults: services.faults.list() })
 }
 
-/** POST /dev/rotate-ca: a fresh CA issues from now on. */
+/** POST /dev/rotate-ca: a new CA issues from now on. */
 export const rotateCa: RouteHandler = async (_exchange, services) => {
   await services.rotateCa()
   return ok({ ca_bundle: services.authority.bundlePem, generations: services.authority.generations.length })
@@ -56,5 +56,5 @@ export const revokeJwt: RouteHandler = async (exchange, services) => {
   return ok({ message: 'JWT-SVID revoked' })
 }
 
-/** GET /dev/requests: how often each endpoint was asked. */
+/** GET /dev/requests: the number of requests of each endpoint. */
 export const listRequests: RouteHandler = async (_exchange, services) => ok({ requests: services.requests.counts() })

@@ -8,26 +8,26 @@ import type { AgentRecord, EntryRecord } from './state.js'
 
 export interface DevJoinToken {
   readonly id: string
-  /** Shown this once. */
+  /** Shown only once. */
   readonly token: string
   /** Milliseconds since 1970. */
   readonly expiresAt: number
 }
 
 /**
- * A running embedded ICP server. Its methods do what the admin endpoints do, without HTTP and its limits; each resolves
- * when the change is on disk. They throw what the endpoints answer (an Error with `status` and `code`).
+ * A running embedded ICP server. Its methods do what the admin endpoints do, without HTTP and limits; each resolves when
+ * the change is on disk. They throw the endpoints' refusals (an Error with `status` and `code`).
  */
 export class DevIcp implements AsyncDisposable {
-  /** Where agents find it. */
+  /** The address for agents. */
   readonly address: string
-  /** The same for programs of this machine; another one where the server is exposed. */
+  /** The address for programs of this machine, which differs if the server is exposed. */
   readonly localAddress: string
   readonly generation: Generation
   readonly tenantId: string
   readonly adminToken: string
   readonly workloadTrustDomain: string
-  /** What was asked of the server. */
+  /** The requests to the server. */
   readonly requests: RequestLog
   readonly #services: Services
   readonly #parts: readonly AsyncDisposable[]
@@ -84,7 +84,7 @@ export class DevIcp implements AsyncDisposable {
     await this.#saved(this.#services.registry.deleteEntry(id, this.generation))
   }
 
-  /** The newer generation refuses whatever comes with the certificate of an agent that is not active (403). */
+  /** The newer generation refuses all requests with the certificate of an inactive agent (403). */
   async setAgentStatus(id: string, status: AgentRecord['status']): Promise<void> {
     await this.#saved(this.#services.registry.setAgentStatus(id, status))
   }
@@ -98,12 +98,12 @@ export class DevIcp implements AsyncDisposable {
     await this.#saved(this.#services.joinTokens.revoke(id, this.#services.clock.now()))
   }
 
-  /** From now on the JWT-SVID does not validate at the server. */
+  /** The server no longer validates the JWT-SVID. */
   async revokeJwt(token: string): Promise<void> {
     await this.#saved(this.#services.jwts.revoke(token))
   }
 
-  /** Sets a fault; disposing clears it. Throws a ZodError for what is no fault. */
+  /** Sets a fault; disposing clears it. Throws a ZodError for an invalid one. */
   setFault(fault: FaultRequest): SetFault & Disposable {
     const set = this.#services.faults.add(fault)
     return { ...set, [Symbol.dispose]: () => this.#services.faults.clear(set.id) }
@@ -122,20 +122,20 @@ export class DevIcp implements AsyncDisposable {
   }
 
   /**
-   * A fresh CA issues from now on; resolves with its certificate. For `issuerCacheSeconds`, or until `lookUpIssuer`, the
-   * newer generation accepts client certificates of the old one alone, then of the new one alone.
+   * Issues with a new CA from now on; resolves with its certificate. For `issuerCacheSeconds`, or until `lookUpIssuer`, the
+   * newer generation accepts only client certificates of the old one, then only of the new one.
    */
   async rotateCa(): Promise<string> {
     await this.#services.rotateCa()
     return this.issuerPem
   }
 
-  /** From now on client certificates are checked against the CA that issues now, although the time is not over. */
+  /** Checks client certificates against the present CA at once, before `issuerCacheSeconds` are over. */
   lookUpIssuer(): void {
     this.#services.knownIssuer.lookUp()
   }
 
-  /** Closes every connection; what was told is on disk. */
+  /** Closes every connection; all changes are on disk. */
   async [Symbol.asyncDispose](): Promise<void> {
     for (const part of this.#parts) await part[Symbol.asyncDispose]()
   }

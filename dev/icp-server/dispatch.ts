@@ -7,7 +7,7 @@ import { type Fault, findFault } from './faults.js'
 import { WINDOW_LIMIT } from './limits.js'
 import { type FoundRoute, findRoute } from './routes.js'
 
-/** A request as it came over the wire. */
+/** A received request. */
 export interface Incoming {
   readonly method: string
   /** Below the base path. */
@@ -24,7 +24,7 @@ export interface Incoming {
 }
 
 export interface Outcome {
-  /** Null: the connection is to be dropped without an answer; `dies`: every connection. */
+  /** Null: drop the connection without an answer; `dies`: drop every connection. */
   readonly reply: Reply | null
   readonly dies: boolean
   readonly faults: readonly Fault[]
@@ -32,7 +32,7 @@ export interface Outcome {
   readonly now: number
 }
 
-/** Takes a request through faults, limits, authorization and its handler, and records it. */
+/** Applies faults, limits and authorization to a request, runs its handler, and records it. */
 export async function dispatch(incoming: Incoming, services: Services): Promise<Outcome> {
   const { method, path } = incoming
   const found = findRoute(method, path)
@@ -60,7 +60,7 @@ export async function dispatch(incoming: Incoming, services: Services): Promise<
   return { reply, dies: trace.dies, faults, now }
 }
 
-/** What the request log learns on the way. */
+/** Data for the request log. */
 interface Trace {
   client: string | null
   reason: string | null
@@ -84,7 +84,7 @@ async function answer(
   return drop ? null : reply
 }
 
-/** What a proxy or a sick server answers before the request is looked at. */
+/** The answer of a proxy or a faulty server instead of handling the request. */
 function insteadOf(fault: Fault): Reply | null {
   switch (fault.kind) {
     case 'status':
@@ -112,7 +112,7 @@ async function handle(
 ): Promise<Reply | null> {
   const { ip, bearer, query } = incoming
   const monotonic = services.clock.monotonic()
-  // Administrators come from elsewhere; here they share the loopback address with the agents.
+  // Really administrators have other addresses; here they share the loopback address with the agents.
   if (!isAdministration(found) && !services.limits.admits(ip, monotonic)) return windowFull()
   if (!found) return { status: 404, body: null, raw: { contentType: 'text/plain', text: '404 page not found' } }
   const { route, params } = found
@@ -159,7 +159,7 @@ function tierEmpty(retryAfterSeconds: number): Reply {
   return { ...refusal(rateLimited()), headers: { 'retry-after': String(retryAfterSeconds) } }
 }
 
-/** The refusal of the window around the service: another shape, and no Retry-After. */
+/** The refusal by the service-wide limit: another form, and no Retry-After. */
 function windowFull(): Reply {
   const message = `Too many requests. Maximum ${WINDOW_LIMIT} requests per 1m0s allowed. Please try again later.`
   return { status: 429, body: { error: 'Rate limit exceeded', message, limit: WINDOW_LIMIT, window: '1m0s' } }

@@ -1,7 +1,7 @@
 import { accountKey, type Services } from './exchange.js'
 import type { EntryRecord } from './state.js'
 
-/** An entry as the server sends it. */
+/** An entry in the form of the server's answers. */
 export function entryAnswer(entry: EntryRecord, services: Services): Record<string, unknown> {
   return {
     id: entry.id,

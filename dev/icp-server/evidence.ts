@@ -6,8 +6,8 @@ type Evidence = Readonly<Record<string, unknown>>
 type NodeSelectors = Record<string, string>
 
 /**
- * Node selectors from attestation evidence, as the real server derives them. The token of a pod is read but not
- * verified: there is no cluster to ask. Refuses with 401 what is no evidence.
+ * Node selectors from attestation evidence, derived as by the real server. The token of a pod is parsed but not verified,
+ * because there is no cluster. Refuses invalid evidence with 401.
  */
 export function nodeSelectors(type: string, evidence: Evidence, generation: Generation): NodeSelectors {
   switch (type) {

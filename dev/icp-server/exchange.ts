@@ -12,15 +12,15 @@ import type { Generation } from './options.js'
 import type { Registry } from './registry.js'
 import type { RequestLog } from './requests.js'
 
-/** One request on its way through a handler. */
+/** One request for a handler. */
 export interface DevExchange {
   readonly params: Readonly<Record<string, string>>
   readonly query: URLSearchParams
-  /** Parsed JSON; undefined when there was no body. */
+  /** Parsed JSON; undefined without a body. */
   readonly body: unknown
   /** The token of `Authorization: Bearer`, or empty. */
   readonly bearer: string
-  /** The verified client, where the route looks at it and there is one. */
+  /** The verified client, if the route checks it and there is one. */
   readonly client: PresentedIdentity | null
   /** The server's time for this request in milliseconds since 1970, a clock-offset fault included. */
   readonly now: number
@@ -29,13 +29,13 @@ export interface DevExchange {
 
 export interface Reply {
   readonly status: number
-  /** Sent as JSON, unless `raw` is there. */
+  /** Sent as JSON, unless there is `raw`. */
   readonly body: unknown
   readonly headers?: Readonly<Record<string, string>>
   readonly raw?: { readonly contentType: string; readonly text: string }
 }
 
-/** What handlers work with. */
+/** The dependencies of handlers. */
 export interface Services {
   readonly generation: Generation
   readonly accountId: string
@@ -45,7 +45,7 @@ export interface Services {
   readonly svidTtlSeconds: number
   readonly clock: Clock
   readonly authority: CertificateAuthority
-  /** What client certificates are checked against, in the newer generation. */
+  /** The issuer that client certificates are checked against, in the newer generation. */
   readonly knownIssuer: KnownIssuer
   readonly registry: Registry
   readonly joinTokens: JoinTokens
@@ -55,9 +55,9 @@ export interface Services {
   readonly requests: RequestLog
   /** Resolves when every change so far is on disk. */
   save(): Promise<void>
-  /** For what may be lost with the process: it is on disk a second later. */
+  /** For changes that may be lost with the process: they are on disk within a second. */
   saveSoon(): void
-  /** From now on a fresh CA issues; it is on disk and named in handshakes. */
+  /** Issues with a new CA from now on; it is on disk and named in handshakes. */
   rotateCa(): Promise<void>
 }
 
@@ -78,20 +78,20 @@ export const number = z
 /** Both names of the account field; a request may have either or both. */
 export const account = { tenant_id: text, workspace_id: text }
 
-/** The body as the schema has it; unknown keys are ignored. Refuses with 400 what does not fit. */
+/** The body parsed by the schema; unknown keys are ignored. Refuses an invalid one with 400. */
 export function parseBody<T extends z.ZodType>(schema: T, exchange: DevExchange): z.output<T> {
   const parsed = schema.safeParse(exchange.body)
   if (!parsed.success) throw badRequest('Invalid request body')
   return parsed.data
 }
 
-/** A request may leave the account out, or must repeat the authenticated one: any other is not found. */
+/** A request may omit the account or repeat the authenticated one; any other is not found. */
 export function sameAccount(services: Services, named: { tenant_id: string; workspace_id: string }): void {
   const asserted = namedAccount(services, named)
   if (asserted !== '' && asserted !== services.accountId) throw notFound('Not found')
 }
 
-/** The account that a request names: the newer generation reads `workspace_id` alone, the older either. */
+/** The account that a request names: the newer generation reads only `workspace_id`, the older one either. */
 export function namedAccount(services: Services, named: { tenant_id: string; workspace_id: string }): string {
   return services.generation === 'workspace' ? named.workspace_id : named.tenant_id || named.workspace_id
 }

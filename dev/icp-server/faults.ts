@@ -5,16 +5,16 @@ import { FLAWS } from './flaws.js'
 const MIB = 1024 * 1024
 
 const scope = {
-  /** The endpoint it strikes: a route's pattern or a path, `*` for every one that an agent uses. */
+  /** The affected endpoint: a route's pattern or a path, `*` for every one that an agent uses. */
   endpoint: z.string().default('*'),
-  /** How many requests it strikes before it is gone; missing: until it is cleared. */
+  /** The number of affected requests; missing: until it is cleared. */
   times: z.number().int().positive().optional(),
-  /** Strike only requests that come with (true) or without (false) a client certificate. */
+  /** Affect only requests with (true) or without (false) a client certificate. */
   with_certificate: z.boolean().optional(),
 }
 
 const fault = z.discriminatedUnion('kind', [
-  // On the way, as a network or a proxy would.
+  // Faults of a network or a proxy.
   z.strictObject({ kind: z.literal('latency'), ms: z.number().nonnegative(), ...scope }),
   z.strictObject({ kind: z.literal('drop'), when: z.enum(['before', 'after']).default('before'), ...scope }),
   z.strictObject({ kind: z.literal('status'), status: z.number().int().min(400).max(599).default(500), ...scope }),
@@ -33,7 +33,7 @@ const fault = z.discriminatedUnion('kind', [
   }),
   z.strictObject({ kind: z.literal('tls-ends-before'), ...scope }),
   z.strictObject({ kind: z.literal('clock-offset'), seconds: z.number(), ...scope }),
-  // In the answer itself.
+  // Faults of the answer itself.
   z.strictObject({ kind: z.literal('certificate'), flaw: z.enum(FLAWS), ...scope }),
   z.strictObject({ kind: z.literal('server-key'), format: z.enum(['pkcs1', 'pkcs8']).default('pkcs8'), ...scope }),
   z.strictObject({ kind: z.literal('csr-dropped'), ...scope }),
@@ -45,7 +45,7 @@ const fault = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('malformed-entry'), entry: z.unknown().optional(), ...scope }),
 ])
 
-/** A fault as it is asked for: `{kind, endpoint?, times?, …}`. */
+/** A requested fault: `{kind, endpoint?, times?, …}`. */
 export type FaultRequest = z.input<typeof fault>
 export type Fault = z.output<typeof fault>
 export type FaultKind = Fault['kind']
@@ -54,7 +54,7 @@ export type SetFault = Fault & { readonly id: string }
 const ISSUING = ['/v1/node/attest', '/v1/agent/renew', '/v1/workload/attest']
 const ENTRIES = ['/v1/entries/by-parent']
 
-/** Where a fault means anything; a kind that is not listed strikes anywhere. */
+/** The endpoints that a kind can affect; a kind that is not listed can affect any. */
 const MEANINGFUL: Partial<Record<FaultKind, readonly string[]>> = {
   certificate: ISSUING,
   'server-key': ISSUING,
@@ -67,28 +67,28 @@ const MEANINGFUL: Partial<Record<FaultKind, readonly string[]>> = {
   'malformed-entry': ENTRIES,
 }
 
-/** A request as faults see it. */
+/** The properties of a request that select faults. */
 export interface Target {
-  /** The route's pattern, such as `/bundle/:id`; null where there is no route. */
+  /** The route's pattern, such as `/bundle/:id`; null: no route. */
   readonly pattern: string | null
   readonly path: string
-  /** Administration is struck only by its own name, so that a fault can be cleared again. */
+  /** Administration is affected only by its own name, so that a fault can be cleared again. */
   readonly administration: boolean
   readonly withCertificate: boolean
 }
 
-/** The faults that were asked for. Each request is struck by all that fit it. */
+/** The requested faults. All that match a request affect it. */
 export class Faults {
   #set: { readonly fault: SetFault; left: number }[] = []
 
-  /** Throws a ZodError for what is no fault. */
+  /** Throws a ZodError for an invalid fault. */
   add(request: unknown): SetFault {
     const parsed = { ...fault.parse(request), id: randomUUID() }
     this.#set.push({ fault: parsed, left: parsed.times ?? Number.POSITIVE_INFINITY })
     return parsed
   }
 
-  /** `times` is what is left. */
+  /** `times` is the remaining number. */
   list(): SetFault[] {
     return this.#set.map(({ fault, left }) => (Number.isFinite(left) ? { ...fault, times: left } : fault))
   }
@@ -98,7 +98,7 @@ export class Faults {
     this.#set = id === undefined ? [] : this.#set.filter(({ fault }) => fault.id !== id)
   }
 
-  /** What strikes this request; counts down. */
+  /** The faults of this request; counts them down. */
   strike(target: Target): Fault[] {
     const struck = this.#set.filter(({ fault }) => fits(fault, target))
     for (const each of struck) each.left--
@@ -107,7 +107,7 @@ export class Faults {
   }
 }
 
-/** The first fault of a kind among those that struck. */
+/** The first of these faults of a kind. */
 export function findFault<K extends FaultKind>(faults: readonly Fault[], kind: K): Extract<Fault, { kind: K }> | null {
   const isKind = (candidate: Fault): candidate is Extract<Fault, { kind: K }> => candidate.kind === kind
   return faults.find(isKind) ?? null

@@ -4,7 +4,7 @@ import { PublicKey } from '@peculiar/x509'
 import { type Issuer, makeIssuer, RSA_2048 } from './issuer.js'
 import type { Draft } from './sign-certificate.js'
 
-/** What goes into an answer that carries a certificate, before anything is signed. */
+/** The content of an answer with a certificate, before it is signed. */
 export interface UnsignedIssuance {
   readonly issuer: Issuer
   readonly draft: Draft
@@ -18,7 +18,7 @@ const HOUR = 3_600_000
 
 type Spoil = (good: UnsignedIssuance, strangers: Strangers) => UnsignedIssuance | Promise<UnsignedIssuance>
 
-/** Ways to get a certificate wrong, each as a test may ask for it. */
+/** Flaws of a certificate that a test can request. */
 const SPOIL = {
   'wrong-san': (good) => withUris(good, [`${trustDomainOf(good.spiffeId)}/somebody-else`]),
   'no-uri': (good) => withUris(good, []),
@@ -43,7 +43,7 @@ export async function spoil(flaw: Flaw, good: UnsignedIssuance, strangers: Stran
   return await change(good, strangers)
 }
 
-/** A CA and a key that belong to nobody, made when first needed. */
+/** An unrelated CA and key, created on demand. */
 export class Strangers {
   #issuer: Promise<Issuer> | null = null
   #publicKey: Promise<PublicKey> | null = null

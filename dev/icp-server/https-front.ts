@@ -15,14 +15,14 @@ export const BASE_PATH = '/spiresvc'
 const MAX_BODY_BYTES = 1024 * 1024
 
 /**
- * The HTTPS listener. Client certificates are asked for but judged by the routes, as the real server does: TLS proves
- * that the client holds the key, and a certificate that does not count is a 401, not a failed handshake.
+ * The HTTPS listener. Client certificates are requested, but the routes check them, as in the real server: TLS proves that
+ * the client has the key, and an invalid certificate is a 401 and not a failed handshake.
  */
 export class HttpsFront implements AsyncDisposable {
   readonly #server: Server
   readonly #closing = new AbortController()
   readonly #open = new Set<Promise<void>>()
-  /** Below TLS: a connection that never says anything is none that HTTP knows of. */
+  /** TCP sockets, because HTTP does not know a connection that never sends anything. */
   readonly #sockets = new Set<Socket>()
 
   constructor(
@@ -37,11 +37,11 @@ export class HttpsFront implements AsyncDisposable {
       this.#sockets.add(socket)
       socket.once('close', () => this.#sockets.delete(socket))
     })
-    // The real server closes no idle connection; a client that reuses one must not race with a short timeout.
+    // The real server does not close idle connections; a client that reuses one must not race with a short timeout.
     this.#server.keepAliveTimeout = 75_000
   }
 
-  /** Resolves with the port. Throws `config.invalid` when the port is taken or not ours to take. */
+  /** Resolves with the port. Throws `config.invalid` if the port is taken or not permitted. */
   async listen(address: ListenAddress): Promise<number> {
     await new Promise<void>((resolve, reject) => {
       this.#server.once('error', (cause) => {
@@ -55,7 +55,7 @@ export class HttpsFront implements AsyncDisposable {
     return bound.port
   }
 
-  /** Names the new CA to clients that choose their certificate by it. */
+  /** Names the new CA in handshakes, by which clients choose their certificate. */
   caChanged(): void {
     this.#server.setSecureContext(this.#tls())
   }
@@ -80,7 +80,7 @@ export class HttpsFront implements AsyncDisposable {
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const gone = new AbortController()
-    const abort = () => gone.abort(new Error('nobody waits for the answer'))
+    const abort = () => gone.abort(new Error('the client is gone'))
     response.once('close', abort)
     this.#closing.signal.addEventListener('abort', abort, { once: true })
     try {
@@ -90,11 +90,11 @@ export class HttpsFront implements AsyncDisposable {
         return
       }
       const outcome = await dispatch(incomingOf(request, body, gone.signal), this.services)
-      // A process that dies takes everybody's connections with it; a supervisor has it back at once.
+      // A crashing process drops all connections; a supervisor restarts it at once.
       if (outcome.dies) for (const socket of this.#sockets) socket.destroy()
       else await send(response, outcome, this.services.clock, gone.signal)
     } catch {
-      // Only a client that went away, or our own closing, ends an exchange like this.
+      // The client has disconnected, or the server is closing.
       response.destroy()
     } finally {
       this.#closing.signal.removeEventListener('abort', abort)
@@ -130,7 +130,7 @@ async function readBody(request: IncomingMessage): Promise<string | null> {
   for await (const part of request) {
     const bytes = Buffer.from(part)
     size += bytes.length
-    // Read to its end all the same: leaving the loop would cut the connection before the refusal is sent.
+    // Read to the end anyway: leaving the loop would close the connection before the refusal is sent.
     if (size <= MAX_BODY_BYTES) parts.push(bytes)
   }
   return size > MAX_BODY_BYTES ? null : Buffer.concat(parts).toString('utf8')

@@ -13,7 +13,7 @@ export interface Wanted {
   readonly ttlSeconds: number
 }
 
-/** Has the CA sign, with whatever faults were asked for. 503 while the CA is away, 500 where it refuses. */
+/** Issues by the CA, with the faults of the request. 503 while the CA is unavailable, 500 if it refuses. */
 export async function issue(wanted: Wanted, exchange: DevExchange, services: Services): Promise<IssuedByAuthority> {
   try {
     return await sign(wanted, exchange, services)

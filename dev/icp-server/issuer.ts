@@ -10,14 +10,14 @@ import {
   X509CertificateGenerator,
 } from '@peculiar/x509'
 
-/** The real CA's kind of key. */
+/** The key type of the real CA. */
 export const RSA_2048 = {
   name: 'RSASSA-PKCS1-v1_5',
   hash: 'SHA-256',
   modulusLength: 2048,
   publicExponent: new Uint8Array([1, 0, 1]),
 }
-/** For the server's own TLS certificate, where speed of start counts. */
+/** For the server's own TLS certificate, because it starts faster. */
 export const P256 = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
 export type KeyAlgorithm = typeof RSA_2048 | typeof P256
 
@@ -29,7 +29,7 @@ export interface Issuer {
   readonly algorithm: KeyAlgorithm
 }
 
-/** An issuer as it lies on disk, both in PEM (the key as PKCS#8). */
+/** A saved issuer, both in PEM (the key as PKCS#8). */
 export interface SavedIssuer {
   readonly key: string
   readonly certificate: string
@@ -41,7 +41,7 @@ export interface Validity {
   readonly notAfter: number
 }
 
-/** Makes a key and a self-signed CA certificate for it. */
+/** Generates a key and a self-signed CA certificate for it. */
 export async function makeIssuer(commonName: string, algorithm: KeyAlgorithm, validity: Validity): Promise<Issuer> {
   const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])
   const certificate = await X509CertificateGenerator.createSelfSigned(
@@ -73,7 +73,7 @@ export async function restoreIssuer(saved: SavedIssuer, algorithm: KeyAlgorithm)
   return { key, certificate: new X509Certificate(saved.certificate), pem: saved.certificate, algorithm }
 }
 
-/** PKCS#8 PEM, or PKCS#1 as the oldest servers write RSA keys. */
+/** PKCS#8 PEM, or PKCS#1, in which the oldest servers write RSA keys. */
 export async function exportKey(key: webcrypto.CryptoKey, type: 'pkcs8' | 'pkcs1' = 'pkcs8'): Promise<string> {
   const der = Buffer.from(await webcrypto.subtle.exportKey('pkcs8', key))
   return createPrivateKey({ key: der, format: 'der', type: 'pkcs8' }).export({ type, format: 'pem' }).toString()
@@ -83,7 +83,7 @@ export function pemOf(certificate: X509Certificate): string {
   return `${certificate.toString('pem')}\n`
 }
 
-/** A name with a CN alone, or an empty one. Built from parts: a comma in the text would begin another attribute. */
+/** A name with only a CN, or an empty one. Not parsed from a text, in which a comma would begin another attribute. */
 export function nameOf(commonName: string): Name {
   return new Name(commonName === '' ? [] : [{ CN: [{ utf8String: commonName }] }])
 }

@@ -7,7 +7,7 @@ const MAX_TTL_SECONDS = 7 * 86_400
 
 export interface MintedToken {
   readonly record: JoinTokenRecord
-  /** Shown this once. */
+  /** Shown only once. */
   readonly secret: string
 }
 
@@ -47,7 +47,7 @@ export class JoinTokens {
     return { record, secret }
   }
 
-  /** Uses the token up. One message for every reason, as the real server has it (401). */
+  /** Consumes the token. One message for every reason, as in the real server (401). */
   consume(secret: string, nodeId: string, now: number): void {
     const hash = hashOf(secret)
     const token = this.#tokens.find((candidate) => candidate.hash === hash)
@@ -58,7 +58,7 @@ export class JoinTokens {
     token.usedByNodeId = nodeId
   }
 
-  /** 404 where there is no such token or it is revoked already. */
+  /** 404 if there is no such token or it is already revoked. */
   revoke(id: string, now: number): void {
     const token = this.#tokens.find((candidate) => candidate.id === id && candidate.revokedAt === null)
     if (!token) throw notFound('Join token not found')

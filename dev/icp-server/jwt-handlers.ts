@@ -32,7 +32,7 @@ export const issueJwt: RouteHandler = async (exchange, services) => {
   if (!caller) throw unauthorized('Client certificate required')
   sameAccount(services, body)
   const spiffeId = body.spiffe_id || caller.spiffeId.uri
-  // The older generation asks no more than for a certificate.
+  // The older generation requires only a certificate.
   if (services.generation === 'workspace' && spiffeId !== caller.spiffeId.uri) {
     if (!caller.isAgent) throw forbidden('spiffe_id must be the authenticated identity')
     const entry = services.registry.entryBySpiffeId(spiffeId)
@@ -44,7 +44,7 @@ export const issueJwt: RouteHandler = async (exchange, services) => {
   return await sign({ ...body, spiffe_id: spiffeId }, body.ttl, false, exchange, services)
 }
 
-/** POST /v1/jwt/issue-delegated: by an administrator, on a user's behalf; a newer one ends the older. */
+/** POST /v1/jwt/issue-delegated: by an administrator on a user's behalf; a newer token invalidates the older one. */
 export const issueDelegatedJwt: RouteHandler = async (exchange, services) => {
   const body = parseBody(issueRequest, exchange)
   sameAccount(services, body)
@@ -80,7 +80,7 @@ async function sign(
 
 const validateRequest = z.object({ ...account, token: text, audience: text })
 
-/** POST /v1/jwt/validate: an invalid token is no error, it is 200 with `valid: false`. */
+/** POST /v1/jwt/validate: an invalid token is not an error but 200 with `valid: false`. */
 export const validateJwt: RouteHandler = async (exchange, services) => {
   const body = parseBody(validateRequest, exchange)
   const asserted = namedAccount(services, body)

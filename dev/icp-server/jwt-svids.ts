@@ -7,15 +7,15 @@ const KEY_ID = 'default'
 const DEFAULT_TTL_SECONDS = 3600
 const MAX_TTL_SECONDS = 86_400
 const STANDARD_CLAIMS = new Set(['iss', 'sub', 'aud', 'exp', 'nbf', 'iat', 'jti'])
-/** What nobody may ask for in `custom_claims`. */
+/** Names that are not allowed in `custom_claims`. */
 const RESERVED_CLAIMS = new Set('role roles perms scopes scope admin is_admin workspace_id tenant_id'.split(' '))
 
 export interface SavedJwts {
-  /** PKCS#8 PEM; null until the first token or bundle is asked for. */
+  /** PKCS#8 PEM; null until the first token or bundle is requested. */
   readonly jwtKey: string | null
-  /** Ids of tokens that no longer count. */
+  /** Ids of revoked tokens. */
   readonly revokedJwts: string[]
-  /** The token id in force per AI agent: a newer delegation ends the older one. */
+  /** The valid token id per AI agent: a newer delegation invalidates the older one. */
   readonly delegations: Record<string, string>
 }
 
@@ -25,7 +25,7 @@ export interface JwtRequest {
   /** 0: one hour. At most 24 hours. */
   readonly ttlSeconds: number
   readonly customClaims: Readonly<Record<string, unknown>>
-  /** A token on a user's behalf, which stops counting when the same AI agent gets a newer one. */
+  /** A token on a user's behalf, which a newer one for the same AI agent invalidates. */
   readonly delegated: boolean
 }
 
@@ -34,7 +34,7 @@ export interface SignedJwt {
   readonly expiresAt: number
 }
 
-/** The JWT-SVIDs of the account: RS256, `iss` the account, and no `kid` in the header unless asked for. */
+/** The JWT-SVIDs of the account: RS256, `iss` is the account, and no `kid` in the header unless configured. */
 export class DevJwtSvids {
   #key: Promise<KeyObject> | null
   #savedKey: string | null
@@ -52,7 +52,7 @@ export class DevJwtSvids {
     this.#delegations = new Map(Object.entries(saved.delegations))
   }
 
-  /** False until the first token or bundle is asked for; the key is to be saved then. */
+  /** False until the first token or bundle is requested; then the key must be saved. */
   get hasKey(): boolean {
     return this.#savedKey !== null
   }
@@ -86,7 +86,7 @@ export class DevJwtSvids {
     return { token, expiresAt: expiresAt * 1000 }
   }
 
-  /** The claims of a token that counts, else null. An empty audience is not compared. */
+  /** The claims of a valid token, else null. An empty audience is not compared. */
   async validate(token: string, audience: string, now: number): Promise<JWTPayload | null> {
     try {
       const { payload } = await jwtVerify(token, createPublicKey(await this.#signingKey()), {
@@ -102,7 +102,7 @@ export class DevJwtSvids {
     }
   }
 
-  /** From now on the token does not validate. */
+  /** Revokes the token. */
   revoke(token: string): void {
     const { jti } = decodeJwt(token)
     if (jti !== undefined) this.#revoked.add(jti)

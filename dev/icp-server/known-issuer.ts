@@ -1,8 +1,8 @@
 import type { Clock } from '../../agent/ports/clock.js'
 
 /**
- * The default issuer as the newer generation knows it: looked up when first needed, then kept for a while. After a
- * change of the CA it goes on accepting client certificates of the old issuer, and no others, until it looks again.
+ * The default issuer, which the newer generation caches for a while. After a change of the CA it accepts only client
+ * certificates of the old issuer until it looks it up again.
  */
 export class KnownIssuer {
   #pem = ''
@@ -19,7 +19,7 @@ export class KnownIssuer {
     return this.#pem
   }
 
-  /** As whoever asked after the time was over would have made it do. */
+  /** Looks the issuer up now, as after the end of the cache time. */
   lookUp(): void {
     this.#pem = this.current()
     this.#until = this.clock.monotonic() + this.keptMs

@@ -12,7 +12,7 @@ const TIERS: Record<LimitTier, { readonly perMinute: number; readonly burst: num
 export const WINDOW_LIMIT = 100
 const WINDOW_MS = 60_000
 
-/** What one request costs, in the unit of `level`: with whole milliseconds the arithmetic is exact. */
+/** The cost of one request in the unit of `level`, in which the arithmetic is exact for whole milliseconds. */
 const COST = 60_000
 
 interface ClientBucket {
@@ -21,14 +21,14 @@ interface ClientBucket {
   at: number
 }
 
-/** The rate limits per client address. Times are milliseconds of a clock that never jumps. */
+/** The rate limits per client address. Times are milliseconds of the monotonic clock. */
 export class Limits {
   readonly #buckets = new Map<string, ClientBucket>()
   readonly #windows = new Map<string, number[]>()
 
   constructor(public mode: LimitsMode) {}
 
-  /** The window around the whole service: 100 requests in any 60 seconds; refused ones do not count. */
+  /** The service-wide limit: 100 requests in any 60 seconds; refused ones do not count. */
   admits(ip: string, now: number): boolean {
     if (this.mode === 'off') return true
     const recent = (this.#windows.get(ip) ?? []).filter((at) => now - at < WINDOW_MS)

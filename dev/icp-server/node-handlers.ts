@@ -17,7 +17,7 @@ import { issue, keyField } from './issue.js'
 import { readCsr } from './read-csr.js'
 
 const NODE_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,254}$/
-/** What the real server says of every agent certificate: it fails to read when the certificate ends. */
+/** The lifetime in every answer of the real server, which fails to read the certificate's expiry. */
 const CLAIMED_SECONDS = 86_400
 
 const attestRequest = z.object({
@@ -29,7 +29,7 @@ const attestRequest = z.object({
   csr: text,
 })
 
-/** POST /v1/node/attest. The join token is used up before anything is issued; bad evidence or a bad CSR spare it. */
+/** POST /v1/node/attest. The join token is consumed before issuance, but not by invalid evidence or an invalid CSR. */
 export const attestNode: RouteHandler = async (exchange, services) => {
   const body = parseBody(attestRequest, exchange)
   const joinToken = body.join_token || exchange.bearer
@@ -60,7 +60,7 @@ export const attestNode: RouteHandler = async (exchange, services) => {
 
 const renewRequest = z.object({ agent_id: text, csr: text })
 
-/** POST /v1/agent/renew. In the older generation its route lacks what it depends on: it always answers 401. */
+/** POST /v1/agent/renew. In the older generation it always answers 401. */
 export const renewAgent: RouteHandler = async (exchange, services) => {
   if (services.generation === 'tenant' || !exchange.client) throw unauthorized('Agent certificate required')
   const body = parseBody(renewRequest, exchange)
@@ -103,7 +103,7 @@ function requireFields(body: z.output<typeof attestRequest>, joinToken: string, 
 }
 
 async function consume(secret: string, body: z.output<typeof attestRequest>, services: Services): Promise<void> {
-  // A token of this account does not fit a request for another one, and is spared.
+  // A request for another account does not consume a token of this one.
   if (body.workspace_id !== '' && body.workspace_id !== services.accountId) {
     throw unauthorized('Join token is invalid, expired, revoked or already used')
   }

@@ -5,44 +5,44 @@ import type { Clock } from '../../agent/ports/clock.js'
 import type { Files } from '../../agent/ports/files.js'
 import type { RequestRecord } from './requests.js'
 
-/** Which of the two server generations in the field is played: the older names a tenant, the newer a workspace. */
+/** The simulated generation of the server: the older one names a tenant, the newer one a workspace. */
 export type Generation = 'tenant' | 'workspace'
 
 /** `faithful`: the rate limits of the real server. `off`: none. */
 export type LimitsMode = 'faithful' | 'off'
 
-/** How the embedded ICP server is set up. It is for demos and tests: it listens on loopback only, unless told otherwise. */
+/** Options of the embedded ICP server. It is for demos and tests, and by default listens on loopback only. */
 export interface DevIcpOptions {
   readonly clock: Clock
   readonly files: Files
   /** Directory of the state (keys, entries, agents, tokens) and of ca.pem; created with mode 0700. */
   readonly dataDir: string
-  /** `HOST:PORT`, HOST a loopback address or `localhost`; port 0 takes a free one. Default `127.0.0.1:0`. */
+  /** `HOST:PORT`, HOST a loopback address or `localhost`; port 0 means any free one. Default `127.0.0.1:0`. */
   readonly listen?: string
   /**
-   * A DNS name or IP address under which others reach it: `listen` may be any IP address then, and the server's
-   * certificate is for this name too.
+   * A DNS name or IP address under which others reach it. Then `listen` may be any IP address, and the server's certificate
+   * is also for this name.
    */
   readonly expose?: string
-  /** Default `tenant`, where nodes attest without a join token. */
+  /** Default `tenant`, in which nodes attest without a join token. */
   readonly generation?: Generation
-  /** Account id, a UUID. Default: the one in the data directory, else a fresh one. */
+  /** Account id, a UUID. Default: the one in the data directory, else a new one. */
   readonly tenantId?: string
-  /** Bearer token of the administrator. Default: the one in the data directory, else a fresh one in DIR/admin-token. */
+  /** Bearer token of the administrator. Default: the one in the data directory, else a new one in DIR/admin-token. */
   readonly adminToken?: string
   /** Default `faithful`. */
   readonly limits?: LimitsMode
   /** Life of an agent's certificate in seconds; default 3600. */
   readonly agentTtlSeconds?: number
-  /** Life of a workload's certificate in seconds where its entry says nothing; default 3600. */
+  /** Life of a workload's certificate in seconds if its entry has no TTL; default 3600. */
   readonly svidTtlSeconds?: number
   /** Trust domain in which workload certificates are issued. Default: the account id. */
   readonly workloadTrustDomain?: string
   /** Issue leaves with the BasicConstraints extension, as roles with `basic_constraints_valid_for_non_ca` do. Default false. */
   readonly basicConstraints?: boolean
   /**
-   * For so many seconds the newer generation keeps the default issuer that client certificates are checked against;
-   * default 300. With 0 it looks each time.
+   * How long the newer generation caches the default issuer that client certificates are checked against, in seconds;
+   * default 300. 0: no cache.
    */
   readonly issuerCacheSeconds?: number
   /** Called for each request once it is answered. */
@@ -57,8 +57,8 @@ export interface ListenAddress {
 }
 
 /**
- * Reads `HOST:PORT` (IPv6 in brackets). `localhost` means 127.0.0.1: a resolver is not asked, since it could say
- * anything. Throws `config.invalid` for everything that is not loopback, or, where it is `exposed`, no IP address.
+ * Parses `HOST:PORT` (IPv6 in brackets). `localhost` means 127.0.0.1, without a resolver, which could return any address.
+ * Throws `config.invalid` for anything but loopback, or, if `exposed`, for anything but an IP address.
  */
 export function parseListen(text: string, exposed = false): ListenAddress {
   const match = /^(?:\[([0-9a-fA-F:]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text)
@@ -84,7 +84,7 @@ function isLoopback(host: string): boolean {
 
 const DNS_NAME = /^(?=.{1,253}$)[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*$/
 
-/** Throws `config.invalid` for what is neither a DNS name in lower case nor an IP address. */
+/** Throws `config.invalid` for anything but a DNS name in lower case or an IP address. */
 export function parseExposed(name: string): string {
   if (isIP(name) !== 0 || DNS_NAME.test(name)) return name
   throw new AgentError('config.invalid', 'the name to expose must be a DNS name in lower case or an IP address')
@@ -113,7 +113,7 @@ export function parseIssuerCache(seconds: number): number {
   return seconds
 }
 
-/** Throws `config.invalid` for what is no trust domain. */
+/** Throws `config.invalid` for an invalid trust domain. */
 export function parseTrustDomain(text: string): string {
   const id = SpiffeId.tryParse(`spiffe://${text}`)
   if (typeof id === 'string' || id.path !== '') {

@@ -7,8 +7,8 @@ import { requireCa } from './issue.js'
 export const health: RouteHandler = async () => ok({ status: 'healthy' })
 
 /**
- * GET /bundle/:id. It fails wherever it is asked, although the CA is there; as it was meant (`bundle-served`), it names the
- * issuing CA alone, under the account's id or the workloads' trust domain.
+ * GET /bundle/:id. As in the real server it always fails, although the CA works. With the fault `bundle-served` it returns
+ * the issuing CA, under the account's id or the workloads' trust domain.
  */
 export const bundle: RouteHandler = async (exchange, services) => {
   requireCa(exchange)

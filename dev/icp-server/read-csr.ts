@@ -12,7 +12,7 @@ export interface ReadCsr {
 const BLOCK = /-----BEGIN ([A-Z0-9 ]+)-----\s+([A-Za-z0-9+/=\s]+?)\s*-----END \1-----/
 const SUBJECT_ALTERNATIVE_NAME = '2.5.29.17'
 
-/** Reads a PEM CSR and checks its signature (proof of possession). Refuses with the real server's words (400). */
+/** Reads a PEM CSR and checks its signature (proof of possession). Refuses with the real server's messages (400). */
 export async function readCsr(pem: string): Promise<ReadCsr> {
   const base64 = BLOCK.exec(pem)?.[2]
   if (base64 === undefined) throw badRequest('Invalid CSR format')
@@ -33,7 +33,7 @@ async function signatureHolds(csr: Pkcs10CertificateRequest): Promise<boolean> {
   try {
     return await csr.verify(webcrypto)
   } catch {
-    // An algorithm that is not known cannot be verified.
+    // An unknown algorithm cannot be verified.
     return false
   }
 }

@@ -4,7 +4,7 @@ import { badRequest, conflict, notFound } from './api-error.js'
 import type { Generation } from './options.js'
 import type { AgentRecord, EntryRecord, SvidRecord } from './state.js'
 
-/** A registration entry as an administrator gives it. */
+/** A registration entry from an administrator. */
 export interface NewEntry {
   readonly spiffeId: string
   /** SPIFFE ID of the agent that serves it; empty or missing: every agent. */
@@ -30,7 +30,7 @@ export class Registry {
   readonly #ids: Map<string, string>
   readonly #agents: Map<string, AgentRecord>
   readonly #svids: Map<string, SvidRecord>
-  /** Trust domains in which entries may be made; null: any, as in the older generation. */
+  /** Trust domains that entries may have; null: any, as in the older generation. */
   readonly #trustDomains: readonly string[] | null
 
   constructor(
@@ -44,7 +44,7 @@ export class Registry {
     this.#svids = new Map((saved.svids ?? []).map((svid) => [svid.serial, svid]))
   }
 
-  /** What is to be saved; SVIDs that have expired are forgotten. */
+  /** The data to save, without expired SVIDs. */
   save(now: number): { entries: EntryRecord[]; agents: AgentRecord[]; svids: SvidRecord[] } {
     for (const svid of this.#svids.values()) if (svid.expiresAt < now) this.#svids.delete(svid.serial)
     return { entries: [...this.#entries.values()], agents: this.agents(), svids: [...this.#svids.values()] }
@@ -70,7 +70,7 @@ export class Registry {
     return this.#put({ ...fieldsOf(input), id: randomUUID(), createdAt: now, updatedAt: now })
   }
 
-  /** Rewrites an entry; id, age and place stay. */
+  /** Replaces an entry; id, age and order stay. */
   updateEntry(id: string, input: NewEntry, now: number): EntryRecord {
     const { createdAt, spiffeId } = this.entry(id)
     this.#check(input, id)
@@ -78,7 +78,7 @@ export class Registry {
     return this.#put({ ...fieldsOf(input), id, createdAt, updatedAt: now })
   }
 
-  /** In the newer generation the records of what was issued for it go with it. */
+  /** In the newer generation this also deletes the records of its SVIDs. */
   deleteEntry(id: string, generation: Generation): void {
     this.#ids.delete(this.entry(id).spiffeId)
     this.#entries.delete(id)
@@ -94,7 +94,7 @@ export class Registry {
     return this.agents().find((agent) => agent.spiffeId === spiffeId) ?? null
   }
 
-  /** The agent of a node; attesting again keeps its id and makes it active. */
+  /** The agent of a node; another attestation keeps its id and makes it active. */
   attested(input: AttestedAgent, now: number): AgentRecord {
     const known = this.agents().find((agent) => agent.nodeId === input.nodeId)
     const agent: AgentRecord = {

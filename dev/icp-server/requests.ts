@@ -1,21 +1,21 @@
-/** One request as the server saw it. */
+/** One request to the server. */
 export interface RequestRecord {
   /** Milliseconds since 1970. */
   readonly at: number
   readonly method: string
-  /** The route's pattern, such as `/bundle/:id`; the path where no route fits. */
+  /** The route's pattern, such as `/bundle/:id`; the path if no route matches. */
   readonly endpoint: string
   readonly path: string
-  /** Null when the connection was dropped without an answer. */
+  /** Null: the connection was dropped without an answer. */
   readonly status: number | null
   readonly ip: string
-  /** SPIFFE ID of the verified client certificate, where the endpoint looked at one. */
+  /** SPIFFE ID of the verified client certificate, if the endpoint checked one. */
   readonly client: string | null
   /** The `X-Tenant-ID` header. */
   readonly account: string | null
-  /** Kinds of the faults that struck it. */
+  /** Kinds of its faults. */
   readonly faults: readonly string[]
-  /** Why it was refused, where the answer does not say. */
+  /** Why it was refused, if the answer does not contain it. */
   readonly reason: string | null
 }
 
@@ -27,7 +27,7 @@ export interface RequestFilter {
 
 const KEPT = 10_000
 
-/** What was asked of the server: the last 10,000 requests, and how often each endpoint was asked since the start. */
+/** The last 10,000 requests, and the number of requests of each endpoint since the start. */
 export class RequestLog {
   readonly #records: RequestRecord[] = []
   readonly #counts = new Map<string, { readonly filter: Required<RequestFilter>; count: number }>()
@@ -63,7 +63,7 @@ export class RequestLog {
 
   add(record: RequestRecord): void {
     this.#records.push(record)
-    // In one go now and then: a shift per request would move the whole list.
+    // From time to time, because a shift per request would move the whole list.
     if (this.#records.length > 2 * KEPT) this.#records.splice(0, this.#records.length - KEPT)
     const { method, endpoint, status } = record
     const key = `${method} ${endpoint} ${status}`

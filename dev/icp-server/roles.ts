@@ -1,23 +1,23 @@
-/** The two PKI roles through which the real server issues. */
+/** The two PKI roles of the real server. */
 export type RoleName = 'agent' | 'workload'
 
 export interface Role {
   readonly name: RoleName
-  /** The URI SANs that it allows begin with this. */
+  /** The prefix of allowed URI SANs. */
   readonly uriPrefix: string
   /** Names below this domain are allowed as CN or DNS SAN; null: none. */
   readonly subdomainsOf: string | null
   readonly allowIpAddresses: boolean
   readonly maxTtlSeconds: number
-  /** `basic_constraints_valid_for_non_ca`, which is off by default: leaves come without the extension. */
+  /** `basic_constraints_valid_for_non_ca`, which is off by default: then leaves lack the extension. */
   readonly basicConstraints: boolean
 }
 
-/** What a CSR asks for, already read and with a verified signature. */
+/** The content of a CSR with a verified signature. */
 export interface CsrContent {
   readonly keyType: 'rsa' | 'other'
   readonly keyBits: number
-  /** Empty when the CSR has none. */
+  /** Empty if the CSR has none. */
   readonly commonName: string
   readonly dnsNames: readonly string[]
   readonly emails: readonly string[]
@@ -25,7 +25,7 @@ export interface CsrContent {
   readonly uris: readonly string[]
 }
 
-/** What ends in the certificate. */
+/** The granted content of the certificate. */
 export interface Granted {
   readonly commonName: string
   readonly dnsNames: readonly string[]
@@ -67,8 +67,8 @@ export function roles(options: RoleOptions): Record<RoleName, Role> {
 
 /**
  * Applies a role to a CSR as a Vault PKI role with `key_type=rsa, require_cn=false, allow_any_name=false,
- * allow_localhost=true, use_csr_common_name=true, use_csr_sans=true` does. Returns what is granted, or the reason for
- * the refusal. `fallbackName` is the name that the server itself asks for; it counts only when the CSR has no CN.
+ * allow_localhost=true, use_csr_common_name=true, use_csr_sans=true` does. Returns the granted content, or the reason of
+ * the refusal. `fallbackName` is the name that the server itself requests, which is used if the CSR has no CN.
  */
 export function grant(role: Role, csr: CsrContent, fallbackName: string): Granted | string {
   if (csr.keyType !== 'rsa') return 'role requires keys of type rsa'
@@ -83,7 +83,7 @@ export function grant(role: Role, csr: CsrContent, fallbackName: string): Grante
   if (csr.uris.some((uri) => !uri.startsWith(role.uriPrefix))) {
     return 'URI Subject Alternative Names were provided via CSR which are not valid for this role'
   }
-  // The CN joins the alternative names: with an @ as e-mail, else as DNS name.
+  // The CN is added to the alternative names: with an @ as e-mail, else as DNS name.
   const email = commonName.includes('@')
   return {
     commonName,

@@ -29,8 +29,8 @@ import { bundle, health } from './public-handlers.js'
 import { attestWorkload, entriesByParent, revokeWorkload } from './workload-handlers.js'
 
 /**
- * Who may call. `agent`: an active agent by its certificate. `agent-by-word`: any caller that names an agent, without a
- * certificate (with one, the process of the real server dies). `svid`: any verified certificate. `admin`: the
+ * Access to a route. `agent`: an active agent by its certificate. `agent-by-word`: any caller that names an agent, without
+ * a certificate (with one, the process of the real server crashes). `svid`: any verified certificate. `admin`: the
  * administrator's bearer token.
  */
 export type Access = 'public' | 'agent' | 'agent-by-word' | 'svid' | 'admin'
@@ -56,7 +56,7 @@ const route = (
 const admin = (method: string, pattern: string, handle: RouteHandler): Route =>
   route(method, pattern, both('admin'), both(null), handle)
 
-/** Every endpoint, both generations. The first that fits is taken. */
+/** Every endpoint of both generations. The first match is used. */
 export const ROUTES: readonly Route[] = [
   route('GET', '/health', both('public'), both(null), health),
   route('GET', '/bundle/:id', both('public'), both(null), bundle),

@@ -5,7 +5,7 @@ import { findFault } from './faults.js'
 
 const CHUNK = 64 * 1024
 
-/** Sends what was decided, with the faults that concern the wire. Resolves when it is sent or the client is gone. */
+/** Sends the reply, with faults of the transmission. Resolves when it is sent or the client is gone. */
 export async function send(
   response: ServerResponse,
   outcome: Outcome,
@@ -39,7 +39,7 @@ export async function send(
   else response.end(sent)
 }
 
-/** Valid JSON, but far too much of it. */
+/** Valid but far too long JSON. */
 async function sendPadding(response: ServerResponse, bytes: number): Promise<void> {
   response.write('{"padding":"')
   const chunk = Buffer.alloc(CHUNK, 'x')

@@ -11,15 +11,15 @@ export interface ServerIdentity {
   readonly certificate: string
 }
 
-/** TLS clients go by the machine's clock, whatever clock the server was given. */
+/** TLS clients use the machine's clock, whatever clock the server has. */
 const ALWAYS = { notBefore: Date.UTC(2000, 0), notAfter: Date.UTC(2049, 0) }
 
-/** The CA of the server's TLS certificate: not the one that issues SVIDs. */
+/** The CA of the server's TLS certificate, not the one that issues SVIDs. */
 export async function openServerCa(saved: SavedIssuer | null): Promise<Issuer> {
   return saved ? await restoreIssuer(saved, P256) : await makeIssuer('Development ICP server CA', P256, ALWAYS)
 }
 
-/** A fresh key and a certificate for localhost, 127.0.0.1, ::1 and the address that is listened on. */
+/** A new key and a certificate for localhost, 127.0.0.1, ::1 and the listening address. */
 export async function makeServerIdentity(ca: Issuer, host: string, exposed: string | null): Promise<ServerIdentity> {
   const names = [...new Set(['localhost', '127.0.0.1', '::1', host, ...(exposed === null ? [] : [exposed])])]
   const keys = await webcrypto.subtle.generateKey(P256, true, ['sign', 'verify'])

@@ -88,7 +88,7 @@ export async function startDevIcp(options: DevIcpOptions): Promise<DevIcp> {
     save: () => file.save(),
     saveSoon: () => file.saveSoon(),
     rotateCa: async () => {
-      // As if an agent had asked just before: the new issuer stays unknown for the whole time, which is the hardest case.
+      // As if the issuer had been cached just before: the new one stays unknown for the whole time, which is the worst case.
       knownIssuer.lookUp()
       await authority.rotate(accountId, clock.now())
       await file.save()
@@ -104,7 +104,7 @@ export async function startDevIcp(options: DevIcpOptions): Promise<DevIcp> {
   return new DevIcp(origins, serverCa.pem, caPath, services, [front, file])
 }
 
-/** Where this machine reaches what listens on this address. */
+/** The address by which this machine reaches the listening address. */
 function localOf(host: string): string {
   if (host === '0.0.0.0') return '127.0.0.1'
   return host === '::' ? '::1' : host
@@ -114,7 +114,7 @@ function urlOf(host: string, port: number): string {
   return `https://${isIP(host) === 6 ? `[${host}]` : host}:${port}`
 }
 
-/** The account of the data directory, which the one asked for must be. */
+/** The account of the data directory, which a given account must equal. */
 function accountOf(asked: string | undefined, saved: string | undefined): string {
   const wanted = asked === undefined ? saved : parseAccountId(asked)
   if (saved !== undefined && wanted !== saved) {
@@ -126,7 +126,7 @@ function accountOf(asked: string | undefined, saved: string | undefined): string
   return wanted ?? randomUUID()
 }
 
-/** The token that an earlier start made, or a fresh one, kept in the data directory (0600). */
+/** The token of an earlier start, or a new one, kept in the data directory (0600). */
 async function ownAdminToken({ files, dataDir }: DevIcpOptions): Promise<string> {
   const path = join(dataDir, 'admin-token')
   const known = await files.read(path, { maxBytes: 4096, own: true })

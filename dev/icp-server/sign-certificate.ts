@@ -17,12 +17,12 @@ import {
 import { type Issuer, nameOf, pemOf, randomSerial, type Validity, wholeSecond } from './issuer.js'
 import type { Granted } from './roles.js'
 
-/** A certificate before it is signed. Its times end up as whole seconds. */
+/** A certificate before it is signed. Its times are rounded to whole seconds. */
 export interface Draft extends Validity {
   readonly names: Granted
   readonly publicKey: PublicKey
   readonly ca: boolean
-  /** Whether the extension is there; a CA always has it. */
+  /** Whether it has the extension; a CA always has. */
   readonly basicConstraints: boolean
   readonly digitalSignature: boolean
 }

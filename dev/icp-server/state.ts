@@ -46,7 +46,7 @@ const svid = z.object({
   serial: z.string(),
   agentSpiffeId: z.string(),
   spiffeId: z.string(),
-  /** Of an earlier version's state it is not known. */
+  /** Unknown in the state of an earlier version. */
   entryId: z.string().default(''),
   expiresAt: z.number(),
   revokedAt: z.number().nullable(),
@@ -76,20 +76,22 @@ export type SvidRecord = z.infer<typeof svid>
 const MAX_BYTES = 256 * 1024 * 1024
 const SOON_MS = 1000
 
-/** The state of an earlier run, or null. Throws `file.io` when it is not what this server wrote. */
+/** The state of an earlier run, or null. Throws `file.io` if the file is invalid. */
 export async function readState(files: Files, path: string): Promise<State | null> {
   const content = await files.read(path, { maxBytes: MAX_BYTES, own: true })
   if (content === null) return null
   try {
     return state.parse(JSON.parse(content.toString('utf8')))
   } catch (cause) {
-    throw new AgentError('file.io', `the state in ${path} cannot be read: remove it to begin anew`, { cause })
+    throw new AgentError('file.io', `the state in ${path} cannot be read: remove it to start with an empty one`, {
+      cause,
+    })
   }
 }
 
 /**
- * Writes the state to its file (0600, atomically). Calls that come while a write runs share the next one, so a burst
- * of changes costs two writes; a call resolves when a write that began after it is on disk.
+ * Writes the state to its file (0600, atomically). Calls during a write share the next one, so that a burst of changes
+ * costs two writes; a call resolves when a write that began after it is on disk.
  */
 export class StateFile implements AsyncDisposable {
   #running: Promise<void> = Promise.resolve()
@@ -110,7 +112,7 @@ export class StateFile implements AsyncDisposable {
     return this.#next
   }
 
-  /** For changes that are too frequent to write each: saves within a second. */
+  /** For frequent changes: saves within a second. */
   saveSoon(): void {
     this.#soon ??= this.clock.after(SOON_MS, () => {
       // A failure of the disk rejects the next wait for a save.
@@ -118,7 +120,7 @@ export class StateFile implements AsyncDisposable {
     })
   }
 
-  /** Saves what is not on disk yet. */
+  /** Saves changes that are not on disk yet. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.save()
     this.#soon?.[Symbol.dispose]()

@@ -41,7 +41,7 @@ const attestRequest = z.object({
   csr: text,
 })
 
-/** POST /v1/workload/attest: one entry for the selectors, and a certificate for what the CSR names. */
+/** POST /v1/workload/attest: chooses an entry for the selectors, and issues a certificate for the names of the CSR. */
 export const attestWorkload: RouteHandler = async (exchange, services) => {
   const body = parseBody(attestRequest, exchange)
   const agent = callingAgent(exchange, services, body, body.agent_id, 'agent_id')
@@ -56,7 +56,7 @@ export const attestWorkload: RouteHandler = async (exchange, services) => {
     exchange,
     services,
   )
-  // The real server computes the end itself: neither the role's maximum nor the certificate is looked at.
+  // The real server computes the expiry itself, independently of the role's maximum and the certificate.
   const claimedEnd = exchange.now + ttlSeconds * 1000
   services.registry.issued({
     serial: issued.serial,
@@ -80,8 +80,8 @@ export const attestWorkload: RouteHandler = async (exchange, services) => {
 const revokeRequest = z.object({ ...account, serial_number: text })
 
 /**
- * POST /v1/workload/revoke. In the newer generation only what the agent itself obtained, and only while its entry is
- * there. The older one takes any serial that it issued, again and again, and fails on others.
+ * POST /v1/workload/revoke. The newer generation revokes only SVIDs of the agent itself, and only while their entry exists.
+ * The older one accepts any serial that it issued, also repeatedly, and fails on others.
  */
 export const revokeWorkload: RouteHandler = async (exchange, services) => {
   const body = parseBody(revokeRequest, exchange)
@@ -98,7 +98,7 @@ export const revokeWorkload: RouteHandler = async (exchange, services) => {
   return ok({ message: 'Workload SVID revoked successfully', serial_number: body.serial_number })
 }
 
-/** The agent that asks: in the newer generation by its certificate, in the older one by its word. */
+/** The calling agent: in the newer generation by its certificate, in the older one by the request. */
 function callingAgent(
   exchange: DevExchange,
   services: Services,

@@ -1,4 +1,4 @@
-// The agent as one file of CommonJS, and what went into it.
+// The agent as one CommonJS file, and the packages in it.
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { build } from 'esbuild'
@@ -31,19 +31,19 @@ export async function bundle(entry = 'packaged.ts') {
     target: 'node20',
     minifySyntax: true,
     minifyWhitespace: true,
-    // Names stay: stacks and error classes are read by people.
+    // Keeps names, because people read stacks and error classes.
     keepNames: true,
     legalComments: 'none',
-    // A single executable cannot import(); what is loaded late is in the bundle anyway.
+    // A single executable cannot import(); modules that are loaded on demand are in the bundle.
     supported: { 'dynamic-import': false },
     define: { ICP_AGENT_VERSION: JSON.stringify(MANIFEST.version), 'import.meta.url': '__bundleUrl' },
     banner: { js: "#!/usr/bin/env node\nconst __bundleUrl=require('node:url').pathToFileURL(__filename).href;" },
     plugins: [slimUndici],
-    // Their CommonJS cannot be shaken: 300 kB more, which every process keeps in memory, used or not.
+    // Their CommonJS has no tree shaking: 300 kB more, which every process keeps in memory.
     alias: Object.fromEntries(
       OPENTELEMETRY.map((name) => [name, join(ROOT, 'node_modules', name, 'build/esm/index.js')]),
     ),
-    // Only ever asked for where a dependency finds it installed.
+    // Dependencies require it only if it is installed.
     external: ['pino-pretty'],
     logLevel: 'warning',
   })

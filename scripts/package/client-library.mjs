@@ -1,4 +1,4 @@
-// The library icp-agent/client: one ES module with all that it needs, and its types, which need Node's alone.
+// The library icp-agent/client: one ES module with its dependencies, and its types, which need only those of Node.
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join, relative, resolve } from 'node:path'
@@ -7,7 +7,7 @@ import { packagesIn } from './bundle.mjs'
 import { run } from './fetch.mjs'
 import { ROOT } from './paths.mjs'
 
-/** Writes it; resolves with `{ main, types, packages }`: its two entries, relative to the folder, and what is in it. */
+/** Writes it; resolves with `{ main, types, packages }`: its two entry points, relative to the folder, and its packages. */
 export async function writeClientLibrary(folder) {
   const result = await build({
     entryPoints: [join(ROOT, 'agent/client/index.ts')],
@@ -18,7 +18,7 @@ export async function writeClientLibrary(folder) {
     platform: 'node',
     format: 'esm',
     target: 'node20',
-    // Stacks are read by people.
+    // Keeps names, because people read stacks.
     keepNames: true,
     legalComments: 'none',
     // grpc-js is CommonJS and requires modules of Node.
@@ -31,7 +31,7 @@ export async function writeClientLibrary(folder) {
   return { main: 'index.js', types: writeTypes(folder), packages: packagesIn(result.metafile) }
 }
 
-/** Writes the declarations that the front door reaches; returns the place of its own. */
+/** Writes the declarations that the entry point uses; returns the path of its own. */
 function writeTypes(folder) {
   const work = mkdtempSync(join(tmpdir(), 'icp-types-'))
   try {

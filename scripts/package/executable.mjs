@@ -1,4 +1,4 @@
-// The agent as a single executable: Node itself, with the bundle and the native part inside.
+// The agent as a single executable: Node with the bundle and the native library inside.
 import { spawnSync } from 'node:child_process'
 import { chmodSync, copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -17,11 +17,11 @@ export function makeExecutable(arch, code, file) {
     const main = join(work, 'icp-agent.cjs')
     const config = join(work, 'sea.json')
     const bare = join(work, 'node')
-    // V8 has to have compiled the code on the architecture itself, and a start from source takes as long again.
+    // V8 must compile the code on the same architecture; a start from source takes twice as long.
     const useCodeCache = arch === process.arch
     copyFileSync(node, bare)
     chmodSync(bare, 0o755)
-    // Before the bundle is in it: afterwards it would be taken for garbage.
+    // Stripped before the bundle is inside, which strip would remove.
     strip(arch, bare)
     writeFileSync(main, code.replace(/^#!.*\n/, '\n'))
     writeFileSync(
@@ -33,13 +33,13 @@ export function makeExecutable(arch, code, file) {
         disableExperimentalSEAWarning: true,
         useCodeCache,
         execArgv: ['--disable-sigusr1', '--max-semi-space-size=2'],
-        // Node heeds no NODE_OPTIONS then, which could open its debugger before a line of ours runs. Not 'none': the
-        // heap's size comes in this way (agent/main/start.ts).
+        // Then Node ignores NODE_OPTIONS, which could open its debugger before our first line runs. Not 'none', because the
+        // size of the heap is set in this way (agent/main/start.ts).
         execArgvExtension: 'cli',
         assets: { 'koffi.node': join(koffiPackage(arch), `linux_${arch}`, 'koffi.node') },
       }),
     )
-    // The version that it will run on, so that its code cache counts; a fixed seed, so that it is the same each time.
+    // The same version as at run time, so that its code cache is accepted; a fixed seed, so that the output is reproducible.
     const builder = join(nodePackage(process.arch), 'bin', 'node')
     run(builder, ['--random-seed=1', '--build-sea', 'sea.json'], work)
     copyFileSync(join(work, 'icp-agent'), file)
@@ -52,7 +52,7 @@ export function makeExecutable(arch, code, file) {
 function strip(arch, file) {
   for (const tool of arch === process.arch ? ['strip', ...STRIP[arch]] : STRIP[arch]) {
     const { status, stderr, error } = spawnSync(tool, [file], { encoding: 'utf8' })
-    // EACCES: a directory of PATH may not be searched, or holds a file of that name that is no program.
+    // EACCES: a directory of PATH may not be searched, or has a file of that name that is not a program.
     if (error?.code === 'ENOENT' || error?.code === 'EACCES') continue
     if (status === 0) return
     throw new Error(`${tool} failed: ${error?.message ?? stderr}`)

@@ -1,5 +1,5 @@
-// npm packages that are not installed because they are for another machine: fetched by npm, compared with an integrity
-// that is written here or in package-lock.json, and unpacked once.
+// npm packages for other machines, which are not installed: fetched by npm, checked against an integrity hash here or in
+// package-lock.json, and unpacked once.
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs'
@@ -7,8 +7,8 @@ import { join } from 'node:path'
 import { CACHE, LOCK, ROOT, say } from './paths.mjs'
 
 /**
- * The release of Node that is handed out and that CI tests, the newest of a line in long-term support that both
- * architectures have: the only place that says so.
+ * The release of Node in packages and CI: the newest of a long-term support line that both architectures have. Defined
+ * only here.
  */
 const NODE = JSON.parse(readFileSync(join(ROOT, 'scripts/package/node.json'), 'utf8'))
 export const NODE_VERSION = NODE.version
@@ -44,7 +44,7 @@ function unpacked(name, version, integrity) {
   }
 }
 
-/** Runs a program to its end; throws with its output where it fails. Returns its stdout. */
+/** Runs a program to its end and returns its stdout; throws with its output if it fails. */
 export function run(command, args, cwd, env = process.env) {
   const { status, stdout, stderr, error } = spawnSync(command, args, { cwd, env, encoding: 'utf8' })
   if (error) throw error

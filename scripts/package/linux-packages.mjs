@@ -11,7 +11,7 @@ import { MANIFEST, ROOT } from './paths.mjs'
 const SUMMARY = 'SPIFFE node agent for the AuthSec ICP server'
 const UNITS = '/usr/lib/systemd/system'
 const DOC = '/usr/share/doc/icp-agent'
-/** As npm packages have it: the same sources give the same bytes. */
+/** The same time as in npm packages, so that the same sources give the same bytes. */
 const TIME = '1985-10-26T08:15:00Z'
 const GO_ARCH = { x64: 'amd64', arm64: 'arm64' }
 /** glibc and the libraries that Node links to. */
@@ -21,7 +21,7 @@ const DEPENDS = {
 }
 const ZSH = { deb: 'vendor-completions', rpm: 'site-functions' }
 
-/** Writes both packages of an architecture into a folder. `executable`: its file. False where nfpm cannot be had. */
+/** Writes both packages of an architecture into a folder. `executable`: its file. False if nfpm is not available. */
 export async function makeLinuxPackages({ arch, executable, licenseTexts, folder }) {
   const program = nfpm()
   if (program === null) return false
@@ -85,7 +85,7 @@ function description(arch, format, contents) {
   }
 }
 
-/** As in systemd/, but with the program where packages have it. */
+/** A unit of systemd/, with the program's path in packages. */
 function units(text) {
   const unit = (name) => {
     const source = readFileSync(join(ROOT, 'systemd', name), 'utf8')
@@ -105,7 +105,7 @@ function units(text) {
   ]
 }
 
-/** What is changed on the machine stays at an upgrade. */
+/** Configuration files, whose changes are kept at an upgrade. */
 function configuration() {
   const config = (name, dst, mode) => ({
     src: join(ROOT, 'systemd', name),
@@ -153,7 +153,7 @@ function writer(work) {
   }
 }
 
-/** Without a time or a name in it. */
+/** Compressed without a time or a name. */
 function compressed(content) {
   return gzipSync(content, { level: 9 })
 }

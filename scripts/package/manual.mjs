@@ -8,7 +8,7 @@ import { CACHE, MANIFEST, ROOT } from './paths.mjs'
 /** Resolves with `{ pages, completions }`: texts of man pages by file name, and of completions by shell. */
 export async function manual() {
   mkdirSync(CACHE, { recursive: true })
-  // Below node_modules, so that it finds the dependencies, which stay outside of it.
+  // Below node_modules, so that it resolves the dependencies, which are external.
   const work = mkdtempSync(join(CACHE, '.manual-'))
   try {
     const outfile = join(work, 'manual.mjs')

@@ -1,4 +1,4 @@
-// nfpm, which writes deb and rpm: built from its Go modules, once. nfpm/go.mod and go.sum pin what goes into it.
+// nfpm, which writes deb and rpm: built once from its Go modules. nfpm/go.mod and go.sum pin its dependencies.
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
@@ -7,10 +7,10 @@ import { CACHE, ROOT, say } from './paths.mjs'
 
 const MODULE = join(ROOT, 'scripts/package/nfpm')
 const VERSION = /goreleaser\/nfpm\/v2 (v\S+)/.exec(readFileSync(join(MODULE, 'go.mod'), 'utf8'))?.[1]
-/** Of Go, as nfpm of this version wants it. */
+/** The version of Go that this nfpm needs. */
 const GO = /go1\.(?:2[5-9]|[3-9]\d)/
 
-/** The path of nfpm; null, with a word why, where there is no Go to build it. */
+/** The path of nfpm; null, with a message, if there is no Go to build it. */
 export function nfpm() {
   const program = join(CACHE, `nfpm-${VERSION}`)
   if (existsSync(program)) return program

@@ -1,5 +1,5 @@
-// The agent as an npm package that needs no other: the bundle, the native part for both architectures and both C
-// libraries, and the library icp-agent/client. `npm install -g FILE` gives the command icp-agent; no registry is asked.
+// The agent as an npm package without dependencies: the bundle, the native library for both architectures and both C
+// libraries, and the library icp-agent/client. `npm install -g FILE` installs the command icp-agent without a registry.
 import { cpSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -51,7 +51,7 @@ export async function makeNpmPackage({ code, packages, bill, licenseTexts, file 
       cpu: ['x64', 'arm64'],
     }
     writeFileSync(join(folder, 'package.json'), `${JSON.stringify(manifest, null, 2)}\n`)
-    // npm gives every file of a package the same time, so that the same content is the same file.
+    // npm gives every file of a package the same time, so that equal content gives an equal file.
     run('npm', ['pack', '--silent', '--ignore-scripts', '--pack-destination', work], folder)
     renameOver(join(work, `${name}-${version}.tgz`), file)
   } finally {

@@ -1,4 +1,4 @@
-// Where packaging finds and leaves things.
+// The paths of packaging.
 import { readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 export const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
 export const MANIFEST = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'))
 export const LOCK = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8')).packages
-/** What is fetched once: Node's binaries and the native part for the other architecture. */
+/** Files that are fetched once: Node's binaries, and the native library for the other architecture. */
 export const CACHE = join(ROOT, 'node_modules', '.cache', 'icp-package')
 
 export function say(text) {

@@ -1,8 +1,8 @@
-// What is inside, as CycloneDX 1.6: each package of the bundle as package-lock.json has it, the native parts, and Node.
+// The bill of materials as CycloneDX 1.6: the packages of the bundle by package-lock.json, the native libraries, and Node.
 import { NODE_VERSION } from './fetch.mjs'
 import { LOCK, MANIFEST } from './paths.mjs'
 
-/** The document for the packages at these paths of package-lock.json. It holds neither a time nor a random number. */
+/** The document for the packages at these paths of package-lock.json, without times and random numbers. */
 export function sbom(paths, architectures) {
   const native = architectures.map((arch) => `node_modules/@koromix/koffi-linux-${arch}`)
   const libraries = [...new Set([...paths, ...native])].sort().map(component)
@@ -59,7 +59,7 @@ function component(path) {
   }
 }
 
-/** Who needs whom: what npm would find from where each package lies, as far as it is in the bundle. */
+/** The dependencies between packages of the bundle, resolved as by npm from each package's path. */
 function dependencies(root, paths, libraries) {
   const known = new Set(libraries.map((library) => library['bom-ref']))
   const needs = (from, names) => {

@@ -1,5 +1,5 @@
-// What the agent uses of undici, for the bundle: its index loads fetch, cookies, mocks and caches besides, which takes
-// 20 ms at each start and 3 MB. A name that is missing here fails the build.
+// The part of undici that the agent uses, for the bundle: undici's index also loads fetch, cookies, mocks and caches, which
+// takes 20 ms at each start and 3 MB. A missing name fails the build.
 import api from 'undici/lib/api/index.js'
 import buildConnector from 'undici/lib/core/connect.js'
 import errors from 'undici/lib/core/errors.js'
@@ -8,7 +8,7 @@ import Dispatcher from 'undici/lib/dispatcher/dispatcher.js'
 import Pool from 'undici/lib/dispatcher/pool.js'
 import ProxyAgent from 'undici/lib/dispatcher/proxy-agent.js'
 
-// As its index does: `request` and its like.
+// As in its index: `request` and others.
 Object.assign(Dispatcher.prototype, api)
 
 export { Agent, buildConnector, Dispatcher, errors, Pool, ProxyAgent }
