@@ -109,7 +109,7 @@ export class AdminClient implements Disposable {
       return new AgentError('admin.unreachable', `the agent closed the connection at ${at}: ${why}`, { cause })
     }
     if (errno === 'ETIMEDOUT') {
-      const why = `its agent hangs or is stopped: look at its state (ps) and its log, and restart it`
+      const why = `its agent hangs or is stopped: check its state (ps) and its log, and restart it`
       return new AgentError('admin.unreachable', `${at} accepts, and does not answer: ${why}`, { cause })
     }
     return new AgentError('admin.unreachable', `the request to ${at} failed (${messageOf(cause)}); ${where}`, { cause })

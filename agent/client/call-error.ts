@@ -52,7 +52,7 @@ export function callError(error: unknown, endpoint: Endpoint): AgentError {
     return unreachable(endpoint, reason, { cause: error, details: { errno } })
   }
   if (code === status.UNAVAILABLE && /^No connection established\. Last error: Protocol error/.test(text)) {
-    return unreachable(endpoint, 'what listens there does not speak gRPC, so it is no Workload API', { cause: error })
+    return unreachable(endpoint, 'the process that listens there does not speak gRPC', { cause: error })
   }
   const denialId = /\(denial ([0-9a-f]{1,64})\b/.exec(text)?.[1]
   return new AgentError(MEANING[code] ?? 'client.bad_response', `the agent answered: ${text || status[code]}`, {

@@ -7,9 +7,9 @@ import { explainYamlError } from './yaml-errors.js'
 import { YamlWalk } from './yaml-walk.js'
 
 /**
- * The most work that the parser is given. A file that is not a configuration at all (a dump, a log) must be refused and
- * must not end the agent: for 64 KiB of `- ` the composer runs out of memory. A token counts one, and one more for each
- * four characters of it, because every second character may be a parse error. Real files come to a few thousand.
+ * Limit of the parser's work. A file that is not a configuration (a dump, a log) must be refused without ending the agent:
+ * for 64 KiB of `- ` the composer runs out of memory. A token counts one, and one more for each four characters of it,
+ * because every second character may be a parse error. Real files need a few thousand.
  */
 const MAX_WORK = 50_000
 /** Checked before the composer, which makes an error object of each; there may be a hundred thousand. */

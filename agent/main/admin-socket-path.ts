@@ -41,7 +41,7 @@ export function holdAdminPlace(place: AdminPlace): Disposable | null {
   const found = checkDirectory(directory)
   if (found.state !== 'safe') {
     const why = found.state === 'unsafe' ? `${found.at}: ${found.reason}` : 'others can write to it'
-    throw new AgentError('file.unsafe', `${directory} is no place for the admin socket (${why})`)
+    throw new AgentError('file.unsafe', `${directory} is not safe for the admin socket (${why})`)
   }
   return holdLock(`${adminSocketPath}.lock`)
 }

@@ -31,7 +31,7 @@ export async function askHealth(
   signal: AbortSignal,
 ): Promise<Health> {
   const deadline = deadlineAfter(timeoutMs)
-  let last: Health = { trouble: 'there is nobody to ask', but: null }
+  let last: Health = { trouble: 'no health endpoint is known', but: null }
   for (const respondent of respondents) {
     const { socketPath, url } = respondent
     const get = (where: string) =>

@@ -43,24 +43,29 @@ export function adviceOn(process: ProcessAnswer): readonly Advice[] {
     case 'caller.exited':
     case 'caller.executable_changed':
     case 'caller.ids_changed':
-      return [{ text: 'The process has changed or ended while it was looked at. Ask again.' }]
+      return [{ text: 'The process has changed or ended during the check. Ask again.' }]
     case 'caller.unidentified':
       return [
-        { text: `The agent may not look at the process (SYS_PTRACE), or it is moving. Ask again; see docs/errors.md.` },
+        {
+          text: `The agent may not read the process (SYS_PTRACE), or it is about to end. Ask again; see docs/errors.md.`,
+        },
       ]
     case 'svid.pending':
       return [{ text: pending(process), command: 'icp-agent status entries' }]
     default:
       return [
-        { text: 'What the server says of the entry, and when it is asked again:', command: 'icp-agent status entries' },
+        {
+          text: 'The answer of the server for the entry, and the time of the next request:',
+          command: 'icp-agent status entries',
+        },
       ]
   }
 }
 
 function pending({ matches }: ProcessAnswer): string {
   return matches.some(({ state }) => state === 'idle')
-    ? 'Nobody has asked for the SVID yet. A call of the process makes the agent ask the server; then see'
-    : 'The agent asks the server for the SVID; see how it stands with the entry:'
+    ? 'The SVID has not been requested yet. A call of the process makes the agent request it; then see'
+    : 'The agent is requesting the SVID; see the state of the entry:'
 }
 
 /** The same for a process that has ended, by what was kept of its denial. */

@@ -14,7 +14,7 @@ export function healthSocketPath(agent: {
     return { reason: 'agent.data_dir lies in the directory of agent.socket_path, which workloads mount' }
   }
   if (Buffer.byteLength(path) > MAX_PATH_BYTES) {
-    return { reason: `agent.data_dir is so long that ${path} is no path of a socket` }
+    return { reason: `agent.data_dir is so long that ${path} exceeds the limit of socket paths` }
   }
   return { path }
 }

@@ -85,7 +85,7 @@ async function runUntilStopped(configFile: string | undefined, io: CommandIo, th
     }
     if (!seesProcesses()) {
       log.warn('Processes of other users are hidden: /proc is mounted with hidepid', {
-        consequence: 'callers of other users are told Unavailable, because nobody can say who they are',
+        consequence: 'callers of other users get Unavailable, because the agent cannot identify them',
         remedy: 'give the agent CAP_SYS_PTRACE, or mount /proc with gid= of a group that the agent is in',
       })
     }

@@ -139,5 +139,5 @@ function harmless(option: string): boolean {
 
 /** The name of an option, without anything that a mistake may have appended. */
 function shown(option: string): string {
-  return /^--?[A-Za-z][\w.-]{0,60}$/.test(option) ? option : 'what is no option'
+  return /^--?[A-Za-z][\w.-]{0,60}$/.test(option) ? option : 'not an option'
 }

@@ -99,7 +99,7 @@ export interface Component {
 
 /** If one iteration of the event loop takes this long, it counts as stuck. */
 export const LOOP_STUCK_MS = 5000
-/** After this time an unreachable ICP server makes its component unhealthy instead of degraded; the agent goes on. */
+/** After this time an unreachable ICP server makes its component unhealthy instead of degraded; the agent keeps running. */
 const LONG_AWAY_MS = 10 * 60_000
 const MAX_MESSAGE = 300
 

@@ -237,7 +237,7 @@ export interface Metrics {
     value: number,
     ...rest: LabelsFor<N> extends undefined ? [] : [labels: LabelsFor<N>]
   ): void
-  /** A gauge is read when somebody scrapes: `read` gives one value per set of labels, and what it omits disappears. */
+  /** A gauge is read at each scrape: `read` returns one value per label set, and omitted label sets disappear. */
   gauge<N extends OfKind<'gauge'>>(name: N, read: () => readonly GaugeValue<N>[]): Disposable
 }
 

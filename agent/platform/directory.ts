@@ -195,7 +195,7 @@ function openDirectory(path: string): number {
   }
 }
 
-/** The error for a directory that is not `safe`: `file.unsafe`, and `file.io` for what is no directory. */
+/** The error for a directory that is not `safe`: `file.unsafe`, or `file.io` if it is not a directory. */
 function unsafeDirectory(path: string, safety: Exclude<DirectorySafety, { state: 'safe' }>): AgentError {
   const [at, reason] =
     safety.state === 'unsafe'
@@ -257,7 +257,7 @@ function hasAcl(part: Part, me: Self): string {
 
 function directoryAt(path: string): Part {
   const part = look(path)
-  if (part === null) throw ioError('look at', path, null)
+  if (part === null) throw ioError('stat', path, null)
   return part
 }
 

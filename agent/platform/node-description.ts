@@ -13,9 +13,9 @@ const OS_RELEASE = ['/etc/os-release', '/usr/lib/os-release'] as const
 const MAX_NAME = 100
 
 /**
- * What this machine is, read once at start, before the socket is there: so the name of the distribution comes from
- * its own file. Only where there is none is systeminformation asked, which spawns a dozen processes. What nobody says within
- * the deadline (3 s) is left at what Node knows by itself. Never throws.
+ * Describes this machine; read once at start, before the socket exists, so the name of the distribution comes from its
+ * own file. systeminformation, which spawns a dozen processes, is used only without that file. What is unknown at the
+ * deadline (3 s) keeps Node's value. Never throws.
  */
 export async function describeNode(
   clock: Pick<Clock, 'after'>,

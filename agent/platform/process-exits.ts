@@ -3,7 +3,7 @@ import type { Libc } from './koffi-libc.js'
 
 /**
  * Reports exited processes: one epoll over all pidfds, polled by one timer that runs only while something is watched and
- * never keeps the agent running. A poll costs about a microsecond, whatever the number of processes.
+ * never keeps the agent running. A poll costs about a microsecond, independent of the number of processes.
  */
 export class ProcessExits implements Disposable {
   readonly #watches = new Map<number, Set<() => void>>()

@@ -72,7 +72,8 @@ function readPid(path: string): number {
     const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
     try {
       const buffer = Buffer.alloc(MAX_PID_FILE)
-      if (!fstatSync(fd).isFile()) throw new AgentError('command.failed', `${path} is no file with the id of a process`)
+      if (!fstatSync(fd).isFile())
+        throw new AgentError('command.failed', `${path} is not a file with the id of a process`)
       text = buffer.toString('latin1', 0, readSync(fd, buffer, 0, buffer.length, 0)).trim()
     } finally {
       closeSync(fd)

@@ -41,7 +41,7 @@ export type Decision =
 const LOOK_AGAIN_MS = 500
 /** Limit of entries named in one refusal. */
 const MOST_SAID = 3
-/** Temporary failures, which are retried soon and are no denials. */
+/** Temporary failures, which are retried soon and are not denials. */
 const PASSING: ReadonlySet<ErrorCode> = new Set([
   'caller.unidentified',
   'attestation.failed',

@@ -115,7 +115,7 @@ export function isAbsent(error: unknown): boolean {
   return isError(error, 'platform.unavailable') && error.details.reason === 'ENOENT'
 }
 
-/** Null for events of other kinds, and for lines that are no events. */
+/** Null for events of other kinds, and for lines that are not events. */
 function parseEvent(line: string): EngineEvent | null {
   const { data } = event.safeParse(jsonOf(line))
   const what = data && ACTIONS.get(data.Action)

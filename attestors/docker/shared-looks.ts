@@ -14,7 +14,7 @@ interface Look {
   begun: boolean
 }
 
-/** Limit of concurrent lookups; an engine answers one after another anyway. */
+/** Limit of concurrent lookups; an engine answers one after another. */
 const AT_ONCE = 8
 
 /** Shares lookups: at most one at a time for each container, for all callers that need it. */

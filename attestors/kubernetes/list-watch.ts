@@ -114,7 +114,7 @@ export class ListWatch implements PodSource {
     else if (pods.unconfirmed) this.#listAgainAfter(CONFIRM_MS)
   }
 
-  /** Does nothing while lists are polled anyway. */
+  /** Does nothing while lists are polled. */
   #listAgainAfter(ms: number): void {
     this.#confirm = this.options.clock.after(ms, () => this.#interrupt?.())
   }

@@ -102,7 +102,7 @@ function pathOf({ nodeName, version, random }: PodWatch): string {
 /** Handles one event of the stream. Unknown types are ignored, because later versions of the API may have some. */
 function take(line: string, events: WatchEvents): 'taken' | 'expired' {
   const { data } = event.safeParse(jsonOf(line))
-  if (!data) throw new AgentError('platform.unavailable', 'the watch of Kubernetes sends what is no event')
+  if (!data) throw new AgentError('platform.unavailable', 'the watch of Kubernetes sent an invalid event')
   const { metadata } = meta.safeParse(data.object).data ?? {}
   switch (data.type) {
     case 'ADDED':

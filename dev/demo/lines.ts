@@ -18,7 +18,7 @@ export function eventLines(event: DemoEvent, story: Story, now: number, style: S
     case 'server':
       return says('server', `listens at ${event.address} ${dim(`(embedded ICP server, pid ${event.pid})`)}`)
     case 'entry':
-      return says('server', `entry ${cyan(event.spiffeId)} for whoever has ${selectorText(event.selectors)}`)
+      return says('server', `entry ${cyan(event.spiffeId)} for processes with ${selectorText(event.selectors)}`)
     case 'agent': {
       const serves = says('agent', `serves the Workload API at unix://${event.socket} ${dim(`(pid ${event.pid})`)}`)
       if (brief) return serves

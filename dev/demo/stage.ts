@@ -36,7 +36,7 @@ export class Stage implements AsyncDisposable {
     this.#startWorkload()
   }
 
-  /** Rejects when one of the processes ends although nobody has asked it to. */
+  /** Rejects when one of the processes ends unexpectedly. */
   async failure(): Promise<never> {
     return await this.#processes.failure()
   }

@@ -140,7 +140,7 @@ function explained(explanation: DenialAnswer['explanation']): Html {
       )}`,
   )
   return html`<section class="block" aria-labelledby="nearest-title"><h2 id="nearest-title">Nearest entries</h2>
-${near.length > 0 ? near : html`<p class="empty">${nearest === null ? 'Nobody looked: there were too many denials at once, or its attestation failed.' : 'No entry is near.'}</p>`}</section>
+${near.length > 0 ? near : html`<p class="empty">${nearest === null ? 'Not checked: too many denials at once, or the attestation failed.' : 'No entry is near.'}</p>`}</section>
 <section class="block" aria-labelledby="selectors-title"><h2 id="selectors-title">What the agent found</h2><h3>Selectors</h3>${chips(selectors)}
 <h3>Unavailable platforms</h3>${unavailable.length > 0 ? html`<p>${unavailable.join(', ')}</p>` : NONE}
 <h3>Notes</h3>${notes.length > 0 ? html`<ul>${notes.map((note) => html`<li>${note}</li>`)}</ul>` : NONE}</section>`

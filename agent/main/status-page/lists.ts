@@ -126,7 +126,7 @@ export function denialsSection({ denials, evicted }: AgentLook, view: PageView, 
     row.reason,
   ]
   const shown = shownRows(denials, view.denials, texts, () => '')
-  const list = listOf({ name: 'denials', view, shown, empty: 'Nobody was denied since the agent started.' }, [
+  const list = listOf({ name: 'denials', view, shown, empty: 'No denials since the agent started.' }, [
     { title: 'Last', cell: ({ last_time }) => when(last_time, now) },
     { title: 'Process', cell: process },
     { title: 'Runs in', cell: place },

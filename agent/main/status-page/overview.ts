@@ -11,7 +11,7 @@ export function troubleSection(look: AgentLook | null, trouble: ReaderTrouble | 
   if (!trouble) return html``
   const old = look
     ? html`What is shown below is of <b>${exact(look.at)}</b>.`
-    : html`Nothing is known of it yet; the page goes on asking.`
+    : html`No data yet; the page keeps asking.`
   return html`<div class="banner bad"><h2>The agent does not answer</h2><p>${trouble.message} <span class="code">${trouble.code}</span></p><p>${old}</p></div>`
 }
 

@@ -69,7 +69,7 @@ export class StatusPage {
     // A foreign page whose name resolves to 127.0.0.1 (DNS rebinding) sends its own name as host.
     if (host === undefined || !isLoopbackHost(host)) return plain(421, 'The Host header must be of this machine.')
     if (method !== 'GET' && method !== 'HEAD') return plain(405, 'Nothing can be changed here.', { allow: 'GET, HEAD' })
-    if (!target.startsWith('/') || !URL.canParse(target, 'http://page')) return plain(400, 'That is no path.')
+    if (!target.startsWith('/') || !URL.canParse(target, 'http://page')) return plain(400, 'Not a valid path.')
     const { pathname, searchParams } = new URL(target, 'http://page')
     const known = this.access.admits(cookie, this.port)
     const token = searchParams.get('token')
@@ -102,7 +102,7 @@ export class StatusPage {
       const denial = await this.reader.denial(decodeURIComponent(id), this.signal)
       return page(denialPage(this.#content(), denial))
     } catch (error) {
-      if (error instanceof URIError) return plain(400, 'That is no path.')
+      if (error instanceof URIError) return plain(400, 'Not a valid path.')
       if (!(error instanceof AgentError)) throw error
       const status = error.code === 'admin.not_found' ? 404 : 502
       return page(

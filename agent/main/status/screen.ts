@@ -153,7 +153,7 @@ function entries({ entries: { by_state, never_issued } }: StatusAnswer, { style,
 }
 
 function platforms({ attestors }: StatusAnswer, { style, rows }: TextView): TextPart[][] {
-  if (attestors.length === 0) return [[['none looked at yet', style.dim]]]
+  if (attestors.length === 0) return [[['none checked yet', style.dim]]]
   const paint = (active: boolean) => (active ? style.green : style.dim)
   const word = (name: string, active: boolean) => `${name} ${active ? 'on' : 'off'}`
   // The reason, if there is room.
@@ -203,7 +203,7 @@ function denials(
   { now, denials_total }: StatusAnswer,
   { style }: TextView,
 ): TextPart[][] {
-  if (denied.length === 0) return [[[denials_total === 0 ? 'nobody since the start' : '', style.dim]]]
+  if (denied.length === 0) return [[[denials_total === 0 ? 'none since the start' : '', style.dim]]]
   return denied.map((one): TextPart[] => {
     const times = one.count > 1 ? ` ${one.count} times` : ''
     const who = [`pid ${one.pid}`, `uid ${one.uid}`, placeOf(one), one.program ?? '']

@@ -141,7 +141,7 @@ export const PROCESS_LINES = {
     lookFor: true,
     fields: { error: 'error' },
     means:
-      'While the agent runs, its data directory was removed, replaced or mounted over. It goes on from memory, and `/status` is degraded.',
+      'While the agent runs, its data directory was removed, replaced or mounted over. The agent continues from memory, and `/status` is degraded.',
     todo: 'Restart the agent; put the old directory back first if its identity is to be kept.',
   },
   'Data directory is back': { level: 'info', fields: SPELL, ends: 'Data directory was replaced' },
@@ -150,7 +150,7 @@ export const PROCESS_LINES = {
     lookFor: true,
     fields: { path: 'text', waits_for: 'text' },
     means: 'The volume or server of that directory hangs. Nothing is served until it answers.',
-    todo: 'Look at the volume or server of `path`, and at the kernel log.',
+    todo: 'Check the volume or server of `path`, and the kernel log.',
   },
   'The disk answers; the start goes on': {
     level: 'info',
@@ -161,7 +161,7 @@ export const PROCESS_LINES = {
     level: 'warning',
     fields: { directory: 'text', others: 'number' },
     means:
-      'The directory of join tokens holds those of other nodes too. Whoever takes over this node could join as one of them.',
+      'The directory of join tokens holds those of other nodes too. An attacker on this node could join as one of them.',
     todo: 'Delete the Secret once every node has joined.',
   },
   'Service manager cannot be notified of the state of the agent': {
@@ -184,7 +184,7 @@ export const PROCESS_LINES = {
   'Log file cannot be opened; lines go to stdout only': {
     level: 'error',
     fields: { path: 'text', error: 'error' },
-    means: 'Others can write to its directory, it is no regular file, or the disk failed. The agent goes on.',
+    means: 'Others can write to its directory, it is not a regular file, or the disk failed. The agent keeps running.',
     todo: 'Correct what `error` names, then send SIGHUP.',
   },
   'Log file cannot be reopened; still writing to the old one': {
@@ -208,7 +208,7 @@ export const PROCESS_LINES = {
     level: 'warning',
     fields: { dropped_lines: 'number' },
     means: 'The buffer of 1 MiB was full. The line is written once stdout takes lines again.',
-    todo: 'Look at what reads the log (journald, the container engine); raise `logging.level` if it is `debug`.',
+    todo: 'Check the reader of the log (journald, the container engine); raise `logging.level` if it is `debug`.',
   },
   'Health server started': {
     level: 'info',

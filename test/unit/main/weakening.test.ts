@@ -66,7 +66,7 @@ describe('of NODE_OPTIONS', () => {
     ],
     ['--require "/a b/--title=x" --title=y', '--require', '--title=y'],
     ['"--require" x', '--require', ''],
-    ['s3cret', 'what is no option', ''],
+    ['s3cret', 'not an option', ''],
     ['   ', '', ''],
   ])('%s: without effect is %s', (text, lost, kept) => {
     expect(of(text)).toEqual([lost === '' ? '' : `NODE_OPTIONS (${lost})`, kept])
