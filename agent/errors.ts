@@ -83,10 +83,10 @@ export type ErrorCode = keyof typeof ERROR_CODES
 /** Transport failures: no HTTP response of the ICP server was received. */
 export const SILENCE: ReadonlySet<ErrorCode> = new Set(['icp.unreachable', 'icp.timeout', 'icp.tls'])
 
-/** Rate limits of the ICP server; `icp/limits.ts` says what they are. */
+/** Rate limits of the ICP server; see `icp/limits.ts`. */
 export type Tier = 'bootstrap' | 'standard' | 'sensitive' | 'service'
 
-/** What is known of an HTTP exchange that brought no complete answer. */
+/** Details of an HTTP exchange without a complete answer. */
 export interface ExchangeDetails {
   readonly address?: string
   /** The code of the library or the system, or the status of a proxy. */
@@ -96,7 +96,7 @@ export interface ExchangeDetails {
   readonly clientCertificate?: boolean
 }
 
-/** What is known of a request to the ICP server. */
+/** Details of a request to the ICP server. */
 export interface ServerDetails extends ExchangeDetails {
   readonly endpoint?: string
   /** The HTTP status. */
@@ -105,7 +105,7 @@ export interface ServerDetails extends ExchangeDetails {
   readonly serverCode?: string
 }
 
-/** What is known of a call of the Workload API: the name of the gRPC status, and the denial id that the agent gave. */
+/** Details of a call of the Workload API: the name of the gRPC status, and the agent's denial id. */
 interface CallDetails {
   readonly status?: string | undefined
   readonly denialId?: string
@@ -130,9 +130,9 @@ interface ConfigProblem {
   readonly remedy: string
 }
 
-/** What an error says besides its message, by code; all of it is logged, and code decides by some of it. */
+/** The details of an error, by its code. All of them are logged, and code depends on some. */
 interface DetailsByCode extends Readonly<Record<ServerErrorCode, ServerDetails>> {
-  /** Which limit was met, and for how long to wait. */
+  /** Which limit was exceeded, and how long to wait. */
   'icp.rate_limited': ServerDetails & { readonly tier: Tier; readonly retryAfterMs: number }
   /** What the server answered to the attestation. */
   'agent.locked_out': ServerDetails
@@ -146,7 +146,7 @@ interface DetailsByCode extends Readonly<Record<ServerErrorCode, ServerDetails>>
   'jwt.invalid': RuleDetails
   /** Why `/proc` cannot be read. */
   'caller.unidentified': { readonly reason?: string }
-  /** The path that was used, and what the system said. */
+  /** The path, and the error of the system. */
   'file.io': { readonly path?: string; readonly errno?: string }
   /** `at`: the directory above it that is unsafe. */
   'file.unsafe': { readonly path?: string; readonly at?: string; readonly state?: string }
@@ -225,7 +225,7 @@ export function isServerError(error: unknown): error is AgentError<ServerErrorCo
   return error instanceof AgentError && error.code.startsWith('icp.')
 }
 
-/** The code of any thrown value; what is not ours is `internal`. */
+/** The code of any thrown value; `internal` if it is not an AgentError. */
 export function codeOf(error: unknown): ErrorCode {
   return error instanceof AgentError ? error.code : 'internal'
 }

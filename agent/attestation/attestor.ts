@@ -14,8 +14,8 @@ export interface AttestorResult {
   readonly unavailable: readonly string[]
   readonly notes: readonly Note[]
   /**
-   * How long a call may wait for what is unavailable, in milliseconds: the platform knows the caller, and has not shown all
-   * of it yet. Absent: the usual wait.
+   * How long a call may wait for unavailable selectors, in milliseconds: the platform knows the caller, but does not show all
+   * of them yet. Absent: the usual wait.
    */
   readonly waitMs?: number
 }

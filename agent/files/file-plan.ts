@@ -28,7 +28,7 @@ export interface FilePlan {
   readonly modes: FileModes
 }
 
-/** Permission bits by what is in a file. */
+/** Permission bits by the content of a file. */
 export interface FileModes {
   /** Certificates and bundles. */
   readonly certificate: number

@@ -96,8 +96,8 @@ export class RateLimiter {
   }
 
   /**
-   * Waits until a slot of the tier is open and asks in the same turn; the client charges what is asked. `urgent`: ahead
-   * of everything else (the agent's own renewal, the poll of JWT keys). Rejects with the signal's reason.
+   * Waits until a slot of the tier is open and calls `ask` in the same turn; the client counts each request. `urgent`:
+   * before all others (the agent's own renewal, the poll of JWT keys). Rejects with the signal's reason.
    */
   async whenOpen<T>(
     tier: Tier,

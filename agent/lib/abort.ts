@@ -6,7 +6,7 @@ export function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise
   })
 }
 
-/** What the work comes to, or `otherwise` as soon as the signal aborts; what the work comes to after that is ignored. */
+/** The result of the work, or `otherwise` as soon as the signal aborts; a later result is ignored. */
 export function orWhenAborted<T>(work: Promise<T>, signal: AbortSignal, otherwise: T): Promise<T> {
   return new Promise((resolve, reject) => {
     const link = onAbort(signal, () => resolve(otherwise))

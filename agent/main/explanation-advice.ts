@@ -68,7 +68,7 @@ function pending({ matches }: ProcessAnswer): string {
     : 'The agent is requesting the SVID; see the state of the entry:'
 }
 
-/** The same for a process that has ended, by what was kept of its denial. */
+/** The same for a process that has ended, from the record of its denial. */
 export function adviceOnDenial({ code, explanation }: NonNullable<ExplainAnswer['denial']>): readonly Advice[] {
   if (code !== 'entry.none' || explanation === null) return []
   return register(new Map(Object.entries(explanation.selectors)), (explanation.nearest ?? []).length > 0)

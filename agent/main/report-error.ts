@@ -9,7 +9,7 @@ import { REMEDIES } from './remedies.js'
 import { count } from './terminal/count.js'
 import { styleFor } from './terminal/style.js'
 
-/** What is wrong is what the command was given, so that it can never do. */
+/** Errors in the command's input: a retry cannot help. */
 const MISUSES: ReadonlySet<ErrorCode> = new Set(['command.misused', 'config.invalid', 'client.address_invalid'])
 
 /**

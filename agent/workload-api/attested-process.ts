@@ -98,7 +98,7 @@ export abstract class AttestedProcess implements Disposable {
   }
 
   /**
-   * Other attestors are in force: attests again by them. Until then the selectors stay, except those that are withdrawn at
+   * Other attestors are in force: attests again with them. Until then the selectors stay, except those that are withdrawn at
    * once; the result of a running attestation is dropped.
    */
   attestorsChanged(withdrawn: WithdrawnSelectors): void {

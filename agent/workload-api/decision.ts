@@ -20,7 +20,7 @@ export interface DecisionInput {
   /** Entry ids of the last message on this stream, in order; null before the first. */
   readonly served: readonly string[] | null
   readonly stopping: boolean
-  /** Why nothing new is granted now beyond what is served; null or absent: new grants are made. */
+  /** Why no new SVIDs are granted now in addition to those served; null or absent: they are granted. */
   readonly heldGrants?: Refusal | null
 }
 
@@ -62,7 +62,7 @@ export function heldGrant(c: DecisionInput): Decision | null {
   return c.heldGrants ? hold(c, c.heldGrants.code, c.heldGrants.message) : null
 }
 
-/** While nothing new is granted, an open stream keeps what it has. */
+/** While no new SVIDs are granted, an open stream keeps those that it has. */
 function withoutNew(c: DecisionInput, decision: Decision): Decision {
   const held = heldGrant(c)
   if (held === null || decision.kind !== 'send') return decision

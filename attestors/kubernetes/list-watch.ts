@@ -15,7 +15,7 @@ const POLL_INTERVAL_MS = 5_000
 const POLL_SPACING_MS = 1_000
 /**
  * Waits before a refused watch is tried again: after the first refusal, the second, and any further one. A server that has
- * just started may refuse what it allows a moment later.
+ * just started may refuse a watch that it allows a moment later.
  */
 const FORBIDDEN_FOR_MS = [5_000, 30_000, 10 * 60_000]
 /** Watches that end sooner are not opened again at once. */

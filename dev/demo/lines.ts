@@ -8,8 +8,8 @@ import type { Held, Story } from './story.js'
 const BAR_WIDTH = 24
 
 /**
- * The lines for an event; empty if it brings nothing new. `story` is that before the event; `brief` omits what the board
- * shows.
+ * The lines for an event; empty if it has no news. `story` is the state before the event; `brief` omits the content of the
+ * board.
  */
 export function eventLines(event: DemoEvent, story: Story, now: number, style: Style, brief = false): string[] {
   const { bold, cyan, dim, red, yellow } = style

@@ -15,7 +15,7 @@ const UNITS = [
   ['s', 1],
 ] as const
 
-/** `42 s`, `4 min 10 s`, `3 h`: a span in its two largest units; what is less than a second is `0 s`. */
+/** `42 s`, `4 min 10 s`, `3 h`: a span in its two largest units; less than a second is `0 s`. */
 export function span(ms: number): string {
   let seconds = Math.max(0, Math.floor(ms / 1000))
   const parts: string[] = []
