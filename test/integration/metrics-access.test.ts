@@ -127,7 +127,7 @@ describe('health.tls: files, with a bearer token', () => {
     const before = await serial()
     put('health.key', next.key)
     await agent.logged('Reread file cannot be used; its last good content stays in force', ({ error }) =>
-      JSON.stringify(error ?? '').includes('no certificate with its key'),
+      JSON.stringify(error ?? '').includes('not a certificate and its key'),
     )
     expect(await serial()).toBe(before)
     put('health.pem', next.certificate)

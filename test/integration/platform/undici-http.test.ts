@@ -499,7 +499,7 @@ describe('a proxy', () => {
     [
       'wants credentials',
       async () => keep(await proxy(1, () => false)).address,
-      /^unreachable: .*\(407\): HTTPS_PROXY takes/,
+      /^unreachable: .*\(407\): set HTTPS_PROXY to/,
     ],
   ])('that %s is named, and not the server', async (_how, address, said) => {
     const url = (await address()).replace('//', '//user:hunter22@')
