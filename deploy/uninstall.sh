@@ -35,6 +35,11 @@ main() {
     esac
   done
   [ "$(id -u)" = 0 ] || die "this needs root: run it with sudo"
+  # Deb and rpm have their units there; what follows would remove files of theirs.
+  [ ! -e /usr/lib/systemd/system/icp-agent.service ] \
+    || die "the agent was installed here by a package: dpkg --remove icp-agent (or --purge), rpm -e icp-agent"
+  removed="The agent is removed."
+  [ -e /usr/lib/icp-agent ] || removed="install.sh has installed no agent here."
   if [ -d /run/systemd/system ]; then
     systemctl disable --quiet --now icp-agent.service icp-agent.socket 2>/dev/null || :
     systemctl disable --quiet icp-agent-files@.service 2>/dev/null || :
@@ -55,7 +60,7 @@ main() {
     systemctl reset-failed icp-agent.service icp-agent.socket 2>/dev/null || :
   fi
   if [ $purge = no ]; then
-    printf '%s\n' "The agent is removed. /etc/icp-agent and /var/lib/icp-agent stay; uninstall.sh --purge removes them."
+    printf '%s\n' "$removed /etc/icp-agent and /var/lib/icp-agent stay if they are there; uninstall.sh --purge removes them."
     exit 0
   fi
   rm -rf /etc/icp-agent /etc/systemd/system/icp-agent.service.d /var/lib/icp-agent /var/log/icp-agent
@@ -68,7 +73,7 @@ main() {
       printf '%s\n' "The user icp-agent stays: there is no userdel on this machine." >&2
     fi
   fi
-  printf '%s\n' "The agent is removed, with its configuration and its identity."
+  printf '%s\n' "$removed Configuration and identity are removed."
 }
 
 main "$@"

@@ -1,4 +1,4 @@
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -67,6 +67,15 @@ describe.skipIf((vmObstacle() ?? systemPackagesObstacle()) !== null)('the deb on
     vm.must(['rm', '-r', '/usr/lib/icp-agent'])
     dpkg('--purge', 'icp-agent')
     expect(there('usr/bin/icp-agent')).toBe(false)
+  })
+
+  it('is not removed by uninstall.sh, which would leave it half there', () => {
+    install('first')
+    copyFileSync('deploy/uninstall.sh', join(vm.root, 'opt/uninstall.sh'))
+    const { status, stderr } = vm.run(['sh', '/opt/uninstall.sh', '--purge'])
+    expect([status, stderr]).toEqual([1, expect.stringContaining('dpkg --remove icp-agent')])
+    for (const path of ['usr/lib/sysusers.d/icp-agent.conf', 'etc/icp-agent/agent.env']) expect(there(path)).toBe(true)
+    dpkg('--purge', 'icp-agent')
   })
 
   it('starts nothing before it is configured', () => {
