@@ -92,7 +92,7 @@ export interface ExchangeDetails {
   /** The code of the library or the system, or the status of a proxy. */
   readonly reason?: string | number
   readonly proxy?: string
-  /** The handshake failed over the client certificate. */
+  /** The handshake failed because of the client certificate. */
   readonly clientCertificate?: boolean
 }
 
@@ -105,7 +105,7 @@ export interface ServerDetails extends ExchangeDetails {
   readonly serverCode?: string
 }
 
-/** Details of a call of the Workload API: the name of the gRPC status, and the agent's denial id. */
+/** Details of a call of the Workload API: the name of the gRPC status, and the denial id from the agent. */
 interface CallDetails {
   readonly status?: string | undefined
   readonly denialId?: string
@@ -130,18 +130,18 @@ interface ConfigProblem {
   readonly remedy: string
 }
 
-/** The details of an error, by its code. All of them are logged, and code depends on some. */
+/** The details of an error, by code; all are logged, and code depends on some. */
 interface DetailsByCode extends Readonly<Record<ServerErrorCode, ServerDetails>> {
   /** Which limit was exceeded, and how long to wait. */
   'icp.rate_limited': ServerDetails & { readonly tier: Tier; readonly retryAfterMs: number }
-  /** What the server answered to the attestation. */
+  /** The server's answer to the attestation. */
   'agent.locked_out': ServerDetails
   'agent.token_consumed': ServerDetails
   'entry.trust_domain': ServerDetails
   /** The SPIFFE ID that the server issued instead. */
   'entry.shadowed': { readonly issued: string }
   'svid.invalid': RuleDetails
-  /** With what came of the request for the bundle, where there was one. */
+  /** With the result of the request for the bundle, if there was one. */
   'svid.issuer_unknown': RuleDetails & ServerDetails
   'jwt.invalid': RuleDetails
   /** Why `/proc` cannot be read. */
@@ -165,9 +165,9 @@ interface DetailsByCode extends Readonly<Record<ServerErrorCode, ServerDetails>>
   'client.unavailable': CallDetails
   'client.unimplemented': CallDetails
   'client.timeout': CallDetails
-  /** `reason`: the code of what is wrong with the answer. */
+  /** `reason`: the code of the fault in the answer. */
   'client.bad_response': CallDetails & { readonly reason?: string }
-  /** The errno of the connection that was not made. */
+  /** The errno of the failed connection. */
   'client.unreachable': { readonly errno?: string }
   /** The code of the broken rule, or the SPIFFE ID that is not authorized. */
   'client.peer_refused': { readonly reason?: string; readonly peer?: string }
