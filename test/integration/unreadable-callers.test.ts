@@ -135,7 +135,10 @@ describe('a caller that lives and cannot be read', () => {
       const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
       const hear = async (): Promise<unknown> => JSON.parse((await lines.next()).value)
       expect(await hear()).toEqual(['listening', false])
-      expect(await hear()).toEqual(['caller.unidentified', expect.stringMatching(/is alive, .*hidepid.*CAP_SYS_PTRACE/)])
+      expect(await hear()).toEqual([
+        'caller.unidentified',
+        expect.stringMatching(/is alive, .*hidepid.*CAP_SYS_PTRACE/),
+      ])
     } finally {
       child.kill('SIGKILL')
     }
