@@ -36,7 +36,6 @@ export type DirectorySafety =
   | { readonly state: 'unsafe'; readonly at: string; readonly reason: string }
 
 const MAX_SYMLINKS = 40
-const NO_DIRECTORY = 'it is not a directory'
 const STICKY = 0o1000
 /** The id that no user has. */
 const UNKNOWN_ID = 0xffffffff
@@ -112,7 +111,7 @@ export function checkDirectory(path: string, me: Self = self(), tolerance: Toler
     if (next === null) return { state: 'missing', existing: here.path, rest: [name, ...waiting] }
     const foreign = faultOfOwner(next, me)
     if (foreign !== null) return { state: 'unsafe', at: next.path, reason: foreign }
-    if (next.kind === 'other') return { state: 'unsafe', at: next.path, reason: NO_DIRECTORY }
+    if (next.kind === 'other') return { state: 'unsafe', at: next.path, reason: 'it is not a directory' }
     if (next.kind === 'directory') here = next
     else if (waiting.length === 0) {
       return { state: 'unsafe', at: next.path, reason: 'it is a symlink; name the directory that it points to' }
@@ -195,7 +194,7 @@ function openDirectory(path: string): number {
   }
 }
 
-/** The error for a directory that is not `safe`: `file.unsafe`, or `file.io` if it is not a directory. */
+/** The `file.unsafe` error for a directory that is not `safe`. */
 function unsafeDirectory(path: string, safety: Exclude<DirectorySafety, { state: 'safe' }>): AgentError {
   const [at, reason] =
     safety.state === 'unsafe'
@@ -207,8 +206,7 @@ function unsafeDirectory(path: string, safety: Exclude<DirectorySafety, { state:
           ]
         : [path, 'it disappeared while it was being checked']
   const message = `refusing ${path}${at === path ? '' : ` because of ${at}`}: ${reason}`
-  const code = reason === NO_DIRECTORY ? 'file.io' : 'file.unsafe'
-  return new AgentError(code, message, { details: { path, at, state: safety.state } })
+  return new AgentError('file.unsafe', message, { details: { path, at, state: safety.state } })
 }
 
 function goneAbove(path: string, left: string): AgentError {

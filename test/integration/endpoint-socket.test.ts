@@ -224,7 +224,7 @@ describe('the directory of the socket', () => {
   it('that is a file is refused', async () => {
     using directory = new TemporaryDirectory()
     writeFileSync(directory.file('run'), 'x')
-    expect(await codeWhenListening(join(directory.file('run'), 'agent.sock'))).toBe('file.io')
+    expect(await codeWhenListening(join(directory.file('run'), 'agent.sock'))).toBe('file.unsafe')
     expect(readFileSync(directory.file('run'), 'utf8')).toBe('x')
   })
 })

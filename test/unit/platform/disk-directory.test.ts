@@ -169,7 +169,7 @@ describe('on the disk', () => {
   test('a file in the way is refused', () => {
     writeFileSync(at('f'), '')
     expect(checkDirectory(at('f'))).toMatchObject({ state: 'unsafe', at: at('f') })
-    expect(() => ensureDirectory(at('f', 'd'), 0o700)).toThrow(expect.objectContaining({ code: 'file.io' }))
+    expect(() => ensureDirectory(at('f', 'd'), 0o700)).toThrow(expect.objectContaining({ code: 'file.unsafe' }))
   })
 
   test('a symlink as the directory itself is refused', () => {

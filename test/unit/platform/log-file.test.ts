@@ -81,7 +81,7 @@ test('a directory is no log file, and a file no directory', () => {
   writeFileSync(at('file'), '')
   make(at('directory'), 0o750)
   expect(() => openLogFile(at('directory'))).toThrow(refusal('file.io'))
-  expect(() => openLogFile(at('file', 'agent.log'))).toThrow(refusal('file.io'))
+  expect(() => openLogFile(at('file', 'agent.log'))).toThrow(refusal('file.unsafe'))
 })
 
 test('a device is no log file', () => {
