@@ -71,9 +71,10 @@ export class NodeSpace implements NodeHost {
     const kubepods = join('/sys/fs/cgroup/memory', this.group, 'kubepods')
     const group = readdirSync(kubepods, { recursive: true, encoding: 'utf8' }).find((path) => path.endsWith(`/${id}`))
     if (group === undefined) throw new Error(`no control group is named ${id}`)
+    // The empty line at the end is no pid: for kill(2), 0 is the group of this process.
     const pids = readFileSync(join(kubepods, group, 'cgroup.procs'), 'utf8')
-      .trim()
       .split('\n')
+      .filter(Boolean)
     for (const pid of pids) process.kill(Number(pid), 'SIGKILL')
   }
 

@@ -1,4 +1,3 @@
-import type { ChildProcess } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -214,8 +213,8 @@ describe.skipIf(vmObstacle() !== null)('on a machine with systemd', () => {
       expect(vm.must(['sh', '-c', show])).toBe(running)
       expect(mainPid()).toBe(before)
     } finally {
-      await kill(looking)
       writeFileSync(path, original)
+      await vm.end(looking)
       await reload()
     }
   })
@@ -225,18 +224,21 @@ describe.skipIf(vmObstacle() !== null)('on a machine with systemd', () => {
     const original = readFileSync(path, 'utf8')
     const withFile = original.replace(/^logging:\n/m, 'logging:\n  file_path: /var/log/icp-agent/agent.log\n')
     expect(withFile).not.toBe(original)
-    writeFileSync(path, withFile)
-    vm.must(['systemctl', 'reload', 'icp-agent.service'])
-    const log = join(vm.root, 'var/log/icp-agent/agent.log')
-    await until(() => existsSync(log))
-    const [, script = ''] = /postrotate\n(.*?)\n +endscript/s.exec(readFileSync('docs/logs.md', 'utf8')) ?? []
-    vm.must(['mv', '/var/log/icp-agent/agent.log', '/var/log/icp-agent/agent.log.1'])
-    vm.must(['sh', '-ec', script])
-    await until(() => existsSync(log) && readFileSync(log, 'utf8').includes('Configuration reloaded'))
-    expect(readFileSync(log, 'utf8')).toContain('Log reopened')
-    expect(readFileSync(`${log}.1`, 'utf8')).not.toContain('Log reopened')
-    expect(vm.must(['stat', '-c', '%a %U', '/var/log/icp-agent/agent.log']).trim()).toBe('600 icp-agent')
-    writeFileSync(path, original)
+    try {
+      writeFileSync(path, withFile)
+      vm.must(['systemctl', 'reload', 'icp-agent.service'])
+      const log = join(vm.root, 'var/log/icp-agent/agent.log')
+      await until(() => existsSync(log))
+      const [, script = ''] = /postrotate\n(.*?)\n +endscript/s.exec(readFileSync('docs/logs.md', 'utf8')) ?? []
+      vm.must(['mv', '/var/log/icp-agent/agent.log', '/var/log/icp-agent/agent.log.1'])
+      vm.must(['sh', '-ec', script])
+      await until(() => existsSync(log) && readFileSync(log, 'utf8').includes('Configuration reloaded'))
+      expect(readFileSync(log, 'utf8')).toContain('Log reopened')
+      expect(readFileSync(`${log}.1`, 'utf8')).not.toContain('Log reopened')
+      expect(vm.must(['stat', '-c', '%a %U', '/var/log/icp-agent/agent.log']).trim()).toBe('600 icp-agent')
+    } finally {
+      writeFileSync(path, original)
+    }
     vm.must(['systemctl', 'reload', 'icp-agent.service'])
   })
 
@@ -273,7 +275,8 @@ describe.skipIf(vmObstacle() !== null)('on a machine with systemd', () => {
 
   it('is started again after it was killed', async () => {
     const before = mainPid()
-    vm.must(['kill', '-9', before])
+    // By systemd: for kill(1) the id 0 of a unit that does not run is the group of this process.
+    vm.must(['systemctl', 'kill', '--kill-who=main', '--signal=KILL', 'icp-agent.service'])
     await until(() => !['0', before].includes(mainPid()) && state() === 'active\nactive\n')
     expect(fetchAs(WEB).status).toBe(0)
   })
@@ -315,7 +318,7 @@ describe.skipIf(vmObstacle() !== null)('on a machine with systemd', () => {
       () => current() === 'versions/9.0.1' && !vm.must(['cat', '/run/icp-agent-install.lock/pid']).includes('no'),
     )
     const ended = new Promise((resolve) => running.once('exit', resolve))
-    vm.must(['kill', `-${signal}`, vm.must(['cat', '/run/icp-agent-install.lock/pid']).trim()])
+    vm.must(['sh', '-ec', `kill -${signal} "$(grep -x '[1-9][0-9]*' /run/icp-agent-install.lock/pid)"`])
     await ended
     // Nothing can tidy up after SIGKILL but the next run.
     if (signal === 'KILL') expect(install(['--version', '9.0.0']).stderr).toContain('cut off')
@@ -387,7 +390,7 @@ describe.skipIf(vmObstacle() !== null)('on a machine with systemd', () => {
     happening()
     const seen = output.length
     await until(() => output.slice(seen).includes('called'))
-    await kill(loop)
+    await vm.end(loop)
     return output.split('\n').filter((line) => line !== '' && line !== 'called')
   }
 
@@ -401,20 +404,7 @@ describe.skipIf(vmObstacle() !== null)('on a machine with systemd', () => {
     return {
       saw: (times: number) => until(() => output.split(`spiffe://${TENANT}/web`).length > times),
       ended: () => child.exitCode !== null,
-      end: () => kill(child),
+      end: () => vm.end(child),
     }
   }
 })
-
-async function kill(child: ChildProcess): Promise<void> {
-  const ended = new Promise((resolve) => child.once('exit', resolve))
-  // nsenter waits for what it started, which is in another PID namespace: its children first.
-  for (const pid of descendants(child.pid ?? 0).reverse()) process.kill(pid, 'SIGKILL')
-  await ended
-}
-
-function descendants(pid: number): number[] {
-  const file = `/proc/${pid}/task/${pid}/children`
-  const children = existsSync(file) ? readFileSync(file, 'utf8').trim().split(' ').filter(Boolean).map(Number) : []
-  return [pid, ...children.flatMap(descendants)]
-}

@@ -123,13 +123,10 @@ test('signals are passed on, once each', async () => {
 test('a signal to the whole group of processes reaches the program once', async () => {
   const running = sh(`trap "echo got" TERM; trap "exit 9" PWR; ${LOOP}`, { before: ['setsid', '--wait'] })
   await running.said('ready')
-  const wrapper = running.child.pid ?? 0
-  const { stdout } = spawn('pgrep', ['-P', String(wrapper)])
-  let own = ''
-  for await (const chunk of stdout) own += chunk
-  process.kill(-Number(own), 'SIGTERM')
+  const own = await childOf(running.child)
+  process.kill(-own, 'SIGTERM')
   await running.said('got')
-  process.kill(Number(own), 'SIGPWR')
+  process.kill(own, 'SIGPWR')
   expect((await running.ended).output.match(/got\n/g)).toHaveLength(1)
 })
 
@@ -171,12 +168,10 @@ describe.skipIf(!ROOT)('as PID 1', () => {
   test('it heeds signals, which PID 1 does only where it handles them', async () => {
     const running = sh(`trap "echo got" USR1; trap "exit 12" TERM; ${LOOP}`, { before })
     await running.said('ready')
-    const { stdout } = spawn('pgrep', ['-P', String(running.child.pid)])
-    let own = ''
-    for await (const chunk of stdout) own += chunk
-    process.kill(Number(own), 'SIGUSR1')
+    const own = await childOf(running.child)
+    process.kill(own, 'SIGUSR1')
     await running.said('got')
-    process.kill(Number(own), 'SIGTERM')
+    process.kill(own, 'SIGTERM')
     expect(await running.ended).toMatchObject({ code: 12 })
   })
 })
@@ -228,13 +223,19 @@ test('what a killed one has left in memory is removed by the next one', async ()
   const running = sh(`echo $SVID_DIR; ${LOOP}`)
   await running.said('ready')
   const left = running.output().split('\n')[0] ?? ''
-  const { stdout } = spawn('pgrep', ['-P', String(running.child.pid)])
-  let own = ''
-  for await (const chunk of stdout) own += chunk
+  const own = await childOf(running.child)
   running.child.kill('SIGKILL')
   await once(running.child, 'exit')
-  process.kill(Number(own), 'SIGKILL')
+  process.kill(own, 'SIGKILL')
   expect(await readdir(left)).toContain('svid_key.pem')
   expect(await sh('true').ended).toMatchObject({ code: 0 })
   await expect(readdir(left)).rejects.toMatchObject({ code: 'ENOENT' })
 })
+
+/** The one child of a process. For kill(2), the 0 that an empty answer would become is the group of this process. */
+async function childOf({ pid }: ChildProcess): Promise<number> {
+  let said = ''
+  for await (const chunk of spawn('pgrep', ['-P', String(pid)]).stdout) said += chunk
+  if (!/^[1-9]\d*\n$/.test(said)) throw new Error(`not one child: ${JSON.stringify(said)}`)
+  return Number(said)
+}

@@ -1,5 +1,6 @@
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -77,10 +78,18 @@ export class VmMachine implements AsyncDisposable {
     return stdout
   }
 
-  /** A program that goes on running; it dies with the machine. */
+  /** A program that goes on running, in a process group of its own; it dies with the machine. */
   spawn(command: readonly string[], options: RunOptions = {}): ChildProcess {
     const [program = '', ...args] = this.#entering(command, options)
-    return spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'] })
+    return spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'], detached: true })
+  }
+
+  /** Kills what `spawn` started and all that it started in turn: nsenter would wait for its child. */
+  async end(child: ChildProcess): Promise<void> {
+    if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return
+    const ended = once(child, 'exit')
+    process.kill(-child.pid, 'SIGKILL')
+    await ended
   }
 
   /** A program of the machine that this runs on, in the other's network. */
