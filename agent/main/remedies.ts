@@ -5,6 +5,7 @@ const WAIT =
 
 /** What a person at the terminal can do about an error, if its message does not say so. */
 export const REMEDIES: Partial<Record<ErrorCode, string>> = {
+  'command.misused': '`icp-agent COMMAND --help` shows what a command takes.',
   'client.address_invalid': 'Give the address as unix:///path/to/agent.sock, with --socket or SPIFFE_ENDPOINT_SOCKET.',
   'client.unreachable':
     'Start the agent (icp-agent --config FILE), or name the socket of one that runs with --socket unix:///path or SPIFFE_ENDPOINT_SOCKET.',

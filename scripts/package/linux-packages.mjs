@@ -21,8 +21,11 @@ const DEPENDS = {
 }
 const ZSH = { deb: 'vendor-completions', rpm: 'site-functions' }
 
-/** Writes both packages of an architecture into a folder. `executable`: its file. False if nfpm is not available. */
-export async function makeLinuxPackages({ arch, executable, licenseTexts, folder }) {
+/**
+ * Writes both packages of an architecture into a folder. `executable`: its file; `version`: for tests, which upgrade.
+ * False if nfpm is not available.
+ */
+export async function makeLinuxPackages({ arch, executable, licenseTexts, folder, version = MANIFEST.version }) {
   const program = nfpm()
   if (program === null) return false
   const work = mkdtempSync(join(tmpdir(), 'icp-linux-'))
@@ -43,7 +46,7 @@ export async function makeLinuxPackages({ arch, executable, licenseTexts, folder
     const zsh = text('zsh', completions.zsh)
     for (const format of ['deb', 'rpm']) {
       const contents = [...common, plain(zsh, `/usr/share/zsh/${ZSH[format]}/_icp-agent`), license(text, format)]
-      const described = description(GO_ARCH[arch], format, contents)
+      const described = description(GO_ARCH[arch], format, version, contents)
       const config = text(`nfpm-${format}.json`, JSON.stringify(described))
       const env = { ...process.env, SOURCE_DATE_EPOCH: String(Date.parse(TIME) / 1000) }
       run(program, ['package', '--config', config, '--packager', format, '--target', `${folder}/`], work, env)
@@ -54,13 +57,13 @@ export async function makeLinuxPackages({ arch, executable, licenseTexts, folder
   }
 }
 
-function description(arch, format, contents) {
+function description(arch, format, version, contents) {
   const script = (name) => join(ROOT, 'deploy/package', name)
   return {
     name: 'icp-agent',
     arch,
     platform: 'linux',
-    version: MANIFEST.version,
+    version,
     version_schema: 'semver',
     release: '1',
     section: 'admin',

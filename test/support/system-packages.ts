@@ -1,6 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process'
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 /** Why no deb and rpm can be made here; null where they can. */
@@ -23,20 +22,9 @@ export function packageIn(folder: string, format: 'deb' | 'rpm'): string {
   return join(folder, name)
 }
 
-/** The same deb as another version; `program` takes the place of the executable. */
-export function deriveDeb(deb: string, version: string, file: string, program?: string): void {
-  const work = mkdtempSync(join(tmpdir(), 'icp-deb-'))
-  try {
-    const root = join(work, 'root')
-    execFileSync('dpkg-deb', ['-R', deb, root])
-    const control = join(root, 'DEBIAN/control')
-    writeFileSync(control, readFileSync(control, 'utf8').replace(/^Version: .*$/m, `Version: ${version}`))
-    if (program !== undefined) writeFileSync(join(root, 'usr/bin/icp-agent'), program, { mode: 0o755 })
-    execFileSync('dpkg-deb', ['-Zgzip', '-z1', '--root-owner-group', '-b', root, join(work, 'made.deb')], {
-      stdio: ['ignore', 'ignore', 'inherit'],
-    })
-    cpSync(join(work, 'made.deb'), file)
-  } finally {
-    rmSync(work, { recursive: true, force: true })
-  }
+/** Makes deb and rpm alone, of another version and with another program, into an existing folder. */
+export function makeOtherPackages(folder: string, version: string, executable: string): void {
+  const options = JSON.stringify({ arch: process.arch, executable, licenseTexts: '', folder, version })
+  const script = `import('./scripts/package/linux-packages.mjs').then((m) => m.makeLinuxPackages(${options}))`
+  execFileSync('node', ['-e', script], { stdio: ['ignore', 'ignore', 'pipe'] })
 }

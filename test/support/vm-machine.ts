@@ -7,8 +7,8 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { groupsOf } from './cgroups.js'
 
-const BASE = join('node_modules', '.cache', 'icp-vm', 'bookworm-2')
-const PACKAGES = 'systemd,systemd-sysv,dbus,procps,ca-certificates,curl,passwd,libatomic1'
+const BASE = join('node_modules', '.cache', 'icp-vm', 'bookworm-3')
+const PACKAGES = 'systemd,systemd-sysv,dbus,procps,ca-certificates,curl,passwd,libatomic1,rpm'
 const BOOT_SECONDS = 60
 
 export interface Ended {

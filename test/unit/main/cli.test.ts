@@ -90,7 +90,8 @@ describe('a command that there is not names the nearest', () => {
 test('an unknown command cannot draw on the terminal', async () => {
   const { stderr } = await icpAgent(['\u001b[2Jx\nroot#'])
   expect(stderr).not.toContain('\u001b')
-  expect(stderr.split('\n')).toHaveLength(2)
+  // The message, what to do, and the empty end.
+  expect(stderr.split('\n')).toHaveLength(3)
 })
 
 test('version tells the version of package.json, also as JSON and as an option', async () => {
