@@ -103,7 +103,7 @@ function costs(root: string): Costs {
     // Seconds for 1,000 are milliseconds for one.
     warmMs: of('warm-1', 'processor'),
     coldMs: of('cold-1', 'processor'),
-    pushMs: of('entry-1', 'new entry, processor'),
+    pushMs: of('entry-many', 'new authority, processor'),
   }
 }
 

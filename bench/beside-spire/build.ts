@@ -53,7 +53,8 @@ function buildSpire(folder: string, programs: Programs): void {
   execFileSync('chmod', ['-R', 'u+w', sources])
   go(['build', '-o', `${programs.spireAgent}.new`, './cmd/spire-agent'], sources)
   for (const [kind, kept] of Object.entries(SERVER_PLUGINS)) leaveOutPlugins(sources, kind, kept)
-  go(['build', '-o', `${programs.spireServer}.new`, './cmd/spire-server'], sources)
+  // For SQLite, which is C.
+  go(['build', '-o', `${programs.spireServer}.new`, './cmd/spire-server'], sources, { CGO_ENABLED: '1' })
   for (const path of [programs.spireAgent, programs.spireServer]) renameSync(`${path}.new`, path)
   rmSync(sources, { recursive: true })
 }
@@ -70,7 +71,7 @@ function leaveOutPlugins(sources: string, kind: string, kept: readonly string[])
   writeFileSync(path, left.join('\n'))
 }
 
-function go(args: readonly string[], cwd: string): string {
-  const env = { ...process.env, CGO_ENABLED: '0', GOFLAGS: '-mod=mod -buildvcs=false' }
+function go(args: readonly string[], cwd: string, more: Readonly<Record<string, string>> = {}): string {
+  const env = { ...process.env, CGO_ENABLED: '0', GOFLAGS: '-mod=mod -buildvcs=false', ...more }
   return execFileSync('go', args, { cwd, env, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'], maxBuffer: 1e8 })
 }

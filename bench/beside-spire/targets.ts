@@ -110,7 +110,7 @@ plugins {
   // Asynchronous, because the embedded ICP server of another target runs in this process.
   const ask = async (...args: string[]) =>
     (await promisify(execFile)(programs.spireServer, [...args, '-socketPath', api])).stdout
-  await until(() => ask('healthcheck'))
+  await until(() => ask('healthcheck'), server, join(directory, 'server.log'))
   const token = /Token: (\S+)/.exec(await ask('token', 'generate', '-spiffeID', `spiffe://${DOMAIN}/node`))?.[1]
   if (token === undefined) throw new Error('spire-server gave no join token')
   const config = join(directory, 'agent.conf')
@@ -261,12 +261,14 @@ function pidOf(child: ChildProcess): number {
   return child.pid
 }
 
-async function until(works: () => Promise<unknown>): Promise<void> {
+/** Throws with the last lines of its log if the program that is waited for has ended. */
+async function until(works: () => Promise<unknown>, child: ChildProcess, log: string): Promise<void> {
   for (let left = 100; ; left--) {
     try {
       await works()
       return
     } catch (error) {
+      if (child.exitCode !== null) throw new Error(readFileSync(log, 'utf8').slice(-500), { cause: error })
       if (left === 0) throw error
       await sleep(200)
     }
