@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
+import { setMaxListeners } from 'node:events'
 import {
   chmodSync,
   closeSync,
@@ -187,6 +188,7 @@ describe('the digest thread', () => {
   it('keeps a small file of the same subject waiting for a piece of each large one before it, not for all of it', async () => {
     using s = setting()
     const gone = new AbortController()
+    setMaxListeners(0, gone.signal)
     let done = 0
     const large = Array.from({ length: 40 }, async (_, i) => {
       const path = s.directory.file(`large${i}`)
