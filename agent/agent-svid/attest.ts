@@ -157,7 +157,7 @@ export class AgentSvidSteps {
       throw new AgentError(
         'svid.issuer_unknown',
         "the server sent no authority with the agent's certificate, and /bundle does not answer with one; the agent keeps asking",
-        { cause, ...(isServerError(cause) ? { details: cause.details } : {}) },
+        { cause, details: isServerError(cause) ? cause.details : {} },
       )
     }
   }

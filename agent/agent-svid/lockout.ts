@@ -67,6 +67,6 @@ export function lockout({ error, tokenDigest, earlier, usedDigest, remedy }: Ref
             ]
   return new AgentError(code, `${reason}; create a join token on the server and ${remedy}`, {
     cause: error,
-    ...(isServerError(error) ? { details: error.details } : {}),
+    details: isServerError(error) ? error.details : {},
   })
 }

@@ -47,7 +47,7 @@ export function adviceOn(process: ProcessAnswer): readonly Advice[] {
     case 'caller.unidentified':
       return [
         {
-          text: `The agent may not read the process (SYS_PTRACE), or it is about to end. Ask again; see docs/errors.md.`,
+          text: 'The agent may not read the process (SYS_PTRACE), or the process ends or moves to another control group. Ask again; see docs/errors.md.',
         },
       ]
     case 'svid.pending':

@@ -4,6 +4,7 @@ import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { childOf } from '../support/child-of.js'
 import { until } from '../support/until.js'
 import type { Daemon, NodeHost } from './node-host.js'
 
@@ -124,16 +125,4 @@ function removed(path: string): boolean {
     if (error instanceof Error && 'code' in error && (error.code === 'EBUSY' || error.code === 'ENOENT')) return false
     throw error
   }
-}
-
-async function childOf(pid: number): Promise<number> {
-  let child = 0
-  await until(
-    () => {
-      child = Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ')[0])
-      return child > 0
-    },
-    { what: `process ${pid} has a child` },
-  )
-  return child
 }

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { DevIcp } from '../../dev/icp-server/dev-icp.js'
 import { type RunningAgent, startAgent, startServer, temporaryDirectory } from '../support/agent.js'
 import { bundlePrograms } from '../support/bundle-programs.js'
+import { childOf } from '../support/child-of.js'
 import { pathOf } from '../support/docker-engine.js'
 
 const WEB = 'spiffe://acme.example/web'
@@ -123,7 +124,7 @@ test('signals are passed on, once each', async () => {
 test('a signal to the whole group of processes reaches the program once', async () => {
   const running = sh(`trap "echo got" TERM; trap "exit 9" PWR; ${LOOP}`, { before: ['setsid', '--wait'] })
   await running.said('ready')
-  const own = await childOf(running.child)
+  const own = await childOf(running.child.pid ?? 0)
   process.kill(-own, 'SIGTERM')
   await running.said('got')
   process.kill(own, 'SIGPWR')
@@ -168,7 +169,7 @@ describe.skipIf(!ROOT)('as PID 1', () => {
   test('it heeds signals, which PID 1 does only where it handles them', async () => {
     const running = sh(`trap "echo got" USR1; trap "exit 12" TERM; ${LOOP}`, { before })
     await running.said('ready')
-    const own = await childOf(running.child)
+    const own = await childOf(running.child.pid ?? 0)
     process.kill(own, 'SIGUSR1')
     await running.said('got')
     process.kill(own, 'SIGTERM')
@@ -223,7 +224,7 @@ test('what a killed one has left in memory is removed by the next one', async ()
   const running = sh(`echo $SVID_DIR; ${LOOP}`)
   await running.said('ready')
   const left = running.output().split('\n')[0] ?? ''
-  const own = await childOf(running.child)
+  const own = await childOf(running.child.pid ?? 0)
   running.child.kill('SIGKILL')
   await once(running.child, 'exit')
   process.kill(own, 'SIGKILL')
@@ -231,11 +232,3 @@ test('what a killed one has left in memory is removed by the next one', async ()
   expect(await sh('true').ended).toMatchObject({ code: 0 })
   await expect(readdir(left)).rejects.toMatchObject({ code: 'ENOENT' })
 })
-
-/** The one child of a process. For kill(2), the 0 that an empty answer would become is the group of this process. */
-async function childOf({ pid }: ChildProcess): Promise<number> {
-  let said = ''
-  for await (const chunk of spawn('pgrep', ['-P', String(pid)]).stdout) said += chunk
-  if (!/^[1-9]\d*\n$/.test(said)) throw new Error(`not one child: ${JSON.stringify(said)}`)
-  return Number(said)
-}
